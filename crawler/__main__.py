@@ -1,0 +1,121 @@
+"""`python -m crawler`: runs the command line and ends with its exit code.
+
+Exit codes: 0 complete; 1 stopped by a limit, or nothing could be fetched; 2 a command line, configuration, URL or path
+that cannot be used; 3 store, disk, frontier or lock, and bugs of ours; 129, 130, 143 stopped by SIGHUP, SIGINT,
+SIGTERM; 141 the reader of stdout went away.
+
+Rules:
+- What goes wrong is one line on stderr. CRAWLER_DEBUG=1 shows the traceback too.
+- Light at import: worker processes import this module again.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from crawler.cli.signals import Signals
+
+BUG = 3
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+
+def main() -> None:
+    """Run the command line and end the process."""
+    _open_streams()
+    try:
+        from crawler.cli.signals import Signals
+
+        signals = Signals()
+        signals.install()
+        code = _run(signals)
+    except BaseException as error:
+        code = _explain(error)
+    _end(code)
+
+
+def _open_streams() -> None:
+    """Streams that were closed for us lead nowhere; left closed, the next file that is opened would become stdout."""
+    import os
+    import sys
+
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+
+
+def _run(signals: Signals) -> int:
+    """The exit code of the command that was asked for."""
+    import sys
+    from pathlib import Path
+
+    from click.exceptions import Exit
+
+    from crawler.cli.group import cli
+
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    name = Path(sys.argv[0]).name
+    name = "python -m crawler" if name.startswith("__main__") else name
+    try:
+        with cli.make_context(name, sys.argv[1:], obj=signals) as context:
+            code = cli.invoke(context)
+    except Exit as end:  # --help
+        code = end.exit_code
+    sys.stdout.flush()
+    return code or 0
+
+
+def _explain(error: BaseException) -> int:
+    """Tell what went wrong, in one line; the exit code for it."""
+    import os
+    import sys
+
+    from click import ClickException
+
+    from crawler.errors import CrawlerError
+    from crawler.settings import DEBUG
+    from crawler.words import printable
+
+    if os.environ.get(DEBUG):
+        sys.excepthook(type(error), error, error.__traceback__)
+    match error:
+        case SystemExit():
+            return error.code if isinstance(error.code, int) else 0 if error.code is None else 2
+        case KeyboardInterrupt():
+            return INTERRUPTED
+        case CrawlerError():
+            text, code = str(error), error.exit_code
+        case ClickException():
+            text, code = error.format_message().replace("\n", " "), 2
+        case BrokenPipeError():
+            return BROKEN_PIPE
+        case OSError():
+            text, code = f"{error.filename}: {error.strerror}" if error.filename else str(error), 3
+        case _:
+            text = f"this is a bug of the crawler: {type(error).__name__}: {error} ({DEBUG}=1 shows where)"
+            code = BUG
+    print(f"error: {printable(text)}", file=sys.stderr)
+    return code
+
+
+def _end(code: int) -> None:
+    """End now: threads that are stuck in a name look-up or on a dead disk are not waited for."""
+    import os
+    import sys
+    import threading
+
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        # nobody reads on, and the interpreter must not try again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if threading.active_count() > 1:
+        os._exit(code)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""The crawler for programs: `crawl` blocks and runs any mode, `acrawl` yields pages on the event loop that is running.
+
+import crawler
+
+if __name__ == "__main__":  # modes that start processes import the main module again
+    summary = crawler.crawl("https://example.org/", out="crawls/example", mode="threads")
+
+async for page in crawler.acrawl("https://example.org/", max_pages=100):
+    print(page.url, page.status, len(page.body))
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, aclosing, closing, suppress
+from pathlib import Path
+from typing import Any
+
+from crawler.core.messages import Actions, Stop
+from crawler.errors import UsageError
+from crawler.frontier.memory import MemoryFrontier
+from crawler.job import Job, open_scope
+from crawler.recorder import Recorder
+from crawler.run import execute, kept_settings, mend, open_directory, tidy
+from crawler.settings import Settings, profile, refuse_unknown, settle
+from crawler.store.base import Page
+from crawler.summary import Summary
+from crawler.tap import Tap
+
+
+def crawl(
+    *seeds: str, out: str | Path, resume: bool = False, fresh: bool = False, use: str | None = None, **keys: Any
+) -> Summary:
+    """Crawl into the directory `out`, in any mode, and say how it went.
+
+    `use` names a profile ("polite", "fast"); `keys` are the keys of the configuration. `resume` goes on with a crawl
+    that is there (and starts one where there is none), `fresh` replaces it. Raises UsageError, StorageError.
+    """
+    settings = _settings(seeds, use, keys)
+    if settings.mode == "async" and _loop_is_running():
+        raise UsageError("crawl() blocks and an event loop is running in this thread; use `async for` over acrawl()")
+    directory = open_directory(Path(out), settings, resume=resume, fresh=fresh, demo=False)
+    with closing(directory):
+        return execute(directory, kept_settings(directory, settings))
+
+
+async def acrawl(
+    *seeds: str, out: str | Path | None = None, use: str | None = None, **keys: Any
+) -> AsyncGenerator[Page, None]:
+    """Crawl on the running event loop and yield each stored page once, when its URL is settled.
+
+    Without `out` nothing touches a disk. With it the pages are kept there too, and a directory that holds an unfinished
+    crawl is gone on with; what is settled but not taken when a consumer leaves stays there and is not yielded again. A
+    consumer that is slow slows the crawl; leaving the loop ends it (close the generator, or use `contextlib.aclosing`).
+    Raises UsageError, StorageError.
+    """
+    if keys.setdefault("mode", "async") != "async":
+        raise UsageError("acrawl() runs on the event loop that is running: mode 'async' only; crawl() runs any mode")
+    settings = _settings(seeds, use, keys)
+    async with AsyncExitStack() as stack:
+        job, tap = _in_memory(settings) if out is None else _in_directory(Path(out), settings, stack)
+        pages = await stack.enter_async_context(aclosing(_pages(job, tap)))
+        async for page in pages:
+            yield page
+
+
+def _in_memory(settings: Settings) -> tuple[Job, Tap]:
+    tap, seed = Tap(), secrets.randbits(63)
+    return Job(settings, seed, Recorder(MemoryFrontier(), seed), tap.writer), tap
+
+
+def _in_directory(path: Path, settings: Settings, stack: AsyncExitStack) -> tuple[Job, Tap]:
+    directory = stack.enter_context(closing(open_directory(path, settings, resume=True, fresh=False, demo=False)))
+    frontier = stack.enter_context(closing(directory.frontier()))
+    store = directory.store()
+    mend(store, frontier, directory.manifest.runs)
+    settings = kept_settings(directory, settings)
+    run = directory.begin_run(settings)
+    seed = directory.manifest.seed
+    tap = Tap(store.writer)
+    recorder = Recorder(frontier, seed, settings.disk_wait)
+    stack.callback(tidy, store, frontier, recorder, run)
+    return Job(settings, seed, recorder, tap.writer, run, directory.shard), tap
+
+
+async def _pages(job: Job, tap: Tap) -> AsyncGenerator[Page, None]:
+    from variants.async_loop import arun
+
+    news = asyncio.Event()
+
+    def tell(actions: Actions) -> None:
+        tap.observe(actions)
+        if tap.pages:
+            news.set()
+
+    job.recorder.observe(tell)
+    job.recorder.brake(tap.full)
+    engine = asyncio.create_task(arun(job))
+    engine.add_done_callback(lambda _: news.set())
+    try:
+        while not engine.done() or tap.pages:
+            if not tap.pages:
+                news.clear()
+                await news.wait()
+            while tap.pages:
+                yield tap.pages.popleft()
+                job.wake()
+        await engine
+    finally:
+        job.post(Stop())
+        engine.cancel()
+        while not engine.done():  # whoever is in a hurry must not close the files under it
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait({engine})
+
+
+def _settings(seeds: tuple[str, ...], use: str | None, keys: dict[str, Any]) -> Settings:
+    import variants
+
+    refuse_unknown(keys, "the arguments")
+    settings = settle(profile(use) if use else {}, keys, {"seeds": seeds} if seeds else {})
+    if not settings.seeds:
+        raise UsageError("nothing to crawl: name at least one URL")
+    variants.client_of(settings)
+    open_scope(settings)
+    return settings
+
+
+def _loop_is_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -1,0 +1,155 @@
+"""Reads a whole crawl back and checks it against what it says of itself.
+
+Checked: the file of the frontier; that each settled row which names a record has exactly that one, and none names the
+same; that every body still gives its digest, in its record and in its row; that the tally is what the rows add up to;
+that the digest of the crawl, worked out anew from the bodies on disk, is the one that was kept.
+
+Rules:
+- Rows are read before records: a page is on disk before its row, so a crawl that is running never looks wrong.
+- A record that no row names does not exist. It is counted and no problem: a kill left it, or the run that is going on.
+- Memory: about 200 bytes for each page.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+
+import msgspec
+
+from crawler.core import digest
+from crawler.directory import CrawlDirectory
+from crawler.errors import Corrupt
+from crawler.frontier.base import Frontier, Row
+from crawler.stats import Tally
+from crawler.store.base import Page, Store
+
+MOST_TOLD = 20
+Named = dict[str, dict[int, bytes]]
+
+
+class Audit(msgspec.Struct, kw_only=True):
+    """What was found. `pages`, `bytes` and `digest` are worked out from the bodies on disk. `wrong` counts problems,
+    `problems` has the first of them, one line each; `running` is the process that works on the crawl."""
+
+    out: str
+    urls: int = 0
+    pages: int = 0
+    bytes: int = 0
+    digest: str = ""
+    orphans: int = 0
+    running: int | None = None
+    wrong: int = 0
+    problems: list[str] = msgspec.field(default_factory=list)
+
+    def object_to(self, problem: str) -> None:
+        """Count a problem."""
+        self.wrong += 1
+        if len(self.problems) < MOST_TOLD:
+            self.problems.append(problem)
+
+
+def audit(directory: CrawlDirectory) -> Audit:
+    """Read a crawl back. Raises UsageError where it has not begun, Corrupt where its frontier cannot be read at all."""
+    found = Audit(out=str(directory.path), running=directory.holder())
+    with closing(directory.frontier(read_only=True)) as frontier:
+        directory.check()
+        kept = frontier.tally()
+        owed = sum(1 for _ in frontier.owed())
+        counted, named, sum_of_rows = _read_rows(frontier, found)
+        sum_of_bodies = _read_records(directory.store(), named, found)
+        _tell_missing(frontier, named, found)
+        counted.bytes = found.bytes
+        counted.digest = found.digest = digest.in_hex(digest.add(sum_of_rows, [sum_of_bodies.to_bytes(16, "big")]))
+        counted.queued = counted.settled + owed
+        if found.running is None and frontier.tally() == kept:
+            _compare(kept, counted, found)
+    return found
+
+
+def _read_rows(frontier: Frontier, found: Audit) -> tuple[Tally, Named, int]:
+    """The tally that the rows add up to, the digests of the records they name, the digest of those that name none."""
+    statuses: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    counted, named, total = Tally(), Named(), 0
+    for row in frontier.settled():
+        counted.settled += 1
+        counted.urls += row.attempts > 0
+        counted.truncated += bool(row.truncated)
+        reasons[row.reason.value] += 1
+        if row.status:
+            statuses[str(row.status)] += 1
+        if row.part:
+            counted.pages += 1
+            positions = named.setdefault(row.part, {})
+            if row.position in positions:
+                found.object_to(f"{row.url}: its record {row.part}:{row.position} is named by another URL too")
+            positions[row.position] = row.digest
+        elif row.status:
+            total = digest.add(total, [_term_without_body(row, found)])
+    counted.statuses, counted.reasons = dict(statuses), dict(reasons)
+    found.urls = counted.urls
+    return counted, named, total
+
+
+def _term_without_body(row: Row, found: Audit) -> bytes:
+    term = digest.term(row.url, row.status)
+    if row.digest and row.digest != term:
+        found.object_to(f"{row.url}: its digest is not that of an answer without a stored body")
+    return term
+
+
+def _read_records(store: Store, named: Named, found: Audit) -> int:
+    """The sum of the digests of all bodies. Takes out of `named` what is there."""
+    total = 0
+    for part in store.parts():
+        positions = named.get(part, {})
+        for position, page in _records(store, part):
+            expected = positions.pop(position, None)
+            if expected is None:
+                found.orphans += 1
+                continue
+            term = digest.term(page.url, page.status, page.body)
+            total = digest.add(total, [term])
+            found.pages += 1
+            found.bytes += len(page.body)
+            if not term == page.digest == expected:
+                found.object_to(f"{page.url}: record {part}:{position} is not what was fetched")
+    return total
+
+
+def _records(store: Store, part: str) -> Iterator[tuple[int, Page]]:
+    """All records of a part that can be read; after the first that cannot, one by one, which is slower."""
+    position = 0
+    try:
+        for position, page in store.pages(part):
+            yield position, page
+        return
+    except Corrupt:
+        pass
+    try:
+        last = store.last(part)
+    except Corrupt:
+        return  # the whole part is damaged: what it held is missing
+    for each in range(position + 1, last + 1):
+        try:
+            yield each, store.read(part, each)
+        except (KeyError, Corrupt):
+            continue  # a row that names it is told of as missing: once, and by its URL
+
+
+def _tell_missing(frontier: Frontier, named: Named, found: Audit) -> None:
+    """What is still named has no record. Where there is any, another look at all rows tells the URLs."""
+    if any(named.values()):
+        for row in frontier.settled():
+            if row.part and row.position in named[row.part]:
+                found.object_to(f"{row.url}: record {row.part}:{row.position} is missing or cannot be read")
+
+
+def _compare(kept: Tally, counted: Tally, found: Audit) -> None:
+    """Object to every count that is not what the rows and records add up to. Some cannot be counted anew."""
+    for key in ("queued", "settled", "urls", "pages", "bytes", "truncated", "statuses", "reasons", "digest"):
+        said, is_now = getattr(kept, key), getattr(counted, key)
+        if said != is_now:
+            found.object_to(f"{key}: {said} was kept, {is_now} is there")

@@ -1,0 +1,1 @@
+"""The command line: one file per command. What several share: `options`, `plan`, `signals`, `progress`, `present`."""

@@ -1,0 +1,225 @@
+"""`compare`: the same work by each engine in randomised blocks, judged by gates, told in a report.
+
+Exit codes: 0 everything was run and every crawl did the right work; 1 some crawl did not, or (`verify`) records are
+wrong or missing; 130, 143 interrupted: what was measured is kept, and `compare resume` goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import click
+
+from crawler.cli.signals import Signals
+from crawler.compare.lessons.commands import lessons
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from crawler.compare.session import Progress
+
+MOST_TOLD = 10
+QUIET = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
+
+
+@click.group(invoke_without_command=True)
+@click.option("--preset", metavar="NAME", default="quick", show_default=True, help="smoke, quick, standard or full.")
+@click.option("--modes", metavar="A,B", default="", help="Which modes take part.  [all]")
+@click.option("--clients", metavar="A,B", default="", help="HTTP clients to compare too.  [each mode's own]")
+@click.option("--out", metavar="DIR", help="Where it is kept.  [comparisons/<preset>-<UTC time>]")
+@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Decides the order of trials.")
+@click.option("--lenient", is_flag=True, help="A busy machine or server only warns; wrong work is still void.")
+@QUIET
+@click.pass_context
+def compare(
+    context: click.Context,
+    /,
+    preset: str,
+    modes: str,
+    clients: str,
+    out: str | None,
+    seed: int,
+    lenient: bool,
+    quiet: bool,
+) -> int | None:
+    """Compare the modes on the same work, on this machine.
+
+    Webs of our own are served on loopback, so no network is needed. Presets: smoke (90 s, no claims), quick (about 10
+    minutes, exploratory), standard (70 minutes), full (hours).
+    """
+    if context.invoked_subcommand:
+        return None
+    signals = context.find_object(Signals)
+    assert signals is not None
+    signals.hold()
+    import variants
+    from crawler.compare.design import arms_for
+    from crawler.compare.session import begin, plan
+
+    arms = arms_for(_names(modes) or variants.names(), _names(clients))
+    session = plan(preset, arms, seed=seed, command=_command_line(), lenient=lenient)
+    folder = _folder(out, preset)
+    begin(folder, session)
+    return carry_on(folder, signals, quiet)
+
+
+compare.add_command(lessons)
+
+
+@compare.command(name="resume")
+@click.argument("directory", metavar="DIR")
+@QUIET
+@click.pass_obj
+def resume(signals: Signals, /, directory: str, quiet: bool) -> int:
+    """Run what is still owed of the comparison in DIR, then write its report."""
+    signals.hold()
+    from pathlib import Path
+
+    return carry_on(Path(directory), signals, quiet)
+
+
+@compare.command(name="report")
+@click.argument("directory", metavar="DIR")
+def report(directory: str) -> int:
+    """Write the report of the comparison in DIR again, from its raw trials."""
+    from pathlib import Path
+
+    write_report(Path(directory))
+    return 0
+
+
+@compare.command(name="verify")
+@click.argument("directory", metavar="DIR")
+def verify(directory: str) -> int:
+    """Check DIR: each planned trial once, as it was planned; and each report is what the raw trials say."""
+    import hashlib
+    from pathlib import Path
+
+    from crawler.compare.session import TRIALS, read_trials, void
+    from crawler.compare.session import verify as verify_records
+    from crawler.words import printable
+
+    folder = Path(directory)
+    problems, trials = verify_records(folder), read_trials(folder)
+    problems += [f"{name} is not what the trials say; write it again: compare report" for name in differing(folder)]
+    voided = [trial for trial in trials if void(trial)]
+    click.echo(f"{'WRONG' if problems else 'fine'}: {len(trials)} trials, {len(voided)} of them void")
+    if trials:
+        click.echo(f"  sha256     {hashlib.sha256((folder / TRIALS).read_bytes()).hexdigest()} of {TRIALS}")
+    for problem in problems:
+        click.echo(f"  problem    {printable(problem)}")
+    return 1 if problems else 0
+
+
+def carry_on(folder: Path, signals: Signals, quiet: bool) -> int:
+    """Run what is owed, write the report, tell what came of it; the exit code. Raises CrawlerError."""
+    from crawler.compare.session import conduct, read_trials, void, wrong
+    from crawler.words import printable
+
+    signals.say = _say_that_it_is_kept
+    whole = conduct(folder, stopped=lambda: bool(signals.received), tell=_silent if quiet else _teller())
+    trials = [trial for trial in read_trials(folder) if not trial.warm_up]
+    voided = [trial for trial in trials if void(trial)]
+    click.echo(f"{'complete' if whole else 'stopped'}: {len(trials)} trials, {len(voided)} of them void")
+    for trial in voided[:MOST_TOLD]:
+        click.echo(f"  void       trial {trial.order}, {trial.arm}: {printable(void(trial)[0])}")
+    if trials:
+        write_report(folder)
+    if not whole:
+        click.echo(f"  go on      python -m crawler compare resume {shlex.quote(str(folder))}")
+        return signals.exit_code
+    return 1 if any(wrong(trial) for trial in trials) else 0
+
+
+def write_report(folder: Path) -> None:
+    """Write it and say where. Raises CrawlerError."""
+    from crawler.compare.report import write
+    from crawler.compare.session import read_session, read_trials
+    from crawler.errors import UsageError
+
+    read_session(folder)
+    if not read_trials(folder):
+        raise UsageError(f"{folder} has no trials yet; go on with it: compare resume {folder}")
+    write(folder)
+    click.echo(f"  report     {folder / 'report.html'}")
+
+
+def differing(folder: Path) -> list[str]:
+    """The reports in a folder that are not byte for byte what its raw trials give."""
+    import shutil
+    from pathlib import Path
+    from tempfile import TemporaryDirectory
+
+    from crawler.compare.report import write
+    from crawler.compare.session import SESSION, TRIALS
+
+    if not (folder / TRIALS).exists():
+        return []
+    with TemporaryDirectory() as name:
+        again = Path(name)
+        for raw in (SESSION, TRIALS):
+            shutil.copy(folder / raw, again / raw)
+        write(again)
+        both = [path for path in sorted(again.iterdir()) if (folder / path.name).exists()]
+        return [path.name for path in both if path.read_bytes() != (folder / path.name).read_bytes()]
+
+
+def _teller() -> Callable[[Progress], None]:
+    """Shows progress: one line that changes on a terminal, a line per trial elsewhere."""
+    start, end = ("\r\x1b[K", "") if sys.stderr.isatty() else ("", "\n")
+
+    def tell(progress: Progress) -> None:
+        sys.stderr.write(f"{start}{in_words(progress)}{end if progress.done < progress.of else chr(10)}")
+        sys.stderr.flush()
+
+    return tell
+
+
+def in_words(progress: Progress) -> str:
+    """One line for people."""
+    from crawler.compare.session import void
+    from crawler.words import duration
+
+    words = [f"{progress.done} of {progress.of} trials"]
+    if progress.left is not None:
+        words.append(f"about {duration(progress.left)} left")
+    if trial := progress.trial:
+        condition = trial.condition
+        words.append(
+            f"{trial.arm}: {condition.sweep}, {condition.workload} web, {condition.concurrency} in flight,"
+            f" {condition.latency * 1000:g} ms{', warm-up' if trial.warm_up else ''}"
+        )
+        if trial.metrics:
+            words.append(f"{trial.metrics['steady_rate']:.0f} pages/s")
+        words += [f"VOID {reason}" for reason in void(trial)[:1]]
+    return " · ".join(words)
+
+
+def _say_that_it_is_kept(_: str) -> None:
+    """Straight to stderr, after the line of progress: the buffered stream may be what was interrupted."""
+    with suppress(OSError):
+        os.write(2, b"\nstopping: what was measured is kept; press Ctrl-C again to end at once\n")
+
+
+def _silent(progress: Progress) -> None:
+    """Says nothing."""
+
+
+def _names(listed: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in listed.split(",") if name.strip())
+
+
+def _command_line() -> str:
+    return shlex.join(["python", "-m", "crawler", *sys.argv[1:]])
+
+
+def _folder(out: str | None, preset: str) -> Path:
+    from datetime import UTC, datetime
+    from pathlib import Path
+
+    return Path(out) if out else Path("comparisons") / f"{preset}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"

@@ -1,0 +1,142 @@
+"""`crawl`, the default command: crawl until everything is settled, a limit is reached or somebody says stop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from crawler.cli.options import CONFIGURATION, ENGINE, LIMITS, OUTPUT, POLITENESS, SCOPE, given, with_options
+from crawler.cli.signals import Signals
+
+if TYPE_CHECKING:
+    from crawler.cli.plan import Order, Plan
+    from crawler.directory import CrawlDirectory
+    from crawler.job import Job
+    from crawler.settings import Settings
+    from crawler.stats import RunStats
+    from crawler.summary import Summary
+    from crawler.testweb.process import StartedWeb
+
+WHERE = (
+    click.option("--out", metavar="DIR", help="Where the crawl is kept.  [crawls/<host>-<UTC time>]"),
+    click.option("--resume", is_flag=True, help="Go on with --out (its URLs, scope and store stay), or begin."),
+    click.option("--fresh", is_flag=True, help="Replace the crawl in --out."),
+)
+
+
+def tell_version(context: click.Context, option: click.Parameter, wanted: bool) -> None:
+    """Print the version and end; a checkout that was never installed has none."""
+    if not wanted:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        click.echo(f"crawler {version('crawler')}")
+    except PackageNotFoundError:
+        click.echo("crawler, not installed: run from a checkout")
+    context.exit()
+
+
+VERSION = click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=tell_version, help="Print the version."
+)
+
+
+@click.command(short_help="Crawl.")
+@click.argument("urls", nargs=-1, metavar="[URL]...")
+@with_options(ENGINE, POLITENESS, LIMITS, SCOPE, WHERE, CONFIGURATION, OUTPUT)
+@VERSION
+@click.pass_obj
+def crawl(
+    signals: Signals,
+    /,
+    urls: tuple[str, ...],
+    resume: bool,
+    fresh: bool,
+    config: str | None,
+    profile: str | None,
+    as_json: bool,
+    quiet: bool,
+    **flags: Any,
+) -> int:
+    """Crawl from these URLs; without one, crawl the built-in test web.
+
+    A crawl that is gone on with keeps its URLs, --scope, --include, --exclude and --store.
+
+    Exit codes: 0 complete, 1 stopped by a limit or nothing could be fetched, 2 something given cannot be used, 3 store,
+    disk or lock, 130 and 143 interrupted.
+    """
+    signals.hold()
+    from crawler.cli.plan import Order
+
+    order = Order(given(flags | {"seeds": urls}), config, profile, resume, fresh)
+    return carry_out(order, signals, as_json, quiet)
+
+
+def carry_out(order: Order, signals: Signals, as_json: bool, quiet: bool) -> int:
+    """Crawl as ordered, tell what came of it; the exit code. Raises CrawlerError."""
+    from contextlib import ExitStack
+
+    from crawler.cli.plan import make_plan, new_path
+    from crawler.cli.present import present
+    from crawler.cli.progress import InFlight, Pace, progress
+    from crawler.meter import process_started_at
+    from crawler.run import execute, open_directory
+    from crawler.summary import exit_code
+
+    plan = make_plan(order)
+    path = plan.path or new_path(plan)
+    directory = open_directory(path, plan.settings, resume=plan.resume, fresh=plan.fresh, demo=plan.demo)
+    if not quiet:
+        take_note(plan)
+    stats: RunStats | None = None
+    with ExitStack() as stack:
+        stack.callback(directory.close)
+        settings = plan.settings
+        if plan.demo:
+            from crawler.testweb.process import start_web
+
+            settings = lead_to(stack.enter_context(start_web()), settings)
+
+        def watch(job: Job) -> None:
+            nonlocal stats
+            stats = job.recorder.stats
+            in_flight = InFlight()
+            job.recorder.observe(in_flight.see)
+            signals.drain(job, lambda: len(in_flight.urls))
+            if not quiet:
+                pace = Pace(stats, in_flight, resting=settings.delay > 0)
+                stack.enter_context(progress(pace, signals, f"{settings.mode}, {path}"))
+
+        summary = execute(directory, settings, watch, process_started_at())
+    click.echo(present(summary, stats, as_json))
+    if not summary.statuses and not signals.received:
+        click.echo(f"error: nothing could be fetched: {why_nothing(directory, summary)}", err=True)
+    return signals.exit_code if signals.received and not summary.complete else exit_code(summary)
+
+
+def why_nothing(directory: CrawlDirectory, summary: Summary) -> str:
+    """The first thing that was in the way; where none was told, how the URLs ended."""
+    from contextlib import closing
+
+    from crawler.words import counts, printable
+
+    with closing(directory.frontier(read_only=True)) as frontier:
+        detail = next((row.detail for row in frontier.settled() if row.detail), "")
+    return printable(detail) or counts(summary.reasons)
+
+
+def take_note(plan: Plan) -> None:
+    """Say what was asked for and is not done."""
+    if plan.ignored:
+        click.echo(f"note: ignored: {', '.join(plan.ignored)}; a resumed crawl keeps what it began with", err=True)
+    if plan.resume and plan.path is None:
+        click.echo("note: --resume without --out begins a new crawl", err=True)
+
+
+def lead_to(web: StartedWeb, settings: Settings) -> Settings:
+    """Settings that lead to a web: it may listen elsewhere each time it is started."""
+    from msgspec.structs import asdict, replace
+
+    return replace(settings, **asdict(web.settings))

@@ -1,0 +1,76 @@
+"""`export DIR`: one row per settled URL, to stdout or to a file.
+
+Rules:
+- A regular file appears, or replaces the one that was there, when it is whole; behind a symlink the real file does.
+- What is no regular file (a device, a FIFO) is written into as it stands: renaming a file over it would destroy it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from crawler.cli.signals import Signals
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+
+@click.command()
+@click.argument("directory", metavar="DIR")
+@click.option("--format", "kind", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True)
+@click.option("-o", "--output", metavar="FILE", help="Write here, not to stdout.")
+@click.pass_obj
+def export(signals: Signals, /, directory: str, kind: str, output: str | None) -> int:
+    """Write one row per settled URL of the crawl in DIR."""
+    import sys
+    from pathlib import Path
+
+    from crawler.directory import CrawlDirectory
+    from crawler.errors import StorageError, UsageError
+    from crawler.export import as_csv, as_jsonl
+
+    # a reader ends with its process: closing it would only disturb the rows that a broken pipe leaves unread
+    frontier = CrawlDirectory.look(Path(directory)).frontier(read_only=True)
+    lines = (as_csv if kind == "csv" else as_jsonl)(frontier.settled())
+    if output is None or output == "-":
+        sys.stdout.buffer.writelines(line.encode() for line in lines)
+        return 0
+    path = Path(output)
+    if path.is_dir():
+        raise UsageError(f"cannot write {output}: it is a directory; name a file in it with -o")
+    try:
+        if path.exists() and not path.is_file():
+            with path.open("w", encoding="utf-8", newline="") as file:
+                file.writelines(lines)
+            return 0
+        signals.hold()
+        return _write_beside(path, lines, signals)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise StorageError(f"cannot write {output}: {error.strerror or error}; choose another file with -o") from error
+
+
+def _write_beside(path: Path, lines: Iterable[str], signals: Signals) -> int:
+    """Write a file under another name and rename it: it is whole or not there. Raises OSError."""
+    import os
+    from pathlib import Path
+    from shutil import copymode
+
+    real = Path(os.path.realpath(path))
+    beside = real.with_name(f".{real.name}.{os.getpid()}")
+    try:
+        with beside.open("w", encoding="utf-8", newline="") as file:
+            if real.exists():
+                copymode(real, beside)
+            for line in lines:
+                if signals.received:
+                    return signals.exit_code
+                file.write(line)
+        beside.replace(real)
+        return 0
+    finally:
+        beside.unlink(missing_ok=True)

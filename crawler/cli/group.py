@@ -1,0 +1,64 @@
+"""The commands. `crawl` is the default: what does not begin with the name of a command belongs to it.
+
+A command is imported when it is asked for, so its line of help stands here.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from importlib import import_module
+
+import click
+
+COMMANDS = {
+    "crawl": ("crawler.cli.crawl", "Crawl; without a URL the built-in test web. The default command."),
+    "resume": ("crawler.cli.resume", "Go on with a crawl, in any mode."),
+    "status": ("crawler.cli.status", "Tell how far a crawl is, also while it runs."),
+    "verify": ("crawler.cli.verify", "Read everything back and check it."),
+    "export": ("crawler.cli.export", "Write one row per settled URL."),
+    "compare": ("crawler.cli.compare", "Compare the modes on the same work; writes a report."),
+    "testweb": ("crawler.testweb.commands", "Serve or describe the built-in test web."),
+}
+
+
+class DefaultGroup(click.Group):
+    """A group with a default command, whose commands are imported late."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        first = args[0] if args else ""
+        if first not in COMMANDS and first != "--help":
+            _refuse_words(first)
+            args = ["crawl", *args]
+        return super().parse_args(ctx, args)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name)
+        return command
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+        crawl = self.get_command(ctx, "crawl")
+        assert crawl is not None
+        click.Command.format_options(crawl, ctx, formatter)
+
+
+def _refuse_words(first: str) -> None:
+    """A bare word is neither a URL nor an option: most likely it was to be a command. Raises click.UsageError."""
+    if first and not first.startswith("-") and not set(first) & set(".:/["):
+        close = get_close_matches(first, COMMANDS, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise click.UsageError(f"{first!r} is neither a command nor a URL{hint}")
+
+
+@click.group(cls=DefaultGroup, subcommand_metavar="[crawl] [OPTIONS] [URL]... | COMMAND ...", options_metavar="")
+def cli() -> None:
+    """Crawl web sites: fast, politely, without losing a URL.
+
+    The first use needs no network: without a URL the built-in test web is crawled.
+    """

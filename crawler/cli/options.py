@@ -1,0 +1,60 @@
+"""The flags that crawl and resume share. A flag is named after its key of the configuration; only given ones count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+ENGINE = (
+    click.option("--mode", metavar="NAME", help="async, threads or processes.  [async]"),
+    click.option("--client", metavar="NAME", help="aiohttp (async), curl or urllib3.  [the mode's own]"),
+    click.option("--concurrency", type=int, metavar="N", help="Fetches in flight.  [async 100, others 32]"),
+    click.option("--processes", type=int, metavar="N", help="Worker processes.  [one per core]"),
+    click.option("--threads-per-process", type=int, metavar="N", help="Fetches in flight in each."),
+)
+POLITENESS = (
+    click.option("--delay", type=float, metavar="S", help="Rest of a host between two fetches.  [1]"),
+    click.option("--per-host", type=int, metavar="N", help="Connections to a host that needs no rest.  [1]"),
+    click.option("--no-robots", "robots", is_flag=True, flag_value=False, default=None, help="Ignore robots.txt."),
+    click.option("--user-agent", metavar="TEXT", help="How to name ourselves."),
+    click.option("--timeout", type=float, metavar="S", help="Longest duration of one fetch.  [60]"),
+)
+LIMITS = (
+    click.option("--max-pages", type=int, metavar="N", help="Ask for so many URLs at most."),
+    click.option("--max-bytes", type=int, metavar="N", help="Store about so many bytes at most."),
+    click.option("--max-depth", type=int, metavar="N", help="Go so many links away from the seeds."),
+)
+SCOPE = (
+    click.option("--scope", metavar="REACH", help="host, domain or any: which hosts are ours.  [host]"),
+    click.option("--include", multiple=True, metavar="RE", help="Only paths in which this is found. Repeatable."),
+    click.option("--exclude", multiple=True, metavar="RE", help="No path in which this is found. Repeatable."),
+    click.option("--store", metavar="NAME", help="sqlite or files.  [sqlite]"),
+)
+CONFIGURATION = (
+    click.option("--config", metavar="FILE", help="TOML file; config/default.toml explains every key."),
+    click.option("--profile", metavar="NAME", help="polite, fast or demo."),
+)
+OUTPUT = (
+    click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object."),
+    click.option("-q", "--quiet", is_flag=True, help="No progress on stderr."),
+)
+
+
+def with_options(*groups: tuple[Callable[[Command], Command], ...]) -> Callable[[Command], Command]:
+    """Decorate a command with groups of options, to be listed in this order."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed([option for group in groups for option in group]):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def given(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The flags that somebody gave, as one layer of settings."""
+    return {key: value for key, value in flags.items() if value is not None and value != ()}

@@ -1,0 +1,104 @@
+"""From a command line to a plan: which directory, which settings, new or gone on with.
+
+Rules:
+- Everything that can be checked without touching the disk is checked here, before anything is made.
+- Layers, the later winning: defaults, the last run of the directory (on resume), profile, file, environment, flags. On
+  resume what decides which URLs are ours and how pages are kept stays as it was (`directory.KEPT`).
+- A client belongs to its mode: where a resume changes the mode, the mode's own client comes with it.
+- No URL anywhere and nothing to resume: the built-in test web with the demo profile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from crawler.core.urls import host_of
+from crawler.directory import KEPT, CrawlDirectory
+from crawler.errors import StorageError, UsageError
+from crawler.job import open_scope
+from crawler.run import kept_settings
+from crawler.settings import Settings, profile, read_environment, read_file, settle
+
+CRAWLS = Path("crawls")
+LONGEST_NAME = 200
+
+
+class Order(NamedTuple):
+    """What the command line asks for. `flags` are keys of the configuration."""
+
+    flags: Mapping[str, Any]
+    config: str | None = None
+    profile: str | None = None
+    resume: bool = False
+    fresh: bool = False
+
+
+class Plan(NamedTuple):
+    """What will be done. `path` None: a new directory of the default name. `ignored` keys cannot change any more."""
+
+    path: Path | None
+    settings: Settings
+    resume: bool
+    fresh: bool
+    demo: bool
+    ignored: tuple[str, ...]
+
+
+def make_plan(order: Order) -> Plan:
+    """Check an order and complete it. Raises UsageError; StorageError where a directory to resume cannot be read."""
+    import variants
+
+    if order.resume and order.fresh:
+        raise UsageError("--resume goes on with a crawl and --fresh replaces it: choose one")
+    said = [read_file(Path(order.config)) if order.config else {}, read_environment(), order.flags]
+    profiled = profile(order.profile) if order.profile else {}
+    out = next((layer["out"] for layer in reversed(said) if "out" in layer), None)
+    path = Path(settle({"out": out}).out or "") if out is not None else None
+    known = CrawlDirectory.look(path) if path and order.resume and CrawlDirectory.exists(path) else None
+    if known:
+        demo = known.manifest.demo
+        settings = settle(_stored(known, profiled, *said), profiled, *said)
+        kept = kept_settings(known, settings)
+        ignored = tuple(key for key in KEPT if getattr(kept, key) != getattr(settings, key))
+        settings = kept
+    else:
+        demo = not any(layer.get("seeds") for layer in (profiled, *said))
+        settings = settle(profile("demo") if demo and not order.profile else profiled, *said)
+        ignored = ()
+    variants.client_of(settings)
+    open_scope(settings)
+    # the directory may be moved: where it lies is not one of its settings
+    settings = msgspec.structs.replace(settings, out=None)
+    return Plan(path, settings, order.resume, order.fresh, demo, ignored)
+
+
+def _stored(known: CrawlDirectory, *later: Mapping[str, Any]) -> dict[str, Any]:
+    """The layer of the last run."""
+    layer = dict(known.manifest.settings)
+    mode = next((one["mode"] for one in reversed(later) if "mode" in one), known.settings.mode)
+    if mode != known.settings.mode:
+        layer.pop("client", None)
+    return layer
+
+
+def new_path(plan: Plan) -> Path:
+    """Make the directory `crawls/<host>-<UTC time>`, of which there was none. Raises StorageError."""
+    name = "demo" if plan.demo else host_of(plan.settings.seeds[0]).partition("://")[2]
+    name = name.replace(":", "-").strip("[]")[:LONGEST_NAME]
+    stem = f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    for number in count(1):
+        path = CRAWLS / (stem if number == 1 else f"{stem}-{number}")
+        try:
+            path.mkdir(parents=True)
+            break
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise StorageError(f"cannot write {path}: {error.strerror}; choose another --out") from error
+    return path

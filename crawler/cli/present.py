@@ -1,0 +1,90 @@
+"""The summary at the end of a run: one JSON object for scripts, some lines for people."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from shutil import get_terminal_size
+from textwrap import wrap
+
+from msgspec import to_builtins
+
+from crawler.stats import RunStats
+from crawler.summary import Summary
+from crawler.words import counts, duration, printable, size
+
+SLOWEST = 3
+INDENT = " " * 13  # where what is said stands, after the name of its line
+HEADLINES = {"complete": "complete", "limit": "stopped by a limit", "stopped": "stopped"}
+
+
+def as_object(value: object) -> str:
+    """One line of JSON, in ASCII."""
+    return json.dumps(to_builtins(value))
+
+
+def present(summary: Summary, stats: RunStats | None, as_json: bool) -> str:
+    """What stdout shows. `stats` None: nothing was left to do in this run."""
+    return as_object(summary) if as_json else "\n".join(_lines(summary, stats))
+
+
+def _lines(summary: Summary, stats: RunStats | None) -> list[str]:
+    lines = [
+        _headline(summary),
+        f"  statuses   {counts(summary.statuses)}",
+        f"  reasons    {counts(summary.reasons)}",
+        f"  digest     {summary.digest}",
+    ]
+    if stats is None:
+        lines.append("  this run   nothing was left to do")
+    else:
+        lines += _run_lines(summary, stats)
+    lines = [piece for line in lines for piece in _fit(line)]
+    if summary.out is not None:
+        lines += _directory_lines(summary, summary.out)
+    return lines
+
+
+def _headline(summary: Summary) -> str:
+    if summary.complete and not summary.statuses:
+        return f"nothing could be fetched (URLs given up: {sum(summary.reasons.values()):,})"
+    owed = f", {summary.owed:,} still owed" if summary.owed else ""
+    headline = HEADLINES[summary.ending]
+    return f"{headline}: {summary.urls:,} URLs fetched, {summary.pages:,} pages, {size(summary.bytes)}{owed}"
+
+
+def _fit(line: str) -> list[str]:
+    """A line as the terminal has room for it; whole where nobody looks. Commands and paths are not for this: to be
+    copied they must stay in one piece."""
+    if not sys.stdout.isatty():
+        return [line]
+    width = max(get_terminal_size().columns, 40)
+    return wrap(line, width, subsequent_indent=INDENT, break_long_words=False, break_on_hyphens=False)
+
+
+def _run_lines(summary: Summary, stats: RunStats) -> list[str]:
+    lines = [
+        f"  this run   {summary.urls_this_run:,} URLs in {duration(summary.seconds)}"
+        f" ({summary.pages_per_second:g} per second) with {summary.mode} and {summary.client}",
+        f"  cost       {summary.cpu_seconds:.1f} s of CPU, {size(summary.peak_memory_bytes)} of memory at the peak,"
+        f" {duration(summary.startup_seconds)} to start",
+    ]
+    lines += [
+        f"  slow host  {printable(name)}: {host.seconds / host.fetched:.3f} s a fetch, mean of {host.fetched:,}"
+        for name, host in stats.slowest(SLOWEST)
+    ]
+    if stats.errors:
+        lines.append(f"  not ok     {counts(stats.errors)}")
+    return lines
+
+
+def _directory_lines(summary: Summary, out: str) -> list[str]:
+    name = printable(shlex.quote(out))
+    lines = [f"  data       {printable(out)}"]
+    if not summary.complete:
+        limit = " (with a higher limit)" if summary.ending == "limit" else ""
+        lines.append(f"  go on      python -m crawler resume {name}{limit}")
+    lines.append(f"  check      python -m crawler verify {name}")
+    lines.append(f"  use        python -m crawler export {name} --format csv -o urls.csv")
+    return lines

@@ -1,0 +1,149 @@
+"""Progress on stderr while a crawl runs: a live line on a terminal, a structured log line now and then elsewhere.
+
+Rules:
+- It only looks: from a thread of its own, at most twice a second, at counts that the recorder keeps anyway.
+- The libraries that draw and log are imported on that thread: a short crawl never waits for them.
+- Time left is told only where it can be known: while the queue is not growing and no host has to rest between fetches.
+  A polite crawl lasts as long as its largest host, which nobody has seen yet.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from time import monotonic
+
+import msgspec
+
+from crawler.cli.signals import Signals
+from crawler.core.messages import Actions
+from crawler.core.urls import host_of
+from crawler.stats import RunStats
+from crawler.words import duration, size
+
+LIVE_PERIOD = 0.5
+LOG_PERIOD = 10.0
+WINDOW = 10.0
+
+
+class InFlight:
+    """The pages that are being fetched, seen from outside: ordered and not yet judged. robots.txt is left out."""
+
+    def __init__(self) -> None:
+        self.urls: set[str] = set()
+
+    def see(self, actions: Actions) -> None:
+        """Count one step."""
+        self.urls.difference_update([end.url for end in actions.settled], [link.url for link in actions.retries])
+        self.urls.update(fetch.url for fetch in actions.fetches if not fetch.robots)
+
+    def hosts(self) -> int:
+        """Hosts that are being asked; from any thread."""
+        return len({host_of(url) for url in list(self.urls)})
+
+
+class View(msgspec.Struct, frozen=True):
+    """A moment of a run. `rate` is URLs settled after a fetch per second, over the last ten; `eta` in seconds."""
+
+    seconds: float
+    urls: int
+    pages: int
+    bytes: int
+    rate: float
+    queue: int
+    in_flight: int
+    hosts_in_flight: int
+    errors: int
+    eta: float | None
+
+
+class Pace:
+    """Turns counts into rates. `resting`: hosts rest between fetches, so these rates say nothing of the end."""
+
+    def __init__(self, stats: RunStats, in_flight: InFlight, resting: bool = False) -> None:
+        self._resting = resting
+        self._stats = stats
+        self._in_flight = in_flight
+        self._started_at = monotonic()
+        self._seen: deque[tuple[float, int, int, int]] = deque([(self._started_at, 0, 0, stats.queued)])
+
+    def look(self, now: float) -> View:
+        """The run at this moment."""
+        stats = self._stats
+        owed = stats.queued - stats.settled
+        while len(self._seen) > 1 and self._seen[1][0] <= now - WINDOW:
+            self._seen.popleft()
+        then, urls, settled, owed_then = self._seen[0]
+        self._seen.append((now, stats.urls, stats.settled, owed))
+        past = max(now - then, 1e-9)
+        pace = (stats.settled - settled) / past
+        return View(
+            seconds=round(now - self._started_at, 1),
+            urls=stats.urls,
+            pages=stats.pages,
+            bytes=stats.bytes,
+            rate=round((stats.urls - urls) / past, 1),
+            queue=owed,
+            in_flight=len(self._in_flight.urls),
+            hosts_in_flight=self._in_flight.hosts(),
+            errors=sum(dict(stats.errors).values()),
+            eta=round(owed / pace, 1) if pace > 0 and owed <= owed_then and not self._resting else None,
+        )
+
+
+@contextmanager
+def progress(pace: Pace, signals: Signals, title: str) -> Iterator[None]:
+    """Show progress until the block ends. `title` says what runs and where it is kept."""
+    ended = threading.Event()
+    show = _show_live if sys.stderr.isatty() else _log
+    thread = threading.Thread(target=show, args=(pace, ended, signals, title), name="progress", daemon=True)
+    thread.start()
+    say = signals.say
+    try:
+        yield
+    finally:
+        signals.say = say
+        ended.set()
+        thread.join(LIVE_PERIOD)
+
+
+def _show_live(pace: Pace, ended: threading.Event, signals: Signals, title: str) -> None:
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    notices = [title]
+    console = Console(stderr=True, highlight=False)
+    live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False)
+    with suppress(OSError), live:
+        signals.say = notices.append
+        while not ended.wait(LIVE_PERIOD):
+            live.update(Text("\n".join((*notices, in_words(pace.look(monotonic()))))), refresh=True)
+
+
+def in_words(view: View) -> str:
+    """One line for people."""
+    left = "" if view.eta is None else f" · about {duration(view.eta)} left"
+    return (
+        f"{duration(view.seconds)} · {view.pages:,} pages · {view.rate:g} URLs/s · {size(view.bytes)}"
+        f" · queue {view.queue:,} · {view.in_flight} in flight on {view.hosts_in_flight} hosts"
+        f" · {view.errors:,} not ok{left}"
+    )
+
+
+def _log(pace: Pace, ended: threading.Event, signals: Signals, title: str) -> None:
+    if ended.wait(LOG_PERIOD):
+        return
+    import structlog
+
+    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+    log = structlog.wrap_logger(
+        structlog.PrintLogger(sys.stderr), processors=[stamp, structlog.processors.JSONRenderer()]
+    )
+    with suppress(OSError):
+        while not ended.is_set():
+            log.info("progress", run=title, **msgspec.structs.asdict(pace.look(monotonic())))
+            ended.wait(LOG_PERIOD)

@@ -1,0 +1,41 @@
+"""`status DIR`: how far a crawl is, also while another process works on it."""
+
+from __future__ import annotations
+
+import click
+
+from crawler.cli.options import OUTPUT, with_options
+
+
+@click.command()
+@click.argument("directory", metavar="DIR")
+@with_options(OUTPUT[:1])
+def status(directory: str, as_json: bool) -> int:
+    """Tell how far the crawl in DIR is, and who works on it."""
+    from pathlib import Path
+
+    from msgspec.structs import asdict
+
+    from crawler.cli.present import as_object
+    from crawler.directory import CrawlDirectory
+    from crawler.words import counts, printable, size
+
+    crawl = CrawlDirectory.look(Path(directory))
+    tally, pid = crawl.tally(), crawl.holder()
+    complete = tally.queued > 0 and not tally.owed
+    mode = crawl.settings.mode
+    if as_json:
+        told = {"out": directory, "complete": complete, "running": pid, "mode": mode, "runs": crawl.manifest.runs}
+        click.echo(as_object(told | {"owed": tally.owed} | asdict(tally)))
+        return 0
+    state = "complete" if complete else f"running in process {pid}" if pid else "not complete, not running"
+    click.echo(
+        f"{printable(directory)}: {state}\n"
+        f"  settled    {tally.settled:,} of {tally.queued:,} URLs, {tally.owed:,} still owed\n"
+        f"  fetched    {tally.urls:,} URLs, {tally.pages:,} pages, {size(tally.bytes)}\n"
+        f"  statuses   {counts(tally.statuses)}\n"
+        f"  reasons    {counts(tally.reasons)}\n"
+        f"  digest     {tally.digest}\n"
+        f"  last run   number {crawl.manifest.runs}, mode {mode}"
+    )
+    return 0

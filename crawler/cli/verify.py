@@ -1,0 +1,50 @@
+"""`verify DIR`: read everything back and check it. Exit code 3 where something is wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from crawler.cli.options import OUTPUT, with_options
+
+if TYPE_CHECKING:
+    from crawler.audit import Audit
+
+
+@click.command()
+@click.argument("directory", metavar="DIR")
+@with_options(OUTPUT[:1])
+def verify(directory: str, as_json: bool) -> int:
+    """Read the crawl in DIR back: is everything there, once, and as it was fetched?"""
+    from pathlib import Path
+
+    from crawler.audit import audit
+    from crawler.cli.present import as_object
+    from crawler.directory import CrawlDirectory
+    from crawler.errors import Corrupt
+
+    found = audit(CrawlDirectory.look(Path(directory)))
+    click.echo(as_object(found) if as_json else _in_words(found))
+    if found.wrong:
+        raise Corrupt(f"{directory} is damaged, problems found: {found.wrong:,}; restore it from a copy or crawl anew")
+    return 0
+
+
+def _in_words(found: Audit) -> str:
+    """What was found, for people."""
+    from crawler.words import printable, size
+
+    verdict = "WRONG" if found.wrong else "fine"
+    lines = [
+        f"{verdict}: {found.urls:,} URLs fetched, {found.pages:,} pages, {size(found.bytes)} read back",
+        f"  digest     {found.digest}",
+    ]
+    if found.orphans:
+        lines.append(f"  orphans    {found.orphans:,} records that no URL names, left by a kill: no harm is done")
+    if found.running is not None:
+        lines.append(f"  running    process {found.running} works on it: what it kept meanwhile is not counted")
+    lines += [f"  problem    {printable(problem)}" for problem in found.problems]
+    if found.wrong > len(found.problems):
+        lines.append(f"  problems   {found.wrong:,} in all")
+    return "\n".join(lines)

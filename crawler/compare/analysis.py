@@ -1,0 +1,145 @@
+"""Which differences are real: ratios within blocks, and the words that their intervals allow. Pure, standard library
+only.
+
+Rules, and why:
+- A and B are compared within a block, as log(A/B): what drifts between blocks (a neighbour, the temperature) cancels.
+- The region of practical equivalence (ROPE) is 3 %, or what the A/A arm shows two equal engines can differ by, if that
+  is more.
+- The word comes from the interval: *faster* or *slower* where all of it lies beyond the ROPE, *equivalent* where all of
+  it lies inside, *inconclusive* otherwise. With fewer than 5 blocks the word is always *inconclusive*.
+- Many pairs make many chances to be fooled: *faster* and *slower* must also pass Holm's correction over all pairs shown
+  together.
+- Where the A/A interval excludes 1, the machine told two equal engines apart: then nothing is claimed at all.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from crawler.compare.intervals import LEAST, RESAMPLES, Estimate, estimate, t_tail
+
+Blocks = Mapping[int, float]
+"""One metric of one arm under one condition: the value in each block."""
+
+Word = Literal["faster", "slower", "equivalent", "inconclusive"]
+
+FLOOR = 0.03
+"""The smallest ROPE: differences below 3 % decide nothing for a user."""
+
+FIRM = 10
+"""Blocks below which a report is exploratory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Arm `a` against arm `b`: the ratio a/b, Holm's p of lying beyond the ROPE, P(a > b in a block), the word."""
+
+    a: str
+    b: str
+    ratio: Estimate
+    p: float
+    wins: float
+    word: Word
+
+
+def log_ratios(a: Blocks, b: Blocks) -> list[float]:
+    """log(a/b) in every block that has both (a metric that is 0 has no ratio)."""
+    return [math.log(a[k] / b[k]) for k in sorted(a.keys() & b.keys()) if a[k] > 0 and b[k] > 0]
+
+
+def ratio(a: Blocks, b: Blocks, resamples: int = RESAMPLES) -> Estimate | None:
+    """a/b with its intervals, None where no block has both."""
+    logs = log_ratios(a, b)
+    return estimate(logs, resamples).exp() if logs else None
+
+
+def level(blocks: Blocks) -> Estimate | None:
+    """How large: the geometric mean over blocks, or the plain mean where a value is 0. None where there is no block."""
+    values = [blocks[k] for k in sorted(blocks)]
+    if not values:
+        return None
+    if min(values) > 0:
+        return estimate([math.log(value) for value in values]).exp()
+    return estimate(values)
+
+
+def rope(twin: Estimate | None) -> float:
+    """The half-width of the region of practical equivalence, as a share: 0.03 means ratios from 1/1.03 to 1.03. `twin`
+    is the ratio that the A/A arm showed."""
+    if twin is None or not twin.known:
+        return FLOOR
+    return max(FLOOR, math.sqrt(twin.high / twin.low) - 1)
+
+
+def trusted(twin: Estimate | None) -> bool:
+    """The A/A arm did not tell two equal engines apart (or there is none)."""
+    return twin is None or twin.low <= 1 <= twin.high
+
+
+def beyond(logs: Sequence[float], margin: float) -> float:
+    """The two-sided p (Student) that the mean log-ratio does not lie beyond the ROPE on its side."""
+    if len(logs) < 2:
+        return 1.0
+    distance = abs(statistics.fmean(logs)) - math.log1p(margin)
+    error = statistics.stdev(logs) / math.sqrt(len(logs))
+    if distance <= 0:
+        return 1.0
+    return t_tail(distance / error, len(logs) - 1) if error > 0 else 0.0
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """Holm's step-down adjustment (1979): p values that may be held against 0.05 together."""
+    adjusted, worst = [0.0] * len(ps), 0.0
+    for rank, index in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
+        worst = max(worst, min(1.0, ps[index] * (len(ps) - rank)))
+        adjusted[index] = worst
+    return adjusted
+
+
+def word(measured: Estimate, margin: float, p: float = 0.0) -> Word:
+    """What the interval of a ratio allows to say."""
+    if measured.n < LEAST:
+        return "inconclusive"
+    if measured.low > 1 + margin and p <= 0.05:
+        return "faster"
+    if measured.high < 1 / (1 + margin) and p <= 0.05:
+        return "slower"
+    if 1 / (1 + margin) <= measured.low and measured.high <= 1 + margin:
+        return "equivalent"
+    return "inconclusive"
+
+
+def wins(a: Blocks, b: Blocks) -> float:
+    """The share of blocks in which a is larger; a draw counts half."""
+    both = a.keys() & b.keys()
+    return sum((a[k] > b[k]) + 0.5 * (a[k] == b[k]) for k in both) / len(both) if both else math.nan
+
+
+def against(
+    base: Blocks, others: Mapping[str, Blocks], margin: float, claims: bool = True
+) -> dict[str, tuple[Estimate, Word]]:
+    """Every arm's ratio to the base and its word, Holm-corrected as one family."""
+    logs = {arm: found for arm, blocks in others.items() if (found := log_ratios(blocks, base))}
+    ps = holm([beyond(found, margin) for found in logs.values()])
+    measured = {arm: estimate(found).exp() for arm, found in logs.items()}
+    return {
+        arm: (measured[arm], word(measured[arm], margin, p) if claims else "inconclusive")
+        for arm, p in zip(logs, ps, strict=True)
+    }
+
+
+def pairs(cells: Mapping[str, Blocks], margin: float, claims: bool = True) -> list[Pair]:
+    """Every pair of arms that share a block, Holm-corrected as one family. Without `claims` all are inconclusive."""
+    met = [(a, b) for a, b in itertools.combinations(cells, 2) if log_ratios(cells[a], cells[b])]
+    ps = holm([beyond(log_ratios(cells[a], cells[b]), margin) for a, b in met])
+    found = []
+    for (a, b), p in zip(met, ps, strict=True):
+        measured = estimate(log_ratios(cells[a], cells[b])).exp()
+        said: Word = word(measured, margin, p) if claims else "inconclusive"
+        found.append(Pair(a, b, measured, p, wins(cells[a], cells[b]), said))
+    return found

@@ -1,0 +1,173 @@
+"""What is run, in which order: presets as data, randomised complete blocks in an order that the seed alone decides.
+
+Rules, and why:
+- A block is one pass over all arms of one condition. What drifts (a neighbour, the temperature) meets all arms of a
+  block alike, so arms are only ever compared within blocks.
+- The order of arms is drawn anew for each block, and so is the order of conditions in each round: a fixed order would
+  give each arm its own place on the drift.
+- Every block holds an A/A arm: an engine a second time under another name. What it shows is noise.
+- The first block is a warm-up (page cache, .pyc files) and counts for nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from typing import NamedTuple, TypeVar
+
+import msgspec
+
+from crawler.compare.records import Arm, Condition, Session
+from crawler.compare.workload import GRAPH, POLITE
+from crawler.errors import UsageError
+from crawler.testweb.draw import Dice
+
+T = TypeVar("T")
+WARM_UP = 0
+
+
+class Preset(msgspec.Struct, frozen=True):
+    """A design without its arms. `blocks` per sweep. Where it is not `strict`, the gates of the machine only warn."""
+
+    summary: str
+    conditions: tuple[Condition, ...]
+    blocks: dict[str, int]
+    strict: bool = True
+
+
+class Planned(NamedTuple):
+    """One trial to be run. `order` counts over the whole session, `block` within the condition (0: warm-up)."""
+
+    order: int
+    block: int
+    arm: Arm
+    condition: Condition
+
+    @property
+    def warm_up(self) -> bool:
+        """It counts for nothing."""
+        return self.block == WARM_UP
+
+
+def _sweep(name: str, centre: Condition, **levels: Sequence[float]) -> tuple[Condition, ...]:
+    """`centre` with every combination of the levels."""
+    return tuple(
+        msgspec.structs.replace(centre, sweep=name, **dict(zip(levels, chosen, strict=True)))
+        for chosen in product(*levels.values())
+    )
+
+
+def _timed(seconds: float, *conditions: Condition) -> tuple[Condition, ...]:
+    """As many pages as fill so many seconds at C / L (Little's law) or at 1,000 a second, whatever is less; but at
+    least 20 for each slot: then a burst of answers more or less at the edge of the steady window does not matter."""
+    return tuple(
+        msgspec.structs.replace(one, pages=round(max(20 * one.concurrency, seconds * min(1000, _possible(one)))))
+        for one in conditions
+    )
+
+
+def _possible(condition: Condition) -> float:
+    return condition.concurrency / condition.latency if condition.latency else float("inf")
+
+
+_QUICK = Condition(sweep="headline", pages=1000, concurrency=32)
+_FIRM = Condition(sweep="headline", pages=10_000, concurrency=64, payload=32_768)
+_DEMO = Condition(sweep="graph", workload=GRAPH, pages=150, hosts=13, concurrency=16, latency=0.0, payload=0)
+_TIE = msgspec.structs.replace(_DEMO, sweep="politeness", workload=POLITE, delay=0.02)
+_WIDE = msgspec.structs.replace(_DEMO, pages=2000, hosts=40)
+_WIDE_TIE = msgspec.structs.replace(_WIDE, sweep="politeness", workload=POLITE, delay=0.02)
+
+PRESETS = {
+    "smoke": Preset(
+        "do all engines still do the same work? 90 s, no claims",
+        (
+            *_sweep("headline", msgspec.structs.replace(_QUICK, pages=300, concurrency=16), latency=(0.05, 0.0)),
+            _TIE,
+        ),
+        {"headline": 2, "politeness": 1},
+        strict=False,
+    ),
+    "quick": Preset(
+        "a first picture in about 10 minutes, exploratory",
+        (
+            _QUICK,
+            *_timed(2, *_sweep("concurrency", _QUICK, concurrency=(4, 16, 64))),
+            *_timed(2, *_sweep("latency", _QUICK, latency=(0.0, 0.01, 0.1))),
+            _TIE,
+        ),
+        {"headline": 5, "concurrency": 5, "latency": 5, "politeness": 5},
+    ),
+    "standard": Preset(
+        "claims with intervals, about 70 minutes",
+        (
+            _FIRM,
+            *_timed(5, *_sweep("concurrency", _FIRM, concurrency=(1, 4, 16, 64, 256, 512))),
+            *_timed(5, *_sweep("latency", _FIRM, latency=(0.0, 0.001, 0.01, 0.05, 0.2))),
+            _DEMO,
+            _TIE,
+        ),
+        {"headline": 10, "concurrency": 5, "latency": 5, "graph": 5, "politeness": 10},
+    ),
+    "full": Preset(
+        "everything that can be varied, five hours and more",
+        (
+            _FIRM,
+            *_timed(8, *_sweep("concurrency", _FIRM, concurrency=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512))),
+            *_timed(8, *_sweep("latency", _FIRM, latency=(0.0, 0.001, 0.01, 0.05, 0.2, 1.0))),
+            *_sweep("payload", _FIRM, pages=(4000,), payload=(1024, 8192, 32_768, 131_072, 524_288)),
+            *_sweep("errors", _FIRM, pages=(4000,), errors=(0.01, 0.05, 0.1, 0.25)),
+            *_sweep("job size", _FIRM, pages=(10, 100, 1000, 10_000, 100_000)),
+            _WIDE,
+            _WIDE_TIE,
+        ),
+        {
+            **{"headline": 20, "concurrency": 10, "latency": 10, "payload": 10, "errors": 10},
+            **{"job size": 10, "graph": 10, "politeness": 10},
+        },
+    ),
+}
+
+
+def arms_for(modes: Sequence[str], clients: Sequence[str] = ()) -> tuple[Arm, ...]:
+    """One arm for each mode with its own client, or with each of `clients` that it can use; the first one twice.
+
+    Raises UsageError for a mode that does not exist, or one that can use none of the clients.
+    """
+    import variants
+
+    arms: list[Arm] = []
+    for mode in dict.fromkeys(modes):
+        usable = variants.load(mode).CLIENTS
+        chosen = [client for client in dict.fromkeys(clients) if client in usable] if clients else usable[:1]
+        if not chosen:
+            raise UsageError(
+                f"--mode {mode} can use none of the clients {', '.join(clients)}, only {', '.join(usable)}"
+            )
+        arms += [Arm(mode if client == usable[0] else f"{mode}+{client}", mode, client) for client in chosen]
+    if not arms:
+        raise UsageError("nothing to compare: name at least one mode")
+    first = arms[0]
+    return (*arms, Arm(f"{first.name} again", first.mode, first.client, twin_of=first.name))
+
+
+def schedule(session: Session) -> tuple[Planned, ...]:
+    """Every trial of a session in its order: the warm-up, then round by round one block of each condition."""
+    blocks = [(WARM_UP, session.conditions[0])]
+    for number in range(1, max(session.blocks.values()) + 1):
+        owed = [condition for condition in session.conditions if session.blocks[condition.sweep] >= number]
+        blocks += [(number, condition) for condition in shuffled(owed, Dice(session.seed, "conditions", number))]
+    trials = [
+        (number, arm, condition)
+        for place, (number, condition) in enumerate(blocks)
+        for arm in shuffled(session.arms, Dice(session.seed, "arms", place))
+    ]
+    return tuple(Planned(order, *trial) for order, trial in enumerate(trials))
+
+
+def shuffled(members: Sequence[T], dice: Dice) -> list[T]:
+    """The members in an order that the dice decide (Fisher and Yates), the same on every Python."""
+    row = list(members)
+    for last in range(len(row) - 1, 0, -1):
+        other = dice.below(last + 1)
+        row[last], row[other] = row[other], row[last]
+    return row

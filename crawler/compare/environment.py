@@ -1,0 +1,147 @@
+"""Where a comparison runs: what must not change within a session, and how clean the machine is while a trial runs.
+
+Rules, and why:
+- Trials of unlike machines, kernels, Pythons, libraries or crawlers are never put into one session: every word of the
+  record but those in `VARYING` must be the same when a session is gone on with.
+- The load average says what was before, this comparison included; what disturbs a trial is what strangers do during it.
+  So cleanliness is judged by the CPU time that belongs to nobody of ours, and the load average is only noted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import sys
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from time import monotonic
+from typing import NamedTuple
+
+from crawler.job import cores
+
+PACKAGES = ("crawler", "aiohttp", "uvloop", "pycurl", "urllib3", "turbohtml", "msgspec", "httptools", "xxhash")
+VARYING = frozenset({"load"})
+OUR_CODE = ("crawler", "variants")
+NOT_UNDER_TEST = ("crawler/compare/", "crawler/cli/")
+
+
+def environment() -> dict[str, str]:
+    """The machine, the Python, the libraries and the crawler itself, in words."""
+    build = sys.version.split(" ", 1)[0]
+    found = {
+        "cpu": _cpu_model(),
+        "cores": f"{cores()} usable of {os.cpu_count()}",
+        "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9:.1f} GB",
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "python": f"{platform.python_implementation()} {build}",
+        "gil": "on" if getattr(sys, "_is_gil_enabled", lambda: True)() else "off",
+        "switch interval": f"{sys.getswitchinterval() * 1000:g} ms",
+        "load": " ".join(f"{load:.2f}" for load in os.getloadavg()),
+        "code": _digest_of_code(),
+    }
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        found["descriptors"] = str(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    for package in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+def unlike(first: dict[str, str], second: dict[str, str]) -> list[str]:
+    """In what two environments differ, one line each; what may vary is left out."""
+    keys = sorted((first.keys() | second.keys()) - VARYING)
+    return [
+        f"{key}: {first.get(key, 'not there')} became {second.get(key, 'not there')}"
+        for key in keys
+        if first.get(key) != second.get(key)
+    ]
+
+
+class Moment(NamedTuple):
+    """Counters of the whole machine. Seconds of CPU over all cores; pages swapped; times throttled by a cgroup."""
+
+    at: float
+    busy: float
+    steal: float
+    swapped: int
+    throttled: int
+
+
+class Strangers(NamedTuple):
+    """What others did while we measured, over `seconds`. `foreign` and `steal` are shares of all cores."""
+
+    seconds: float
+    foreign: float
+    steal: float
+    swapped: int
+    throttled: int
+
+
+def moment() -> Moment | None:
+    """The counters now, None where there is no /proc."""
+    try:
+        fields = [int(field) for field in _first_line("/proc/stat").split()[1:9]]
+        swapped = sum(int(line.split()[1]) for line in Path("/proc/vmstat").read_text().splitlines() if "pswp" in line)
+    except (OSError, ValueError):
+        return None
+    tick = os.sysconf("SC_CLK_TCK")
+    user, nice, system, _, _, irq, softirq, steal = fields
+    return Moment(monotonic(), (user + nice + system + irq + softirq) / tick, steal / tick, swapped, _throttled())
+
+
+def strangers(before: Moment, after: Moment, ours: float) -> Strangers:
+    """What happened in between, beside `ours` seconds of CPU."""
+    seconds = after.at - before.at
+    whole = max(seconds * (os.cpu_count() or 1), 1e-9)
+    return Strangers(
+        seconds=seconds,
+        foreign=max(0.0, after.busy - before.busy - ours) / whole,
+        steal=(after.steal - before.steal) / whole,
+        swapped=after.swapped - before.swapped,
+        throttled=after.throttled - before.throttled,
+    )
+
+
+def cpu_of(pid: int) -> float:
+    """Seconds of CPU that a living process has used, 0 where that cannot be known."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _first_line(path: str) -> str:
+    return Path(path).read_text().partition("\n")[0]
+
+
+def _throttled() -> int:
+    """How often a limit of our cgroup (version 2) has stopped us."""
+    with suppress(OSError, ValueError):
+        for line in Path("/sys/fs/cgroup/cpu.stat").read_text().splitlines():
+            if line.startswith("nr_throttled"):
+                return int(line.split()[1])
+    return 0
+
+
+def _cpu_model() -> str:
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _digest_of_code() -> str:
+    """A digest of the crawler under test; the comparison itself is not under test."""
+    root, digest = Path(__file__).resolve().parents[2], hashlib.sha256()
+    for folder in OUR_CODE:
+        for path in sorted((root / folder).rglob("*.py")):
+            name = path.relative_to(root).as_posix()
+            if not name.startswith(NOT_UNDER_TEST):
+                digest.update(name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]

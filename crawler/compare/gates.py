@@ -1,0 +1,178 @@
+"""Is a trial worth counting? Each gate looks at evidence that no engine can give about itself.
+
+Gates of correctness, which always decide:
+- G1 the digest of the crawl and its reasons are the oracle's, worked out without crawling;
+- G2 what lies on disk, read back, gives the same digest;
+- G3 the server saw every expected (URL, attempt) once, and nothing else;
+- G6 no request came too early, too many at once, or where robots.txt forbids.
+
+Gates of the machine, which a lenient session turns into warnings ("warning: ..." in the detail):
+- G5 the slots were filled: never more than C requests in flight, and at least 0.90 C on average in the steady window
+  of a flat web that takes 50 ms or more. A slot is also with the engine for a millisecond or two, so of a faster web
+  only this is asked: that 0.90 C were once in flight, which a hidden limit (a connection pool) would not allow; nothing
+  at latency 0. An engine at the roof of its CPU cannot fill its slots, and that is a finding, not a fault.
+- G8 the server had time to spare: at most 0.60 of its one core, and the raw loop got at least as much from it.
+- G9 the host was clean: steal below 1 %, strangers below 10 % of all cores, no swapping, no throttling.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from crawler.audit import Audit
+from crawler.compare.environment import Strangers
+from crawler.compare.records import Condition, Gate
+from crawler.compare.workload import FLAT, Oracle
+from crawler.summary import Summary
+from crawler.testweb.log import Entry
+from crawler.testweb.referee import Verdict
+
+FILLED = 0.90
+SLOW = 0.05
+CPU_ROOF = 0.8
+SERVER_SHARE = 0.60
+RAW_SLACK = 0.9
+STEAL = 0.01
+FOREIGN = 0.10
+WARNING = "warning: "
+
+
+class Evidence(NamedTuple):
+    """Everything that was seen of one trial. `cpu` of the crawler's tree and `server_cpu` in seconds; `seconds` of the
+    crawl from start to exit; `raw_rate` in pages/s, None where it was not measured; `machine` None where it cannot be
+    known."""
+
+    condition: Condition
+    oracle: Oracle
+    told: Summary
+    audit: Audit
+    entries: Sequence[Entry]
+    verdict: Verdict
+    seconds: float
+    cpu: float
+    server_cpu: float
+    raw_rate: float | None
+    machine: Strangers | None
+
+
+def judge(evidence: Evidence, *, strict: bool = True) -> tuple[Gate, ...]:
+    """Every gate that applies."""
+    found = [_oracle(evidence), _store(evidence), _referee(evidence), _politeness(evidence)]
+    machine = [_concurrency(evidence), _headroom(evidence), _host(evidence)]
+    return tuple(
+        sorted((*found, *(gate if strict else _as_warning(gate) for gate in machine)), key=lambda gate: gate.name)
+    )
+
+
+def crashed(why: str) -> tuple[Gate, ...]:
+    """The gates of a trial that brought nothing to judge."""
+    return (Gate("G1", False, why),)
+
+
+def _as_warning(gate: Gate) -> Gate:
+    return gate if gate.passed else Gate(gate.name, True, WARNING + gate.detail)
+
+
+def _oracle(evidence: Evidence) -> Gate:
+    told, oracle = evidence.told, evidence.oracle
+    reasons = Counter(end.reason.value for end in oracle.ends.values())
+    faults = []
+    if told.digest != oracle.digest:
+        faults.append(f"digest {told.digest} instead of {oracle.digest}")
+    if told.reasons != dict(reasons):
+        differing = sorted(name for name in reasons | told.reasons if reasons[name] != told.reasons.get(name, 0))
+        faults += [f"{name} {told.reasons.get(name, 0)} instead of {reasons[name]}" for name in differing]
+    return _gate("G1", faults, f"digest {oracle.digest}, {len(oracle.ends)} URLs")
+
+
+def _store(evidence: Evidence) -> Gate:
+    audit, oracle = evidence.audit, evidence.oracle
+    faults = list(audit.problems)
+    if audit.digest != oracle.digest:
+        faults.insert(0, f"the disk gives digest {audit.digest} instead of {oracle.digest}")
+    return _gate("G2", faults, f"{audit.pages} pages and {audit.bytes} bytes read back")
+
+
+def _referee(evidence: Evidence) -> Gate:
+    web, ends = evidence.oracle.web, evidence.oracle.ends
+    expected = {(url, attempt) for url, end in ends.items() for attempt in range(1, end.attempts + 1)}
+    asked = Counter(
+        (f"http://{entry.host}{entry.path}", entry.attempt)
+        for entry in evidence.entries
+        if entry.host not in web.names or not web.is_robots(entry.host, entry.path)
+    )
+    kinds = {
+        "missing": sorted(expected - asked.keys()),
+        "unexpected": sorted(asked.keys() - expected),
+        "twice": sorted(key for key, times in asked.items() if times > 1),
+    }
+    faults = [f"{len(found)} {kind}: {found[0][0]} attempt {found[0][1]}" for kind, found in kinds.items() if found]
+    return _gate(
+        "G3", faults, f"{len(asked)} requests, each once; robots.txt {len(evidence.entries) - asked.total()} times"
+    )
+
+
+def _politeness(evidence: Evidence) -> Gate:
+    verdict = evidence.verdict
+    kinds: Mapping[str, Sequence[object]] = {
+        "too early": verdict.gaps,
+        "too many at once": verdict.overlaps,
+        "before Retry-After was over": verdict.holds,
+        "forbidden by robots.txt": verdict.disallowed,
+        "of a closed host": verdict.closed,
+    }
+    faults = [f"{len(found)} requests {kind}" for kind, found in kinds.items() if found]
+    gaps = [host.smallest_gap for host in verdict.hosts.values() if host.smallest_gap is not None]
+    return _gate("G6", faults, f"smallest gap {min(gaps) * 1000:.1f} ms" if gaps else "no rest was asked for")
+
+
+def _concurrency(evidence: Evidence) -> Gate:
+    condition, verdict = evidence.condition, evidence.verdict
+    slots, mean = condition.concurrency, verdict.steady.mean_in_flight
+    seen = f"mean {mean:.1f}, most {verdict.most_in_flight} of {slots} in flight"
+    faults = [f"too many: {seen}"] if verdict.most_in_flight > slots else []
+    filled = mean if condition.latency >= SLOW else verdict.most_in_flight
+    if condition.workload == FLAT and condition.latency > 0 and filled < FILLED * slots:
+        busy = evidence.cpu / max(evidence.seconds, 1e-9)
+        if busy < CPU_ROOF:
+            faults.append(f"slots left empty with {busy:.2f} cores busy: {seen}")
+        else:
+            seen += f"; at the CPU roof, {busy:.2f} cores busy"
+    return _gate("G5", faults, seen)
+
+
+def _headroom(evidence: Evidence) -> Gate:
+    entries, faults = evidence.entries, []
+    served = max((entry.end for entry in entries), default=0.0) - min((entry.at for entry in entries), default=0.0)
+    share, rate = evidence.server_cpu / max(served, 1e-9), evidence.verdict.steady.throughput
+    if share > SERVER_SHARE:
+        faults.append(f"the server was busy for {share:.2f} of its core")
+    if evidence.raw_rate is not None and evidence.raw_rate < RAW_SLACK * rate:
+        faults.append(
+            f"the raw loop got {evidence.raw_rate:.0f} pages/s, this crawl {rate:.0f}: it measured something else"
+        )
+    raw = "" if evidence.raw_rate is None else f"; raw loop {evidence.raw_rate:.0f} pages/s, here {rate:.0f}"
+    return _gate("G8", faults, f"server busy for {share:.2f} of its core{raw}")
+
+
+def _host(evidence: Evidence) -> Gate:
+    machine = evidence.machine
+    if machine is None:
+        return Gate("G9", True, "not known on this system")
+    tests = (
+        (machine.steal > STEAL, f"steal {machine.steal:.1%}"),
+        (machine.foreign > FOREIGN, f"strangers took {machine.foreign:.1%} of all cores"),
+        (machine.swapped > 0, f"{machine.swapped} pages swapped"),
+        (machine.throttled > 0, f"throttled {machine.throttled} times"),
+    )
+    load = os.getloadavg()[0]
+    seen = f"steal {machine.steal:.1%}, strangers {machine.foreign:.1%} of all cores, load {load:.2f}"
+    return _gate("G9", [words for wrong, words in tests if wrong], seen)
+
+
+def _gate(name: str, faults: Sequence[str], seen: str) -> Gate:
+    """Passed with what was seen, or failed with the first faults."""
+    return Gate(name, not faults, "; ".join(faults[:3]) or seen)

@@ -1,0 +1,131 @@
+"""Runs one command and tells what its whole process tree cost: `python -m crawler.compare.launch OUT ERR COMMAND...`
+
+Rules, and why:
+- This process adopts orphans (PR_SET_CHILD_SUBREAPER) and waits for every one of them, so CPU and context switches are
+  the kernel's own totals (wait4), not samples: fork servers and their workers are in, short-lived or not. Linux only;
+  elsewhere orphans are missing.
+- Memory, threads and descriptors are peaks and have to be sampled, twice a second: reading a PSS takes the lock of the
+  memory map, so more often would disturb what is measured.
+- A process of its own, because the waiting would steal the children of any other; it dies with its parent and the
+  command dies with it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+from signal import SIGKILL
+from time import monotonic
+
+import msgspec
+
+from crawler.meter import descendants
+
+PERIOD = 0.5
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+
+
+class Cost(msgspec.Struct, frozen=True, kw_only=True):
+    """What a command took. Times on the monotonic clock of the machine; `memory` is the peak of the summed PSS in
+    bytes. `own_cpu` is what this process itself spent on watching, in seconds; it is no part of `cpu`."""
+
+    exit_code: int
+    started_at: float
+    ended_at: float
+    cpu: float
+    switches: int
+    memory: int
+    threads: int
+    descriptors: int
+    own_cpu: float
+
+
+class Peaks:
+    """The largest sums over the tree below this process that were seen."""
+
+    def __init__(self) -> None:
+        self.memory = self.threads = self.descriptors = 0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="peaks", daemon=True)
+
+    def start(self) -> None:
+        """Look twice a second, on a thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._ended.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while not self._ended.wait(PERIOD):
+            seen = [_look(Path("/proc", str(pid))) for pid in descendants(os.getpid())]
+            memory, threads, descriptors = (sum(column) for column in zip((0, 0, 0), *seen, strict=True))
+            self.memory = max(self.memory, memory)
+            self.threads = max(self.threads, threads)
+            self.descriptors = max(self.descriptors, descriptors)
+
+
+def _look(process: Path) -> tuple[int, int, int]:
+    """PSS in bytes, threads, descriptors of one process; zeros where it is gone."""
+    try:
+        memory = next(line for line in (process / "smaps_rollup").read_text().splitlines() if line.startswith("Pss:"))
+        threads = next(line for line in (process / "status").read_text().splitlines() if line.startswith("Threads:"))
+        return int(memory.split()[1]) * 1024, int(threads.split()[1]), len(os.listdir(process / "fd"))  # noqa: PTH208
+    except (OSError, StopIteration):
+        return 0, 0, 0
+
+
+def launch(command: list[str], out: Path, err: Path) -> Cost:
+    """Run a command to its end, and everything that it leaves behind. Raises OSError where it cannot be started."""
+    _control(PR_SET_CHILD_SUBREAPER, 1)
+    peaks, cpu, switches = Peaks(), 0.0, 0
+    with out.open("wb") as stdout, err.open("wb") as stderr:
+        started_at = ended_at = monotonic()
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, preexec_fn=_die_with_us
+        )
+    peaks.start()
+    while True:
+        try:
+            pid, status, usage = os.wait4(-1, 0)
+        except ChildProcessError:
+            break
+        cpu += usage.ru_utime + usage.ru_stime
+        switches += usage.ru_nvcsw + usage.ru_nivcsw
+        if pid == child.pid:
+            ended_at, child.returncode = monotonic(), os.waitstatus_to_exitcode(status)
+    peaks.stop()
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    return Cost(
+        exit_code=child.returncode,
+        started_at=started_at,
+        ended_at=ended_at,
+        cpu=cpu,
+        switches=switches,
+        memory=peaks.memory,
+        threads=peaks.threads,
+        descriptors=peaks.descriptors,
+        own_cpu=own.ru_utime + own.ru_stime,
+    )
+
+
+def _control(option: int, value: int) -> None:
+    with suppress(OSError, AttributeError):  # no prctl: not Linux
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+def _die_with_us() -> None:
+    _control(PR_SET_PDEATHSIG, SIGKILL)
+
+
+if __name__ == "__main__":
+    _die_with_us()
+    sys.stdout.buffer.write(msgspec.json.encode(launch(sys.argv[3:], Path(sys.argv[1]), Path(sys.argv[2]))))

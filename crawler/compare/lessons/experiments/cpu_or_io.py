@@ -1,0 +1,141 @@
+"""Computing or waiting? One table: three ways of doing things at once, two kinds of work, against one after another.
+
+Waiting is a fetch of a page that takes 20 ms (pycurl, aiohttp for the coroutines). Computing is to parse a page with
+the parser of the standard library, which is Python through and through. Eight workers each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from html.parser import HTMLParser
+from multiprocessing import get_context
+from multiprocessing.pool import ThreadPool
+from threading import local
+
+from crawler.compare.lessons.lesson import Lesson, Samples, Statement
+from crawler.compare.lessons.rounds import alternate, ratios, timed
+from crawler.fetch import open_async_fetcher, open_fetcher
+from crawler.fetch.base import AsyncFetcher, ClientPlan, Request
+from crawler.testweb.flat import NAME
+from crawler.testweb.process import start_web
+
+WORKERS = 8
+LATENCY = 0.02
+ROUNDS = 8
+REQUEST = Request(f"http://{NAME}/page-0.html")
+PAGE = '<p class="x">text <a href="/page.html">text</a></p>' * 200
+
+Mapping = Callable[[Callable[[ClientPlan], object], list[ClientPlan]], object]
+
+mine = local()
+
+
+def fetch(plan: ClientPlan) -> int:
+    """Wait for a page; each thread of each process opens its client when it needs one."""
+    if not hasattr(mine, "session"):
+        mine.session = open_fetcher("curl", plan)
+    return int(mine.session.fetch(REQUEST).status)
+
+
+def parse(_: ClientPlan) -> None:
+    """Compute for a few milliseconds."""
+    HTMLParser().feed(PAGE)
+
+
+def one_by_one(work: Callable[[ClientPlan], object], orders: list[ClientPlan]) -> None:
+    """The yardstick."""
+    for order in orders:
+        work(order)
+
+
+def coroutines(runner: asyncio.Runner, session: AsyncFetcher) -> Mapping:
+    """Coroutines of one loop, used like the `map` of a pool."""
+
+    async def worker(work: Callable[[ClientPlan], object], left: list[ClientPlan]) -> None:
+        while left:
+            order = left.pop()
+            if work is fetch:
+                await session.fetch(REQUEST)
+            else:
+                work(order)
+
+    async def crew(work: Callable[[ClientPlan], object], orders: list[ClientPlan]) -> None:
+        left = list(orders)
+        await asyncio.gather(*(worker(work, left) for _ in range(WORKERS)))
+
+    return lambda work, orders: runner.run(crew(work, orders))
+
+
+async def open_session(plan: ClientPlan) -> AsyncFetcher:
+    """Inside its loop."""
+    return open_async_fetcher("aiohttp", plan)
+
+
+def rate(mapping: Mapping, work: Callable[[ClientPlan], object], orders: list[ClientPlan]) -> float:
+    """Pages per second."""
+    return len(orders) / timed(lambda: mapping(work, orders))
+
+
+def run() -> Samples:
+    """Four ways, two kinds of work, in turn; each ratio within its round."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    with (
+        start_web(flat=1, latency=LATENCY) as web,
+        context.Pool(WORKERS) as processes,
+        ThreadPool(WORKERS) as threads,
+        asyncio.Runner() as runner,
+    ):
+        plan = ClientPlan(resolve=web.settings.resolve)
+        session = runner.run(open_session(plan))
+        ways: dict[str, Mapping] = {
+            "threads": lambda work, orders: threads.map(work, orders, chunksize=1),
+            "processes": lambda work, orders: processes.map(work, orders, chunksize=1),
+            "coroutines": coroutines(runner, session),
+        }
+        arms = {
+            "one_io": lambda: rate(one_by_one, fetch, [plan] * 3),
+            "one_cpu": lambda: rate(one_by_one, parse, [plan] * 12),
+        }
+        for name, way in ways.items():
+            arms[f"{name}_io"] = partial(rate, way, fetch, [plan] * WORKERS * 2)
+            arms[f"{name}_cpu"] = partial(rate, way, parse, [plan] * 12)
+        rates = alternate(ROUNDS, **arms)
+        runner.run(session.close())
+    speedups = {
+        f"{way}_{kind}": ratios(rates[f"{way}_{kind}"], rates[f"one_{kind}"]) for kind in ("io", "cpu") for way in ways
+    }
+    return {**speedups, "tie": ratios(rates["coroutines_io"], rates["threads_io"])}
+
+
+LESSON = Lesson(
+    title="Computing or waiting",
+    claim="For work that computes take processes; for work that waits take coroutines, which beat threads.",
+    claimed=(Statement("processes_cpu", above=1.3, needs=1.6), Statement("tie", above=1.25)),
+    predicted=(
+        Statement("threads_io", above=WORKERS / 2),
+        Statement("coroutines_io", above=WORKERS / 2),
+        Statement("processes_io", above=WORKERS / 2),
+        Statement("tie", above=0.8, below=1.25),
+        Statement("threads_cpu", below=1.15, needs=1.6),
+        Statement("coroutines_cpu", below=1.15),
+        Statement("processes_cpu", above=1.3, needs=1.6),
+    ),
+    measures={
+        "threads_io": f"waiting, {WORKERS} threads : one after another",
+        "coroutines_io": f"waiting, {WORKERS} coroutines : one after another",
+        "processes_io": f"waiting, {WORKERS} processes : one after another",
+        "tie": "waiting, coroutines : threads",
+        "threads_cpu": f"computing, {WORKERS} threads : one after another",
+        "coroutines_cpu": f"computing, {WORKERS} coroutines : one after another",
+        "processes_cpu": f"computing, {WORKERS} processes : one after another",
+    },
+    why=(
+        "Waiting takes no interpreter, so at the same number in flight all three do what workers / latency allows"
+        " and the way does not matter; computing takes the GIL, so only processes use a second core."
+    ),
+    run=run,
+    cores=2,
+)

@@ -1,0 +1,168 @@
+"""Master-Worker: who suffers when a worker or the master is killed with SIGKILL?
+
+Every case is a master process of its own. What is asked of a Pool whose worker died is asked with a timeout, because
+without one `Pool.map` would wait for ever. Whether workers outlive their master is told by a pipe that all of them hold
+open: it ends with the last of them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from typing import Any
+
+from crawler.compare.lessons.lesson import Lesson, Samples, Statement
+from crawler.compare.lessons.rounds import alternate
+
+TASKS = 6
+PATIENCE = 0.25
+ROUNDS = 5
+PR_SET_PDEATHSIG = 1
+
+context = get_context("fork")
+
+
+def task(number: int) -> int:
+    """20 ms of work; number 0 kills its worker in the middle."""
+    time.sleep(0.02)
+    if number == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def die_with_master() -> None:
+    """Ask the kernel for SIGKILL when the parent dies (Linux)."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def killed_at_work(tell: Connection) -> None:
+    """A worker of a Pool dies while it works: the share of the other tasks that are done; was the lost one reported?"""
+    pool = context.Pool(2)
+    results = [pool.apply_async(task, (number,)) for number in range(TASKS)]
+    time.sleep(PATIENCE)
+    tell.send((sum(one.ready() for one in results[1:]) / (TASKS - 1), float(results[0].ready())))
+
+
+def killed_at_rest(tell: Connection) -> None:
+    """The worker dies while it waits for work and so holds the lock of the queue: is anything done afterwards?"""
+    pool = context.Pool(1, die_with_master)  # or the new worker would wait for that lock for ever, master or not
+    pool.apply(task, (1,))
+    time.sleep(0.05)
+    os.kill(pool._pool[0].pid, signal.SIGKILL)  # type: ignore[attr-defined]
+    later = pool.apply_async(task, (2,))
+    later.wait(PATIENCE)
+    tell.send(float(later.ready()))
+
+
+def killed_in_executor(tell: Connection) -> None:
+    """A worker of a ProcessPoolExecutor dies while it works: the share of the other tasks that are done."""
+    with ProcessPoolExecutor(2, mp_context=context) as pool:
+        futures = [pool.submit(task, number) for number in range(TASKS)]
+    tell.send(sum(one.exception() is None for one in futures[1:]) / (TASKS - 1))
+
+
+def idle(_: int) -> None:
+    """Nothing to do."""
+
+
+def busy(_: int) -> None:
+    """Work for longer than anybody watches."""
+    time.sleep(10)
+
+
+def command(job: Callable[[int], None], prepare: Callable[[], None] | None, tell: Connection, _: Connection) -> None:
+    """Be a master: give two workers the job, name them, and wait to be killed."""
+    pool = context.Pool(2, prepare)
+    pool.map_async(job, range(2), chunksize=1)
+    time.sleep(0.05)
+    tell.send([worker.pid for worker in pool._pool])  # type: ignore[attr-defined]
+    time.sleep(10)
+
+
+def outlives(job: Callable[[int], None], prepare: Callable[[], None] | None = None) -> float:
+    """Whether workers live on when their master has been killed: 1.0 or 0.0."""
+    listen, tell = context.Pipe(duplex=False)
+    lives, life = context.Pipe(duplex=False)
+    master = context.Process(target=command, args=(job, prepare, tell, life))
+    master.start()
+    life.close()
+    workers = listen.recv()
+    master.kill()
+    master.join()
+    alive = not lives.poll(PATIENCE / 2)  # the end of the pipe can be read
+    for worker in workers if alive else ():
+        os.kill(worker, signal.SIGKILL)
+    return float(alive)
+
+
+def told(case: Callable[[Connection], None]) -> Any:
+    """What a master in a process of its own had to say."""
+    listen, tell = context.Pipe(duplex=False)
+    master = context.Process(target=case, args=(tell,))
+    master.start()
+    answer = listen.recv()
+    master.kill()  # a Pool that lost the lock of its queue cannot even be terminated
+    master.join()
+    return answer
+
+
+def run() -> Samples:
+    """Every case in turn."""
+    cases = alternate(
+        ROUNDS,
+        False,
+        at_work=lambda: told(killed_at_work),
+        at_rest=lambda: told(killed_at_rest),
+        in_executor=lambda: told(killed_in_executor),
+        idle=lambda: outlives(idle),
+        busy=lambda: outlives(busy),
+        busy_bound=lambda: outlives(busy, die_with_master),
+    )
+    return {
+        "others": [done for done, _ in cases["at_work"]],
+        "reported": [reported for _, reported in cases["at_work"]],
+        **{case: cases[case] for case in ("at_rest", "in_executor", "idle", "busy", "busy_bound")},
+    }
+
+
+LESSON = Lesson(
+    title="Master-Worker and SIGKILL",
+    claim="Master-Worker is robust: a worker that dies disturbs nobody else, and only if the master dies do all die.",
+    claimed=(
+        Statement("others", above=0.99),
+        Statement("at_rest", above=0.99),
+        Statement("in_executor", above=0.99),
+        Statement("busy", below=0.01),
+    ),
+    predicted=(
+        Statement("others", above=0.99),
+        Statement("reported", below=0.01),
+        Statement("at_rest", below=0.01),
+        Statement("in_executor", below=0.99),
+        Statement("idle", below=0.01),
+        Statement("busy", above=0.99),
+        Statement("busy_bound", below=0.01),
+    ),
+    measures={
+        "others": f"Pool, worker killed at work: share of the other {TASKS - 1} tasks done",
+        "reported": "the same: the lost task ended in any way (1) or never (0)",
+        "at_rest": "Pool, worker killed while it waited: share of later tasks done",
+        "in_executor": f"ProcessPoolExecutor, worker killed at work: share of the other {TASKS - 1} tasks done",
+        "idle": "master killed: waiting workers live on (1) or not (0)",
+        "busy": "master killed: working workers live on",
+        "busy_bound": "the same, workers that asked for PR_SET_PDEATHSIG",
+    },
+    why=(
+        "A Pool starts a new worker but forgets what the dead one was doing, and if that one was waiting it takes"
+        " the lock of the task queue with it for good; an executor reports the death by failing every task. "
+        "Workers notice that the master is gone only when they next use the pipe. The crawler hands out leases "
+        "and expects the worst."
+    ),
+    run=run,
+)

@@ -1,0 +1,157 @@
+"""A thousand tasks that wait: what do they cost as threads, and what as coroutines?
+
+First the wakings are *spread* evenly over 0.1 s, as the answers of many servers are; then 300 of the tasks wake once
+more in one *burst*, at the same moment. Every waking has a planned time, so a task that was late does not delay the
+plan. Starting and ending the tasks is not counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import time
+from threading import Thread
+from typing import NamedTuple
+
+from crawler.compare.lessons.lesson import Lesson, Samples, Statement
+from crawler.compare.lessons.rounds import alternate, ratios
+
+TASKS = 1000
+BURST = 300  # of these tasks
+SPREAD = 0.1  # seconds: 10,000 wakings a second
+START = 0.5  # seconds until all tasks are there and asleep
+GAP = 0.02  # seconds between the phases
+WATCH = 0.06  # seconds that the price of the burst is counted
+ROUNDS = 5
+
+
+class Plan:
+    """When tasks wake, on the monotonic clock, and when they did."""
+
+    def __init__(self, start: float) -> None:
+        self.begin = time.monotonic() + start
+        self.burst = self.begin + SPREAD + GAP
+        self.end = self.burst + WATCH + GAP
+        self.woke: list[float] = []
+        self.woke_again = [0.0] * TASKS
+
+    def second(self, number: int) -> float:
+        """When a task wakes again: with the burst, or spread out after it."""
+        return self.burst if number < BURST else self.end + SPREAD * number / TASKS
+
+
+class Price(NamedTuple):
+    """CPU seconds and context switches of each phase, and how long it took until the last task was awake."""
+
+    spread_cpu: float
+    spread_switches: float
+    spread_seconds: float
+    burst_cpu: float
+    burst_switches: float
+    burst_seconds: float
+
+
+def usage() -> tuple[float, int]:
+    """CPU seconds and context switches of this process so far."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime, used.ru_nvcsw + used.ru_nivcsw
+
+
+def price(plan: Plan, marks: list[tuple[float, int]]) -> Price:
+    """The price of both phases, from the usage before, between and after them."""
+    (cpu, switches), (cpu_between, switches_between), (cpu_after, switches_after) = marks
+    return Price(
+        cpu_between - cpu,
+        switches_between - switches,
+        max(plan.woke) - plan.begin,
+        cpu_after - cpu_between,
+        switches_after - switches_between,
+        max(plan.woke_again[:BURST]) - plan.burst,
+    )
+
+
+def as_threads(start: float = START) -> Price:
+    """A thread per task."""
+    plan, marks = Plan(start), list[tuple[float, int]]()
+
+    def task(number: int) -> None:
+        time.sleep(max(0.0, plan.begin + SPREAD * number / TASKS - time.monotonic()))
+        plan.woke.append(time.monotonic())
+        time.sleep(max(0.0, plan.second(number) - time.monotonic()))
+        plan.woke_again[number] = time.monotonic()
+
+    threads = [Thread(target=task, args=(number,)) for number in range(TASKS)]
+    for thread in threads:
+        thread.start()
+    if time.monotonic() > plan.begin - GAP:  # not all there in time: once more, with more patience
+        for thread in threads:
+            thread.join()
+        return as_threads(2 * start)
+    for moment in (plan.begin, plan.burst, plan.end):
+        time.sleep(max(0.0, moment - GAP / 2 - time.monotonic()))
+        marks.append(usage())
+    for thread in threads:
+        thread.join()
+    return price(plan, marks)
+
+
+async def as_coroutines() -> Price:
+    """The same lines with await."""
+    plan, marks = Plan(2 * GAP), list[tuple[float, int]]()
+
+    async def task(number: int) -> None:
+        await asyncio.sleep(max(0.0, plan.begin + SPREAD * number / TASKS - time.monotonic()))
+        plan.woke.append(time.monotonic())
+        await asyncio.sleep(max(0.0, plan.second(number) - time.monotonic()))
+        plan.woke_again[number] = time.monotonic()
+
+    tasks = [asyncio.create_task(task(number)) for number in range(TASKS)]
+    for moment in (plan.begin, plan.burst, plan.end):
+        await asyncio.sleep(max(0.0, moment - GAP / 2 - time.monotonic()))
+        marks.append(usage())
+    await asyncio.gather(*tasks)
+    return price(plan, marks)
+
+
+def run() -> Samples:
+    """Threads and coroutines in turn."""
+    prices = alternate(ROUNDS, False, threads=as_threads, coroutines=lambda: asyncio.run(as_coroutines()))
+    threads, coroutines = prices["threads"], prices["coroutines"]
+    return {
+        "pace": [SPREAD / one.spread_seconds for one in threads],
+        "cpu": ratios([one.spread_cpu for one in threads], [one.spread_cpu for one in coroutines]),
+        "switches": [one.spread_switches / TASKS for one in threads],
+        "coroutine_switches": [one.spread_switches / TASKS for one in coroutines],
+        "burst_switches": [one.burst_switches / BURST for one in threads],
+        "burst_cpu": ratios([one.burst_cpu for one in threads], [one.burst_cpu for one in coroutines]),
+        "burst_seconds": ratios([one.burst_seconds for one in threads], [one.burst_seconds for one in coroutines]),
+    }
+
+
+LESSON = Lesson(
+    title="Switching between a thousand tasks",
+    claim="With thousands of threads the system is busy switching between them and hardly gets anything else done.",
+    claimed=(Statement("pace", below=0.5),),
+    predicted=(
+        Statement("pace", above=0.9),
+        Statement("cpu", above=1.5),
+        Statement("switches", below=2),
+        Statement("coroutine_switches", below=0.5),
+        Statement("burst_seconds", above=2),
+    ),
+    measures={
+        "pace": f"{TASKS:,} threads, wakings spread: seconds planned : taken",
+        "cpu": "CPU per waking, spread, threads : coroutines",
+        "switches": "context switches per waking, spread, threads",
+        "coroutine_switches": "context switches per waking, spread, coroutines",
+        "burst_switches": f"context switches per waking, {BURST} at once, threads",
+        "burst_cpu": f"CPU per waking, {BURST} at once, threads : coroutines",
+        "burst_seconds": f"time until all are awake, {BURST} at once, threads : coroutines",
+    },
+    why=(
+        "A thread that wakes is one context switch, which the system hardly feels at 10,000 a second; trouble "
+        "comes when so many wake at once that they queue for the GIL, and each of them wakes in vain every 5 ms "
+        "to ask for it."
+    ),
+    run=run,
+)

@@ -1,0 +1,155 @@
+"""Whose session is it? One HTTP client for all threads, one per thread, or a new one for every request.
+
+The server is the witness: its log knows how many connections were opened. A page takes 5 ms, there is no TLS (which
+would make new connections dearer still), and a client of ours belongs to one thread at a time, so sharing needs a lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from tempfile import TemporaryDirectory
+from threading import Lock, Thread, local
+from time import process_time
+from typing import NamedTuple
+
+from crawler.compare.lessons.lesson import Lesson, Samples, Statement
+from crawler.compare.lessons.rounds import alternate, in_parallel, ratios, timed
+from crawler.fetch import open_fetcher
+from crawler.fetch.base import ClientPlan, Fetcher, Request
+from crawler.testweb.flat import NAME
+from crawler.testweb.log import read_log
+from crawler.testweb.process import start_web
+
+THREADS = 8
+PAGES = 80  # per trial
+ROUNDS = 5
+LATENCY = 0.005
+
+
+class Trial(NamedTuple):
+    """Its first page, pages per second, CPU seconds."""
+
+    first: int
+    rate: float
+    cpu: float
+
+
+def crew(fetch: Callable[[Request], object], first: int) -> Trial:
+    """Let all threads fetch `PAGES` pages from a queue."""
+    left: SimpleQueue[int] = SimpleQueue()
+    for number in range(first, first + PAGES):
+        left.put(number)
+
+    def work() -> None:
+        try:
+            while True:
+                fetch(Request(f"http://{NAME}/page-{left.get_nowait()}.html"))
+        except Empty:
+            return
+
+    cpu = process_time()
+    seconds = timed(lambda: in_parallel([Thread(target=work) for _ in range(THREADS)]))
+    return Trial(first, PAGES / seconds, process_time() - cpu)
+
+
+def shared(plan: ClientPlan, first: int) -> Trial:
+    """One client, and a lock around it."""
+    session, lock = open_fetcher("curl", plan), Lock()
+
+    def fetch(request: Request) -> None:
+        with lock:
+            session.fetch(request)
+
+    trial = crew(fetch, first)
+    session.close()
+    return trial
+
+
+def thread_local(plan: ClientPlan, first: int) -> Trial:
+    """`threading.local`: each thread sees a client of its own under the same name."""
+    mine, opened = local(), list[Fetcher]()
+
+    def fetch(request: Request) -> None:
+        if not hasattr(mine, "session"):
+            mine.session = open_fetcher("curl", plan)
+            opened.append(mine.session)
+        mine.session.fetch(request)
+
+    trial = crew(fetch, first)
+    for session in opened:
+        session.close()
+    return trial
+
+
+def per_request(plan: ClientPlan, first: int) -> Trial:
+    """What a function does that knows of no session."""
+
+    def fetch(request: Request) -> None:
+        session = open_fetcher("curl", plan)
+        session.fetch(request)
+        session.close()
+
+    return crew(fetch, first)
+
+
+def run() -> Samples:
+    """The three ways in turn, then the server's count of connections."""
+    firsts = count(0, PAGES)
+    with TemporaryDirectory() as folder:
+        log = Path(folder, "web.log")
+        with start_web(flat=PAGES * 3 * (ROUNDS + 1), latency=LATENCY, log=log) as web:
+            plan = ClientPlan(resolve=web.settings.resolve)
+            trials = alternate(
+                ROUNDS,
+                shared=lambda: shared(plan, next(firsts)),
+                local=lambda: thread_local(plan, next(firsts)),
+                request=lambda: per_request(plan, next(firsts)),
+            )
+        connection = {entry.path: entry.connection for entry in read_log(log)}
+
+    def connections(arm: str) -> list[float]:
+        pages = [[f"/page-{n}.html" for n in range(one.first, one.first + PAGES)] for one in trials[arm]]
+        return [float(len({connection[path] for path in paths})) for paths in pages]
+
+    rates = {arm: [one.rate for one in repeated] for arm, repeated in trials.items()}
+    cpu = {arm: [one.cpu for one in repeated] for arm, repeated in trials.items()}
+    return {
+        "local_rate": ratios(rates["local"], rates["shared"]),
+        "request_rate": ratios(rates["request"], rates["local"]),
+        "request_cpu": ratios(cpu["request"], cpu["local"]),
+        **{f"connections_{arm}": connections(arm) for arm in trials},
+    }
+
+
+LESSON = Lesson(
+    title="ThreadLocal sessions",
+    claim=(
+        "Give each thread a session of its own by threading.local: no lock, no passing around, and the threads do"
+        " not wait."
+    ),
+    claimed=(Statement("local_rate", above=1.5),),
+    predicted=(
+        Statement("local_rate", above=4),
+        Statement("request_cpu", above=1.5),
+        Statement("connections_shared", below=2),
+        Statement("connections_local", below=THREADS + 1),
+        Statement("connections_request", above=PAGES - 1),
+    ),
+    measures={
+        "local_rate": f"pages/s, session per thread : one session behind a lock ({THREADS} threads)",
+        "request_rate": "pages/s, session per request : per thread",
+        "request_cpu": "CPU, session per request : per thread",
+        "connections_shared": f"connections for {PAGES} pages, one session",
+        "connections_local": f"connections for {PAGES} pages, session per thread",
+        "connections_request": f"connections for {PAGES} pages, session per request",
+    },
+    why=(
+        "A session is used by one thread at a time, so a shared one queues all threads behind one connection, and"
+        " a new one for each request pays for a connection each time; per thread, connections are as many as "
+        "threads, and kept."
+    ),
+    run=run,
+)

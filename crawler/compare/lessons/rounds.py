@@ -1,0 +1,77 @@
+"""The ways of measuring that lessons share: rounds A B C A B C, ratios within a round, busy work, a small web."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import sha256
+from statistics import median
+from threading import Thread
+from time import perf_counter, process_time
+from typing import NamedTuple, TypeVar
+
+T = TypeVar("T")
+
+
+def alternate(rounds: int, warm_up: bool = True, /, **arms: Callable[[], T]) -> dict[str, list[T]]:
+    """The results of each arm, by its name; the arms take turns, and a warm-up round before is not counted."""
+    results: dict[str, list[T]] = {name: [] for name in arms}
+    for number in range(-warm_up, rounds):
+        for name, arm in arms.items():
+            result = arm()
+            if number >= 0:
+                results[name].append(result)
+    return results
+
+
+def ratios(top: list[float], bottom: list[float]) -> list[float]:
+    """One ratio per round."""
+    return [one / other for one, other in zip(top, bottom, strict=True)]
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds that the work takes on the clock on the wall."""
+    began = perf_counter()
+    work()
+    return perf_counter() - began
+
+
+class Effort(NamedTuple):
+    """Units of work per second, and how many cores this process kept busy meanwhile."""
+
+    rate: float
+    cores: float
+
+
+def effort(unit: Callable[[], object], threads: int, seconds: float) -> Effort:
+    """Let so many threads repeat a unit of work for a while."""
+    done = [0] * threads
+    until = perf_counter() + seconds
+
+    def repeat(index: int) -> None:
+        while not done[index] or perf_counter() < until:
+            unit()
+            done[index] += 1
+
+    crew = [Thread(target=repeat, args=(index,)) for index in range(threads)]
+    began, cpu = perf_counter(), process_time()
+    in_parallel(crew)
+    lasted = perf_counter() - began
+    return Effort(sum(done) / lasted, (process_time() - cpu) / lasted)
+
+
+def speed_of_two(block: bytes = bytes(1_000_000)) -> float:
+    """How much more two threads get done than one where only the machine can hold them back: in C, without the GIL."""
+
+    def hash_block() -> None:
+        sha256(block).digest()
+
+    repeated = alternate(3, one=lambda: effort(hash_block, 1, 0.03).rate, two=lambda: effort(hash_block, 2, 0.03).rate)
+    return median(ratios(repeated["two"], repeated["one"]))
+
+
+def in_parallel(crew: list[Thread]) -> None:
+    """Start threads and wait until they have ended."""
+    for thread in crew:
+        thread.start()
+    for thread in crew:
+        thread.join()

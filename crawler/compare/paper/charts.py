@@ -1,0 +1,183 @@
+"""The parts that every figure is drawn with: axes, marks, text, written as SVG by hand. Pure.
+
+Rules, and why:
+- An engine has one colour (Okabe & Ito's, told apart by colour-blind readers) AND one marker everywhere: in grey print
+  the marker stays. The A/A arm is grey and hollow: it is the noise floor, not a contestant.
+- Every figure is drawn twice, wide and narrow, at its true size: a wide one shrunk to a phone cannot be read. The page
+  shows the one that fits.
+- Colours are classes, so that light, dark and print are the page's business. All text is escaped here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from crawler.compare.paper.numbers import Show, short, trimmed
+
+WIDE, NARROW = 960, 360
+COLOURS = 8
+SHAPES: tuple[tuple[tuple[float, float], ...], ...] = (
+    (),  # a circle
+    ((-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)),
+    ((0, -1.2), (1.15, 0.85), (-1.15, 0.85)),
+    ((0, -1.3), (1.2, 0), (0, 1.3), (-1.2, 0)),
+    ((0, 1.2), (1.15, -0.85), (-1.15, -0.85)),
+    ((-1.3, -0.6), (0, -0.6), (0, -1.3), (1.3, 0), (0, 1.3), (0, 0.6), (-1.3, 0.6)),
+    ((-0.65, -1.05), (0.65, -1.05), (1.3, 0), (0.65, 1.05), (-0.65, 1.05), (-1.3, 0)),
+    ((-0.5, -1.3), (0.5, -1.3), (0.5, 1.3), (-0.5, 1.3)),
+)
+"""The markers, as corners around the middle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """From data to pixels. A log axis that starts at 0 keeps a slot for it, half a decade before its first level."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    log: bool = False
+    zero: bool = False
+
+    def at(self, value: float) -> float:
+        """The pixel of a value; beyond the ends it stays at the end."""
+        low, high, value = self._scaled(0.0 if self.zero else self.low), self._scaled(self.high), self._scaled(value)
+        share = (value - low) / (high - low) if high > low else 0.5
+        return round(self.start + (self.end - self.start) * min(1.0, max(0.0, share)), 1)
+
+    def _scaled(self, value: float) -> float:
+        if not self.log:
+            return value
+        if value > 0:
+            return math.log10(value)
+        return math.log10(self.low) - (0.5 if self.zero else 0.0)
+
+    def ticks(self, most: int) -> list[float]:
+        """Round values, at most about `most` of them."""
+        if self.log:
+            decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
+            for steps in ((1, 2, 5), (1, 3), (1,)):
+                found = [s * 10.0**d for d in decades for s in steps if self.low <= s * 10.0**d <= self.high]
+                if len(found) <= most:
+                    return found
+            return found[:: -(-len(found) // most)]
+        step = _round_step((self.high - self.low) / most)
+        first = math.ceil(self.low / step - 1e-9)
+        return [round(step * k, 12) for k in range(first, math.floor(self.high / step + 1e-9) + 1)]
+
+
+def linear(values: Sequence[float], start: float, end: float) -> Axis:
+    """An axis from 0 to a little above the largest value."""
+    top = max([value for value in values if math.isfinite(value)], default=1.0)
+    return Axis(0.0, (top or 1.0) * 1.05, start, end)
+
+
+def logarithmic(values: Sequence[float], start: float, end: float, room: float = 1.15) -> Axis:
+    """A log axis around the positive values, with a slot for 0 where it is among them."""
+    found = [value for value in values if value > 0 and math.isfinite(value)] or [1.0]
+    zero = any(value == 0 for value in values)
+    return Axis(min(found) / (1.0 if zero else room), max(found) * room, start, end, log=True, zero=zero)
+
+
+def _round_step(step: float) -> float:
+    unit = 10.0 ** math.floor(math.log10(step)) if step > 0 else 1.0
+    return next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= step * 0.999)
+
+
+def escape(text: str) -> str:
+    """Text as HTML and SVG may carry it."""
+    return html.escape(text, quote=True)
+
+
+def cut(text: str, most: int) -> str:
+    """Shortened to fit; the table has it whole."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def words(x: float, y: float, text: str, kind: str = "", anchor: str = "start") -> str:
+    """A line of text."""
+    anchored = f' text-anchor="{anchor}"' if anchor != "start" else ""
+    return f'<text x="{x:g}" y="{y:g}"{_class(kind)}{anchored}>{escape(text)}</text>'
+
+
+def rule(x: float, y: float, to_x: float, to_y: float, kind: str) -> str:
+    """A straight line."""
+    return f'<path{_class(kind)} d="M{x:g} {y:g}L{to_x:g} {to_y:g}"/>'
+
+
+def path(points: Sequence[tuple[float, float]], kind: str) -> str:
+    """A line through points."""
+    return f'<path{_class(kind)} d="M{"L".join(f"{x:g} {y:g}" for x, y in points)}"/>' if points else ""
+
+
+def box(x: float, y: float, width: float, height: float, kind: str) -> str:
+    """A filled rectangle."""
+    return f'<rect x="{x:g}" y="{y:g}" width="{max(0.0, width):g}" height="{max(0.0, height):g}"{_class(kind)}/>'
+
+
+def mark(index: int, x: float, y: float, size: float, kind: str = "", title: str = "") -> str:
+    """The marker of engine `index` (-1: the A/A arm), `size` pixels in radius."""
+    shape = SHAPES[index % COLOURS] if index >= 0 else ()
+    if shape:
+        drawn = "M" + "L".join(f"{x + size * dx:.4g} {y + size * dy:.4g}" for dx, dy in shape) + "z"
+    else:
+        drawn = f"M{x - size:g} {y:g}a{size:g} {size:g} 0 1 0 {2 * size:g} 0a{size:g} {size:g} 0 1 0 {-2 * size:g} 0z"
+    opening = f'<path{_class(f"{kind} {colour(index)}")} d="{drawn}"'
+    return f"{opening}><title>{escape(title)}</title></path>" if title else f"{opening}/>"
+
+
+def colour(index: int) -> str:
+    """The class that carries an engine's colour."""
+    return f"e{index % COLOURS}" if index >= 0 else "aa"
+
+
+def bottom_axis(axis: Axis, top: float, bottom: float, most: int, show: Show = short, label: str = "") -> str:
+    """Grid lines, ticks and the axis' name below a figure."""
+    parts = []
+    for tick in axis.ticks(most):
+        x = axis.at(tick)
+        parts += [rule(x, top, x, bottom, "grid"), words(x, bottom + 17, trimmed(show(tick)), "tick", "middle")]
+    if label:
+        parts.append(words((axis.start + axis.end) / 2, bottom + 36, label, "axis", "middle"))
+    return "".join(parts)
+
+
+def left_axis(axis: Axis, left: float, right: float, most: int, show: Show = short) -> str:
+    """Grid lines and ticks at the left of a figure."""
+    return "".join(
+        rule(left, axis.at(tick), right, axis.at(tick), "grid")
+        + words(left - 8, axis.at(tick) + 4, trimmed(show(tick)), "tick", "end")
+        for tick in axis.ticks(most)
+    )
+
+
+def apart(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Positions near the wanted ones, `gap` from each other, between low and high: labels that do not overlap."""
+    order = sorted(range(len(wanted)), key=wanted.__getitem__)
+    placed = [0.0] * len(wanted)
+    at = low
+    for index in order:
+        at = placed[index] = max(at, wanted[index])
+        at += gap
+    limit = high
+    for index in reversed(order):
+        limit = placed[index] = min(limit, placed[index])
+        limit -= gap
+    return placed
+
+
+def svg(width: float, height: float, body: str, label: str) -> str:
+    """A drawing at its true size, shown on screens that it fits."""
+    kind = "wide" if width > NARROW else "narrow"
+    return (
+        f'<svg class="{kind}" viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" role="img" '
+        f'aria-label="{escape(label)}">{body}</svg>'
+    )
+
+
+def _class(kind: str) -> str:
+    return f' class="{kind.strip()}"' if kind else ""

@@ -1,0 +1,45 @@
+"""The words that stand in every report: how it was measured, and what that cannot show."""
+
+from __future__ import annotations
+
+from crawler.compare.analysis import FIRM
+from crawler.compare.intervals import LEAST
+from crawler.compare.paper.numbers import counted
+from crawler.compare.results import Results
+
+METHOD = (
+    "A trial is one crawl in fresh processes. A block runs every arm once, in seeded random order; arms are "
+    "compared only within blocks, so a slow drift of the machine meets all of them alike. The first block is "
+    "thrown away.",
+    "A trial counts only if it passes every gate: the records equal those of an oracle computed offline, on disk "
+    "too, and the server saw each request once, at the concurrency and the pace asked for.",
+    "Ratios are geometric means of within-block ratios with 95 % bootstrap-t intervals (10,000 resamples; up to 7 "
+    "blocks all resamples, weighed exactly; below 5 blocks Student's interval). Levels are geometric means over "
+    "blocks.",
+    "The region of practical equivalence is 3 %, or half the width of the A/A arm's interval if that is wider. "
+    "Faster and slower: the interval lies wholly beyond it, and Holm's correction over the pairs of a figure is "
+    "passed. Equivalent: wholly inside. Anything else, and anything from fewer than 5 blocks, is inconclusive.",
+    "Where the A/A interval excludes 1, two equal engines were told apart, and the report claims no difference at all.",
+    "Sweeps are read level by level. A crossing is interpolated between levels in log space, and reported only "
+    "where the intervals exclude a tie on both sides of it and the words differ there.",
+    "Outliers are counted and shown, never dropped. CPU, memory and switches are sums over the whole process tree.",
+    "Ceilings have no free parameter: Little's law is slots / latency; a CPU roof is the cores an engine can use "
+    "divided by its CPU seconds per page (one core for one event loop); politeness is hosts / delay.",
+)
+
+THREATS = (
+    "Loopback: no loss, no round trip, no bandwidth limit; latency is the server's own delay.",
+    "One machine: the server shares caches and memory with the crawler.",
+    "HTTP/1.1 without TLS, while much of the web is fetched over TLS and HTTP/2.",
+    "Synthetic pages parse unlike real ones.",
+    "An engine is compared together with its client, and the client may matter more than the engine.",
+    "One processor, one kernel: the ratios are of this machine.",
+)
+
+
+def conditions_of_claims(found: Results) -> str:
+    """Why a report is exploratory."""
+    return (
+        f"{counted(found.blocks, 'valid block')} of the arm with the fewest at the headline condition. Words need "
+        f"{LEAST} blocks and a claim {FIRM}: what follows describes these trials and promises nothing."
+    )

@@ -1,0 +1,175 @@
+"""The sections that say why to believe it, and the decision map. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from crawler.compare.cells import Cells
+from crawler.compare.paper import findings
+from crawler.compare.paper.book import Book, Figure, Table
+from crawler.compare.paper.numbers import conditions, full, number, seconds, short
+from crawler.compare.paper.panels import Moment, decision_map, gate_strip, timeline
+from crawler.compare.records import Trial
+from crawler.compare.results import Field, leaders
+
+CHECKS = {
+    "G1": "every record as the oracle computed it, offline",
+    "G2": "the same, read back from disk",
+    "G3": "the server saw every request once",
+    "G4": "order of arrival cannot change the result",
+    "G5": "as many in flight as asked for, counted by the server",
+    "G6": "the delay per host kept",
+    "G7": "failures depend on URL and attempt only",
+    "G8": "the server had room to spare",
+    "G9": "the machine was quiet",
+}
+SHORT = {
+    "G1": "oracle", "G2": "store", "G3": "referee", "G4": "order", "G5": "concurrency",
+    "G6": "politeness", "G7": "failures", "G8": "server", "G9": "machine",
+}  # fmt: skip
+WARNING = "warning: "
+
+
+def gates(book: Book) -> tuple[list[Figure], str]:
+    """Did they all do the same thing? What failed a gate is void, and listed."""
+    trials = sorted(book.trials, key=lambda trial: trial.order)
+    if not trials:
+        return [], "no trial was run"
+    names = sorted({gate.name for trial in trials for gate in trial.gates})
+    failed = {
+        name: [t.order for t in trials for gate in t.gates if gate.name == name and not gate.passed] for name in names
+    }
+    warned = Counter(
+        gate.name for trial in trials for gate in trial.gates if gate.passed and gate.detail.startswith(WARNING)
+    )
+    counted = [trial for trial in trials if not trial.warm_up]
+    void = [trial for trial in counted if not trial.valid]
+    title = f"{len(counted) - len(void):,} of {len(counted):,} trials did provably equal work"
+    if void:
+        title += f"; {len(void):,} did not and are void"
+    last = {gate.name: gate.detail for trial in counted if trial.valid for gate in trial.gates}
+    rows = [
+        [name, CHECKS.get(name, ""), f"{len(failed[name]):,}", f"{warned[name]:,}", last.get(name, "")]
+        for name in names
+    ]
+    rows += [
+        [f"trial {trial.order}", f"{trial.arm}: {conditions(trial.condition)}", "void", "", _reason(trial)]
+        for trial in void
+    ]
+    warm_up = sum(trial.warm_up for trial in trials)
+    most = max(trial.order for trial in trials) + 1
+    figure = Figure(
+        title,
+        "Did every engine do the same work?",
+        [
+            lambda width: gate_strip(
+                width, {name: SHORT.get(name, "") for name in names}, failed, warned, warm_up, most, title
+            )
+        ],
+        "One bar per gate over the whole run; a trial that failed it is marked where it happened. The pale start is "
+        "the warm-up, which never counts. A void trial stays in the data and is never silently repeated.",
+        Table(["gate", "what it proves", "failed", "warned", "as found (last valid trial, or the void one)"], rows),
+        book.foot(sorted({trial.condition for trial in trials}, key=repr)[:1], whole=True),
+    )
+    return [figure], ""
+
+
+def _reason(trial: Trial) -> str:
+    said = [f"{gate.name}: {gate.detail or 'failed'}" for gate in trial.gates if not gate.passed]
+    return "; ".join(said) or "it reported nothing"
+
+
+def order(book: Book) -> tuple[list[Figure], str]:
+    """Could drift, a burst or a bad order fake a difference?"""
+    found = book.found
+    if not found.audit.valid:
+        return [], "no valid trial"
+    cells = Cells(book.session, book.trials)
+    residuals = cells.residuals()
+    moments = [
+        Moment(trial.order, residuals.get(trial.order), book.index.get(trial.arm, -1))
+        for trial in cells.trials
+        if trial.order in residuals or not (trial.valid or trial.warm_up)
+    ]
+    if not moments:
+        return [], "no condition has two blocks yet"
+    seen = found.audit.drift
+    ends = (-seen.total / 2, seen.total / 2) if seen else None
+    out = found.audit.outliers
+    rows = [["drift over the session (Theil-Sen)", findings.drift(found)]]
+    rows.append(
+        ["outliers (Tukey's fences, per cell)", f"{out.mild} mild, {out.severe} severe of {out.of}; none dropped"]
+    )
+    rows.append(["trials", f"{found.audit.valid} valid, {found.audit.void} void, {found.audit.warm_up} warm-up"])
+    if found.headline and found.headline.twin:
+        rows.append(["A/A ratio", full(found.headline.twin)])
+        rows.append(["region of practical equivalence", f"± {100 * found.headline.rope:.2g} %"])
+    title = findings.drift(found)
+    figure = Figure(
+        title,
+        "Could the order of the trials, or a noisy neighbour, fake a difference?",
+        [lambda width: timeline(width, moments, ends, title)],
+        "Each mark is a trial against the mean of its own cell, in the order run (cells with two blocks or more); the "
+        "band is ± 3 %, the line the drift. Within a block the order of the arms is random, so a drift meets all "
+        "alike. Crosses are void trials.",
+        Table(["", "found"], rows),
+        book.foot([trial.condition for trial in cells.trials][:1], whole=True),
+        legend="both",
+    )
+    return [figure], ""
+
+
+def decision(book: Book) -> tuple[list[Figure], str]:
+    """The fastest engine by latency and CPU per page, where the session has both."""
+    groups: dict[int, dict[tuple[float, float], Field]] = {}
+    for one in book.found.sweeps:
+        for field in one.fields:
+            cell = field.condition
+            if not cell.errors and not cell.delay and one.name in ("cpu", "latency"):
+                groups.setdefault(cell.concurrency, {})[cell.latency, cell.cpu_ms] = field
+    for slots, fields in sorted(groups.items(), key=lambda group: -len(group[1])):
+        costs = sorted({cpu for _, cpu in fields})
+        latencies = [
+            latency for latency in sorted({at for at, _ in fields}) if all((latency, cpu) in fields for cpu in costs)
+        ]
+        if len(latencies) > 1 and len(costs) > 1:
+            return [_map(book, slots, latencies, costs, fields)], ""
+    return [], "it needs a grid of latencies and of CPU per page"
+
+
+def _map(
+    book: Book, slots: int, latencies: list[float], costs: list[float], fields: Mapping[tuple[float, float], Field]
+) -> Figure:
+    best: dict[tuple[int, int], tuple[int, str, list[str], bool]] = {}
+    rows = []
+    for i, latency in enumerate(latencies):
+        for j, cpu in enumerate(costs):
+            found = leaders(fields[latency, cpu])
+            if not found:
+                best[i, j] = (-1, "no claim", ["the A/A arm differs"], True)
+                rows.append([seconds(latency), short(cpu), "no claim: the A/A arm differs", ""])
+                continue
+            row, level = found
+            rate = row.levels[fields[latency, cpu].rate]
+            tie = len(level) > 1
+            best[i, j] = (
+                book.index[row.arm],
+                "tie" if tie else row.arm,
+                level if tie else [f"{number(rate.value)}/s"],
+                tie,
+            )
+            rows.append([seconds(latency), short(cpu), " or ".join(level), full(rate)])
+    clear = Counter(name for _, name, _, tie in best.values() if not tie)
+    ahead = ", ".join(f"{name} in {count}" for name, count in clear.most_common()) or "no engine in any"
+    title = f"Clearly fastest: {ahead} of {len(best)} squares"
+    return Figure(
+        title,
+        f"Which engine for which job, with {slots:,} in flight?",
+        [lambda width: decision_map(width, [seconds(x) for x in latencies], [f"{short(c)} ms" for c in costs], best,
+                                    ("latency of the server", "CPU per page"), title)],
+        "A coloured square names the engine that all others are shown to be slower than. A hatched square has no such "
+        "engine: take the one that costs least.",
+        Table(["latency", "CPU per page, ms", "fastest", "its pages/s [95 %]"], rows),
+        book.foot([fields[at, cpu].condition for at in latencies for cpu in costs], but=["latency", "cpu_ms"]),
+    )  # fmt: skip

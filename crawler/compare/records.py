@@ -1,0 +1,100 @@
+"""What a comparison consists of, as values on disk: one `session.json`, one line of `trials.jsonl` per trial.
+
+Vocabulary. An *arm* is an engine with its client under a name ("async", "threads", "threads+urllib3", "async again":
+the A/A arm). A *condition* is a point in the space of factors. A *cell* is an arm in a condition on a workload. A
+*trial* is one run of a cell in fresh processes, the unit of replication. A *block* is one pass over all arms of a
+condition in seeded random order. Invalid trials are kept and shown, never silently repeated.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Arm(msgspec.Struct, frozen=True):
+    """An engine as it takes part. `twin_of` names the arm that an A/A arm repeats, "" for the others."""
+
+    name: str
+    mode: str
+    client: str
+    twin_of: str = ""
+
+
+class Condition(msgspec.Struct, frozen=True, kw_only=True):
+    """One point of the factors, in seconds, bytes, milliseconds of CPU per page and shares of errors.
+
+    `sweep` names the question it belongs to: "headline", "concurrency", "latency", "payload", "cpu", "workers",
+    "errors", "job size" or "politeness".
+    """
+
+    sweep: str
+    workload: str = "flat"
+    pages: int = 1000
+    concurrency: int = 64
+    latency: float = 0.05
+    payload: int = 16_384
+    cpu_ms: float = 0.0
+    errors: float = 0.0
+    hosts: int = 1
+    delay: float = 0.0
+    workers: int = 0
+
+
+class Gate(msgspec.Struct, frozen=True):
+    """One check of a trial. `detail` says what was found, in numbers.
+
+    G1 oracle digest, G2 store audit, G3 referee, G5 concurrency, G6 politeness, G8 server headroom, G9 clean host.
+    """
+
+    name: str
+    passed: bool
+    detail: str = ""
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """One run. `metrics` by name, see METRICS; empty where the run crashed. `order` counts the trials of a session."""
+
+    block: int
+    order: int
+    arm: str
+    condition: Condition
+    started_at: float
+    seconds: float
+    warm_up: bool
+    gates: tuple[Gate, ...]
+    metrics: dict[str, float]
+
+    @property
+    def valid(self) -> bool:
+        """All gates passed and it is no warm-up: it counts."""
+        return not self.warm_up and bool(self.metrics) and all(gate.passed for gate in self.gates)
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """What was planned and where: enough to run it again and to refuse to mix unlike things."""
+
+    format: int
+    preset: str
+    seed: int
+    created_at: float
+    command: str
+    arms: tuple[Arm, ...]
+    conditions: tuple[Condition, ...]
+    blocks: dict[str, int]
+    environment: dict[str, str]
+
+
+METRICS = {
+    "steady_rate": "pages/s in the steady window (server's clock)",
+    "cold_rate": "pages/s from process start to exit",
+    "cpu_per_1000": "CPU seconds per 1,000 pages, whole process tree",
+    "memory": "peak sum of PSS in bytes",
+    "switches_per_page": "context switches per page, whole process tree",
+    "threads": "most threads alive at once",
+    "descriptors": "most open descriptors at once",
+    "startup": "seconds from process start to the first request",
+    "overhead_p50": "milliseconds between the server's answer and the crawler's receipt of the first byte, median",
+    "overhead_p99": "the same, 99th percentile",
+    "in_flight": "mean requests in flight in the steady window (server's count)",
+    "raw_rate": "pages/s of the raw client loop under the same condition, in the same block",
+}

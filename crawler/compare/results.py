@@ -1,0 +1,290 @@
+"""From the trials to everything that the report states. Pure: no clock, no files; equal trials, equal results.
+
+Rules, and why:
+- All pairs of a headline are one family for Holm's correction; in a sweep, the engines against the base at one level
+  are.
+- A sweep is one question: its conditions differ in one factor. The number of pages may differ too, because a level
+  needs enough of them to reach its steady window. Where a second factor differs, that is a second sweep.
+- Politeness allows hosts / delay, or less where one host has more pages than the others: then trials carry that as the
+  metric `polite_rate`, pages / max over hosts of (pages - 1) * delay, and it is drawn instead.
+- The lowest ceiling is the one that holds an arm back; its share of that says how much the engine itself still costs.
+  The raw loop is drawn but is no ceiling: several processes may well exceed one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from crawler.compare import analysis, models, noise
+from crawler.compare.analysis import Blocks, Pair, Word
+from crawler.compare.cells import Cells
+from crawler.compare.intervals import Estimate
+from crawler.compare.records import Condition, Session, Trial
+
+FACTORS = {
+    "concurrency": "concurrency",
+    "latency": "latency",
+    "payload": "payload",
+    "cpu": "cpu_ms",
+    "workers": "workers",
+    "errors": "errors",
+    "job size": "pages",
+}
+"""The sweeps, and the field of the condition that each one varies."""
+
+COSTS = ("cpu_per_1000", "memory", "switches_per_page", "overhead_p99")
+MORE = ("cold_rate", "startup", "threads", "descriptors", "overhead_p50", "in_flight")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One arm under one condition: its values by metric and block, their levels, its pages/s against the base (None for
+    the base), the name of its lowest ceiling and the share of it that it reaches."""
+
+    arm: str
+    twin: bool
+    values: dict[str, Blocks]
+    levels: dict[str, Estimate]
+    ratio: Estimate | None
+    word: Word | None
+    roof: float
+    ceiling: str
+    share: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """All arms under one condition: the A/A ratio, the ROPE, whether anything may be claimed, the rows, the pairs
+    (headlines only), the ceilings in pages/s by name, the raw loop."""
+
+    condition: Condition
+    rate: str
+    twin: Estimate | None
+    rope: float
+    claims: bool
+    rows: list[Row]
+    pairs: list[Pair]
+    ceilings: dict[str, float]
+    raw: Estimate | None
+
+    @property
+    def engines(self) -> list[Row]:
+        """The rows that are engines: the A/A arm is none."""
+        return [row for row in self.rows if not row.twin]
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """One question: the fields at each level of `factor`, where engines change places with the base, where they tie."""
+
+    name: str
+    factor: str
+    levels: list[float]
+    fields: list[Field]
+    crossings: dict[str, models.Crossing]
+    ties: dict[str, list[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """Drift of log pages/s over the run order (each arm against its own mean in its cell), outliers over all cells, and
+    what became of the trials."""
+
+    drift: noise.Drift | None
+    outliers: noise.Outliers
+    valid: int
+    void: int
+    warm_up: int
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """All that the report states. `firm` is False below 10 blocks: then nothing in it is a claim."""
+
+    base: str
+    twin: str
+    blocks: int
+    firm: bool
+    headline: Field | None
+    sweeps: list[Sweep]
+    polite: list[Field]
+    even: dict[str, models.Crossing]
+    audit: Audit
+
+
+def results(session: Session, trials: Sequence[Trial]) -> Results:
+    """Everything, computed from the raw trials."""
+    cells = Cells(session, trials)
+    headline = next((condition for condition in session.conditions if condition.sweep == "headline"), None)
+    field = field_of(cells, headline, MORE) if headline else None
+    compared = [row.levels[field.rate].n for row in field.rows if field.rate in row.levels] if field else []
+    blocks = min(compared, default=0)
+    return Results(
+        base=cells.base,
+        twin=cells.twin,
+        blocks=blocks,
+        firm=session.blocks.get("headline", 0) >= analysis.FIRM and blocks >= 0.8 * analysis.FIRM,
+        headline=field if compared else None,
+        sweeps=_sweeps(cells),
+        polite=[field_of(cells, found) for found in session.conditions if found.sweep == "politeness"],
+        even=_break_even(cells, headline) if headline else {},
+        audit=_audit(cells),
+    )
+
+
+def field_of(cells: Cells, condition: Condition, more: Sequence[str] = (), all_pairs: bool = True) -> Field:
+    """All arms under one condition. The throughput of a job-size sweep is the cold one: that is its question."""
+    rate = "cold_rate" if condition.sweep == "job size" else cells.rate
+    rates = cells.engines_with(condition, rate)
+    base = rates.get(cells.base, {})
+    twin = analysis.ratio(cells.blocks(condition, cells.twin, rate), base) if cells.twin else None
+    margin, claims = analysis.rope(twin), analysis.trusted(twin)
+    family = rates if all_pairs else {}
+    pairs = analysis.pairs(family, margin, claims)
+    others = {arm: blocks for arm, blocks in rates.items() if arm != cells.base}
+    against = analysis.against(base, others, margin, claims)
+    if all_pairs:
+        against = {arm: (ratio, _word_of(pairs, arm, cells.base)) for arm, (ratio, _) in against.items()}
+    if twin:
+        against[cells.twin] = (twin, analysis.word(twin, margin) if claims else "inconclusive")
+    polite = analysis.level(cells.shared(condition, "polite_rate"))
+    ceilings = {
+        "Little's law": models.little(condition.concurrency, condition.latency),
+        "politeness": polite.value if polite else models.politeness(condition.hosts, condition.delay),
+    }
+    ceilings = {name: rate for name, rate in ceilings.items() if math.isfinite(rate)}
+    metrics = (rate, *COSTS, *more)
+    rows = [_row(cells, condition, arm, metrics, against.get(arm), ceilings) for arm in cells.arms]
+    return Field(
+        condition=condition,
+        rate=rate,
+        twin=twin,
+        rope=margin,
+        claims=claims,
+        rows=[row for row in rows if row.levels],
+        pairs=pairs,
+        ceilings=ceilings,
+        raw=analysis.level(cells.shared(condition, "raw_rate")),
+    )
+
+
+def leaders(field: Field) -> tuple[Row, list[str]] | None:
+    """The row with the most pages/s, and the engines that are not shown to be slower than it (itself among them)."""
+    rows = [row for row in field.engines if field.rate in row.values]
+    if not rows or not field.claims:
+        return None
+    best = max(rows, key=lambda row: row.levels[field.rate].value)
+    others = {row.arm: row.values[field.rate] for row in rows if row is not best}
+    beaten = {
+        arm
+        for arm, (_, said) in analysis.against(best.values[field.rate], others, field.rope).items()
+        if said == "slower"
+    }
+    return best, [row.arm for row in rows if row.arm not in beaten]
+
+
+def cores(environment: dict[str, str]) -> int:
+    """The cores the crawler may use, as recorded; 0 where the record does not say."""
+    first = environment.get("cores", "").split()[:1]
+    return int(first[0]) if first and first[0].isdecimal() else 0
+
+
+def _word_of(pairs: Sequence[Pair], arm: str, base: str) -> Word:
+    """What the pair says from the side of `arm`."""
+    turned: dict[Word, Word] = {"faster": "slower", "slower": "faster"}
+    for pair in pairs:
+        if (pair.a, pair.b) == (arm, base):
+            return pair.word
+        if (pair.a, pair.b) == (base, arm):
+            return turned.get(pair.word, pair.word)
+    return "inconclusive"
+
+
+def _row(
+    cells: Cells,
+    condition: Condition,
+    arm: str,
+    metrics: Sequence[str],
+    against: tuple[Estimate, Word] | None,
+    ceilings: dict[str, float],
+) -> Row:
+    values = {metric: blocks for metric in metrics if (blocks := cells.blocks(condition, arm, metric))}
+    levels = {metric: level for metric, blocks in values.items() if (level := analysis.level(blocks))}
+    cpu = levels.get("cpu_per_1000")
+    mode = next((known.mode for known in cells.session.arms if known.name == arm), "")
+    usable = 1 if mode == "async" else cores(cells.session.environment)
+    roof = models.cpu_roof(cpu.value, usable) if cpu and usable else math.inf
+    name, lowest = min([("the CPU roof", roof), *ceilings.items()], key=lambda pair: pair[1])
+    rate = levels.get(metrics[0])
+    share = rate.value / lowest if rate and math.isfinite(lowest) else None
+    ratio, said = against or (None, None)
+    return Row(arm, arm == cells.twin, values, levels, ratio, said, roof, name if share is not None else "", share)
+
+
+def _sweeps(cells: Cells) -> list[Sweep]:
+    grouped: dict[tuple[str, Condition], list[Condition]] = {}
+    for condition in cells.session.conditions:
+        factor = FACTORS.get(condition.sweep)
+        if factor:
+            rest = msgspec.structs.replace(condition, **{"pages": 0, factor: 0})
+            grouped.setdefault((condition.sweep, rest), []).append(condition)
+    return [_sweep(cells, name, FACTORS[name], group) for (name, _), group in grouped.items() if len(group) > 1]
+
+
+def _sweep(cells: Cells, name: str, factor: str, conditions: Sequence[Condition]) -> Sweep:
+    ordered = sorted(conditions, key=lambda condition: float(getattr(condition, factor)))
+    levels = [float(getattr(condition, factor)) for condition in ordered]
+    fields = [field_of(cells, condition, ("cold_rate",), all_pairs=False) for condition in ordered]
+    crossings, ties = {}, {}
+    for arm in cells.engines:
+        if arm == cells.base:
+            continue
+        logs = {
+            level: analysis.log_ratios(
+                cells.blocks(field.condition, arm, field.rate), cells.blocks(field.condition, cells.base, field.rate)
+            )
+            for level, field in zip(levels, fields, strict=True)
+        }
+        found = models.crossing(logs)
+        if found and _changed_places(arm, found.at, levels, fields):
+            crossings[arm] = found
+        ties[arm] = [
+            level
+            for level, field in zip(levels, fields, strict=True)
+            if any(row.arm == arm and row.word == "equivalent" for row in field.rows)
+        ]
+    return Sweep(name, factor, levels, fields, crossings, ties)
+
+
+def _changed_places(arm: str, at: float, levels: Sequence[float], fields: Sequence[Field]) -> bool:
+    """The words bear the crossing out: faster at some level on one side of it, slower at some level on the other."""
+    sides: tuple[set[Word], set[Word]] = (set(), set())
+    for level, field in zip(levels, fields, strict=True):
+        sides[level > at].update(row.word for row in field.rows if row.arm == arm and row.word)
+    return any(a in sides[0] and b in sides[1] for a, b in (("faster", "slower"), ("slower", "faster")))
+
+
+def _break_even(cells: Cells, condition: Condition) -> dict[str, models.Crossing]:
+    """Each engine against the base: from how many pages on the slower starter has caught up."""
+    jobs = {}
+    for arm in cells.engines:
+        starts, rates = cells.blocks(condition, arm, "startup"), cells.blocks(condition, arm, cells.rate)
+        jobs[arm] = {block: (starts[block], rates[block]) for block in starts if rates.get(block, 0) > 0}
+    found = {arm: models.break_even(jobs[cells.base], jobs[arm]) for arm in cells.engines if arm != cells.base}
+    return {arm: even for arm, even in found.items() if even}
+
+
+def _audit(cells: Cells) -> Audit:
+    outliers = noise.Outliers(0, 0, 0)
+    for condition in cells.session.conditions:
+        for arm in cells.arms:
+            logs = [math.log(rate) for rate in cells.blocks(condition, arm, cells.rate).values() if rate > 0]
+            outliers = outliers.plus(noise.tukey(logs))
+    points = [(float(order), residual) for order, residual in cells.residuals().items()]
+    valid = sum(trial.valid for trial in cells.trials)
+    warm_up = sum(trial.warm_up for trial in cells.trials)
+    return Audit(noise.theil_sen(points), outliers, valid, len(cells.trials) - valid - warm_up, warm_up)

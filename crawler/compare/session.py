@@ -1,0 +1,236 @@
+"""A comparison on disk: `session.json` says what is planned and where, `trials.jsonl` has one line per trial that was
+run.
+
+Rules, and why:
+- A trial is written whole and synced before the next one begins: whatever happens, what was measured is kept.
+- Going on skips what is there and never repeats it, void or not: to repeat until the result pleases is how to fool
+  oneself.
+- It goes on only in the environment in which it began (crawler.compare.environment).
+- One process at a time: the folder is locked.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import fmean
+from time import monotonic, time
+from typing import NamedTuple
+
+import msgspec
+
+from crawler.compare.design import PRESETS, Planned, schedule
+from crawler.compare.environment import environment, unlike
+from crawler.compare.records import Arm, Condition, Session, Trial
+from crawler.compare.trial import Interrupted, Stopped, raw_rate, run_trial
+from crawler.errors import Corrupt, UsageError
+from crawler.lock import FileLock
+
+FORMAT = 1
+SESSION, TRIALS, LOCK, WORK = "session.json", "trials.jsonl", "lock", "work"
+GATES = "gates"
+STRICT, LENIENT = "strict", "lenient: those of the machine only warn"
+CORRECTNESS = ("G1", "G2", "G3", "G6")
+
+
+class Progress(NamedTuple):
+    """After a trial, or before the first one (`trial` None): how many are done, of how many, seconds left if known."""
+
+    trial: Trial | None
+    done: int
+    of: int
+    left: float | None
+
+
+Tell = Callable[[Progress], None]
+Block = tuple[int, Condition]
+
+
+def plan(preset: str, arms: tuple[Arm, ...], *, seed: int, command: str, lenient: bool = False) -> Session:
+    """A session of a preset, here and now. Raises UsageError."""
+    if preset not in PRESETS:
+        raise UsageError(f"unknown preset {preset!r} (there are: {', '.join(PRESETS)})")
+    chosen = PRESETS[preset]
+    strict = chosen.strict and not lenient
+    return Session(
+        format=FORMAT,
+        preset=preset,
+        seed=seed,
+        created_at=time(),
+        command=command,
+        arms=arms,
+        conditions=chosen.conditions,
+        blocks=chosen.blocks,
+        environment=environment() | {GATES: STRICT if strict else LENIENT},
+    )
+
+
+def begin(folder: Path, session: Session) -> None:
+    """Make the folder of a session. Raises UsageError where there is something already, OSError."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        hint = f"; go on with it: compare resume {folder}" if (folder / SESSION).is_file() else ""
+        raise UsageError(f"{folder} is there already{hint}")
+    folder.mkdir(parents=True, exist_ok=True)
+    beside = folder / f".{SESSION}"
+    beside.write_bytes(msgspec.json.format(msgspec.json.encode(session)) + b"\n")
+    beside.replace(folder / SESSION)
+
+
+def read_session(folder: Path) -> Session:
+    """What was planned. Raises UsageError where there is no comparison, Corrupt where it cannot be read."""
+    try:
+        session = msgspec.json.decode((folder / SESSION).read_bytes(), type=Session)
+    except OSError as error:
+        raise UsageError(f"{folder} is not a comparison: {error.strerror}") from error
+    except msgspec.DecodeError as error:
+        raise Corrupt(f"{folder / SESSION} cannot be read: {error}") from error
+    if session.format != FORMAT:
+        raise UsageError(f"{folder} has format {session.format}; this version reads {FORMAT}")
+    return session
+
+
+def read_trials(folder: Path) -> list[Trial]:
+    """The trials that were run; a last line that a kill cut short does not count. Raises Corrupt."""
+    path = folder / TRIALS
+    whole, _, _ = (path.read_bytes() if path.exists() else b"").rpartition(b"\n")
+    decode = msgspec.json.Decoder(Trial).decode
+    try:
+        return [decode(line) for line in whole.split(b"\n") if line]
+    except msgspec.DecodeError as error:
+        raise Corrupt(f"{path} cannot be read: {error}") from error
+
+
+def conduct(folder: Path, *, stopped: Stopped = lambda: False, tell: Tell = lambda progress: None) -> bool:
+    """Run what is still owed of a session; whether all of it is there now. `stopped` is asked often: True ends it
+    early.
+
+    Raises UsageError in another environment than that in which it began, Locked, CrawlerError, OSError.
+    """
+    session = read_session(folder)
+    with _locked(folder):
+        here = environment() | {GATES: session.environment.get(GATES, STRICT)}
+        if differing := unlike(session.environment, here):
+            raise UsageError(f"{folder} was begun elsewhere and unlike trials are not mixed: {'; '.join(differing)}")
+        _drop_half_a_line(folder / TRIALS)
+        there = {trial.order: trial for trial in read_trials(folder)}
+        planned = schedule(session)
+        owed = [one for one in planned if one.order not in there]
+        raw = _raw_rates(there.values())
+        pace = _Pace()
+        tell(Progress(None, len(there), len(planned), pace.left(owed)))
+        for place, one in enumerate(owed):
+            began = monotonic()
+            try:
+                trial = _run(one, session, folder / WORK, raw, stopped)
+            except Interrupted:
+                return False
+            _append(folder / TRIALS, trial)
+            pace.took(one.condition, monotonic() - began)
+            tell(Progress(trial, len(there) + place + 1, len(planned), pace.left(owed[place + 1 :])))
+            if stopped():
+                return place + 1 == len(owed)
+    return True
+
+
+def verify(folder: Path) -> list[str]:
+    """What is wrong with the records of a session, one line each: each trial must be one of the plan, and there
+    once."""
+    planned = {one.order: one for one in schedule(read_session(folder))}
+    seen: set[int] = set()
+    problems = []
+    for number, trial in enumerate(read_trials(folder), 1):
+        one = planned.get(trial.order)
+        if trial.order in seen:
+            problems.append(f"line {number}: trial {trial.order} is there twice")
+        seen.add(trial.order)
+        if one is None or (one.arm.name, one.block, one.condition, one.warm_up) != (
+            *(trial.arm, trial.block, trial.condition, trial.warm_up),
+        ):
+            problems.append(
+                f"line {number}: trial {trial.order} ({trial.arm}, block {trial.block}) is not the planned one"
+            )
+    if owed := len(planned.keys() - seen):
+        problems.append(f"{owed} of {len(planned)} trials are still owed")
+    return problems
+
+
+def void(trial: Trial) -> list[str]:
+    """Why a trial does not count, one line per gate that it failed."""
+    return [f"{gate.name} {gate.detail}" for gate in trial.gates if not gate.passed]
+
+
+def wrong(trial: Trial) -> bool:
+    """It failed a gate of correctness: not the machine is to blame, but the crawler."""
+    return any(gate.name in CORRECTNESS and not gate.passed for gate in trial.gates)
+
+
+def _run(one: Planned, session: Session, work: Path, raw: dict[Block, float | None], stopped: Stopped) -> Trial:
+    """One trial, and before the first of its block the raw loop."""
+    block = one.block, one.condition
+    if block not in raw:
+        with _empty(work):
+            raw[block] = raw_rate(one.condition, work, seed=session.seed + one.order, stopped=stopped)
+    strict = session.environment.get(GATES) == STRICT
+    with _empty(work):
+        return run_trial(one, work, seed=session.seed, raw_rate=raw[block], strict=strict, stopped=stopped)
+
+
+def _raw_rates(trials: Iterable[Trial]) -> dict[Block, float | None]:
+    """The blocks whose raw loop was run, and what it came to."""
+    return {(trial.block, trial.condition): trial.metrics.get("raw_rate") for trial in trials if trial.metrics}
+
+
+class _Pace:
+    """Guesses how long the rest will take, from what each condition took so far."""
+
+    def __init__(self) -> None:
+        self._took: dict[Condition, list[float]] = {}
+
+    def took(self, condition: Condition, seconds: float) -> None:
+        self._took.setdefault(condition, []).append(seconds)
+
+    def left(self, owed: list[Planned]) -> float | None:
+        if not self._took:
+            return None
+        usual = fmean(seconds for took in self._took.values() for seconds in took)
+        return sum(fmean(self._took.get(one.condition, [usual])) for one in owed)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    lock = FileLock(folder / LOCK)
+    lock.acquire(str(folder))
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _empty(work: Path) -> Iterator[None]:
+    """A folder that is empty before and gone afterwards."""
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir()
+    try:
+        yield
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _drop_half_a_line(path: Path) -> None:
+    """What a kill cut short is run again."""
+    if path.exists():
+        text = path.read_bytes()
+        whole = text[: text.rfind(b"\n") + 1]
+        if whole != text:
+            os.truncate(path, len(whole))
+
+
+def _append(path: Path, trial: Trial) -> None:
+    with path.open("ab") as file:
+        file.write(msgspec.json.encode(trial) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())

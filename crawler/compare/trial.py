@@ -1,0 +1,215 @@
+"""One trial: a web and a crawler in fresh processes, the crawl read back, everything judged.
+
+Rules, and why:
+- The crawler runs through its command line, as a user runs it: what is measured is what people get, start-up included.
+- Each trial has a web of its own on a port of its own, so no connection, no log and no TIME_WAIT reaches the next one.
+- Speed is read off the server's log (one clock for all engines), cost off the kernel's accounting of the process tree.
+- Latency added by an engine (first byte received minus answer sent) is no metric here: a crawl does not record when a
+  byte came in, and what the server sees of it depends on the engine's use of connections.
+- A trial that crashes, hangs or is void is a trial all the same; only one that the user interrupts never happened.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import monotonic, time
+from typing import NamedTuple
+
+import msgspec
+
+from crawler.audit import audit
+from crawler.compare import gates, workload
+from crawler.compare.design import Planned
+from crawler.compare.environment import Strangers, cpu_of, moment, strangers
+from crawler.compare.launch import Cost
+from crawler.compare.records import Condition, Gate, Trial
+from crawler.directory import CrawlDirectory
+from crawler.errors import CrawlerError
+from crawler.summary import Summary
+from crawler.testweb.draw import Dice
+from crawler.testweb.log import Entry, read_log
+from crawler.testweb.referee import judge as judge_log
+
+LOOK = 0.2
+MOST_PADDING = 4096
+Stopped = Callable[[], bool]
+
+
+class Interrupted(Exception):
+    """The user wants to stop: the trial that was running never happened."""
+
+
+class Crashed(Exception):
+    """A command hung, or ended without telling anything. The message says how."""
+
+
+class Seen(NamedTuple):
+    """What a command and the server beside it left. `machine` and `server_cpu` as in gates.Evidence."""
+
+    cost: Cost
+    entries: list[Entry]
+    server_cpu: float
+    machine: Strangers | None
+
+
+def run_trial(
+    planned: Planned, folder: Path, *, seed: int, raw_rate: float | None, strict: bool, stopped: Stopped
+) -> Trial:
+    """Run one trial in an empty folder. Raises Interrupted, CrawlerError where the web cannot be started."""
+    condition, started_at, began = planned.condition, time(), monotonic()
+    seconds, metrics, found = 0.0, dict[str, float](), tuple[Gate, ...]()
+    out = folder / "crawl"
+
+    def command(configuration: Path, address: str) -> list[str]:
+        return [sys.executable, "-m", "crawler", *workload.flags(planned.arm, condition, configuration, out)]
+
+    try:
+        seen = _beside_web(condition, folder, command, Dice(seed, "trial", planned.order), stopped)
+        seconds = seen.cost.ended_at - seen.cost.started_at
+        told = _told(seen.cost, folder)
+        evidence = _evidence(condition, folder, seen, told, raw_rate)
+        found, metrics = gates.judge(evidence, strict=strict), _metrics(evidence, seen)
+    except Crashed as why:
+        found = gates.crashed(str(why))
+    return Trial(
+        block=planned.block,
+        order=planned.order,
+        arm=planned.arm.name,
+        condition=condition,
+        started_at=started_at,
+        seconds=round(seconds or monotonic() - began, 4),
+        warm_up=planned.warm_up,
+        gates=found,
+        metrics=metrics,
+    )
+
+
+def raw_rate(condition: Condition, folder: Path, *, seed: int, stopped: Stopped) -> float | None:
+    """Pages/s of the raw client loop, in the server's steady window; None for a web that it cannot walk (several hosts,
+    rests).
+
+    Raises Interrupted, CrawlerError.
+    """
+    if condition.workload != workload.FLAT:
+        return None
+    urls = folder / "urls"
+    urls.write_text("\n".join(workload.oracle_of(condition).ends), encoding="utf-8")
+
+    def command(configuration: Path, address: str) -> list[str]:
+        return [sys.executable, "-m", "crawler.compare.raw", str(urls), str(condition.concurrency), address]
+
+    try:
+        seen = _beside_web(condition, folder, command, Dice(seed, "raw"), stopped)
+    except Crashed as why:
+        raise CrawlerError(f"the raw loop: {why}") from why
+    if seen.cost.exit_code:
+        raise CrawlerError(f"the raw loop ended with {seen.cost.exit_code}: {_last_line(folder)}")
+    return judge_log(folder / "log", workload.oracle_of(condition).web, 0.0, condition.concurrency).steady.throughput
+
+
+def _beside_web(
+    condition: Condition, folder: Path, command: Callable[[Path, str], list[str]], dice: Dice, stopped: Stopped
+) -> Seen:
+    """Run a command, made from (configuration, address of the first host), while the web of the condition is served."""
+    log, configuration = folder / "log", folder / "web.toml"
+    with workload.serve(condition, log) as web:
+        workload.write_configuration(condition, web, configuration)
+        address = next(iter(web.settings.resolve.values()))
+        environment = workload.child_environment(dice.below(2**32), dice.below(MOST_PADDING))
+        before, cpu_before = moment(), cpu_of(web.process.pid)
+        cost = _launch(command(configuration, address), folder, environment, workload.patience(condition), stopped)
+        server_cpu, after = cpu_of(web.process.pid) - cpu_before, moment()
+    machine = strangers(before, after, cost.cpu + cost.own_cpu + server_cpu) if before and after else None
+    return Seen(cost, read_log(log), server_cpu, machine)
+
+
+def _launch(
+    command: Sequence[str], folder: Path, environment: dict[str, str], patience: float, stopped: Stopped
+) -> Cost:
+    """Run a command below a launcher. Its session is its own: an interrupt typed at us is not typed at it."""
+    launcher = subprocess.Popen(
+        [sys.executable, "-m", "crawler.compare.launch", str(folder / "out"), str(folder / "err"), *command],
+        stdout=subprocess.PIPE,
+        env=environment,
+        start_new_session=True,
+    )
+    give_up_at = monotonic() + patience
+    try:
+        while True:
+            try:
+                told, _ = launcher.communicate(timeout=LOOK)
+                break
+            except subprocess.TimeoutExpired:
+                if stopped():
+                    raise Interrupted from None
+                if monotonic() > give_up_at:
+                    raise Crashed(f"did not end in {patience:.0f} s") from None
+    finally:
+        if launcher.returncode is None:
+            os.killpg(launcher.pid, signal.SIGKILL)
+            launcher.communicate()
+    if stopped():
+        raise Interrupted
+    if launcher.returncode:
+        raise Crashed(f"the launcher ended with {launcher.returncode}")
+    return msgspec.json.decode(told, type=Cost)
+
+
+def _told(cost: Cost, folder: Path) -> Summary:
+    """What the crawler said at its end. Raises Crashed."""
+    try:
+        return msgspec.json.decode((folder / "out").read_bytes(), type=Summary)
+    except msgspec.DecodeError as error:
+        raise Crashed(f"ended with exit code {cost.exit_code}: {_last_line(folder)}") from error
+
+
+def _last_line(folder: Path) -> str:
+    lines = (folder / "err").read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "nothing on stderr"
+
+
+def _evidence(condition: Condition, folder: Path, seen: Seen, told: Summary, raw: float | None) -> gates.Evidence:
+    """Read everything back. Raises Crashed where the crawl on disk cannot be read at all."""
+    oracle = workload.oracle_of(condition)
+    try:
+        read_back = audit(CrawlDirectory.look(folder / "crawl"))
+    except CrawlerError as error:
+        raise Crashed(f"the crawl cannot be read back: {error}") from error
+    return gates.Evidence(
+        condition=condition,
+        oracle=oracle,
+        told=told,
+        audit=read_back,
+        entries=seen.entries,
+        verdict=judge_log(folder / "log", oracle.web, condition.delay, workload.per_host(condition)),
+        seconds=seen.cost.ended_at - seen.cost.started_at,
+        cpu=seen.cost.cpu,
+        server_cpu=seen.server_cpu,
+        raw_rate=raw,
+        machine=seen.machine,
+    )
+
+
+def _metrics(evidence: gates.Evidence, seen: Seen) -> dict[str, float]:
+    """By the names in records.METRICS. A page is a URL that was asked for and settled."""
+    pages, cost, steady = max(evidence.told.urls, 1), seen.cost, evidence.verdict.steady
+    first = min((entry.at for entry in seen.entries), default=cost.ended_at)
+    found = {
+        "steady_rate": steady.throughput,
+        "cold_rate": pages / max(evidence.seconds, 1e-9),
+        "cpu_per_1000": cost.cpu / pages * 1000,
+        "memory": float(max(cost.memory, evidence.told.peak_memory_bytes)),
+        "switches_per_page": cost.switches / pages,
+        "threads": float(cost.threads),
+        "descriptors": float(cost.descriptors),
+        "startup": first - cost.started_at,
+        "in_flight": steady.mean_in_flight,
+    }
+    if evidence.raw_rate is not None:
+        found["raw_rate"] = evidence.raw_rate
+    return {name: round(value, 6) for name, value in found.items()}

@@ -1,0 +1,118 @@
+"""What a condition means: which web is served, what a crawl of it must find, and the flags that ask an engine for it.
+
+Rules, and why:
+- Every engine gets the same number of fetches in flight, or the comparison measures that number. In `processes` it is
+  the product of two flags, so the number of processes is the largest divisor of it that the cores allow.
+- "flat" is one host with a listing, and no rest: nothing but the engine decides. "graph" is the demo web without a
+  rest, "polite" the same with one: there politeness decides, and engines should tie.
+- A trial's environment is its own: CRAWLER_* variables of whoever compares must not reach it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from crawler.compare.records import Arm, Condition
+from crawler.job import cores
+from crawler.settings import ENVIRONMENT
+from crawler.testweb.document import AnyWeb
+from crawler.testweb.flat import FlatWeb
+from crawler.testweb.oracle import Expected, crawl_digest, expected, least_seconds
+from crawler.testweb.process import StartedWeb, start_web
+from crawler.testweb.settings import to_toml
+from crawler.testweb.web import Web
+
+FLAT, GRAPH, POLITE = "flat", "graph", "polite"
+SEED = 1
+MAX_LINKS = 5000
+SLOWEST_PAGE = 0.02
+PATIENCE = 60.0
+
+
+class Oracle(NamedTuple):
+    """What any crawl of a web must come to, worked out without crawling it. `seconds`: no polite crawl is faster."""
+
+    web: AnyWeb
+    ends: Mapping[str, Expected]
+    digest: str
+    seconds: float
+
+
+@lru_cache(maxsize=4)
+def oracle_of(condition: Condition) -> Oracle:
+    """The oracle of a condition's web."""
+    web: AnyWeb
+    if condition.workload == FLAT:
+        web = FlatWeb(condition.pages, condition.latency, condition.payload, condition.errors)
+    else:
+        web = Web(SEED, condition.hosts, condition.pages)
+    ends = expected(web)
+    seconds = max(least_seconds(web, ends, condition.delay).values()) if condition.workload != FLAT else 0.0
+    return Oracle(web, ends, crawl_digest(ends), seconds)
+
+
+def serve(condition: Condition, log: Path) -> StartedWeb:
+    """Start the web of a condition in a process of its own, on a port of its own. Raises CrawlerError."""
+    if condition.workload == FLAT:
+        return start_web(
+            flat=condition.pages, latency=condition.latency, size=condition.payload, errors=condition.errors, log=log
+        )
+    return start_web(seed=SEED, hosts=condition.hosts, pages=condition.pages, log=log)
+
+
+def write_configuration(condition: Condition, web: StartedWeb, path: Path) -> None:
+    """The file that leads a crawler to the web."""
+    links = max(MAX_LINKS, condition.pages) if condition.workload == FLAT else MAX_LINKS
+    path.write_text(f"max_links = {links}\n{to_toml(web.settings)}", encoding="utf-8")
+
+
+def flags(arm: Arm, condition: Condition, configuration: Path, out: Path) -> list[str]:
+    """The command line of the crawler for one trial, without `python -m crawler`."""
+    in_flight = str(condition.concurrency)
+    told = [
+        "--mode",
+        arm.mode,
+        "--client",
+        arm.client,
+        "--config",
+        str(configuration),
+        "--out",
+        str(out),
+        "--json",
+        "-q",
+    ]
+    told += ["--profile", "fast" if condition.workload == FLAT else "demo", "--delay", str(condition.delay)]
+    told += ["--concurrency", in_flight, "--per-host", str(per_host(condition))]
+    if arm.mode == "processes":
+        told += ["--processes", str(processes_for(condition.concurrency, condition.workers or cores()))]
+    return told
+
+
+def per_host(condition: Condition) -> int:
+    """How many pages of a host may be asked for at once."""
+    return 1 if condition.workload == POLITE else condition.concurrency
+
+
+def processes_for(concurrency: int, most: int) -> int:
+    """The largest number of processes, at most `most`, that can share so many fetches evenly."""
+    return max(count for count in range(1, min(most, concurrency) + 1) if concurrency % count == 0)
+
+
+def patience(condition: Condition) -> float:
+    """Seconds after which a trial is given up: far more than any working engine needs."""
+    waiting = condition.pages * (condition.latency / condition.concurrency + SLOWEST_PAGE)
+    return PATIENCE + 5 * waiting + 3 * oracle_of(condition).seconds
+
+
+def child_environment(hash_seed: int, padding: int) -> dict[str, str]:
+    """The environment of a trial. Another hash seed and another size of the environment in each: both move code and
+    memory about, and with them speed (Mytkowicz et al., "Producing wrong data without doing anything obviously wrong",
+    ASPLOS 2009), so they must not be the same by accident for one arm only."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ENVIRONMENT)}
+    root = str(Path(__file__).resolve().parents[2])
+    path = os.pathsep.join(filter(None, [root, kept.get("PYTHONPATH")]))
+    return kept | {"PYTHONPATH": path, "PYTHONHASHSEED": str(hash_seed), "COMPARE_PADDING": "." * padding}

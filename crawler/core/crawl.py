@@ -1,0 +1,411 @@
+"""Decides one crawl: what happened and the time go in, what to do comes out. No I/O, no clock, no dice.
+
+Theory of operation. A URL is *admitted* once (`queued`), waits in the queue of its host, is *leased* to a worker as a
+`Fetch`, and *settles* once. A host is listed in one of two places while it has something to ask for: in `_ready` (a
+round robin: one slow or huge host never starves the others) or in `_resting` (a heap by the time it may be asked
+again). Hosts that are full or wait for an answer are in neither; the landing lists them again. The cost of a step
+depends on what happened and on what it issues, never on the number of hosts or URLs.
+
+Rules:
+- Every answer names a lease. An answer to a lease that is unknown (expired, answered before) changes nothing.
+- A lease that expires counts as lost, spends no attempt, and the URL goes back to its host; a URL lost too often is
+  poison.
+- A redirect is a new URL through every check; its source settles at once.
+- A page budget counts URLs asked for at least once, so it is never exceeded and retries are not cut off by it.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import assert_never
+
+import msgspec
+from msgspec.structs import replace
+
+from crawler.core.host import NEVER, Host, State, Trigger
+from crawler.core.messages import (
+    Actions,
+    Discovered,
+    Ending,
+    Event,
+    Failed,
+    Fetch,
+    Fetched,
+    Landing,
+    Link,
+    Reason,
+    Resumed,
+    Settled,
+    Stop,
+    Trouble,
+)
+from crawler.core.retry import Again, after_response, after_trouble
+from crawler.core.rules import Rules
+from crawler.core.scope import Scope
+from crawler.core.seen import Seen
+from crawler.core.urls import host_of
+
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+HOST_TROUBLES = frozenset({Trouble.DNS, Trouble.CONNECT, Trouble.TLS, Trouble.TIMEOUT, Trouble.DISCONNECT})
+LISTED_READY = -1.0
+
+
+class Lease(msgspec.Struct):
+    """One fetch that a worker has been trusted with; `link` is None for a robots.txt."""
+
+    host: Host
+    link: Link | None
+    expires_at: float
+
+
+class Crawl:
+    """Decides one shard of a crawl. `step` is the only door."""
+
+    def __init__(self, rules: Rules, scope: Scope, seed: int) -> None:
+        self._rules = rules
+        self._scope = scope
+        self._seed = seed
+        self._seen = Seen(seed)
+        self._hosts: dict[str, Host] = {}
+        self._ready: deque[Host] = deque()
+        self._resting: list[tuple[float, int, Host]] = []
+        self._leases: dict[int, Lease] = {}
+        self._last_lease = 0
+        self._listings = 0
+        self._next_id = 1
+        self._owed = 0
+        self._retrying = 0
+        self._started = 0
+        self._size = 0
+        self._rest_new_hosts_until = 0.0
+        self._stop_at: float | None = None
+        self._actions = Actions()
+
+    def step(self, events: Iterable[Event], *, room: int, now: float) -> Actions:
+        """Take what happened, decide, and say what to do. `room` is how many fetches the workers can hold more."""
+        self._actions = Actions()
+        for event in events:
+            self._take(event, now)
+        self._expire(now)
+        if self._stop_at is None and not self._out_of_bytes:
+            self._issue(room, now)
+        return self._concluded(now)
+
+    def _take(self, event: Event, now: float) -> None:
+        match event:
+            case Fetched() | Failed():
+                lease = self._leases.pop(event.id, None)
+                if lease is not None:
+                    self._land(lease, event, now)
+            case Discovered():
+                for url in event.urls:
+                    self._admit(url, 0, (), now)
+            case Resumed():
+                self._resume(event, now)
+            case Stop():
+                if self._stop_at is None:
+                    self._stop_at = now + self._rules.grace
+            case _:
+                assert_never(event)
+
+    # ---- URLs come in ------------------------------------------------------------------------------------------------
+
+    def _admit(self, url: str, depth: int, via: tuple[str, ...], now: float) -> None:
+        if url in self._seen:
+            return
+        name = host_of(url)
+        if not self._scope.admits_host(name):
+            return
+        if self._rules.max_depth is not None and depth > self._rules.max_depth:
+            self._actions.too_deep += 1
+            return
+        self._seen.add(url)
+        link = Link(self._next_id, url, depth, via)
+        self._next_id += 1
+        self._owed += 1
+        self._actions.queued.append(link)
+        host = self._host(name)
+        if host.gone is not None:
+            self._settle(link, host.gone, detail=host.gone_because)
+            return
+        host.queue.append(link)
+        self._list(host, now)
+
+    def _resume(self, event: Resumed, now: float) -> None:
+        self._seen.load(event.marks)
+        self._next_id = max(self._next_id, event.next_id)
+        self._started = event.fetched
+        self._size = event.size
+        self._owed = len(event.links)
+        self._rest_new_hosts_until = now + self._rules.delay
+        for note in event.notes:
+            self._host(note.host).recall(note, now)
+            if note.joined:
+                self._scope.join(note.host)
+        for link in event.links:
+            host = self._host(host_of(link.url))
+            if link.attempts:
+                self._started += 1
+                self._put_back(host, link, now)
+            else:
+                host.queue.append(link)
+            self._list(host, now)
+
+    def _host(self, name: str) -> Host:
+        host = self._hosts.get(name)
+        if host is None:
+            host = self._hosts[name] = Host(name, self._rules, self._rest_new_hosts_until)
+        return host
+
+    # ---- fetches go out ----------------------------------------------------------------------------------------------
+
+    def _issue(self, room: int, now: float) -> None:
+        while self._resting and self._resting[0][0] <= now:
+            at, _, host = heapq.heappop(self._resting)
+            if host.listed_at == at:
+                host.listed_at = NEVER
+                self._list(host, now)
+        while room > 0 and self._ready:
+            host = self._ready.popleft()
+            host.listed_at = NEVER
+            at_or_none = host.ready_at(self._fresh)
+            if at_or_none is not None and at_or_none <= now:
+                room -= self._ask(host, now)
+            self._list(host, now)
+
+    def _ask(self, host: Host, now: float) -> int:
+        """Issue one fetch to a host that is ready; 0 where its next URL turned out to be forbidden."""
+        if host.state is State.OPEN and host.robots_until <= now:
+            host.move(Trigger.STALE)
+            if host.in_flight:
+                return 0
+        if host.state is State.NEW:
+            host.move(Trigger.ASK)
+            self._lease(host, None, host.robots_url, 1, now)
+            return 1
+        link = host.take(now)
+        again = bool(link.attempts or link.lost)
+        self._retrying -= again
+        if not host.robots.allows(link.url):
+            self._settle(link, Reason.ROBOTS)
+            return 0
+        self._started += not again
+        host.move(Trigger.WAKE)
+        self._lease(host, link, link.url, link.attempts + 1, now)
+        return 1
+
+    def _lease(self, host: Host, link: Link | None, url: str, attempt: int, now: float) -> None:
+        self._last_lease += 1
+        self._leases[self._last_lease] = Lease(host, link, now + self._rules.lease)
+        host.in_flight += 1
+        max_depth = self._rules.max_depth
+        follow = link is not None and (max_depth is None or link.depth < max_depth)
+        self._actions.fetches.append(Fetch(self._last_lease, url, attempt, follow, link is None))
+
+    def _list(self, host: Host, now: float) -> None:
+        at = host.ready_at(self._fresh)
+        if at is None or at >= host.listed_at:
+            return
+        if at <= now:
+            host.listed_at = LISTED_READY
+            self._ready.append(host)
+        else:
+            host.listed_at = at
+            self._listings += 1
+            heapq.heappush(self._resting, (at, self._listings, host))
+
+    # ---- answers land ------------------------------------------------------------------------------------------------
+
+    def _expire(self, now: float) -> None:
+        """Leases all last equally long and a dict keeps their order, so the first is always the next to expire."""
+        while self._leases:
+            number, lease = next(iter(self._leases.items()))
+            if lease.expires_at > now:
+                return
+            del self._leases[number]
+            self._land(lease, Failed(number, Trouble.LOST, "the lease expired"), now)
+
+    def _land(self, lease: Lease, event: Landing, now: float) -> None:
+        host = lease.host
+        host.in_flight -= 1
+        host.hold(now + host.delay)
+        if lease.link is None:
+            self._robots_landed(host, event, now)
+        elif isinstance(event, Failed):
+            self._trouble_landed(host, lease.link, event, now)
+        else:
+            self._response_landed(host, lease.link, event, now)
+        self._list(host, now)
+
+    def _response_landed(self, host: Host, link: Link, event: Fetched, now: float) -> None:
+        link = replace(link, attempts=link.attempts + 1, status=event.status, lost=0)
+        if event.status >= 500 and event.status <= 599:
+            self._host_failed(host, event, now)
+        else:
+            host.answered()
+        self._obey_retry_after(host, event, now)
+        verdict = after_response(event, link.url, link.attempts, self._rules, self._seed)
+        if isinstance(verdict, Again):
+            self._retry(host, link, verdict, now)
+            return
+        reason = verdict.reason
+        if event.status in REDIRECTS:
+            reason = self._redirected(link, event.location, now)
+        self._settle(link, reason, event)
+        for url in event.links:
+            self._admit(url, link.depth + 1, (), now)
+
+    def _redirected(self, link: Link, target: str, now: float) -> Reason:
+        if not target:
+            return Reason.REDIRECT_INVALID
+        if target == link.url or target in link.via:
+            return Reason.REDIRECT_LOOP
+        if len(link.via) >= self._rules.max_redirects:
+            return Reason.REDIRECT_LIMIT
+        if self._scope.admits_path(target):
+            name = host_of(target)
+            if link.depth == 0 and not self._scope.admits_host(name):
+                self._join(name)
+            self._admit(target, link.depth, (*link.via, link.url), now)
+        return Reason.REDIRECT
+
+    def _join(self, name: str) -> None:
+        """The host that a seed redirects to is what the user meant (http://x.org -> https://www.x.org)."""
+        self._scope.join(name)
+        host = self._host(name)
+        host.joined = True
+        self._actions.notes.append(host.note())
+
+    def _trouble_landed(self, host: Host, link: Link, event: Failed, now: float) -> None:
+        if event.trouble is Trouble.LOST:
+            link = replace(link, lost=link.lost + 1)
+            if link.lost >= self._rules.lost_limit:
+                self._settle(link, Reason.POISON, event)
+            else:
+                self._owe_again(host, link, now, now)
+            return
+        link = replace(link, attempts=link.attempts + 1, status=0, lost=0)
+        if event.trouble in HOST_TROUBLES:
+            self._host_failed(host, event, now)
+        verdict = after_trouble(event, link.url, link.attempts, self._rules, self._seed)
+        if isinstance(verdict, Again):
+            self._retry(host, link, verdict, now)
+        else:
+            self._settle(link, verdict.reason, event)
+
+    def _retry(self, host: Host, link: Link, verdict: Again, now: float) -> None:
+        self._actions.retries.append(link)
+        self._owe_again(host, link, now + verdict.after, now)
+
+    def _owe_again(self, host: Host, link: Link, at: float, now: float) -> None:
+        if host.gone is not None:
+            self._settle(link, host.gone, detail=host.gone_because)
+        else:
+            self._put_back(host, link, at)
+
+    def _put_back(self, host: Host, link: Link, at: float) -> None:
+        host.put_back(link, at)
+        self._retrying += 1
+
+    # ---- hosts hold, rest and are given up ---------------------------------------------------------------------------
+
+    def _obey_retry_after(self, host: Host, event: Fetched, now: float) -> None:
+        """RFC 9110 10.2.3: who says 429 or 503 may say until when."""
+        if event.retry_after is None or event.status not in (429, 503):
+            return
+        wait = min(event.retry_after, self._rules.retry_after_cap)
+        host.hold(now + wait)
+        self._actions.notes.append(host.note())
+        if wait > self._rules.max_hold:
+            self._give_up(host, Reason.HELD, f"asked to wait {wait:.0f} s")
+
+    def _host_failed(self, host: Host, event: Landing, now: float) -> None:
+        if host.failed(now):
+            self._give_up(host, Reason.HOST_DOWN, f"the last failure: {_in_short(event)}")
+        elif host.state is State.DOWN:
+            self._actions.notes.append(host.note())
+
+    def _give_up(self, host: Host, reason: Reason, because: str) -> None:
+        self._retrying -= len(host.later)
+        for link in host.give_up(reason, because):
+            self._settle(link, reason, detail=because)
+
+    def _robots_landed(self, host: Host, event: Landing, now: float) -> None:
+        if host.gone is not None:
+            return
+        if isinstance(event, Fetched):
+            self._obey_retry_after(host, event, now)
+            if host.gone is not None:
+                return
+        text = host.hear_robots(event, now, self._seed)
+        if text is not None:
+            self._actions.notes.append(host.note(robots=text))
+        elif host.robots_asks > self._rules.robots_asks:
+            self._give_up(host, Reason.ROBOTS_UNAVAILABLE, f"robots.txt: {_in_short(event)}")
+
+    # ---- the end -----------------------------------------------------------------------------------------------------
+
+    def _settle(self, link: Link, reason: Reason, event: Landing | None = None, detail: str = "") -> None:
+        self._owed -= 1
+        if isinstance(event, Fetched):
+            self._size += event.size
+            settled = Settled(
+                link.id,
+                link.url,
+                reason,
+                link.status,
+                link.attempts,
+                event.size,
+                event.digest,
+                event.part,
+                event.position,
+                event.truncated,
+                event.cut,
+                event.content_type,
+                event.seconds,
+            )
+        else:
+            seconds, detail = (event.seconds, event.detail) if event else (0.0, detail)
+            settled = Settled(link.id, link.url, reason, link.status, link.attempts, seconds=seconds, detail=detail)
+        self._actions.settled.append(settled)
+
+    @property
+    def _fresh(self) -> bool:
+        """URLs that were never asked for may still be asked for."""
+        return self._rules.max_pages is None or self._started < self._rules.max_pages
+
+    @property
+    def _out_of_bytes(self) -> bool:
+        return self._rules.max_bytes is not None and self._size >= self._rules.max_bytes
+
+    def _concluded(self, now: float) -> Actions:
+        actions = self._actions
+        actions.wake_at = min(self._wakes(), default=None)
+        stopped = self._stop_at is not None and now >= self._stop_at
+        if self._leases and not stopped:
+            return actions
+        if not self._owed:
+            actions.ending = Ending.COMPLETE
+        elif self._stop_at is not None:
+            actions.ending = Ending.STOPPED
+        elif self._out_of_bytes or not (self._fresh or self._retrying):
+            actions.ending = Ending.LIMIT
+        return actions
+
+    def _wakes(self) -> Iterator[float]:
+        """The times at which something changes although nothing lands."""
+        if self._leases:
+            yield next(iter(self._leases.values())).expires_at
+        if self._stop_at is not None:
+            yield self._stop_at
+        elif self._resting and not self._out_of_bytes:
+            yield self._resting[0][0]
+
+
+def _in_short(event: Landing) -> str:
+    """What went wrong, for people."""
+    if isinstance(event, Fetched):
+        return f"status {event.status}" + (f", cut short ({event.truncated})" if event.truncated else "")
+    return f"{event.trouble}: {event.detail}" if event.detail else str(event.trouble)

@@ -1,0 +1,214 @@
+"""Every value that crosses the seam between the Crawl and the hands that work for it.
+
+Rules:
+- Values are frozen, printable and free of sockets, files, locks and bodies: they may cross a queue or a pipe.
+- Network trouble is a value (`Failed`); exceptions are for our own mistakes.
+- Times are seconds on the clock of the process that runs the Crawl; deadlines end in `_at` or `_until`, durations do
+  not.
+- `Fetch.id` names one lease, not one URL: the answer to a lease that has expired is thereby recognised and ignored.
+- `Reason` is closed: every URL of a crawl ends in exactly one of these words.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Trouble(StrEnum):
+    """Why a fetch brought no response."""
+
+    DNS = "dns"
+    CONNECT = "connect"
+    TLS = "tls"
+    TIMEOUT = "timeout"
+    DISCONNECT = "disconnect"
+    PROTOCOL = "protocol"
+    ENCODING = "encoding"
+    BLOCKED = "blocked"
+    LOST = "lost"
+    INTERNAL = "internal"
+
+
+class Reason(StrEnum):
+    """How a URL was settled: the closed list that reports, exports and scripts rely on."""
+
+    OK = "ok"
+    REDIRECT = "redirect"
+    REDIRECT_LOOP = "redirect_loop"
+    REDIRECT_LIMIT = "redirect_limit"
+    REDIRECT_INVALID = "redirect_invalid"
+    CLIENT_ERROR = "client_error"
+    SERVER_ERROR = "server_error"
+    OTHER_STATUS = "other_status"
+    DNS = "dns"
+    CONNECT = "connect"
+    TLS = "tls"
+    TIMEOUT = "timeout"
+    DISCONNECT = "disconnect"
+    PROTOCOL = "protocol"
+    ENCODING = "encoding"
+    BLOCKED = "blocked"
+    INTERNAL = "internal"
+    POISON = "poison"
+    ROBOTS = "robots"
+    ROBOTS_UNAVAILABLE = "robots_unavailable"
+    HOST_DOWN = "host_down"
+    HELD = "held"
+
+
+class Ending(StrEnum):
+    """Why a run of a crawl is over."""
+
+    COMPLETE = "complete"
+    LIMIT = "limit"
+    STOPPED = "stopped"
+
+
+class Message(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=False):
+    """Base of all messages: a frozen record that msgpack can carry and tell apart."""
+
+
+class Link(Message, frozen=True):
+    """A URL that the crawl has admitted and still owes an end.
+
+    `attempts` counts the fetches that were spent on it, `status` is what the last of them answered (0: no response),
+    `lost` the leases in a row whose worker fell silent, `via` the redirects that led here, oldest first.
+    """
+
+    id: int
+    url: str
+    depth: int
+    via: tuple[str, ...] = ()
+    attempts: int = 0
+    status: int = 0
+    lost: int = 0
+
+
+class HostNote(Message, frozen=True):
+    """What must be remembered of a host so that politeness survives a kill.
+
+    `robots` is the text of its robots.txt (None: as noted before), good until `robots_until`; `delay` the Crawl-delay
+    it asks for (0: none); `rest_until` ends a hold; `joined` says that a seed's redirect brought the host into scope.
+    """
+
+    host: str
+    robots: str | None = None
+    robots_until: float = 0.0
+    delay: float = 0.0
+    rest_until: float = 0.0
+    joined: bool = False
+
+
+# ---- events: what happened -------------------------------------------------------------------------------------------
+
+
+class Discovered(Message, frozen=True):
+    """Canonical URLs that entered from outside: the seeds."""
+
+    urls: tuple[str, ...]
+
+
+class Resumed(Message, frozen=True):
+    """What an earlier run of this crawl left: marks of every URL admitted, links still owed, notes, budgets used."""
+
+    marks: frozenset[int]
+    links: tuple[Link, ...]
+    notes: tuple[HostNote, ...]
+    next_id: int
+    fetched: int
+    size: int
+
+
+class Fetched(Message, frozen=True):
+    """A response: the facts the Crawl decides on.
+
+    `location` is the canonical redirect target ("" where it is missing or no URL); `retry_after` is in seconds; `size`
+    in decoded bytes; (`part`, `position`) name the stored record ("" where nothing was stored); `digest` is the 16-byte
+    term of this URL in the digest of the crawl; `truncated` is "", "length", "time" or "disconnect"; `cut` counts links
+    beyond the limit of a page; `seconds` lasts from lease to last byte, `first_byte` to the first.
+    """
+
+    id: int
+    status: int
+    links: tuple[str, ...] = ()
+    location: str = ""
+    retry_after: float | None = None
+    size: int = 0
+    digest: bytes = b""
+    part: str = ""
+    position: int = 0
+    truncated: str = ""
+    cut: int = 0
+    content_type: str = ""
+    robots_text: str | None = None
+    seconds: float = 0.0
+    first_byte: float = 0.0
+
+
+class Failed(Message, frozen=True):
+    """No response came, or none that can be read."""
+
+    id: int
+    trouble: Trouble
+    detail: str = ""
+    seconds: float = 0.0
+
+
+class Stop(Message, frozen=True):
+    """Somebody asked the crawl to drain: start nothing new, wait for what is in flight."""
+
+
+Event = Discovered | Resumed | Fetched | Failed | Stop
+Landing = Fetched | Failed
+
+
+# ---- actions: what to do ---------------------------------------------------------------------------------------------
+
+
+class Fetch(Message, frozen=True):
+    """An order to fetch one URL once. `follow` says whether its links matter, `robots` that it is a robots.txt."""
+
+    id: int
+    url: str
+    attempt: int = 1
+    follow: bool = True
+    robots: bool = False
+
+
+class Settled(Message, frozen=True):
+    """The end of a URL, told exactly once. `attempts` = 0 means that it was never asked for."""
+
+    id: int
+    url: str
+    reason: Reason
+    status: int = 0
+    attempts: int = 0
+    size: int = 0
+    digest: bytes = b""
+    part: str = ""
+    position: int = 0
+    truncated: str = ""
+    cut: int = 0
+    content_type: str = ""
+    seconds: float = 0.0
+    detail: str = ""
+
+
+class Actions(msgspec.Struct):
+    """What the hands must do after a step, and until when nothing else will change (`wake_at`, None: an event must
+    come).
+
+    `queued` were admitted, `settled` ended, `retries` spent an attempt and wait for another, `notes` changed.
+    `too_deep` counts links that the depth limit turned away in this step. `ending` is set when the run is over.
+    """
+
+    fetches: list[Fetch] = msgspec.field(default_factory=list)
+    queued: list[Link] = msgspec.field(default_factory=list)
+    settled: list[Settled] = msgspec.field(default_factory=list)
+    retries: list[Link] = msgspec.field(default_factory=list)
+    notes: list[HostNote] = msgspec.field(default_factory=list)
+    too_deep: int = 0
+    wake_at: float | None = None
+    ending: Ending | None = None

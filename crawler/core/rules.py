@@ -1,0 +1,62 @@
+"""The numbers that decide: everything the Crawl and the reading of a page may depend on.
+
+`crawler.settings.Settings` extends `Rules` by what engines, clients and stores need, so each key exists once. Durations
+are in seconds, sizes in bytes; None means "no limit". The sources of the defaults are in config/default.toml.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Count = Annotated[int, Meta(ge=0)]
+AtLeastOne = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(ge=0)]
+
+
+class Rules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is ours, how polite, how patient. Every field is a key of the configuration."""
+
+    # politeness
+    user_agent: Annotated[str, Meta(min_length=1, max_length=500)] = "crawler/0.1 (a polite crawler; contact unset)"
+    delay: Seconds = 1.0
+    per_host: AtLeastOne = 1
+    robots: bool = True
+    crawl_delay_cap: Seconds = 300.0
+    retry_after_cap: Seconds = 21_600.0
+    max_hold: Seconds = 21_600.0
+    obey_nofollow: bool = True
+    obey_noindex: bool = False
+
+    # robots.txt
+    robots_ttl: Seconds = 86_400.0
+    robots_asks: Count = 3
+    robots_backoff: Seconds = 1.0
+    robots_redirects: Count = 5
+    robots_size: AtLeastOne = 512_000
+
+    # retries and resting hosts
+    attempts: AtLeastOne = 3
+    backoff: Seconds = 1.0
+    backoff_cap: Seconds = 60.0
+    breaker_failures: AtLeastOne = 20
+    breaker_rest: Seconds = 600.0
+    breaker_rests: Count = 3
+    lost_limit: AtLeastOne = 3
+
+    # scope and budgets
+    scope: Literal["host", "domain", "any"] = "host"
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    max_depth: Count | None = None
+    max_pages: AtLeastOne | None = None
+    max_bytes: AtLeastOne | None = None
+    max_redirects: Count = 10
+    max_url_length: AtLeastOne = 2083
+    max_links: AtLeastOne = 5000
+
+    # time
+    lease: Seconds = 75.0
+    grace: Seconds = 6.0

@@ -1,0 +1,86 @@
+"""Scope: which URLs belong to the crawl.
+
+Rules:
+- A URL is admitted by its path where the page that names it is parsed, and by its host where the crawl decides.
+- `include` and `exclude` are regular expressions searched in the path (percent-encoded, without the query). Some
+  include must match where there are any, no exclude may.
+- "host" means the hosts of the seeds, scheme and port included. "domain" means every host that shares a registrable
+  domain with a seed (https://publicsuffix.org, private suffixes too): two users of one hosting service are strangers.
+  An address, a bare name and a public suffix are domains of their own.
+- The host that a seed redirects to joins as one host, whatever its domain.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING
+
+from crawler.core.rules import Rules
+from crawler.core.urls import canonical, host_of, path_of
+
+if TYPE_CHECKING:
+    from publicsuffixlist import PublicSuffixList
+
+
+class Scope:
+    """The URLs that are ours: `rules` as they stand, around the hosts of `seeds`.
+
+    Raises ValueError, in one line, where an include or exclude is no regular expression.
+    """
+
+    def __init__(self, rules: Rules, seeds: Iterable[str]) -> None:
+        self._reach = rules.scope
+        self._longest = rules.max_url_length
+        self._include = [_compile("include", text) for text in rules.include]
+        self._exclude = [_compile("exclude", text) for text in rules.exclude]
+        self._hosts = {host_of(url) for url in map(canonical, seeds) if url is not None}
+        self._domains = {_domain(host) for host in self._hosts} if rules.scope == "domain" else set()
+
+    def admits_path(self, url: str) -> bool:
+        """Whether length and path of a canonical URL are within the rules, whatever its host."""
+        if len(url) > self._longest:
+            return False
+        if not self._include and not self._exclude:
+            return True
+        path = path_of(url)
+        if self._include and not any(pattern.search(path) for pattern in self._include):
+            return False
+        return not any(pattern.search(path) for pattern in self._exclude)
+
+    def admits_host(self, host: str) -> bool:
+        """Whether a host, "scheme://name[:port]", is ours."""
+        if self._reach == "any" or host in self._hosts:
+            return True
+        return self._reach == "domain" and _domain(host) in self._domains
+
+    def join(self, host: str) -> None:
+        """Take in one more host."""
+        self._hosts.add(host)
+
+
+def _compile(key: str, text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"{key}: {text!r} is no regular expression: {error}") from None
+
+
+@lru_cache(maxsize=65_536)
+def _domain(host: str) -> str:
+    """The registrable domain of a host, or its bare name where there is none."""
+    name = host.partition("://")[2]
+    if name.startswith("["):
+        return name[: name.index("]") + 1]
+    name = name.partition(":")[0].rstrip(".")
+    if name.rpartition(".")[2].isdigit():  # a canonical name that ends in a number is an IPv4 address
+        return name
+    return _suffixes().privatesuffix(name) or name
+
+
+@cache
+def _suffixes() -> PublicSuffixList:
+    from publicsuffixlist import PublicSuffixList  # 50 ms that only this reach of scope pays
+
+    return PublicSuffixList()

@@ -1,0 +1,118 @@
+"""URLs: one spelling for each, made by the WHATWG algorithm that browsers use (https://url.spec.whatwg.org).
+
+Rules:
+- Ours is http or https. The fragment never reaches a server and credentials are nobody's business: both are dropped.
+- What is no such URL is None, never an exception: every href was written by a stranger. Lone surrogates become U+FFFD.
+- A canonical URL is ASCII and always has a "/" after its host, so the cheap slices below need no parser.
+
+Navigation repeats on every page of a site, so `Resolver` remembers (directory of the base, href without its fragment).
+That is sound because resolution reads no more of a base than its directory. The exceptions take over the whole base and
+are never remembered: an empty href, "?query" and a bare "http:", also behind the whitespace that parsing drops.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import can_ada
+
+_LONGEST = 1024  # characters of a href worth remembering
+_ENTRY = 300  # bytes that an entry costs beside its characters: two string headers and a slot in a dict, rounded up
+_ANYWHERE = re.compile(r"(?!https?:(?![/\\]))[^\x00- ?#][^\t\n\r]*", re.IGNORECASE).fullmatch
+
+
+def canonical(url: str) -> str | None:
+    """The canonical form of an absolute URL, None where it is no http(s) URL. Idempotent."""
+    return _spell(_parse(url, None))
+
+
+def resolve(base: str, href: str) -> str | None:
+    """The canonical form of `href` as found on the page `base` (canonical), None where it is no http(s) URL."""
+    return _spell(_parse(href, _parse(base, None)))
+
+
+def host_of(url: str) -> str:
+    """The host, "scheme://name[:port]", of a canonical URL."""
+    return url[: url.index("/", 8)]
+
+
+def path_of(url: str) -> str:
+    """The path of a canonical URL, percent-encoded, without its query."""
+    start = url.index("/", 8)
+    end = url.find("?", start)
+    return url[start:] if end < 0 else url[start:end]
+
+
+class Resolver:
+    """Resolves the hrefs of pages and remembers answers, in about `memory` bytes (roughly, where threads share it)."""
+
+    def __init__(self, memory: int = 32 * 1024 * 1024) -> None:
+        self._memory = memory
+        self._left = memory
+        self._directories: dict[str, dict[str, str]] = {}  # directory -> href -> canonical URL, "" where there is none
+
+    def resolve_all(self, base: str, hrefs: Iterable[str]) -> list[str]:
+        """The distinct http(s) URLs that `hrefs` mean on the page `base` (canonical), in order of first appearance."""
+        parsed = _parse(base, None)
+        known = self._directory(base)
+        recall = known.get
+        urls: dict[str, None] = {}
+        for href in dict.fromkeys(hrefs):
+            url = recall(href)
+            if url is None:
+                bare = href.partition("#")[0]
+                if bare[-1:] > " ":  # a space counts before a fragment, not at the end of a href
+                    url = recall(bare) or self._learn(known, parsed, bare)
+                else:
+                    url = base if href[:1] == "#" else self._learn(known, parsed, href)
+            urls[url] = None
+        urls.pop("", None)
+        return list(urls)
+
+    def _directory(self, base: str) -> dict[str, str]:
+        path = base.partition("?")[0]
+        directory = path[: path.rfind("/") + 1]
+        known = self._directories.get(directory)
+        if known is None:
+            self._pay(len(directory))
+            known = self._directories[directory] = {}
+        return known
+
+    def _learn(self, known: dict[str, str], base: can_ada.URL | None, href: str) -> str:
+        url = _spell(_parse(href, base)) or ""
+        if len(href) <= _LONGEST and _ANYWHERE(href):
+            if self._pay(len(href) + len(url)):
+                known.clear()
+            known[href] = url
+        return url
+
+    def _pay(self, characters: int) -> bool:
+        """Charge an entry to the memory; True where it was full and everything had to be forgotten."""
+        self._left -= characters + _ENTRY
+        full = self._left < 0
+        if full:
+            self._directories = {}
+            self._left = self._memory
+        return full
+
+
+def _parse(text: str, base: can_ada.URL | None) -> can_ada.URL | None:
+    try:
+        return can_ada.parse(text) if base is None else base + text
+    except ValueError:
+        return None
+    except TypeError:  # can_ada takes UTF-8 only; WHATWG URLs are made of scalar values
+        return _parse(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"), base)
+
+
+def _spell(url: can_ada.URL | None) -> str | None:
+    if url is None:
+        return None
+    href = url.href
+    if not href.startswith(("https://", "http://")):
+        return None
+    if "@" in href and url.has_credentials():
+        url.username = url.password = ""
+        href = url.href
+    return href.partition("#")[0] if "#" in href else href

@@ -1,0 +1,89 @@
+"""How SQLite files are opened and how its errors become ours.
+
+Rules:
+- Exactly one connection, in one process, ever writes or checkpoints a file (releases before 3.51.3 can corrupt a WAL
+  database that two write at once). Readers open `mode=ro`, which never checkpoints.
+- No connection crosses a fork. WAL with synchronous=NORMAL: safe against any kill of the process; a power cut may cost
+  the last commits but never the consistency of the file.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic, sleep
+
+from crawler.errors import Corrupt, DiskFull, StorageError
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn what SQLite and the disk say about `path` into StorageError, one line that says what to do."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _storage_error(path, error) from error
+    except OSError as error:
+        if error.errno in (28, 122):  # ENOSPC, EDQUOT
+            raise DiskFull(f"no space left for {path}; free some, then resume") from error
+        raise StorageError(f"cannot use {path}: {error.strerror or error}") from error
+
+
+def _storage_error(path: Path, error: sqlite3.Error) -> StorageError:
+    name = getattr(error, "sqlite_errorname", "") or ""
+    if name.startswith("SQLITE_FULL"):
+        return DiskFull(f"no space left for {path}; free some, then resume")
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return Corrupt(f"{path} is damaged ({error}); restore it from a copy or start anew with crawl --fresh")
+    if isinstance(error, sqlite3.OperationalError) and "no such" in str(error):
+        return Corrupt(f"{path} is not a file of this program ({error}); start anew with crawl --fresh")
+    return StorageError(f"cannot use {path}: {error}")
+
+
+def connect(path: Path, schema: str) -> sqlite3.Connection:
+    """The one writing connection of a file, made if missing. It may change threads, never serve two at once."""
+    with storage_errors(path):
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.executescript(schema)
+    return connection
+
+
+def connect_to_read(path: Path) -> sqlite3.Connection:
+    """A reader beside a writer that may be alive. Raises Corrupt or StorageError."""
+    with storage_errors(path):
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    return connection
+
+
+def keep_trying(action: Callable[[], None], seconds: float, hurry: Callable[[], bool] = lambda: False) -> None:
+    """Do what needs space on a disk; while there is none again once a second, for so long or until there is a hurry.
+
+    Raises StorageError.
+    """
+    give_up_at = monotonic() + seconds
+    while True:
+        try:
+            return action()
+        except DiskFull:
+            if monotonic() >= give_up_at or hurry():
+                raise
+            sleep(min(1.0, seconds))
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[sqlite3.Connection]:
+    """All or nothing. Raises StorageError."""
+    with storage_errors(path):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise

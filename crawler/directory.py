@@ -1,0 +1,242 @@
+"""A crawl is a directory: a manifest, a lock, and one folder per shard with its frontier and its parts.
+
+    DIR/crawl.json             manifest: format, seed of the marks and dice, settings of the last run, number of runs
+    DIR/lock                   flock of the process that works on it
+    DIR/shard-0000/frontier.sqlite
+    DIR/shard-0000/parts/      pages (and bodies/ beside it with the `files` store)
+
+Rules:
+- The manifest is replaced as a whole (written beside, synced, renamed). It is there before anything it names.
+- Part names carry the number of the run, so no name is ever used twice.
+- What decides which URLs are ours and how pages are kept (`KEPT`) never changes in the life of a directory.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from crawler.database import connect_to_read, storage_errors
+from crawler.errors import Corrupt, StorageError, UsageError
+from crawler.frontier.base import Frontier
+from crawler.frontier.sqlite import SqliteFrontier
+from crawler.lock import FileLock
+from crawler.settings import Settings
+from crawler.stats import Tally
+from crawler.store import open_store
+from crawler.store.base import Store
+
+FORMAT = 1
+MANIFEST = "crawl.json"
+BESIDE = f".{MANIFEST}"
+LOCK = "lock"
+LOCK_PATIENCE = 0.2  # `holder` of another process takes the lock for a moment
+SHARD = "shard-0000"
+KEPT = (
+    "seeds",
+    "scope",
+    "include",
+    "exclude",
+    "store",
+    "max_body",
+    "max_links",
+    "max_url_length",
+    "obey_nofollow",
+    "obey_noindex",
+)
+CHECKED_BELOW = 256 * 1024 * 1024
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a directory says of itself. `settings` are the keys of the last run that differ from the defaults."""
+
+    format: int
+    seed: int
+    runs: int
+    demo: bool
+    settings: dict[str, Any]
+
+
+class CrawlDirectory:
+    """One crawl on disk. `create` and `open` take the lock, `look` does not."""
+
+    def __init__(self, path: Path, manifest: Manifest, lock: FileLock | None) -> None:
+        self.path = path
+        self.manifest = manifest
+        self._lock = lock
+
+    @staticmethod
+    def exists(path: Path) -> bool:
+        """Is there a crawl?"""
+        return (path / MANIFEST).is_file()
+
+    @classmethod
+    def create(cls, path: Path, settings: Settings, demo: bool, fresh: bool) -> CrawlDirectory:
+        """A new crawl; with `fresh` in place of the one that is there. Raises UsageError, StorageError, Locked."""
+        if path.exists() and not path.is_dir():
+            raise UsageError(f"{path} is not a directory; choose another --out")
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            strangers = [entry.name for entry in path.iterdir() if entry.name not in (LOCK, BESIDE)]
+        except OSError as error:
+            raise StorageError(f"cannot write {path}: {error.strerror}; choose another --out") from error
+        if strangers and not cls.exists(path):
+            raise UsageError(f"{path} is not empty and not a crawl; choose another --out")
+        lock = FileLock(path / LOCK)
+        lock.acquire(str(path), LOCK_PATIENCE)
+        if cls.exists(path):
+            if not fresh:
+                lock.release()
+                raise UsageError(f"{path} is a crawl already; continue it with --resume or replace it with --fresh")
+            _remove(path)
+        manifest = Manifest(format=FORMAT, seed=secrets.randbits(63), runs=0, demo=demo, settings=_differing(settings))
+        directory = cls(path, manifest, lock)
+        directory._write_manifest()
+        return directory
+
+    @classmethod
+    def open(cls, path: Path) -> CrawlDirectory:
+        """An existing crawl, to go on with it. Raises UsageError, Corrupt, Locked."""
+        _read_manifest(path)
+        lock = FileLock(path / LOCK)
+        lock.acquire(str(path), LOCK_PATIENCE)
+        return cls(path, _read_manifest(path), lock)
+
+    @classmethod
+    def look(cls, path: Path) -> CrawlDirectory:
+        """An existing crawl, to read what is there, also while another process works on it."""
+        return cls(path, _read_manifest(path), None)
+
+    @property
+    def shard(self) -> Path:
+        """The folder of the shard."""
+        return self.path / SHARD
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the last run. Raises Corrupt."""
+        try:
+            return msgspec.convert(self.manifest.settings, Settings)
+        except msgspec.ValidationError as error:
+            raise Corrupt(
+                f"{self.path / MANIFEST} is damaged ({error}); restore it from a copy or start anew with crawl --fresh"
+            ) from error
+
+    def holder(self) -> int | None:
+        """The process that works on it now: its id, 0 where it has not told yet, None where there is none."""
+        try:
+            descriptor = os.open(self.path / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            text = os.pread(descriptor, 64, 0).strip()
+            return int(text) if text.isdigit() else 0
+        finally:
+            os.close(descriptor)
+        return None
+
+    def begin_run(self, settings: Settings) -> int:
+        """Count one more run with these settings; its number."""
+        runs = self.manifest.runs + 1
+        self.manifest = msgspec.structs.replace(self.manifest, runs=runs, settings=_differing(settings))
+        self._write_manifest()
+        return runs
+
+    def frontier(self, read_only: bool = False) -> Frontier:
+        """The frontier; one that will be written is checked first. Raises StorageError."""
+        path = self.shard / "frontier.sqlite"
+        if self.manifest.runs and not path.exists():
+            raise Corrupt(f"{path} is missing; restore it from a copy or start anew with crawl --fresh")
+        if not read_only:
+            with storage_errors(path):
+                self.shard.mkdir(exist_ok=True)
+        elif not path.exists():
+            raise UsageError(f"{self.path} has not been started yet; go on with it first: resume {self.path}")
+        if path.exists() and not read_only and path.stat().st_size < CHECKED_BELOW:
+            self.check()
+        return SqliteFrontier(path, read_only)
+
+    def tally(self) -> Tally:
+        """What is settled, also while another process works on it; all zero before the first run has begun."""
+        if not self.manifest.runs:
+            return Tally()
+        with closing(self.frontier(read_only=True)) as frontier:
+            return frontier.tally()
+
+    def check(self) -> None:
+        """Ask SQLite whether the frontier's file is whole. Raises Corrupt."""
+        _check(self.shard / "frontier.sqlite")
+
+    def store(self) -> Store:
+        """The pages."""
+        return open_store(str(self.manifest.settings.get("store", "sqlite")), self.shard)
+
+    def close(self) -> None:
+        """Let go of the lock."""
+        if self._lock is not None:
+            self._lock.release()
+
+    def _write_manifest(self) -> None:
+        path = self.path / MANIFEST
+        beside = self.path / BESIDE
+        with storage_errors(path):
+            with beside.open("wb") as file:
+                file.write(msgspec.json.format(msgspec.json.encode(self.manifest)) + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+
+
+def _read_manifest(path: Path) -> Manifest:
+    file = path / MANIFEST
+    try:
+        manifest = msgspec.json.decode(file.read_bytes(), type=Manifest)
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(f"{path} is not a crawl (no {MANIFEST} in it)") from None
+    except OSError as error:
+        raise StorageError(f"cannot read {file}: {error.strerror}") from error
+    except msgspec.DecodeError as error:
+        raise Corrupt(
+            f"{file} is damaged ({error}); restore it from a copy or start anew with crawl --fresh"
+        ) from error
+    if manifest.format != FORMAT:
+        raise StorageError(f"{path} has format {manifest.format}; this version reads format {FORMAT}")
+    return manifest
+
+
+def _differing(settings: Settings) -> dict[str, Any]:
+    """The keys that differ from the defaults, as plain values."""
+    mine, defaults = msgspec.to_builtins(settings), msgspec.to_builtins(Settings())
+    return {key: value for key, value in mine.items() if value != defaults[key] or key == "lease"}
+
+
+def _check(path: Path) -> None:
+    """Ask SQLite whether the file is whole. Raises Corrupt."""
+    connection = connect_to_read(path)
+    try:
+        with storage_errors(path):
+            verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.DatabaseError as error:
+        verdict = str(error)
+    finally:
+        connection.close()
+    if verdict != "ok":
+        raise Corrupt(f"{path} is damaged ({verdict}); restore it from a copy or start anew with crawl --fresh")
+
+
+def _remove(path: Path) -> None:
+    """Remove a crawl, manifest last, so that a kill in between leaves something that is still recognised as one."""
+    with storage_errors(path):
+        for entry in path.glob("shard-*"):
+            shutil.rmtree(entry)
+        (path / MANIFEST).unlink()

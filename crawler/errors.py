@@ -1,0 +1,43 @@
+"""Our own mistakes and those of whoever configured us. Trouble on the network is never an exception: it is a value.
+
+CrawlerError
+├── UsageError       a command line, configuration, URL or path that cannot be used     exit 2
+└── StorageError     disk, store, frontier or lock                                      exit 3
+    ├── Locked       another process works on the directory
+    ├── Corrupt      a file of the crawl cannot be read as what it should be
+    └── DiskFull     no space is left
+
+Messages are one line and say what to do.
+"""
+
+from __future__ import annotations
+
+
+class CrawlerError(Exception):
+    """Base of all errors of this package; `exit_code` is what the command line ends with."""
+
+    exit_code = 2
+
+
+class UsageError(CrawlerError):
+    """Something given to us cannot be used."""
+
+    exit_code = 2
+
+
+class StorageError(CrawlerError):
+    """The crawl cannot be kept or read back."""
+
+    exit_code = 3
+
+
+class Locked(StorageError):
+    """Another process works on this directory."""
+
+
+class Corrupt(StorageError):
+    """A file of the crawl is damaged."""
+
+
+class DiskFull(StorageError):
+    """No space is left where the crawl is kept."""

@@ -1,0 +1,86 @@
+"""The settled URLs of a crawl as JSON lines or CSV, for everything that comes after.
+
+Rules:
+- One row per settled URL, in the order in which they were admitted. Fields keep their order; new ones come last.
+- `fetched_at` is when the last answer was made durable, within a second of its arrival; null where none was asked for.
+- Strangers wrote part of this. JSON is written in ASCII. In CSV a cell that a spreadsheet would take for a formula is
+  prefixed with ' (OWASP, "CSV Injection"), and control characters are escaped.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+
+from crawler.frontier.base import Row
+from crawler.words import printable
+
+FIELDS = (
+    "url",
+    "status",
+    "reason",
+    "depth",
+    "fetched_at",
+    "content_type",
+    "digest",
+    "length",
+    "attempts",
+    "seconds",
+    "truncated",
+    "detail",
+)
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+Cell = str | int | float | None
+
+
+def as_jsonl(rows: Iterable[Row]) -> Iterator[str]:
+    """One JSON object per line."""
+    for row in rows:
+        yield json.dumps(dict(zip(FIELDS, cells(row), strict=True))) + "\n"
+
+
+def as_csv(rows: Iterable[Row]) -> Iterator[str]:
+    """RFC 4180 with a header line; what is null is an empty cell."""
+    writer = csv.writer(_Line())
+    yield writer.writerow(FIELDS)
+    for row in rows:
+        yield writer.writerow([_harmless(cell) for cell in cells(row)])
+
+
+def cells(row: Row) -> tuple[Cell, ...]:
+    """The values of one row, in the order of FIELDS. `status` and `digest` are null where nothing answered."""
+    asked = row.attempts > 0
+    return (
+        row.url,
+        row.status or None,
+        row.reason.value,
+        row.depth,
+        _utc(row.settled_at) if asked else None,
+        row.content_type or None,
+        row.digest.hex() or None,
+        row.size,
+        row.attempts,
+        round(row.seconds, 6) if asked else None,
+        row.truncated or None,
+        row.detail or None,
+    )
+
+
+class _Line:
+    """A file that hands back what is written: csv.writer then returns each line instead of storing it."""
+
+    def write(self, line: str) -> str:
+        return line
+
+
+def _harmless(cell: Cell) -> Cell:
+    if not isinstance(cell, str):
+        return cell
+    text = printable(cell)
+    return f"'{text}" if cell.startswith(FORMULA) else text
+
+
+def _utc(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

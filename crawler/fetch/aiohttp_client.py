@@ -1,0 +1,201 @@
+"""The asynchronous client: one aiohttp session in one event loop. This is the hot path of the product.
+
+Rules:
+- Redirects, cookies, proxies, netrc, decompression and quoting are off; URLs go out as written (`encoded=True`).
+- aiohttp's own timers (one per fetch, one per read) are off but for the connect deadline, which costs nothing on a kept
+  connection: one timer per tick sweeps all flights and cancels the task of what is overdue.
+- aiohttp would repeat a GET whose connection broke; that is a retry, and those are the Crawl's (see `wire.REUSED_FOR`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import ssl
+import time
+from typing import Any, cast
+
+import aiohttp
+from yarl import URL
+
+from crawler.core.messages import Trouble
+from crawler.errors import UsageError
+from crawler.fetch.aiohttp_net import Connection, Resolver, connector
+from crawler.fetch.base import ClientPlan, FetchError, Request, Response
+from crawler.fetch.deadlines import Flight, tick
+from crawler.fetch.wire import check_url, one_line, plan_headers, request_headers, tls_context
+
+_MAX_FIELDS = 1_000
+
+
+class AiohttpFetcher:
+    """An asynchronous client on aiohttp. Make it in the running loop."""
+
+    def __init__(self, plan: ClientPlan) -> None:
+        limits = plan.limits
+        self._limits = limits
+        self._headers = plan_headers(plan)
+        self._flights: dict[asyncio.Task[object], _Flight] = {}
+        self._loop = asyncio.get_running_loop()
+        self._sweeping: asyncio.TimerHandle | None = None
+        self._tick = tick(limits)
+        names = {name.lower() for name, _ in self._headers}
+        self._resolver = Resolver(plan)
+        pool = connector(plan, self._resolver)
+        pool._factory = cast(Any, functools.partial(Connection, self._loop))
+        self._session = aiohttp.ClientSession(
+            connector=pool,
+            headers=self._headers,
+            skip_auto_headers=[name for name in ("Accept", "User-Agent") if name.lower() not in names],
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=limits.connect),
+            auto_decompress=False,
+            trust_env=False,
+            requote_redirect_url=False,
+            max_line_size=limits.max_head,
+            max_field_size=limits.max_head,
+            max_headers=_MAX_FIELDS,
+        )
+        self._session._retry_connection = False
+
+    async def fetch(self, request: Request) -> Response:
+        """Ask once. Raises FetchError."""
+        check_url(request.url)
+        task = asyncio.current_task()
+        if task is None:
+            raise UsageError("fetch needs a task to run in")
+        flight = self._flights[task] = _Flight(time.monotonic(), task)
+        if self._sweeping is None:
+            self._sweeping = self._loop.call_later(self._tick, self._sweep)
+        try:
+            return await self._ask(request, flight)
+        except asyncio.CancelledError:
+            if flight.cancelled_by_others():
+                raise
+            raise FetchError(Trouble.TIMEOUT, flight.ended) from None
+        except FetchError:
+            raise
+        except TimeoutError:  # aiohttp's are that, too
+            raise FetchError(Trouble.TIMEOUT, "connect") from None
+        except aiohttp.ClientError as error:
+            raise FetchError(_trouble(error), one_line(error)) from None
+        except OSError as error:
+            raise FetchError(Trouble.DISCONNECT, one_line(error)) from None
+        except Exception as error:
+            raise FetchError(Trouble.INTERNAL, one_line(error)) from None
+        finally:
+            del self._flights[task]
+
+    async def _ask(self, request: Request, flight: _Flight) -> Response:
+        reply = await self._head(request)
+        head_at = flight.head_at = time.monotonic()
+        raw = reply.raw_headers
+        if sum(len(name) + len(value) for name, value in raw) > self._limits.max_head:
+            reply.close()
+            raise FetchError(Trouble.PROTOCOL, "head too large")
+        body, truncated = await self._read(reply, flight)
+        started = flight.started
+        return Response(
+            status=reply.status,
+            headers=tuple([(name.decode("latin-1"), value.decode("latin-1")) for name, value in raw]),
+            body=body,
+            truncated=truncated,
+            first_byte=head_at - started,
+            seconds=time.monotonic() - started,
+        )
+
+    async def _head(self, request: Request) -> aiohttp.ClientResponse:
+        url = _as_written(request.url)
+        headers = request_headers((), request) or None
+        tls = tls_context() if request.url.startswith("https") else True
+        return await self._session.get(url, headers=headers, allow_redirects=False, ssl=tls)
+
+    async def _read(self, reply: aiohttp.ClientResponse, flight: _Flight) -> tuple[bytes, str]:
+        """The body, and how it was cut short. A connection whose body was is closed."""
+        content = flight.content = reply.content
+        cap = self._limits.max_body
+        blocks: list[bytes] = []
+        size = 0
+        truncated = ""
+        try:
+            while block := await content.readany():
+                blocks.append(block)
+                size += len(block)
+                if size > cap:
+                    truncated = "length"
+                    break
+            else:
+                return b"".join(blocks), ""
+        except asyncio.CancelledError:
+            reply.close()
+            if flight.cancelled_by_others():
+                raise
+            truncated = "time"
+        except (aiohttp.ClientError, OSError, RuntimeError):
+            truncated = "disconnect"
+            if content._buffer:  # an error hides the bytes that came before it from every public way of reading
+                blocks.append(content._read_nowait(-1))
+        reply.close()
+        body = b"".join(blocks)
+        return (body[:cap], "length") if len(body) > cap else (body, truncated)
+
+    def _sweep(self) -> None:
+        now = time.monotonic()
+        for flight in self._flights.values():
+            if flight.content is not None:
+                flight.size = flight.content.total_bytes
+            if not flight.ended and (reason := flight.overdue(self._limits, now)):
+                flight.ended = reason
+                flight.task.cancel()
+        self._sweeping = self._loop.call_later(self._tick, self._sweep) if self._flights else None
+
+    async def close(self) -> None:
+        """Close its connections."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            self._sweeping = None
+        await self._session.close()
+        await self._resolver.close()
+
+
+class _Flight(Flight):
+    """A flight that is ended by cancelling its task."""
+
+    __slots__ = ("content", "task")
+
+    def __init__(self, now: float, task: asyncio.Task[object]) -> None:
+        super().__init__(now)
+        self.task = task
+        self.content: aiohttp.StreamReader | None = None
+
+    def cancelled_by_others(self) -> bool:
+        """Whether a cancellation is not ours alone; ours is taken back."""
+        return not self.ended or self.task.uncancel() > 0
+
+
+def _as_written(url: str) -> URL:
+    """A yarl URL that keeps every byte: an empty query, which yarl would drop, passes as part of the path."""
+    if not url.endswith("?"):
+        return URL(url, encoded=True)
+    scheme, _, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    return URL.build(scheme=scheme, authority=authority, path=slash + path, encoded=True)
+
+
+def _trouble(error: aiohttp.ClientError) -> Trouble:
+    """What went wrong before the head was complete. The order matters: the classes derive from each other."""
+    match error:
+        case aiohttp.ClientConnectorDNSError():
+            return Trouble.DNS
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
+            return Trouble.TLS
+        case aiohttp.ClientConnectorError():
+            broken = isinstance(error.os_error, ConnectionResetError | ConnectionAbortedError | ssl.SSLError)
+            return Trouble.TLS if broken and error.ssl else Trouble.CONNECT
+        case aiohttp.ClientOSError() | aiohttp.ServerDisconnectedError() | aiohttp.ClientPayloadError():
+            return Trouble.DISCONNECT
+        case aiohttp.ClientResponseError():
+            return Trouble.PROTOCOL
+        case aiohttp.ClientConnectionError():
+            return Trouble.DISCONNECT
+    return Trouble.INTERNAL

@@ -1,0 +1,103 @@
+"""One HTTP request, one answer: the interface of every client.
+
+Rules that hold for every client:
+- It never follows redirects, retries, sleeps, reads robots.txt, keeps cookies, reads netrc or proxy variables, or
+  decompresses: those are decisions of the Crawl, or shared code (`decode`).
+- The body is the raw body as sent (after transfer coding), cut at exactly `Limits.max_body` bytes.
+- Once the head of a response is there, trouble with the body is no error but a mark: `Response.truncated` is "length"
+  (more than the cap came), "time" (idle or total deadline) or "disconnect" (fewer bytes than promised, no last chunk).
+- Before that, anything wrong raises `FetchError` and nothing else.
+- Four deadlines bound every fetch: connect, first byte (end of the response head), idle (between two reads), total.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+
+from crawler.core.messages import Trouble
+
+Headers = tuple[tuple[str, str], ...]
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds of every fetch: seconds and bytes."""
+
+    connect: float = 10.0
+    first_byte: float = 20.0
+    idle: float = 15.0
+    total: float = 60.0
+    max_body: int = 10 * 1024 * 1024
+    max_head: int = 64 * 1024
+
+
+class ClientPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a client needs to be made: values only, so that it can cross to another process.
+
+    `headers` go with every request. `resolve` overrides names: "host" or "host:port" -> "address:port" or "address"
+    (the port of the URL is then kept). `connections` is the most that may be open at once.
+    """
+
+    limits: Limits = Limits()
+    headers: Headers = ()
+    resolve: Mapping[str, str] = {}
+    connections: int = 100
+
+
+class Request(msgspec.Struct, frozen=True):
+    """A GET of one canonical URL, sent byte for byte as written, with extra headers."""
+
+    url: str
+    headers: Headers = ()
+
+
+class Response(msgspec.Struct, frozen=True):
+    """What came back. `headers` keep order and case, decoded as Latin-1; durations are seconds since the start."""
+
+    status: int
+    headers: Headers
+    body: bytes
+    truncated: str = ""
+    first_byte: float = 0.0
+    seconds: float = 0.0
+
+    def header(self, name: str) -> str:
+        """The first value of a header, "" where there is none. `name` in lower case."""
+        for key, value in self.headers:
+            if key.lower() == name:
+                return value
+        return ""
+
+
+class FetchError(Exception):
+    """No response: `trouble` says of which kind, `detail` in the words of the client (one line, untrusted)."""
+
+    def __init__(self, trouble: Trouble, detail: str = "") -> None:
+        super().__init__(f"{trouble}: {detail}")
+        self.trouble = trouble
+        self.detail = detail
+
+
+class Fetcher(Protocol):
+    """A blocking client. One instance belongs to one thread."""
+
+    def fetch(self, request: Request) -> Response:
+        """Ask once. Raises FetchError."""
+
+    def abort(self) -> None:
+        """End a fetch that is running in its thread soon (within a second); may be called from another thread."""
+
+    def close(self) -> None:
+        """Close its connections."""
+
+
+class AsyncFetcher(Protocol):
+    """A client of one event loop."""
+
+    async def fetch(self, request: Request) -> Response:
+        """Ask once. Raises FetchError."""
+
+    async def close(self) -> None:
+        """Close its connections."""

@@ -1,0 +1,255 @@
+"""The default blocking client: libcurl, one handle for the life of the fetcher.
+
+Rules:
+- All that can be decided by libcurl is decided there, without the GIL: connect and total deadline, framing, keep-alive.
+- A callback in Python costs a fight for the GIL when many threads fetch, so header lines go straight into a list, which
+  is looked at afterwards (libcurl itself bounds it to 300 KiB a head), and only blocks of the body meet Python code.
+- First-byte and idle deadlines are the sweeper's, which knows the descriptors of this handle by its socket callbacks.
+- libcurl would repeat a request by itself where a kept connection turns out to be dead before a byte came. It asks
+  before each request it sends, and the second within one fetch is refused (see `wire.REUSED_FOR`). It looks for dead
+  connections once a second only, so we look before each fetch: an idle one that can be read has been closed.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import time
+from contextlib import suppress
+
+import pycurl
+
+from crawler.core.messages import Trouble
+from crawler.fetch.base import ClientPlan, FetchError, Headers, Limits, Request, Response
+from crawler.fetch.deadlines import BlockingFetcher, Flight
+from crawler.fetch.wire import (
+    KEPT,
+    MAX_INTERIM,
+    REUSED_FOR,
+    STATUS_LINE,
+    ca_file,
+    one_line,
+    parse_fields,
+    plan_headers,
+    request_headers,
+    split_port,
+    split_url,
+)
+
+_TOO_LARGE = 100  # CURLE_TOO_LARGE, not named by pycurl
+_TROUBLE = {
+    pycurl.E_OK: Trouble.DISCONNECT,  # looked at only where the head is incomplete
+    pycurl.E_COULDNT_RESOLVE_HOST: Trouble.DNS,
+    pycurl.E_COULDNT_CONNECT: Trouble.CONNECT,
+    pycurl.E_INTERFACE_FAILED: Trouble.CONNECT,
+    pycurl.E_OPERATION_TIMEDOUT: Trouble.TIMEOUT,
+    pycurl.E_SSL_CONNECT_ERROR: Trouble.TLS,
+    pycurl.E_PEER_FAILED_VERIFICATION: Trouble.TLS,
+    pycurl.E_SSL_CERTPROBLEM: Trouble.TLS,
+    pycurl.E_SSL_CIPHER: Trouble.TLS,
+    pycurl.E_SSL_ISSUER_ERROR: Trouble.TLS,
+    pycurl.E_SSL_INVALIDCERTSTATUS: Trouble.TLS,
+    pycurl.E_SSL_CACERT_BADFILE: Trouble.TLS,
+    pycurl.E_GOT_NOTHING: Trouble.DISCONNECT,
+    pycurl.E_RECV_ERROR: Trouble.DISCONNECT,
+    pycurl.E_SEND_ERROR: Trouble.DISCONNECT,
+    pycurl.E_PARTIAL_FILE: Trouble.DISCONNECT,
+    pycurl.E_ABORTED_BY_CALLBACK: Trouble.DISCONNECT,  # it wanted to send the request once more
+    pycurl.E_UNSUPPORTED_PROTOCOL: Trouble.PROTOCOL,  # a reply that does not start with HTTP/
+    pycurl.E_FTP_WEIRD_SERVER_REPLY: Trouble.PROTOCOL,
+    pycurl.E_BAD_CONTENT_ENCODING: Trouble.PROTOCOL,
+    _TOO_LARGE: Trouble.PROTOCOL,
+}
+
+
+class CurlFetcher(BlockingFetcher):
+    """A blocking client on libcurl."""
+
+    def __init__(self, plan: ClientPlan) -> None:
+        self._headers = plan_headers(plan)
+        self._descriptors: set[int] = set()
+        self._reply = _Reply(Flight(0.0), plan.limits)
+        self._curl = curl = pycurl.Curl()
+        limits = plan.limits
+        for option, value in (
+            (pycurl.NOSIGNAL, 1),
+            (pycurl.FOLLOWLOCATION, 0),
+            (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
+            (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1),
+            (pycurl.HTTP_CONTENT_DECODING, 0),
+            (pycurl.NETRC, pycurl.NETRC_IGNORED),
+            (pycurl.PROXY, ""),
+            (pycurl.NOPROXY, "*"),
+            (pycurl.CAINFO, ca_file()),
+            (pycurl.CONNECTTIMEOUT_MS, _milliseconds(limits.connect)),
+            (pycurl.TIMEOUT_MS, _milliseconds(limits.total)),
+            (pycurl.DNS_CACHE_TIMEOUT, 300),
+            (pycurl.MAXCONNECTS, max(1, min(KEPT, plan.connections))),
+            (pycurl.MAXAGE_CONN, round(REUSED_FOR)),
+            (pycurl.PREREQFUNCTION, self._about_to_send),
+            (pycurl.BUFFERSIZE, 131_072),
+            (pycurl.SOCKOPTFUNCTION, self._opened),
+            (pycurl.CLOSESOCKETFUNCTION, self._closed),
+            (pycurl.CONNECT_TO, _routes(plan)),
+            (pycurl.HTTPHEADER, _lines(self._headers)),
+        ):
+            curl.setopt(option, value)
+        super().__init__(limits)
+
+    def sweep(self, now: float) -> None:
+        """Cut the flight short if it is overdue."""
+        flight, reply = self._flight, self._reply
+        if flight is reply.flight and not flight.head_at:
+            with suppress(FetchError):  # told by whoever waits for it
+                flight.head_at = now if reply.head() else 0.0
+        super().sweep(now)
+
+    def _ask(self, request: Request, flight: Flight) -> Response:
+        curl = self._curl
+        reply = self._reply = _Reply(flight, self.limits)
+        curl.setopt(pycurl.URL, request.url)
+        curl.setopt(pycurl.REQUEST_TARGET, split_url(request.url).path)  # its URL parser turns %c3 into %C3
+        curl.setopt(pycurl.HEADERFUNCTION, reply.lines.append)
+        curl.setopt(pycurl.WRITEFUNCTION, reply.take)
+        if request.headers:
+            curl.setopt(pycurl.HTTPHEADER, _lines(request_headers(self._headers, request)))
+        curl.setopt(pycurl.FRESH_CONNECT, self._has_dead_connections())
+        code, detail = pycurl.E_OK, ""
+        try:
+            curl.perform()
+        except pycurl.error as error:
+            code, detail = error.args[0], " ".join(str(error.args[1]).split())[:300]
+        finally:
+            if request.headers:
+                curl.setopt(pycurl.HTTPHEADER, _lines(self._headers))
+        head = reply.head()
+        if head is None:
+            raise self._trouble(code, detail, flight)
+        return Response(
+            status=head[0],
+            headers=head[1],
+            body=reply.body(),
+            truncated=reply.truncated(code),
+            first_byte=curl.getinfo(pycurl.STARTTRANSFER_TIME),
+            seconds=time.monotonic() - flight.started,
+        )
+
+    def _trouble(self, code: int, detail: str, flight: Flight) -> FetchError:
+        """What an error before the end of the head means."""
+        if code == pycurl.E_OPERATION_TIMEDOUT:
+            whole = time.monotonic() - flight.started >= self.limits.total
+            sent = self._curl.getinfo(pycurl.REQUEST_SIZE) > 0
+            return FetchError(Trouble.TIMEOUT, "total" if whole or sent else "connect")
+        return FetchError(_TROUBLE.get(code, Trouble.INTERNAL), detail or "closed inside the head")
+
+    def _has_dead_connections(self) -> bool:
+        poll = select.poll()
+        for descriptor in self._descriptors:
+            poll.register(descriptor, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def _about_to_send(self, *_: object) -> int:
+        first, self._reply.sent = not self._reply.sent, True
+        return int(pycurl.PREREQFUNC_OK if first else pycurl.PREREQFUNC_ABORT)
+
+    def _opened(self, descriptor: int, purpose: int) -> int:
+        with self._lock:
+            self._descriptors.add(descriptor)
+            flight = self._flight
+        over = flight is not None and flight.ended  # cut short, and libcurl wants to ask once more
+        return int(pycurl.SOCKOPT_ERROR if over else pycurl.SOCKOPT_OK)
+
+    def _closed(self, descriptor: int) -> int:
+        with self._lock:  # a descriptor in the set is open: the sweeper cannot hit one that has been given away again
+            self._descriptors.discard(descriptor)
+            os.close(descriptor)
+        return 0
+
+    def _cut(self) -> None:
+        for descriptor in self._descriptors:
+            line = socket.socket(fileno=descriptor)
+            with suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)
+            line.detach()
+
+    def _close(self) -> None:
+        self._curl.close()
+
+
+class _Reply:
+    """What arrives during one perform."""
+
+    def __init__(self, flight: Flight, limits: Limits) -> None:
+        self.flight = flight
+        self.lines: list[bytes] = []
+        self.sent = False
+        self._blocks: list[bytes] = []
+        self._max_body = limits.max_body
+        self._max_head = limits.max_head
+
+    def take(self, block: bytes) -> int | None:
+        """A block of the body; refusing it ends the transfer and closes the connection."""
+        flight = self.flight
+        flight.size += len(block)
+        self._blocks.append(block)
+        return -1 if flight.size > self._max_body else None
+
+    def head(self) -> tuple[int, Headers] | None:
+        """Status and fields of the response, None where its head is incomplete. Raises FetchError(PROTOCOL)."""
+        lines, start = self.lines, 0
+        if sum(map(len, lines)) > self._max_head:
+            raise FetchError(Trouble.PROTOCOL, "head too large")
+        for _ in range(MAX_INTERIM + 1):
+            blank = b"\r\n" if b"\r\n" in lines else b"\n"
+            if blank not in lines[start:]:
+                return None
+            end = lines.index(blank, start)
+            match = STATUS_LINE.fullmatch(lines[start])
+            if match is None:
+                raise FetchError(Trouble.PROTOCOL, "no status line")
+            if match[1][:1] != b"1":
+                try:
+                    return int(match[1]), parse_fields(lines[start + 1 : end])
+                except ValueError as error:
+                    raise FetchError(Trouble.PROTOCOL, one_line(error)) from None
+            start = end + 1
+        raise FetchError(Trouble.PROTOCOL, "too many interim replies")
+
+    def body(self) -> bytes:
+        """What came of it, up to the cap."""
+        body = b"".join(self._blocks)
+        return body if len(body) <= self._max_body else body[: self._max_body]
+
+    def truncated(self, code: int) -> str:
+        """The mark of the body after perform ended with this code."""
+        if self.flight.size > self._max_body:
+            return "length"
+        if self.flight.ended or code == pycurl.E_OPERATION_TIMEDOUT:  # the sweeper's cut looks like the end of a stream
+            return "time"
+        return "" if code == pycurl.E_OK else "disconnect"
+
+
+def _milliseconds(seconds: float) -> int:
+    """At least 1: libcurl takes 0 for "no limit"."""
+    return max(1, round(seconds * 1000))
+
+
+def _lines(headers: Headers) -> list[str]:
+    """Headers in libcurl's notation: "Name;" is an empty value, "Name:" takes away what it would send by itself."""
+    names = {name.lower() for name, _ in headers}
+    own = [f"{name}:" for name in ("Accept", "User-Agent") if name.lower() not in names]
+    return [f"{name}: {value}" if value.strip() else f"{name};" for name, value in headers] + own
+
+
+def _routes(plan: ClientPlan) -> list[str]:
+    """HOST:PORT:ADDRESS:PORT lines; the first that fits counts, an empty port is any or the same."""
+    routes = []
+    for name, address in sorted(plan.resolve.items(), key=lambda pair: -split_port(pair[0])[1]):
+        (host, port), (other, other_port) = split_port(name), split_port(address)
+        routes.append(f"{_bracket(host)}:{port or ''}:{_bracket(other)}:{other_port or ''}")
+    return routes
+
+
+def _bracket(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,160 @@
+"""The deadlines of one fetch, and who enforces them.
+
+Rules:
+- A `Flight` is what is known of a fetch in the air; `overdue` alone decides which deadline it has passed.
+- Nobody sets a timer per fetch or per read: those cost more than all else that we add to a client. Flights are swept
+  once per tick (a tenth of the shortest deadline, 1 s at most), so a deadline is kept to within a tick.
+- asyncio clients sweep by their loop. Blocking clients share one daemon thread per process, which shuts down the
+  sockets of what is overdue: the blocked read then returns. (libcurl's progress callback would do it without a thread,
+  but takes the GIL some ten times per fetch: with 16 threads it tripled the CPU time of a page.)
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from abc import ABC, abstractmethod
+
+from crawler.core.messages import Trouble
+from crawler.fetch.base import FetchError, Limits, Request, Response
+from crawler.fetch.wire import check_url
+
+
+class Flight:
+    """A fetch in the air: monotonic times in seconds, `head_at` 0 until the head is complete, `size` body bytes so far.
+
+    `ended` says which deadline cut it short, "" while none has.
+    """
+
+    __slots__ = ("ended", "head_at", "seen", "seen_at", "size", "started")
+
+    def __init__(self, now: float) -> None:
+        self.started = now
+        self.head_at = 0.0
+        self.size = 0
+        self.seen = -1
+        self.seen_at = now
+        self.ended = ""
+
+    def overdue(self, limits: Limits, now: float) -> str:
+        """The deadline that has passed: "total", "first byte", "idle", or ""."""
+        if now - self.started >= limits.total:
+            return "total"
+        if not self.head_at:
+            return "first byte" if now - self.started >= limits.first_byte else ""
+        if self.size != self.seen:
+            self.seen, self.seen_at = self.size, now
+            return ""
+        return "idle" if now - self.seen_at >= limits.idle else ""
+
+
+def tick(limits: Limits) -> float:
+    """Seconds between two sweeps."""
+    return min(max(min(limits.first_byte, limits.idle, limits.total) / 10, 0.01), 1.0)
+
+
+class BlockingFetcher(ABC):
+    """Base of the blocking clients: one flight at a time, deadlines by the sweeper, `abort` from any thread."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._lock = (
+            threading.Lock()
+        )  # a flight begins, is swept and aborted under it, so that no sweep hits the next one
+        self._flight: Flight | None = None
+        self._aborted = False
+        SWEEPER.add(self)
+
+    def fetch(self, request: Request) -> Response:
+        """Ask once. Raises FetchError; of kind LOST where the fetcher was aborted."""
+        check_url(request.url)
+        flight = Flight(time.monotonic())
+        with self._lock:
+            if self._aborted:
+                raise FetchError(Trouble.LOST, "aborted")
+            self._flight = flight
+        try:
+            response = self._ask(request, flight)
+        except FetchError:
+            if flight.ended == "aborted":
+                raise FetchError(Trouble.LOST, "aborted") from None
+            if flight.ended:
+                raise FetchError(Trouble.TIMEOUT, flight.ended) from None
+            raise
+        finally:
+            self._flight = None
+        if flight.ended == "aborted" and response.truncated:
+            raise FetchError(Trouble.LOST, "aborted")
+        return response
+
+    def sweep(self, now: float) -> None:
+        """Cut the flight short if it is overdue."""
+        with self._lock:
+            flight = self._flight
+            if flight is not None and not flight.ended and (reason := flight.overdue(self.limits, now)):
+                flight.ended = reason
+                self._cut()
+
+    def abort(self) -> None:
+        """End the fetch that runs, as soon as its connection stands, and refuse all further ones. From any thread."""
+        with self._lock:
+            self._aborted = True
+            if self._flight is not None:
+                self._flight.ended = "aborted"
+                self._cut()
+
+    def close(self) -> None:
+        """Close its connections."""
+        SWEEPER.remove(self)
+        self._close()
+
+    @abstractmethod
+    def _ask(self, request: Request, flight: Flight) -> Response:
+        """One exchange; keeps `head_at` and `size` of the flight up to date."""
+
+    @abstractmethod
+    def _cut(self) -> None:
+        """Shut down the sockets in use. Called from another thread, with the lock held."""
+
+    @abstractmethod
+    def _close(self) -> None:
+        """Close its connections."""
+
+
+class Sweeper:
+    """The thread that keeps the deadlines of all blocking clients of a process; it lives while there are any."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._fetchers: set[BlockingFetcher] = set()
+        self._running = False
+
+    def add(self, fetcher: BlockingFetcher) -> None:
+        """Keep its deadlines from now on."""
+        with self._changed:
+            self._fetchers.add(fetcher)
+            self._changed.notify()
+            if not self._running:
+                self._running = True
+                threading.Thread(target=self._run, name="fetch-deadlines", daemon=True).start()
+
+    def remove(self, fetcher: BlockingFetcher) -> None:
+        """Forget it."""
+        with self._changed:
+            self._fetchers.discard(fetcher)
+            self._changed.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                if not self._fetchers:
+                    self._running = False
+                    return
+                self._changed.wait(min(tick(fetcher.limits) for fetcher in self._fetchers))
+                fetchers = list(self._fetchers)
+            now = time.monotonic()
+            for fetcher in fetchers:
+                fetcher.sweep(now)
+
+
+SWEEPER = Sweeper()

@@ -1,0 +1,153 @@
+"""What all clients put on the wire and read off it in the same way.
+
+Rules:
+- A header that we send holds no control character: whoever can smuggle CR LF into one writes requests of his own.
+- Every client sends Host, the headers of the plan, then those of the request (which replace the plan's of that name),
+  and Accept-Encoding where neither names one; nothing else.
+- A URL is sent as it is; one that is not canonical (spaces, control characters, non-ASCII) is refused, not repaired.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import ssl
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import certifi
+
+from crawler.core.messages import Trouble
+from crawler.errors import UsageError
+from crawler.fetch.base import ClientPlan, FetchError, Headers, Request
+from crawler.fetch.decode import ACCEPT_ENCODING
+
+MAX_INTERIM = 8
+"""The most 1xx replies before a response."""
+
+KEPT = 8
+# A kept connection is used again this long (seconds). A server may close it at any moment, also while a request is on
+# its way. Repeating the request, as HTTP clients do by themselves (RFC 9112 section 9.3.1), would be a second request
+# without the politeness delay and without a trace: it ends as "disconnect" and the Crawl decides. To keep that rare
+# the age stays below the 5 s after which common servers (Apache, Node) close an idle connection.
+REUSED_FOR = 4.0
+"""The most connections a blocking client keeps: 64 threads of them stay under the usual 1,024 descriptors."""
+
+STATUS_LINE = re.compile(rb"HTTP/1\.[0-9] ([1-9][0-9]{2})(?: [^\r\n]*)?\r?\n")
+"""A status line (RFC 9112 section 4), its end included; the group is the code."""
+
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FIELD = re.compile(rf"(?m)^({_NAME.pattern}):[ \t]*+((?:[^\r\n]*[^ \t\r\n])?+)[ \t]*+\r?\n")  # linear: possessive
+_FOLD = re.compile(r"\r?\n[ \t]+")
+_URL = re.compile(r"(https?)://(?:[^/?#]*@)?([^/?#]*)([^#]*)")
+_VALUE = re.compile(r"[\t\x20-\x7e]*")
+
+
+class Target(NamedTuple):
+    """The parts of a URL: `path` with the query, as written."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+
+
+def plan_headers(plan: ClientPlan) -> Headers:
+    """The headers of every request. Raises UsageError where one could not be sent as a header."""
+    if bad := _unfit(plan.headers):
+        raise UsageError(f"header {bad!r} cannot be sent: it needs a plain name and a value without control characters")
+    if any(name.lower() == "accept-encoding" for name, _ in plan.headers):
+        return plan.headers
+    return (*plan.headers, ("Accept-Encoding", ACCEPT_ENCODING))
+
+
+def request_headers(usual: Headers, request: Request) -> Headers:
+    """`usual` with the headers of this request in place of those of the same name. Raises FetchError(INTERNAL)."""
+    if not request.headers:
+        return usual
+    if bad := _unfit(request.headers):
+        raise FetchError(Trouble.INTERNAL, f"header {bad!r} cannot be sent")
+    own = {name.lower() for name, _ in request.headers}
+    return (*(pair for pair in usual if pair[0].lower() not in own), *request.headers)
+
+
+def _unfit(headers: Headers) -> str:
+    """The first name that cannot be sent, or whose value cannot."""
+    for name, value in headers:
+        if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+            return name or "(empty)"
+    return ""
+
+
+def check_url(url: str) -> None:
+    """Raises FetchError(INTERNAL) for a URL that cannot be sent byte for byte."""
+    if not url.isascii() or not url.isprintable() or " " in url or not url.startswith(("http://", "https://")):
+        raise FetchError(Trouble.INTERNAL, f"not a canonical http(s) URL: {url[:200]!a}")
+
+
+def split_url(url: str) -> Target:
+    """The parts of a canonical http(s) URL, the brackets of an IPv6 host taken off. Raises FetchError(INTERNAL)."""
+    match = _URL.match(url)
+    if match is None:
+        raise FetchError(Trouble.INTERNAL, f"not a canonical http(s) URL: {url[:200]!a}")
+    scheme, address, path = match.groups()
+    try:
+        host, port = split_port(address)
+    except UsageError as error:
+        raise FetchError(Trouble.INTERNAL, str(error)) from None
+    return Target(scheme, host, port or (443 if scheme == "https" else 80), path if path[:1] == "/" else "/" + path)
+
+
+def split_port(address: str) -> tuple[str, int]:
+    """(host, port) of "host:port", "[v6]:port", "host" or a bare "v6"; port 0 for none. Raises UsageError."""
+    name, colon, port = address.rpartition(":")
+    if not colon or (":" in name and not name.endswith("]")):
+        return address.strip("[]"), 0
+    if not port.isdecimal() or not 0 < int(port) < 65_536:
+        raise UsageError(f"{address!r} has no valid port")
+    return name.strip("[]"), int(port)
+
+
+class Routes:
+    """`ClientPlan.resolve` made ready: where to connect for a name and port. Raises UsageError for a bad port."""
+
+    def __init__(self, plan: ClientPlan) -> None:
+        self._routes = {split_port(name.lower()): split_port(address) for name, address in plan.resolve.items()}
+
+    def find(self, host: str, port: int) -> tuple[str, int]:
+        """The (address or name, port) to connect to; "host:port" goes before "host"."""
+        routes = self._routes
+        if not routes:
+            return host, port
+        address, other = routes.get((host, port)) or routes.get((host, 0)) or (host, port)
+        return address, other or port
+
+
+def parse_fields(lines: Iterable[bytes]) -> Headers:
+    """Header lines as sent -> pairs, folded ones joined (RFC 9112 section 5.2). Raises ValueError for no field."""
+    text = b"".join(lines).decode("latin-1")
+    if "\n " in text or "\n\t" in text:
+        text = _FOLD.sub(" ", text)
+    fields: list[tuple[str, str]] = _FIELD.findall(text)
+    if len(fields) != text.count("\n"):
+        raise ValueError("a header line is no field")
+    return tuple(fields)
+
+
+def one_line(error: BaseException) -> str:
+    """What an exception says, as the detail of a FetchError."""
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def ca_file() -> str:
+    """The certificates every client trusts: those of SSL_CERT_FILE where it is set, else certifi's."""
+    return os.environ.get("SSL_CERT_FILE") or certifi.where()
+
+
+@functools.cache
+def tls_context() -> ssl.SSLContext:
+    """One verifying context for the process: reading the certificates takes tens of milliseconds."""
+    context = ssl.create_default_context(cafile=ca_file())
+    context.set_alpn_protocols(["http/1.1"])
+    return context

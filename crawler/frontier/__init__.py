@@ -1,0 +1,1 @@
+"""The durable memory of which URLs are owed and which are settled."""

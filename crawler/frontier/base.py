@@ -1,0 +1,81 @@
+"""The durable memory of URLs: the interface of every frontier.
+
+Rules:
+- `commit` is one transaction: after any kill a frontier holds all of a batch or nothing of it.
+- A URL is one row for ever. A settled row is never changed again; it names the (part, position) of its page.
+- Times cross this interface as Unix time; the recorder translates from the clock of the Crawl.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+import msgspec
+
+from crawler.core.messages import HostNote, Link, Reason, Settled
+from crawler.stats import Tally
+
+
+class Batch(msgspec.Struct):
+    """What one commit makes durable."""
+
+    queued: list[Link] = msgspec.field(default_factory=list)
+    settled: list[Settled] = msgspec.field(default_factory=list)
+    retries: list[Link] = msgspec.field(default_factory=list)
+    notes: list[HostNote] = msgspec.field(default_factory=list)
+    too_deep: int = 0
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One settled URL, as exports and audits read it. `settled_at` is Unix time."""
+
+    id: int
+    url: str
+    depth: int
+    reason: Reason
+    status: int
+    attempts: int
+    part: str
+    position: int
+    size: int
+    digest: bytes
+    truncated: str
+    content_type: str
+    settled_at: float
+    seconds: float
+    detail: str
+
+
+class Frontier(Protocol):
+    """The URLs of one shard. Raises StorageError wherever it touches a disk."""
+
+    def commit(self, batch: Batch, at: float) -> None:
+        """Keep a batch that happened before the Unix time `at`."""
+
+    def owed(self) -> Iterator[Link]:
+        """The links admitted and not settled, oldest first."""
+
+    def urls(self) -> Iterator[str]:
+        """Every URL ever admitted."""
+
+    def notes(self) -> Iterator[HostNote]:
+        """The latest note of every host, in Unix time."""
+
+    def settled(self) -> Iterator[Row]:
+        """Every settled URL, in the order they were admitted."""
+
+    def named(self, parts: Iterable[str]) -> dict[str, dict[int, str]]:
+        """For each of these parts the positions that settled rows name, with their URLs."""
+
+    def records(self) -> dict[str, int]:
+        """The parts that settled rows name, with how many records of each."""
+
+    def tally(self) -> Tally:
+        """What is settled: a copy."""
+
+    def next_id(self) -> int:
+        """The first id that no link has."""
+
+    def close(self) -> None:
+        """Close the file."""

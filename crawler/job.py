@@ -1,0 +1,104 @@
+"""One run of one crawl: all that an engine is given, and the way in for whoever wants it to stop."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from crawler.core.crawl import Crawl
+from crawler.core.messages import Event
+from crawler.core.scope import Scope
+from crawler.errors import UsageError
+from crawler.recorder import Recorder
+from crawler.settings import Settings
+from crawler.store.base import Writer
+from crawler.visit import Reader
+
+
+class Reachable(Protocol):
+    """The part of an engine that outsiders may touch, from any thread or signal handler."""
+
+    def post(self, event: Event) -> None:
+        """Hand in an event."""
+
+    def wake(self) -> None:
+        """End a wait."""
+
+
+class Job:
+    """What to crawl, how, and where to keep it. `run` numbers the runs of a directory, from 1; `shard` is its folder.
+
+    `open_writer` opens a part for an engine that stores pages in this process; others open theirs below `shard`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        seed: int,
+        recorder: Recorder,
+        open_writer: Callable[[str], Writer],
+        run: int = 1,
+        shard: Path | None = None,
+    ) -> None:
+        self.settings = settings
+        self.recorder = recorder
+        self.shard = shard
+        self.scope = open_scope(settings)
+        self.crawl = Crawl(settings, self.scope, seed)
+        self._open_writer = open_writer
+        self._run = run
+        self._workers: Reachable | None = None
+        self._early: list[Event] = []
+
+    def first(self) -> list[Event]:
+        """The events that a run begins with."""
+        return self.recorder.resume(self.settings.seeds, again=self._run > 1)
+
+    def part(self, worker: int) -> str:
+        """The name of the part of one worker, new in the life of the directory."""
+        return f"{self._run:04d}-{worker:03d}"
+
+    def writer(self) -> Writer:
+        """The one writer of an engine that stores pages in this process; the recorder flushes it."""
+        writer = self._open_writer(self.part(0))
+        self.recorder.add_writer(writer)
+        return writer
+
+    def attach(self, workers: Reachable) -> None:
+        """The engine is ready: from now on posted events reach it."""
+        self._workers = workers
+        self.recorder.start(workers.wake)
+        for event in self._early:
+            workers.post(event)
+
+    def post(self, event: Event) -> None:
+        """Hand in an event (Stop), whenever; safe in a signal handler."""
+        if self._workers is None:
+            self._early.append(event)
+        else:
+            self._workers.post(event)
+
+    def wake(self) -> None:
+        """A brake was let go."""
+        if self._workers is not None:
+            self._workers.wake()
+
+
+def open_scope(settings: Settings) -> Scope:
+    """The scope of these settings. Raises UsageError for a pattern that is no regular expression."""
+    try:
+        return Scope(settings, settings.seeds)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def open_reader(settings: Settings, scope: Scope) -> Reader:
+    """What turns responses into pages and events."""
+    return Reader(settings, scope, settings.max_body, settings.attempt_header)
+
+
+def cores() -> int:
+    """The cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,51 @@
+"""One writer at a time: `flock` on a small file beside what it protects.
+
+The kernel releases the lock when its holder dies, however it dies, so a lock is never stale. The file is only the
+handle of the lock and tells who holds it; it stays where it is, because removing it would let two processes lock two
+files of one name. SQLite files themselves are never locked this way: closing a second descriptor of one would drop
+SQLite's own locks.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from pathlib import Path
+
+from crawler.errors import Locked, StorageError
+
+
+class FileLock:
+    """An exclusive lock, held from `acquire` to `release`. Not inherited by child processes started with exec."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor: int | None = None
+
+    def acquire(self, what: str, patience: float = 0.0) -> None:
+        """Take the lock, trying for `patience` seconds. Raises Locked (naming the holder) or StorageError."""
+        try:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise StorageError(f"cannot write in {self.path.parent}: {error.strerror}; it must be writable") from error
+        give_up_at = time.monotonic() + patience
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= give_up_at:
+                    holder = os.pread(descriptor, 64, 0).decode("ascii", "replace").strip() or "unknown"
+                    os.close(descriptor)
+                    raise Locked(f"{what} is in use by process {holder}; wait for it or stop it first") from None
+                time.sleep(0.02)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Let go; harmless when not held."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None

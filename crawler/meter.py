@@ -1,0 +1,108 @@
+"""What a run costs: CPU seconds and memory of the whole process tree, read from /proc.
+
+PSS shares each page of memory among the processes that map it, so its sum over the tree is what the tree takes; RSS
+would count shared pages once per process. A process that dies between two samples loses what it did since the last.
+Where there is no /proc the figures cover this process and the children it has reaped.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import threading
+from pathlib import Path
+from time import clock_gettime, monotonic
+
+PERIOD = 1.0
+PROC = Path("/proc")
+
+
+class Meter:
+    """Samples the tree below this process on a thread; `cpu_seconds` count from its start, `peak_memory` bytes."""
+
+    def __init__(self) -> None:
+        self.peak_memory = 0
+        self._cpu: dict[int, float] = {}
+        self._own_before = self._own_cpu()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="meter", daemon=True)
+        self._thread.start()
+
+    @property
+    def cpu_seconds(self) -> float:
+        """User and system time of this process and every descendant seen."""
+        return self._own_cpu() - self._own_before + sum(self._cpu.values())
+
+    def stop(self) -> None:
+        """Take a last sample and end."""
+        if not self._ended.is_set():
+            self._ended.set()
+            self._thread.join()
+
+    def sample(self) -> None:
+        """Look at the tree now."""
+        if not (PROC / "self/smaps_rollup").exists():
+            self.peak_memory = max(self.peak_memory, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+            return
+        children = descendants(os.getpid())
+        for pid, ticks in children.items():
+            self._cpu[pid] = ticks
+        memory = sum(_pss(pid) for pid in (os.getpid(), *children))
+        self.peak_memory = max(self.peak_memory, memory)
+
+    def _work(self) -> None:
+        self.sample()
+        while not self._ended.wait(PERIOD):
+            self.sample()
+        self.sample()
+
+    @staticmethod
+    def _own_cpu() -> float:
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        return usage.ru_utime + usage.ru_stime
+
+
+def descendants(root: int) -> dict[int, float]:
+    """The living processes below `root`, with their CPU seconds."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    parents: dict[int, int] = {}
+    cpu: dict[int, float] = {}
+    for entry in PROC.iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            # The name of a process may contain anything, so fields are counted from the last parenthesis.
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        pid = int(entry.name)
+        parents[pid] = int(fields[1])
+        cpu[pid] = (int(fields[11]) + int(fields[12])) / ticks
+    found: dict[int, float] = {}
+    for pid in parents:
+        above = pid
+        while above in parents and above != root:
+            above = parents[above]
+        if above == root and pid != root:
+            found[pid] = cpu[pid]
+    return found
+
+
+def process_started_at() -> float:
+    """When this process was started, on the monotonic clock; now, where that cannot be known."""
+    try:
+        fields = (PROC / "self/stat").read_text().rpartition(")")[2].split()
+        since_boot = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+        return monotonic() - (clock_gettime(7) - since_boot)  # 7: CLOCK_BOOTTIME
+    except (OSError, IndexError, ValueError):
+        return monotonic()
+
+
+def _pss(pid: int) -> int:
+    try:
+        for line in (PROC / str(pid) / "smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return 0

@@ -1,0 +1,109 @@
+"""From settings to a finished run: opens the directory, mends what a kill left, drives the engine, tidies up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing
+from pathlib import Path
+from time import monotonic
+
+import msgspec
+
+from crawler.core.messages import Ending
+from crawler.directory import KEPT, CrawlDirectory
+from crawler.errors import Corrupt
+from crawler.frontier.base import Frontier
+from crawler.job import Job
+from crawler.meter import Meter
+from crawler.recorder import Recorder
+from crawler.settings import Settings
+from crawler.store.base import Store
+from crawler.summary import Summary, summarise
+
+Watch = Callable[[Job], None]
+
+
+def execute(
+    directory: CrawlDirectory, settings: Settings, watch: Watch | None = None, started_at: float | None = None
+) -> Summary:
+    """Crawl in a directory until it is complete, limited or stopped. A finished crawl is only summed up.
+
+    `watch` is called with the job before it starts: to show progress, to pass signals on. Raises CrawlerError.
+    """
+    import variants
+
+    started_at = monotonic() if started_at is None else started_at
+    engine = variants.load(settings.mode)
+    client = variants.client_of(settings)
+    out = str(directory.path)
+    with ExitStack() as stack:
+        frontier = stack.enter_context(closing(directory.frontier()))
+        store = directory.store()
+        mend(store, frontier, directory.manifest.runs)
+        tally = frontier.tally()
+        recorder = Recorder(frontier, directory.manifest.seed, settings.disk_wait)
+        if tally.queued and not tally.owed:
+            return summarise(
+                tally, out=out, mode=settings.mode, client=client, ending=Ending.COMPLETE, stats=recorder.stats
+            )
+        run = directory.begin_run(settings)
+        job = Job(settings, directory.manifest.seed, recorder, store.writer, run, directory.shard)
+        if watch is not None:
+            watch(job)
+        meter = Meter()
+        try:
+            ending = engine.run(job)
+        finally:
+            meter.stop()
+        tidy(store, frontier, recorder, run)
+        first, last = recorder.first_fetch_at, recorder.last_commit_at
+        return summarise(
+            frontier.tally(),
+            out=out,
+            mode=settings.mode,
+            client=client,
+            ending=ending,
+            stats=recorder.stats,
+            seconds=last - first if first is not None and last is not None else 0.0,
+            startup_seconds=first - started_at if first is not None else 0.0,
+            cpu_seconds=meter.cpu_seconds,
+            peak_memory_bytes=meter.peak_memory,
+        )
+
+
+def mend(store: Store, frontier: Frontier, last_run: int) -> None:
+    """Before a run: remove the records that no settled row names, which a kill or a full disk has left.
+
+    They are in parts whose writers died, or in parts of the last run that hold more than was settled. Raises Corrupt
+    where a part that settled rows name is gone.
+    """
+    records = frontier.records()
+    missing = sorted(set(records) - set(store.parts()))
+    if missing:
+        raise Corrupt(f"the pages of part {missing[0]} are missing; restore them from a copy or use crawl --fresh")
+    _sweep(store, frontier, last_run, records)
+
+
+def tidy(store: Store, frontier: Frontier, recorder: Recorder, run: int) -> None:
+    """After a run: the same (late answers, workers that died), by what the run itself counted."""
+    _sweep(store, frontier, run, recorder.records)
+
+
+def _sweep(store: Store, frontier: Frontier, run: int, records: Mapping[str, int]) -> None:
+    doubtful = store.unclosed()
+    mine = [part for part in store.parts() if part.startswith(f"{run:04d}-") and part not in doubtful]
+    doubtful += [part for part in mine if store.last(part) != records.get(part, 0)]
+    store.sweep(frontier.named(doubtful))
+
+
+def kept_settings(directory: CrawlDirectory, settings: Settings) -> Settings:
+    """`settings` with everything that never changes in the life of a directory as the directory has it."""
+    mine = directory.settings
+    return msgspec.structs.replace(settings, **{key: getattr(mine, key) for key in KEPT})
+
+
+def open_directory(path: Path, settings: Settings, *, resume: bool, fresh: bool, demo: bool) -> CrawlDirectory:
+    """The directory of a run: made, replaced or gone on with. Raises CrawlerError."""
+    if resume and CrawlDirectory.exists(path):
+        return CrawlDirectory.open(path)
+    return CrawlDirectory.create(path, settings, demo, fresh)

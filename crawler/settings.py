@@ -1,0 +1,226 @@
+"""TOML + environment + flags -> one frozen Settings.
+
+Rules:
+- Later layers win: built-in defaults, what an earlier run of the directory used, the profile, the configuration file,
+  the environment (CRAWLER_<KEY>), the command line.
+- A key that does not exist is refused with the nearest name that does; a value out of range is refused with its key,
+  also where a later layer sets another: what somebody wrote is right or is told.
+- `lease` follows `timeout`: a layer that sets the second alone takes back what earlier layers said of the first.
+- `Settings` extends the core's `Rules`, so a key is declared in exactly one place.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from crawler.core.rules import AtLeastOne, Rules, Seconds
+from crawler.core.urls import canonical
+from crawler.errors import UsageError
+from crawler.fetch.base import ClientPlan, Limits
+
+ENVIRONMENT = "CRAWLER_"
+DEBUG = "CRAWLER_DEBUG"  # not a key: shows tracebacks, see crawler/__main__.py
+PROFILES = ("polite", "fast", "demo")
+LEASE_SLACK = 15.0
+Sockets = Annotated[int, Meta(ge=1, le=10_000)]  # each is a descriptor, and a host sees them all
+Workers = Annotated[int, Meta(ge=1, le=1024)]
+ACCEPT = "text/html,application/xhtml+xml,*/*;q=0.5"
+
+
+class Settings(Rules, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that a run may be told. The fields beyond Rules matter to engines, clients and stores only."""
+
+    # engine
+    mode: str = "async"
+    client: str | None = None
+    concurrency: Sockets | None = None
+    processes: Workers | None = None
+    threads_per_process: Sockets | None = None
+
+    # what and where
+    seeds: tuple[str, ...] = ()
+    out: str | None = None
+    store: Literal["sqlite", "files"] = "sqlite"
+    disk_wait: Seconds = 0.0
+
+    # fetch
+    connect_timeout: Annotated[float, Meta(gt=0)] = 10.0
+    first_byte_timeout: Annotated[float, Meta(gt=0)] = 20.0
+    idle_timeout: Annotated[float, Meta(gt=0)] = 15.0
+    timeout: Annotated[float, Meta(gt=0)] = 60.0
+    max_body: AtLeastOne = 10 * 1024 * 1024
+    attempt_header: str = ""
+    resolve: dict[str, str] = msgspec.field(default_factory=dict)
+
+    def client_plan(self, connections: int) -> ClientPlan:
+        """What a client is made from."""
+        from crawler.fetch.decode import ACCEPT_ENCODING
+
+        return ClientPlan(
+            limits=Limits(
+                connect=min(self.connect_timeout, self.timeout),
+                first_byte=min(self.first_byte_timeout, self.timeout),
+                idle=min(self.idle_timeout, self.timeout),
+                total=self.timeout,
+                max_body=max(self.max_body, self.robots_size),
+            ),
+            headers=(("User-Agent", self.user_agent), ("Accept", ACCEPT), ("Accept-Encoding", ACCEPT_ENCODING)),
+            resolve=self.resolve,
+            connections=connections,
+        )
+
+
+KEYS = Settings.__struct_fields__
+WHERE = re.compile(
+    r"([\w.-]+|\[[\da-f:.]+\])(:(?P<port>[0-9]{1,5}))?|[\da-f]*:[\da-f]*:[\da-f:.]*", re.ASCII | re.IGNORECASE
+)
+KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+}
+
+
+def profile(name: str) -> dict[str, Any]:
+    """The keys that a profile sets. Raises UsageError."""
+    if name not in PROFILES:
+        raise UsageError(f"unknown profile {name!r}{_nearest(name, PROFILES)} (there are: {', '.join(PROFILES)})")
+    return read_file(profiles_folder() / f"{name}.toml")
+
+
+def profiles_folder() -> Path:
+    """Where the documented profiles lie: inside an installed package, or `config/` of a checkout."""
+    packaged = Path(__file__).parent / "profiles"
+    return packaged if packaged.is_dir() else Path(__file__).parent.parent / "config"
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """The keys that a TOML file sets. Raises UsageError."""
+    try:
+        layer = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read configuration {path}: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid TOML: {error}") from error
+    refuse_unknown(layer, str(path))
+    return layer
+
+
+def read_environment(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
+    """The keys that CRAWLER_<KEY> variables set; lists are separated by spaces. Raises UsageError."""
+    layer: dict[str, Any] = {}
+    for name, text in environment.items():
+        if not name.startswith(ENVIRONMENT) or name == DEBUG:
+            continue
+        key = name.removeprefix(ENVIRONMENT).lower()
+        refuse_unknown({key: text}, f"environment variable {name}")
+        if key == "resolve":
+            layer[key] = dict(pair.partition("=")[::2] for pair in text.split())
+        else:
+            layer[key] = tuple(text.split()) if key in ("seeds", "include", "exclude") else text
+    return layer
+
+
+def refuse_unknown(layer: Mapping[str, Any], where: str) -> None:
+    """Raises UsageError for the first key that is not one of ours."""
+    for key in layer:
+        if key not in KEYS:
+            raise UsageError(f"unknown key {key!r} in {where}{_nearest(key, KEYS)}")
+
+
+def settle(*layers: Mapping[str, Any]) -> Settings:
+    """One Settings from layers, the last one winning. Raises UsageError."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        _convert(layer)
+        if "timeout" in layer:
+            merged.pop("lease", None)
+        merged.update(layer)
+    settings = _convert(merged)
+    if "lease" not in merged:
+        settings = msgspec.structs.replace(settings, lease=settings.timeout + LEASE_SLACK)
+    if settings.lease <= settings.timeout:
+        raise UsageError(f"lease ({settings.lease:g} s) must be longer than timeout ({settings.timeout:g} s)")
+    return settings
+
+
+def check_seed(url: str) -> str:
+    """The canonical form of a URL that somebody gave us. Raises UsageError."""
+    if url == "-":
+        raise UsageError("URLs are not read from standard input; name them, or list them as `seeds` in a --config file")
+    found = canonical(url)
+    if found is None:
+        scheme = url.partition(":")[0] if ":" in url else ""
+        if scheme and scheme.lower() not in ("http", "https") and scheme.isalnum() and "." not in scheme:
+            raise UsageError(f"cannot crawl {url!r}: only http and https URLs, not {scheme}")
+        hint = "" if "://" in url or not url else f"; did you mean http://{url} ?"
+        raise UsageError(f"not a URL: {url!r}{hint}")
+    if "@" in url.partition("://")[2].partition("/")[0]:
+        raise UsageError("a URL with a user name or password in it cannot be crawled; remove that part")
+    return found
+
+
+def _convert(layer: Mapping[str, Any]) -> Settings:
+    """Settings from what one layer says, its seeds canonical. Raises UsageError."""
+    try:
+        settings = msgspec.convert(dict(layer), Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise UsageError(_in_words(error, layer)) from error
+    _check_finite(settings)
+    _check(settings)
+    return msgspec.structs.replace(settings, seeds=tuple(check_seed(url) for url in settings.seeds))
+
+
+def _check_finite(settings: Settings) -> None:
+    for key in KEYS:
+        value = getattr(settings, key)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UsageError(f"bad value for {key} = {value}: expected a finite number")
+
+
+def _check(settings: Settings) -> None:
+    if settings.out is not None and (not settings.out or "\0" in settings.out):
+        raise UsageError(f"bad value for out = {settings.out!r}: expected a path")
+    for name in ("user_agent", "attempt_header"):
+        if any(not (32 <= ord(letter) < 127) for letter in getattr(settings, name)):
+            raise UsageError(f"{name} must be printable ASCII")
+    for host, target in settings.resolve.items():
+        for said in (host, target):
+            match = WHERE.fullmatch(said)
+            if match is None or int(match["port"] or 1) not in range(1, 65_536):
+                raise UsageError(
+                    f"bad value for resolve: {host!r} = {target!r}: expected a name or address, with or without a :port"
+                )
+
+
+def _in_words(error: msgspec.ValidationError, layer: Mapping[str, Any]) -> str:
+    text, _, path = str(error).partition(" - at `$.")
+    key = path.rstrip("`").partition("[")[0]
+    value = f" = {layer[key]!r}" if key in layer else ""
+    if "enum" in text:
+        text = f"expected one of {', '.join(get_args(get_type_hints(Settings)[key]))}"
+    text = re.sub("`([^`]+)`", _kinds_in_words, text)
+    return f"bad value for {key or 'the configuration'}{value}: {text[:1].lower()}{text[1:]}"
+
+
+def _kinds_in_words(kinds: re.Match[str]) -> str:
+    """msgspec's `int | null` as people say it. None is what a key without a value has: nobody can write it."""
+    return " or ".join(KINDS.get(kind, kind) for kind in kinds[1].split(" | ") if kind != "null")
+
+
+def _nearest(name: str, known: tuple[str, ...]) -> str:
+    close = get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,109 @@
+"""Counts that add up: what a crawl directory holds (`Tally`) and what one run did (`RunStats`).
+
+A tally belongs to the directory and is committed with the rows it counts, so it is exact after any kill. Run statistics
+belong to one run of one process tree and are only told, never kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from crawler.core import digest
+from crawler.core.messages import Settled
+from crawler.core.urls import host_of
+
+MAX_HOSTS = 10_000
+OTHER_HOSTS = "(other hosts)"
+
+
+class Tally(msgspec.Struct):
+    """What is settled in a directory. `urls` were fetched at least once; the bodies of `pages` have `bytes` in all."""
+
+    queued: int = 0
+    settled: int = 0
+    urls: int = 0
+    pages: int = 0
+    bytes: int = 0
+    retries: int = 0
+    truncated: int = 0
+    links_cut: int = 0
+    too_deep: int = 0
+    statuses: dict[str, int] = {}
+    reasons: dict[str, int] = {}
+    digest: str = digest.in_hex(0)
+
+    def add(self, queued: int, settled: Iterable[Settled], retries: int, too_deep: int) -> None:
+        """Count one commit."""
+        self.queued += queued
+        self.retries += retries
+        self.too_deep += too_deep
+        terms = []
+        for end in settled:
+            self.settled += 1
+            self.reasons[end.reason] = self.reasons.get(end.reason, 0) + 1
+            self.urls += end.attempts > 0
+            self.links_cut += end.cut
+            self.truncated += bool(end.truncated)
+            if end.part:
+                self.pages += 1
+                self.bytes += end.size
+            if end.status:
+                self.statuses[str(end.status)] = self.statuses.get(str(end.status), 0) + 1
+                terms.append(end.digest or digest.term(end.url, end.status))
+        self.digest = digest.in_hex(digest.add(int(self.digest, 16), terms))
+
+    @property
+    def owed(self) -> int:
+        """URLs admitted and not settled."""
+        return self.queued - self.settled
+
+
+class HostStats(msgspec.Struct):
+    """One host in one run. `seconds` sums the durations of the `fetched` fetches that settled a URL."""
+
+    fetched: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+
+
+class RunStats(msgspec.Struct):
+    """One run: what the progress line and the summary tell."""
+
+    urls: int = 0
+    pages: int = 0
+    bytes: int = 0
+    queued: int = 0
+    settled: int = 0
+    errors: dict[str, int] = {}
+    hosts: dict[str, HostStats] = {}
+
+    def add(self, settled: Iterable[Settled]) -> None:
+        """Count what settled in one step."""
+        for end in settled:
+            self.settled += 1
+            failed = end.reason not in ("ok", "redirect")
+            if failed:
+                self.errors[end.reason] = self.errors.get(end.reason, 0) + 1
+            if end.attempts:
+                self.urls += 1
+                host = self._host(host_of(end.url))
+                host.fetched += 1
+                host.failed += failed
+                host.seconds += end.seconds
+            if end.part:
+                self.pages += 1
+                self.bytes += end.size
+
+    def _host(self, name: str) -> HostStats:
+        host = self.hosts.get(name)
+        if host is None:
+            if len(self.hosts) >= MAX_HOSTS:
+                name = OTHER_HOSTS
+            host = self.hosts.setdefault(name, HostStats())
+        return host
+
+    def slowest(self, count: int) -> list[tuple[str, HostStats]]:
+        """The hosts with the longest mean fetch, slowest first."""
+        return sorted(self.hosts.items(), key=lambda pair: pair[1].seconds / pair[1].fetched, reverse=True)[:count]

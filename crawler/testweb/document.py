@@ -1,0 +1,125 @@
+"""What a web says about one URL: the meaning (`Document`), a hyperlink (`Anchor`), what goes on the wire (`Answer`).
+
+The oracle reads documents, the server sends answers; `answer_for` is the only way from the one to the other.
+"""
+
+from __future__ import annotations
+
+import gzip
+import sys
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, Protocol
+
+import brotli
+import msgspec
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+Fault = Literal["", "truncated", "reset"]
+
+
+class Anchor(msgspec.Struct, frozen=True):
+    """A hyperlink: `href` as written, `url` the canonical URL a crawler must make of it ("": none it may follow)."""
+
+    href: str
+    url: str
+    rel: str = ""
+    tag: str = "a"
+
+
+class Document(msgspec.Struct, frozen=True):
+    """The answer to one attempt at one URL, before any coding. `delay` and `retry_after` are in seconds.
+
+    `target` is the canonical URL that `location` means ("": none that can be crawled); `links` are what a crawler that
+    obeys nofollow follows; with `retry_date`, `retry_after` is announced as a date, so it is a little more.
+    """
+
+    status: int = 200
+    content_type: str = "text/html; charset=utf-8"
+    body: bytes = b""
+    coding: str = ""
+    location: str = ""
+    target: str = ""
+    retry_after: int | None = None
+    retry_date: bool = False
+    fault: Fault = ""
+    delay: float = 0.0
+    links: tuple[str, ...] = ()
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """Bytes for a client: send them `delay` seconds after the request. A date for Retry-After is left to the server."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    delay: float = 0.0
+    fault: Fault = ""
+    retry_after: int | None = None
+    retry_date: bool = False
+
+
+class AnyWeb(Protocol):
+    """What the server and the referee need of a web."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The host names, in a fixed order."""
+
+    @property
+    def seeds(self) -> tuple[str, ...]:
+        """Where a crawl starts."""
+
+    def document(self, host: str, path: str, attempt: int = 1) -> Document:
+        """What `host` says to a GET of `path` (with its query). Raises KeyError for a host that is not there."""
+
+    def answer(self, host: str, path: str, attempt: int = 1, accept: str = ...) -> Answer:
+        """The same on the wire, for a client with that Accept-Encoding."""
+
+    def allowed(self, host: str, path: str) -> bool:
+        """Whether a crawler that obeys robots.txt may ask for this."""
+
+    def is_robots(self, host: str, path: str) -> bool:
+        """Whether this is where the rules of the host are read."""
+
+    def crawl_delay(self, host: str) -> float:
+        """What robots.txt asks for, in seconds."""
+
+    def closed(self, host: str) -> bool:
+        """Whether robots.txt of the host never answers, so that nothing else may be asked."""
+
+
+ACCEPT = "gzip, deflate, br, zstd"
+
+_CODERS: Mapping[str, Callable[[bytes], bytes]] = {
+    "gzip": lambda body: gzip.compress(body, 1, mtime=0),
+    "deflate": lambda body: zlib.compress(body, 1),
+    "br": lambda body: bytes(brotli.compress(body, quality=1)),
+    "zstd": lambda body: bytes(zstd.compress(body, 1)),
+}
+
+
+def answer_for(document: Document, accept: str = ACCEPT) -> Answer:
+    """Put a document on the wire, coded only if the client accepts that coding (RFC 9110 section 12.5.3)."""
+    headers = [("Content-Type", document.content_type)]
+    body = document.body
+    if document.coding and document.coding in accept:
+        body = _CODERS[document.coding](body)
+        headers.append(("Content-Encoding", document.coding))
+    if document.location:
+        headers.append(("Location", document.location))
+    if document.retry_after is not None and not document.retry_date:
+        headers.append(("Retry-After", str(document.retry_after)))
+    return Answer(
+        status=document.status,
+        headers=tuple(headers),
+        body=body,
+        delay=document.delay,
+        fault=document.fault,
+        retry_after=document.retry_after,
+        retry_date=document.retry_date,
+    )

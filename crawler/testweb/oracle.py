@@ -1,0 +1,126 @@
+"""What a crawl must find, worked out without a network and without any part of the crawler that it judges.
+
+It follows the links that the web knows it wrote, not those that a parser reads back. Its rules are those of a crawl
+with default settings in which every host is in scope:
+- 429, 500, 502, 503, 504, a broken connection and a truncated body are tried again, at most `attempts` times in all;
+- a redirect is an end of its own (`redirect`), its target a new link; a target on the way that led here is a loop;
+- robots.txt forbids: `robots`; it never answers: `robots_unavailable`; neither is asked for;
+- a page's links count only if it answered 200.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Mapping
+
+import msgspec
+from xxhash import xxh3_128_digest
+
+from crawler.core.messages import Reason
+from crawler.testweb.document import AnyWeb, Document
+
+ROBOTS_ASKS = 3
+_AGAIN = frozenset({429, 500, 502, 503, 504})
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+class Expected(msgspec.Struct, frozen=True):
+    """How one URL must end. `digest` is its 16-byte term in the digest of the crawl, empty where nothing answered."""
+
+    reason: Reason
+    status: int = 0
+    attempts: int = 0
+    digest: bytes = b""
+    size: int = 0
+    html: bool = False
+
+
+def split(url: str) -> tuple[str, str]:
+    """Host and path (with query) of a URL of this web, which is canonical and has no port."""
+    host, _, path = url.removeprefix("http://").partition("/")
+    return host, "/" + path
+
+
+def expected(web: AnyWeb, attempts: int = 3) -> dict[str, Expected]:
+    """Every URL that a complete crawl settles, in the order in which a breadth-first walk finds it."""
+    ends: dict[str, Expected] = {}
+    ways: dict[str, tuple[str, ...]] = dict.fromkeys(web.seeds, ())
+    queue = deque(ways)
+    while queue:
+        url = queue.popleft()
+        ends[url], found, way = _visit(web, url, ways[url], attempts)
+        for link in found:
+            if link not in ways:
+                ways[link] = way
+                queue.append(link)
+    return ends
+
+
+def crawl_digest(ends: Mapping[str, Expected]) -> str:
+    """The digest of the whole crawl: the sum of all terms modulo 2^128, in hex."""
+    return f"{sum(int.from_bytes(end.digest, 'big') for end in ends.values()) % 2**128:032x}"
+
+
+def least_seconds(web: AnyWeb, ends: Mapping[str, Expected], delay: float) -> dict[str, float]:
+    """Per host, the least time a crawl can take that asks one page at a time and rests `delay` seconds in between.
+
+    It counts answers, rests and Retry-After, robots.txt included, but no back-off of the crawler's own: a lower bound.
+    """
+    rest = {host: max(delay, web.crawl_delay(host)) for host in web.names}
+    asked: dict[str, list[Document]] = defaultdict(list)
+    for host in web.names:
+        asked[host] += _robots(web, host)
+    for url, end in ends.items():
+        host, path = split(url)
+        asked[host] += [web.document(host, path, k) for k in range(1, end.attempts + 1)]
+    return {
+        host: sum(page.delay + max(rest[host], page.retry_after or 0) for page in pages) - rest[host]
+        for host, pages in asked.items()
+    }
+
+
+def _robots(web: AnyWeb, host: str) -> list[Document]:
+    if web.closed(host):
+        return [web.document(host, "/robots.txt", k + 1) for k in range(ROBOTS_ASKS)]
+    pages = [web.document(host, "/robots.txt")]
+    while pages[-1].target:
+        pages.append(web.document(*split(pages[-1].target)))
+    return pages
+
+
+def _visit(
+    web: AnyWeb, url: str, way: tuple[str, ...], attempts: int
+) -> tuple[Expected, tuple[str, ...], tuple[str, ...]]:
+    """How a URL ends, what is found there, and by which redirects what is found was reached."""
+    host, path = split(url)
+    if web.closed(host):
+        return Expected(Reason.ROBOTS_UNAVAILABLE), (), ()
+    if not web.allowed(host, path):
+        return Expected(Reason.ROBOTS), (), ()
+    attempt, page = 1, web.document(host, path, 1)
+    while attempt < attempts and (page.fault or page.status in _AGAIN):
+        attempt += 1
+        page = web.document(host, path, attempt)
+    if page.fault:
+        return Expected(Reason.DISCONNECT, attempts=attempt), (), ()
+    reason = _reason(page, (*way, url))
+    body = page.body if 200 <= page.status < 300 else b""
+    end = Expected(
+        reason=reason,
+        status=page.status,
+        attempts=attempt,
+        digest=xxh3_128_digest(b"%b\0%d\0%b" % (url.encode(), page.status, body)),
+        size=len(body),
+        html=bool(body) and page.content_type.startswith("text/html"),
+    )
+    if reason is Reason.REDIRECT:
+        return end, (page.target,), (*way, url)
+    return end, page.links, ()
+
+
+def _reason(page: Document, way: tuple[str, ...]) -> Reason:
+    if page.status in _REDIRECTS:
+        if not page.target:
+            return Reason.REDIRECT_INVALID
+        return Reason.REDIRECT_LOOP if page.target in way else Reason.REDIRECT
+    return {2: Reason.OK, 4: Reason.CLIENT_ERROR, 5: Reason.SERVER_ERROR}[page.status // 100]

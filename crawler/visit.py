@@ -1,0 +1,178 @@
+"""One fetch from order to landing: `read` turns a response into a page and an event, two thin twins fetch and store
+around it.
+
+Rules:
+- `read` is pure but for the Unix time it is given. It is the only place that decodes, parses, and decides what is
+  stored.
+- Only bodies of 2xx are decoded, parsed and stored: a redirect or an error page is not worth a decompression bomb.
+- The twins are the same lines but for `await`. The page is with the writer before the event exists.
+- Whatever goes wrong with one page is the end of that page, never of the crawl: a bug of ours lands as `internal`. Only
+  a store that cannot keep pages stops everything (StorageError).
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from email.utils import parsedate_to_datetime
+from time import perf_counter, time
+
+from msgspec.structs import replace
+
+from crawler.core.digest import term
+from crawler.core.links import read_page
+from crawler.core.messages import Failed, Fetch, Fetched, Landing, Trouble
+from crawler.core.robots import decode_robots
+from crawler.core.rules import Rules
+from crawler.core.scope import Scope
+from crawler.core.urls import Resolver, resolve
+from crawler.errors import StorageError
+from crawler.fetch.base import AsyncFetcher, Fetcher, FetchError, Request, Response
+from crawler.fetch.decode import decode
+from crawler.store.base import Page, Writer
+
+MAX_DETAIL = 200
+
+
+class Reader:
+    """What reading needs and keeps: the rules, the scope of paths, the memo of links. Threads may share one."""
+
+    def __init__(self, rules: Rules, scope: Scope, max_body: int, attempt_header: str = "") -> None:
+        self._rules = rules
+        self._scope = scope
+        self._resolver = Resolver()
+        self._max_body = max_body
+        self._attempt_header = attempt_header
+
+    def request(self, fetch: Fetch) -> Request:
+        """What a client is asked for."""
+        if self._attempt_header:
+            return Request(fetch.url, ((self._attempt_header, str(fetch.attempt)),))
+        return Request(fetch.url)
+
+    def read(self, fetch: Fetch, response: Response, now: float) -> tuple[Page | None, Fetched]:
+        """The page to store, if any, and the event without its place; `now` is Unix time. Raises FetchError."""
+        if fetch.robots:
+            return None, self._read_robots(fetch, response, now)
+        if not 200 <= response.status <= 299:
+            return None, self._facts(fetch, response, now)
+        body, truncated = self._decode(response, self._max_body)
+        content_type = response.header("content-type")
+        x_robots = tuple(value for name, value in response.headers if name.lower() == "x-robots-tag")
+        reading = read_page(
+            body, fetch.url, content_type, self._rules, self._resolver, self._scope, x_robots, fetch.follow
+        )
+        kept = not (reading.noindex and self._rules.obey_noindex)
+        digest = term(fetch.url, response.status, body if kept else b"")
+        event = Fetched(
+            fetch.id,
+            response.status,
+            reading.links,
+            size=len(body) if kept else 0,
+            digest=digest,
+            truncated=truncated,
+            cut=reading.cut,
+            content_type=content_type[:MAX_DETAIL],
+            seconds=response.seconds,
+            first_byte=response.first_byte,
+        )
+        if not kept:
+            return None, event
+        return Page(
+            url=fetch.url,
+            status=response.status,
+            headers=response.headers,
+            fetched_at=now,
+            seconds=response.seconds,
+            content_type=content_type,
+            charset=reading.charset,
+            digest=digest,
+            body=body,
+            truncated=truncated,
+            noindex=reading.noindex,
+        ), event
+
+    def _read_robots(self, fetch: Fetch, response: Response, now: float) -> Fetched:
+        event = self._facts(fetch, response, now)
+        if not 200 <= response.status <= 299:
+            return event
+        body, truncated = self._decode(response, self._rules.robots_size)
+        return replace(event, robots_text=decode_robots(body, self._rules.robots_size), truncated=truncated)
+
+    def _facts(self, fetch: Fetch, response: Response, now: float) -> Fetched:
+        """An answer whose body nobody reads."""
+        location = response.header("location")
+        return Fetched(
+            fetch.id,
+            response.status,
+            location=(resolve(fetch.url, location) or "") if location and 300 <= response.status <= 399 else "",
+            retry_after=retry_after(response.header("retry-after"), now),
+            digest=term(fetch.url, response.status),
+            content_type=response.header("content-type")[:MAX_DETAIL],
+            seconds=response.seconds,
+            first_byte=response.first_byte,
+        )
+
+    def _decode(self, response: Response, cap: int) -> tuple[bytes, str]:
+        codings = ", ".join(value for name, value in response.headers if name.lower() == "content-encoding")
+        # Clients read as much as the larger of two caps allows, that of pages and that of robots.txt.
+        raw, truncated = response.body, response.truncated
+        if len(raw) > cap:
+            raw, truncated = raw[:cap], "length"
+        decoded = decode(raw, codings, cap, truncated)
+        return decoded.body, decoded.truncated
+
+
+def visit(
+    fetch: Fetch, fetcher: Fetcher, reader: Reader, writer: Writer, lock: AbstractContextManager[object]
+) -> Landing:
+    """Fetch, read, store. `lock` guards the writer where several threads share it."""
+    started = perf_counter()
+    try:
+        response = fetcher.fetch(reader.request(fetch))
+        page, event = reader.read(fetch, response, time())
+        if page is None:
+            return event
+        with lock:
+            position = writer.put(page)
+        return replace(event, part=writer.part, position=position)
+    except FetchError as error:
+        return failed(fetch, error, perf_counter() - started)
+    except StorageError:
+        raise
+    except Exception as error:
+        return failed(fetch, FetchError(Trouble.INTERNAL, f"{type(error).__name__}: {error}"), perf_counter() - started)
+
+
+async def avisit(fetch: Fetch, fetcher: AsyncFetcher, reader: Reader, writer: Writer) -> Landing:
+    """Fetch, read, store, on an event loop."""
+    started = perf_counter()
+    try:
+        response = await fetcher.fetch(reader.request(fetch))
+        page, event = reader.read(fetch, response, time())
+        if page is None:
+            return event
+        position = await writer.aput(page)
+        return replace(event, part=writer.part, position=position)
+    except FetchError as error:
+        return failed(fetch, error, perf_counter() - started)
+    except StorageError:
+        raise
+    except Exception as error:
+        return failed(fetch, FetchError(Trouble.INTERNAL, f"{type(error).__name__}: {error}"), perf_counter() - started)
+
+
+def failed(fetch: Fetch, error: FetchError, seconds: float) -> Failed:
+    """Trouble as a value; its detail is remote text, so it is cut and made printable."""
+    detail = "".join(letter if letter.isprintable() else "?" for letter in error.detail[:MAX_DETAIL])
+    return Failed(fetch.id, error.trouble, detail, seconds)
+
+
+def retry_after(value: str, now: float) -> float | None:
+    """Seconds to wait from a Retry-After header (RFC 9110 10.2.3: seconds or a date); None if unusable."""
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        return float(value.lstrip("0")[:12] or 0)
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+    except (TypeError, ValueError, OverflowError):
+        return None

@@ -1,0 +1,21 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import inspect
+from types import SimpleNamespace
+from typing import Any
+
+import aioresponses.core
+from aiohttp import ClientResponse
+
+if "stream_writer" in inspect.signature(ClientResponse.__init__).parameters:
+
+    class _Response(ClientResponse):
+        """aioresponses 0.7.9 builds responses without the argument that aiohttp 3.14 asks for."""
+
+        def __init__(self, *args: Any, **options: Any) -> None:
+            options.setdefault("stream_writer", SimpleNamespace(output_size=0))
+            super().__init__(*args, **options)
+
+    vars(aioresponses.core)["ClientResponse"] = _Response

@@ -1,0 +1,82 @@
+"""The asynchronous client above the connection: what it asks of the session, and what it makes of its errors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+from aiohttp.client_reqrep import ConnectionKey
+from aioresponses import CallbackResult, aioresponses
+from yarl import URL
+
+from crawler.core.messages import Trouble
+from crawler.fetch.aiohttp_client import AiohttpFetcher
+from crawler.fetch.base import ClientPlan, FetchError, Limits, Request
+
+PAGE = "http://a.test/page"
+KEY = ConnectionKey("a.test", 80, False, True, None, None, None)
+
+
+@pytest.fixture
+async def fetcher() -> AsyncIterator[AiohttpFetcher]:
+    opened = AiohttpFetcher(ClientPlan(limits=Limits(first_byte=0.2, max_body=10), headers=(("User-Agent", "unit"),)))
+    yield opened
+    await opened.close()
+
+
+async def test_status_body_and_cap(fetcher: AiohttpFetcher) -> None:
+    with aioresponses() as web:
+        web.get(PAGE, status=404, body=b"0123456789")
+        web.get(PAGE, body=b"0123456789+")
+        first, second = await fetcher.fetch(Request(PAGE)), await fetcher.fetch(Request(PAGE))
+    assert (first.status, first.body, first.truncated) == (404, b"0123456789", "")
+    assert (second.status, second.body, second.truncated) == (200, b"0123456789", "length")
+
+
+async def test_redirects_are_left_to_the_crawl(fetcher: AiohttpFetcher) -> None:
+    with aioresponses() as web:
+        web.get(PAGE, status=302, headers={"Location": "http://b.test/"})
+        assert (await fetcher.fetch(Request(PAGE))).status == 302
+        ((call,),) = web.requests.values()
+    assert call.kwargs["allow_redirects"] is False
+
+
+@pytest.mark.parametrize(
+    ("error", "trouble"),
+    [
+        (aiohttp.ClientConnectorDNSError(KEY, OSError("no name")), Trouble.DNS),
+        (aiohttp.ClientConnectorError(KEY, ConnectionRefusedError(111, "refused")), Trouble.CONNECT),
+        (aiohttp.ClientConnectorSSLError(KEY, OSError("handshake")), Trouble.TLS),
+        (aiohttp.ConnectionTimeoutError("slow"), Trouble.TIMEOUT),
+        (aiohttp.ClientPayloadError("short"), Trouble.DISCONNECT),
+        (aiohttp.InvalidURL("x"), Trouble.INTERNAL),
+        (ValueError("two\r\nlines"), Trouble.INTERNAL),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
+)
+async def test_errors_become_troubles(fetcher: AiohttpFetcher, error: Exception, trouble: Trouble) -> None:
+    with aioresponses() as web:
+        web.get(PAGE, exception=error)
+        with pytest.raises(FetchError) as caught:
+            await fetcher.fetch(Request(PAGE))
+    assert caught.value.trouble is trouble
+    assert "\n" not in caught.value.detail
+
+
+async def test_sweep_ends_what_is_overdue_and_stops_when_idle(fetcher: AiohttpFetcher) -> None:
+    async def slow(url: URL, **options: object) -> CallbackResult:
+        await asyncio.sleep(5)
+        return CallbackResult()
+
+    with aioresponses() as web:
+        web.get(PAGE, callback=slow)
+        with pytest.raises(FetchError) as caught:
+            await fetcher.fetch(Request(PAGE))
+    assert (caught.value.trouble, caught.value.detail) == (Trouble.TIMEOUT, "first byte")
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+    await asyncio.sleep(0.05)
+    assert fetcher._sweeping is None

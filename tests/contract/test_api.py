@@ -1,0 +1,116 @@
+"""The crawler as a library: blocking in any mode, and as an async generator inside a running loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+import crawler
+import variants
+from crawler.testweb.process import StartedWeb, start_web
+from tests.contract import webs
+
+
+@pytest.fixture(scope="module")
+def web() -> Iterator[StartedWeb]:
+    with start_web(hosts=webs.HOSTS, pages=webs.PAGES) as started:
+        yield started
+
+
+def keys(web: StartedWeb) -> dict[str, object]:
+    return {
+        "resolve": web.settings.resolve,
+        "attempt_header": web.settings.attempt_header,
+        "delay": webs.DELAY,
+        "backoff": 0.05,
+        "robots_backoff": 0.02,
+        "timeout": 5.0,
+    }
+
+
+PAGES = {url for url, end in webs.EXPECTED.items() if end.reason == "ok"}
+
+
+@pytest.mark.parametrize("mode", variants.names())
+def test_crawl_blocks_and_sums_up(web: StartedWeb, tmp_path: Path, mode: str) -> None:
+    summary = crawler.crawl(*web.settings.seeds, out=tmp_path / "out", mode=mode, concurrency=16, **keys(web))
+    assert (summary.digest, summary.complete, summary.out) == (webs.DIGEST, True, str(tmp_path / "out"))
+    again = crawler.crawl(*web.settings.seeds, out=tmp_path / "out", resume=True, mode=mode, **keys(web))
+    assert again.urls_this_run == 0
+    with pytest.raises(crawler.UsageError, match="--resume"):
+        crawler.crawl(*web.settings.seeds, out=tmp_path / "out", mode=mode, **keys(web))
+
+
+async def test_acrawl_yields_each_page_once_and_needs_no_directory(web: StartedWeb) -> None:
+    urls = [page.url async for page in crawler.acrawl(*web.settings.seeds, **keys(web))]
+    assert len(urls) == len(set(urls))
+    assert set(urls) == PAGES
+
+
+async def test_acrawl_keeps_the_pages_where_it_is_told_to(web: StartedWeb, tmp_path: Path) -> None:
+    urls = {page.url async for page in crawler.acrawl(*web.settings.seeds, out=tmp_path / "out", **keys(web))}
+    assert urls == PAGES
+    assert {row.url for row in webs.rows(tmp_path / "out").values() if row.part} == PAGES
+
+
+async def test_leaving_the_loop_ends_the_crawl_and_the_next_one_goes_on(web: StartedWeb, tmp_path: Path) -> None:
+    first: set[str] = set()
+    async with aclosing(crawler.acrawl(*web.settings.seeds, out=tmp_path / "out", **keys(web))) as pages:
+        async for page in pages:
+            first.add(page.url)
+            if len(first) == 20:
+                break
+    assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
+    second = {page.url async for page in crawler.acrawl(*web.settings.seeds, out=tmp_path / "out", **keys(web))}
+    assert not first & second, "a page was yielded twice"
+    assert {row.url for row in webs.rows(tmp_path / "out").values() if row.part} == PAGES
+
+
+async def test_a_slow_consumer_slows_the_crawl(web: StartedWeb, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crawler.tap.MAX_WAITING", 5)
+    held: list[int] = []
+    async with aclosing(crawler.acrawl(*web.settings.seeds, concurrency=4, **keys(web))) as pages:
+        async for _ in pages:
+            await asyncio.sleep(0.02)
+            held.append(pages.ag_frame.f_locals["tap"].full())  # type: ignore[attr-defined]
+            if len(held) == 30:
+                break
+    assert any(held), "the brake was never needed: nothing was proved"
+
+
+async def test_crawl_inside_a_running_loop_is_refused_with_a_hint(web: StartedWeb, tmp_path: Path) -> None:
+    with pytest.raises(crawler.UsageError, match="acrawl"):
+        crawler.crawl(*web.settings.seeds, out=tmp_path / "out", **keys(web))
+
+
+async def test_acrawl_knows_one_mode() -> None:
+    with pytest.raises(crawler.UsageError, match="mode 'async' only"):
+        async for _ in crawler.acrawl("http://a.test/", mode="threads"):
+            raise AssertionError("it must not start")
+
+
+def test_bad_arguments_are_refused_before_anything_is_made(tmp_path: Path) -> None:
+    for seeds, wrong, message in (
+        ((), {}, "nothing to crawl"),
+        (("http://a.test/",), {"dealy": 1}, "did you mean 'delay'"),
+        (("http://a.test/",), {"concurrency": 0}, "concurrency"),
+        (("ftp://a.test/",), {}, "ftp"),
+        (("http://a.test/",), {"mode": "fibers"}, "unknown mode"),
+    ):
+        with pytest.raises(crawler.UsageError, match=message):
+            crawler.crawl(*seeds, out=tmp_path / "out", **wrong)
+        assert not (tmp_path / "out").exists(), message
+
+
+def test_importing_the_package_imports_no_engine() -> None:
+    import subprocess
+    import sys
+
+    heavy = ("aiohttp", "pycurl", "rich", "structlog", "click")
+    code = f"import sys, crawler; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert done.stdout.strip() == "[]"

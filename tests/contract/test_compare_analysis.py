@@ -1,0 +1,268 @@
+"""The statistics of the comparison: known values, laws for any numbers, and how often the intervals miss."""
+
+from __future__ import annotations
+
+import math
+import random
+import statistics
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crawler.compare import analysis, models, noise
+from crawler.compare.intervals import ALL, Estimate, bootstrap_t, estimate, student, t_quantile, t_tail
+from crawler.compare.results import leaders, results
+from tests.contract import comparisons
+
+logs = st.lists(st.floats(-3, 3, allow_nan=False).map(lambda x: round(x, 3)), min_size=5, max_size=9)
+blocks = st.dictionaries(st.integers(1, 12), st.floats(0.01, 1e6), min_size=2, max_size=12)
+
+
+@pytest.mark.parametrize(("freedom", "value"), [(1, 12.706), (2, 4.303), (4, 2.776), (9, 2.262), (30, 2.042)])
+def test_students_quantiles_are_those_of_the_tables(freedom: int, value: float) -> None:
+    assert t_quantile(freedom) == pytest.approx(value, abs=5e-4)
+    assert t_tail(t_quantile(freedom), freedom) == pytest.approx(0.05, abs=1e-9)
+
+
+def test_student_interval_by_hand() -> None:
+    low, high = student([1.0, 2.0, 3.0, 4.0, 5.0])
+    reach = 2.776445 * math.sqrt(2.5 / 5)
+    assert (low, high) == pytest.approx((3 - reach, 3 + reach), abs=1e-5)
+
+
+@given(logs, st.floats(-5, 5), st.floats(0.1, 10))
+def test_intervals_move_and_stretch_with_their_values(values: list[float], shift: float, scale: float) -> None:
+    if statistics.stdev(values) < 0.01:
+        return
+    low, high = bootstrap_t(values, 500)
+    moved = bootstrap_t([shift + scale * value for value in values], 500)
+    assert moved == pytest.approx((shift + scale * low, shift + scale * high), abs=1e-6)
+
+
+@given(logs)
+def test_the_interval_of_b_over_a_is_the_mirror_of_a_over_b(values: list[float]) -> None:
+    low, high = bootstrap_t(values, 500)
+    assert bootstrap_t([-value for value in values], 500) == pytest.approx((-high, -low))
+
+
+def test_weighing_all_resamples_is_what_drawing_them_tends_to() -> None:
+    values = [0.1, -0.4, 0.3, 0.9, -0.2, 0.05, 0.6]
+    assert len(values) == ALL
+    exact = bootstrap_t(values)
+    dice = random.Random(3)
+    mean, error = statistics.fmean(values), statistics.stdev(values) / math.sqrt(ALL)
+    drawn = []
+    for _ in range(20_000):
+        again = dice.choices(values, k=ALL)
+        spread = statistics.pstdev(again)
+        if spread:
+            drawn.append((statistics.fmean(again) - mean) / (spread / math.sqrt(ALL - 1)))
+    drawn.sort()
+    low, high = mean - drawn[-501] * error, mean - drawn[500] * error
+    assert exact == pytest.approx((low, high), rel=0.08)
+
+
+def test_few_values_get_students_interval_and_one_gets_none() -> None:
+    four = estimate([1.0, 2.0, 3.0, 4.0])
+    assert (four.low, four.high) == (four.t_low, four.t_high)
+    one = estimate([1.0])
+    assert not one.known and one.exp().low == 0 and one.exp().high == math.inf
+    with pytest.raises(ValueError, match="no values"):
+        estimate([])
+
+
+def _gauss(dice: random.Random) -> float:
+    return dice.gauss(0, 0.03)  # of the logs: the rates are lognormal
+
+
+def _skewed(dice: random.Random) -> float:
+    return 0.03 * (dice.expovariate(1) - 1)
+
+
+@pytest.mark.parametrize(
+    ("noise_of", "n", "most"), [(_gauss, 5, 0.07), (_gauss, 10, 0.07), (_skewed, 5, 0.10), (_skewed, 10, 0.08)]
+)
+def test_a_95_percent_interval_misses_near_5_percent(
+    noise_of: Callable[[random.Random], float], n: int, most: float
+) -> None:
+    dice, missed, tries = random.Random(11), 0, 1000
+    for _ in range(tries):
+        low, high = bootstrap_t([noise_of(dice) for _ in range(n)], 500)
+        missed += not low <= 0 <= high
+    assert 0.03 <= missed / tries <= most
+
+
+def test_two_equal_engines_under_drift_are_rarely_told_apart() -> None:
+    dice, called = random.Random(5), 0
+    for _ in range(1000):
+        drift = 0.0
+        a: dict[int, float] = {}
+        b: dict[int, float] = {}
+        for block in range(10):
+            for arm in dice.sample((a, b), 2):
+                drift = 0.95 * drift + dice.gauss(0, 0.016)
+                arm[block] = 1000 * math.exp(drift + 0.01 * block + dice.gauss(0, 0.02))
+        ratio = analysis.ratio(a, b, 500)
+        assert ratio
+        called += not ratio.low <= 1 <= ratio.high
+    assert called / 1000 <= 0.07
+
+
+@settings(max_examples=40)
+@given(blocks, blocks)
+def test_ratios_turn_round(a: dict[int, float], b: dict[int, float]) -> None:
+    forth, back = analysis.ratio(a, b, 500), analysis.ratio(b, a, 500)
+    if forth is None or back is None:
+        assert not a.keys() & b.keys()
+        return
+    assert forth.value == pytest.approx(1 / back.value)
+    assert analysis.wins(a, b) == pytest.approx(1 - analysis.wins(b, a))
+    turned = {"faster": "slower", "slower": "faster"}
+    said = analysis.word(forth, 0.03)
+    assert analysis.word(back, 0.03) == turned.get(said, said)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (1.04, 1.2, "faster"),
+        (0.8, 0.95, "slower"),
+        (0.98, 1.02, "equivalent"),
+        (1.01, 1.2, "inconclusive"),
+        (0.9, 1.1, "inconclusive"),
+        (1.01, 1.02, "equivalent"),
+    ],
+)
+def test_the_word_comes_from_the_interval(low: float, high: float, said: str) -> None:
+    middle = math.sqrt(low * high)
+    assert analysis.word(Estimate(middle, low, high, low, high, 10), 0.03) == said
+    assert analysis.word(Estimate(middle, low, high, low, high, 4), 0.03) == "inconclusive"
+
+
+def test_holm_by_hand_and_its_laws() -> None:
+    assert analysis.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert analysis.holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_never_lowers_a_p_nor_changes_their_order(ps: list[float]) -> None:
+    adjusted = analysis.holm(ps)
+    assert all(before <= after <= 1 for before, after in zip(ps, adjusted, strict=True))
+    ranked = sorted(range(len(ps)), key=ps.__getitem__)
+    assert [adjusted[i] for i in ranked] == sorted(adjusted)
+
+
+def test_the_rope_is_three_percent_or_what_the_twin_shows() -> None:
+    def twin(low: float, high: float) -> Estimate:
+        return Estimate(1.0, low, high, low, high, 10)
+
+    assert analysis.rope(None) == 0.03
+    assert analysis.rope(twin(0.99, 1.01)) == 0.03
+    assert analysis.rope(twin(1 / 1.08, 1.08)) == pytest.approx(0.08)
+    assert analysis.trusted(twin(0.99, 1.01)) and not analysis.trusted(twin(1.001, 1.02))
+
+
+def test_drift_is_found_and_an_outlier_does_not_make_one() -> None:
+    straight = noise.theil_sen([(k, 0.5 + 0.01 * k) for k in range(20)])
+    assert (
+        straight and straight.shown and straight.slope == pytest.approx(0.01) and straight.total == pytest.approx(0.19)
+    )
+    dice = random.Random(1)
+    flat = noise.theil_sen([(k, dice.gauss(0, 1) + (500 if k == 19 else 0)) for k in range(20)])
+    assert flat and not flat.shown
+    assert noise.theil_sen([(1, 2.0), (2, 3.0)]) is None
+
+
+def test_outliers_are_counted() -> None:
+    values = [10.0, 11, 12, 13, 14, 15, 16, 17, 18, 19]
+    assert noise.tukey(values) == noise.Outliers(0, 0, 10)
+    found = noise.tukey([*values, 27.0, 60.0])
+    assert (found.mild, found.severe, found.of) == (1, 1, 12)
+
+
+def test_ceilings() -> None:
+    assert models.little(100, 0.05) == pytest.approx(2000)
+    assert models.little(100, 0.0) == math.inf
+    assert models.cpu_roof(0.5, 2) == pytest.approx(4000)
+    assert models.politeness(4, 0.2) == pytest.approx(20)
+
+
+def test_a_crossing_is_found_where_it_is() -> None:
+    dice, missed = random.Random(2), 0
+    for _ in range(200):
+        slopes = {x: 0.2 * math.log(x / 0.03) for x in (0.001, 0.01, 0.1, 1.0)}
+        found = models.crossing({x: [mean + dice.gauss(0, 0.02) for _ in range(5)] for x, mean in slopes.items()})
+        assert found and found.rising and found.at == pytest.approx(0.03, rel=0.5)
+        missed += not found.low <= 0.03 <= found.high
+    assert missed / 200 <= 0.07
+    assert models.crossing(dict.fromkeys((1.0, 2.0), [1.0] * 5)) is None
+
+
+def test_noise_around_a_tie_is_no_crossing() -> None:
+    dice = random.Random(8)
+    found = [
+        models.crossing({x: [dice.gauss(0, 0.02) for _ in range(5)] for x in (1.0, 2.0, 4.0, 8.0)}) for _ in range(60)
+    ]
+    assert sum(crossing is not None for crossing in found) <= 4
+
+
+def test_break_even_by_hand() -> None:
+    quick = dict.fromkeys(range(5), (0.5, 1000.0))
+    strong = dict.fromkeys(range(5), (1.5, 2000.0))
+    found = models.break_even(quick, strong)
+    assert found and found.at == pytest.approx(2000) and not found.rising
+    assert models.break_even(quick, dict.fromkeys(range(5), (0.4, 2000.0))) is None
+
+
+def test_the_truth_of_a_synthetic_session_is_found() -> None:
+    plan = comparisons.session("standard")
+    found = results(plan, comparisons.trials(plan))
+    assert found.firm and found.base == "async" and found.headline
+    words = {row.arm: row.word for row in found.headline.engines}
+    assert words == {"async": None, "threads": "slower", "threads+urllib3": "slower", "processes": "faster"}
+    assert all(row.word == "equivalent" for row in found.polite[0].engines if row.ratio)
+    assert (found.audit.void, found.audit.warm_up) == (3, 5)
+    fastest = leaders(found.headline)
+    assert fastest and fastest[1] == ["processes"]
+    assert found.even["processes"].low < found.even["processes"].at < found.even["processes"].high
+
+
+def test_where_the_twin_differs_nothing_is_claimed() -> None:
+    plan = comparisons.session("standard")
+    run = comparisons.trials(plan, invalid=False)
+    for trial in run:
+        if trial.arm == "async again":
+            trial.metrics["steady_rate"] *= 1.2
+    found = results(plan, run)
+    assert found.headline and not found.headline.claims
+    assert {pair.word for pair in found.headline.pairs} == {"inconclusive"}
+    assert {row.word for row in found.headline.rows} <= {"inconclusive", None}
+    assert leaders(found.headline) is None
+
+
+def test_void_trials_and_the_warm_up_do_not_count() -> None:
+    plan = comparisons.session("standard")
+    run = comparisons.trials(plan)
+    found = results(plan, run)
+    assert found.headline
+    for row in found.headline.rows:
+        counted = {t.block for t in run if t.valid and t.arm == row.arm and t.condition.sweep == "headline"}
+        assert row.values["steady_rate"].keys() == counted and 0 not in counted
+
+
+def test_one_block_shows_no_drift() -> None:
+    plan = comparisons.session("quick")
+    run = [trial for trial in comparisons.trials(plan, invalid=False) if trial.block == 1]
+    found = results(plan, run)
+    assert found.audit.drift is None and found.audit.valid == len(run)
+
+
+def test_what_politeness_allows_may_come_with_the_trials() -> None:
+    plan = comparisons.session("quick")
+    run = comparisons.trials(plan, invalid=False)
+    assert results(plan, run).polite[0].ceilings["politeness"] == pytest.approx(20)
+    for trial in run:
+        trial.metrics["polite_rate"] = 12.5
+    assert results(plan, run).polite[0].ceilings["politeness"] == pytest.approx(12.5)

@@ -1,0 +1,212 @@
+"""The report of a comparison: whole, self-contained, safe against names from anywhere, and the same every time."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import itertools
+import json
+import re
+import shutil
+from pathlib import Path
+
+import msgspec
+import pytest
+import turbohtml
+
+from crawler.compare import report
+from crawler.compare.paper.charts import Axis, apart, escape, linear, logarithmic
+from crawler.compare.paper.numbers import full, number, seconds, trimmed
+from crawler.compare.records import Arm, Condition
+from crawler.compare.results import results
+from tests.contract import comparisons
+
+FILES = ("report.html", "report.md", "report.json", "trials.csv")
+HOSTILE = "<script>alert(1)</script>\"'&--><img src=http://evil.test/x onerror=alert(2)>|`*"
+
+
+@pytest.fixture(scope="module", params=["smoke", "quick", "standard"])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A session with its report."""
+    made = tmp_path_factory.mktemp("session") / str(request.param)
+    plan = comparisons.session(request.param)
+    comparisons.write(made, plan, comparisons.trials(plan))
+    report.write(made)
+    return made
+
+
+def html(folder: Path) -> str:
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+def text_of(part: turbohtml.Document | turbohtml.Element, selector: str) -> str:
+    found = part.select_one(selector)
+    assert found, selector
+    return found.text
+
+
+def test_it_needs_nothing_but_itself(folder: Path) -> None:
+    page = html(folder)
+    assert not re.findall(r"https?://|//[a-z]|@import|url\(|<script|<link|<iframe|\son\w+=", page)
+    assert "default-src 'none'" in page
+    assert len(page) < 2_000_000
+
+
+def test_every_figure_has_title_footer_drawings_and_table(folder: Path) -> None:
+    figures = turbohtml.parse(html(folder)).select("figure")
+    assert len(figures) >= 5
+    for figure in figures:
+        assert text_of(figure, "h3").strip()
+        assert "python -m crawler compare" in text_of(figure, "footer")
+        assert len(figure.select("svg.wide")) == len(figure.select("svg.narrow")) >= 1
+        assert all(drawing.attrs["aria-label"] for drawing in figure.select("svg.wide"))
+        rows = figure.select("details table tr")
+        assert len(rows) >= 2
+        assert len({len(row.select("th, td")) for row in rows}) == 1
+
+
+def test_ids_are_unique_and_links_lead_somewhere(folder: Path) -> None:
+    document = turbohtml.parse(html(folder))
+    ids = [element.attrs["id"] for element in document.select("[id]")]
+    assert len(ids) == len(set(ids))
+    assert {link.attrs["href"] for link in document.select("a")} <= {f"#{found}" for found in ids}
+
+
+def test_void_trials_and_the_watermark_are_shown(folder: Path) -> None:
+    page = html(folder)
+    assert "3 did not and are void" in page
+    assert "exit 70 after 2.1 s" in page and "3,999 of 4,000 records: digest differs" in page
+    exploratory = folder.name != "standard"
+    assert ('class="mark">exploratory: no claims' in page) == exploratory
+    assert ('<body class="draft">' in page) == exploratory
+
+
+def test_sections_without_data_are_named(folder: Path) -> None:
+    text = text_of(turbohtml.parse(html(folder)), "#method")
+    assert ("Slow servers: this sweep was not run" in text) == (folder.name == "smoke")
+    assert "Workers: this sweep was not run" in text
+
+
+def test_the_numbers_are_those_of_the_analysis(folder: Path) -> None:
+    session, trials, data = report.read(folder)
+    told = json.loads((folder / "report.json").read_bytes())
+    assert told["results"] == json.loads(msgspec.json.encode(results(session, trials)))
+    assert told["data"] == data == hashlib.sha256((folder / "trials.jsonl").read_bytes()).hexdigest()
+    found = results(session, trials).headline
+    assert found
+    page = html(folder)
+    for row in found.rows:
+        assert escape(number(row.levels["steady_rate"].value)) in page
+        assert row.ratio is None or escape(full(row.ratio)) in page
+    assert all(escape(sentence) in page for sentence in told["findings"])
+
+
+def test_equal_trials_give_equal_files(folder: Path, tmp_path: Path) -> None:
+    for name in ("session.json", "trials.jsonl"):
+        shutil.copy(folder / name, tmp_path)
+    report.write(tmp_path)
+    for name in FILES:
+        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), name
+
+
+def test_markdown_has_the_same_tables(folder: Path) -> None:
+    written = (folder / "report.md").read_text(encoding="utf-8")
+    figures = turbohtml.parse(html(folder)).select("figure")
+    assert written.count("\n| --- |") == len(figures) + 1
+    assert "## Method" in written and "void" in written
+
+
+def test_csv_has_every_trial(folder: Path) -> None:
+    session, trials, _ = report.read(folder)
+    with (folder / "trials.csv").open(newline="", encoding="utf-8") as lines:
+        rows = list(csv.DictReader(lines))
+    assert [int(row["order"]) for row in rows] == [trial.order for trial in trials]
+    assert sum(row["valid"] == "True" for row in rows) == sum(trial.valid for trial in trials)
+    rates = [trial.metrics.get("steady_rate") for trial in trials]
+    assert [float(row["steady_rate"]) if row["steady_rate"] else None for row in rows] == rates
+    assert session.conditions[0].sweep == rows[0]["sweep"]
+
+
+def test_names_from_anywhere_stay_text(tmp_path: Path) -> None:
+    arms = (
+        Arm(HOSTILE, "async", HOSTILE),
+        Arm("=cmd()", "threads", "curl"),
+        Arm("again", "async", "x", twin_of=HOSTILE),
+    )
+    plan = comparisons.session("smoke", arms=arms)
+    plan = msgspec.structs.replace(
+        plan, command=HOSTILE, environment={HOSTILE: HOSTILE, "cpu": HOSTILE, "cores": "many"}
+    )
+    run = comparisons.trials(plan, invalid=False)
+    gate = msgspec.structs.replace(run[4].gates[0], name=HOSTILE, passed=False, detail=HOSTILE)
+    run[4] = msgspec.structs.replace(run[4], gates=(gate,))
+    comparisons.write(tmp_path, plan, run)
+    report.write(tmp_path)
+    document = turbohtml.parse(html(tmp_path))
+    assert not document.select("script, img, iframe, [onerror]")
+    assert HOSTILE in text_of(document, "#method")
+    assert "<script>" not in html(tmp_path)
+    written = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert not re.search(r"(?<!\\)<(script|img)", written)
+    assert ",'=cmd()," in (tmp_path / "trials.csv").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("blocks", [0, 1])
+def test_a_session_cut_short_still_has_a_report(tmp_path: Path, blocks: int) -> None:
+    plan = comparisons.session("quick")
+    run = [trial for trial in comparisons.trials(plan, invalid=False) if trial.order < 12 * blocks]
+    comparisons.write(tmp_path, plan, run)
+    with (tmp_path / "trials.jsonl").open("ab") as lines:
+        lines.write(b'{"block":3,"order":')
+    report.write(tmp_path)
+    assert "exploratory: no claims" in html(tmp_path)
+    assert len(report.read(tmp_path)[1]) == 12 * blocks
+
+
+def test_a_live_site_without_steady_window_or_latency(tmp_path: Path) -> None:
+    condition = Condition(sweep="headline", workload="site", latency=0.0, concurrency=2)
+    plan = comparisons.session(
+        "quick", conditions=(condition,), command="python -m crawler compare --url http://a.test/"
+    )
+    run = [
+        msgspec.structs.replace(trial, metrics={"cold_rate": trial.metrics["cold_rate"]})
+        for trial in comparisons.trials(plan, invalid=False)
+    ]
+    comparisons.write(tmp_path, plan, run)
+    report.write(tmp_path)
+    found = json.loads((tmp_path / "report.json").read_bytes())["results"]["headline"]
+    assert found["rate"] == "cold_rate" and found["ceilings"] == {} and len(found["rows"]) == 5
+    assert 'href="http' not in html(tmp_path) and 'src="http' not in html(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (2183.4, "2,180"), (183.46, "183"), (18.346, "18.3"), (0.12345, "0.123"), (-0.5, "\N{MINUS SIGN}0.500")],
+)
+def test_numbers_have_three_digits(value: float, text: str) -> None:
+    assert number(value) == text
+
+
+def test_units() -> None:
+    assert [seconds(value) for value in (0.0, 0.001, 0.05, 1.0)] == ["0 s", "1 ms", "50 ms", "1 s"]
+    assert [trimmed(text) for text in ("50.0 MB", "1.50", "1,000", "0.300 s", "10")] == [
+        "50 MB",
+        "1.5",
+        "1,000",
+        "0.3 s",
+        "10",
+    ]
+
+
+def test_axes_keep_order_and_a_slot_for_zero() -> None:
+    axis = logarithmic([0.0, 0.001, 0.01, 1.0], 0, 100)
+    places = [axis.at(value) for value in (0.0, 0.001, 0.01, 1.0)]
+    assert places == sorted(places) and len(set(places)) == 4 and places[0] == 0
+    assert linear([3.0, 7.0], 0, 100).at(0) == 0
+    assert Axis(1, 1000, 0, 100, log=True).ticks(4) == [1, 10, 100, 1000]
+
+
+def test_labels_are_moved_apart() -> None:
+    placed = apart([50, 51, 52, 300], 18, 0, 310)
+    assert all(after - before >= 18 for before, after in itertools.pairwise(placed))
+    assert all(0 <= y <= 310 for y in apart([300.0] * 5, 18, 0, 310))

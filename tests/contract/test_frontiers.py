@@ -1,0 +1,192 @@
+"""What every frontier promises, run over each of them; then what a file promises beyond that."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from crawler.core.digest import add, in_hex, term
+from crawler.core.messages import HostNote, Link, Reason, Settled
+from crawler.errors import Corrupt, StorageError
+from crawler.frontier.base import Batch, Frontier
+from crawler.frontier.memory import MemoryFrontier
+from crawler.frontier.sqlite import SqliteFrontier
+
+Open = Callable[[], Frontier]
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def open_frontier(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
+    """Opens the same frontier each time; a memory frontier lives as long as the test."""
+    if request.param == "memory":
+        one = MemoryFrontier()
+        return lambda: one
+    return lambda: SqliteFrontier(tmp_path / "frontier.sqlite")
+
+
+def link(number: int, **facts: object) -> Link:
+    return Link(number, f"http://a.test/{number}", 1, **facts)  # type: ignore[arg-type]
+
+
+def page(number: int, part: str = "p", position: int = 1, size: int = 5) -> Settled:
+    url = f"http://a.test/{number}"
+    return Settled(
+        number, url, Reason.OK, 200, 1, size, term(url, 200, b"x" * size), part, position, content_type="text/html"
+    )
+
+
+def test_it_begins_empty(open_frontier: Open) -> None:
+    frontier = open_frontier()
+    assert (list(frontier.owed()), list(frontier.urls()), list(frontier.notes()), list(frontier.settled())) == (
+        [],
+        [],
+        [],
+        [],
+    )
+    assert frontier.next_id() == 1
+    assert frontier.tally().urls == 0
+
+
+def test_what_is_queued_is_owed_until_it_settles(open_frontier: Open) -> None:
+    frontier = open_frontier()
+    frontier.commit(Batch(queued=[link(1), link(2, via=("http://a.test/old",))]), 1.0)
+    frontier.commit(Batch(settled=[page(1)]), 2.0)
+    frontier.close()
+    again = open_frontier()
+    assert list(again.owed()) == [link(2, via=("http://a.test/old",))]
+    assert sorted(again.urls()) == ["http://a.test/1", "http://a.test/2"]
+    assert again.next_id() == 3
+
+
+def test_a_url_may_be_queued_and_settled_in_one_batch(open_frontier: Open) -> None:
+    frontier = open_frontier()
+    frontier.commit(Batch(queued=[link(1)], settled=[Settled(1, link(1).url, Reason.ROBOTS)]), 1.0)
+    assert list(frontier.owed()) == []
+    (row,) = frontier.settled()
+    assert (row.reason, row.status, row.attempts, row.part, row.depth) == (Reason.ROBOTS, 0, 0, "", 1)
+
+
+def test_a_settled_row_says_all_that_was_told(open_frontier: Open) -> None:
+    frontier = open_frontier()
+    end = Settled(1, link(1).url, Reason.OK, 200, 2, 7, b"d" * 16, "part", 3, "length", 4, "text/html", 0.5, "detail")
+    frontier.commit(Batch(queued=[link(1)], settled=[end]), 1234.5)
+    frontier.close()
+    (row,) = open_frontier().settled()
+    assert (row.id, row.url, row.depth, row.reason, row.status, row.attempts) == (1, link(1).url, 1, Reason.OK, 200, 2)
+    assert (row.part, row.position, row.size, row.digest, row.truncated) == ("part", 3, 7, b"d" * 16, "length")
+    assert (row.content_type, row.settled_at, row.seconds, row.detail) == ("text/html", 1234.5, 0.5, "detail")
+
+
+def test_attempts_survive(open_frontier: Open) -> None:
+    frontier = open_frontier()
+    frontier.commit(Batch(queued=[link(1)], retries=[link(1, attempts=2, status=503)]), 1.0)
+    frontier.close()
+    (owed,) = open_frontier().owed()
+    assert (owed.attempts, owed.status) == (2, 503)
+
+
+def test_the_latest_note_counts_but_the_text_of_robots_stays(open_frontier: Open) -> None:
+    frontier = open_frontier()
+    frontier.commit(Batch(notes=[HostNote("http://a.test", "Disallow: /", 10.0, 2.0)]), 1.0)
+    frontier.commit(Batch(notes=[HostNote("http://a.test", None, 10.0, 2.0, rest_until=99.0, joined=True)]), 2.0)
+    frontier.close()
+    assert list(open_frontier().notes()) == [HostNote("http://a.test", "Disallow: /", 10.0, 2.0, 99.0, True)]
+
+
+def test_the_tally_counts_what_was_committed(open_frontier: Open) -> None:
+    frontier = open_frontier()
+    missing = Settled(2, link(2).url, Reason.CLIENT_ERROR, 404, 1, digest=term(link(2).url, 404))
+    down = Settled(3, link(3).url, Reason.HOST_DOWN, 503, 1)
+    never = Settled(4, link(4).url, Reason.ROBOTS)
+    batch = Batch(
+        [link(n) for n in range(1, 6)], [page(1, size=5), missing, down, never], [link(3, attempts=1)], too_deep=7
+    )
+    frontier.commit(batch, 1.0)
+    frontier.close()
+    tally = open_frontier().tally()
+    assert (tally.queued, tally.settled, tally.owed, tally.urls, tally.pages, tally.bytes) == (5, 4, 1, 3, 1, 5)
+    assert tally.statuses == {"200": 1, "404": 1, "503": 1}
+    assert tally.reasons == {"ok": 1, "client_error": 1, "host_down": 1, "robots": 1}
+    assert (tally.retries, tally.too_deep) == (1, 7)
+    terms = [term(link(1).url, 200, b"xxxxx"), term(link(2).url, 404), term(link(3).url, 503)]
+    assert tally.digest == in_hex(add(0, terms))
+
+
+def test_named_tells_the_positions_of_settled_rows(open_frontier: Open) -> None:
+    frontier = open_frontier()
+    ends = [page(1, "p", 1), page(2, "p", 9), page(3, "q", 1)]
+    frontier.commit(Batch([link(1), link(2), link(3)], ends), 1.0)
+    assert frontier.named(["p", "r"]) == {"p": {1: link(1).url, 9: link(2).url}, "r": {}}
+    assert frontier.named([]) == {}
+    assert frontier.records() == {"p": 2, "q": 1}
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3), st.booleans()), max_size=12))
+def test_both_frontiers_agree_on_any_history(
+    tmp_path_factory: pytest.TempPathFactory, history: list[tuple[int, int, bool]]
+) -> None:
+    memory = MemoryFrontier()
+    file = SqliteFrontier(tmp_path_factory.mktemp("f") / "f.sqlite")
+    number, open_links = 0, []
+    for new, done, retry in history:
+        batch = Batch()
+        for _ in range(new):
+            number += 1
+            batch.queued.append(link(number))
+            open_links.append(number)
+        for _ in range(min(done, len(open_links))):
+            batch.settled.append(page(open_links.pop(0), position=number))
+        if retry and open_links:
+            batch.retries.append(link(open_links[0], attempts=1, status=500))
+        memory.commit(batch, float(number))
+        file.commit(batch, float(number))
+    assert list(memory.owed()) == list(file.owed())
+    assert list(memory.settled()) == list(file.settled())
+    assert memory.tally() == file.tally()
+    assert memory.next_id() == file.next_id()
+    file.close()
+
+
+# ---- the file --------------------------------------------------------------------------------------------------------
+
+
+def test_a_batch_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    frontier = SqliteFrontier(tmp_path / "f.sqlite")
+    frontier.commit(Batch(queued=[link(1)]), 1.0)
+    with pytest.raises(StorageError):
+        frontier.commit(Batch(queued=[link(2), link(1)]), 2.0)
+    assert [owed.id for owed in frontier.owed()] == [1]
+    assert frontier.tally().queued == 1
+
+
+def test_a_reader_sees_a_live_frontier_and_never_writes(tmp_path: Path) -> None:
+    path = tmp_path / "f.sqlite"
+    writer = SqliteFrontier(path)
+    reader = SqliteFrontier(path, read_only=True)
+    writer.commit(Batch(queued=[link(1)]), 1.0)
+    assert reader.tally().queued == 1
+    with pytest.raises(StorageError):
+        reader.commit(Batch(queued=[link(2)]), 2.0)
+
+
+def test_what_is_no_database_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "f.sqlite"
+    path.write_bytes(b"this is not a database" * 100)
+    with pytest.raises(Corrupt, match="damaged") as caught:
+        SqliteFrontier(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_database_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "f.sqlite"
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE url (other TEXT)")
+    frontier = SqliteFrontier(path)
+    with pytest.raises(Corrupt, match="not a file of this program"):
+        frontier.next_id()

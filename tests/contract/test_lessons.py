@@ -1,0 +1,237 @@
+"""The lessons: every file says what it must, the verdicts follow from the numbers, and what goes wrong is one line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from time import monotonic, sleep
+
+import pytest
+from click.testing import CliRunner
+
+from crawler.compare.lessons import experiments, present
+from crawler.compare.lessons.commands import lessons
+from crawler.compare.lessons.lesson import Lesson, Samples, Statement, decide, failed, interval, judge, number, together
+from crawler.compare.lessons.runner import load, teach
+
+FILES = sorted(path.stem for path in Path(experiments.__file__).parent.glob("*.py") if path.stem != "__init__")
+
+
+def example(**samples: list[float]) -> Lesson:
+    """A lesson that claims that a > 1, and predicts that a < 1 and b > 5."""
+    return Lesson(
+        title="An example",
+        claim="a is large",
+        claimed=(Statement("a", above=1),),
+        predicted=(Statement("a", below=1), Statement("b", above=5)),
+        why="because",
+        measures={"a": "the first", "b": "the second"},
+        run=lambda: samples,
+    )
+
+
+# ---- the files
+
+
+def test_the_list_names_every_file() -> None:
+    assert sorted(experiments.NAMES) == FILES and len(set(experiments.NAMES)) == len(FILES) >= 10
+
+
+@pytest.mark.parametrize("name", experiments.NAMES)
+def test_a_lesson_says_claim_prediction_and_why(name: str) -> None:
+    lesson = load(name)
+    assert all(len(text) > 20 for text in (lesson.claim, lesson.why)) and lesson.title
+    assert lesson.why.endswith(".") and lesson.claim.endswith(".")
+    assert lesson.claimed and lesson.predicted
+    assert {one.measure for one in (*lesson.claimed, *lesson.predicted)} <= set(lesson.measures)
+    assert all(one.above is not None or one.below is not None for one in (*lesson.claimed, *lesson.predicted))
+    for side in (lesson.claimed, lesson.predicted):
+        assert len({one.measure for one in side}) == len(side), "a measure has room for one bound"
+
+
+@pytest.mark.parametrize("name", experiments.NAMES)
+def test_a_lesson_is_about_a_screen(name: str) -> None:
+    text = Path(experiments.__file__).with_name(f"{name}.py").read_text()
+    assert len(text.splitlines()) < 190
+
+
+# ---- the verdicts
+
+
+def test_the_interval_of_few_samples_is_everything() -> None:
+    assert interval([1.0] * 4) == (float("-inf"), float("inf"))
+    assert interval([3.0, 1, 2, 5, 4]) == (1, 5)
+
+
+def test_the_interval_leaves_out_what_the_sign_test_allows() -> None:
+    assert interval(range(8)) == (1, 6)  # (1 + 8) / 256 = 3.5 % at each end
+    assert interval(range(7)) == (0, 6)  # (1 + 7) / 128 = 6.3 % would be too much
+    assert interval(range(11)) == (2, 8)
+
+
+@pytest.mark.parametrize(
+    ("samples", "answer"),
+    [([0.8, 0.9, 0.7, 0.9, 0.8], True), ([1.2, 1.3, 1.1, 1.4, 1.2], False), ([0.8, 0.9, 1.3, 0.9, 0.8], None)],
+)
+def test_a_bound_is_kept_missed_or_undecided(samples: list[float], answer: bool | None) -> None:
+    assert decide(Statement("a", below=1), samples) is answer
+
+
+def test_the_bound_itself_is_outside() -> None:
+    assert decide(Statement("a", above=0), [0.0] * 5) is False
+    assert decide(Statement("a", below=1), [1.0] * 5) is False
+
+
+def test_two_bounds() -> None:
+    statement = Statement("a", above=0.8, below=1.25)
+    assert decide(statement, [1.0, 1.1, 0.9, 1.0, 1.2]) is True
+    assert decide(statement, [2.0, 2.1, 1.9, 2.0, 2.2]) is False
+    assert decide(statement, [1.0, 1.1, 0.7, 1.0, 1.2]) is None
+    assert str(statement) == "0.8 to 1.25"
+
+
+def test_a_busy_machine_cannot_tell_what_takes_two_cores() -> None:
+    statement = Statement("a", above=1.3, needs=1.6)
+    assert decide(statement, [1.0] * 5, free_cores=2.0) is False
+    assert decide(statement, [1.0] * 5, free_cores=0.9) is None
+    assert decide(Statement("a", above=1.3), [1.0] * 5, free_cores=0.9) is False
+
+
+def test_several_statements() -> None:
+    assert together([True, True]) is True
+    assert together([True, None, False]) is False
+    assert together([True, None]) is None
+    assert together([]) is None
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "holds", "prediction"),
+    [
+        (0.5, 6.0, "does not hold here", "met"),
+        (0.5, 4.0, "does not hold here", "not met"),
+        (2.0, 6.0, "holds", "not met"),
+    ],
+)
+def test_claim_and_prediction_are_judged_apart(a: float, b: float, holds: str, prediction: str) -> None:
+    outcome = judge("example", example(), {"a": [a] * 5, "b": [b] * 5})
+    assert (outcome.holds, outcome.prediction) == (holds, prediction)
+
+
+def test_scattered_samples_are_inconclusive() -> None:
+    outcome = judge("example", example(), {"a": [0.5, 1.5, 0.5, 1.5, 1.0], "b": [6.0] * 5})
+    assert (outcome.holds, outcome.prediction) == ("inconclusive", "inconclusive")
+    assert (outcome.figures[0].median, outcome.figures[0].low, outcome.figures[0].high) == (1.0, 0.5, 1.5)
+
+
+def test_numbers_have_three_digits() -> None:
+    assert [number(value) for value in (0, 0.01234, 1.254, 40, 1250.4)] == ["0", "0.0123", "1.25", "40", "1,250"]
+
+
+# ---- the telling
+
+
+def test_markdown_tells_claim_figures_words_and_why() -> None:
+    fine = judge("example", example(), {"a": [0.5] * 5, "b": [6.0] * 5}, seconds=1.0, others=0.2)
+    text = present.markdown([fine, failed("broken", None, "ValueError: a `tick`")], {"cores": "2"})
+    assert "| the first | 0.5 | 0.5 to 0.5 | > 1: no | < 1: yes |" in text
+    assert "The claim: **does not hold here**. Our prediction: **met**. Why: because" in text
+    assert "This lesson failed: `ValueError: a 'tick'`" in text and "| broken | failed | failed |" in text
+
+
+def test_a_reason_that_was_not_shown_is_not_told_as_one() -> None:
+    wrong = judge("example", example(), {"a": [2.0] * 5, "b": [6.0] * 5})
+    assert present.because(wrong).startswith("We predicted something that is not so here")
+
+
+# ---- the running
+
+
+BROKEN = {
+    "crash": "def run():\n    raise ValueError('two\\nlines')\n",
+    "kill": "def run():\n    import os\n    os.kill(os.getpid(), 9)\n",
+    "hang": "def run():\n    import time\n    time.sleep(60)\n",
+    "leak": (
+        "def run():\n    import subprocess\n    child = subprocess.Popen(['sleep', '60'])\n"
+        "    return {'pid': [float(child.pid)] * 5}\n"
+    ),
+}
+
+
+@pytest.fixture
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A package of lessons that misbehave."""
+    folder = tmp_path / "bad_lessons"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    lesson = (
+        "from crawler.compare.lessons.lesson import Lesson, Statement\n\n\n{run}\n\n"
+        "LESSON = Lesson(title='t', claim='c', why='w', claimed=(Statement('pid', above=0),), predicted=(),"
+        " measures={{'pid': 'p'}}, run=run)\n"
+    )
+    for name, run in BROKEN.items():
+        (folder / f"{name}.py").write_text(lesson.format(run=run))
+    (folder / "unreadable.py").write_text("this is no Python\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    return folder.name
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("crash", "lines"), ("kill", "ended with -9"), ("unreadable", "SyntaxError"), ("hang", "not done")],
+)
+def test_a_lesson_that_breaks_is_told_in_one_line(broken: str, name: str, says: str) -> None:
+    outcome = teach(name, broken, patience=2.0 if name == "hang" else 20.0)
+    assert says in outcome.trouble and "\n" not in outcome.trouble
+    assert outcome.holds == outcome.prediction == "inconclusive" and not outcome.figures
+
+
+def test_nothing_outlives_a_lesson(broken: str) -> None:
+    outcome = teach("leak", broken)
+    assert not outcome.trouble
+    status = Path(f"/proc/{outcome.figures[0].median:.0f}/stat")
+    until = monotonic() + 5
+    while (alive := status.exists() and ") Z" not in status.read_text()) and monotonic() < until:
+        sleep(0.01)
+    assert not alive
+
+
+def test_a_broken_lesson_does_not_end_the_set(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(experiments, "NAMES", ("first", "second"))
+
+    def taught(name: str) -> object:
+        samples: Samples = {"a": [0.5] * 5, "b": [6.0] * 5}
+        return teach("crash", broken) if name == "first" else judge(name, example(), samples)
+
+    monkeypatch.setattr("crawler.compare.lessons.runner.teach", taught)
+    result = CliRunner().invoke(lessons, [])
+    assert result.exit_code == 1
+    assert (
+        "This lesson failed" in result.output and "The claim: does not hold here. Our prediction: met." in result.output
+    )
+
+
+@pytest.mark.timeout(60)
+def test_quick_lessons_really_run(tmp_path: Path) -> None:
+    document = tmp_path / "lessons.md"
+    arguments = ["--json", "--only", "lost-update", "--only", "queue_and_pipe", "--markdown", str(document)]
+    command = [sys.executable, "-m", "crawler.compare.lessons", *arguments]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    told = json.loads(done.stdout)
+    lost, queues = told["outcomes"]
+    assert [lost["name"], queues["name"]] == ["lost_update", "queue_and_pipe"]
+    figures = {one["name"]: one for one in lost["figures"]}
+    assert figures["as_written"]["samples"] == [0.0] * 5 and lost["holds"] == "does not hold here"
+    assert figures["lock_hasty"]["median"] == 0
+    assert all(len(one["samples"]) >= 5 for outcome in told["outcomes"] for one in outcome["figures"])
+    assert "python" in told["conditions"] and document.read_text().count("\n## ") == 2
+
+
+def test_list_and_unknown_names() -> None:
+    result = CliRunner().invoke(lessons, ["--list"])
+    assert result.exit_code == 0 and len(result.output.splitlines()) == len(experiments.NAMES)
+    result = CliRunner().invoke(lessons, ["--only", "gill"])
+    assert result.exit_code == 2 and "did you mean 'gil'?" in result.output

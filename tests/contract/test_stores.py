@@ -1,0 +1,223 @@
+"""What every store promises, run over each of them; then what files on a disk promise beyond that."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from crawler.database import connect
+from crawler.errors import Corrupt, Locked
+from crawler.store import open_store
+from crawler.store.base import Page, Store
+from crawler.store.memory import MemoryStore
+
+Open = Callable[[], Store]
+ON_DISK = ["sqlite", "files"]
+
+
+@pytest.fixture(params=["memory", *ON_DISK])
+def open_any(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
+    if request.param == "memory":
+        one = MemoryStore()
+        return lambda: one
+    return lambda: open_store(request.param, tmp_path)
+
+
+@pytest.fixture(params=ON_DISK)
+def open_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
+    return lambda: open_store(request.param, tmp_path)
+
+
+def page(number: int = 1, body: bytes | None = None) -> Page:
+    return Page(
+        url=f"http://a.test/{number}",
+        status=200,
+        headers=(("Content-Type", "text/html"), ("X-Odd", "caf\xe9"), ("Set-Cookie", "a"), ("Set-Cookie", "b")),
+        fetched_at=1234.5,
+        seconds=0.25,
+        content_type="text/html",
+        charset="utf-8",
+        digest=bytes([number % 256]) * 16,
+        body=b"body %d" % number if body is None else body,
+        truncated="length",
+        noindex=True,
+    )
+
+
+@pytest.mark.parametrize("body", [b"", b"\0\xff" * 100, b"a" * 1_000_000], ids=["empty", "binary", "big"])
+def test_a_page_comes_back_as_it_was(open_any: Open, body: bytes) -> None:
+    store = open_any()
+    writer = store.writer("p")
+    position = writer.put(page(1, body))
+    writer.flush()
+    assert store.read("p", position) == page(1, body)
+    writer.close()
+    assert open_any().read("p", position) == page(1, body)
+
+
+async def test_the_await_twin_keeps_the_same(open_any: Open) -> None:
+    store = open_any()
+    writer = store.writer("p")
+    position = await writer.aput(page(1))
+    writer.close()
+    assert store.read("p", position) == page(1)
+
+
+def test_positions_grow_and_pages_come_in_their_order(open_any: Open) -> None:
+    store = open_any()
+    writer = store.writer("p")
+    positions = [writer.put(page(n)) for n in range(1, 6)]
+    writer.close()
+    assert positions == sorted(set(positions)) and positions[0] > 0
+    assert [(at, one.url) for at, one in store.pages("p")] == [(at, page(n).url) for n, at in enumerate(positions, 1)]
+    assert store.last("p") == positions[-1]
+
+
+def test_an_unknown_record_is_a_key_error(open_any: Open) -> None:
+    store = open_any()
+    with pytest.raises(KeyError):
+        store.read("none", 1)
+    writer = store.writer("p")
+    writer.put(page())
+    writer.close()
+    with pytest.raises(KeyError):
+        store.read("p", 2)
+
+
+def test_sweep_removes_what_nobody_names(open_any: Open) -> None:
+    store = open_any()
+    writer = store.writer("p")
+    one, two = writer.put(page(1)), writer.put(page(2, b"only here"))
+    writer.close()
+    assert store.sweep({"p": {one: page(1).url}}) == 1
+    assert [at for at, _ in store.pages("p")] == [one]
+    with pytest.raises(KeyError):
+        store.read("p", two)
+
+
+def test_equal_bodies_of_two_urls_are_two_pages(open_any: Open) -> None:
+    store = open_any()
+    writer = store.writer("p")
+    one, two = writer.put(page(1, b"same")), writer.put(page(2, b"same"))
+    writer.close()
+    store.sweep({"p": {two: page(2).url}})
+    assert store.read("p", two).body == b"same"
+    assert one != two
+
+
+# ---- on a disk -------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_flushed_can_be_read_by_others_while_the_writer_lives(open_disk: Open) -> None:
+    writer = open_disk().writer("p")
+    writer.put(page(1))
+    assert writer.buffered == len(page(1).body)
+    writer.flush()
+    assert writer.buffered == 0
+    assert open_disk().read("p", 1).url == page(1).url
+    writer.close()
+
+
+def test_a_part_has_one_writer_and_knows_whether_it_closed_it(open_disk: Open) -> None:
+    store = open_disk()
+    writer = store.writer("p")
+    writer.put(page())
+    with pytest.raises(Locked):
+        open_disk().writer("p")
+    writer.flush()
+    assert store.unclosed() == ["p"]
+    writer.close()
+    assert store.unclosed() == []
+    assert store.parts() == ["p"]
+
+
+def test_an_empty_part_vanishes(open_disk: Open, tmp_path: Path) -> None:
+    store = open_disk()
+    store.writer("p").close()
+    assert store.parts() == []
+    assert list((tmp_path / "parts").iterdir()) == []
+
+
+def test_sweep_waits_for_no_living_writer(open_disk: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crawler.store.sqlite.ORPHAN_PATIENCE", 0.05)
+    store = open_disk()
+    writer = store.writer("p")
+    writer.put(page())
+    writer.flush()
+    with pytest.raises(Locked):
+        store.sweep({"p": {}})
+    writer.close()
+
+
+def test_a_part_without_a_named_record_vanishes_with_its_lock(open_disk: Open, tmp_path: Path) -> None:
+    store = open_disk()
+    writer = store.writer("p")
+    writer.put(page())
+    writer.close()
+    store.sweep({"p": {}})
+    assert store.parts() == []
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_put_and_flush_may_run_beside_each_other(open_disk: Open) -> None:
+    store = open_disk()
+    writer = store.writer("p")
+    ended = threading.Event()
+
+    def flush_all_the_time() -> None:
+        while not ended.is_set():
+            writer.flush()
+
+    flusher = threading.Thread(target=flush_all_the_time)
+    flusher.start()
+    positions = [writer.put(page(n)) for n in range(500)]
+    ended.set()
+    flusher.join()
+    writer.close()
+    assert [(at, one.url) for at, one in store.pages("p")] == [(at, page(n).url) for n, at in enumerate(positions)]
+    assert writer.buffered == 0
+
+
+def test_a_damaged_body_is_reported_not_returned(tmp_path: Path) -> None:
+    store = open_store("sqlite", tmp_path)
+    writer = store.writer("p")
+    writer.put(page(1, b"a" * 10_000))
+    writer.close()
+    connection = connect(tmp_path / "parts" / "p.sqlite", "")
+    connection.execute("UPDATE page SET body = x'00112233'")
+    connection.close()
+    with pytest.raises(Corrupt, match=r"http://a\.test/1"):
+        store.read("p", 1)
+
+
+def test_a_missing_body_file_is_reported(tmp_path: Path) -> None:
+    store = open_store("files", tmp_path)
+    writer = store.writer("p")
+    writer.put(page())
+    writer.close()
+    (body,) = (path for path in (tmp_path / "bodies").rglob("*") if path.is_file())
+    assert body.read_bytes() == page().body, "a body is a plain file that any tool can read"
+    body.unlink()
+    with pytest.raises(Corrupt):
+        store.read("p", 1)
+
+
+def test_names_of_files_never_come_from_the_web(tmp_path: Path) -> None:
+    store = open_store("files", tmp_path)
+    writer = store.writer("p")
+    for url in (
+        "http://a.test/../../etc/passwd",
+        "http://a.test/%00",
+        "http://a.test/" + "x" * 300,
+        "http://a.test/CON",
+    ):
+        writer.put(replace(page(), url=url, body=url.encode()))
+    writer.close()
+    names = [path.name for path in (tmp_path / "bodies").rglob("*") if path.is_file()]
+    assert len(names) == 4
+    assert all(len(name) == 64 and set(name) <= set("0123456789abcdef") for name in names)
+    assert len(list(store.pages("p"))) == 4

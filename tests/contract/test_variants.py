@@ -1,0 +1,202 @@
+"""Every engine does the same: one suite over each mode and client, judged by the oracle and by the server's log."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+import crawler
+import variants
+from crawler.directory import CrawlDirectory
+from crawler.errors import Corrupt, CrawlerError, Locked, UsageError
+from crawler.meter import descendants
+from crawler.testweb.process import StartedWeb, start_web
+from crawler.testweb.referee import judge
+from tests.contract import webs
+
+MODES = [(mode, client) for mode in variants.names() for client in variants.load(mode).CLIENTS]
+EACH_MODE = pytest.mark.parametrize("mode", variants.names())
+
+
+class LoggedWeb:
+    """A running web and the log of what it was asked."""
+
+    def __init__(self, started: StartedWeb, log: Path) -> None:
+        self.started = started
+        self.log = log
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[LoggedWeb]:
+    log = tmp_path / "web.log"
+    with start_web(hosts=webs.HOSTS, pages=webs.PAGES, log=log) as started:
+        yield LoggedWeb(started, log)
+
+
+@pytest.mark.parametrize(("mode", "client"), MODES)
+def test_it_settles_what_the_oracle_expects_and_is_polite(
+    web: LoggedWeb, tmp_path: Path, mode: str, client: str
+) -> None:
+    summary = webs.crawl(tmp_path / "out", webs.settings(web.started, mode, client=client))
+    settled = webs.rows(tmp_path / "out")
+    found = {url: (row.reason, row.status) for url, row in settled.items()}
+    assert found == {url: (end.reason, end.status) for url, end in webs.EXPECTED.items()}
+    assert summary.digest == webs.DIGEST
+    assert (summary.complete, summary.mode, summary.client) == (True, mode, client)
+    web.started.close()
+    verdict = judge(web.log, webs.WEB, webs.DELAY)
+    assert verdict.clean, verdict
+    assert verdict.duplicates == []
+
+
+@EACH_MODE
+def test_the_files_store_gives_the_same_digest(web: LoggedWeb, tmp_path: Path, mode: str) -> None:
+    summary = webs.crawl(tmp_path / "out", webs.settings(web.started, mode, store="files"))
+    assert summary.digest == webs.DIGEST
+
+
+@EACH_MODE
+def test_stored_pages_are_exactly_the_named_records(web: LoggedWeb, tmp_path: Path, mode: str) -> None:
+    webs.crawl(tmp_path / "out", webs.settings(web.started, mode))
+    store = CrawlDirectory.look(tmp_path / "out").store()
+    records = {(part, at): page for part in store.parts() for at, page in store.pages(part)}
+    named = {(row.part, row.position): row for row in webs.rows(tmp_path / "out").values() if row.part}
+    assert records.keys() == named.keys()
+    assert all(records[place].url == row.url and records[place].digest == row.digest for place, row in named.items())
+    assert store.unclosed() == []
+
+
+@EACH_MODE
+def test_stop_drains_and_a_resume_asks_nothing_twice(web: LoggedWeb, tmp_path: Path, mode: str) -> None:
+    chosen = webs.settings(web.started, mode)
+    first = webs.crawl(tmp_path / "out", chosen, webs.stop_after(60))
+    assert (first.ending, first.complete) == ("stopped", False)
+    assert 0 < first.urls < len(webs.EXPECTED)
+    second = webs.crawl(tmp_path / "out", chosen)
+    assert (second.digest, second.complete) == (webs.DIGEST, True)
+    assert second.urls_this_run == second.urls - first.urls
+    web.started.close()
+    verdict = judge(web.log, webs.WEB, webs.DELAY)
+    assert (verdict.duplicates, verdict.clean) == ([], True), verdict
+
+
+@pytest.mark.parametrize("pair", [("async", "threads"), ("threads", "processes"), ("processes", "async")])
+def test_any_mode_resumes_any_crawl(web: LoggedWeb, tmp_path: Path, pair: tuple[str, str]) -> None:
+    webs.crawl(tmp_path / "out", webs.settings(web.started, pair[0]), webs.stop_after(60))
+    assert webs.crawl(tmp_path / "out", webs.settings(web.started, pair[1])).digest == webs.DIGEST
+
+
+@EACH_MODE
+def test_a_stop_before_the_start_ends_at_once(web: LoggedWeb, tmp_path: Path, mode: str) -> None:
+    from crawler.core.messages import Stop
+
+    began = monotonic()
+    summary = webs.crawl(tmp_path / "out", webs.settings(web.started, mode), lambda job: job.post(Stop()))
+    assert summary.ending == "stopped"
+    assert monotonic() - began < 8
+
+
+@EACH_MODE
+def test_a_page_budget_is_kept_and_can_be_lifted(web: LoggedWeb, tmp_path: Path, mode: str) -> None:
+    limited = webs.crawl(tmp_path / "out", webs.settings(web.started, mode, max_pages=30))
+    assert (limited.urls, limited.ending, limited.complete) == (30, "limit", False)
+    assert webs.crawl(tmp_path / "out", webs.settings(web.started, mode)).digest == webs.DIGEST
+
+
+@EACH_MODE
+def test_a_finished_crawl_is_only_summed_up(web: LoggedWeb, tmp_path: Path, mode: str) -> None:
+    chosen = webs.settings(web.started, mode)
+    first = webs.crawl(tmp_path / "out", chosen)
+    web.started.close()
+    again = webs.crawl(tmp_path / "out", chosen)
+    assert (again.digest, again.urls, again.urls_this_run, again.complete) == (first.digest, first.urls, 0, True)
+
+
+def test_workers_that_die_at_once_end_the_crawl_with_one_line(
+    web: LoggedWeb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("variants.processes.MOST_DEATHS", 4)
+    monkeypatch.setattr("variants.processes.START_PATIENCE", 3.0)
+    ended = threading.Event()
+
+    def kill_whoever_is_born() -> None:
+        while not ended.wait(0.01):
+            children = descendants(os.getpid())
+            for pid in children:
+                if parent_of(pid) in children:  # a worker is a child of the fork server
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_whoever_is_born)
+    killer.start()
+    try:
+        with pytest.raises(CrawlerError, match="worker process"):
+            webs.crawl(tmp_path / "out", webs.settings(web.started, "processes"))
+    finally:
+        ended.set()
+        killer.join()
+    assert webs.crawl(tmp_path / "out", webs.settings(web.started, "threads")).digest == webs.DIGEST
+
+
+def parent_of(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+@EACH_MODE
+def test_missing_pages_are_noticed_before_anything_is_fetched(web: LoggedWeb, tmp_path: Path, mode: str) -> None:
+    chosen = webs.settings(web.started, mode, max_pages=30)
+    webs.crawl(tmp_path / "out", chosen)
+    for part in (tmp_path / "out").rglob("parts/*.sqlite"):
+        part.unlink()
+    with pytest.raises(Corrupt, match="missing"):
+        webs.crawl(tmp_path / "out", chosen)
+
+
+@pytest.mark.parametrize("way", ["on standard input", "without a guard"])
+def test_a_program_that_workers_cannot_import_ends_with_a_reason(web: LoggedWeb, tmp_path: Path, way: str) -> None:
+    """Both make every worker die while it starts, over and over."""
+    call = (
+        f"crawler.crawl({web.started.settings.seeds[0]!r}, out={str(tmp_path / 'out')!r}, mode='processes', delay=0.01)"
+    )
+    program = f"import crawler\n{call}\n"
+    (tmp_path / "program.py").write_text(program)
+    where = ["-"] if way == "on standard input" else [str(tmp_path / "program.py")]
+    done = subprocess.run(
+        [sys.executable, *where],
+        input=program,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=Path(crawler.__file__).parents[1],
+    )
+    assert done.returncode == 1
+    assert "__main__" in done.stderr.splitlines()[-1], done.stderr[-500:]
+
+
+def test_a_directory_in_use_is_refused(web: LoggedWeb, tmp_path: Path) -> None:
+    chosen = webs.settings(web.started, "async")
+    held = CrawlDirectory.create(tmp_path / "out", chosen, demo=False, fresh=False)
+    with pytest.raises(Locked, match=r"process \d+"):
+        CrawlDirectory.open(tmp_path / "out")
+    held.close()
+
+
+def test_an_unknown_mode_and_a_client_it_cannot_use_are_refused_with_a_hint() -> None:
+    with pytest.raises(UsageError, match="did you mean 'threads'"):
+        variants.load("thread")
+    from crawler.settings import Settings
+
+    with pytest.raises(UsageError, match="it can use: aiohttp"):
+        variants.client_of(Settings(mode="async", client="curl"))

@@ -1,0 +1,81 @@
+"""A small demo web in a process of its own, and settings to crawl it fast."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from crawler.core.messages import Ending, Stop
+from crawler.directory import CrawlDirectory
+from crawler.frontier.base import Row
+from crawler.job import Job
+from crawler.run import Watch, execute
+from crawler.settings import Settings, settle
+from crawler.summary import Summary
+from crawler.testweb.oracle import crawl_digest, expected
+from crawler.testweb.process import StartedWeb
+from crawler.testweb.web import Web
+
+HOSTS, PAGES = 13, 150
+DELAY = 0.01
+WEB = Web(hosts=HOSTS, pages=PAGES)
+EXPECTED = expected(WEB)
+DIGEST = crawl_digest(EXPECTED)
+
+
+def settings(web: StartedWeb, mode: str, **keys: object) -> Settings:
+    """What crawls the web in a second or two, as politely as it asks for."""
+    return settle(
+        {
+            "mode": mode,
+            "seeds": web.settings.seeds,
+            "resolve": web.settings.resolve,
+            "attempt_header": web.settings.attempt_header,
+            "delay": DELAY,
+            "backoff": 0.05,
+            "robots_backoff": 0.02,
+            "timeout": 5.0,
+            "concurrency": 16,
+            "processes": 2,
+            **keys,
+        }
+    )
+
+
+def crawl(path: Path, chosen: Settings, watch: Watch | None = None) -> Summary:
+    """One run: the first in this directory or the next."""
+    known = CrawlDirectory.exists(path)
+    directory = CrawlDirectory.open(path) if known else CrawlDirectory.create(path, chosen, demo=False, fresh=False)
+    try:
+        return execute(directory, chosen, watch)
+    finally:
+        directory.close()
+
+
+def rows(path: Path) -> dict[str, Row]:
+    """What is settled in a directory."""
+    directory = CrawlDirectory.look(path)
+    frontier = directory.frontier(read_only=True)
+    try:
+        return {row.url: row for row in frontier.settled()}
+    finally:
+        frontier.close()
+
+
+def stop_after(pages: int) -> Watch:
+    """Ask the crawl to drain when this many URLs have settled."""
+
+    def watch(job: Job) -> None:
+        seen = 0
+
+        def count(actions: object) -> None:
+            nonlocal seen
+            seen += len(actions.settled)  # type: ignore[attr-defined]
+            if seen >= pages:
+                job.post(Stop())
+
+        job.recorder.observe(count)
+
+    return watch
+
+
+__all__ = ["DELAY", "DIGEST", "EXPECTED", "WEB", "Ending", "crawl", "rows", "settings", "stop_after"]

@@ -1,0 +1,465 @@
+"""The decisions, one sentence each. Whole crawls with every invariant are in tests/sim."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from crawler.core.crawl import Crawl
+from crawler.core.messages import (
+    Actions,
+    Discovered,
+    Ending,
+    Event,
+    Failed,
+    Fetch,
+    Fetched,
+    HostNote,
+    Link,
+    Reason,
+    Resumed,
+    Settled,
+    Stop,
+    Trouble,
+)
+from crawler.core.rules import Rules
+from crawler.core.scope import Scope
+from crawler.core.seen import mark
+
+A, B = "http://a.test", "http://b.test"
+
+
+@dataclass
+class Driver:
+    """Plays a Crawl by hand and keeps what it said."""
+
+    crawl: Crawl
+    now: float = 100.0
+    settled: dict[str, Settled] = field(default_factory=dict)
+    queued: list[Link] = field(default_factory=list)
+    notes: list[HostNote] = field(default_factory=list)
+    last: Actions = field(default_factory=Actions)
+
+    def step(self, *events: Event, room: int = 10, after: float = 0.0) -> list[Fetch]:
+        self.now += after
+        self.last = self.crawl.step(events, room=room, now=self.now)
+        for end in self.last.settled:
+            assert end.url not in self.settled, "settled twice"
+            self.settled[end.url] = end
+        self.queued += self.last.queued
+        self.notes += self.last.notes
+        return self.last.fetches
+
+    def answer(self, fetch: Fetch, status: int = 200, *links: str, after: float = 0.0, **facts: object) -> list[Fetch]:
+        return self.step(Fetched(fetch.id, status, links, **facts), after=after)  # type: ignore[arg-type]
+
+    def reason(self, url: str) -> Reason:
+        return self.settled[url].reason
+
+
+def driver(*seeds: str, **keys: object) -> Driver:
+    rules = Rules(**{"robots": False, "delay": 0.0, "per_host": 10, "user_agent": "x", **keys})  # type: ignore[arg-type]
+    seeds = seeds or (f"{A}/",)
+    return Driver(Crawl(rules, Scope(rules, seeds), seed=1))
+
+
+def started(*seeds: str, **keys: object) -> tuple[Driver, list[Fetch]]:
+    one = driver(*seeds, **keys)
+    return one, one.step(Discovered(seeds or (f"{A}/",)))
+
+
+def urls(fetches: list[Fetch]) -> list[str]:
+    return [fetch.url for fetch in fetches]
+
+
+# ---- admission -------------------------------------------------------------------------------------------------------
+
+
+def test_a_page_that_links_to_itself_and_twice_to_another_queues_it_once() -> None:
+    one, (root,) = started()
+    fetches = one.answer(root, 200, f"{A}/", f"{A}/x", f"{A}/x")
+    assert urls(fetches) == [f"{A}/x"]
+    assert [link.url for link in one.queued] == [f"{A}/", f"{A}/x"]
+
+
+def test_links_out_of_scope_and_too_deep_are_never_ours() -> None:
+    one, (root,) = started(max_depth=1)
+    (page,) = one.answer(root, 200, f"{A}/x", f"{B}/")
+    one.answer(page, 200, f"{A}/y")
+    assert one.last.ending is Ending.COMPLETE
+    assert one.last.too_deep == 1
+    assert set(one.settled) == {f"{A}/", f"{A}/x"}
+
+
+def test_links_of_a_page_at_the_depth_limit_are_not_even_read() -> None:
+    one, (root,) = started(max_depth=1)
+    (page,) = one.answer(root, 200, f"{A}/x")
+    assert (root.follow, page.follow) == (True, False)
+
+
+# ---- politeness ------------------------------------------------------------------------------------------------------
+
+
+def test_the_delay_counts_from_the_end_of_the_last_fetch() -> None:
+    one, (root,) = started(delay=1.0)
+    assert one.answer(root, 200, f"{A}/x", after=5.0) == []
+    assert one.last.wake_at == one.now + 1.0
+    assert one.step(after=0.9) == []
+    assert urls(one.step(after=0.1)) == [f"{A}/x"]
+
+
+def test_trouble_with_one_page_is_no_trouble_with_its_host() -> None:
+    one, (root,) = started(breaker_failures=1, breaker_rests=0)
+    x, y = one.answer(root, 200, f"{A}/x", f"{A}/y")
+    one.step(Failed(x.id, Trouble.ENCODING))
+    one.answer(y)
+    assert (one.reason(f"{A}/x"), one.reason(f"{A}/y")) == (Reason.ENCODING, Reason.OK)
+
+
+def test_one_slow_host_never_starves_the_others() -> None:
+    one = driver(f"{A}/", f"{B}/", per_host=2)
+    fetches = one.step(Discovered((*(f"{A}/{n}" for n in range(50)), f"{B}/1", f"{B}/2")), room=4)
+    assert sorted(urls(fetches)) == [f"{A}/0", f"{A}/1", f"{B}/1", f"{B}/2"]
+
+
+def test_retry_after_holds_the_whole_host_and_is_noted() -> None:
+    one, (root,) = started()
+    (x, y) = one.answer(root, 200, f"{A}/x", f"{A}/y")
+    one.answer(x, 503, retry_after=30.0)
+    one.answer(y, 200, f"{A}/z")
+    assert one.step(after=29.0) == []
+    assert sorted(urls(one.step(after=1.0))) == [f"{A}/x", f"{A}/z"]
+    assert [note.rest_until for note in one.notes] == [130.0]
+
+
+def test_a_short_back_off_never_replaces_a_longer_delay() -> None:
+    one, (root,) = started(delay=10.0, backoff=0.001)
+    assert one.answer(root, 500) == []
+    assert one.step(after=9.9) == []
+    assert urls(one.step(after=0.1)) == [f"{A}/"]
+
+
+def test_a_hold_longer_than_max_hold_settles_the_urls_of_the_host() -> None:
+    one, fetches = started(f"{A}/", f"{B}/", max_hold=60.0)
+    one.answer(fetches[0], 200, f"{A}/x", f"{A}/y")
+    held = one.last.fetches
+    one.answer(held[0], 429, retry_after=61.0)
+    one.answer(held[1], 200, f"{A}/later")
+    assert one.reason(f"{A}/x") is Reason.HELD
+    assert one.reason(f"{A}/later") is Reason.HELD
+    assert one.reason(f"{A}/y") is Reason.OK
+
+
+def test_retry_after_means_nothing_on_a_page_that_is_fine() -> None:
+    one, (root,) = started()
+    assert urls(one.answer(root, 200, f"{A}/x", retry_after=500.0)) == [f"{A}/x"]
+
+
+# ---- retries, leases, poison -----------------------------------------------------------------------------------------
+
+
+def test_three_attempts_then_the_reason_of_the_last() -> None:
+    one, fetches = started(backoff=0.0)
+    for attempt in (1, 2, 3):
+        (fetch,) = fetches
+        assert fetch.attempt == attempt
+        fetches = one.step(Failed(fetch.id, Trouble.TIMEOUT, "idle"))
+    end = one.settled[f"{A}/"]
+    assert (end.reason, end.attempts, end.status, end.detail) == (Reason.TIMEOUT, 3, 0, "idle")
+
+
+def test_a_retry_is_told_so_that_it_survives_a_kill() -> None:
+    one, (root,) = started()
+    one.answer(root, 503)
+    assert [(link.attempts, link.status) for link in one.last.retries] == [(1, 503)]
+
+
+def test_a_lost_lease_spends_no_attempt_and_its_late_answer_changes_nothing() -> None:
+    one, (first,) = started(lease=30.0)
+    assert one.last.wake_at == one.now + 30.0
+    (second,) = one.step(after=30.0)
+    assert (second.url, second.attempt) == (first.url, 1) and second.id != first.id
+    one.answer(first, 200, f"{A}/x")
+    assert one.settled == {} and one.queued[1:] == []
+    one.answer(second, 200)
+    assert one.last.ending is Ending.COMPLETE
+
+
+def test_a_url_lost_three_times_in_a_row_is_poison() -> None:
+    one, fetches = started()
+    for _ in range(3):
+        fetches = one.step(Failed(fetches[0].id, Trouble.LOST, "worker died"))
+    assert one.reason(f"{A}/") is Reason.POISON
+    assert one.last.ending is Ending.COMPLETE
+
+
+def test_an_answer_for_a_host_given_up_settles_a_url_that_would_be_tried_again() -> None:
+    one, (root,) = started(breaker_failures=1, breaker_rests=0)
+    x, y, z = one.answer(root, 200, f"{A}/x", f"{A}/y", f"{A}/z")
+    one.step(Failed(x.id, Trouble.CONNECT))
+    one.step(Failed(y.id, Trouble.CONNECT), Failed(z.id, Trouble.LOST))
+    assert {one.reason(f"{A}/{page}") for page in "xyz"} == {Reason.HOST_DOWN}
+    assert one.last.ending is Ending.COMPLETE
+
+
+def test_a_failing_host_rests_and_the_rest_is_noted() -> None:
+    one, (root,) = started(breaker_failures=1, breaker_rest=600.0, backoff=0.0)
+    one.step(Failed(root.id, Trouble.CONNECT))
+    assert one.last.wake_at == one.now + 600.0
+    assert one.notes[-1].rest_until == one.now + 600.0
+    assert urls(one.step(after=600.0)) == [f"{A}/"]
+
+
+# ---- redirects -------------------------------------------------------------------------------------------------------
+
+
+def test_a_redirect_settles_and_its_target_is_a_new_url() -> None:
+    one, (root,) = started()
+    fetches = one.answer(root, 301, location=f"{A}/new")
+    assert one.reason(f"{A}/") is Reason.REDIRECT
+    assert urls(fetches) == [f"{A}/new"]
+    assert one.queued[1].via == (f"{A}/",)
+
+
+def test_loops_limits_and_targets_that_are_no_url_are_recorded() -> None:
+    one, (root,) = started(max_redirects=2)
+    (b,) = one.answer(root, 302, location=f"{A}/b")
+    (c,) = one.answer(b, 302, location=f"{A}/c")
+    one.answer(c, 302, location=f"{A}/d")
+    assert one.reason(f"{A}/c") is Reason.REDIRECT_LIMIT
+    for target, reason in ((f"{A}/", Reason.REDIRECT_LOOP), ("", Reason.REDIRECT_INVALID)):
+        one, (root,) = started()
+        one.answer(root, 307, location=target)
+        assert one.reason(f"{A}/") is reason
+    one, (root,) = started()
+    (b,) = one.answer(root, 302, location=f"{A}/b")
+    one.answer(b, 302, location=f"{A}/")
+    assert one.reason(f"{A}/b") is Reason.REDIRECT_LOOP
+
+
+def test_a_redirect_passes_the_patterns_and_the_hosts_in_scope() -> None:
+    one, (root,) = started(exclude=("private",))
+    x, y = one.answer(root, 200, f"{A}/x", f"{A}/y")
+    one.answer(x, 302, location=f"{A}/private")
+    one.answer(y, 302, location=f"{B}/")
+    assert one.last.ending is Ending.COMPLETE
+    assert len(one.settled) == 3
+
+
+def test_the_host_that_a_seed_redirects_to_joins_the_scope() -> None:
+    one, (root,) = started()
+    (moved,) = one.answer(root, 301, location=f"{B}/")
+    assert moved.url == f"{B}/"
+    assert [(note.host, note.joined) for note in one.notes] == [(B, True)]
+    assert urls(one.answer(moved, 200, f"{B}/x")) == [f"{B}/x"]
+
+
+# ---- robots.txt ------------------------------------------------------------------------------------------------------
+
+
+def test_robots_is_asked_first_alone_and_obeyed() -> None:
+    one, (robots,) = started(robots=True)
+    assert (robots.url, robots.robots, robots.follow) == (f"{A}/robots.txt", True, False)
+    (root,) = one.answer(robots, 200, robots_text="User-agent: *\nDisallow: /no")
+    one.answer(root, 200, f"{A}/no/way", f"{A}/yes")
+    assert one.reason(f"{A}/no/way") is Reason.ROBOTS
+    assert one.settled[f"{A}/no/way"].attempts == 0
+    assert urls(one.last.fetches) == [f"{A}/yes"]
+
+
+def test_a_crawl_delay_holds_from_the_very_first_page() -> None:
+    one, (robots,) = started(robots=True)
+    assert one.answer(robots, 200, robots_text="User-agent: *\nCrawl-delay: 7") == []
+    assert one.last.wake_at == one.now + 7.0
+    assert one.notes[-1].delay == 7.0
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
+def test_robots_4xx_allows_all(status: int) -> None:
+    one, (robots,) = started(robots=True)
+    assert urls(one.answer(robots, status)) == [f"{A}/"]
+
+
+@pytest.mark.parametrize(
+    ("event", "because"),
+    [
+        (500, "robots.txt: status 500"),
+        (503, "robots.txt: status 503"),
+        (429, "robots.txt: status 429"),
+        ("failed", "robots.txt: connect: refused"),
+        ("lost", "robots.txt: lost"),
+        ("cut", "robots.txt: status 200, cut short (disconnect)"),
+    ],
+)
+def test_robots_unavailable_disallows_all_is_asked_again_and_given_up(event: object, because: str) -> None:
+    one, fetches = started(robots=True, robots_backoff=1.0, robots_asks=3, lost_limit=1)
+    for _ in range(4):
+        (robots,) = fetches
+        assert robots.robots
+        if event == "failed":
+            one.step(Failed(robots.id, Trouble.CONNECT, "refused"))
+        elif event == "lost":
+            one.step(Failed(robots.id, Trouble.LOST))
+        elif event == "cut":
+            one.answer(robots, 200, robots_text="User-agent: *", truncated="disconnect")
+        else:
+            one.answer(robots, event)  # type: ignore[arg-type]
+        fetches = one.step(after=10.0) if one.last.ending is None else []
+    assert (one.reason(f"{A}/"), one.settled[f"{A}/"].detail) == (Reason.ROBOTS_UNAVAILABLE, because)
+    assert one.last.ending is Ending.COMPLETE
+
+
+def test_robots_with_a_hold_beyond_max_hold_ends_the_host() -> None:
+    one, (robots,) = started(robots=True, max_hold=60.0)
+    one.answer(robots, 503, retry_after=100.0)
+    assert one.reason(f"{A}/") is Reason.HELD
+
+
+def test_robots_redirects_are_followed_five_times_then_all_is_allowed() -> None:
+    one, fetches = started(robots=True)
+    for hop in range(5):
+        fetches = one.answer(fetches[0], 301, location=f"{B}/r{hop}")
+        assert urls(fetches) == [f"{B}/r{hop}"], "charged to the host that is asked about"
+    assert urls(one.answer(fetches[0], 301, location=f"{B}/r6")) == [f"{A}/"]
+
+
+def test_a_robots_redirect_to_nowhere_allows_all() -> None:
+    one, (robots,) = started(robots=True)
+    assert urls(one.answer(robots, 302)) == [f"{A}/"]
+
+
+def test_a_lost_robots_is_asked_again_but_not_for_ever() -> None:
+    one, fetches = started(robots=True, robots_asks=0)
+    for _ in range(3):
+        (robots,) = fetches
+        fetches = one.step(Failed(robots.id, Trouble.LOST))
+    assert one.reason(f"{A}/") is Reason.ROBOTS_UNAVAILABLE
+
+
+def test_robots_is_asked_again_after_a_day_once_nothing_is_in_flight() -> None:
+    one, (robots,) = started(robots=True, robots_ttl=100.0, lease=1000.0)
+    (root,) = one.answer(robots, 404)
+    (x,) = one.answer(root, 200, f"{A}/x", after=50.0)
+    links = tuple(f"{A}/y{n}" for n in range(20))
+    busy = one.answer(x, 200, *links, after=49.0)
+    assert len(busy) == 10
+    assert one.answer(busy[0], 200, after=2.0) == [], "stale, but pages are still in flight"
+    for fetch in busy[1:-1]:
+        assert one.answer(fetch) == []
+    (again,) = one.answer(busy[-1])
+    assert again.robots
+
+
+def test_an_answer_about_robots_of_a_host_already_given_up_is_ignored() -> None:
+    one, (robots,) = started(robots=True, robots_ttl=0.0, breaker_failures=1, breaker_rests=0, lease=1000.0)
+    one.answer(robots, 404)
+    crawl_host = one.crawl._hosts[A]
+    (again,) = one.last.fetches
+    assert again.robots
+    for link in crawl_host.give_up(Reason.HOST_DOWN, ""):
+        one.crawl._settle(link, Reason.HOST_DOWN)
+    one.answer(again, 200, robots_text="")
+    assert one.last.ending is Ending.COMPLETE
+
+
+def test_a_crawl_delay_is_obeyed_after_a_resume_with_a_smaller_delay() -> None:
+    one, (robots,) = started(robots=True, delay=5.0)
+    one.answer(robots, 200, robots_text="User-agent: *\nCrawl-delay: 3")
+    again = driver(robots=True, delay=0.0)
+    assert again.step(Resumed(frozenset(), (), (one.notes[-1],), 1, 0, 0), Discovered((f"{A}/",))) == []
+    assert urls(again.step(after=one.notes[-1].rest_until - 100.0)) == [f"{A}/"]
+    (root,) = again.last.fetches
+    assert again.answer(root, 200, f"{A}/x") == []
+    assert again.last.wake_at == again.now + 3.0
+
+
+def test_a_hold_that_only_a_wrong_clock_can_have_made_is_bounded() -> None:
+    one = driver(retry_after_cap=100.0, breaker_rest=1.0)
+    note = HostNote(A, rest_until=1e9)
+    assert one.step(Resumed(frozenset(), (), (note,), 1, 0, 0), Discovered((f"{A}/",))) == []
+    assert one.last.wake_at == one.now + 100.0
+
+
+def test_no_wake_up_is_asked_for_what_a_byte_budget_forbids() -> None:
+    one, (root,) = started(f"{A}/", max_bytes=10, per_host=1, lease=50.0)
+    one.answer(root, 200, f"{A}/x", f"{A}/y", size=50)
+    assert one.last.ending is Ending.LIMIT
+    one, fetches = started(f"{A}/", f"{B}/", max_bytes=10, delay=1.0, lease=50.0)
+    one.answer(fetches[0], 200, f"{A}/x", size=50)
+    assert one.last.wake_at == 150.0, "only the lease of the other host"
+
+
+# ---- budgets, stop, resume -------------------------------------------------------------------------------------------
+
+
+def test_a_page_budget_is_never_exceeded_and_is_no_completion() -> None:
+    one, (root,) = started(max_pages=3, backoff=0.0)
+    fetches = one.answer(root, 200, *(f"{A}/{n}" for n in range(9)))
+    assert len(fetches) == 2
+    (retry,) = one.answer(fetches[0], 503)
+    assert one.answer(fetches[1]) == []
+    one.answer(retry)
+    assert one.last.ending is Ending.LIMIT
+
+
+def test_a_byte_budget_stops_the_crawl_after_what_is_in_flight() -> None:
+    one, (root,) = started(max_bytes=10)
+    x, y = one.answer(root, 200, f"{A}/x", f"{A}/y", size=1)
+    assert one.answer(x, 200, f"{A}/z", size=50) == []
+    assert one.last.ending is None
+    one.answer(y)
+    assert one.last.ending is Ending.LIMIT
+
+
+def test_stop_waits_for_what_is_in_flight_and_issues_nothing() -> None:
+    one, (root,) = started()
+    assert one.step(Stop()) == [] and one.last.ending is None
+    assert one.answer(root, 200, f"{A}/x") == []
+    assert one.last.ending is Ending.STOPPED
+
+
+def test_stop_waits_no_longer_than_the_grace() -> None:
+    one, _ = started(grace=6.0)
+    one.step(Stop())
+    one.step(Stop(), after=1.0)
+    assert one.last.wake_at == 106.0
+    one.step(after=5.0)
+    assert one.last.ending is Ending.STOPPED
+
+
+def test_a_stop_when_all_is_done_is_a_completion() -> None:
+    one, (root,) = started()
+    one.step(Stop())
+    one.answer(root)
+    assert one.last.ending is Ending.COMPLETE
+
+
+def test_no_room_no_fetch_and_room_later() -> None:
+    one = driver()
+    assert one.step(Discovered((f"{A}/",)), room=0) == []
+    assert one.last.ending is None
+    assert urls(one.step(room=1)) == [f"{A}/"]
+
+
+def test_resume_goes_on_where_it_was_and_rests_first() -> None:
+    one = driver(delay=2.0, robots=True, max_pages=3)
+    owed = (Link(4, f"{A}/x", 1), Link(5, f"{A}/y", 1, attempts=2, status=503))
+    robots = "User-agent: *\nDisallow: /no\nCrawl-delay: 3"
+    notes = (HostNote(A, robots, robots_until=1e6, delay=3.0), HostNote(B, joined=True))
+    marks = frozenset(mark(url, 1) for url in (f"{A}/", f"{A}/x", f"{A}/y"))
+    assert one.step(Resumed(marks, owed, notes, 6, 1, 100), Discovered((f"{A}/",))) == []
+    assert one.queued == []
+    assert one.last.wake_at == 103.0
+    (y,) = one.step(after=3.0)
+    assert (y.url, y.attempt) == (f"{A}/y", 3)
+    assert urls(one.answer(y, 200, f"{B}/", f"{A}/no")) == [f"{B}/robots.txt"]
+    assert [link.id for link in one.queued] == [6, 7]
+    assert urls(one.step(after=3.0)) == [f"{A}/x"]
+    assert one.step(after=3.0) == [], "the budget of three pages is used up, the earlier run's included"
+
+
+def test_a_url_of_a_host_that_is_not_noted_also_rests_after_a_resume() -> None:
+    one = driver(delay=2.0)
+    assert one.step(Resumed(frozenset(), (), (), 1, 0, 0), Discovered((f"{A}/",))) == []
+    assert urls(one.step(after=2.0)) == [f"{A}/"]

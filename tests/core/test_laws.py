@@ -1,0 +1,138 @@
+"""The laws of the house, read off the syntax trees of the code."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from crawler.core import messages
+from variants import pump
+
+ROOT = Path(__file__).resolve().parents[2]
+FORBIDDEN_IN_CORE = {
+    *("time", "random", "socket", "ssl", "threading", "asyncio", "multiprocessing", "os", "io", "logging", "sqlite3"),
+    *("pathlib", "subprocess", "datetime", "secrets", "uuid", "queue", "concurrent"),
+}
+MAY_NAME_VARIANTS = ("crawler/cli/", "crawler/api.py", "crawler/run.py", "crawler/compare/", "crawler/service/")
+LAYERS = {
+    "crawler/core": {"crawler.core"},
+    "crawler/fetch": {"crawler.core", "crawler.fetch", "crawler.errors"},
+    "crawler/store": {
+        "crawler.core",
+        "crawler.store",
+        "crawler.fetch.base",
+        "crawler.errors",
+        "crawler.database",
+        "crawler.lock",
+    },
+    "crawler/frontier": {"crawler.core", "crawler.frontier", "crawler.errors", "crawler.database", "crawler.stats"},
+    "crawler/visit.py": {"crawler.core", "crawler.fetch", "crawler.store.base", "crawler.errors"},
+    "crawler/recorder.py": {
+        "crawler.core",
+        "crawler.frontier.base",
+        "crawler.store.base",
+        "crawler.stats",
+        "crawler.errors",
+        "crawler.database",
+    },
+}
+OVERRIDDEN = {"feed_data", "data_received", "unused_data"}  # methods that a library calls by these names
+BANNED_NAMES = re.compile(r"(^|_)(manager|helper|helpers|util|utils|handler|data|info|item|items)($|_)")
+
+
+def sources(folder: str) -> list[Path]:
+    path = ROOT / folder
+    return [path] if path.is_file() else sorted(path.rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}: imports are absolute here"
+            names.add(node.module)
+    return names
+
+
+@pytest.mark.parametrize("path", sources("crawler/core"), ids=str)
+def test_law_1_the_core_touches_nothing_outside(path: Path) -> None:
+    assert not {name.partition(".")[0] for name in imported(path)} & FORBIDDEN_IN_CORE
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_law_2_imports_flow_one_way(layer: str) -> None:
+    for path in sources(layer):
+        ours = {name for name in imported(path) if name.split(".")[0] in ("crawler", "variants")}
+        strangers = {name for name in ours if not any(name == ok or name.startswith(ok + ".") for ok in LAYERS[layer])}
+        assert not strangers, f"{path} imports {strangers}"
+
+
+def test_law_2_only_the_outermost_rooms_name_the_engines() -> None:
+    for path in sources("crawler"):
+        relative = str(path.relative_to(ROOT))
+        if any(name.split(".")[0] == "variants" for name in imported(path)):
+            assert relative.startswith(MAY_NAME_VARIANTS), f"{relative} names an engine"
+
+
+def test_law_2_engines_are_imported_when_asked_for() -> None:
+    for path in sources("crawler"):
+        top = ast.parse(path.read_text()).body
+        names = {node.module for node in top if isinstance(node, ast.ImportFrom)} | {
+            alias.name for node in top if isinstance(node, ast.Import) for alias in node.names
+        }
+        assert not any((name or "").split(".")[0] == "variants" for name in names), path
+
+
+def test_law_3_no_function_of_the_core_reads_a_clock() -> None:
+    for path in sources("crawler/core"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute):
+                assert node.attr not in {"monotonic", "time", "perf_counter", "now", "utcnow"}, f"{path}:{node.lineno}"
+
+
+def test_law_4_everything_that_crosses_the_seam_is_a_frozen_message() -> None:
+    crossing = [*messages.Event.__args__, messages.Fetch, messages.Settled, messages.Link, messages.HostNote]
+    for kind in crossing:
+        assert issubclass(kind, messages.Message)
+        assert kind.__struct_config__.frozen and kind.__struct_config__.tag
+        assert not {"body", "socket", "file"} & set(kind.__struct_fields__)
+
+
+def test_law_5_the_two_pumps_are_the_same_lines_but_for_await() -> None:
+    def lines(function: object) -> list[str]:
+        text = inspect.getsource(function)  # type: ignore[arg-type]
+        tree = ast.parse(text).body[0]
+        assert isinstance(tree, ast.FunctionDef | ast.AsyncFunctionDef)
+        return [ast.unparse(node).replace("await ", "") for node in tree.body[1:]]
+
+    assert lines(pump.run) == lines(pump.arun)
+
+
+def test_law_6_the_core_is_silent() -> None:
+    for path in sources("crawler/core"):
+        called = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+        assert "print" not in {function.id for function in called if isinstance(function, ast.Name)}
+
+
+def test_law_9_names_say_what_a_thing_is() -> None:
+    for path in [*sources("crawler"), *sources("variants")]:
+        assert not BANNED_NAMES.search(path.stem), path
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", node.name).lower()
+                assert name in OVERRIDDEN or not BANNED_NAMES.search(name), f"{path}:{node.lineno} {node.name}"
+
+
+def test_every_public_thing_says_what_it_is() -> None:
+    for path in [*sources("crawler"), *sources("variants")]:
+        tree = ast.parse(path.read_text())
+        assert path.name == "__init__.py" or ast.get_docstring(tree), f"{path} does not open with what it is"
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_"):
+                assert ast.get_docstring(node), f"{path}:{node.lineno} {node.name}"

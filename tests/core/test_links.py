@@ -1,0 +1,208 @@
+"""What a page says, in any charset, to a crawler named "us"."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crawler.core.links import Reading, read_page
+from crawler.core.rules import Rules
+from crawler.core.scope import Scope
+from crawler.core.urls import Resolver
+
+PAGE = "http://h.test/a/b"
+
+
+def read(
+    body: bytes | str,
+    content_type: str = "text/html",
+    *x_robots: str,
+    follow: bool = True,
+    **rules: Any,
+) -> Reading:
+    ours = Rules(**{"user_agent": "Us/1.0 (+http://h.test)", **rules})
+    raw = body.encode() if isinstance(body, str) else body
+    return read_page(raw, PAGE, content_type, ours, Resolver(), Scope(ours, [PAGE]), x_robots, follow)
+
+
+@pytest.mark.parametrize(
+    ("body", "links"),
+    [
+        ("<a href=x>", ["http://h.test/a/x"]),
+        ("<a href='x'><A HREF=x><a href=x#f>", ["http://h.test/a/x"]),
+        ("<a href=' /x\n'>", ["http://h.test/x"]),
+        ("<a href='?a=1&amp;b=2'>", ["http://h.test/a/b?a=1&b=2"]),
+        ("<a><a href><a href=#f>", [PAGE]),
+        ("<a href=mailto:a@h.test><a href=javascript:x()><a href=http://h.test:x/>", []),
+        ("<map><area href=x></map><link href=y><img src=z>", ["http://h.test/a/x"]),
+        ("<!-- <a href=x> --><script>'<a href=y>'</script><textarea><a href=z></textarea>", []),
+        ("<base href=/c/><a href=x>", ["http://h.test/c/x"]),
+        ("<a href=x><base><base href=/c/><base href=/d/>", ["http://h.test/c/x"]),
+        ("<base href=//o.test><a href=x>", ["http://o.test/x"]),
+        ("<base href=data:,><a href=x>", ["http://h.test/a/x"]),
+        (f"<base href=/{'c' * 3000}/><a href=x>", ["http://h.test/a/x"]),
+        ("<a href=x rel='noopener NoFollow'><a href=y rel=nofollowing><a href=z rel=next>", ["y", "z"]),
+        ("<a href=x rel=nofollow><a href=x><area href=y rel='a\fnofollow'>", ["x"]),
+        (b"<meta charset=utf-8><a href=x\xed\xa0\x80>", ["x%EF%BF%BD%EF%BF%BD%EF%BF%BD"]),
+        ("", []),
+    ],
+)
+def test_links(body: str | bytes, links: list[str]) -> None:
+    assert read(body).links == tuple(link if "://" in link else f"http://h.test/a/{link}" for link in links)
+
+
+def test_nofollow_counts_only_where_it_is_obeyed() -> None:
+    body = "<meta name=robots content=nofollow><a href=x rel=nofollow>"
+    assert read(body).links == ()
+    reading = read(body, "text/html", "nofollow", obey_nofollow=False)
+    assert reading.links == ("http://h.test/a/x",)
+    assert reading.nofollow
+
+
+def test_links_are_filtered_by_path_not_by_host() -> None:
+    body = f"<a href=/no/1><a href=/yes/1><a href=//o.test/yes/2><a href=/yes/{'x' * 3000}>"
+    assert read(body, exclude=("^/no/",)).links == ("http://h.test/yes/1", "http://o.test/yes/2")
+
+
+@pytest.mark.parametrize(("most", "links", "cut"), [(0, 0, 10), (3, 3, 7), (9, 9, 1), (10, 10, 0), (100, 10, 0)])
+def test_links_beyond_the_limit_are_counted(most: int, links: int, cut: int) -> None:
+    body = "".join(f"<a href={number}><a href={number}>" for number in range(10))
+    reading = read(body, max_links=most)
+    assert reading.links == tuple(f"http://h.test/a/{number}" for number in range(links))
+    assert reading.cut == cut
+
+
+def test_inadmissible_hrefs_do_not_use_up_the_limit() -> None:
+    body = "".join(f"<a href=/no/{number}>" for number in range(100)) + "<a href=/yes/1><a href=/yes/2><a href=/yes/3>"
+    reading = read(body, max_links=2, exclude=("^/no/",))
+    assert reading.links == ("http://h.test/yes/1", "http://h.test/yes/2")
+    assert reading.cut == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "charset", "link"),
+    [
+        (b"\xef\xbb\xbf<meta charset=koi8-r><a href=\xc3\xa9>", "text/html; charset=koi8-r", "UTF-8", "%C3%A9"),
+        ("\ufeff<a href=é>".encode("utf-16-le"), "text/html; charset=utf-8", "UTF-16LE", "%C3%A9"),
+        (b"<meta charset=utf-8><a href=\xc1>", "text/html; charset=koi8-r", "KOI8-R", "%D0%B0"),
+        (b"<meta charset=koi8-r><a href=\xc1>", "text/html", "KOI8-R", "%D0%B0"),
+        (
+            b"<meta http-equiv=content-type content='a; charset=sjis'><a href=\x82\xa0>",
+            "text/html",
+            "Shift_JIS",
+            "%E3%81%82",
+        ),
+        (b"<p>" * 999 + b"<meta charset=koi8-r><a href=\xc1>", "text/html", "KOI8-R", "%D0%B0"),
+        (b"<meta charset=latin1><a href=\xe9>", "text/html", "windows-1252", "%C3%A9"),
+        (b"<meta charset=zip><a href=\xc3\xa9>", "text/html; charset=unicode_escape", "UTF-8", "%C3%A9"),
+        (b"<a href=\xc3\xa9>", "text/html; charset=idna", "UTF-8", "%C3%A9"),
+        (b"<a href=\xc3\xa9>", "text/html;charset='UTF8'", "UTF-8", "%C3%A9"),
+        (b"<a href=\xe9>", "text/html; charset=\ud800", "windows-1252", "%C3%A9"),
+        (b"<a href=\xc3\xa9>\xc3\xa9\xe2\x82", "text/html", "UTF-8", "%C3%A9"),
+        (b"<a href=\xc3\xa9>\xc3\xa9", "text/html", "UTF-8", "%C3%A9"),
+        (b"<a href=e>", "text/html", "windows-1252", "e"),
+    ],
+)
+def test_charset(body: bytes, content_type: str, charset: str, link: str) -> None:
+    reading = read(body, content_type)
+    assert reading.charset == charset
+    assert reading.links == (f"http://h.test/a/{link}",)
+    assert read(body, content_type, follow=False).charset == charset
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "parsed"),
+    [
+        ("text/html", "<a href=x>", True),
+        (" TEXT/HTML ; charset=utf-8", "<a href=x>", True),
+        ("application/xhtml+xml", "<!DOCTYPE x [<!ENTITY e 'y'>]><a href='x'/>", True),
+        ("text/plain", "<!DOCTYPE html><a href=x>", False),
+        ("application/pdf", "<a href=x>", False),
+        ("", "\ufeff \n<!doctype HTML><a href=x>", True),
+        ("*/*", "<!--x--><a href=x>", True),
+        ("", "<abbr><a href=x>", False),
+        ("", "%PDF <a href=x>", False),
+    ],
+)
+def test_only_html_is_parsed(content_type: str, body: str, parsed: bool) -> None:
+    assert bool(read(body, content_type).links) is parsed
+
+
+def test_what_is_no_html_has_the_charset_it_declares() -> None:
+    assert read("x", "text/plain; charset=latin1").charset == "windows-1252"
+    assert read("x", "text/plain").charset == ""
+    assert read("x", "image/png", "noindex") == Reading("", noindex=True)
+
+
+@pytest.mark.parametrize(
+    ("headers", "noindex", "nofollow"),
+    [
+        ([], False, False),
+        (["noindex"], True, False),
+        (["NoIndex, NoFollow"], True, True),
+        (["none"], True, True),
+        (["noarchive", "nofollow"], False, True),
+        (["us: noindex"], True, False),
+        (["US:noindex"], True, False),
+        (["otherbot: noindex, nofollow"], False, False),
+        (["otherbot: noindex, us: nofollow"], False, True),
+        (["otherbot: noindex", "nofollow"], False, True),
+        (["unavailable_after: Friday, 25 Jun 2027 15:00:00 GMT, noindex"], True, False),
+        (["max-snippet: 0, max-image-preview:none"], False, False),
+        (["noindexing"], False, False),
+        ([",:,:"], False, False),
+    ],
+)
+def test_orders_in_headers(headers: list[str], noindex: bool, nofollow: bool) -> None:
+    for follow in (True, False):
+        reading = read("<a href=x>", "text/html", *headers, follow=follow)
+        assert (reading.noindex, reading.nofollow) == (noindex, nofollow)
+        assert bool(reading.links) is (follow and not nofollow)
+
+
+@pytest.mark.parametrize(
+    ("metas", "noindex", "nofollow"),
+    [
+        ("<meta name=robots content=noindex>", True, False),
+        ("<META NAME=RoBoTs CONTENT='NOFOLLOW , NOARCHIVE'>", False, True),
+        ("<meta name=us content=none>", True, True),
+        ("<meta name=googlebot content=none>", False, False),
+        ("<meta name=robots content=all><meta name=us content=noindex>", True, False),
+        ("<body><p><meta name=robots content='noindex nofollow'>", True, True),
+        ("<meta name=robots><meta content=noindex><meta name=description content=noindex>", False, False),
+        ("<!-- <meta name=robots content=noindex> -->", False, False),
+    ],
+)
+def test_orders_in_metas(metas: str, noindex: bool, nofollow: bool) -> None:
+    for body in (metas + "<a href=x>", f"\ufeff{metas}<a href=x>".encode("utf-16-be")):
+        for follow in (True, False):
+            reading = read(body, follow=follow)
+            assert (reading.noindex, reading.nofollow) == (noindex, nofollow)
+            assert bool(reading.links) is (follow and not nofollow)
+
+
+def test_a_crawler_without_a_name_is_addressed_as_robots() -> None:
+    assert not read("<meta name='' content=noindex><meta content=noindex>", user_agent="007").noindex
+    assert read("<meta name=robots content=noindex>", user_agent="007").noindex
+
+
+WORDS = rb"""<a href= x ' " > <base href= // <meta charset= utf-16 koi8-r name=robots content= none <area rel=nofollow
+    &#xD800; <!-- <svg> </"""
+BYTES = [b"\xef\xbb\xbf", b"\xff\xfe", b"\xe3\x81", b"\x1b$B", b"\0", b" ", b" "]
+PIECES = st.sampled_from([*WORDS.split(), *BYTES])
+BODIES = st.one_of(st.binary(max_size=60), st.lists(PIECES, max_size=15).map(b"".join))
+TYPES = st.sampled_from(["", "text/html", "text/html; charset=gbk", "text/html; charset=utf-16be"]) | st.text(
+    max_size=20
+)
+
+
+@given(BODIES, TYPES, st.lists(st.text(alphabet="none:,us ", max_size=12), max_size=2))
+@settings(max_examples=200)
+def test_no_bytes_raise_and_following_changes_nothing_else(body: bytes, content_type: str, x_robots: list[str]) -> None:
+    followed = read(body, content_type, *x_robots)
+    left = read(body, content_type, *x_robots, follow=False)
+    assert all(link.startswith(("http://", "https://")) for link in followed.links)
+    assert left == Reading(followed.charset, (), 0, followed.noindex, followed.nofollow)

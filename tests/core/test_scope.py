@@ -1,0 +1,83 @@
+"""Which URLs are ours."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+import pytest
+
+from crawler.core.rules import Rules
+from crawler.core.scope import Scope
+
+SEEDS = ["http://www.shop.co.uk/start", "https://[::1]:8443/", "http://127.0.0.1/", "http://alice.github.io", "no URL"]
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "url", "ours"),
+    [
+        ((), (), "http://h.test/a", True),
+        (("^/docs/",), (), "http://h.test/docs/a", True),
+        (("^/docs/",), (), "http://h.test/blog/docs/", False),
+        (("^/docs/", "^/blog/"), (), "http://h.test/blog/docs/", True),
+        ((), (r"\.zip$",), "http://h.test/a.zip", False),
+        ((), (r"\.zip$",), "http://h.test/a.zip?as=b", False),
+        ((), (r"\.zip$",), "http://h.test/a?as=b.zip", True),
+        (("^/docs/",), ("old",), "http://h.test/docs/old/", False),
+        (("h.test",), (), "http://h.test/a", False),
+    ],
+)
+def test_paths(include: tuple[str, ...], exclude: tuple[str, ...], url: str, ours: bool) -> None:
+    assert Scope(Rules(include=include, exclude=exclude), []).admits_path(url) is ours
+
+
+def test_length() -> None:
+    scope = Scope(Rules(max_url_length=20), [])
+    assert scope.admits_path("http://h.test/".ljust(20, "x"))
+    assert not scope.admits_path("http://h.test/".ljust(21, "x"))
+
+
+@pytest.mark.parametrize(
+    ("reach", "host", "ours"),
+    [
+        ("any", "http://anywhere.test", True),
+        ("host", "http://www.shop.co.uk", True),
+        ("host", "https://www.shop.co.uk", False),
+        ("host", "http://www.shop.co.uk:8080", False),
+        ("host", "http://shop.co.uk", False),
+        ("host", "https://[::1]:8443", True),
+        ("domain", "https://img.shop.co.uk:8080", True),
+        ("domain", "http://shop.co.uk.", True),
+        ("domain", "http://other.co.uk", False),
+        ("domain", "http://co.uk", False),
+        ("domain", "http://notshop.co.uk", False),
+        ("domain", "http://bob.github.io", False),
+        ("domain", "http://127.0.0.1:81", True),
+        ("domain", "http://10.0.0.1", False),
+        ("domain", "http://[::1]", True),
+        ("domain", "http://[::2]", False),
+    ],
+)
+def test_hosts(reach: Literal["host", "domain", "any"], host: str, ours: bool) -> None:
+    assert Scope(Rules(scope=reach), SEEDS).admits_host(host) is ours
+
+
+@pytest.mark.parametrize("reach", ["host", "domain"])
+def test_a_host_that_joins_comes_alone(reach: Literal["host", "domain"]) -> None:
+    scope = Scope(Rules(scope=reach), ["http://h.test/"])
+    assert not scope.admits_host("https://www.new.test")
+    scope.join("https://www.new.test")
+    assert scope.admits_host("https://www.new.test")
+    assert not scope.admits_host("https://other.new.test")
+
+
+@pytest.mark.parametrize(
+    ("rules", "start"),
+    [
+        (Rules(include=("fine", "a(")), "include: 'a(' is no regular expression: "),
+        (Rules(exclude=("a{99999999999999999999}",)), "exclude: 'a{99999999999999999999}' is no regular expression: "),
+    ],
+)
+def test_a_bad_pattern_is_named_in_one_line(rules: Rules, start: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(start)}[^\n]+$"):
+        Scope(rules, [])

@@ -1,0 +1,33 @@
+"""CPU time as a multiple of a yardstick, so that a bound on effort means the same on every machine, loaded or not.
+
+One unit is what a loop of 100,000 empty turns costs in this interpreter (some milliseconds), measured once. Bounds in
+tests lie many times above what the work costs: they are there to catch growth that is not linear, not to time anything.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import cache
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def effort(work: Callable[[], T]) -> tuple[T, float]:
+    """What the work returns, and its CPU time in units."""
+    began = time.process_time()
+    result = work()
+    return result, (time.process_time() - began) / _unit()
+
+
+@cache
+def _unit() -> float:
+    return min(_turns() for _ in range(5))
+
+
+def _turns() -> float:
+    began = time.process_time()
+    for _ in range(100_000):
+        pass
+    return time.process_time() - began

@@ -1,0 +1,69 @@
+"""A full disk stops a crawl with one line, tears nothing, and the crawl goes on where it was once there is space."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import variants
+from crawler.testweb.oracle import crawl_digest, expected
+from crawler.testweb.process import StartedWeb, start_web
+from crawler.testweb.settings import to_toml
+from crawler.testweb.web import Web
+from tests.live.kills import Crawler
+
+HOSTS, PAGES = 13, 300
+DIGEST = crawl_digest(expected(Web(hosts=HOSTS, pages=PAGES)))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1.5 MB; the crawl needs more."""
+    place = tmp_path / "out"
+    place.mkdir()
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root")
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1500k", "tmpfs", place], capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    yield place
+    subprocess.run(["umount", "-l", place], check=True)
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[StartedWeb]:
+    with start_web(hosts=HOSTS, pages=PAGES) as started:
+        (tmp_path / "web.toml").write_text(to_toml(started.settings))
+        yield started
+
+
+@pytest.mark.parametrize("store", ["sqlite", "files"])
+@pytest.mark.parametrize("mode", variants.names())
+def test_a_full_disk_is_exit_3_and_space_lets_it_go_on(
+    tmp_path: Path, small_disk: Path, web: StartedWeb, mode: str, store: str
+) -> None:
+    full = Crawler(tmp_path, mode, 16, "--store", store)
+    _, err = full.process.communicate(timeout=60)
+    lines = err.decode().strip().splitlines()
+    assert full.process.returncode == 3, lines
+    assert len(lines) == 1 and "no space left" in lines[0], lines
+    subprocess.run(["mount", "-o", "remount,size=100m", small_disk], check=True)
+    told = Crawler(tmp_path, mode, 16).wait()
+    assert (told["complete"], told["digest"]) == (True, DIGEST)
+    verified = subprocess.run([sys.executable, "-m", "crawler", "verify", str(small_disk)], capture_output=True)
+    assert verified.returncode == 0, verified.stdout
+
+
+def test_a_crawl_that_may_wait_for_space_waits(tmp_path: Path, small_disk: Path, web: StartedWeb) -> None:
+    config = tmp_path / "web.toml"
+    config.write_text("disk_wait = 60.0\n" + config.read_text())
+    crawler = Crawler(tmp_path, "async", 16)
+    with pytest.raises(subprocess.TimeoutExpired):
+        crawler.process.wait(8)
+    subprocess.run(["mount", "-o", "remount,size=100m", small_disk], check=True)
+    told = crawler.wait()
+    assert (told["complete"], told["digest"]) == (True, DIGEST)

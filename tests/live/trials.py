@@ -1,0 +1,25 @@
+"""One trial on loopback, and what its gates said: shared by the tests of the comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from crawler.compare import trial
+from crawler.compare.design import Planned
+from crawler.compare.records import Arm, Condition, Gate, Trial
+
+ARM, TWIN = Arm("async", "async", "aiohttp"), Arm("async again", "async", "aiohttp", twin_of="async")
+FLAT = Condition(sweep="headline", pages=120, concurrency=8, latency=0.05, payload=2000)
+
+
+def run(tmp_path: Path, condition: Condition = FLAT, *, strict: bool = False) -> Trial:
+    """Run a trial of `async` below an empty folder."""
+    (tmp_path / "work").mkdir()
+    one = Planned(0, 1, ARM, condition)
+    return trial.run_trial(one, tmp_path / "work", seed=1, raw_rate=None, strict=strict, stopped=lambda: False)
+
+
+def failed(found: Trial | Sequence[Gate]) -> set[str]:
+    """The gates that did not let it pass."""
+    return {gate.name for gate in (found.gates if isinstance(found, Trial) else found) if not gate.passed}

@@ -1,0 +1,343 @@
+"""Whole crawls on a virtual clock: a random small web, workers that may fall silent, and the invariants of the Crawl.
+
+`Simulation(seed).run()` plays one crawl from the seeds to its ending, killing and resuming it on the way, and checks
+after every step what must always hold. No socket, no thread, no real time: 300 of them take seconds.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
+
+from crawler.core.crawl import Crawl
+from crawler.core.messages import (
+    Actions,
+    Discovered,
+    Ending,
+    Event,
+    Failed,
+    Fetch,
+    Fetched,
+    Reason,
+    Resumed,
+    Stop,
+    Trouble,
+)
+from crawler.core.robots import Robots
+from crawler.core.rules import Rules
+from crawler.core.scope import Scope
+from crawler.core.seen import mark
+from crawler.core.urls import host_of
+from crawler.frontier.base import Batch
+from crawler.frontier.memory import MemoryFrontier
+
+CRAWL_SEED = 7
+AGENT = "sim"
+STRANGER = "http://stranger.test"
+
+
+@dataclass
+class SimHost:
+    """One host of the simulated web: what its robots.txt answers, in order (the last for ever), and its pages."""
+
+    name: str
+    robots: list[tuple[int, str]]
+    pages: dict[str, list[Fetched | Failed]]
+    delay: float = 0.0
+
+
+@dataclass
+class Watched:
+    """What the outside has seen of one host."""
+
+    in_flight: int = 0
+    last_end: float = -1e9
+    not_before: float = -1e9
+    robots_read: bool = False
+
+
+@dataclass
+class Simulation:
+    """One crawl. `dice` decides everything, so a failing seed can be played again."""
+
+    seed: int
+    steps: int = 0
+    now: float = 1000.0
+    lost_leases: int = 0
+    resumes: int = 0
+    endings: list[Ending] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.dice = random.Random(self.seed)
+        dice = self.dice
+        self.rules = Rules(
+            user_agent=AGENT,
+            delay=dice.choice([0.0, 0.0, 0.1, 1.0]),
+            per_host=dice.choice([1, 2, 8]),
+            robots=dice.random() < 0.8,
+            backoff=dice.choice([0.01, 1.0]),
+            robots_backoff=dice.choice([0.01, 1.0]),
+            breaker_failures=dice.choice([3, 20]),
+            breaker_rest=5.0,
+            max_hold=dice.choice([50.0, 21_600.0]),
+            max_redirects=dice.choice([0, 1, 10]),
+            max_pages=dice.choice([None, None, None, 15]),
+            max_bytes=dice.choice([None, None, None, None, 60]),
+            max_depth=dice.choice([None, None, 3]),
+            lease=30.0,
+            grace=3.0,
+        )
+        self.hosts = {f"http://h{n}.test": self._make_host(f"http://h{n}.test") for n in range(dice.randint(1, 6))}
+        self.seeds = tuple(f"{name}/" for name in list(self.hosts)[: dice.randint(1, len(self.hosts))])
+        self.hosts[STRANGER] = self._make_host(STRANGER)
+        self._link_pages()
+        self.frontier = MemoryFrontier()
+        self.asked: dict[str, int] = {}
+        self.ids_of_leases: set[int] = set()
+        self.watched = {name: Watched() for name in self.hosts}
+        self.room_most = dice.choice([1, 4, 50])
+        self.silence = dice.choice([0.01, 0.01, 0.3])
+
+    # ---- the web -----------------------------------------------------------------------------------------------------
+
+    def _make_host(self, name: str) -> SimHost:
+        dice = self.dice
+        delay = dice.choice([0.0, 0.0, 2.0])
+        rules = f"User-agent: *\nDisallow: /no\nCrawl-delay: {delay}\n" if delay else "User-agent: *\nDisallow: /no\n"
+        robots = dice.choice(
+            [
+                [(200, rules)],
+                [(404, "")],
+                [(503, ""), (503, ""), (200, rules)],
+                [(503, "")],
+                [(301, ""), (200, rules)],
+                [(301, "")],
+            ]
+        )
+        paths = ["/", *(f"/p{n}" for n in range(dice.randint(0, 12))), "/no/1", "/no/2"]
+        host = SimHost(name, robots, {path: [] for path in paths})
+        host.delay = delay if any(status == 200 for status, _ in robots) else 0.0
+        return host
+
+    def _link_pages(self) -> None:
+        urls = [host.name + path for host in self.hosts.values() for path in host.pages]
+        for host in self.hosts.values():
+            dead = self.dice.random() < 0.15
+            for path in host.pages:
+                host.pages[path] = [Failed(0, Trouble.CONNECT)] if dead else self._answers(urls, host.name + path)
+            if dead:
+                host.pages["/"] = [Fetched(0, 200, tuple(host.name + path for path in host.pages))]
+
+    def _answers(self, urls: list[str], own: str) -> list[Fetched | Failed]:
+        """What one page answers to its attempts, the last for ever."""
+        dice = self.dice
+        links = tuple(dice.choice(urls) for _ in range(dice.randint(0, 8)))
+        good = Fetched(0, 200, links, size=10, digest=b"d" * 16, part="p", position=1)
+        kind = dice.random()
+        if kind < 0.6:
+            return [good]
+        if kind < 0.7:
+            return [Fetched(0, dice.choice([301, 302, 308]), location=dice.choice([*urls, own, own, "", ""]))]
+        if kind < 0.75:
+            return [Fetched(0, dice.choice([404, 410, 500, 304]))]
+        if kind < 0.85:
+            return [Fetched(0, 503, retry_after=dice.choice([None, 0.5, 4.0, 100.0])), good]
+        if kind < 0.95:
+            return [Failed(0, dice.choice([Trouble.CONNECT, Trouble.TIMEOUT, Trouble.TLS])), good]
+        return [Failed(0, Trouble.CONNECT)]
+
+    def _answer(self, fetch: Fetch) -> Fetched | Failed:
+        host = self.hosts[host_of(fetch.url)]
+        path = fetch.url.removeprefix(host.name)
+        if fetch.robots:
+            count = self.asked.get(host.name, 0)
+            self.asked[host.name] = count + 1
+            status, text = host.robots[min(count, len(host.robots) - 1)]
+            return Fetched(
+                fetch.id, status, location=f"{host.name}/robots.txt" if status == 301 else "", robots_text=text
+            )
+        answers = host.pages[path]
+        return replace(answers[min(fetch.attempt, len(answers)) - 1], id=fetch.id)
+
+    # ---- one life after another --------------------------------------------------------------------------------------
+
+    def run(self) -> Simulation:
+        """Play until the crawl has an ending of its own; kills and stops on the way resume from the frontier."""
+        while True:
+            ending = self._life()
+            if ending is not None:
+                self.endings.append(ending)
+            if ending in (Ending.COMPLETE, Ending.LIMIT):
+                break
+            self.resumes += 1
+            self.now += self.dice.choice([0.1, 10.0])
+        assert ending is not None
+        self._check_end(ending)
+        return self
+
+    def _life(self) -> Ending | None:
+        crawl = Crawl(self.rules, Scope(self.rules, self.seeds), CRAWL_SEED)
+        coming: list[tuple[float, int, Event]] = []
+        leases: dict[int, tuple[str, float]] = {}
+        killed_at = self.now + self.dice.uniform(0.5, 60) if self.dice.random() < 0.2 and self.resumes < 3 else None
+        if self.dice.random() < 0.1 and self.resumes < 3:
+            heapq.heappush(coming, (self.now + self.dice.uniform(0.1, 20), 0, Stop()))
+        if self.resumes:
+            self._forget_what_was_not_committed()
+        events: list[Event] = self._first()
+        uncommitted = Batch()
+        while True:
+            for event in events:
+                self._end_of_lease(leases, event, self.now)
+            room = (
+                max(0, self.dice.randint(0, self.room_most) - len(leases))
+                if self.dice.random() < 0.3
+                else (max(0, self.room_most - len(leases)))
+            )
+            expiring = [number for number, (_, at) in leases.items() if at <= self.now]
+            actions = crawl.step(events, room=room, now=self.now)
+            for number in expiring:
+                self._end_of_lease(leases, Failed(number, Trouble.LOST), self.now)
+            self.steps += 1
+            self._check_step(actions, room, leases, coming)
+            _merge(uncommitted, actions)
+            if self.dice.random() < 0.3 or actions.ending is not None:
+                self.frontier.commit(uncommitted, self.now)
+                uncommitted = Batch()
+            if actions.ending is not None:
+                return actions.ending
+            if killed_at is not None and self.now >= killed_at:
+                return None
+            events = self._wait(actions, coming, stuck=room == 0)
+
+    def _forget_what_was_not_committed(self) -> None:
+        """A new life may rely on the frontier only; until it has rested the delay, nobody may be asked."""
+        noted = {note.host: note for note in self.frontier.notes()}
+        for name, watched in self.watched.items():
+            note = noted.get(name)
+            watched.in_flight = 0
+            watched.last_end = self.now
+            watched.robots_read = note is not None and note.robots is not None
+            watched.not_before = note.rest_until if note is not None else -1e9
+
+    def _first(self) -> list[Event]:
+        events: list[Event] = []
+        if self.resumes:
+            tally = self.frontier.tally()
+            events.append(
+                Resumed(
+                    frozenset(mark(url, CRAWL_SEED) for url in self.frontier.urls()),
+                    tuple(self.frontier.owed()),
+                    tuple(self.frontier.notes()),
+                    self.frontier.next_id(),
+                    tally.urls,
+                    tally.bytes,
+                )
+            )
+        return [*events, Discovered(self.seeds)]
+
+    def _wait(self, actions: Actions, coming: list[tuple[float, int, Event]], stuck: bool) -> list[Event]:
+        """Move the clock to whatever comes first. With no room something outside wakes the pump soon."""
+        times = [at for at in (actions.wake_at, coming[0][0] if coming else None) if at is not None]
+        if stuck:
+            times.append(self.now + 0.2)
+        assert times, "nothing in flight, nothing to wait for, and no ending: the crawl would hang"
+        assert stuck or actions.wake_at is None or actions.wake_at > self.now, "it asks to be woken in the past"
+        self.now = max(self.now, min(times))
+        events = []
+        while coming and coming[0][0] <= self.now:
+            events.append(heapq.heappop(coming)[2])
+        return events
+
+    # ---- invariants --------------------------------------------------------------------------------------------------
+
+    def _end_of_lease(self, leases: dict[int, tuple[str, float]], event: Event, at: float) -> None:
+        if not isinstance(event, Fetched | Failed) or event.id not in leases:
+            return
+        name, _ = leases.pop(event.id)
+        watched = self.watched[name]
+        watched.in_flight -= 1
+        watched.last_end = at
+        if isinstance(event, Fetched) and event.status in (429, 503) and event.retry_after:
+            watched.not_before = max(watched.not_before, at + min(event.retry_after, self.rules.retry_after_cap))
+
+    def _check_step(
+        self, actions: Actions, room: int, leases: dict[int, tuple[str, float]], coming: list[tuple[float, int, Event]]
+    ) -> None:
+        assert len(actions.fetches) <= room
+        for fetch in actions.fetches:
+            assert fetch.id not in self.ids_of_leases or self.resumes, "a lease was given twice"
+            self.ids_of_leases.add(fetch.id)
+            self._check_fetch(fetch)
+            leases[fetch.id] = (host_of(fetch.url), self.now + self.rules.lease)
+            self._schedule(fetch, coming)
+
+    def _check_fetch(self, fetch: Fetch) -> None:
+        name = host_of(fetch.url)
+        host, watched = self.hosts[name], self.watched[name]
+        if fetch.robots:
+            assert self.rules.robots
+            assert watched.in_flight == 0, "robots.txt was asked for beside something else"
+        elif self.rules.robots:
+            assert watched.robots_read, "a page was asked for before robots.txt was read"
+            text = next((text for status, text in host.robots if status == 200), "")
+            never_read = all(status == 503 for status, _ in host.robots)
+            assert not never_read, "a page of a host whose robots.txt is unavailable was asked for"
+            assert Robots(text, AGENT).allows(fetch.url), "a forbidden page was asked for"
+        delay = self.rules.delay if not self.rules.robots else max(self.rules.delay, host.delay * watched.robots_read)
+        assert self.now >= watched.last_end + delay - 1e-9, "asked too early after the last fetch"
+        assert self.now >= watched.not_before - 1e-9, "Retry-After was not honoured"
+        assert watched.in_flight < (1 if delay else self.rules.per_host), "too many at once on one host"
+        watched.in_flight += 1
+
+    def _schedule(self, fetch: Fetch, coming: list[tuple[float, int, Event]]) -> None:
+        dice = self.dice
+        name = host_of(fetch.url)
+        if dice.random() < self.silence:
+            self.lost_leases += 1
+            if dice.random() < 0.5:  # the answer comes after the lease has expired
+                late = self.now + self.rules.lease + dice.uniform(0, 20)
+                heapq.heappush(coming, (late, fetch.id, self._answer(fetch)))
+            return
+        answer = self._answer(fetch)
+        if fetch.robots and isinstance(answer, Fetched) and (answer.status == 200 or 400 <= answer.status < 500):
+            self.watched[name].robots_read = True
+        if fetch.robots and self.asked[name] > self.rules.robots_redirects and self.hosts[name].robots == [(301, "")]:
+            self.watched[name].robots_read = True  # RFC 9309 2.3.1.2: redirected for ever counts as not there
+        at = self.now + dice.choice([0.0, 0.01, 0.3, 5.0])
+        heapq.heappush(coming, (at, fetch.id, answer))
+        if dice.random() < 0.05:
+            heapq.heappush(coming, (at + dice.uniform(0, 1), fetch.id, answer))
+
+    def _check_end(self, ending: Ending) -> None:
+        rows = list(self.frontier.settled())
+        urls = list(self.frontier.urls())
+        assert len(urls) == len(set(urls)), "a URL was admitted twice"
+        assert len(rows) == len({row.url for row in rows}), "a URL was settled twice"
+        assert {row.url for row in rows} <= set(urls), "a URL was settled that was never admitted"
+        in_scope = {host_of(seed) for seed in self.seeds} | {note.host for note in self.frontier.notes() if note.joined}
+        assert {host_of(url) for url in urls} <= in_scope, "a foreign URL was admitted"
+        if ending is Ending.COMPLETE:
+            assert len(rows) == len(urls), "the crawl is complete but owes URLs"
+        else:
+            assert self.rules.max_pages is not None or self.rules.max_bytes is not None
+        if self.rules.max_pages is not None and not self.resumes:
+            assert self.frontier.tally().urls <= self.rules.max_pages, "the page budget was exceeded"
+        if self.rules.max_depth is not None:
+            assert all(row.depth <= self.rules.max_depth for row in rows)
+        for row in rows:
+            assert (row.attempts > 0) or row.reason in UNASKED, f"{row.reason} without a fetch"
+            assert row.attempts <= self.rules.attempts
+
+
+UNASKED = {Reason.ROBOTS, Reason.ROBOTS_UNAVAILABLE, Reason.HOST_DOWN, Reason.HELD, Reason.POISON}
+
+
+def _merge(batch: Batch, actions: Actions) -> None:
+    batch.queued += actions.queued
+    batch.settled += actions.settled
+    batch.retries += actions.retries
+    batch.notes += actions.notes

@@ -1,0 +1,55 @@
+"""The engines: each a module with CLIENTS, CONCURRENCY and `run(job)`. Only the one asked for is imported.
+
+A mode is found by name. `CLIENTS` lists the HTTP clients that the engine can use, its default first; `CONCURRENCY` is
+the default number of fetches in flight.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Protocol
+
+from crawler.core.messages import Ending
+from crawler.errors import UsageError
+from crawler.job import Job
+from crawler.settings import Settings
+
+MODULES = {"async": "variants.async_loop", "threads": "variants.threads", "processes": "variants.processes"}
+
+
+class Variant(Protocol):
+    """What a module of this package offers."""
+
+    CLIENTS: tuple[str, ...]
+    CONCURRENCY: int
+
+    def run(self, job: Job) -> Ending:
+        """Run a job to its ending. Raises StorageError."""
+
+
+def names() -> tuple[str, ...]:
+    """The modes there are."""
+    return tuple(MODULES)
+
+
+def load(mode: str) -> Variant:
+    """The engine of a mode. Raises UsageError."""
+    if mode not in MODULES:
+        from difflib import get_close_matches
+
+        close = get_close_matches(mode, MODULES, n=1, cutoff=0.3)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise UsageError(f"unknown mode {mode!r}{hint} (there are: {', '.join(MODULES)})")
+    module: Variant = import_module(MODULES[mode])
+    return module
+
+
+def client_of(settings: Settings) -> str:
+    """The client that a run will use. Raises UsageError where the mode cannot use the one asked for."""
+    variant = load(settings.mode)
+    if settings.client is None:
+        return variant.CLIENTS[0]
+    if settings.client not in variant.CLIENTS:
+        usable = ", ".join(variant.CLIENTS)
+        raise UsageError(f"--mode {settings.mode} cannot use the client {settings.client!r}; it can use: {usable}")
+    return settings.client

@@ -1,0 +1,122 @@
+"""`async`: one thread, one event loop, one coroutine per fetch.
+
+The seam is crossed by starting a task. A task appends its landing to a list and wakes the pump, which takes the whole
+list: nothing is looked up, locked or copied per fetch, and no wait registers every task again. The loop is uvloop where
+it is installed. Everything but waiting happens on this one thread, so parsing is what limits it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+
+from crawler.core.messages import Ending, Event, Fetch
+from crawler.errors import StorageError
+from crawler.fetch import ASYNC_CLIENTS, open_async_fetcher
+from crawler.fetch.base import AsyncFetcher
+from crawler.job import Job, open_reader
+from crawler.store.base import Writer
+from crawler.visit import avisit
+from variants import client_of
+from variants.pump import arun as drive
+
+CLIENTS = ASYNC_CLIENTS
+CONCURRENCY = 100
+
+
+class LoopWorkers:
+    """Coroutines as workers."""
+
+    def __init__(self, job: Job, fetcher: AsyncFetcher, writer: Writer, concurrency: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._fetcher = fetcher
+        self._writer = writer
+        self._reader = open_reader(job.settings, job.scope)
+        self._concurrency = concurrency
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._landed: list[Event] = []
+        self._failure: StorageError | None = None
+        self._woken = asyncio.Event()
+
+    @property
+    def room(self) -> int:
+        """Slots without a task."""
+        return self._concurrency - len(self._tasks)
+
+    async def exchange(self, fetches: list[Fetch], until: float | None) -> list[Event]:
+        """Start tasks; wait for the first landing."""
+        for fetch in fetches:
+            self._tasks.add(self._loop.create_task(self._work(fetch)))
+        timer = None if until is None else self._loop.call_later(until - monotonic(), self._woken.set)
+        await self._woken.wait()
+        self._woken.clear()
+        if timer is not None:
+            timer.cancel()
+        if self._failure is not None:
+            raise self._failure
+        landed, self._landed = self._landed, []
+        return landed
+
+    async def _work(self, fetch: Fetch) -> None:
+        try:
+            landing = await avisit(fetch, self._fetcher, self._reader, self._writer)
+            self._landed.append(landing)
+        except StorageError as error:
+            self._failure = error
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.discard(task)
+        self._woken.set()
+
+    def post(self, event: Event) -> None:
+        """Hand in an event from any thread."""
+        self._loop.call_soon_threadsafe(self._take, event)
+
+    def _take(self, event: Event) -> None:
+        self._landed.append(event)
+        self._woken.set()
+
+    def wake(self) -> None:
+        """End the wait from any thread."""
+        self._loop.call_soon_threadsafe(self._woken.set)
+
+    async def close(self) -> None:
+        """End what is still in flight."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def run(job: Job) -> Ending:
+    """Run a job on an event loop of its own."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(arun(job))
+
+
+async def arun(job: Job) -> Ending:
+    """Run a job on the loop that is running."""
+    concurrency = job.settings.concurrency or CONCURRENCY
+    writer = job.writer()
+    try:
+        fetcher = open_async_fetcher(client_of(job.settings), job.settings.client_plan(concurrency))
+        workers = LoopWorkers(job, fetcher, writer, concurrency)
+        job.attach(workers)
+        try:
+            return await drive(job.crawl, workers, job.recorder, job.first())
+        finally:
+            try:
+                await workers.close()
+                await fetcher.close()
+            finally:
+                # Not awaited: a second cancellation must not leave the recorder writing to files that are closed.
+                job.recorder.close()
+    finally:
+        writer.close()
+
+
+def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.Loop

@@ -1,0 +1,145 @@
+"""What runs inside one process of `processes`: read orders, fetch them on a crew of threads, keep pages, answer.
+
+The main thread does nothing but read orders, so the parent never blocks on a full pipe. A second thread answers: it
+takes all landings that are there, flushes the part, and only then sends them, so a page that the parent hears of is on
+disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+from multiprocessing.connection import Connection
+from pathlib import Path
+from queue import Empty
+from typing import Any
+
+import msgspec
+
+from crawler.core.messages import Event, Fetch
+from crawler.database import keep_trying
+from crawler.errors import CrawlerError, StorageError
+from crawler.job import open_reader, open_scope
+from crawler.settings import Settings
+from crawler.store import open_store
+from crawler.store.base import Writer
+from variants.crew import Crew
+
+LANDINGS = b"L"
+ERROR = b"E"
+PR_SET_PDEATHSIG = 1
+SIGKILL = 9
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_fetches = msgspec.msgpack.Decoder(list[Fetch]).decode
+
+
+class Spec(msgspec.Struct, frozen=True):
+    """All that a worker is told at birth."""
+
+    settings: Settings
+    client: str
+    threads: int
+    shard: str
+
+
+def encode_fetches(fetches: list[Fetch]) -> bytes:
+    """A batch of orders as bytes."""
+    return _encode(fetches)
+
+
+def serve(greeter: socket.socket, encoded: bytes) -> None:
+    """The Pool's initializer: serves until the parent says goodbye or dies, then ends the process. Never returns."""
+    _die_with_parent()
+    _let_fork_server_go()
+    spec = msgspec.json.decode(encoded, type=Spec)
+    mine, theirs = socket.socketpair()
+    try:
+        socket.send_fds(greeter, [str(os.getpid()).encode()], [theirs.fileno()])
+        theirs.close()
+        greeter.close()
+        pipe = Connection(mine.detach())
+        writer = open_store(spec.settings.store, Path(spec.shard)).writer(pipe.recv_bytes().decode())
+    except (OSError, EOFError):
+        os._exit(0)  # the parent is gone
+    except StorageError as error:
+        pipe.send_bytes(ERROR + str(error).encode())
+        os._exit(1)
+    try:
+        _serve(pipe, spec, writer)
+    except StorageError as error:
+        _tell(pipe, ERROR + str(error).encode())
+        os._exit(1)
+    os._exit(0)
+
+
+def _serve(pipe: Connection, spec: Spec, writer: Writer) -> None:
+    reader = open_reader(spec.settings, open_scope(spec.settings))
+    crew = Crew(spec.threads, spec.client, spec.settings.client_plan(1), reader, writer)
+    # The parent replaces a worker that is silent for a lease, so a full disk is waited for no longer than half of one.
+    disk_wait = min(spec.settings.disk_wait, spec.settings.lease / 2)
+    answers = threading.Thread(target=_answer, args=(pipe, crew, writer, disk_wait), daemon=True)
+    answers.start()
+    with contextlib.suppress(EOFError, OSError):
+        while orders := pipe.recv_bytes():
+            for fetch in _decode_fetches(orders):
+                crew.order(fetch)
+        crew.close()
+        crew.landings.put(None)
+        answers.join()
+        writer.close()
+
+
+def _answer(pipe: Connection, crew: Crew, writer: Writer, disk_wait: float) -> None:
+    """Send what has landed, in groups, each after its flush; None ends it."""
+    going = True
+    while going:
+        landings: list[Event] = []
+        try:
+            landing = crew.landings.get()
+            while True:
+                if isinstance(landing, CrawlerError):
+                    raise landing
+                if landing is None:
+                    going = False
+                    break
+                landings.append(landing)
+                landing = crew.landings.get_nowait()
+        except Empty:
+            pass
+        except CrawlerError as error:
+            _tell(pipe, ERROR + str(error).encode())
+            return
+        try:
+            keep_trying(writer.flush, disk_wait)
+        except StorageError as error:
+            _tell(pipe, ERROR + str(error).encode())
+            return
+        _tell(pipe, LANDINGS + _encode(landings))
+
+
+def _tell(pipe: Connection, message: bytes) -> None:
+    try:
+        pipe.send_bytes(message)
+    except OSError:
+        os._exit(0)  # the parent is gone: nobody will ever name what this part holds
+
+
+def _let_fork_server_go() -> None:
+    """Close our copy of the pipe that keeps the fork server alive, so that it ends with the crawler, not with us."""
+    from multiprocessing import forkserver
+
+    server: Any = forkserver._forkserver
+    if server._forkserver_alive_fd is not None:
+        os.close(server._forkserver_alive_fd)
+        server._forkserver_alive_fd = None
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel for SIGKILL when the parent (the fork server, which dies with the crawler) dies. Linux only."""
+    import ctypes
+
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)

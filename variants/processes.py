@@ -1,0 +1,278 @@
+"""`processes`: Master-Worker on `multiprocessing.Pool`. The parent decides; each worker fetches, parses and keeps
+pages.
+
+The seam is crossed by batches of messages down one pipe per worker. Bodies never cross: a worker writes its pages to a
+part of its own and flushes it before it answers. A Pool worker that fetches one page at a time would hold only P
+fetches in flight, so each runs a crew of threads (`--threads-per-process`).
+
+How a Pool survives kill -9 of its workers. A worker that dies inside the Pool's task queue takes the queue's lock with
+it, and the whole Pool hangs for good, `terminate()` included. So the task queue is never used: serving is the Pool's
+*initializer*, which does not return while the crawl lasts. It makes a socket pair and hands one end to the parent (over
+one datagram socket that all workers inherit). End of file there is the death notice; the Pool's own supervision starts
+a new worker, which says hello in the same way, and the Crawl asks for the lost URLs again.
+
+Workers start from a fork server, so no thread, lock or connection of the parent crosses a fork. They ignore SIGINT and
+SIGTERM (the parent drains) and die with their parent: the pipe ends, and the kernel signals it (PR_SET_PDEATHSIG).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import struct
+import sys
+import threading
+from collections import deque
+from contextlib import suppress
+from multiprocessing import active_children, connection, get_context, resource_tracker
+from multiprocessing.connection import Connection
+from time import monotonic
+
+import msgspec
+
+from crawler.core.messages import Ending, Event, Failed, Fetch, Fetched, Trouble
+from crawler.errors import CrawlerError, StorageError
+from crawler.fetch import SYNC_CLIENTS
+from crawler.job import Job, cores
+from variants import client_of
+from variants.pool_worker import ERROR, Spec, encode_fetches, serve
+from variants.pump import run as drive
+
+CLIENTS = SYNC_CLIENTS
+CONCURRENCY = 32
+START_PATIENCE = 60.0
+CLOSE_PATIENCE = 5.0
+BIRTH_PATIENCE = 1.0
+LONGEST_WAIT = 3600.0
+MESSAGE_PATIENCE = struct.pack("@ll", 5, 0)
+HUNG_SLACK = 1.0
+MOST_DEATHS = 20
+TRACKER_IS_QUIET = "ignore:resource_tracker:UserWarning"
+MOST_STILLBIRTHS = 4
+BIRTH_PERIOD = 0.1
+
+_decode_landings = msgspec.msgpack.Decoder(list[Fetched | Failed]).decode
+
+
+class PoolWorker:
+    """The parent's view of one worker: its end of the pipe and what it has been trusted with (lease -> when)."""
+
+    def __init__(self, pipe: Connection, pid: int) -> None:
+        self.pipe = pipe
+        self.pid = pid
+        self.orders: dict[int, float] = {}
+
+
+class PoolWorkers:
+    """A pool of processes as workers."""
+
+    def __init__(self, job: Job, processes: int, threads: int) -> None:
+        self._job = job
+        self._processes = processes
+        self._threads = threads
+        self._seen: set[int | None] = set()
+        self._lease = job.settings.lease
+        self._workers: dict[Connection, PoolWorker] = {}
+        self._born = self._deaths = 0
+        self._posted: deque[Event] = deque()
+        self._hello, self._greeter = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._woken, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._give_up_at = monotonic() + START_PATIENCE
+        context = get_context("forkserver")
+        context.set_forkserver_preload(["variants.pool_worker"])
+        _start_fork_server()
+        spec = Spec(settings=job.settings, client=client_of(job.settings), threads=threads, shard=str(job.shard))
+        self._pool = context.Pool(processes, initializer=serve, initargs=(self._greeter, msgspec.json.encode(spec)))
+
+    @property
+    def room(self) -> int:
+        """Threads without an order, over all workers."""
+        return sum(max(0, self._threads - len(worker.orders)) for worker in self._workers.values())
+
+    def exchange(self, fetches: list[Fetch], until: float | None) -> list[Event]:
+        """Send batches; wait until some worker answers, dies or says hello."""
+        self._send(fetches)
+        self._kill_hung()
+        wait = None if until is None else min(LONGEST_WAIT, max(0.0, until - monotonic()))
+        if not self._workers:
+            wait = min(BIRTH_PERIOD if wait is None else wait, BIRTH_PERIOD)
+        ready = connection.wait([self._hello, self._woken, *self._workers], wait)
+        events: list[Event] = []
+        for one in ready:
+            if one is self._hello:
+                self._greet()
+            elif one == self._woken:
+                os.read(self._woken, 4096)
+            else:
+                events += self._receive(self._workers[one])  # type: ignore[index]
+        if not self._workers:
+            self._check_births()
+        while self._posted:
+            events.append(self._posted.popleft())
+        return events
+
+    def _send(self, fetches: list[Fetch]) -> None:
+        """Each fetch goes to the worker that has least to do; a worker gets its share in one message."""
+        shares: dict[Connection, list[Fetch]] = {}
+        now = monotonic()
+        for fetch in fetches:
+            worker = min(self._workers.values(), key=lambda one: len(one.orders))
+            worker.orders[fetch.id] = now
+            shares.setdefault(worker.pipe, []).append(fetch)
+        for pipe, share in shares.items():
+            try:
+                pipe.send_bytes(encode_fetches(share))
+            except OSError:
+                continue  # it is dying: the end of its pipe is about to be read, and the orders with it
+
+    def _receive(self, worker: PoolWorker) -> list[Event]:
+        try:
+            answer = worker.pipe.recv_bytes()
+        except (EOFError, OSError):
+            return self._bury(worker)
+        if answer[:1] == ERROR:
+            raise StorageError(answer[1:].decode())
+        self._deaths = 0
+        landings = _decode_landings(answer[1:])
+        for landing in landings:
+            worker.orders.pop(landing.id, None)
+        return list(landings)
+
+    def _check_births(self) -> None:
+        """Workers that die before they say hello, or never come to it, end the crawl."""
+        self._seen |= {process.pid for process in active_children()}
+        if len(self._seen) - self._born > 2 * self._processes + MOST_STILLBIRTHS:
+            raise CrawlerError(
+                "worker processes die while they start; a program that uses mode 'processes' must be a file that does "
+                'its work under `if __name__ == "__main__":`'
+            )
+        if monotonic() >= self._give_up_at:
+            raise CrawlerError(f"no worker process has started within {START_PATIENCE:.0f} s")
+
+    def _bury(self, worker: PoolWorker) -> list[Event]:
+        """A worker has died: what it had in hand is lost. Where nothing lands between deaths, something is wrong."""
+        self._deaths += 1
+        if self._deaths >= MOST_DEATHS:
+            raise CrawlerError(
+                f"{MOST_DEATHS} worker processes died one after another and fetched nothing; "
+                "try --mode threads, which shows why (out of memory? killed from outside?)"
+            )
+        _kill(worker.pid)
+        del self._workers[worker.pipe]
+        worker.pipe.close()
+        self._give_up_at = monotonic() + START_PATIENCE
+        return [Failed(lease, Trouble.LOST, f"worker process {worker.pid} died") for lease in worker.orders]
+
+    def _kill_hung(self) -> None:
+        """A worker that holds an order longer than its lease is stopped or stuck: replace it."""
+        oldest = monotonic() - self._lease + HUNG_SLACK
+        for worker in self._workers.values():
+            if worker.orders and next(iter(worker.orders.values())) < oldest:
+                _kill(worker.pid)
+
+    def _greet(self) -> None:
+        """A new worker says hello with its process id and an end of a pipe, and is told the name of its part."""
+        message, descriptors, _, _ = socket.recv_fds(self._hello, 64, 1)
+        line = socket.socket(fileno=descriptors[0])
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):  # a worker stopped in mid-message must not stop us
+            line.setsockopt(socket.SOL_SOCKET, option, MESSAGE_PATIENCE)
+        worker = PoolWorker(Connection(line.detach()), int(message))
+        self._born += 1
+        try:
+            worker.pipe.send_bytes(self._job.part(self._born).encode())
+        except OSError:
+            worker.pipe.close()
+            return
+        self._workers[worker.pipe] = worker
+
+    def post(self, event: Event) -> None:
+        """Hand in an event from any thread or signal handler."""
+        self._posted.append(event)
+        self.wake()
+
+    def wake(self) -> None:
+        """End the wait."""
+        with suppress(OSError):  # full of wake-ups already, or closed
+            os.write(self._waker, b"\0")
+
+    def close(self) -> None:
+        """Let every worker close its part and end; kill those that do not."""
+        self._pool.close()  # first of all: from here on nobody is replaced
+        for pipe in self._workers:
+            try:
+                pipe.send_bytes(b"")
+            except OSError:
+                continue
+        give_up_at = monotonic() + CLOSE_PATIENCE
+        while self._workers and (left := give_up_at - monotonic()) > 0:
+            for ready in connection.wait(list(self._workers), left):
+                self._drain(self._workers[ready])  # type: ignore[index]
+        for worker in self._workers.values():
+            _kill(worker.pid)
+        self._dissolve_pool()
+        self._greeter.close()
+        self._hello.close()
+        waker, self._waker = self._waker, -1  # a late signal must not write into whatever gets this number next
+        os.close(waker)
+        os.close(self._woken)
+
+    def _dissolve_pool(self) -> None:
+        """Wait until the Pool has ended; a worker born too late is sent away. Only then may the sockets be closed: the
+        Pool's own thread may be starting a process that inherits one, and `join` waits for that thread for ever."""
+        joining = threading.Thread(target=self._pool.join, name="pool-join", daemon=True)
+        joining.start()
+        give_up_at = monotonic() + BIRTH_PATIENCE
+        while joining.is_alive() and monotonic() < give_up_at + CLOSE_PATIENCE:
+            if monotonic() >= give_up_at:
+                for process in self._pool._pool:  # type: ignore[attr-defined]
+                    _kill(process.pid)  # stopped before it said hello, so nobody knows it
+            if connection.wait([self._hello], 0.02):
+                _, descriptors, _, _ = socket.recv_fds(self._hello, 64, 1)
+                for descriptor in descriptors:
+                    os.close(descriptor)
+
+    def _drain(self, worker: PoolWorker) -> None:
+        try:
+            worker.pipe.recv_bytes()
+        except (EOFError, OSError):
+            del self._workers[worker.pipe]
+            worker.pipe.close()
+
+
+def run(job: Job) -> Ending:
+    """Run a job on processes."""
+    settings = job.settings
+    processes = settings.processes or cores()
+    concurrency = settings.concurrency or CONCURRENCY
+    threads = settings.threads_per_process or -(-concurrency // processes)
+    workers = PoolWorkers(job, processes, threads)
+    try:
+        job.attach(workers)
+        try:
+            return drive(job.crawl, workers, job.recorder, job.first())
+        finally:
+            job.recorder.close()
+    finally:
+        workers.close()
+
+
+def _kill(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def _start_fork_server() -> None:
+    """Start it with SIGTERM and SIGINT blocked; its children inherit that, so a signal to the group lets them drain."""
+    from multiprocessing import forkserver
+
+    # After a kill the tracker would complain on stderr of locks that it then removes: that is its work, not news.
+    sys.warnoptions.append(TRACKER_IS_QUIET)
+    resource_tracker.ensure_running()
+    sys.warnoptions.remove(TRACKER_IS_QUIET)
+    signals = {signal.SIGINT, signal.SIGTERM}
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)

@@ -1,0 +1,70 @@
+"""The loop that every engine shares, with and without await: decide, remember, work, and again.
+
+A variant is nothing but a `Workers`: a way to get a `Fetch` to whoever fetches it and an event back. `run` and `arun`
+are the same lines but for `await`; neither knows which engine it drives.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import Protocol
+
+from crawler.core.crawl import Crawl
+from crawler.core.messages import Ending, Event, Fetch
+from crawler.recorder import Recorder
+
+
+class Workers(Protocol):
+    """What a blocking engine implements."""
+
+    @property
+    def room(self) -> int:
+        """How many more fetches it can hold now."""
+
+    def exchange(self, fetches: list[Fetch], until: float | None) -> list[Event]:
+        """Start these; return when something lands or is posted, when woken, or at `until` (monotonic clock)."""
+
+    def post(self, event: Event) -> None:
+        """Hand in an event from outside, from any thread or signal handler; ends the wait."""
+
+    def wake(self) -> None:
+        """End the wait, from any thread."""
+
+
+class AsyncWorkers(Protocol):
+    """The await twin of Workers."""
+
+    @property
+    def room(self) -> int:
+        """How many more fetches it can hold now."""
+
+    async def exchange(self, fetches: list[Fetch], until: float | None) -> list[Event]:
+        """As in Workers."""
+
+    def post(self, event: Event) -> None:
+        """As in Workers."""
+
+    def wake(self) -> None:
+        """As in Workers."""
+
+
+def run(crawl: Crawl, workers: Workers, recorder: Recorder, first: list[Event]) -> Ending:
+    """Drive a crawl to its ending. `first` are the events it begins with. Raises StorageError."""
+    actions = crawl.step(first, room=min(workers.room, recorder.room), now=monotonic())
+    while actions.ending is None:
+        recorder.keep(actions)
+        events = workers.exchange(actions.fetches, actions.wake_at)
+        actions = crawl.step(events, room=min(workers.room, recorder.room), now=monotonic())
+    recorder.keep(actions)
+    return actions.ending
+
+
+async def arun(crawl: Crawl, workers: AsyncWorkers, recorder: Recorder, first: list[Event]) -> Ending:
+    """`run` on an event loop."""
+    actions = crawl.step(first, room=min(workers.room, recorder.room), now=monotonic())
+    while actions.ending is None:
+        recorder.keep(actions)
+        events = await workers.exchange(actions.fetches, actions.wake_at)
+        actions = crawl.step(events, room=min(workers.room, recorder.room), now=monotonic())
+    recorder.keep(actions)
+    return actions.ending

@@ -1,0 +1,84 @@
+"""`threads`: N threads with a session each, queue in, queue out; the main thread decides.
+
+The seam is crossed by a queue. One mailbox with one reader is all the synchronisation that deciding needs: with a
+monitor (every thread calling `step` under a lock) a thread can sleep past an earlier wake-up that another thread has
+just created. The GIL is given away while a thread waits for the network, and inside libcurl, zstd, SQLite and the
+hashes; parsing holds it.
+"""
+
+from __future__ import annotations
+
+from queue import Empty
+from time import monotonic
+
+from crawler.core.messages import Ending, Event, Failed, Fetch, Fetched
+from crawler.errors import CrawlerError
+from crawler.fetch import SYNC_CLIENTS
+from crawler.job import Job, open_reader
+from variants import client_of
+from variants.crew import Crew
+from variants.pump import run as drive
+
+CLIENTS = SYNC_CLIENTS
+CONCURRENCY = 32
+
+
+class ThreadWorkers:
+    """A crew of threads as workers."""
+
+    def __init__(self, crew: Crew, size: int) -> None:
+        self._crew = crew
+        self._size = size
+        self._in_flight = 0
+
+    @property
+    def room(self) -> int:
+        """Threads without an order."""
+        return self._size - self._in_flight
+
+    def exchange(self, fetches: list[Fetch], until: float | None) -> list[Event]:
+        """Give orders; wait for the first landing, then take all that are there."""
+        for fetch in fetches:
+            self._crew.order(fetch)
+        self._in_flight += len(fetches)
+        events: list[Event] = []
+        wait = None if until is None else max(0.0, until - monotonic())
+        try:
+            self._take(self._crew.landings.get(timeout=wait), events)
+            while True:
+                self._take(self._crew.landings.get_nowait(), events)
+        except Empty:
+            return events
+
+    def _take(self, landing: Event | CrawlerError | None, events: list[Event]) -> None:
+        if isinstance(landing, CrawlerError):
+            raise landing
+        if landing is not None:
+            self._in_flight -= isinstance(landing, Fetched | Failed)
+            events.append(landing)
+
+    def post(self, event: Event) -> None:
+        """Hand in an event; `SimpleQueue.put` is safe in a signal handler."""
+        self._crew.landings.put(event)
+
+    def wake(self) -> None:
+        """End the wait."""
+        self._crew.landings.put(None)
+
+
+def run(job: Job) -> Ending:
+    """Run a job on threads of this process."""
+    settings = job.settings
+    size = settings.concurrency or CONCURRENCY
+    writer = job.writer()
+    try:
+        crew = Crew(size, client_of(settings), settings.client_plan(1), open_reader(settings, job.scope), writer)
+        workers = ThreadWorkers(crew, size)
+        job.attach(workers)
+        try:
+            return drive(job.crawl, workers, job.recorder, job.first())
+        finally:
+            crew.close()
+            job.recorder.close()
+    finally:
+        writer.close()
