@@ -34,6 +34,7 @@ PROFILES = ("polite", "fast", "demo")
 LEASE_SLACK = 15.0
 Sockets = Annotated[int, Meta(ge=1, le=10_000)]  # each is a descriptor, and a host sees them all
 Workers = Annotated[int, Meta(ge=1, le=1024)]
+Timeout = Annotated[float, Meta(gt=0, le=86_400)]
 ACCEPT = "text/html,application/xhtml+xml,*/*;q=0.5"
 
 
@@ -54,10 +55,10 @@ class Settings(Rules, frozen=True, kw_only=True, forbid_unknown_fields=True):
     disk_wait: Seconds = 0.0
 
     # fetch
-    connect_timeout: Annotated[float, Meta(gt=0)] = 10.0
-    first_byte_timeout: Annotated[float, Meta(gt=0)] = 20.0
-    idle_timeout: Annotated[float, Meta(gt=0)] = 15.0
-    timeout: Annotated[float, Meta(gt=0)] = 60.0
+    connect_timeout: Timeout = 10.0
+    first_byte_timeout: Timeout = 20.0
+    idle_timeout: Timeout = 15.0
+    timeout: Timeout = 60.0
     max_body: AtLeastOne = 10 * 1024 * 1024
     attempt_header: str = ""
     resolve: dict[str, str] = msgspec.field(default_factory=dict)
@@ -72,7 +73,7 @@ class Settings(Rules, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 first_byte=min(self.first_byte_timeout, self.timeout),
                 idle=min(self.idle_timeout, self.timeout),
                 total=self.timeout,
-                max_body=max(self.max_body, self.robots_size),
+                max_body=max(self.max_body, self.robots_size + 1),
             ),
             headers=(("User-Agent", self.user_agent), ("Accept", ACCEPT), ("Accept-Encoding", ACCEPT_ENCODING)),
             resolve=self.resolve,

@@ -13,6 +13,7 @@ Rules:
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from time import perf_counter, time
 
@@ -95,12 +96,13 @@ class Reader:
         event = self._facts(fetch, response, now)
         if not 200 <= response.status <= 299:
             return event
-        body, truncated = self._decode(response, self._rules.robots_size)
+        # One byte too many tells that the last line may be half a rule, which must not be obeyed.
+        body, truncated = self._decode(response, self._rules.robots_size + 1)
         return replace(event, robots_text=decode_robots(body, self._rules.robots_size), truncated=truncated)
 
     def _facts(self, fetch: Fetch, response: Response, now: float) -> Fetched:
         """An answer whose body nobody reads."""
-        location = response.header("location")
+        location = _as_utf8(response.header("location"))
         return Fetched(
             fetch.id,
             response.status,
@@ -173,6 +175,16 @@ def retry_after(value: str, now: float) -> float | None:
     if value.isascii() and value.isdigit():
         return float(value.lstrip("0")[:12] or 0)
     try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+        date = parsedate_to_datetime(value)
+        date = date if date.tzinfo else date.replace(tzinfo=UTC)  # all dates of HTTP are, also in the oldest form
+        return max(0.0, date.timestamp() - now)
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def _as_utf8(value: str) -> str:
+    """A header that servers fill with UTF-8 although it was read as Latin-1, as the Fetch standard reads Location."""
+    try:
+        return value.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return value

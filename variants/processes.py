@@ -44,7 +44,6 @@ CONCURRENCY = 32
 START_PATIENCE = 60.0
 CLOSE_PATIENCE = 5.0
 BIRTH_PATIENCE = 1.0
-LONGEST_WAIT = 3600.0
 MESSAGE_PATIENCE = struct.pack("@ll", 5, 0)
 HUNG_SLACK = 1.0
 MOST_DEATHS = 20
@@ -94,7 +93,7 @@ class PoolWorkers:
         """Send batches; wait until some worker answers, dies or says hello."""
         self._send(fetches)
         self._kill_hung()
-        wait = None if until is None else min(LONGEST_WAIT, max(0.0, until - monotonic()))
+        wait = None if until is None else max(0.0, until - monotonic())
         if not self._workers:
             wait = min(BIRTH_PERIOD if wait is None else wait, BIRTH_PERIOD)
         ready = connection.wait([self._hello, self._woken, *self._workers], wait)

@@ -12,6 +12,10 @@ Rules:
   poison.
 - A redirect is a new URL through every check; its source settles at once.
 - A page budget counts URLs asked for at least once, so it is never exceeded and retries are not cut off by it.
+- A step refuses at most REFUSALS URLs: a hostile robots.txt makes each of them cost milliseconds, and whoever steps has
+  other hosts to listen to. It asks to be called again at once.
+- Which hosts join the scope must not depend on which answer comes first. So while a seed is owed, links that leave the
+  scope wait (MOST_STRAYS of them) for a seed to be redirected to their host.
 """
 
 from __future__ import annotations
@@ -50,6 +54,9 @@ from crawler.core.urls import host_of
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 HOST_TROUBLES = frozenset({Trouble.DNS, Trouble.CONNECT, Trouble.TLS, Trouble.TIMEOUT, Trouble.DISCONNECT})
 LISTED_READY = -1.0
+REFUSALS = 32
+MOST_STRAYS = 100_000
+LONGEST_WAIT = 3600.0  # what every clock and every queue can wait for
 
 
 class Lease(msgspec.Struct):
@@ -79,6 +86,10 @@ class Crawl:
         self._retrying = 0
         self._started = 0
         self._size = 0
+        self._seeds_owed = 0
+        self._strays: dict[str, list[tuple[str, int]]] = {}
+        self._strayed = 0
+        self._refused = 0
         self._rest_new_hosts_until = 0.0
         self._stop_at: float | None = None
         self._actions = Actions()
@@ -86,6 +97,7 @@ class Crawl:
     def step(self, events: Iterable[Event], *, room: int, now: float) -> Actions:
         """Take what happened, decide, and say what to do. `room` is how many fetches the workers can hold more."""
         self._actions = Actions()
+        self._refused = 0
         for event in events:
             self._take(event, now)
         self._expire(now)
@@ -117,6 +129,7 @@ class Crawl:
             return
         name = host_of(url)
         if not self._scope.admits_host(name):
+            self._stray(name, url, depth)
             return
         if self._rules.max_depth is not None and depth > self._rules.max_depth:
             self._actions.too_deep += 1
@@ -125,6 +138,7 @@ class Crawl:
         link = Link(self._next_id, url, depth, via)
         self._next_id += 1
         self._owed += 1
+        self._seeds_owed += depth == 0
         self._actions.queued.append(link)
         host = self._host(name)
         if host.gone is not None:
@@ -133,12 +147,19 @@ class Crawl:
         host.queue.append(link)
         self._list(host, now)
 
+    def _stray(self, name: str, url: str, depth: int) -> None:
+        """Remember a link out of scope for as long as its host may still join."""
+        if self._seeds_owed and self._strayed < MOST_STRAYS:
+            self._strayed += 1
+            self._strays.setdefault(name, []).append((url, depth))
+
     def _resume(self, event: Resumed, now: float) -> None:
         self._seen.load(event.marks)
         self._next_id = max(self._next_id, event.next_id)
         self._started = event.fetched
         self._size = event.size
         self._owed = len(event.links)
+        self._seeds_owed = sum(link.depth == 0 for link in event.links)
         self._rest_new_hosts_until = now + self._rules.delay
         for note in event.notes:
             self._host(note.host).recall(note, now)
@@ -167,7 +188,7 @@ class Crawl:
             if host.listed_at == at:
                 host.listed_at = NEVER
                 self._list(host, now)
-        while room > 0 and self._ready:
+        while room > 0 and self._ready and self._refused < REFUSALS:
             host = self._ready.popleft()
             host.listed_at = NEVER
             at_or_none = host.ready_at(self._fresh)
@@ -190,6 +211,7 @@ class Crawl:
         self._retrying -= again
         if not host.robots.allows(link.url):
             self._settle(link, Reason.ROBOTS)
+            self._refused += 1
             return 0
         self._started += not again
         host.move(Trigger.WAKE)
@@ -267,16 +289,18 @@ class Crawl:
         if self._scope.admits_path(target):
             name = host_of(target)
             if link.depth == 0 and not self._scope.admits_host(name):
-                self._join(name)
+                self._join(name, now)
             self._admit(target, link.depth, (*link.via, link.url), now)
         return Reason.REDIRECT
 
-    def _join(self, name: str) -> None:
+    def _join(self, name: str, now: float) -> None:
         """The host that a seed redirects to is what the user meant (http://x.org -> https://www.x.org)."""
         self._scope.join(name)
         host = self._host(name)
         host.joined = True
         self._actions.notes.append(host.note())
+        for url, depth in self._strays.pop(name, ()):
+            self._admit(url, depth, (), now)
 
     def _trouble_landed(self, host: Host, link: Link, event: Failed, now: float) -> None:
         if event.trouble is Trouble.LOST:
@@ -349,6 +373,9 @@ class Crawl:
 
     def _settle(self, link: Link, reason: Reason, event: Landing | None = None, detail: str = "") -> None:
         self._owed -= 1
+        self._seeds_owed -= link.depth == 0
+        if not self._seeds_owed:
+            self._strays.clear()
         if isinstance(event, Fetched):
             self._size += event.size
             settled = Settled(
@@ -382,7 +409,9 @@ class Crawl:
 
     def _concluded(self, now: float) -> Actions:
         actions = self._actions
-        actions.wake_at = min(self._wakes(), default=None)
+        actions.wake_at = min(self._wakes(now), default=None)
+        if actions.wake_at is not None:
+            actions.wake_at = min(actions.wake_at, now + LONGEST_WAIT)
         stopped = self._stop_at is not None and now >= self._stop_at
         if self._leases and not stopped:
             return actions
@@ -394,8 +423,10 @@ class Crawl:
             actions.ending = Ending.LIMIT
         return actions
 
-    def _wakes(self) -> Iterator[float]:
+    def _wakes(self, now: float) -> Iterator[float]:
         """The times at which something changes although nothing lands."""
+        if self._refused >= REFUSALS:
+            yield now
         if self._leases:
             yield next(iter(self._leases.values())).expires_at
         if self._stop_at is not None:

@@ -11,9 +11,11 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+YEAR = 366 * 86_400
 Count = Annotated[int, Meta(ge=0)]
+Few = Annotated[int, Meta(ge=0, le=30)]  # powers of two of it are multiplied with seconds
 AtLeastOne = Annotated[int, Meta(ge=1)]
-Seconds = Annotated[float, Meta(ge=0)]
+Seconds = Annotated[float, Meta(ge=0, le=YEAR)]
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,18 +34,18 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     # robots.txt
     robots_ttl: Seconds = 86_400.0
-    robots_asks: Count = 3
+    robots_asks: Few = 3
     robots_backoff: Seconds = 1.0
     robots_redirects: Count = 5
     robots_size: AtLeastOne = 512_000
 
     # retries and resting hosts
-    attempts: AtLeastOne = 3
+    attempts: Annotated[int, Meta(ge=1, le=30)] = 3
     backoff: Seconds = 1.0
     backoff_cap: Seconds = 60.0
     breaker_failures: AtLeastOne = 20
     breaker_rest: Seconds = 600.0
-    breaker_rests: Count = 3
+    breaker_rests: Few = 3
     lost_limit: AtLeastOne = 3
 
     # scope and budgets

@@ -141,7 +141,18 @@ class TestRefusals:
         assert words in text
         assert "\n" not in text
 
-    @pytest.mark.parametrize("layer", [{"out": 5}, {"seeds": [1, 2]}, {"delay": -1}, {"resolve": {"a": "b c"}}])
+    @pytest.mark.parametrize(
+        "layer",
+        [
+            {"out": 5},
+            {"seeds": [1, 2]},
+            {"delay": -1},
+            {"delay": 1e10},
+            {"attempts": 1000},
+            {"timeout": 1e10},
+            {"resolve": {"a": "b c"}},
+        ],
+    )
     def test_bad_values_that_are_overridden(self, layer: dict[str, Any]) -> None:
         good = {"out": "c", "seeds": [SEED], "delay": 1.0, "resolve": {}}
         text = message(layer, good)

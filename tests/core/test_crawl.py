@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from crawler.core.crawl import Crawl
+from crawler.core.crawl import LONGEST_WAIT, REFUSALS, Crawl
 from crawler.core.messages import (
     Actions,
     Discovered,
@@ -27,7 +27,7 @@ from crawler.core.rules import Rules
 from crawler.core.scope import Scope
 from crawler.core.seen import mark
 
-A, B = "http://a.test", "http://b.test"
+A, B, C = "http://a.test", "http://b.test", "http://c.test"
 
 
 @dataclass
@@ -98,6 +98,27 @@ def test_links_of_a_page_at_the_depth_limit_are_not_even_read() -> None:
     assert (root.follow, page.follow) == (True, False)
 
 
+def test_links_to_the_host_that_a_seed_turns_out_to_mean_are_ours_whichever_answer_comes_first() -> None:
+    def crawled(first: int) -> set[str]:
+        one, seeds = started(f"{A}/", f"{C}/")
+        for place in (first, 1 - first):
+            if place == 0:
+                one.answer(seeds[0], 200, f"{B}/deep", "http://d.test/")
+            else:
+                one.answer(seeds[1], 301, location=f"{B}/")
+        return {link.url for link in one.queued}
+
+    assert crawled(0) == crawled(1) == {f"{A}/", f"{C}/", f"{B}/", f"{B}/deep"}
+
+
+def test_links_that_wait_for_a_seed_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crawler.core.crawl.MOST_STRAYS", 1)
+    one, (page, seed) = started(f"{A}/", f"{C}/")
+    one.answer(page, 200, f"{B}/x", f"{B}/y")
+    one.answer(seed, 301, location=f"{B}/")
+    assert {link.url for link in one.queued} == {f"{A}/", f"{C}/", f"{B}/", f"{B}/x"}
+
+
 # ---- politeness ------------------------------------------------------------------------------------------------------
 
 
@@ -115,6 +136,18 @@ def test_trouble_with_one_page_is_no_trouble_with_its_host() -> None:
     one.step(Failed(x.id, Trouble.ENCODING))
     one.answer(y)
     assert (one.reason(f"{A}/x"), one.reason(f"{A}/y")) == (Reason.ENCODING, Reason.OK)
+
+
+def test_a_flood_of_forbidden_links_is_refused_in_small_steps() -> None:
+    one, asked = started(f"{A}/", f"{B}/", robots=True)
+    rules = {f"{A}/robots.txt": "User-agent: *\nDisallow: /x", f"{B}/robots.txt": ""}
+    pages = {page.url: page for fetch in asked for page in one.answer(fetch, 200, robots_text=rules[fetch.url])}
+    one.answer(pages[f"{A}/"], 200, *(f"{A}/x{number}" for number in range(3 * REFUSALS)))
+    assert len(one.last.settled) == 1 + REFUSALS
+    assert one.last.wake_at == one.now
+    assert urls(one.answer(pages[f"{B}/"], 200, f"{B}/y")) == [f"{B}/y"]
+    one.step(Stop())
+    assert one.last.wake_at != one.now, "a crawl that drains refuses nothing more"
 
 
 def test_one_slow_host_never_starves_the_others() -> None:
@@ -463,3 +496,9 @@ def test_a_url_of_a_host_that_is_not_noted_also_rests_after_a_resume() -> None:
     one = driver(delay=2.0)
     assert one.step(Resumed(frozenset(), (), (), 1, 0, 0), Discovered((f"{A}/",))) == []
     assert urls(one.step(after=2.0)) == [f"{A}/"]
+
+
+def test_no_wait_is_longer_than_every_clock_can_hold() -> None:
+    one, (root,) = started(delay=1e7)
+    one.answer(root, 200, f"{A}/x")
+    assert one.last.wake_at == one.now + LONGEST_WAIT

@@ -1,0 +1,108 @@
+"""What reading makes of a response, one sentence each; no network, no clock."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from crawler.core.messages import Fetch, Fetched
+from crawler.core.rules import Rules
+from crawler.core.scope import Scope
+from crawler.fetch.base import Response
+from crawler.store.base import Page
+from crawler.visit import Reader, retry_after
+
+HERE = "http://a.test/folder/page"
+NOW = 1_700_000_000.0
+HTML = ("Content-Type", "text/html; charset=utf-8")
+
+
+def read(
+    status: int = 200,
+    *headers: tuple[str, str],
+    body: bytes = b"",
+    robots: bool = False,
+    max_body: int = 1000,
+    **keys: bool,
+) -> tuple[Page | None, Fetched]:
+    rules = Rules(robots_size=20, **keys)  # type: ignore[arg-type]
+    reader = Reader(rules, Scope(rules, [HERE]), max_body)
+    response = Response(status, headers, body, "", 0.1, 0.2)
+    return reader.read(Fetch(1, HERE, robots=robots), response, NOW)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("/caf%C3%A9", "http://a.test/caf%C3%A9"),
+        ("/café".encode().decode("latin-1"), "http://a.test/caf%C3%A9"),  # UTF-8, as it comes from the wire
+        ("/caf\xe9", "http://a.test/caf%C3%A9"),  # Latin-1
+        ("next#part", "http://a.test/folder/next"),
+        ("ftp://a.test/", ""),
+        ("", ""),
+    ],
+)
+def test_a_redirect_is_resolved(written: str, meant: str) -> None:
+    page, event = read(301, ("Location", written), body=b"moved")
+    assert page is None
+    assert event.location == meant
+
+
+def test_only_redirects_have_a_location() -> None:
+    assert read(404, ("Location", "/x"))[1].location == ""
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [
+        ("30", 30.0),
+        (" 007 ", 7.0),
+        ("9" * 400, 999_999_999_999.0),
+        ("Tue, 14 Nov 2023 22:13:50 GMT", 30.0),
+        ("Tuesday, 14-Nov-23 22:13:50 GMT", 30.0),
+        ("Tue Nov 14 22:13:50 2023", 30.0),
+        ("Tue, 14 Nov 2000 22:13:50 GMT", 0.0),
+        ("soon", None),
+        ("-5", None),
+        ("1.5", None),
+        ("\u0663", None),
+        ("", None),
+    ],
+)
+def test_every_form_of_retry_after_in_any_time_zone(
+    written: str, seconds: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for zone in ("UTC", "America/New_York"):
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+        assert retry_after(written, NOW) == seconds
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_a_page_is_kept_with_its_links() -> None:
+    page, event = read(200, HTML, body=b"<a href=x>")
+    assert page is not None
+    assert (page.body, page.charset, event.links) == (b"<a href=x>", "UTF-8", ("http://a.test/folder/x",))
+    assert event.digest == page.digest
+
+
+def test_a_body_beyond_the_cap_is_cut_there() -> None:
+    page, event = read(200, HTML, body=b"x" * 1001)
+    assert page is not None
+    assert (len(page.body), page.truncated, event.truncated, event.size) == (1000, "length", "length", 1000)
+
+
+def test_a_page_that_must_not_be_indexed_is_marked_or_left_out() -> None:
+    page, _ = read(200, HTML, ("X-Robots-Tag", "noindex"), body=b"<p>")
+    assert page is not None
+    assert page.noindex
+    page, event = read(200, HTML, ("X-Robots-Tag", "noindex"), body=b"<p>", obey_noindex=True)
+    assert (page, event.size) == (None, 0)
+
+
+def test_robots_txt_has_a_cap_of_its_own_and_is_no_page() -> None:
+    page, event = read(200, body=b"Disallow: /a\nDisallow: /b\n", robots=True)
+    assert page is None
+    assert event.robots_text == "Disallow: /a\n", "half a rule is no rule"
