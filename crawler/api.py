@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from crawler.core.messages import Actions, Stop
+from crawler.directory import CrawlDirectory
 from crawler.errors import UsageError
 from crawler.frontier.memory import MemoryFrontier
 from crawler.job import Job, open_scope
@@ -36,13 +37,18 @@ def crawl(
     """Crawl into the directory `out`, in any mode, and say how it went.
 
     `use` names a profile ("polite", "fast"); `keys` are the keys of the configuration. `resume` goes on with a crawl
-    that is there (and starts one where there is none), `fresh` replaces it. Raises UsageError, StorageError.
+    that is there (of the same seeds; they need not be given again) and starts one where there is none, `fresh` replaces
+    it. Raises UsageError, StorageError, WorkersLost.
     """
-    settings = _settings(seeds, use, keys)
+    there = Path(out)
+    going_on = resume and CrawlDirectory.exists(there)
+    settings = _settings(seeds, use, keys, needed=not going_on)
     if settings.mode == "async" and _loop_is_running():
         raise UsageError("crawl() blocks and an event loop is running in this thread; use `async for` over acrawl()")
-    directory = open_directory(Path(out), settings, resume=resume, fresh=fresh, demo=False)
+    directory = open_directory(there, settings, resume=resume, fresh=fresh, demo=False)
     with closing(directory):
+        if going_on:
+            _refuse_other_seeds(directory, settings)
         return execute(directory, kept_settings(directory, settings))
 
 
@@ -58,7 +64,7 @@ async def acrawl(
     """
     if keys.setdefault("mode", "async") != "async":
         raise UsageError("acrawl() runs on the event loop that is running: mode 'async' only; crawl() runs any mode")
-    settings = _settings(seeds, use, keys)
+    settings = _settings(seeds, use, keys, needed=out is None or not CrawlDirectory.exists(Path(out)))
     async with AsyncExitStack() as stack:
         job, tap = _in_memory(settings) if out is None else _in_directory(Path(out), settings, stack)
         pages = await stack.enter_async_context(aclosing(_pages(job, tap)))
@@ -74,8 +80,9 @@ def _in_memory(settings: Settings) -> tuple[Job, Tap]:
 def _in_directory(path: Path, settings: Settings, stack: AsyncExitStack) -> tuple[Job, Tap]:
     directory = stack.enter_context(closing(open_directory(path, settings, resume=True, fresh=False, demo=False)))
     frontier = stack.enter_context(closing(directory.frontier()))
-    store = directory.store()
+    store = directory.store(settings.disk_wait)
     mend(store, frontier, directory.manifest.runs)
+    _refuse_other_seeds(directory, settings)
     settings = kept_settings(directory, settings)
     run = directory.begin_run(settings)
     seed = directory.manifest.seed
@@ -116,12 +123,20 @@ async def _pages(job: Job, tap: Tap) -> AsyncGenerator[Page, None]:
                 await asyncio.wait({engine})
 
 
-def _settings(seeds: tuple[str, ...], use: str | None, keys: dict[str, Any]) -> Settings:
+def _refuse_other_seeds(directory: CrawlDirectory, settings: Settings) -> None:
+    kept = directory.settings.seeds
+    if settings.seeds and set(settings.seeds) != set(kept):
+        raise UsageError(
+            f"{directory.path} is a crawl of {', '.join(kept[:3])}; name the same seeds, none, or another out"
+        )
+
+
+def _settings(seeds: tuple[str, ...], use: str | None, keys: dict[str, Any], needed: bool = True) -> Settings:
     import variants
 
     refuse_unknown(keys, "the arguments")
     settings = settle(profile(use) if use else {}, keys, {"seeds": seeds} if seeds else {})
-    if not settings.seeds:
+    if needed and not settings.seeds:
         raise UsageError("nothing to crawl: name at least one URL")
     variants.client_of(settings)
     open_scope(settings)

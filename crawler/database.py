@@ -9,8 +9,10 @@ Rules:
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
@@ -26,7 +28,7 @@ def storage_errors(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         raise _storage_error(path, error) from error
     except OSError as error:
-        if error.errno in (28, 122):  # ENOSPC, EDQUOT
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull(f"no space left for {path}; free some, then resume") from error
         raise StorageError(f"cannot use {path}: {error.strerror or error}") from error
 
@@ -53,10 +55,28 @@ def connect(path: Path, schema: str) -> sqlite3.Connection:
 
 
 def connect_to_read(path: Path) -> sqlite3.Connection:
-    """A reader beside a writer that may be alive. Raises Corrupt or StorageError."""
+    """A reader beside a writer that may be alive. Raises Corrupt or StorageError.
+
+    In WAL mode even a reader writes (the index of the log). Where it may not (an archive, the files of another user)
+    and no log is there, nobody writes at all, and the file is read as one that never changes.
+    """
     with storage_errors(path):
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+        try:
+            return _reader(path, "mode=ro")
+        except sqlite3.OperationalError as error:
+            may_not = error.sqlite_errorname.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN"))
+            if not may_not or not path.exists() or path.with_name(f"{path.name}-wal").exists():
+                raise
+            return _reader(path, "mode=ro&immutable=1")
+
+
+def _reader(path: Path, how: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None)
+    try:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -73,6 +93,18 @@ def keep_trying(action: Callable[[], None], seconds: float, hurry: Callable[[], 
             if monotonic() >= give_up_at or hurry():
                 raise
             sleep(min(1.0, seconds))
+
+
+async def akeep_trying(action: Callable[[], Awaitable[None]], seconds: float) -> None:
+    """`keep_trying` on an event loop. Raises StorageError."""
+    give_up_at = monotonic() + seconds
+    while True:
+        try:
+            return await action()
+        except DiskFull:
+            if monotonic() >= give_up_at:
+                raise
+            await asyncio.sleep(min(1.0, seconds))
 
 
 @contextmanager

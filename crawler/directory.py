@@ -18,7 +18,7 @@ import os
 import secrets
 import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -90,25 +90,26 @@ class CrawlDirectory:
             raise StorageError(f"cannot write {path}: {error.strerror}; choose another --out") from error
         if strangers and not cls.exists(path):
             raise UsageError(f"{path} is not empty and not a crawl; choose another --out")
-        lock = FileLock(path / LOCK)
-        lock.acquire(str(path), LOCK_PATIENCE)
-        if cls.exists(path):
-            if not fresh:
-                lock.release()
-                raise UsageError(f"{path} is a crawl already; continue it with --resume or replace it with --fresh")
-            _remove(path)
         manifest = Manifest(format=FORMAT, seed=secrets.randbits(63), runs=0, demo=demo, settings=_differing(settings))
-        directory = cls(path, manifest, lock)
-        directory._write_manifest()
-        return directory
+        with ExitStack() as stack:
+            directory = cls(path, manifest, _locked(path, stack))
+            if cls.exists(path):
+                if not fresh:
+                    raise UsageError(f"{path} is a crawl already; continue it with --resume or replace it with --fresh")
+                _remove(path)
+            directory._write_manifest()
+            stack.pop_all()
+            return directory
 
     @classmethod
     def open(cls, path: Path) -> CrawlDirectory:
         """An existing crawl, to go on with it. Raises UsageError, Corrupt, Locked."""
         _read_manifest(path)
-        lock = FileLock(path / LOCK)
-        lock.acquire(str(path), LOCK_PATIENCE)
-        return cls(path, _read_manifest(path), lock)
+        with ExitStack() as stack:
+            lock = _locked(path, stack)
+            directory = cls(path, _read_manifest(path), lock)
+            stack.pop_all()
+            return directory
 
     @classmethod
     def look(cls, path: Path) -> CrawlDirectory:
@@ -164,6 +165,8 @@ class CrawlDirectory:
             raise UsageError(f"{self.path} has not been started yet; go on with it first: resume {self.path}")
         if path.exists() and not read_only and path.stat().st_size < CHECKED_BELOW:
             self.check()
+        if self.manifest.runs and path.stat().st_size == 0:
+            raise Corrupt(f"{path} is damaged (it is empty); restore it from a copy or start anew with crawl --fresh")
         return SqliteFrontier(path, read_only)
 
     def tally(self) -> Tally:
@@ -177,9 +180,9 @@ class CrawlDirectory:
         """Ask SQLite whether the frontier's file is whole. Raises Corrupt."""
         _check(self.shard / "frontier.sqlite")
 
-    def store(self) -> Store:
-        """The pages."""
-        return open_store(str(self.manifest.settings.get("store", "sqlite")), self.shard)
+    def store(self, disk_wait: float = 0.0) -> Store:
+        """The pages; `disk_wait` as in `open_store`."""
+        return open_store(str(self.manifest.settings.get("store", "sqlite")), self.shard, disk_wait)
 
     def close(self) -> None:
         """Let go of the lock."""
@@ -195,6 +198,14 @@ class CrawlDirectory:
                 file.flush()
                 os.fsync(file.fileno())
             beside.replace(path)
+
+
+def _locked(path: Path, stack: ExitStack) -> FileLock:
+    """The lock of a directory, let go of with the stack."""
+    lock = FileLock(path / LOCK)
+    lock.acquire(str(path), LOCK_PATIENCE)
+    stack.callback(lock.release)
+    return lock
 
 
 def _read_manifest(path: Path) -> Manifest:

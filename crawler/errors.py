@@ -2,6 +2,7 @@
 
 CrawlerError
 ├── UsageError       a command line, configuration, URL or path that cannot be used     exit 2
+├── WorkersLost      processes that fetch die faster than they are replaced             exit 3
 └── StorageError     disk, store, frontier or lock                                      exit 3
     ├── Locked       another process works on the directory
     ├── Corrupt      a file of the crawl cannot be read as what it should be
@@ -23,6 +24,12 @@ class UsageError(CrawlerError):
     """Something given to us cannot be used."""
 
     exit_code = 2
+
+
+class WorkersLost(CrawlerError):
+    """The engine cannot keep its workers alive; what was fetched is kept."""
+
+    exit_code = 3
 
 
 class StorageError(CrawlerError):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from crawler.core.crawl import Crawl
-from crawler.core.messages import Event
+from crawler.core.messages import Event, Stop
 from crawler.core.scope import Scope
 from crawler.errors import UsageError
 from crawler.recorder import Recorder
@@ -75,6 +75,8 @@ class Job:
 
     def post(self, event: Event) -> None:
         """Hand in an event (Stop), whenever; safe in a signal handler."""
+        if isinstance(event, Stop):
+            self.recorder.hurry()
         if self._workers is None:
             self._early.append(event)
         else:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import resource
 import threading
+from contextlib import suppress
 from pathlib import Path
 from time import clock_gettime, monotonic
 
@@ -51,10 +52,14 @@ class Meter:
         self.peak_memory = max(self.peak_memory, memory)
 
     def _work(self) -> None:
-        self.sample()
+        self._try_to_sample()
         while not self._ended.wait(PERIOD):
+            self._try_to_sample()
+        self._try_to_sample()
+
+    def _try_to_sample(self) -> None:
+        with suppress(OSError):  # out of descriptors: a figure is lost, not the crawl
             self.sample()
-        self.sample()
 
     @staticmethod
     def _own_cpu() -> float:

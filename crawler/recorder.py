@@ -54,7 +54,7 @@ class Recorder:
         self._batch = Batch()
         self._batch_due = 0.0
         self._uncommitted = 0
-        self._closing = self._starving = False
+        self._closing = self._starving = self._hurried = False
         self._failure: StorageError | None = None
         self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
 
@@ -146,6 +146,10 @@ class Recorder:
             self._starving = self._uncommitted >= MAX_UNCOMMITTED or buffered >= MAX_BUFFERED
             return 0 if self._starving else PLENTY
 
+    def hurry(self) -> None:
+        """Somebody wants to stop: a full disk is no longer waited for. Safe in a signal handler."""
+        self._hurried = True
+
     def close(self) -> None:
         """Commit what is left and end the thread. Raises StorageError."""
         if self._thread.ident is not None:
@@ -187,7 +191,7 @@ class Recorder:
         closing = self._closing
         to_unix = time() - monotonic()
         batch.notes = [_shifted(note, to_unix) for note in batch.notes]
-        keep_trying(lambda: self._write(batch), self._disk_wait, lambda: self._closing)
+        keep_trying(lambda: self._write(batch), self._disk_wait, lambda: self._hurried)
         self.last_commit_at = monotonic()
         pages = sum(1 for end in batch.settled if end.attempts)
         with self._changed:

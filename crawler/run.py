@@ -38,7 +38,7 @@ def execute(
     out = str(directory.path)
     with ExitStack() as stack:
         frontier = stack.enter_context(closing(directory.frontier()))
-        store = directory.store()
+        store = directory.store(settings.disk_wait)
         mend(store, frontier, directory.manifest.runs)
         tally = frontier.tally()
         recorder = Recorder(frontier, directory.manifest.seed, settings.disk_wait)

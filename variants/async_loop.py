@@ -11,6 +11,7 @@ import asyncio
 from time import monotonic
 
 from crawler.core.messages import Ending, Event, Fetch
+from crawler.descriptors import provide
 from crawler.errors import StorageError
 from crawler.fetch import ASYNC_CLIENTS, open_async_fetcher
 from crawler.fetch.base import AsyncFetcher
@@ -96,6 +97,7 @@ def run(job: Job) -> Ending:
 async def arun(job: Job) -> Ending:
     """Run a job on the loop that is running."""
     concurrency = job.settings.concurrency or CONCURRENCY
+    provide(concurrency)
     writer = job.writer()
     try:
         fetcher = open_async_fetcher(client_of(job.settings), job.settings.client_plan(concurrency))

@@ -61,7 +61,8 @@ def serve(greeter: socket.socket, encoded: bytes) -> None:
         theirs.close()
         greeter.close()
         pipe = Connection(mine.detach())
-        writer = open_store(spec.settings.store, Path(spec.shard)).writer(pipe.recv_bytes().decode())
+        store = open_store(spec.settings.store, Path(spec.shard), _disk_wait(spec))
+        writer = store.writer(pipe.recv_bytes().decode())
     except (OSError, EOFError):
         os._exit(0)  # the parent is gone
     except StorageError as error:
@@ -78,9 +79,7 @@ def serve(greeter: socket.socket, encoded: bytes) -> None:
 def _serve(pipe: Connection, spec: Spec, writer: Writer) -> None:
     reader = open_reader(spec.settings, open_scope(spec.settings))
     crew = Crew(spec.threads, spec.client, spec.settings.client_plan(1), reader, writer)
-    # The parent replaces a worker that is silent for a lease, so a full disk is waited for no longer than half of one.
-    disk_wait = min(spec.settings.disk_wait, spec.settings.lease / 2)
-    answers = threading.Thread(target=_answer, args=(pipe, crew, writer, disk_wait), daemon=True)
+    answers = threading.Thread(target=_answer, args=(pipe, crew, writer, _disk_wait(spec)), daemon=True)
     answers.start()
     with contextlib.suppress(EOFError, OSError):
         while orders := pipe.recv_bytes():
@@ -90,6 +89,11 @@ def _serve(pipe: Connection, spec: Spec, writer: Writer) -> None:
         crew.landings.put(None)
         answers.join()
         writer.close()
+
+
+def _disk_wait(spec: Spec) -> float:
+    """The parent replaces a worker that is silent for a lease, so a full disk is waited for no longer than half one."""
+    return min(spec.settings.disk_wait, spec.settings.lease / 2)
 
 
 def _answer(pipe: Connection, crew: Crew, writer: Writer, disk_wait: float) -> None:

@@ -32,7 +32,8 @@ from time import monotonic
 import msgspec
 
 from crawler.core.messages import Ending, Event, Failed, Fetch, Fetched, Trouble
-from crawler.errors import CrawlerError, StorageError
+from crawler.descriptors import provide
+from crawler.errors import CrawlerError, StorageError, WorkersLost
 from crawler.fetch import SYNC_CLIENTS
 from crawler.job import Job, cores
 from variants import client_of
@@ -46,6 +47,7 @@ CLOSE_PATIENCE = 5.0
 BIRTH_PATIENCE = 1.0
 MESSAGE_PATIENCE = struct.pack("@ll", 5, 0)
 HUNG_SLACK = 1.0
+FOREVER = float("inf")
 MOST_DEATHS = 20
 TRACKER_IS_QUIET = "ignore:resource_tracker:UserWarning"
 MOST_STILLBIRTHS = 4
@@ -92,8 +94,9 @@ class PoolWorkers:
     def exchange(self, fetches: list[Fetch], until: float | None) -> list[Event]:
         """Send batches; wait until some worker answers, dies or says hello."""
         self._send(fetches)
-        self._kill_hung()
-        wait = None if until is None else max(0.0, until - monotonic())
+        hung_at = self._kill_hung()
+        until = hung_at if until is None else min(until, hung_at)
+        wait = None if until == FOREVER else max(0.0, until - monotonic())
         if not self._workers:
             wait = min(BIRTH_PERIOD if wait is None else wait, BIRTH_PERIOD)
         ready = connection.wait([self._hello, self._woken, *self._workers], wait)
@@ -147,13 +150,17 @@ class PoolWorkers:
                 'its work under `if __name__ == "__main__":`'
             )
         if monotonic() >= self._give_up_at:
-            raise CrawlerError(f"no worker process has started within {START_PATIENCE:.0f} s")
+            raise WorkersLost(
+                f"no worker process has started within {START_PATIENCE:.0f} s; resume, or use another mode"
+            )
+        if not self._pool._worker_handler.is_alive():  # type: ignore[attr-defined]
+            raise WorkersLost("the process that starts workers was killed from outside; resume to go on")
 
     def _bury(self, worker: PoolWorker) -> list[Event]:
         """A worker has died: what it had in hand is lost. Where nothing lands between deaths, something is wrong."""
         self._deaths += 1
         if self._deaths >= MOST_DEATHS:
-            raise CrawlerError(
+            raise WorkersLost(
                 f"{MOST_DEATHS} worker processes died one after another and fetched nothing; "
                 "try --mode threads, which shows why (out of memory? killed from outside?)"
             )
@@ -163,12 +170,19 @@ class PoolWorkers:
         self._give_up_at = monotonic() + START_PATIENCE
         return [Failed(lease, Trouble.LOST, f"worker process {worker.pid} died") for lease in worker.orders]
 
-    def _kill_hung(self) -> None:
-        """A worker that holds an order longer than its lease is stopped or stuck: replace it."""
-        oldest = monotonic() - self._lease + HUNG_SLACK
+    def _kill_hung(self) -> float:
+        """A worker that holds an order almost as long as its lease is stopped or stuck: replace it. Before the lease
+        ends, or the Crawl would order the same again from the same worker. Returns when to look again."""
+        patience = self._lease - min(HUNG_SLACK, self._lease / 10)
+        look_at = FOREVER
         for worker in self._workers.values():
-            if worker.orders and next(iter(worker.orders.values())) < oldest:
-                _kill(worker.pid)
+            if worker.orders:
+                hung_at = next(iter(worker.orders.values())) + patience
+                if hung_at <= monotonic():
+                    _kill(worker.pid)
+                else:
+                    look_at = min(look_at, hung_at)
+        return look_at
 
     def _greet(self) -> None:
         """A new worker says hello with its process id and an end of a pipe, and is told the name of its part."""
@@ -245,6 +259,7 @@ def run(job: Job) -> Ending:
     processes = settings.processes or cores()
     concurrency = settings.concurrency or CONCURRENCY
     threads = settings.threads_per_process or -(-concurrency // processes)
+    provide(max(threads, processes))
     workers = PoolWorkers(job, processes, threads)
     try:
         job.attach(workers)

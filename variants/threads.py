@@ -12,6 +12,7 @@ from queue import Empty
 from time import monotonic
 
 from crawler.core.messages import Ending, Event, Failed, Fetch, Fetched
+from crawler.descriptors import provide
 from crawler.errors import CrawlerError
 from crawler.fetch import SYNC_CLIENTS
 from crawler.job import Job, open_reader
@@ -70,6 +71,7 @@ def run(job: Job) -> Ending:
     """Run a job on threads of this process."""
     settings = job.settings
     size = settings.concurrency or CONCURRENCY
+    provide(size)
     writer = job.writer()
     try:
         crew = Crew(size, client_of(settings), settings.client_plan(1), open_reader(settings, job.scope), writer)

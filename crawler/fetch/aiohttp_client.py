@@ -38,6 +38,7 @@ class AiohttpFetcher:
         self._flights: dict[asyncio.Task[object], _Flight] = {}
         self._loop = asyncio.get_running_loop()
         self._sweeping: asyncio.TimerHandle | None = None
+        self._sweep_due = 0.0
         self._tick = tick(limits)
         names = {name.lower() for name, _ in self._headers}
         self._resolver = Resolver(plan)
@@ -66,7 +67,7 @@ class AiohttpFetcher:
             raise UsageError("fetch needs a task to run in")
         flight = self._flights[task] = _Flight(time.monotonic(), task)
         if self._sweeping is None:
-            self._sweeping = self._loop.call_later(self._tick, self._sweep)
+            self._plan_sweep()
         try:
             return await self._ask(request, flight)
         except asyncio.CancelledError:
@@ -141,13 +142,22 @@ class AiohttpFetcher:
 
     def _sweep(self) -> None:
         now = time.monotonic()
+        late = now - self._sweep_due
         for flight in self._flights.values():
+            if late > self._tick:
+                flight.excused += late
             if flight.content is not None:
                 flight.size = flight.content.total_bytes
             if not flight.ended and (reason := flight.overdue(self._limits, now)):
                 flight.ended = reason
                 flight.task.cancel()
-        self._sweeping = self._loop.call_later(self._tick, self._sweep) if self._flights else None
+        self._sweeping = None
+        if self._flights:
+            self._plan_sweep()
+
+    def _plan_sweep(self) -> None:
+        self._sweep_due = time.monotonic() + self._tick
+        self._sweeping = self._loop.call_later(self._tick, self._sweep)
 
     async def close(self) -> None:
         """Close its connections."""

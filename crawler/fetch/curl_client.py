@@ -43,6 +43,8 @@ _TROUBLE = {
     pycurl.E_COULDNT_RESOLVE_HOST: Trouble.DNS,
     pycurl.E_COULDNT_CONNECT: Trouble.CONNECT,
     pycurl.E_INTERFACE_FAILED: Trouble.CONNECT,
+    pycurl.E_OUT_OF_MEMORY: Trouble.CONNECT,  # of descriptors, as a rule
+    pycurl.E_FAILED_INIT: Trouble.CONNECT,
     pycurl.E_OPERATION_TIMEDOUT: Trouble.TIMEOUT,
     pycurl.E_SSL_CONNECT_ERROR: Trouble.TLS,
     pycurl.E_PEER_FAILED_VERIFICATION: Trouble.TLS,

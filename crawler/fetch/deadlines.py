@@ -4,9 +4,11 @@ Rules:
 - A `Flight` is what is known of a fetch in the air; `overdue` alone decides which deadline it has passed.
 - Nobody sets a timer per fetch or per read: those cost more than all else that we add to a client. Flights are swept
   once per tick (a tenth of the shortest deadline, 1 s at most), so a deadline is kept to within a tick.
-- asyncio clients sweep by their loop. Blocking clients share one daemon thread per process, which shuts down the
-  sockets of what is overdue: the blocked read then returns. (libcurl's progress callback would do it without a thread,
-  but takes the GIL some ten times per fetch: with 16 threads it tripled the CPU time of a page.)
+- asyncio clients sweep by their loop. Where something else has blocked the loop, the sweep comes late by so much, and
+  answers may lie unread in the kernel: that time is excused.
+- Blocking clients share one daemon thread per process, which shuts down the sockets of what is overdue: the blocked
+  read then returns. (libcurl's progress callback would do it without a thread, but takes the GIL some ten times per
+  fetch: with 16 threads it tripled the CPU time of a page.)
 """
 
 from __future__ import annotations
@@ -23,10 +25,11 @@ from crawler.fetch.wire import check_url
 class Flight:
     """A fetch in the air: monotonic times in seconds, `head_at` 0 until the head is complete, `size` body bytes so far.
 
-    `ended` says which deadline cut it short, "" while none has.
+    `ended` says which deadline cut it short, "" while none has. `excused` are seconds in which nobody could have taken
+    what came: they count for no deadline.
     """
 
-    __slots__ = ("ended", "head_at", "seen", "seen_at", "size", "started")
+    __slots__ = ("ended", "excused", "head_at", "seen", "seen_at", "size", "started")
 
     def __init__(self, now: float) -> None:
         self.started = now
@@ -35,9 +38,11 @@ class Flight:
         self.seen = -1
         self.seen_at = now
         self.ended = ""
+        self.excused = 0.0
 
     def overdue(self, limits: Limits, now: float) -> str:
         """The deadline that has passed: "total", "first byte", "idle", or ""."""
+        now -= self.excused
         if now - self.started >= limits.total:
             return "total"
         if not self.head_at:

@@ -50,9 +50,8 @@ CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITH
 """
 ADMIT = "INSERT INTO url (id, url, depth, via) VALUES (?, ?, ?, ?)"
 RETRY = "UPDATE url SET attempts = ?, status = ? WHERE id = ?"
-SETTLE = """UPDATE url SET reason = ?, status = ?, attempts = ?, part = ?, position = ?, size = ?, digest = ?, truncated
-= ?,
-    content_type = ?, settled_at = ?, seconds = ?, detail = ? WHERE id = ? AND reason IS NULL"""
+SETTLE = """UPDATE url SET reason = ?, status = ?, attempts = ?, part = ?, position = ?, size = ?, digest = ?,
+    truncated = ?, content_type = ?, settled_at = ?, seconds = ?, detail = ? WHERE id = ? AND reason IS NULL"""
 NOTE = """INSERT INTO host (host, robots, robots_until, delay, rest_until, joined) VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT (host) DO UPDATE SET robots = coalesce(excluded.robots, robots), robots_until = excluded.robots_until,
     delay = excluded.delay, rest_until = excluded.rest_until, joined = excluded.joined"""

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import aiofiles
 import aiofiles.os
 
-from crawler.database import connect_to_read, storage_errors
+from crawler.database import akeep_trying, connect_to_read, keep_trying, storage_errors
+from crawler.errors import DiskFull
 from crawler.store.base import Page
 from crawler.store.sqlite import SqliteStore, SqliteWriter
 
@@ -24,33 +25,58 @@ from crawler.store.sqlite import SqliteStore, SqliteWriter
 class FilesWriter(SqliteWriter):
     """Writes bodies at once and their descriptions in groups."""
 
-    def __init__(self, folder: Path, part: str, bodies: Path) -> None:
+    def __init__(self, folder: Path, part: str, bodies: Path, disk_wait: float) -> None:
         super().__init__(folder, part)
         self._bodies = bodies
+        self._disk_wait = disk_wait
         self._names = 0
+        self._stuck = False
 
     def put(self, page: Page) -> int:
         """Write the body, take the description."""
         path = self._target(page.body)
-        with storage_errors(path):
-            if not path.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                beside = self._beside(path)
-                beside.write_bytes(page.body)
-                beside.replace(path)
+        keep_trying(lambda: self._write(path, page.body), self._disk_wait)
         return self._put(page, path.name)
 
     async def aput(self, page: Page) -> int:
         """`put` without ever blocking the event loop."""
         path = self._target(page.body)
-        with storage_errors(path):
+        await akeep_trying(lambda: self._awrite(path, page.body), self._disk_wait)
+        return self._put(page, path.name)
+
+    @property
+    def buffered(self) -> int:
+        """What waits, or more than anybody may while the disk is full: nothing new should be fetched then."""
+        return 1 << 62 if self._stuck else super().buffered
+
+    def _write(self, path: Path, body: bytes) -> None:
+        with self._body_errors(path) as beside:
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                beside.write_bytes(body)
+                beside.replace(path)
+
+    async def _awrite(self, path: Path, body: bytes) -> None:
+        with self._body_errors(path) as beside:
             if not await aiofiles.os.path.exists(path):
                 await aiofiles.os.makedirs(path.parent, exist_ok=True)
-                beside = self._beside(path)
                 async with aiofiles.open(beside, "wb") as file:
-                    await file.write(page.body)
+                    await file.write(body)
                 await aiofiles.os.replace(beside, path)
-        return self._put(page, path.name)
+
+    @contextmanager
+    def _body_errors(self, path: Path) -> Iterator[Path]:
+        """A name beside `path`, of which nothing is left where writing fails."""
+        beside = self._beside(path)
+        try:
+            with storage_errors(path):
+                yield beside
+            self._stuck = False
+        except BaseException as error:
+            self._stuck = isinstance(error, DiskFull)
+            with suppress(OSError):
+                beside.unlink(missing_ok=True)
+            raise
 
     def _target(self, body: bytes) -> Path:
         name = hashlib.sha256(body).hexdigest()
@@ -65,15 +91,16 @@ class FilesWriter(SqliteWriter):
 class FilesStore(SqliteStore):
     """A folder of bodies and a folder of parts that describe them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, disk_wait: float = 0.0) -> None:
         super().__init__(folder)
+        self._disk_wait = disk_wait
         self._bodies = folder.parent / "bodies"
         with storage_errors(self._bodies):
             self._bodies.mkdir(exist_ok=True)
 
     def writer(self, part: str) -> FilesWriter:
         """Open a new part."""
-        return FilesWriter(self._folder, part, self._bodies)
+        return FilesWriter(self._folder, part, self._bodies, self._disk_wait)
 
     def sweep(self, named: Mapping[str, Mapping[int, str]]) -> int:
         """Remove descriptions that do not exist, then the files that nothing describes."""

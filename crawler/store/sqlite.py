@@ -58,7 +58,11 @@ class SqliteWriter:
         self._path = folder / f"{part}.sqlite"
         self._lock = FileLock(folder / f"{part}.lock")
         self._lock.acquire(f"part {part}")
-        self._connection = connect(self._path, SCHEMA)
+        try:
+            self._connection = connect(self._path, SCHEMA)
+        except BaseException:
+            self._lock.release()
+            raise
         self._position = 0
         self._waiting: deque[tuple[int, Page, str | None]] = deque()
         self._compress = zstd.ZstdCompressor(level=LEVEL)

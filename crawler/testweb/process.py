@@ -18,6 +18,7 @@ from typing import NamedTuple, Self
 
 import msgspec
 
+from crawler.descriptors import provide
 from crawler.errors import CrawlerError
 from crawler.testweb.document import AnyWeb
 from crawler.testweb.flat import SIZE
@@ -90,6 +91,7 @@ async def serve(
     web: AnyWeb, *, port: int, log: Path | None, until_eof: bool, listening: Callable[[Listening], None]
 ) -> None:
     """Serve until a signal, or until standard input ends; `listening` is told once it does. Raises OSError."""
+    provide(len(web.names))
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)

@@ -70,6 +70,15 @@ async def test_leaving_the_loop_ends_the_crawl_and_the_next_one_goes_on(web: Sta
     assert {row.url for row in webs.rows(tmp_path / "out").values() if row.part} == PAGES
 
 
+def test_a_resume_needs_no_seeds_and_refuses_others(web: StartedWeb, tmp_path: Path) -> None:
+    first = crawler.crawl(*web.settings.seeds, out=tmp_path / "out", max_pages=10, **keys(web))
+    assert first.ending == "limit"
+    with pytest.raises(crawler.UsageError, match="is a crawl of"):
+        crawler.crawl("http://elsewhere.test/", out=tmp_path / "out", resume=True, **keys(web))
+    assert crawler.crawl(out=tmp_path / "out", resume=True, **keys(web)).digest == webs.DIGEST
+    assert crawler.crawl(*web.settings.seeds, out=tmp_path / "out", resume=True, **keys(web)).complete
+
+
 async def test_a_slow_consumer_slows_the_crawl(web: StartedWeb, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crawler.tap.MAX_WAITING", 5)
     held: list[int] = []

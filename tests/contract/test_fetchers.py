@@ -498,6 +498,21 @@ def test_many_at_once_share_the_connections() -> None:
         assert server.connections == 5
 
 
+def test_time_in_which_something_else_blocked_the_loop_counts_for_no_deadline() -> None:
+    async def fetch_around_a_block(url: str) -> Response:
+        fetcher = open_async_fetcher("aiohttp", ClientPlan(limits=Limits(first_byte=0.5, idle=0.5, total=1)))
+        try:
+            fetching = asyncio.create_task(fetcher.fetch(Request(url)))
+            await asyncio.sleep(0.1)
+            asyncio.get_running_loop().call_soon(time.sleep, 1.5)
+            return await fetching
+        finally:
+            await fetcher.close()
+
+    with always(0.2, response(b"in time")) as server:
+        assert asyncio.run(fetch_around_a_block(server.url + "/")).body == b"in time"
+
+
 def test_cancelled_fetch_is_cancelled_and_frees_its_connection() -> None:
     """A cancellation from outside is not mistaken for a deadline."""
     with RawServer(lambda path: [3.0] if path == "/slow" else [response(b"ok")]) as server:

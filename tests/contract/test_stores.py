@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from crawler.database import connect
-from crawler.errors import Corrupt, Locked
+from crawler.errors import Corrupt, Locked, StorageError
 from crawler.store import open_store
 from crawler.store.base import Page, Store
 from crawler.store.memory import MemoryStore
@@ -180,6 +180,15 @@ def test_put_and_flush_may_run_beside_each_other(open_disk: Open) -> None:
     writer.close()
     assert [(at, one.url) for at, one in store.pages("p")] == [(at, page(n).url) for n, at in enumerate(positions)]
     assert writer.buffered == 0
+
+
+def test_a_part_that_cannot_be_opened_is_not_left_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_store("sqlite", tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("crawler.store.sqlite.SCHEMA", "CREATE TABLE page")
+        with pytest.raises(StorageError):
+            store.writer("p")
+    store.writer("p").close()
 
 
 def test_a_damaged_body_is_reported_not_returned(tmp_path: Path) -> None:

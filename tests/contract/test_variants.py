@@ -16,8 +16,10 @@ import pytest
 
 import crawler
 import variants
+from crawler.core.messages import Actions
 from crawler.directory import CrawlDirectory
 from crawler.errors import Corrupt, CrawlerError, Locked, UsageError
+from crawler.job import Job
 from crawler.meter import descendants
 from crawler.testweb.process import StartedWeb, start_web
 from crawler.testweb.referee import judge
@@ -145,6 +147,25 @@ def test_workers_that_die_at_once_end_the_crawl_with_one_line(
         ended.set()
         killer.join()
     assert webs.crawl(tmp_path / "out", webs.settings(web.started, "threads")).digest == webs.DIGEST
+
+
+def test_a_hung_worker_costs_each_of_its_urls_one_loss(tmp_path: Path) -> None:
+    stopped: list[int] = []
+
+    def watch(job: Job) -> None:
+        def stop_a_worker(actions: Actions) -> None:
+            if not stopped and len(actions.fetches) > 3:
+                threading.Timer(0.2, lambda: os.kill(stopped[0], signal.SIGSTOP)).start()
+                children = descendants(os.getpid())
+                stopped.append(next(pid for pid in children if parent_of(pid) in children))
+
+        job.recorder.observe(stop_a_worker)
+
+    with start_web(flat=12, latency=0.6) as flat:
+        limits = {"timeout": 2.0, "lease": 4.0, "lost_limit": 2, "processes": 1, "per_host": 6, "delay": 0.0}
+        summary = webs.crawl(tmp_path / "out", webs.settings(flat, "processes", **limits), watch)
+    assert stopped
+    assert (summary.complete, summary.reasons) == (True, {"ok": 13})
 
 
 def parent_of(pid: int) -> int:

@@ -298,10 +298,11 @@ class TestMistakes:
         assert "\x1b" not in err
         assert "CRAWLER_DEBUG" in err
 
-    def test_a_corrupt_frontier(self, site: str, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("damage", [b"nonsense" * 1000, b""], ids=["nonsense", "empty"])
+    def test_a_corrupt_frontier(self, site: str, tmp_path: Path, damage: bytes) -> None:
         crawl(site, tmp_path)
         frontier = tmp_path / "c/shard-0000/frontier.sqlite"
-        frontier.write_bytes(b"nonsense" * 1000)
+        frontier.write_bytes(damage)
         for arguments in (["resume", "c"], ["status", "c"], ["verify", "c"], ["export", "c"]):
             ran = run(*arguments, cwd=tmp_path)
             assert (ran.code, ran.out, ran.err.count("\n")) == (3, "", 1), ran
@@ -370,6 +371,21 @@ class TestDirectory:
         ran = run("resume", "c", cwd=tmp_path)
         assert (ran.code, ran.err.count("\n")) == (3, 1)
         assert "damaged" in ran.err
+
+    def test_a_crawl_that_may_not_be_written_can_be_read(self, crawled: tuple[Path, Ran], tmp_path: Path) -> None:
+        place = tmp_path / "archive"
+        place.mkdir()
+        mounted = subprocess.run(["mount", "--bind", "-o", "ro", crawled[0] / "c", place], capture_output=True)
+        if mounted.returncode:
+            pytest.skip("no file system can be mounted here")
+        try:
+            for arguments in (["status"], ["verify"], ["export"]):
+                ran = run(*arguments, "archive", cwd=tmp_path)
+                assert ran.code == 0, ran
+            refused = run("resume", "archive", cwd=tmp_path)
+            assert (refused.code, refused.err.count("\n")) == (3, 1), refused
+        finally:
+            subprocess.run(["umount", "-l", place], check=True)
 
 
 class TestRunning:

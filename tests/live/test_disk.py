@@ -58,12 +58,16 @@ def test_a_full_disk_is_exit_3_and_space_lets_it_go_on(
     assert verified.returncode == 0, verified.stdout
 
 
-def test_a_crawl_that_may_wait_for_space_waits(tmp_path: Path, small_disk: Path, web: StartedWeb) -> None:
+@pytest.mark.parametrize(("mode", "store"), [("async", "sqlite"), ("async", "files"), ("threads", "files")])
+def test_a_crawl_that_may_wait_for_space_waits(
+    tmp_path: Path, small_disk: Path, web: StartedWeb, mode: str, store: str
+) -> None:
     config = tmp_path / "web.toml"
     config.write_text("disk_wait = 60.0\n" + config.read_text())
-    crawler = Crawler(tmp_path, "async", 16)
+    crawler = Crawler(tmp_path, mode, 16, "--store", store)
     with pytest.raises(subprocess.TimeoutExpired):
-        crawler.process.wait(8)
+        crawler.process.wait(6)
+    assert not list(small_disk.rglob("bodies/*/.*")), "what could not be written whole is removed"
     subprocess.run(["mount", "-o", "remount,size=100m", small_disk], check=True)
     told = crawler.wait()
     assert (told["complete"], told["digest"]) == (True, DIGEST)

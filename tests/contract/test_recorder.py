@@ -1,0 +1,50 @@
+"""How long the recorder waits for a full disk."""
+
+from __future__ import annotations
+
+from time import monotonic
+
+import pytest
+
+from crawler.core.messages import Actions, Link
+from crawler.errors import DiskFull
+from crawler.frontier.base import Batch
+from crawler.frontier.memory import MemoryFrontier
+from crawler.recorder import Recorder
+
+BATCH = Actions(queued=[Link(1, "http://a.test/", 0)])
+PATIENCE = 30.0
+
+
+class FullFor(MemoryFrontier):
+    """A frontier whose disk refuses the first so many commits."""
+
+    def __init__(self, refusals: int) -> None:
+        super().__init__()
+        self.refusals = refusals
+
+    def commit(self, batch: Batch, at: float) -> None:
+        self.refusals -= 1
+        if self.refusals >= 0:
+            raise DiskFull("no space left")
+        super().commit(batch, at)
+
+
+def test_the_last_commit_of_a_crawl_waits_for_space_like_every_other() -> None:
+    frontier = FullFor(2)
+    recorder = Recorder(frontier, seed=1, disk_wait=PATIENCE)
+    recorder.start(lambda: None)
+    recorder.keep(BATCH)
+    recorder.close()
+    assert [link.url for link in frontier.owed()] == ["http://a.test/"]
+
+
+def test_whoever_wants_to_stop_does_not_wait() -> None:
+    began = monotonic()
+    recorder = Recorder(FullFor(1000), seed=1, disk_wait=PATIENCE)
+    recorder.start(lambda: None)
+    recorder.hurry()
+    recorder.keep(BATCH)
+    with pytest.raises(DiskFull):
+        recorder.close()
+    assert monotonic() - began < PATIENCE / 2
