@@ -2,7 +2,7 @@
 
 Rules:
 - A group begins with user-agent lines and ends at the first user-agent line after a rule. Only allow and disallow are
-  rules: every other record, Crawl-delay and Sitemap too, leaves groups as they are (2.2.4).
+  rules: every other record, Crawl-delay too, leaves groups as they are (2.2.4).
 - We obey the groups that name our product token exactly, in any case, all of them together; else those for "*"; else
   nothing is forbidden (2.2.1). The most octets win, allow wins a tie, /robots.txt itself is always allowed (2.2.2).
 - What an answer to the request for robots.txt means is `classify` (2.3.1).
@@ -22,10 +22,9 @@ from urllib.parse import quote
 
 from protego import Protego
 
-from crawler.core.urls import canonical, path_of
+from crawler.core.urls import path_of
 
 MOST_STARS = 2_000
-MOST_SITEMAPS = 1_000
 
 _BLANK = " \t\v\f"
 _NAME = f"{string.ascii_letters}_-"
@@ -43,8 +42,6 @@ _KEYS = {
     "diasllow": "disallow",
     "disallaw": "disallow",
     "crawl-delay": "crawl-delay",
-    "sitemap": "sitemap",
-    "site-map": "sitemap",
 }
 
 
@@ -82,7 +79,7 @@ def product_token(user_agent: str) -> str:
 
 
 class Robots:
-    """What a robots.txt asks of us: `delay` in seconds (finite, uncapped, 0.0: none), `sitemaps` as canonical URLs."""
+    """What a robots.txt asks of us: what may be asked for, and `delay` in seconds (finite, uncapped, 0.0: none)."""
 
     def __init__(self, text: str, user_agent: str) -> None:
         records = list(_records(text))
@@ -90,8 +87,6 @@ class Robots:
         group = _group(records, "*") if ours is None else ours
         self._rules = Protego.parse("\n".join(["user-agent:*", *_bounded(group or [])]))
         self.delay = self._rules.crawl_delay("*") or 0.0
-        named = [value for key, value in records if key == "sitemap"][:MOST_SITEMAPS]
-        self.sitemaps = tuple(dict.fromkeys(filter(None, map(canonical, named))))
 
     def allows(self, url: str) -> bool:
         """Whether we may ask for a canonical URL of this host."""
@@ -119,8 +114,8 @@ def _group(records: list[tuple[str, str]], agent: str) -> list[tuple[str, str]] 
         if key == "user-agent":
             named = _names(value, agent) or (named and not closed)
             ever, closed = ever or named, False
-        elif key != "sitemap":
-            closed = closed or key in ("allow", "disallow")
+        else:
+            closed = closed or key != "crawl-delay"
             if named:
                 found.append((key, value))
     return found if ever else None

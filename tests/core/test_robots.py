@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from crawler.core.robots import (
     ALLOW_ALL,
-    MOST_SITEMAPS,
     MOST_STARS,
     Robots,
     RobotsAnswer,
@@ -187,21 +186,14 @@ def test_delay(text: str, delay: float) -> None:
     assert Robots(text, AGENT).delay == delay
 
 
-def test_sitemaps_belong_to_no_group() -> None:
-    text = "sitemap: http://h.test/1\nuser-agent: other\nSite-map: http://H.test/2#x\nsitemap: /3\nsitemap: http://h.test/1"
-    assert Robots(text, AGENT).sitemaps == ("http://h.test/1", "http://h.test/2")
-
-
 def test_allow_all() -> None:
     assert ALLOW_ALL.allows("http://h.test/x")
-    assert (ALLOW_ALL.delay, ALLOW_ALL.sitemaps) == (0.0, ())
+    assert ALLOW_ALL.delay == 0.0
 
 
 def test_sizes_are_bounded() -> None:
-    sitemaps = "".join(f"sitemap: http://h.test/{number}\n" for number in range(MOST_SITEMAPS + 1))
     wildcards = "".join(f"disallow: /*-{number}$\n" for number in range(MOST_STARS + 1))
-    robots = Robots(f"{sitemaps}user-agent: us\n{wildcards}disallow: /plain\n", AGENT)
-    assert len(robots.sitemaps) == MOST_SITEMAPS
+    robots = Robots(f"user-agent: us\n{wildcards}disallow: /plain\n", AGENT)
     assert not robots.allows(f"http://h.test/x-{MOST_STARS - 1}")
     assert robots.allows(f"http://h.test/x-{MOST_STARS}")
     assert not robots.allows("http://h.test/plain")
