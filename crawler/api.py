@@ -22,7 +22,7 @@ from crawler.core.messages import Actions, Stop
 from crawler.directory import CrawlDirectory
 from crawler.errors import UsageError
 from crawler.frontier.memory import MemoryFrontier
-from crawler.job import Job, open_scope
+from crawler.job import Job, check_authority, open_scope
 from crawler.recorder import Recorder
 from crawler.run import execute, kept_settings, mend, open_directory, tidy
 from crawler.settings import Settings, profile, refuse_unknown, settle
@@ -140,6 +140,7 @@ def _settings(seeds: tuple[str, ...], use: str | None, keys: dict[str, Any], nee
         raise UsageError("nothing to crawl: name at least one URL")
     variants.client_of(settings)
     open_scope(settings)
+    check_authority(settings)
     return settings
 
 

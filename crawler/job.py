@@ -96,6 +96,14 @@ def open_scope(settings: Settings) -> Scope:
         raise UsageError(str(error)) from error
 
 
+def check_authority(settings: Settings) -> None:
+    """Raises UsageError where `ca_file` cannot be used: before a crawl begins, not in the middle of each engine."""
+    if settings.ca_file:
+        from crawler.fetch.wire import tls_context
+
+        tls_context(settings.ca_file)
+
+
 def open_reader(settings: Settings, scope: Scope) -> Reader:
     """What turns responses into pages and events."""
     return Reader(settings, scope, settings.max_body, settings.attempt_header)

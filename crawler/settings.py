@@ -61,6 +61,7 @@ class Settings(Rules, frozen=True, kw_only=True, forbid_unknown_fields=True):
     timeout: Timeout = 60.0
     max_body: AtLeastOne = 10 * 1024 * 1024
     attempt_header: str = ""
+    ca_file: str = ""
     resolve: dict[str, str] = msgspec.field(default_factory=dict)
 
     def client_plan(self, connections: int) -> ClientPlan:
@@ -78,6 +79,7 @@ class Settings(Rules, frozen=True, kw_only=True, forbid_unknown_fields=True):
             headers=(("User-Agent", self.user_agent), ("Accept", ACCEPT), ("Accept-Encoding", ACCEPT_ENCODING)),
             resolve=self.resolve,
             connections=connections,
+            ca_file=self.ca_file,
         )
 
 

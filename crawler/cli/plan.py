@@ -21,7 +21,7 @@ import msgspec
 from crawler.core.urls import host_of
 from crawler.directory import KEPT, CrawlDirectory
 from crawler.errors import StorageError, UsageError
-from crawler.job import open_scope
+from crawler.job import check_authority, open_scope
 from crawler.run import kept_settings
 from crawler.settings import Settings, profile, read_environment, read_file, settle
 
@@ -73,6 +73,7 @@ def make_plan(order: Order) -> Plan:
         ignored = ()
     variants.client_of(settings)
     open_scope(settings)
+    check_authority(settings)
     # the directory may be moved: where it lies is not one of its settings
     settings = msgspec.structs.replace(settings, out=None)
     return Plan(path, settings, order.resume, order.fresh, demo, ignored)

@@ -34,6 +34,9 @@ class AiohttpFetcher:
     def __init__(self, plan: ClientPlan) -> None:
         limits = plan.limits
         self._limits = limits
+        self._ca_file = plan.ca_file
+        if plan.ca_file:
+            tls_context(plan.ca_file)
         self._headers = plan_headers(plan)
         self._flights: dict[asyncio.Task[object], _Flight] = {}
         self._loop = asyncio.get_running_loop()
@@ -108,7 +111,7 @@ class AiohttpFetcher:
     async def _head(self, request: Request) -> aiohttp.ClientResponse:
         url = _as_written(request.url)
         headers = request_headers((), request) or None
-        tls = tls_context() if request.url.startswith("https") else True
+        tls = tls_context(self._ca_file) if request.url.startswith("https") else True
         return await self._session.get(url, headers=headers, allow_redirects=False, ssl=tls)
 
     async def _read(self, reply: aiohttp.ClientResponse, flight: _Flight) -> tuple[bytes, str]:

@@ -37,13 +37,15 @@ class ClientPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a client needs to be made: values only, so that it can cross to another process.
 
     `headers` go with every request. `resolve` overrides names: "host" or "host:port" -> "address:port" or "address"
-    (the port of the URL is then kept). `connections` is the most that may be open at once.
+    (the port of the URL is then kept). `connections` is the most that may be open at once. `ca_file` names certificates
+    (PEM) to trust beside the usual ones.
     """
 
     limits: Limits = Limits()
     headers: Headers = ()
     resolve: Mapping[str, str] = {}
     connections: int = 100
+    ca_file: str = ""
 
 
 class Request(msgspec.Struct, frozen=True):

@@ -28,13 +28,14 @@ from crawler.fetch.wire import (
     MAX_INTERIM,
     REUSED_FOR,
     STATUS_LINE,
-    ca_file,
     one_line,
     parse_fields,
     plan_headers,
     request_headers,
     split_port,
     split_url,
+    trusted_certificates,
+    usual_ca_file,
 )
 
 _TOO_LARGE = 100  # CURLE_TOO_LARGE, not named by pycurl
@@ -83,7 +84,7 @@ class CurlFetcher(BlockingFetcher):
             (pycurl.NETRC, pycurl.NETRC_IGNORED),
             (pycurl.PROXY, ""),
             (pycurl.NOPROXY, "*"),
-            (pycurl.CAINFO, ca_file()),
+            _trust(plan.ca_file),
             (pycurl.CONNECTTIMEOUT_MS, _milliseconds(limits.connect)),
             (pycurl.TIMEOUT_MS, _milliseconds(limits.total)),
             (pycurl.DNS_CACHE_TIMEOUT, 300),
@@ -235,6 +236,11 @@ class _Reply:
 def _milliseconds(seconds: float) -> int:
     """At least 1: libcurl takes 0 for "no limit"."""
     return max(1, round(seconds * 1000))
+
+
+def _trust(ca_file: str) -> tuple[int, str | bytes]:
+    """The option that names the certificates to trust: libcurl reads one file, or one block of memory."""
+    return (pycurl.CAINFO_BLOB, trusted_certificates(ca_file)) if ca_file else (pycurl.CAINFO, usual_ca_file())
 
 
 def _lines(headers: Headers) -> list[str]:

@@ -58,6 +58,9 @@ class Urllib3Fetcher(BlockingFetcher):
         self._kept = max(1, min(KEPT, plan.connections))
         self._lines: OrderedDict[tuple[str, str, int], _Line] = OrderedDict()
         self._socket: socket.socket | None = None
+        self._ca_file = plan.ca_file
+        if plan.ca_file:
+            tls_context(plan.ca_file)
         super().__init__(plan.limits)
 
     def _ask(self, request: Request, flight: Flight) -> Response:
@@ -85,7 +88,7 @@ class Urllib3Fetcher(BlockingFetcher):
             if len(self._lines) >= self._kept:
                 self._lines.popitem(last=False)[1].close()
             route = self._routes.find(target.host, target.port)
-            line = _open(target, route, self.limits.max_head)
+            line = _open(target, route, self.limits.max_head, self._ca_file)
         self._lines[key] = line
         return line
 
@@ -256,9 +259,9 @@ def _trouble(error: Exception) -> FetchError:
     return FetchError(Trouble.INTERNAL, one_line(error))
 
 
-def _open(target: Target, route: tuple[str, int], max_head: int) -> _Line:
+def _open(target: Target, route: tuple[str, int], max_head: int, ca_file: str) -> _Line:
     if target.scheme == "https":
-        line: _Line = _SecureLine(target.host, target.port, ssl_context=tls_context(), ca_certs=None)
+        line: _Line = _SecureLine(target.host, target.port, ssl_context=tls_context(ca_file), ca_certs=None)
     else:
         line = _Line(target.host, target.port)
     line.route, line.max_head = route, max_head

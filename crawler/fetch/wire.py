@@ -14,6 +14,7 @@ import os
 import re
 import ssl
 from collections.abc import Iterable
+from pathlib import Path
 from typing import NamedTuple
 
 import certifi
@@ -140,14 +141,29 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 
-def ca_file() -> str:
+def usual_ca_file() -> str:
     """The certificates every client trusts: those of SSL_CERT_FILE where it is set, else certifi's."""
     return os.environ.get("SSL_CERT_FILE") or certifi.where()
 
 
 @functools.cache
-def tls_context() -> ssl.SSLContext:
-    """One verifying context for the process: reading the certificates takes tens of milliseconds."""
-    context = ssl.create_default_context(cafile=ca_file())
+def tls_context(ca_file: str = "") -> ssl.SSLContext:
+    """One verifying context for the process: reading the certificates takes tens of milliseconds.
+
+    It trusts those in `ca_file` too. Raises UsageError where that cannot be used.
+    """
+    context = ssl.create_default_context(cafile=usual_ca_file())
+    if ca_file:
+        try:
+            context.load_verify_locations(cafile=ca_file)
+        except OSError as error:  # an SSLError is one: what is there is no certificate
+            raise UsageError(f"cannot use ca_file {ca_file}: {error.strerror or error}") from error
     context.set_alpn_protocols(["http/1.1"])
     return context
+
+
+@functools.cache
+def trusted_certificates(ca_file: str) -> bytes:
+    """The certificates of the usual file and of `ca_file`, in PEM. Raises UsageError as `tls_context` does."""
+    tls_context(ca_file)
+    return b"\n".join(Path(name).read_bytes() for name in (usual_ca_file(), ca_file))

@@ -19,6 +19,7 @@ from crawler.errors import UsageError
 from crawler.fetch import ASYNC_CLIENTS, SYNC_CLIENTS, open_async_fetcher, open_fetcher
 from crawler.fetch.base import AsyncFetcher, ClientPlan, Fetcher, FetchError, Limits, Request, Response
 from crawler.fetch.decode import ACCEPT_ENCODING
+from crawler.fetch.wire import trusted_certificates, usual_ca_file
 
 from .raw_server import RawServer, Step, chunked, response
 
@@ -619,6 +620,25 @@ def test_trusted_certificate_is_for_its_name_only(opened: Open, secure_port: int
     fetcher = opened(resolve={"a.test": "127.0.0.1", "b.test": "127.0.0.1"})
     assert fetcher.fetch(Request(f"https://a.test:{secure_port}/")).body == b"secret"
     assert trouble(fetcher, f"https://b.test:{secure_port}/").trouble is Trouble.TLS
+
+
+def test_a_further_authority_is_trusted_beside_the_usual_ones(
+    opened: Open, secure_port: int, certificate: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.pem"
+    own.write_bytes(certificate.read_bytes().partition(b"-----BEGIN PRIVATE KEY")[0])
+    fetcher = opened(resolve={"a.test": "127.0.0.1", "b.test": "127.0.0.1"}, ca_file=str(own))
+    assert fetcher.fetch(Request(f"https://a.test:{secure_port}/")).body == b"secret"
+    assert trouble(fetcher, f"https://b.test:{secure_port}/").trouble is Trouble.TLS
+    assert trusted_certificates(str(own)).startswith(Path(usual_ca_file()).read_bytes())
+
+
+def test_an_authority_that_cannot_be_read_is_told_at_once(opened: Open, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"ca_file .*none\.pem: No such file"):
+        opened(ca_file=str(tmp_path / "none.pem"))
+    (tmp_path / "empty.pem").touch()
+    with pytest.raises(UsageError, match=r"ca_file .*empty\.pem"):
+        opened(ca_file=str(tmp_path / "empty.pem"))
 
 
 def test_port_that_does_not_speak_tls(opened: Open) -> None:

@@ -282,6 +282,13 @@ class TestMistakes:
         assert "a whole number" in ran.err
         assert "`" not in ran.err
 
+    def test_an_authority_that_is_not_there_is_refused_before_anything_is_made(self, tmp_path: Path) -> None:
+        (tmp_path / "my.toml").write_text("ca_file = 'none.pem'\n")
+        ran = run("http://a.test/", "--config", "my.toml", "--out", "c", "--mode", "processes", cwd=tmp_path)
+        assert (ran.code, ran.out) == (2, "")
+        assert ran.err == "error: cannot use ca_file none.pem: No such file or directory\n"
+        assert not (tmp_path / "c").exists()
+
     def test_a_directory_that_cannot_be_written(self, crawled: tuple[Path, Ran], tmp_path: Path) -> None:
         (tmp_path / "c").mkdir()
         (tmp_path / "c/crawl.json").write_text((crawled[0] / "c/crawl.json").read_text())
