@@ -6,47 +6,18 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
-from crawler.errors import CrawlerError, UsageError
-from crawler.testweb.document import AnyWeb
-from crawler.testweb.flat import SIZE, FlatWeb
+from crawler.errors import CrawlerError
+from crawler.testweb.choice import Choice
+from crawler.testweb.options import web_options
+from crawler.testweb.profile_web import ProfileWeb
 from crawler.testweb.settings import Listening, to_toml
 from crawler.testweb.web import Web
-
-
-def _make_web(
-    *, seed: int, hosts: int, pages: int, flat: int | None, latency: float, size: int, errors: float
-) -> AnyWeb:
-    """The web that the options describe."""
-    if flat is not None:
-        return FlatWeb(flat, latency / 1000, size, errors)
-    try:
-        return Web(seed, hosts, pages)
-    except ValueError as error:
-        raise UsageError(f"no such web: {error}") from error
-
-
-def _web_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say which web."""
-    for option in (
-        click.option("--errors", type=click.FloatRange(0, 1), default=0.0, help="Share of flat pages that fail once."),
-        click.option(
-            "--size", type=click.IntRange(min=0), default=SIZE, show_default=True, help="Bytes of a flat page."
-        ),
-        click.option("--latency", type=click.FloatRange(min=0), default=0.0, help="Milliseconds per flat page."),
-        click.option("--flat", type=click.IntRange(min=0), help="One host whose root lists so many pages, no more."),
-        click.option("--pages", type=int, default=2000, show_default=True, help="HTML pages a polite crawl ends with."),
-        click.option("--hosts", type=int, default=40, show_default=True, help="Hosts."),
-        click.option("--seed", type=int, default=1, show_default=True, help="Another seed is another web."),
-    ):
-        command = option(command)
-    return command
 
 
 class _Group(click.Group):
@@ -80,7 +51,7 @@ def testweb(context: click.Context) -> None:
 
 
 @testweb.command()
-@_web_options
+@web_options
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of all hosts; 0 takes a free one.")
 @click.option(
     "--log", type=click.Path(dir_okay=False, path_type=Path), help="Append one JSON line per request to this file."
@@ -89,10 +60,29 @@ def testweb(context: click.Context) -> None:
     "--settings", type=click.Path(dir_okay=False, path_type=Path), help="Write the crawler's configuration here."
 )
 @click.option("--until-eof", is_flag=True, help="End when standard input does.")
-def serve(port: int, log: Path | None, settings: Path | None, until_eof: bool, **web: Any) -> None:
+@click.option("--processes", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that serve.")
+@click.option(
+    "--tls",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Serve https, and write the certificate to trust here.",
+)
+@click.option("--share", hidden=True)
+@click.option("--certificate", type=click.Path(path_type=Path), hidden=True)
+def serve(
+    choice: Choice,
+    port: int,
+    log: Path | None,
+    settings: Path | None,
+    until_eof: bool,
+    processes: int,
+    tls: Path | None,
+    share: str | None,
+    certificate: Path | None,
+) -> None:
     """Serve until interrupted. One line of JSON on stdout says where."""
     import uvloop
 
+    from crawler.testweb.process import Share
     from crawler.testweb.process import serve as serve_web
 
     def listening(where: Listening) -> None:
@@ -100,24 +90,41 @@ def serve(port: int, log: Path | None, settings: Path | None, until_eof: bool, *
             settings.write_text(to_toml(where.settings), encoding="utf-8")
         click.echo(msgspec.json.encode(where))
 
-    uvloop.run(serve_web(_make_web(**web), port=port, log=log, until_eof=until_eof, listening=listening))
+    part, _, parts = (share or "").partition("/")
+    uvloop.run(
+        serve_web(
+            choice,
+            port=port,
+            log=log,
+            until_eof=until_eof,
+            listening=listening,
+            processes=processes,
+            authority=tls.resolve() if tls else None,
+            share=Share(int(part), int(parts), certificate) if share else None,
+        )
+    )
 
 
 @testweb.command()
-@_web_options
+@web_options
 @click.option(
     "--delay", type=click.FloatRange(min=0), default=0.02, show_default=True, help="Seconds of rest per host."
 )
-def describe(delay: float, **options: Any) -> None:
+def describe(choice: Choice, delay: float) -> None:
     """Print what a crawl of the web must come to, host by host."""
     from crawler.testweb.oracle import crawl_digest, expected, least_seconds, split
 
-    web = _make_web(**options)
+    web = choice.make()
     ends = expected(web)
     urls, least = Counter(split(url)[0] for url in ends), least_seconds(web, ends, delay)
-    for name in web.names:
-        part = web.hosts[name].part if isinstance(web, Web) else "flat"
-        click.echo(f"{name}  {part:8}  {urls[name]:6} URLs  at least {least[name]:6.2f} s")
+    if isinstance(web, ProfileWeb):
+        from crawler.testweb.realised import table
+
+        click.echo("\n".join(table(web, ends)))
+    else:
+        for name in web.names:
+            part = web.hosts[name].part if isinstance(web, Web) else "flat"
+            click.echo(f"{name}  {part:8}  {urls[name]:6} URLs  at least {least[name]:6.2f} s")
     reasons = Counter(end.reason.value for end in ends.values())
     click.echo(f"\nURLs     {len(ends)}: " + ", ".join(f"{count} {reason}" for reason, count in reasons.most_common()))
     click.echo(
@@ -128,19 +135,19 @@ def describe(delay: float, **options: Any) -> None:
 
 
 @testweb.command()
-@_web_options
-def oracle(**web: Any) -> None:
+@web_options
+def oracle(choice: Choice) -> None:
     """Print one JSON line per URL that a crawl must settle: reason, status, attempts, size, digest."""
     from crawler.testweb.oracle import expected
 
     encode = msgspec.json.Encoder().encode
-    for url, end in expected(_make_web(**web)).items():
+    for url, end in expected(choice.make()).items():
         line = {"url": url, **msgspec.structs.asdict(end), "digest": end.digest.hex()}
         sys.stdout.write(encode(line).decode() + "\n")
 
 
 @testweb.command()
-@_web_options
+@web_options
 @click.argument("log", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--delay", type=click.FloatRange(min=0), required=True, help="Seconds of rest per host that were promised."
@@ -149,11 +156,11 @@ def oracle(**web: Any) -> None:
     "--per-host", type=click.IntRange(min=1), default=1, show_default=True, help="Most pages of a host at once."
 )
 @click.option("--kill", "kills", type=float, multiple=True, help="Monotonic second at which a process was killed.")
-def judge(log: Path, delay: float, per_host: int, kills: tuple[float, ...], **web: Any) -> None:
+def judge(choice: Choice, log: Path, delay: float, per_host: int, kills: tuple[float, ...]) -> None:
     """Judge a crawl by the server's LOG; exit code 1 if it is not clean."""
     from crawler.testweb.referee import judge as judge_log
 
-    verdict = judge_log(log, _make_web(**web), delay, per_host, kills=kills)
+    verdict = judge_log(log, choice.make(), delay, per_host, kills=kills)
     click.echo(msgspec.json.format(msgspec.json.encode(verdict)))
     if not verdict.clean:
         sys.exit(1)

@@ -19,7 +19,13 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-Fault = Literal["", "truncated", "reset"]
+Fault = Literal["", "truncated", "reset", "hang", "stall", "refused", "flood"]
+"""What is wrong with an answer on the wire.
+
+truncated: half the body, then the end · reset: no answer, RST · hang: no answer at all · stall: a body that comes byte
+by byte, one a second · flood: more header fields than a client bears · refused: nobody listens at the host's address,
+so it is true of every URL of the host.
+"""
 
 
 class Anchor(msgspec.Struct, frozen=True):
@@ -35,7 +41,8 @@ class Document(msgspec.Struct, frozen=True):
     """The answer to one attempt at one URL, before any coding. `delay` and `retry_after` are in seconds.
 
     `target` is the canonical URL that `location` means ("": none that can be crawled); `links` are what a crawler that
-    obeys nofollow follows; with `retry_date`, `retry_after` is announced as a date, so it is a little more.
+    obeys nofollow follows; with `retry_date`, `retry_after` is announced as a date, so it is a little more. The body
+    takes `drip` seconds. The connection is closed once it has carried `keep` answers (0: any number).
     """
 
     status: int = 200
@@ -48,6 +55,8 @@ class Document(msgspec.Struct, frozen=True):
     retry_date: bool = False
     fault: Fault = ""
     delay: float = 0.0
+    drip: float = 0.0
+    keep: int = 0
     links: tuple[str, ...] = ()
 
 
@@ -58,6 +67,8 @@ class Answer(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, str], ...]
     body: bytes
     delay: float = 0.0
+    drip: float = 0.0
+    keep: int = 0
     fault: Fault = ""
     retry_after: int | None = None
     retry_date: bool = False
@@ -65,6 +76,8 @@ class Answer(msgspec.Struct, frozen=True):
 
 class AnyWeb(Protocol):
     """What the server and the referee need of a web."""
+
+    scheme: str
 
     @property
     def names(self) -> Sequence[str]:
@@ -119,6 +132,8 @@ def answer_for(document: Document, accept: str = ACCEPT) -> Answer:
         headers=tuple(headers),
         body=body,
         delay=document.delay,
+        drip=document.drip,
+        keep=document.keep,
         fault=document.fault,
         retry_after=document.retry_after,
         retry_date=document.retry_date,

@@ -24,16 +24,18 @@ class FlatWeb:
     `errors` is the share of pages that answer 503 at the first attempt and heal at the second.
     """
 
-    def __init__(self, pages: int, latency: float = 0.0, size: int = SIZE, errors: float = 0.0) -> None:
-        self.pages = pages
+    def __init__(
+        self, pages: int, latency: float = 0.0, size: int = SIZE, errors: float = 0.0, scheme: str = "http"
+    ) -> None:
+        self.pages, self.scheme = pages, scheme
         self.names = (NAME,)
-        self.seeds = (f"http://{NAME}/",)
+        self.seeds = (f"{scheme}://{NAME}/",)
         self._latency = latency
         self._errors = round(errors * _DRAWN)
         self._text = paragraphs("en", size, 0).encode()
         paths = [f"/page-{n}.html" for n in range(pages)]
         listing = "".join(f'<a href="{path}">{path}</a>\n' for path in paths)
-        self._root = self._html("Flat", listing.encode(), tuple(f"http://{NAME}{path}" for path in paths))
+        self._root = self._html("Flat", listing.encode(), tuple(f"{scheme}://{NAME}{path}" for path in paths))
 
     def answer(self, host: str, path: str, attempt: int = 1, accept: str = ACCEPT) -> Answer:
         """What goes on the wire. Raises KeyError for another host."""

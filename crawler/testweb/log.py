@@ -1,7 +1,8 @@
 """The request log: one JSON line per request, in the order in which requests ended.
 
 It outlives every crawler that it watches. Lines are gathered in memory and written whole, by one call, so that a reader
-beside the writer sees whole lines; the server flushes at least every `FLUSH_SECONDS` and when it ends.
+beside the writer sees whole lines; the server flushes at least every `FLUSH_SECONDS` and when it ends. Several
+processes append to one file: what each writes stays whole, and `read_log` puts it in order by the clock they share.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ class Entry(msgspec.Struct, frozen=True):
 
     `at` and `end` are on the monotonic clock of the machine: when the request had arrived whole, and when the last byte
     of the answer was given to the kernel (or the connection broke). `wall` is Unix time at arrival. `in_flight` counts
-    the requests being answered at arrival, this one included. `hold` is how long after `end` the host asked to be left
-    alone (Retry-After). `status` is 0 where no answer was sent: the client went away, or the page breaks the line.
+    the requests being answered at arrival by this process of the server, this one included. `hold` is how long after
+    `end` the host asked to be left alone (Retry-After). `status` is 0 where no answer was sent: the client went away,
+    or the page breaks the line. `late` is how many seconds after its time the answer began to be sent, `sent` how many
+    bytes of it were, the head included.
     """
 
     at: float
@@ -34,6 +37,9 @@ class Entry(msgspec.Struct, frozen=True):
     in_flight: int
     connection: int
     hold: float = 0.0
+    late: float = 0.0
+    sent: int = 0
+    scheme: str = "http"
 
 
 class RequestLog:

@@ -2,10 +2,15 @@
 
 It follows the links that the web knows it wrote, not those that a parser reads back. Its rules are those of a crawl
 with default settings in which every host is in scope:
-- 429, 500, 502, 503, 504, a broken connection and a truncated body are tried again, at most `attempts` times in all;
+- 429, 500, 502, 503, 504, a broken connection, silence and a truncated body are tried again, at most `attempts` times
+  in all;
 - a redirect is an end of its own (`redirect`), its target a new link; a target on the way that led here is a loop;
 - robots.txt forbids: `robots`; it never answers: `robots_unavailable`; neither is asked for;
 - a page's links count only if it answered 200.
+
+In no web does a host fail so often in a row that it would be given up: that would be a matter of order. Nor does a URL
+end with a body that never came whole: how much of it is stored is a matter of time. Only among the traps, where nobody
+goes who obeys robots.txt, there are such bodies; they have no digest here.
 """
 
 from __future__ import annotations
@@ -22,6 +27,8 @@ from crawler.testweb.document import AnyWeb, Document
 ROBOTS_ASKS = 3
 _AGAIN = frozenset({429, 500, 502, 503, 504})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_SILENT = {"reset": Reason.DISCONNECT, "hang": Reason.TIMEOUT, "flood": Reason.PROTOCOL, "refused": Reason.CONNECT}
+MAX_BODY = 10 * 1024 * 1024
 
 
 class Expected(msgspec.Struct, frozen=True):
@@ -37,18 +44,21 @@ class Expected(msgspec.Struct, frozen=True):
 
 def split(url: str) -> tuple[str, str]:
     """Host and path (with query) of a URL of this web, which is canonical and has no port."""
-    host, _, path = url.removeprefix("http://").partition("/")
+    host, _, path = url.partition("://")[2].partition("/")
     return host, "/" + path
 
 
-def expected(web: AnyWeb, attempts: int = 3) -> dict[str, Expected]:
-    """Every URL that a complete crawl settles, in the order in which a breadth-first walk finds it."""
+def expected(web: AnyWeb, attempts: int = 3, *, robots: bool = True) -> dict[str, Expected]:
+    """Every URL that a complete crawl settles, in the order in which a breadth-first walk finds it.
+
+    Without `robots`, of a crawl that asks for whatever it finds; only of profile webs, and of hosts that answer.
+    """
     ends: dict[str, Expected] = {}
     ways: dict[str, tuple[str, ...]] = dict.fromkeys(web.seeds, ())
     queue = deque(ways)
     while queue:
         url = queue.popleft()
-        ends[url], found, way = _visit(web, url, ways[url], attempts)
+        ends[url], found, way = _visit(web, url, ways[url], attempts, robots)
         for link in found:
             if link not in ways:
                 ways[link] = way
@@ -81,7 +91,7 @@ def least_seconds(web: AnyWeb, ends: Mapping[str, Expected], delay: float) -> di
 
 def _robots(web: AnyWeb, host: str) -> list[Document]:
     if web.closed(host):
-        return [web.document(host, "/robots.txt", k + 1) for k in range(ROBOTS_ASKS)]
+        return [web.document(host, "/robots.txt", k + 1) for k in range(ROBOTS_ASKS)]  # silence counts for no time
     pages = [web.document(host, "/robots.txt")]
     while pages[-1].target:
         pages.append(web.document(*split(pages[-1].target)))
@@ -89,22 +99,24 @@ def _robots(web: AnyWeb, host: str) -> list[Document]:
 
 
 def _visit(
-    web: AnyWeb, url: str, way: tuple[str, ...], attempts: int
+    web: AnyWeb, url: str, way: tuple[str, ...], attempts: int, robots: bool
 ) -> tuple[Expected, tuple[str, ...], tuple[str, ...]]:
     """How a URL ends, what is found there, and by which redirects what is found was reached."""
     host, path = split(url)
-    if web.closed(host):
+    if robots and web.closed(host):
         return Expected(Reason.ROBOTS_UNAVAILABLE), (), ()
-    if not web.allowed(host, path):
+    if robots and not web.allowed(host, path):
         return Expected(Reason.ROBOTS), (), ()
     attempt, page = 1, web.document(host, path, 1)
-    while attempt < attempts and (page.fault or page.status in _AGAIN):
+    while attempt < attempts and page.fault != "flood" and (page.fault or page.status in _AGAIN):
         attempt += 1
         page = web.document(host, path, attempt)
-    if page.fault:
-        return Expected(Reason.DISCONNECT, attempts=attempt), (), ()
+    if page.fault in _SILENT:
+        return Expected(_SILENT[page.fault], attempts=attempt), (), ()
     reason = _reason(page, (*way, url))
-    body = page.body if 200 <= page.status < 300 else b""
+    if page.fault:
+        return Expected(reason, page.status, attempt), (), ()
+    body = page.body[:MAX_BODY] if 200 <= page.status < 300 else b""
     end = Expected(
         reason=reason,
         status=page.status,

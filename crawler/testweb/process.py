@@ -12,18 +12,21 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import msgspec
 
 from crawler.descriptors import provide
 from crawler.errors import CrawlerError
+from crawler.testweb.certificates import server_context, write_certificates
+from crawler.testweb.choice import Choice
 from crawler.testweb.document import AnyWeb
-from crawler.testweb.flat import SIZE
 from crawler.testweb.server import WebServer
-from crawler.testweb.settings import Listening, WebSettings
+from crawler.testweb.settings import Listening, WebSettings, settings_for
 
 
 class StartedWeb(NamedTuple):
@@ -48,58 +51,106 @@ class StartedWeb(NamedTuple):
 
 
 def start_web(
-    *,
-    seed: int = 1,
-    hosts: int = 40,
-    pages: int = 2000,
-    port: int = 0,
-    log: Path | None = None,
-    flat: int | None = None,
-    latency: float = 0.0,
-    size: int = SIZE,
-    errors: float = 0.0,
+    *, port: int = 0, log: Path | None = None, processes: int = 1, authority: Path | None = None, **choice: Any
 ) -> StartedWeb:
-    """Start a server and wait until it listens. Raises CrawlerError.
+    """Start a server of so many processes and wait until it listens. Raises CrawlerError.
 
-    For a flat web: `latency` in seconds, `size` of a page in bytes, `errors` the share of pages that fail once.
+    `choice` are the fields of `Choice`; with `authority` it is a web of https, and that file gets the certificate to
+    trust.
     """
-    command = [sys.executable, "-m", "crawler.testweb", "serve", "--until-eof", f"--port={port}"]
-    if log:
-        command.append(f"--log={log}")
-    if flat is None:
-        command += [f"--seed={seed}", f"--hosts={hosts}", f"--pages={pages}"]
-    else:
-        command += [f"--flat={flat}", f"--latency={latency * 1000}", f"--size={size}", f"--errors={errors}"]
+    chosen = Choice(tls=authority is not None, **choice)
+    told = [f"--port={port}", f"--processes={processes}", *chosen.arguments()]
+    told += [f"--log={log}"] if log else []
+    told += [f"--tls={authority.resolve()}"] if authority else []
+    return _await(_spawn(told))
+
+
+async def serve(
+    choice: Choice,
+    *,
+    port: int,
+    log: Path | None,
+    until_eof: bool,
+    listening: Callable[[Listening], None],
+    processes: int = 1,
+    authority: Path | None = None,
+    share: Share | None = None,
+) -> None:
+    """Serve until a signal, or until standard input ends; `listening` is told once it does. Raises OSError, UsageError.
+
+    `authority`, an absolute path, is where the certificate to trust is written. This is the first of `processes`,
+    unless it has a `share` in the work of another.
+    """
+    loop, ended, web = asyncio.get_running_loop(), asyncio.Event(), choice.make()
+    provide(len(web.names))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    async with AsyncExitStack() as stack:
+        share = share or Share(0, processes, _certified(web, authority, stack))
+        tls = server_context(share.certificate) if share.certificate else None
+        server = WebServer(web, port=port, log=log, part=share.part, parts=share.parts, tls=tls)
+        await stack.enter_async_context(server)
+        if share.part == 0:
+            others = [_spawn(_told(choice, server.port, log, other)) for other in share.others()]
+            for process in others:
+                stack.enter_context(_await(process))
+        if until_eof:
+            await loop.connect_read_pipe(lambda: _UntilEof(ended), sys.stdin)
+        settings = settings_for(web, server.port, str(authority or ""))
+        listening(Listening(pid=os.getpid(), port=server.port, settings=settings))
+        await ended.wait()
+
+
+class Share(NamedTuple):
+    """The part that one of several processes has in serving a web, and the certificate that it shows, if any."""
+
+    part: int
+    parts: int
+    certificate: Path | None
+
+    def others(self) -> list[Share]:
+        """The shares of all other processes."""
+        return [self._replace(part=part) for part in range(self.parts) if part != self.part]
+
+
+def _certified(web: AnyWeb, authority: Path | None, stack: AsyncExitStack) -> Path | None:
+    """The servers' certificate, in a folder that goes when they do."""
+    if authority is None:
+        return None
+    certificate = Path(stack.enter_context(TemporaryDirectory(prefix="testweb-"))) / "server.pem"
+    write_certificates(web.names, authority, certificate)
+    return certificate
+
+
+def _told(choice: Choice, port: int, log: Path | None, share: Share) -> list[str]:
+    """The options of a further process."""
+    told = [f"--port={port}", f"--share={share.part}/{share.parts}", *choice.arguments()]
+    told += [f"--log={log}"] if log else []
+    told += [f"--certificate={share.certificate}"] if share.certificate else []
+    return told
+
+
+def _spawn(told: list[str]) -> subprocess.Popen[bytes]:
+    """A child that serves until our end of its standard input is closed."""
     root = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     # a session of its own: an interrupt typed at the crawler must not end the web while the crawler drains
-    process = subprocess.Popen(
-        command,
+    return subprocess.Popen(
+        [sys.executable, "-m", "crawler.testweb", "serve", "--until-eof", *told],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": path},
         start_new_session=True,
     )
+
+
+def _await(process: subprocess.Popen[bytes]) -> StartedWeb:
+    """Wait until it listens. Raises CrawlerError."""
     assert process.stdout
     line = process.stdout.readline()
     if not line:
-        raise CrawlerError(f"the test web did not start: `{' '.join(command[1:])}` ended with {process.wait()}")
+        raise CrawlerError(f"the test web did not start: it ended with {process.wait()}")
     return StartedWeb(process, msgspec.json.decode(line, type=Listening).settings)
-
-
-async def serve(
-    web: AnyWeb, *, port: int, log: Path | None, until_eof: bool, listening: Callable[[Listening], None]
-) -> None:
-    """Serve until a signal, or until standard input ends; `listening` is told once it does. Raises OSError."""
-    provide(len(web.names))
-    loop, ended = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
-    async with WebServer(web, port=port, log=log) as server:
-        if until_eof:
-            await loop.connect_read_pipe(lambda: _UntilEof(ended), sys.stdin)
-        listening(Listening(pid=os.getpid(), port=server.port, settings=server.settings))
-        await ended.wait()
 
 
 class _UntilEof(asyncio.Protocol):

@@ -62,6 +62,16 @@ class Steady(msgspec.Struct, frozen=True):
     mean_in_flight: float
 
 
+class Lateness(msgspec.Struct, frozen=True):
+    """How long after their time answers were sent, in seconds: the server's own delay, no crawler's.
+
+    A timer's grain is a millisecond, so that an answer may be half of one early.
+    """
+
+    p50: float
+    p99: float
+
+
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """Everything the log proves. `clean` is the sentence: no breach of any kind."""
 
@@ -79,6 +89,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     hosts: dict[str, HostVerdict]
     most_in_flight: int
     steady: Steady
+    connections: int
+    bytes_sent: int
+    lateness: Lateness
     clean: bool
 
 
@@ -139,6 +152,9 @@ def judge(
         hosts={host: watch.verdict() for host, watch in watches.items()},
         most_in_flight=most,
         steady=steady,
+        connections=len({entry.connection for entry in entries}),
+        bytes_sent=sum(entry.sent for entry in entries),
+        lateness=_lateness(entries),
         clean=not (duplicates or disallowed or closed or strangers or gaps or overlaps or holds),
     )
 
@@ -220,8 +236,13 @@ def _flow(entries: Sequence[Entry]) -> tuple[int, Steady]:
     return most, Steady(end - begin, answered / (end - begin), busy / (end - begin))
 
 
+def _lateness(entries: Iterable[Entry]) -> Lateness:
+    late = sorted(entry.late for entry in entries if entry.status)
+    return Lateness(*(late[int(share * (len(late) - 1))] if late else 0.0 for share in (0.50, 0.99)))
+
+
 def _url(entry: Entry) -> str:
-    return f"http://{entry.host}{entry.path}"
+    return f"{entry.scheme}://{entry.host}{entry.path}"
 
 
 def _key(entry: Entry) -> tuple[str, int]:

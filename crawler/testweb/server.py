@@ -2,8 +2,9 @@
 
 - Every host has its own loopback address, all share one port. The Host header decides whose page it is; a request for a
   host that does not live at the address it came to is misdirected (421, RFC 9110 section 15.5.20).
-- An answer is worked out on arrival and sent `delay` seconds after it; nothing is kept between requests.
-- Connections are kept alive. A client that sends a second request before the first is answered is cut off.
+- A host whose answers are "refused" has no listener.
+- Several processes may serve one web at one port: the kernel shares connections out among them (SO_REUSEPORT). They
+  count connections in turn, so that no number is given twice.
 - The server is the referee's witness: what it logs is what happened, whatever a crawler says of itself.
 """
 
@@ -12,37 +13,41 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-import struct
-import time
-from email.utils import formatdate
-from http import HTTPStatus
-from math import ceil
+import ssl
 from pathlib import Path
 from types import TracebackType
-from typing import Self, cast
+from typing import Self
 
-import httptools
-import msgspec
-
+from crawler.testweb.connection import Connection
 from crawler.testweb.document import Answer, AnyWeb
 from crawler.testweb.log import FLUSH_SECONDS, Entry, RequestLog
-from crawler.testweb.settings import ATTEMPT_HEADER, WebSettings, address_of, settings_for
+from crawler.testweb.settings import WebSettings, address_of, settings_for
 
-_ATTEMPT = ATTEMPT_HEADER.lower().encode()
-_PHRASES = {status.value: status.phrase for status in HTTPStatus}
-_RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, for 0 seconds: close sends RST
 _PORT_TRIES = 20
 
 
 class WebServer:
-    """Serves a web on loopback: `async with WebServer(web) as server`. Port 0 takes one that is free everywhere."""
+    """Serves a web on loopback: `async with WebServer(web) as server`. Port 0 takes one that is free everywhere.
 
-    def __init__(self, web: AnyWeb, *, port: int = 0, log: Path | None = None) -> None:
+    `part` of `parts` processes that serve it together, the first is 0. `tls` is needed for a web of https.
+    """
+
+    def __init__(
+        self,
+        web: AnyWeb,
+        *,
+        port: int = 0,
+        log: Path | None = None,
+        part: int = 0,
+        parts: int = 1,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.web = web
         self.port = port
+        self.part, self.parts, self._tls = part, parts, tls
         self.in_flight = 0
         self.most_in_flight = 0
-        self.connections: set[_Connection] = set()
+        self.connections: set[Connection] = set()
         self.connections_made = 0
         self._addresses = {name: address_of(index) for index, name in enumerate(web.names)}
         self._log = RequestLog(log) if log else None
@@ -56,9 +61,11 @@ class WebServer:
     async def __aenter__(self) -> Self:
         """Listen. Raises OSError where the port is taken."""
         loop = asyncio.get_running_loop()
-        for listener in _listen(list(self._addresses.values()), self.port):
+        open_at = [self._addresses[name] for name in self.web.names if not _refuses(self.web, name)]
+        for listener in _listen(open_at, self.port, shared=self.parts > 1):
             self.port = listener.getsockname()[1]
-            self._servers.append(await loop.create_server(lambda: _Connection(self), sock=listener, backlog=1024))
+            server = await loop.create_server(lambda: Connection(self), sock=listener, backlog=1024, ssl=self._tls)
+            self._servers.append(server)
         return self
 
     async def __aexit__(
@@ -95,126 +102,19 @@ class WebServer:
             self._log.flush()
 
 
-class _Connection(asyncio.Protocol):
-    """One client connection: at most one request at a time."""
-
-    transport: asyncio.Transport
-
-    def __init__(self, server: WebServer) -> None:
-        self._server = server
-        self._timer: asyncio.TimerHandle | None = None
-        self._parser = httptools.HttpRequestParser(self)
-        server.connections_made += 1
-        self._number = server.connections_made
-
-    # ---- asyncio: the transport calls these
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's transports are none by inheritance
-        self._address = str(transport.get_extra_info("sockname")[0])
-        self._server.connections.add(self)
-
-    def data_received(self, data: bytes) -> None:
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserCallbackError:
-            self.cut()
-            raise  # our own mistake, not the client's
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self.cut()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self._server.connections.discard(self)
-        self._give_up()
-
-    def cut(self) -> None:
-        """Close at once, whatever was being answered."""
-        self._give_up()
-        self.transport.abort()
-
-    def _give_up(self) -> None:
-        if self._timer:
-            self._timer.cancel()
-            self._finish(status=0)
-
-    # ---- httptools: the parser calls these
-
-    def on_message_begin(self) -> None:
-        self._url = b""
-        self._host = self._accept = ""
-        self._attempt = 1
-
-    def on_url(self, url: bytes) -> None:
-        self._url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        match name.lower():
-            case b"host":
-                self._host = value.decode("latin-1").partition(":")[0].lower()
-            case b"accept-encoding":
-                self._accept = value.decode("latin-1")
-            case name if name == _ATTEMPT:
-                self._attempt = int(value) if value.isdigit() and len(value) < 9 else 1
-
-    def on_message_complete(self) -> None:
-        if self._timer:
-            self.cut()
-            return
-        at, path = time.monotonic(), self._url.decode("latin-1")
-        self._entry = Entry(
-            at=at,
-            wall=time.time(),
-            end=at,
-            host=self._host,
-            path=path,
-            attempt=self._attempt,
-            status=0,
-            in_flight=self._server.arrived(),
-            connection=self._number,
-        )
-        self._answer = self._server.answer(self._host, path, self._attempt, self._accept, self._address)
-        left = at + self._answer.delay - time.monotonic()
-        self._timer = asyncio.get_running_loop().call_later(max(0.0, left), self._respond)
-
-    # ---- answering
-
-    def _respond(self) -> None:
-        answer, hold = self._answer, float(self._answer.retry_after or 0)
-        if answer.fault == "reset":
-            sock = self.transport.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            self.cut()
-            return
-        head = [f"HTTP/1.1 {answer.status} {_PHRASES[answer.status]}"]
-        head += [f"{name}: {value}" for name, value in answer.headers]
-        head.append(f"Server-Timing: app;dur={answer.delay * 1000:.3f}")
-        if answer.retry_date:
-            now = time.time()
-            date = ceil(now + hold)
-            hold = date - now
-            head.append(f"Retry-After: {formatdate(date, usegmt=True)}")
-        head.append(f"Content-Length: {len(answer.body)}")
-        keep = self._parser.should_keep_alive() and answer.fault != "truncated"
-        if not keep:
-            head.append("Connection: close")
-        body = answer.body[: len(answer.body) // 2] if answer.fault == "truncated" else answer.body
-        self._finish(answer.status, hold)  # before the write: a client must not be able to see the end before we do
-        self.transport.write("\r\n".join([*head, "", ""]).encode("latin-1") + body)
-        if not keep:
-            self.transport.close()
-
-    def _finish(self, status: int, hold: float = 0.0) -> None:
-        self._timer = None
-        self._server.ended(msgspec.structs.replace(self._entry, end=time.monotonic(), status=status, hold=hold))
+def _refuses(web: AnyWeb, name: str) -> bool:
+    """Whether a host is one that nobody can connect to; then all its answers say so."""
+    return web.document(name, "/robots.txt").fault == "refused"
 
 
-def _listen(addresses: list[str], port: int) -> list[socket.socket]:
+def _listen(addresses: list[str], port: int, *, shared: bool) -> list[socket.socket]:
     """One listening socket per address, all on one port. Raises OSError where that port is taken."""
     for _ in range(_PORT_TRIES):
         listeners: list[socket.socket] = []
         try:
             for address in addresses:
-                listeners.append(socket.create_server((address, listeners[0].getsockname()[1] if listeners else port)))
+                chosen = listeners[0].getsockname()[1] if listeners else port
+                listeners.append(socket.create_server((address, chosen), reuse_port=shared))
         except OSError as error:
             for listener in listeners:
                 listener.close()

@@ -10,13 +10,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from html import escape
 
 from crawler.testweb.curiosities import MOVED_ROBOTS, Scripts, Turn, scripts_of
 from crawler.testweb.document import ACCEPT, Anchor, Answer, Document, answer_for
 from crawler.testweb.draw import Dice
 from crawler.testweb.hosts import PARTS, SMALL, Host, Part, make_host, part_of, plain_sizes, robots_text
-from crawler.testweb.prose import WORDS, paragraphs
+from crawler.testweb.markup import followed, html, title_of
+from crawler.testweb.prose import paragraphs
 from crawler.testweb.site import relative
 
 _CODINGS = ("", "", "", "", "", "", "gzip", "br", "zstd", "deflate")
@@ -27,6 +27,7 @@ class Web:
     """`hosts` hosts that together serve `pages` pages. Raises ValueError where so few cannot hold what must be."""
 
     def __init__(self, seed: int = 1, hosts: int = 40, pages: int = 2000) -> None:
+        self.scheme = "http"
         plain = hosts - len(PARTS)
         if plain < 1:
             raise ValueError(f"hosts must be at least {len(PARTS) + 1}, not {hosts}")
@@ -88,8 +89,8 @@ class Web:
         anchors += [self._outside(dice) for _ in range(1 + dice.below(4))]
         anchors += [Anchor("#top", f"http://{host.name}{path}"), Anchor("mailto:web@demo.test", "")]
         coding, size, start = _CODINGS[dice.below(len(_CODINGS))], 1_500 + dice.below(165) ** 2, dice.below(1000)
-        body = _html(_title(host.name, path), anchors, paragraphs("en", size, start)).encode()
-        return Document(body=body, coding=coding, delay=delay, links=_followed(anchors))
+        body = html(title_of(host.name, path), anchors, paragraphs("en", size, start)).encode()
+        return Document(body=body, coding=coding, delay=delay, links=followed(anchors))
 
     def _outside(self, dice: Dice) -> Anchor:
         """A link to some host, big ones more often, mostly to its root."""
@@ -106,8 +107,8 @@ class Web:
             size, start = (8_000 if turn.status == 200 else 300), Dice(self.seed, host.name, path).below(1000)
             anchors = [Anchor("/", f"http://{host.name}/"), *turn.anchors]
             text = paragraphs(turn.language, size, start)
-            body = _html(_title(host.name, path), anchors, text, turn.head).encode(turn.charset, "xmlcharrefreplace")
-            links = _followed(anchors) if turn.follow and turn.status == 200 else ()
+            body = html(title_of(host.name, path), anchors, text, turn.head).encode(turn.charset, "xmlcharrefreplace")
+            links = followed(anchors) if turn.follow and turn.status == 200 else ()
         return Document(
             status=turn.status,
             content_type=turn.content_type,
@@ -132,7 +133,7 @@ def _robots(host: Host, path: str, delay: float) -> Document:
         target = f"http://{host.name}{MOVED_ROBOTS}"
         return Document(status=301, location=MOVED_ROBOTS, target=target, delay=delay)
     if host.part is Part.GARBAGE:
-        return Document(body=_html("Welcome", [], paragraphs("en", 2_000, host.index)).encode(), delay=delay)
+        return Document(body=html("Welcome", [], paragraphs("en", 2_000, host.index)).encode(), delay=delay)
     return Document(content_type=_PLAIN_TEXT, body=robots_text(host).encode(), delay=delay)
 
 
@@ -148,30 +149,3 @@ def _inside(name: str, source: str, target: str, style: int) -> Anchor:
         5: f"/./nowhere/..{target}",
     }
     return Anchor(written.get(style) or relative(source, target), url)
-
-
-def _followed(anchors: list[Anchor]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(anchor.url for anchor in anchors if anchor.url))
-
-
-def _title(name: str, path: str) -> str:
-    return f"{WORDS[Dice(name, path).below(len(WORDS))].capitalize()} & more: {name}{path}"
-
-
-def _html(title: str, anchors: list[Anchor], text: str, head: str = "") -> str:
-    """A page: its head, half of its links, its text, the other half."""
-    tags = [_tag(anchor) for anchor in anchors]
-    half = len(tags) // 2
-    return (
-        f"<!doctype html>\n<html>\n<head>{head}\n<title>{escape(title)}</title>\n</head>\n<body id=top>\n"
-        f"<nav>\n{''.join(tags[:half])}</nav>\n<main>\n<h1>{escape(title)}</h1>\n{text}</main>\n"
-        f'<aside>\n<img src="/logo.png" alt="">\n{"".join(tags[half:])}</aside>\n</body>\n</html>\n'
-    )
-
-
-def _tag(anchor: Anchor) -> str:
-    href = anchor.href.replace("&", "&amp;")
-    rel = f' rel="{anchor.rel}"' if anchor.rel else ""
-    if anchor.tag == "area":
-        return f'<map name="m"><area{rel} href="{href}" alt="room"></map>\n'
-    return f'<a{rel} href="{href}">{href.strip()}</a>\n'

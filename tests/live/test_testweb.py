@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -29,7 +30,10 @@ from crawler.testweb.flat import FlatWeb
 from crawler.testweb.hosts import Part
 from crawler.testweb.log import Entry, RequestLog, read_log
 from crawler.testweb.oracle import split
+from crawler.testweb.parameters import HOSTILE, LAB
+from crawler.testweb.population import Kind, Rules
 from crawler.testweb.process import start_web
+from crawler.testweb.profile_web import ProfileWeb
 from crawler.testweb.referee import Verdict, judge
 from crawler.testweb.server import WebServer
 from crawler.testweb.web import Web
@@ -207,6 +211,76 @@ async def test_garbage_and_impatience_are_cut_off(tmp_path: Path) -> None:
         await until(lambda: not server.connections and server.in_flight == 0)
 
 
+# ---- what only profile webs do ---------------------------------------------------------------------------------------
+
+HURRIED = HOSTILE.scaled(hosts=60, pages=600, latency_scale=0.001, size_scale=0.05, drip=400.0, robots_silent=0.1)
+
+
+def broken(web: ProfileWeb, kind: Kind) -> tuple[str, str]:
+    """Host and path of the first URL that is broken in this way."""
+    for place in web.places.values():
+        for n, odd in enumerate(place.odd):
+            if odd.kind is kind and place.rules is Rules.STATED:
+                return place.name, place.site.path(place.plain + n)
+    raise LookupError(kind)
+
+
+async def test_a_connection_carries_as_many_answers_as_the_web_says() -> None:
+    web = ProfileWeb(1, LAB.scaled(hosts=1, pages=20, latency_scale=0.0, requests_per_connection=3), "lab.test")
+    host, site = web.names[0], web.places[web.names[0]].site
+    async with WebServer(web) as server, Client(server, host) as client:
+        told = [(await client.get(site.path(k))).headers.get("connection") for k in range(3)]
+        assert told == [None, None, "close"]
+        assert await client.reader.read() == b""
+
+
+async def test_a_host_that_refuses_has_no_listener() -> None:
+    web = ProfileWeb(1, HURRIED, "hostile.test")
+    closed = next(place.name for place in web.places.values() if place.rules is Rules.REFUSING)
+    async with WebServer(web) as server:
+        with pytest.raises(ConnectionRefusedError):
+            await get(server, closed, "/robots.txt")
+
+
+async def test_a_drip_takes_its_time_and_comes_whole() -> None:
+    web = ProfileWeb(1, HURRIED, "hostile.test")
+    host, path = broken(web, Kind.DRIP)
+    async with WebServer(web) as server:
+        got = await get(server, host, path)
+        assert got.body == web.document(host, path).body
+        assert got.seconds > 0.3
+        assert (await get(server, host, path, attempt=9)).body == got.body
+
+
+@pytest.mark.parametrize(("kind", "least"), [(Kind.HANG, 0), (Kind.STALL, 1)])
+async def test_what_hangs_or_stalls_never_ends_by_itself(kind: Kind, least: int, tmp_path: Path) -> None:
+    web = ProfileWeb(1, HURRIED, "hostile.test")
+    host, path = broken(web, kind)
+    async with WebServer(web, log=tmp_path / "log") as server:
+        async with Client(server, host) as client:
+            client.ask(path)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    await client.reader.readexactly(100_000)
+            assert server.in_flight == 1
+        await until(lambda: server.in_flight == 0)
+        assert (await get(server, host, path, attempt=9)).body == web.document(host, path, 9).body
+    first = read_log(tmp_path / "log")[0]
+    assert first.status == 0
+    assert (first.sent > 0) == bool(least)
+
+
+async def test_the_log_tells_bytes_and_lateness(tmp_path: Path) -> None:
+    async with WebServer(FlatWeb(3, latency=0.02), log=tmp_path / "log") as server:
+        bodies = [len((await get(server, FLAT, f"/page-{n}.html")).body) for n in range(3)]
+    entries = read_log(tmp_path / "log")
+    assert [bodies[n] + 50 < entry.sent < bodies[n] + 300 for n, entry in enumerate(entries)] == [True] * 3
+    assert all(entry.end - entry.at >= 0.02 + entry.late - 1e-9 for entry in entries)
+    verdict = judge(tmp_path / "log", FlatWeb(3), 0.0)
+    assert (verdict.connections, verdict.bytes_sent) == (3, sum(entry.sent for entry in entries))
+    assert [verdict.lateness.p50, verdict.lateness.p99] == [sorted(entry.late for entry in entries)[1]] * 2
+
+
 # ---- the log ---------------------------------------------------------------------------------------------------------
 
 
@@ -295,6 +369,30 @@ def test_judge_ends_with_1_for_an_unclean_crawl(tmp_path: Path) -> None:
         CliRunner().invoke(commands.testweb, ["judge", str(log), "--delay", "1", "--kill", "2", *OPTIONS]).exit_code
         == 0
     )
+
+
+@pytest.mark.parametrize("profile", ["lab", "real", "hostile"])
+def test_describe_shows_parameters_with_sources_beside_what_they_come_to(profile: str) -> None:
+    options = ["--profile", profile, "--hosts", "20", "--pages", "200", "--size-scale", "0.1", "--set", "external=0.5"]
+    told = CliRunner().invoke(commands.testweb, ["describe", *options])
+    assert told.exit_code == 0
+    assert re.search(r"external +0\.5  HTTP Archive 2024", told.output)
+    assert re.search(r"links to other hosts +[3-8]\d\.\d%", told.output)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("--profile real --set haste=3", "unknown field `haste`"),
+        ("--profile real --set external=2", "`float` <= 1.0"),
+        ("--profile real --set external", "expected NAME=NUMBER"),
+        ("--set external=0.5", "the demo web has neither TLS nor parameters"),
+    ],
+)
+def test_parameters_that_cannot_be_are_refused(options: str, words: str) -> None:
+    done = CliRunner().invoke(commands.testweb, ["describe", *options.split()])
+    assert done.exit_code == 2
+    assert words in done.output
 
 
 def test_a_web_that_cannot_be_ends_with_2() -> None:

@@ -1,0 +1,33 @@
+"""TLS for the test web: an authority that lives as long as a server, and one certificate for all of its hosts.
+
+Made by `trustme`, an extra (`pip install "crawler[tls]"`): nobody needs it to crawl.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Sequence
+from pathlib import Path
+
+from crawler.errors import UsageError
+
+
+def write_certificates(names: Sequence[str], authority: Path, server: Path) -> None:
+    """Write the certificate of a new authority, and the key and certificate of the servers. Raises UsageError."""
+    try:
+        import trustme
+    except ImportError as error:
+        raise UsageError('TLS needs the package trustme: pip install "crawler[tls]"') from error
+    new = trustme.CA()
+    domains = dict.fromkeys(name.partition(".")[2] for name in names)
+    new.cert_pem.write_to_path(authority)
+    server.touch(0o600)
+    new.issue_cert(*(f"*.{domain}" for domain in domains)).private_key_and_cert_chain_pem.write_to_path(server)
+
+
+def server_context(server: Path) -> ssl.SSLContext:
+    """What a server needs of them. Raises OSError."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(server)
+    context.set_alpn_protocols(["http/1.1"])
+    return context

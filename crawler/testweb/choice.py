@@ -1,0 +1,67 @@
+"""Which web: what the options of the commands, a started process and a comparison all choose from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal, get_args
+
+import msgspec
+
+from crawler.errors import UsageError
+from crawler.testweb.document import AnyWeb
+from crawler.testweb.flat import SIZE, FlatWeb
+from crawler.testweb.parameters import PROFILES
+from crawler.testweb.profile_web import ProfileWeb
+from crawler.testweb.web import Web
+
+Profile = Literal["demo", "lab", "real", "hostile"]
+PROFILE_NAMES: tuple[str, ...] = get_args(Profile)
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """A web. `hosts` and `pages`: None is what the profile has; `numbers` are other parameters of a profile web.
+
+    With `flat` it is the flat web of so many pages: `latency` in seconds, `size` in bytes, `errors` a share.
+    """
+
+    profile: Profile = "demo"
+    seed: int = 1
+    hosts: int | None = None
+    pages: int | None = None
+    flat: int | None = None
+    latency: float = 0.0
+    size: int = SIZE
+    errors: float = 0.0
+    numbers: dict[str, float] = {}
+    tls: bool = False
+
+    def make(self) -> AnyWeb:
+        """The web itself. Raises UsageError."""
+        scheme = "https" if self.tls else "http"
+        if self.flat is not None:
+            return FlatWeb(self.flat, self.latency, self.size, self.errors, scheme)
+        wanted: dict[str, Any] = {"hosts": self.hosts, "pages": self.pages}
+        scale = {name: value for name, value in wanted.items() if value is not None}
+        try:
+            if self.profile in PROFILES:
+                numbers = PROFILES[self.profile].scaled(**scale, **self.numbers)
+                return ProfileWeb(self.seed, numbers, f"{self.profile}.test", scheme)
+            if self.tls or self.numbers:
+                raise ValueError("the demo web has neither TLS nor parameters; choose another --profile")
+            return Web(self.seed, **scale)
+        except (ValueError, msgspec.ValidationError) as error:
+            raise UsageError(f"no such web: {error}") from error
+
+    def arguments(self) -> Iterator[str]:
+        """The options that say the same to the commands."""
+        yield f"--profile={self.profile}"
+        yield f"--seed={self.seed}"
+        for name in ("hosts", "pages", "flat"):
+            value = getattr(self, name)
+            if value is not None:
+                yield f"--{name}={value}"
+        yield f"--latency={self.latency * 1000}"
+        yield f"--size={self.size}"
+        yield f"--errors={self.errors}"
+        for name, number in self.numbers.items():
+            yield f"--set={name}={number}"

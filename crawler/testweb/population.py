@@ -1,0 +1,222 @@
+"""The hosts of a profile web, worked out from the seed before anything is served.
+
+- Hosts are listed by size, largest first; popularity follows the same order.
+- The pages of a host are numbered as in `Site`. The last numbers are the odd ones (moved, missing, broken, no HTML):
+  leaves of the tree, so nothing else is found only by way of them.
+- How a host fails must not depend on the order in which a crawl asks. So the failures of a host that a crawler may
+  count against it (5xx, resets, silence) are at most `MOST_FAILURES` in all, one fewer than a host is given up for;
+  what would go beyond becomes a truncated body or a 429, which a host survives.
+- Sick hosts come right after the largest tenth: they are of about average size, so their errors are half of all. Hosts
+  that answer nothing at all, and those with a Crawl-delay, come after them: nobody waits for the largest.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from crawler.testweb.draw import Dice
+from crawler.testweb.parameters import Parameters
+from crawler.testweb.site import Site
+from crawler.testweb.tables import STEPS, lognormal, power_law
+
+MOST_FAILURES = 19
+NEVER = 4
+_LINKS_CAP = 3
+_CLUSTER = 3
+
+
+class Rules(StrEnum):
+    """What becomes of a request for robots.txt."""
+
+    STATED = "200"
+    MISSING = "404"
+    FORBIDDEN = "403"
+    FAILING = "503"
+    HANGING = "no answer"
+    REFUSING = "refused"
+
+
+CLOSED = frozenset({Rules.FAILING, Rules.HANGING, Rules.REFUSING})
+
+
+class Kind(StrEnum):
+    """What an odd URL answers: for ever, or until it heals."""
+
+    MOVED = "moved"
+    ELSEWHERE = "elsewhere"
+    MISSING = "404"
+    GONE = "410"
+    FORBIDDEN = "403"
+    NOT_HTML = "no HTML"
+    ERROR_500 = "500"
+    ERROR_503 = "503"
+    ERROR_429 = "429"
+    RESET = "reset"
+    TRUNCATED = "truncated"
+    DRIP = "drip"
+    HANG = "hang"
+    STALL = "stall"
+
+
+_COUNTED = frozenset({Kind.ERROR_500, Kind.ERROR_503, Kind.RESET, Kind.HANG})
+_HEALING = frozenset({Kind.TRUNCATED, Kind.DRIP, Kind.STALL})  # a body that is never whole would be stored in part
+
+
+class Odd(msgspec.Struct, frozen=True):
+    """One odd URL; `heals` is the attempt that is answered well."""
+
+    kind: Kind
+    heals: int = NEVER
+
+
+class Place(msgspec.Struct, frozen=True):
+    """One host: `plain` ordinary pages, then the odd ones; `private` pages more that robots.txt forbids.
+
+    `latency` and `crawl_delay` are in seconds, `links` is the mean number of hrefs of a page. The leaves from number
+    `same_from` to `plain` share their bodies in clusters.
+    """
+
+    index: int
+    name: str
+    site: Site
+    latency: float
+    links: int
+    rules: Rules
+    sick: bool
+    crawl_delay: float
+    private: int
+    trapped: bool
+    odd: tuple[Odd, ...]
+    same_from: int
+
+    @property
+    def plain(self) -> int:
+        """How many numbers are ordinary pages."""
+        return self.site.size - len(self.odd)
+
+    def cluster(self, k: int) -> int | None:
+        """The cluster of equal bodies that page k belongs to."""
+        return (k - self.same_from) // _CLUSTER if self.same_from <= k < self.plain else None
+
+
+def populate(seed: int, numbers: Parameters, domain: str) -> list[Place]:
+    """All hosts. Raises ValueError where there are more than pages."""
+    sizes = power_law(numbers.hosts, numbers.pages, numbers.size_exponent, numbers.largest_host)
+    tenth = numbers.hosts // 10
+    sick = range(tenth, tenth + round(numbers.sick * numbers.hosts))
+    failures = numbers.errors / (1 - min(numbers.errors, 0.5)) * numbers.pages  # of all attempts, these included
+    broken = failures / _failures_each(numbers)
+    in_sick = numbers.sick_errors * sum(sizes[n] for n in sick)
+    well = max(1, numbers.pages - sum(sizes[n] for n in sick))
+    elsewhere = max(0.0, broken - in_sick) / well
+    return [
+        _place(
+            seed,
+            numbers,
+            index,
+            f"host-{index:05d}.{domain}",
+            size,
+            index in sick,
+            numbers.sick_errors if index in sick else elsewhere,
+            small=index >= sick.stop and numbers.hosts > 1,
+        )
+        for index, size in enumerate(sizes)
+    ]
+
+
+def _failures_each(numbers: Parameters) -> float:
+    """Failed attempts per broken URL."""
+    second, third = numbers.healed_second, numbers.healed_third
+    return second + 2 * third + 3 * (1 - second - third)
+
+
+def _place(
+    seed: int, numbers: Parameters, index: int, name: str, size: int, sick: bool, errors: float, *, small: bool
+) -> Place:
+    dice = Dice(seed, "place", index)
+    branch, salt = 4 + dice.below(5), dice.below(1000)
+    site = Site(size=size, branch=branch, salt=salt)
+    links = lognormal(numbers.links, numbers.links_sigma, 1, _LINKS_CAP * numbers.links)
+    latency = lognormal(numbers.latency * 1e6, numbers.latency_sigma)
+    rules, trapped = _rules(numbers, dice.below(100_000) / 100_000, small), index < numbers.traps * numbers.hosts
+    rules = Rules.STATED if trapped else rules
+    odd = _odd(numbers, size, errors, dice)[: size - max(1, -(-size // branch))]
+    plain = size - len(odd)
+    first_leaf = max(1, -(-(size - 1) // branch))
+    shared = _count((numbers.duplicates + numbers.near_duplicates) * size, dice)
+    hidden = numbers.disallowed / (1 - numbers.disallowed) * size / max(1e-9, 1 - numbers.robots_missing)
+    delayed = small and dice.below(100_000) < numbers.crawl_delays * 100_000
+    return Place(
+        index=index,
+        name=name,
+        site=site,
+        latency=latency[dice.below(STEPS)] / 1e6 * numbers.latency_scale,
+        links=links[dice.below(STEPS)],
+        rules=rules,
+        sick=sick,
+        crawl_delay=numbers.crawl_delay * numbers.latency_scale if delayed and rules is Rules.STATED else 0.0,
+        private=_count(hidden, dice) if rules is Rules.STATED else 0,
+        trapped=trapped,
+        odd=odd,
+        same_from=max(first_leaf, plain - shared) if shared > 1 else plain,
+    )
+
+
+def _rules(numbers: Parameters, drawn: float, small: bool) -> Rules:
+    silent = numbers.robots_silent / 2
+    shares = [(Rules.MISSING, numbers.robots_missing), (Rules.FORBIDDEN, numbers.robots_forbidden)]
+    if small:
+        shares += [(Rules.FAILING, numbers.robots_failing), (Rules.HANGING, silent), (Rules.REFUSING, silent)]
+    for rules, share in shares:
+        if drawn < share:
+            return rules
+        drawn -= share
+    return Rules.STATED
+
+
+def _odd(numbers: Parameters, size: int, errors: float, dice: Dice) -> tuple[Odd, ...]:
+    """The odd URLs of a host, the broken ones first: those are kept where a small host has no place for all."""
+    hops = 1 + numbers.two_hops + 3 * numbers.more_hops
+    shares = {
+        Kind.MOVED: numbers.moved / hops,
+        Kind.ELSEWHERE: numbers.elsewhere / hops,
+        Kind.MISSING: numbers.missing,
+        Kind.GONE: numbers.gone,
+        Kind.FORBIDDEN: numbers.forbidden,
+        Kind.NOT_HTML: numbers.not_html,
+    }
+    broken = _broken(numbers, _count(errors * size, dice), dice)
+    return (*broken, *(Odd(kind) for kind, share in shares.items() for _ in range(_count(share * size, dice))))
+
+
+def _broken(numbers: Parameters, count: int, dice: Dice) -> list[Odd]:
+    parts = {
+        Kind.ERROR_500: numbers.error_500,
+        Kind.ERROR_503: numbers.error_503,
+        Kind.ERROR_429: numbers.error_429,
+        Kind.RESET: numbers.resets,
+        Kind.TRUNCATED: numbers.truncations,
+        Kind.DRIP: numbers.drips,
+        Kind.HANG: numbers.hangs,
+        Kind.STALL: numbers.stalls,
+    }
+    pot = [kind for kind, part in parts.items() for _ in range(part)]
+    left, found = MOST_FAILURES, []
+    for _ in range(count):
+        kind, drawn = pot[dice.below(len(pot))], dice.below(1000) / 1000
+        heals = 2 if drawn < numbers.healed_second else 3 if drawn < numbers.healed_second + numbers.healed_third else 4
+        if kind in _COUNTED and heals - 1 > left:
+            kind = (Kind.TRUNCATED, Kind.ERROR_429)[dice.below(2)]
+        if kind in _COUNTED:
+            left -= heals - 1
+        elif kind in _HEALING:
+            heals = min(heals, 3)
+        found.append(Odd(kind, heals))
+    return found
+
+
+def _count(expected: float, dice: Dice) -> int:
+    """A whole number whose mean is `expected`."""
+    return int(expected + dice.below(1000) / 1000)
