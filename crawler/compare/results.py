@@ -172,19 +172,16 @@ def field_of(cells: Cells, condition: Condition, more: Sequence[str] = (), all_p
     )
 
 
-def leaders(field: Field) -> tuple[Row, list[str]] | None:
-    """The row with the most pages/s, and the engines that are not shown to be slower than it (itself among them)."""
+def leaders(field: Field) -> tuple[Row, dict[str, Word]] | None:
+    """The row with the most pages/s, and what the engines are that are not shown to be slower than it: "equivalent" to
+    it, or "inconclusive". None where nothing may be claimed."""
     rows = [row for row in field.engines if field.rate in row.values]
     if not rows or not field.claims:
         return None
     best = max(rows, key=lambda row: row.levels[field.rate].value)
     others = {row.arm: row.values[field.rate] for row in rows if row is not best}
-    beaten = {
-        arm
-        for arm, (_, said) in analysis.against(best.values[field.rate], others, field.rope).items()
-        if said == "slower"
-    }
-    return best, [row.arm for row in rows if row.arm not in beaten]
+    said = {arm: word for arm, (_, word) in analysis.against(best.values[field.rate], others, field.rope).items()}
+    return best, {arm: word for arm in others if (word := said.get(arm, "inconclusive")) != "slower"}
 
 
 def cores(environment: dict[str, str]) -> int:

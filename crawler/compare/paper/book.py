@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from crawler.compare import analysis
 from crawler.compare.paper.charts import WIDE
 from crawler.compare.paper.curves import Line
 from crawler.compare.paper.figures import Lane
@@ -101,4 +102,20 @@ class Book:
                 name = metric or sweep.fields[0].rate
                 values = {level: list(row.values[name].values()) for level, row in cells.items()}
                 made.append(Line(index, arm, values, {level: row.levels[name] for level, row in cells.items()}))
+        return made
+
+    def ratios(self, sweep: Sweep) -> list[Line]:
+        """One line per arm but the base: its throughput as a multiple of the base's, block by block."""
+        made = []
+        for arm, index in self.index.items():
+            values, levels = {}, {}
+            for level, field in zip(sweep.levels, sweep.fields, strict=True):
+                rows = {row.arm: row for row in field.rows}
+                ratio = rows[arm].ratio if arm in rows else None
+                if ratio:
+                    ours, base = (rows[one].values[field.rate] for one in (arm, self.found.base))
+                    values[level] = [math.exp(log) for log in analysis.log_ratios(ours, base)]
+                    levels[level] = ratio
+            if levels:
+                made.append(Line(index, arm, values, levels))
         return made

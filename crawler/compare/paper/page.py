@@ -18,7 +18,7 @@ from crawler.compare.paper import findings
 from crawler.compare.paper.book import Book, Figure, Section, Table
 from crawler.compare.paper.charts import NARROW, WIDE, Axis, box, escape, mark, rule
 from crawler.compare.paper.method import METHOD, THREATS, conditions_of_claims
-from crawler.compare.paper.numbers import SHOWN, full, number, share, span
+from crawler.compare.paper.numbers import SHOWN, Show, full, number, share, span
 from crawler.compare.records import Session
 from crawler.compare.results import Field, Results, Row
 
@@ -104,21 +104,26 @@ def _summary_row(book: Book, field: Field, row: Row, metrics: Sequence[str], rea
     client = next((arm.client for arm in book.session.arms if arm.name == row.arm), "")
     level = row.levels[field.rate]
     word = "A/A" if row.twin else row.word or "base"
-    cells = [
-        f'<th scope="row"><span class="engine">{_key(book.index[row.arm])} {escape(row.arm)}</span>'
-        f"<small>{escape(client)}</small></th>",
-        f"<td>{escape(number(level.value))}<small>{escape(span(level))}</small></td>",
-        f"<td>{_mini(book.index[row.arm], row.ratio, field.rope, reach)}</td>",
-        f'<td class="text">{GLYPHS.get(word, escape(word))}</td>',
-    ]
-    for metric in metrics:
-        found = row.levels.get(metric)
-        show = SHOWN[metric][2]
-        cells.append(
-            f"<td>{escape(show(found.value))}<small>{escape(span(found, show))}</small></td>" if found else "<td></td>"
-        )
-    reached = f"{share(row.share)}<small>of {escape(row.ceiling)}</small>" if row.share is not None else ""
-    return f"<tr{' class=twin' if row.twin else ''}>{''.join(cells)}<td>{reached}</td></tr>"
+    named = f'<span class="engine">{_key(book.index[row.arm])} {escape(row.arm)}</span><small>{escape(client)}</small>'
+    cells = {
+        "Pages/s": _level(level, number),
+        f"Against {book.found.base}": _mini(book.index[row.arm], row.ratio, field.rope, reach),
+        "Verdict": GLYPHS.get(word, escape(word)),
+        **{
+            SUMMED[metric][0]: _level(row.levels[metric], SHOWN[metric][2]) if metric in row.levels else ""
+            for metric in metrics
+        },
+        "Reached": f"{share(row.share)}<small>of {escape(row.ceiling)}</small>" if row.share is not None else "",
+    }
+    drawn = "".join(
+        f'<td data-name="{escape(name)}"{" class=text" if name == "Verdict" else ""}>{cell}</td>'
+        for name, cell in cells.items()
+    )
+    return f'<tr{" class=twin" if row.twin else ""}><th scope="row">{named}</th>{drawn}</tr>'
+
+
+def _level(level: Estimate, show: Show) -> str:
+    return f"{escape(show(level.value))}<small>{escape(span(level, show))}</small>"
 
 
 GLYPHS = {

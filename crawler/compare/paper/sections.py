@@ -6,8 +6,9 @@ A section without data is left out, and the page says which and why: nobody has 
 from __future__ import annotations
 
 from crawler.compare.paper.book import Book, Figure, Section
+from crawler.compare.paper.choice import decision
 from crawler.compare.paper.costs import cost, start
-from crawler.compare.paper.proof import decision, gates, order
+from crawler.compare.paper.proof import gates, order
 from crawler.compare.paper.speed import headline, pairs, polite
 from crawler.compare.paper.sweeps import sweep
 

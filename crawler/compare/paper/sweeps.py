@@ -44,7 +44,8 @@ def sweep(book: Book, one: Sweep) -> list[Figure]:
     title = findings.sentence(parts[:2])
     reading = (
         "Pale marks are trials, the line goes through their geometric means (95 % intervals as bars). Dashed: "
-        "ceilings. Words and intervals hold level by level, not for the whole line."
+        f"ceilings. Below, the same as a multiple of {book.found.base} in each block: the band is too small to matter. "
+        "Words and intervals hold level by level, not for the whole line."
     )
     if parts[2:]:
         reading += f" Also: {'; '.join(parts[2:])}."
@@ -52,7 +53,7 @@ def sweep(book: Book, one: Sweep) -> list[Figure]:
         Figure(
             title,
             QUESTIONS[one.name],
-            [lambda width: curves(width, drawn, scene, title)],
+            [lambda width: curves(width, drawn, scene, title), *_against(book, one, name)],
             reading,
             _sweep_table(book, one),
             book.foot(cells, [one.factor]),
@@ -62,6 +63,20 @@ def sweep(book: Book, one: Sweep) -> list[Figure]:
     if one.name == "concurrency":
         figures.append(_scaling_cost(book, one, name, cells))
     return figures
+
+
+def _against(book: Book, one: Sweep, name: str) -> list[Draw]:
+    """Pages/s against the base: differences that a log axis over decades hides."""
+    show = LEVELS[one.factor][1]
+    drawn = [line for line in book.ratios(one) if line.index >= 0]
+    scene = Scene(
+        x=name,
+        y=f"ratio to {book.found.base} (log)",
+        show_x=show,
+        ropes={level: field.rope for level, field in zip(one.levels, one.fields, strict=True)},
+    )
+    label = f"pages a second against {book.found.base}, by {name}"
+    return [lambda width: curves(width, drawn, scene, label, 280)] if drawn else []
 
 
 def _ceilings(one: Sweep) -> dict[str, dict[float, float]]:
