@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from crawler.compare import analysis, models, noise
 from crawler.compare.intervals import ALL, Estimate, bootstrap_t, estimate, student, t_quantile, t_tail
-from crawler.compare.results import leaders, results
+from crawler.compare.results import results
+from crawler.compare.verdicts import leaders
 from tests.contract import comparisons
 
 logs = st.lists(st.floats(-3, 3, allow_nan=False).map(lambda x: round(x, 3)), min_size=5, max_size=9)

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from crawler.compare.paper.book import Book, Figure, Table
 from crawler.compare.paper.charts import NARROW, box, colour, mark, svg, words
 from crawler.compare.paper.numbers import full, seconds, short
-from crawler.compare.results import Field, leaders
+from crawler.compare.results import Field
+from crawler.compare.verdicts import leaders
 
 Fields = Mapping[tuple[float, float], Field]
 """By latency in seconds and milliseconds of CPU per page."""

@@ -100,11 +100,11 @@ SHOWN: dict[str, tuple[str, str, Show]] = {
 
 LEVELS: dict[str, tuple[str, Show, Show]] = {
     "concurrency": ("requests in flight", short, "{:,.0f} in flight".format),
-    "latency": ("latency of the server", seconds, seconds),
+    "latency": ("latency of the server", seconds, lambda value: seconds(value) if value else "no latency"),
     "payload": ("size of a page", size, size),
     "cpu_ms": ("CPU per page, ms", short, "{:g} ms of CPU per page".format),
     "workers": ("workers", short, "{:g} workers".format),
-    "errors": ("share of failing requests", share, "{:.0%} errors".format),
+    "errors": ("share of failing requests", share, lambda value: f"{share(value)} errors"),
     "pages": ("pages in the job", short, "{:,.0f} pages".format),
 }
 """Every factor: its name, how its levels read on an axis, how they read in a sentence."""
