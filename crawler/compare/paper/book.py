@@ -14,6 +14,7 @@ from crawler.compare.paper.charts import WIDE
 from crawler.compare.paper.curves import Line
 from crawler.compare.paper.figures import Lane
 from crawler.compare.paper.numbers import conditions, counted
+from crawler.compare.paper.zoom import Plot
 from crawler.compare.records import Condition, Session, Trial
 from crawler.compare.results import Field, Results, Sweep
 
@@ -31,7 +32,8 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A finding with its question, drawings (two beside each other where many), how to read them, table and foot."""
+    """A finding with its question, drawings (two beside each other where many), how to read them, table and foot;
+    `plot` is what can be enlarged."""
 
     title: str
     question: str
@@ -41,6 +43,7 @@ class Figure:
     foot: str
     wide: int = WIDE
     legend: str = ""
+    plot: Plot | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,10 @@
-"""The report as one HTML page that needs nothing else: no script, no font, no request. Pure: text in, text out.
+"""The report as one HTML page that needs nothing else: no font, no request, and no script but the one that enlarges
+figures, without which it says as much. Pure: text in, text out.
 
 Rules, and why:
 - Everything that came from outside (names, details, commands, the environment) passes `escape`, here or in the figures.
-- The page forbids itself to load anything (Content-Security-Policy), so "works offline" is not a matter of trust.
+- The page forbids itself to load anything, and to run anything but that script (Content-Security-Policy), so "works
+  offline" is not a matter of trust.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from pathlib import Path
 from string import Template
 
 from crawler.compare.intervals import Estimate
-from crawler.compare.paper import findings
+from crawler.compare.paper import findings, zoom
 from crawler.compare.paper.book import Book, Figure, Section, Table
 from crawler.compare.paper.charts import NARROW, WIDE, Axis, box, escape, mark, rule
 from crawler.compare.paper.method import METHOD, THREATS, conditions_of_claims
@@ -37,7 +39,11 @@ def page(book: Book, sections: Sequence[Section]) -> str:
     shown = [section for section in sections if section.figures]
     left_out = [section for section in sections if not section.figures]
     main = [_nav(shown), *(_section(book, section) for section in shown), _method(session, found, left_out, book.data)]
+    code = zoom.script()
     return Template(PAGE.read_text(encoding="utf-8")).substitute(
+        policy=zoom.policy(code),
+        style=zoom.style(),
+        script=code,
         title=escape(title(book)),
         kind="" if found.firm else ' class="draft"',
         top=_top(book),
@@ -165,10 +171,11 @@ def _figure(book: Book, figure: Figure) -> str:
     drawn = "".join(f"<div>{draw(figure.wide)}{draw(NARROW)}</div>" for draw in figure.drawings)
     two = " two" if figure.wide < WIDE else ""
     said = f"<h3>{escape(figure.title)}</h3><p class=question>{escape(figure.question)}</p>"
+    plot = zoom.block(figure.plot) if figure.plot else ""
     return (
         f"<figure><figcaption>{said}</figcaption>"
         f'{_legend(book.index, figure.legend)}<div class="panels{two}">{drawn}</div>'
-        f"<p class=read>How to read it: {escape(figure.reading)}</p>{_table(figure.table, figure.title)}"
+        f"<p class=read>How to read it: {escape(figure.reading)}</p>{plot}{_table(figure.table, figure.title)}"
         f"<footer>{escape(figure.foot)}<br><code>{escape(book.session.command)}</code></footer></figure>"
     )
 

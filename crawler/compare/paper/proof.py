@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from collections.abc import Sequence
 
 from crawler.compare.cells import Cells
 from crawler.compare.paper import findings
 from crawler.compare.paper.book import Book, Figure, Table
 from crawler.compare.paper.numbers import conditions, full
 from crawler.compare.paper.panels import Moment, gate_strip, timeline
+from crawler.compare.paper.zoom import Plot, Trace
 from crawler.compare.records import Trial
 
 CHECKS = {
@@ -114,5 +117,16 @@ def order(book: Book) -> tuple[list[Figure], str]:
         Table(["", "found"], rows),
         book.foot([trial.condition for trial in cells.trials][:1], whole=True),
         legend="both",
+        plot=_plot(book, moments),
     )
     return [figure], ""
+
+
+def _plot(book: Book, moments: Sequence[Moment]) -> Plot:
+    """Every valid trial in run order, in per cent of the mean of its cell."""
+    points: dict[int, list[tuple[float, float]]] = {}
+    for moment in moments:
+        if moment.relative is not None:
+            points.setdefault(moment.index, []).append((moment.order, round(100 * math.expm1(moment.relative), 3)))
+    traces = [Trace(index, name, points[index], []) for name, index in book.index.items() if index in points]
+    return Plot("trial, in the order run", "pages/s against the mean of the cell", False, " %", [], 0.0, traces)

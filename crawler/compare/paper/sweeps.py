@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from crawler.compare.models import little
-from crawler.compare.paper import scaling
+from crawler.compare.paper import scaling, zoom
 from crawler.compare.paper.book import Book, Draw, Figure, Table
 from crawler.compare.paper.curves import Scene, curves
 from crawler.compare.paper.numbers import LEVELS, SHOWN, full, seconds, short
@@ -59,6 +59,7 @@ def sweep(book: Book, one: Sweep) -> list[Figure]:
             _sweep_table(book, one),
             book.foot(cells, [one.factor]),
             legend="narrow",
+            plot=zoom.along(drawn, name, UNIT, show),
         )
     ]
     if one.name == "concurrency":
