@@ -59,6 +59,7 @@ def test_what_the_data_show_is_said_with_its_interval(plan: Session) -> None:
     assert re.search(f"At .* processes reaches {measured} times the pages/s of async", titles["sweep-cpu"][0])
     assert "has caught up with async after" in titles["start"][0]
     assert titles["politeness"][0].endswith("every engine ties within 3 %, at 100 % of what that allows")
+    assert re.search(r"engines reach \d+ % to \d+ % of what the graph allows; no difference", titles["graph"][0])
     assert "processes in" in titles["map"][0] and "a tie in" in titles["map"][0]
 
 
@@ -114,7 +115,7 @@ def test_too_few_blocks_say_nothing_about_engines() -> None:
     plan = comparisons.session("smoke")
     titles = told(plan, comparisons.trials(plan))
     assert titles["headline"] == ["No engine is shown to differ from async"]
-    assert titles["pairs"] == ["0 of 6 pairs differ by more than the noise, 6 stay open"]
+    assert re.fullmatch(r"0 of (\d) pairs differ by more than the noise, \1 stay open", titles["pairs"][0])
 
 
 def test_the_map_counts_kinds_of_squares() -> None:

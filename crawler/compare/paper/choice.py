@@ -11,9 +11,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from crawler.compare.paper.book import Book, Figure, Table
 from crawler.compare.paper.charts import NARROW, box, colour, mark, svg, words
 from crawler.compare.paper.numbers import full, seconds, short
+from crawler.compare.records import Condition
 from crawler.compare.results import Field
 from crawler.compare.verdicts import leaders
 
@@ -32,19 +35,20 @@ class Square:
 
 def decision(book: Book) -> tuple[list[Figure], str]:
     """The fastest engine by latency and CPU per page, where the session has both; else why there is no map."""
-    groups: dict[int, dict[tuple[float, float], Field]] = {}
+    groups: dict[Condition, dict[tuple[float, float], Field]] = {}
     for one in book.found.sweeps:
         for field in one.fields:
             cell = field.condition
-            if not cell.errors and not cell.delay and one.name in ("cpu", "latency"):
-                groups.setdefault(cell.concurrency, {})[cell.latency, cell.cpu_ms] = field
-    for slots, fields in sorted(groups.items(), key=lambda group: -len(group[1])):
+            if one.name in ("cpu", "latency"):
+                alike = msgspec.structs.replace(cell, sweep="", pages=0, latency=0.0, cpu_ms=0.0)
+                groups.setdefault(alike, {})[cell.latency, cell.cpu_ms] = field
+    for alike, fields in sorted(groups.items(), key=lambda group: -len(group[1])):
         costs = sorted({cpu for _, cpu in fields})
         latencies = [
             latency for latency in sorted({at for at, _ in fields}) if all((latency, cpu) in fields for cpu in costs)
         ]
         if len(latencies) > 1 and len(costs) > 1:
-            return [_map(book, slots, latencies, costs, fields)], ""
+            return [_map(book, alike.concurrency, latencies, costs, fields)], ""
     return [], "it needs a grid of latencies and of CPU per page"
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 from crawler.compare import analysis
-from crawler.compare.paper.numbers import full, number, percent, seconds
+from crawler.compare.paper.numbers import full, number, percent, seconds, share
 from crawler.compare.paper.phrases import NO_CLAIM, capital, listed, sentence
 from crawler.compare.paper.scaling import sweep
 from crawler.compare.results import Field, Results, Row
@@ -121,6 +121,27 @@ def polite(field: Field) -> str:
         reached = f", at {100 * share:.0f} % of what that allows" if share is not None else ""
         return f"{asked}: every engine ties within {100 * field.rope:.2g} %{reached}"
     return f"{asked} allows {number(bound)} pages/s; a tie of all engines is not shown"
+
+
+def graph(field: Field, base: str) -> str:
+    """The title of the figure of a graph crawl: how near each engine comes to what the graph allows."""
+    if not field.claims:
+        return NO_CLAIM
+    bound = field.ceilings.get("the graph")
+    rates = {row.arm: row.levels[field.rate].value for row in field.engines if field.rate in row.levels}
+    parts = []
+    if bound and rates:
+        least, most = min(rates.values()) / bound, max(rates.values()) / bound
+        reached = f"{share(least)} to {share(most)} of what the graph allows"
+        parts.append(f"finding every page by its links, engines reach {reached}")
+    words = {row.word for row in field.engines if row.word}
+    told = [row for row in field.engines if row.word in ("faster", "slower")]
+    parts += [f"{row.arm} {_measured(row)} times the pages/s of {base}" for row in told]
+    if words == {"equivalent"}:
+        parts.append(f"every engine ties with {base}")
+    elif not told:
+        parts.append(f"no difference from {base} is shown")
+    return sentence(parts)
 
 
 def drift(found: Results) -> str:

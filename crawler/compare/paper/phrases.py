@@ -8,7 +8,7 @@ from crawler.compare.paper.numbers import Show
 
 NO_CLAIM = "The A/A arm shows a difference where there is none: nothing is claimed"
 OPENINGS = (
-    "every", "at ", "no ", "more ", "least", "faster:", "slower:", "equivalent:", "inconclusive:", "from ",
+    "every", "at ", "no ", "more ", "least", "faster:", "slower:", "equivalent:", "inconclusive:", "from ", "finding",
 )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from crawler.compare.paper import findings
 from crawler.compare.paper.book import Book, Figure, Table
 from crawler.compare.paper.numbers import conditions, full
 from crawler.compare.paper.panels import Moment, gate_strip, timeline
-from crawler.compare.paper.zoom import Plot, Trace
+from crawler.compare.paper.zoom import Plot, Trace, shape
 from crawler.compare.records import Trial
 
 CHECKS = {
@@ -128,5 +128,7 @@ def _plot(book: Book, moments: Sequence[Moment]) -> Plot:
     for moment in moments:
         if moment.relative is not None:
             points.setdefault(moment.index, []).append((moment.order, round(100 * math.expm1(moment.relative), 3)))
-    traces = [Trace(index, name, points[index], []) for name, index in book.index.items() if index in points]
+    traces = [
+        Trace(index, name, shape(index), points[index], []) for name, index in book.index.items() if index in points
+    ]
     return Plot("trial, in the order run", "pages/s against the mean of the cell", False, " %", [], 0.0, traces)

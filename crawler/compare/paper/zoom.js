@@ -11,7 +11,23 @@
     document.body.append(probe);
     const fill = getComputedStyle(probe).fill;
     probe.remove();
-    return fill;
+    return "#" + fill.match(/\d+/g).slice(0, 3).map((part) => (+part).toString(16).padStart(2, "0")).join("");
+  }
+
+  // The engine's own marker at every point, as uPlot wants it: a path to fill and to stroke.
+  function marks(line, radius) {
+    return (chart, series, first, last) => {
+      const path = new Path2D(), size = radius * devicePixelRatio, [xs, ys] = [chart.data[0], chart.data[series]];
+      for (let i = first; i <= last; i++) {
+        if (ys[i] == null) continue;
+        const x = chart.valToPos(xs[i], "x", true), y = chart.valToPos(ys[i], "y", true), corners = new Path2D();
+        if (line.shape.length) line.shape.forEach(([dx, dy]) => corners.lineTo(x + size * dx, y + size * dy));
+        else corners.arc(x, y, size, 0, 7);
+        corners.closePath();
+        path.addPath(corners);
+      }
+      return { fill: path, stroke: path, flags: 3 };
+    };
   }
 
   function axis(label, show) {
@@ -29,11 +45,11 @@
     const series = [{ label: plot.x, value: (_, at) => (at == null ? "" : level(plot, at)) }];
     for (const line of plot.lines) {
       const ink = paint(line.index), value = (_, found) => (found == null ? "" : say(found, plot.unit));
-      const dot = { show: true, size: 5, fill: ink, stroke: ink, width: 0 };
+      const dot = { show: true, fill: ink + "99", stroke: ink, width: 0, paths: marks(line, 2.6) };
       series.push({ label: line.name + (line.levels.length ? ", trials" : ""), stroke: ink, paths: () => null, points: dot, value });
       if (line.levels.length) {
         const dash = line.index < 0 ? [3, 4] : [];
-        const mark = { show: true, size: 9, fill: colour("--card"), stroke: ink, width: 2 };
+        const mark = { show: true, fill: line.index < 0 ? colour("--card") : ink, stroke: ink, width: 1.5, paths: marks(line, 4.6) };
         series.push({ label: line.name, stroke: ink, width: 2, dash, spanGaps: true, points: mark, value });
       }
     }

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from crawler.compare.paper.charts import COLOURS, SHAPES
 from crawler.compare.paper.curves import Line
 from crawler.compare.paper.numbers import Show
 
@@ -26,10 +27,12 @@ Points = list[tuple[float, float]]
 
 
 class Trace(msgspec.Struct, frozen=True):
-    """One arm: its place among the engines (-1: the A/A arm), its trials, its estimates (none: trials only)."""
+    """One arm: its place among the engines (-1: the A/A arm), its marker's corners (none: a circle), its trials, its
+    estimates (none: trials only)."""
 
     index: int
     name: str
+    shape: list[tuple[float, float]]
     trials: Points
     levels: Points
 
@@ -58,6 +61,7 @@ def along(lines: Sequence[Line], x: str, y: str, show: Show) -> Plot:
         Trace(
             line.index,
             line.name,
+            shape(line.index),
             [
                 (round(at[level] + spread * (2 * (place + 0.5) / len(trials) - 1), 4), float(f"{value:.5g}"))
                 for level, trials in line.values.items()
@@ -69,6 +73,11 @@ def along(lines: Sequence[Line], x: str, y: str, show: Show) -> Plot:
     ]
     ticks = [(round(at[level], 4), show(level)) for level in levels]
     return Plot(x, y, True, "", ticks, round(spread, 4), traces)
+
+
+def shape(index: int) -> list[tuple[float, float]]:
+    """The corners of an engine's marker."""
+    return list(SHAPES[index % COLOURS]) if index >= 0 else []
 
 
 def block(plot: Plot) -> str:
