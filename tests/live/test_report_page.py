@@ -78,6 +78,14 @@ def test_nothing_is_wider_than_the_window(browser: Chromium, page: Path, width: 
                             " const at = one.getBoundingClientRect(); return at.right <= innerWidth; })")  # fmt: skip
 
 
+def test_print_shows_all_of_the_summary(browser: Chromium, page: Path) -> None:
+    with browser.tab(page) as (tab, _):
+        tab.look(width=718, height=1000, media="print")
+        assert tab.evaluate("(one => one.scrollWidth - one.clientWidth)(document.querySelector('.summary'))") == 0
+        assert tab.evaluate("getComputedStyle(document.querySelector('svg.wide')).display") == "block"
+        assert "grayscale" in tab.evaluate("getComputedStyle(document.querySelector('figure svg.wide')).filter")
+
+
 def test_the_first_screen_of_a_laptop_holds_the_summary(browser: Chromium, page: Path) -> None:
     with browser.tab(page) as (tab, _):
         table, last = tab.evaluate(
