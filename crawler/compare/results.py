@@ -5,8 +5,12 @@ Rules, and why:
   are.
 - A sweep is one question: its conditions differ in one factor. The number of pages may differ too, because a level
   needs enough of them to reach its steady window. Where a second factor differs, that is a second sweep.
-- Politeness allows hosts / delay, or less where one host has more pages than the others: then trials carry that as the
-  metric `polite_rate`, pages / max over hosts of (pages - 1) * delay, and it is drawn instead.
+- A crawl of a graph, polite or not, has no steady window to speak of: it grows, and ends with a few slow hosts. Its
+  throughput is that of the whole crawl, and its ceiling what no crawl of this web can exceed (`least_rate`); the share
+  of it is the engine's efficiency. Without that metric politeness allows hosts / delay.
+- Where the A/A arm of the headline differs, nothing at all is claimed, in no sweep either; a sweep also is mute at
+  every level where its own A/A arm differs.
+- A share of errors is asked for twice (the second attempt heals), so a slot is held 1 + errors times the latency.
 - The lowest ceiling is the one that holds an arm back; its share of that says how much the engine itself still costs.
   The raw loop is drawn but is no ceiling: several processes may well exceed one.
 """
@@ -36,8 +40,11 @@ FACTORS = {
 }
 """The sweeps, and the field of the condition that each one varies."""
 
+WHOLE = ("graph", "politeness")
+"""The sweeps whose throughput is that of the whole crawl."""
+
 COSTS = ("cpu_per_1000", "memory", "switches_per_page", "overhead_p99")
-MORE = ("cold_rate", "startup", "threads", "descriptors", "overhead_p50", "in_flight")
+MORE = ("cold_rate", "startup", "threads", "descriptors", "overhead_p50", "heartbeat_p50", "heartbeat_p99", "in_flight")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +110,18 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """All that the report states. `firm` is False below 10 blocks: then nothing in it is a claim."""
+    """All that the report states. `firm` is False below 10 blocks: then nothing in it is a claim. `claims` is False
+    where the headline's A/A arm differs: then no engines are compared in words."""
 
     base: str
     twin: str
     blocks: int
     firm: bool
+    claims: bool
     headline: Field | None
     sweeps: list[Sweep]
     polite: list[Field]
+    graph: list[Field]
     even: dict[str, models.Crossing]
     audit: Audit
 
@@ -123,26 +133,32 @@ def results(session: Session, trials: Sequence[Trial]) -> Results:
     field = field_of(cells, headline, MORE) if headline else None
     compared = [row.levels[field.rate].n for row in field.rows if field.rate in row.levels] if field else []
     blocks = min(compared, default=0)
+    claims = field is None or field.claims
     return Results(
         base=cells.base,
         twin=cells.twin,
         blocks=blocks,
         firm=session.blocks.get("headline", 0) >= analysis.FIRM and blocks >= 0.8 * analysis.FIRM,
+        claims=claims,
         headline=field if compared else None,
-        sweeps=_sweeps(cells),
-        polite=[field_of(cells, found) for found in session.conditions if found.sweep == "politeness"],
-        even=_break_even(cells, headline) if headline else {},
+        sweeps=_sweeps(cells, claims),
+        polite=[field_of(cells, one, claims=claims) for one in session.conditions if one.sweep == "politeness"],
+        graph=[field_of(cells, one, claims=claims) for one in session.conditions if one.sweep == "graph"],
+        even=_break_even(cells, headline) if headline and claims else {},
         audit=_audit(cells),
     )
 
 
-def field_of(cells: Cells, condition: Condition, more: Sequence[str] = (), all_pairs: bool = True) -> Field:
-    """All arms under one condition. The throughput of a job-size sweep is the cold one: that is its question."""
-    rate = "cold_rate" if condition.sweep == "job size" else cells.rate
+def field_of(
+    cells: Cells, condition: Condition, more: Sequence[str] = (), *, all_pairs: bool = True, claims: bool = True
+) -> Field:
+    """All arms under one condition. The throughput of a job-size sweep is the cold one: that is its question. Without
+    `claims` every word is "inconclusive"."""
+    rate = _rate_of(cells, condition)
     rates = cells.engines_with(condition, rate)
     base = rates.get(cells.base, {})
     twin = analysis.ratio(cells.blocks(condition, cells.twin, rate), base) if cells.twin else None
-    margin, claims = analysis.rope(twin), analysis.trusted(twin)
+    margin, claims = analysis.rope(twin), claims and analysis.trusted(twin)
     family = rates if all_pairs else {}
     pairs = analysis.pairs(family, margin, claims)
     others = {arm: blocks for arm, blocks in rates.items() if arm != cells.base}
@@ -151,12 +167,7 @@ def field_of(cells: Cells, condition: Condition, more: Sequence[str] = (), all_p
         against = {arm: (ratio, _word_of(pairs, arm, cells.base)) for arm, (ratio, _) in against.items()}
     if twin:
         against[cells.twin] = (twin, analysis.word(twin, margin) if claims else "inconclusive")
-    polite = analysis.level(cells.shared(condition, "polite_rate"))
-    ceilings = {
-        "Little's law": models.little(condition.concurrency, condition.latency),
-        "politeness": polite.value if polite else models.politeness(condition.hosts, condition.delay),
-    }
-    ceilings = {name: rate for name, rate in ceilings.items() if math.isfinite(rate)}
+    ceilings = _ceilings(cells, condition)
     metrics = (rate, *COSTS, *more)
     rows = [_row(cells, condition, arm, metrics, against.get(arm), ceilings) for arm in cells.arms]
     return Field(
@@ -172,19 +183,23 @@ def field_of(cells: Cells, condition: Condition, more: Sequence[str] = (), all_p
     )
 
 
-def leaders(field: Field) -> tuple[Row, list[str]] | None:
-    """The row with the most pages/s, and the engines that are not shown to be slower than it (itself among them)."""
-    rows = [row for row in field.engines if field.rate in row.values]
-    if not rows or not field.claims:
-        return None
-    best = max(rows, key=lambda row: row.levels[field.rate].value)
-    others = {row.arm: row.values[field.rate] for row in rows if row is not best}
-    beaten = {
-        arm
-        for arm, (_, said) in analysis.against(best.values[field.rate], others, field.rope).items()
-        if said == "slower"
+def _rate_of(cells: Cells, condition: Condition) -> str:
+    """The metric that is called throughput under a condition."""
+    if condition.sweep == "job size":
+        return "cold_rate"
+    whole = condition.sweep in WHOLE and cells.engines_with(condition, "crawl_rate")
+    return "crawl_rate" if whole else cells.rate
+
+
+def _ceilings(cells: Cells, condition: Condition) -> dict[str, float]:
+    """Pages/s that no engine can exceed, by the name of what forbids it."""
+    least = analysis.level(cells.shared(condition, "least_rate"))
+    name = "politeness" if condition.delay else "the graph"
+    ceilings = {
+        "Little's law": models.little(condition.concurrency, condition.latency * (1 + condition.errors)),
+        name: least.value if least else models.politeness(condition.hosts, condition.delay),
     }
-    return best, [row.arm for row in rows if row.arm not in beaten]
+    return {name: rate for name, rate in ceilings.items() if math.isfinite(rate)}
 
 
 def cores(environment: dict[str, str]) -> int:
@@ -225,20 +240,21 @@ def _row(
     return Row(arm, arm == cells.twin, values, levels, ratio, said, roof, name if share is not None else "", share)
 
 
-def _sweeps(cells: Cells) -> list[Sweep]:
+def _sweeps(cells: Cells, claims: bool) -> list[Sweep]:
     grouped: dict[tuple[str, Condition], list[Condition]] = {}
     for condition in cells.session.conditions:
         factor = FACTORS.get(condition.sweep)
         if factor:
             rest = msgspec.structs.replace(condition, **{"pages": 0, factor: 0})
             grouped.setdefault((condition.sweep, rest), []).append(condition)
-    return [_sweep(cells, name, FACTORS[name], group) for (name, _), group in grouped.items() if len(group) > 1]
+    return [_sweep(cells, claims, name, group) for (name, _), group in grouped.items() if len(group) > 1]
 
 
-def _sweep(cells: Cells, name: str, factor: str, conditions: Sequence[Condition]) -> Sweep:
+def _sweep(cells: Cells, claims: bool, name: str, conditions: Sequence[Condition]) -> Sweep:
+    factor = FACTORS[name]
     ordered = sorted(conditions, key=lambda condition: float(getattr(condition, factor)))
     levels = [float(getattr(condition, factor)) for condition in ordered]
-    fields = [field_of(cells, condition, ("cold_rate",), all_pairs=False) for condition in ordered]
+    fields = [field_of(cells, one, ("cold_rate",), all_pairs=False, claims=claims) for one in ordered]
     crossings, ties = {}, {}
     for arm in cells.engines:
         if arm == cells.base:

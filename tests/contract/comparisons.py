@@ -68,6 +68,7 @@ def conditions(preset: str) -> tuple[Condition, ...]:
         ]
         chosen += [Condition(sweep="job size", pages=pages) for pages in (10, 100, 1000, 10_000)]
         chosen += [Condition(sweep="errors", errors=errors) for errors in (0.0, 0.01, 0.05, 0.25)]
+    chosen.append(Condition(sweep="graph", workload="graph", pages=150, hosts=13, concurrency=16, payload=0))
     return tuple(chosen)
 
 
@@ -86,6 +87,7 @@ def session(preset: str = "quick", *, seed: int = 7, arms: tuple[Arm, ...] = ARM
             "headline": blocks,
             "concurrency": 5,
             "latency": 5,
+            "graph": 5,
             "politeness": 5,
             "cpu": 5,
             "job size": 5,
@@ -150,7 +152,9 @@ def measure(condition: Condition, name: str, dice: random.Random, drift: float) 
     rate *= math.exp(noisy * (drift + dice.gauss(0, 0.012)))
     start = nature.start * math.exp(dice.gauss(0, 0.05))
     lag = 0.3 + 40 * cpu * min(1.0, rate * cpu / nature.cores) * math.sqrt(slots)
-    return {
+    late, later = 0.3 * lag * math.exp(dice.gauss(0, 0.05)), 4 * lag * math.exp(dice.gauss(0, 0.12))
+    whole = {"crawl_rate": 0.7 * rate, "least_rate": 320.0} if condition.workload == "graph" else {}
+    return whole | {
         "steady_rate": rate,
         "cold_rate": condition.pages / (start + condition.pages / rate),
         "cpu_per_1000": 1000 * cpu * math.exp(dice.gauss(0, 0.02)),
@@ -159,8 +163,10 @@ def measure(condition: Condition, name: str, dice: random.Random, drift: float) 
         "threads": 3.0 + (slots if "threads" in name or name == "processes" else 0),
         "descriptors": 20.0 + slots,
         "startup": start,
-        "overhead_p50": 0.3 * lag * math.exp(dice.gauss(0, 0.05)),
-        "overhead_p99": 4 * lag * math.exp(dice.gauss(0, 0.12)),
+        "overhead_p50": late,
+        "overhead_p99": later,
+        "heartbeat_p50": 0.2 * late,
+        "heartbeat_p99": 0.4 * later,
         "in_flight": slots * 0.97,
         "raw_rate": min(slots / (condition.latency + 0.0003), 5200.0) * math.exp(dice.gauss(drift, 0.01)),
     }

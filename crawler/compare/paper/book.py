@@ -9,10 +9,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from crawler.compare import analysis
 from crawler.compare.paper.charts import WIDE
 from crawler.compare.paper.curves import Line
 from crawler.compare.paper.figures import Lane
 from crawler.compare.paper.numbers import conditions, counted
+from crawler.compare.paper.zoom import Plot
 from crawler.compare.records import Condition, Session, Trial
 from crawler.compare.results import Field, Results, Sweep
 
@@ -30,7 +32,8 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A finding with its question, drawings (two beside each other where many), how to read them, table and foot."""
+    """A finding with its question, drawings (two beside each other where many), how to read them, table and foot;
+    `plot` is what can be enlarged."""
 
     title: str
     question: str
@@ -40,6 +43,7 @@ class Figure:
     foot: str
     wide: int = WIDE
     legend: str = ""
+    plot: Plot | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,4 +105,20 @@ class Book:
                 name = metric or sweep.fields[0].rate
                 values = {level: list(row.values[name].values()) for level, row in cells.items()}
                 made.append(Line(index, arm, values, {level: row.levels[name] for level, row in cells.items()}))
+        return made
+
+    def ratios(self, sweep: Sweep) -> list[Line]:
+        """One line per arm but the base: its throughput as a multiple of the base's, block by block."""
+        made = []
+        for arm, index in self.index.items():
+            values, levels = {}, {}
+            for level, field in zip(sweep.levels, sweep.fields, strict=True):
+                rows = {row.arm: row for row in field.rows}
+                ratio = rows[arm].ratio if arm in rows else None
+                if ratio:
+                    ours, base = (rows[one].values[field.rate] for one in (arm, self.found.base))
+                    values[level] = [math.exp(log) for log in analysis.log_ratios(ours, base)]
+                    levels[level] = ratio
+            if levels:
+                made.append(Line(index, arm, values, levels))
         return made

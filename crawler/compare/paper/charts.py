@@ -11,6 +11,7 @@ Rules, and why:
 from __future__ import annotations
 
 import html
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,6 +59,8 @@ class Axis:
 
     def ticks(self, most: int) -> list[float]:
         """Round values, at most about `most` of them."""
+        if self.log and not self.zero and self.high < 8 * self.low:
+            return Axis(self.low, self.high, self.start, self.end).ticks(most)
         if self.log:
             decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
             for steps in ((1, 2, 5), (1, 3), (1,)):
@@ -121,13 +124,24 @@ def box(x: float, y: float, width: float, height: float, kind: str) -> str:
 
 def mark(index: int, x: float, y: float, size: float, kind: str = "", title: str = "") -> str:
     """The marker of engine `index` (-1: the A/A arm), `size` pixels in radius."""
-    shape = SHAPES[index % COLOURS] if index >= 0 else ()
-    if shape:
-        drawn = "M" + "L".join(f"{x + size * dx:.4g} {y + size * dy:.4g}" for dx, dy in shape) + "z"
-    else:
-        drawn = f"M{x - size:g} {y:g}a{size:g} {size:g} 0 1 0 {2 * size:g} 0a{size:g} {size:g} 0 1 0 {-2 * size:g} 0z"
-    opening = f'<path{_class(f"{kind} {colour(index)}")} d="{drawn}"'
+    opening = f'<path{_class(f"{kind} {colour(index)}")} d="{_outline(index, x, y, size)}"'
     return f"{opening}><title>{escape(title)}</title></path>" if title else f"{opening}/>"
+
+
+def dots(index: int, places: Sequence[tuple[float, float]], size: float) -> str:
+    """Pale markers of one engine, its trials: one path, for there may be thousands."""
+    drawn = "".join(_outline(index, round(x, 1), y, size) for x, y in places)
+    return f'<path class="d {colour(index)}" d="{drawn}"/>' if drawn else ""
+
+
+def _outline(index: int, x: float, y: float, size: float) -> str:
+    shape = SHAPES[index % COLOURS] if index >= 0 else ()
+    if not shape:
+        return f"M{x - size:.5g} {y:g}a{size:g} {size:g} 0 1 0 {2 * size:g} 0a{size:g} {size:g} 0 1 0 {-2 * size:g} 0z"
+    (first_x, first_y), *_ = shape
+    steps = ((bx - ax, by - ay) for (ax, ay), (bx, by) in itertools.pairwise(shape))
+    sides = " ".join(f"{size * dx:.3g} {size * dy:.3g}" for dx, dy in steps)
+    return f"M{x + size * first_x:.5g} {y + size * first_y:.5g}l{sides}z"
 
 
 def colour(index: int) -> str:

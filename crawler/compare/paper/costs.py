@@ -67,7 +67,8 @@ def _lasts(row: Row, rate: str, sizes: Sequence[float]) -> dict[float, Estimate]
 def cost(book: Book) -> tuple[list[Figure], str]:
     """CPU, memory and what else an engine takes; with no figure, why there is none."""
     field = book.found.headline
-    metrics = [m for m in (*COSTS, "startup", "threads") if field and any(m in row.levels for row in field.rows)]
+    wanted = (*COSTS, "heartbeat_p99", "startup", "threads")
+    metrics = [metric for metric in wanted if field and any(metric in row.levels for row in field.rows)]
     if not field or not metrics:
         return [], "no trial reports CPU or memory"
 
@@ -79,7 +80,7 @@ def cost(book: Book) -> tuple[list[Figure], str]:
         [row.arm, *(full(row.levels[m], SHOWN[m][2]) if m in row.levels else "" for m in metrics)] for row in field.rows
     ]
     figure = Figure(
-        findings.costs(field) or "What the engines cost",
+        findings.costs(field, book.found.base) or "What the engines cost",
         "What does each engine take from the machine at the headline condition? The whole process tree counts.",
         [panel(metric) for metric in metrics],
         "Each pale mark is a trial. All axes start at 0; less is better. Memory is the sum of PSS, so pages that "

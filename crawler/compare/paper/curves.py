@@ -1,7 +1,8 @@
 """Figures along a factor, one line per engine. Pure: numbers in, SVG out.
 
-Dots are trials, the line goes through the estimates with their 95 % intervals; ceilings are dashed and named. Where
-there is room the engines are named at the end of their lines; a narrow figure leaves that to the legend above it.
+Dots are trials, spread a little to both sides of their level: noise is often smaller than a marker. The line goes
+through the estimates with their 95 % intervals; ceilings are dashed and named. Where there is room the engines are
+named at the end of their lines; a narrow figure leaves that to the legend above it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from crawler.compare.paper.charts import (
     box,
     colour,
     cut,
+    dots,
     left_axis,
     logarithmic,
     mark,
@@ -43,8 +45,8 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What lines are drawn in: the name and form of both axes, dashed lines by name (level -> value), and crossings on
-    the x axis (low, at, high)."""
+    """What lines are drawn in: the name and form of both axes, dashed lines by name (level -> value), crossings on the
+    x axis (low, at, high), and for ratios what is too small to matter (level -> half-width around 1)."""
 
     x: str
     y: str
@@ -53,6 +55,7 @@ class Scene:
     ceilings: Mapping[str, Mapping[float, float]] = field(default_factory=dict)
     crossings: Sequence[tuple[float, float, float]] = ()
     place: Show = "change places at {:g}".format
+    ropes: Mapping[float, float] = field(default_factory=dict)
 
 
 def curves(width: int, lines: Sequence[Line], scene: Scene, label: str, height: int = 420) -> str:
@@ -64,11 +67,13 @@ def curves(width: int, lines: Sequence[Line], scene: Scene, label: str, height: 
     levels = sorted({x for line in lines for x in line.levels})
     values = [y for line in lines for trials in line.values.values() for y in trials]
     values += [level.value for line in lines for level in line.levels.values()]
+    values += [end for rope in scene.ropes.values() for end in (1 + rope, 1 / (1 + rope))]
     across = logarithmic(levels, left + 16, right - 16, 1.0)
     up = logarithmic(values, bottom, top, 1.3)
     parts = [words(4, 14, scene.y, "axis"), left_axis(up, left, right, 6, scene.show_y)]
     parts.append(_levels(across, levels, top, bottom, scene.show_x, 44))
     parts.append(words((left + right) / 2, height - 8, scene.x, "axis", "middle"))
+    parts.append(_ropes(scene.ropes, across, up))
     for low, at, high in scene.crossings:
         parts.append(box(across.at(low), top, across.at(high) - across.at(low), bottom - top, "band"))
         parts.append(rule(across.at(at), top, across.at(at), bottom, "ceiling"))
@@ -85,7 +90,7 @@ def curves(width: int, lines: Sequence[Line], scene: Scene, label: str, height: 
     for place, (name, points) in enumerate(scene.ceilings.items()):
         parts.append(_ceiling(name, sorted(points.items()), across, up, place))
     lines = sorted(lines, key=lambda line: line.index)
-    parts += [_dots(line, across, up) for line in lines]
+    parts += [_dots(line, across, up, _fan(across, levels)) for line in lines]
     parts += [_through(line, across, up, scene.show_x, scene.show_y) for line in lines]
     if direct:
         parts.append(_names(lines, across, up, right + 6))
@@ -143,12 +148,28 @@ def _clipped(points: Sequence[tuple[float, float]], top: float) -> list[tuple[fl
     return kept
 
 
-def _dots(line: Line, across: Axis, up: Axis) -> str:
-    return "".join(
-        mark(line.index, across.at(x) + (place % 3 - 1) * 2, up.at(y), 2.2, "d")
+def _ropes(ropes: Mapping[float, float], across: Axis, up: Axis) -> str:
+    """What is too small to matter, around the line at 1."""
+    if not ropes:
+        return ""
+    above = [(across.at(x), up.at(1 + rope)) for x, rope in sorted(ropes.items())]
+    below = [(across.at(x), up.at(1 / (1 + rope))) for x, rope in sorted(ropes.items())]
+    return path([*above, *reversed(below)], "band") + rule(above[0][0], up.at(1), above[-1][0], up.at(1), "one")
+
+
+def _fan(across: Axis, levels: Sequence[float]) -> float:
+    """How far the trials of a level may spread to one side, in pixels."""
+    gaps = [across.at(later) - across.at(level) for level, later in itertools.pairwise(levels)]
+    return min([15.0, *(0.3 * gap for gap in gaps)])
+
+
+def _dots(line: Line, across: Axis, up: Axis, fan: float) -> str:
+    places = [
+        (across.at(x) + fan * (2 * (place + 0.5) / len(trials) - 1), up.at(y))
         for x, trials in line.values.items()
         for place, y in enumerate(trials)
-    )
+    ]
+    return dots(line.index, places, 2.2)
 
 
 def _through(line: Line, across: Axis, up: Axis, show_x: Show, show_y: Show) -> str:
@@ -157,7 +178,8 @@ def _through(line: Line, across: Axis, up: Axis, show_x: Show, show_y: Show) -> 
     parts = [path([(across.at(x), up.at(level.value)) for x, level in points], f"through {colour(line.index)}")]
     for x, level in points:
         if level.known:
-            parts.append(rule(across.at(x), up.at(level.low), across.at(x), up.at(level.high), "ci"))
+            ends = (up.at(level.low), up.at(level.high))
+            parts.append(rule(across.at(x), ends[0], across.at(x), ends[1], f"span {colour(line.index)}"))
         title = f"{line.name}, {show_x(x)}: {full(level, show_y)}".lstrip(", ")
         parts.append(mark(line.index, across.at(x), up.at(level.value), 4.2 if line.index >= 0 else 6.2, "m", title))
     return "".join(parts)

@@ -17,6 +17,7 @@ from crawler.compare.paper.charts import (
     bottom_axis,
     box,
     cut,
+    dots,
     linear,
     mark,
     rule,
@@ -44,12 +45,13 @@ def lanes(width: int, rows: Sequence[Lane], unit: str, show: Show, ceilings: Map
     seen = [value for row in rows for value in row.values] + [row.level.value for row in rows]
     reach = seen + [min(row.level.high, 1.25 * max(seen)) for row in rows if row.level.known]
     visible = {name: rate for name, rate in ceilings.items() if rate <= 2.2 * max(reach)}
-    top = 14 + 17 * len(visible)
+    head = 20
+    top = head + 14 + 17 * len(visible)
     bottom = top + step * len(rows) + 6
     axis = linear([*reach, *visible.values()], left, right)
-    parts = [bottom_axis(axis, top, bottom, 5 if narrow else 7, show, unit)]
+    parts = [bottom_axis(axis, top, bottom, 5 if narrow else 7, show), words(4, 14, unit, "axis")]
     for place, (name, rate) in enumerate(sorted(visible.items(), key=lambda ceiling: ceiling[1])):
-        x, y = axis.at(rate), 14 + 17 * place
+        x, y = axis.at(rate), head + 14 + 17 * place
         end = x > left + 160
         parts.append(rule(x, y + 4, x, bottom, "ceiling"))
         parts.append(words(x - 6 if end else x + 6, y + 2, f"{name} {show(rate)}", "named", "end" if end else "start"))
@@ -63,7 +65,7 @@ def lanes(width: int, rows: Sequence[Lane], unit: str, show: Show, ceilings: Map
         else:
             parts.append(mark(row.index, 7, y, 5.5, "m") + words(22, y + 5, cut(row.name, 20), "name"))
             parts.append(words(right + 20, y + 5, full(row.level, show), "value"))
-    return svg(width, bottom + 46, "".join(parts), label)
+    return svg(width, bottom + 28, "".join(parts), label)
 
 
 def _lane(axis: Axis, row: Lane, y: float, show: Show) -> str:
@@ -73,8 +75,8 @@ def _lane(axis: Axis, row: Lane, y: float, show: Show) -> str:
         parts.append(rule(x, y - 10, x, y + 10, "roof"))
         if axis.end > NARROW:
             parts.append(words(x, y - 13, "CPU roof", "tiny", "end" if x > axis.end - 30 else "middle"))
-    for place, value in enumerate(row.values):
-        parts.append(mark(row.index, axis.at(value), y + 11 + (place % 3 - 1) * 2.5, 2.6, "d"))
+    places = [(axis.at(value), y + 11 + (place % 3 - 1) * 2.5) for place, value in enumerate(row.values)]
+    parts.append(dots(row.index, places, 2.6))
     parts.append(_whisker(axis, row.level, y))
     parts.append(mark(row.index, axis.at(row.level.value), y, 6, "m", f"{row.name}: {full(row.level, show)}"))
     return "".join(parts)
@@ -121,7 +123,7 @@ def forest(width: int, rows: Sequence[Duel], rope: float, label: str) -> str:
         else:
             parts.append(_versus(0, y, row, 16) + words(right + 16, y + 5, said, "value"))
         parts.append(rule(left, y, right, y, "lane"))
-        parts += [mark(row.a[0], axis.at(value), y + 10, 2.4, "d") for value in row.values]
+        parts.append(dots(row.a[0], [(axis.at(value), y + 10) for value in row.values], 2.4))
         parts.append(_whisker(axis, row.ratio, y))
         parts.append(mark(row.a[0], axis.at(row.ratio.value), y, 5.5, "m", f"{row.a[1]} / {row.b[1]}: {said}"))
     return svg(width, bottom + 46, "".join(parts), label)

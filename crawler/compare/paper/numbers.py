@@ -85,6 +85,7 @@ def full(estimate: Estimate, show: Show = number) -> str:
 
 SHOWN: dict[str, tuple[str, str, Show]] = {
     "steady_rate": ("Throughput", "pages/s, steady", number),
+    "crawl_rate": ("Throughput of the whole crawl", "pages/s, first request to last answer", number),
     "cold_rate": ("Throughput from a cold start", "pages/s, start to exit", number),
     "cpu_per_1000": ("CPU", "seconds per 1,000 pages", number),
     "memory": ("Memory", "peak PSS", size),
@@ -94,17 +95,19 @@ SHOWN: dict[str, tuple[str, str, Show]] = {
     "startup": ("Start-up", "process start to first request", lasting),
     "overhead_p50": ("Overhead p50", "first byte minus server's delay", milliseconds),
     "overhead_p99": ("Overhead p99", "first byte minus server's delay", milliseconds),
+    "heartbeat_p50": ("Heartbeat p50", "how late our code gets to run", milliseconds),
+    "heartbeat_p99": ("Heartbeat p99", "how late our code gets to run", milliseconds),
     "in_flight": ("In flight", "mean, counted by the server", number),
 }
 """Every metric: its name, its unit, how its values read."""
 
 LEVELS: dict[str, tuple[str, Show, Show]] = {
     "concurrency": ("requests in flight", short, "{:,.0f} in flight".format),
-    "latency": ("latency of the server", seconds, seconds),
+    "latency": ("latency of the server", seconds, lambda value: seconds(value) if value else "no latency"),
     "payload": ("size of a page", size, size),
     "cpu_ms": ("CPU per page, ms", short, "{:g} ms of CPU per page".format),
     "workers": ("workers", short, "{:g} workers".format),
-    "errors": ("share of failing requests", share, "{:.0%} errors".format),
+    "errors": ("share of failing requests", share, lambda value: f"{share(value)} errors"),
     "pages": ("pages in the job", short, "{:,.0f} pages".format),
 }
 """Every factor: its name, how its levels read on an axis, how they read in a sentence."""

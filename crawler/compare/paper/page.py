@@ -1,8 +1,10 @@
-"""The report as one HTML page that needs nothing else: no script, no font, no request. Pure: text in, text out.
+"""The report as one HTML page that needs nothing else: no font, no request, and no script but the one that enlarges
+figures, without which it says as much. Pure: text in, text out.
 
 Rules, and why:
 - Everything that came from outside (names, details, commands, the environment) passes `escape`, here or in the figures.
-- The page forbids itself to load anything (Content-Security-Policy), so "works offline" is not a matter of trust.
+- The page forbids itself to load anything, and to run anything but that script (Content-Security-Policy), so "works
+  offline" is not a matter of trust.
 """
 
 from __future__ import annotations
@@ -14,11 +16,11 @@ from pathlib import Path
 from string import Template
 
 from crawler.compare.intervals import Estimate
-from crawler.compare.paper import findings
+from crawler.compare.paper import findings, zoom
 from crawler.compare.paper.book import Book, Figure, Section, Table
 from crawler.compare.paper.charts import NARROW, WIDE, Axis, box, escape, mark, rule
 from crawler.compare.paper.method import METHOD, THREATS, conditions_of_claims
-from crawler.compare.paper.numbers import SHOWN, full, number, share, span
+from crawler.compare.paper.numbers import SHOWN, Show, full, number, share, span
 from crawler.compare.records import Session
 from crawler.compare.results import Field, Results, Row
 
@@ -37,7 +39,11 @@ def page(book: Book, sections: Sequence[Section]) -> str:
     shown = [section for section in sections if section.figures]
     left_out = [section for section in sections if not section.figures]
     main = [_nav(shown), *(_section(book, section) for section in shown), _method(session, found, left_out, book.data)]
+    code = zoom.script()
     return Template(PAGE.read_text(encoding="utf-8")).substitute(
+        policy=zoom.policy(code),
+        style=zoom.style(),
+        script=code,
         title=escape(title(book)),
         kind="" if found.firm else ' class="draft"',
         top=_top(book),
@@ -104,21 +110,26 @@ def _summary_row(book: Book, field: Field, row: Row, metrics: Sequence[str], rea
     client = next((arm.client for arm in book.session.arms if arm.name == row.arm), "")
     level = row.levels[field.rate]
     word = "A/A" if row.twin else row.word or "base"
-    cells = [
-        f'<th scope="row"><span class="engine">{_key(book.index[row.arm])} {escape(row.arm)}</span>'
-        f"<small>{escape(client)}</small></th>",
-        f"<td>{escape(number(level.value))}<small>{escape(span(level))}</small></td>",
-        f"<td>{_mini(book.index[row.arm], row.ratio, field.rope, reach)}</td>",
-        f'<td class="text">{GLYPHS.get(word, escape(word))}</td>',
-    ]
-    for metric in metrics:
-        found = row.levels.get(metric)
-        show = SHOWN[metric][2]
-        cells.append(
-            f"<td>{escape(show(found.value))}<small>{escape(span(found, show))}</small></td>" if found else "<td></td>"
-        )
-    reached = f"{share(row.share)}<small>of {escape(row.ceiling)}</small>" if row.share is not None else ""
-    return f"<tr{' class=twin' if row.twin else ''}>{''.join(cells)}<td>{reached}</td></tr>"
+    named = f'<span class="engine">{_key(book.index[row.arm])} {escape(row.arm)}</span><small>{escape(client)}</small>'
+    cells = {
+        "Pages/s": _level(level, number),
+        f"Against {book.found.base}": _mini(book.index[row.arm], row.ratio, field.rope, reach),
+        "Verdict": GLYPHS.get(word, escape(word)),
+        **{
+            SUMMED[metric][0]: _level(row.levels[metric], SHOWN[metric][2]) if metric in row.levels else ""
+            for metric in metrics
+        },
+        "Reached": f"{share(row.share)}<small>of {escape(row.ceiling)}</small>" if row.share is not None else "",
+    }
+    drawn = "".join(
+        f'<td data-name="{escape(name)}"{" class=text" if name == "Verdict" else ""}>{cell}</td>'
+        for name, cell in cells.items()
+    )
+    return f'<tr{" class=twin" if row.twin else ""}><th scope="row">{named}</th>{drawn}</tr>'
+
+
+def _level(level: Estimate, show: Show) -> str:
+    return f"{escape(show(level.value))}<small>{escape(span(level, show))}</small>"
 
 
 GLYPHS = {
@@ -160,10 +171,11 @@ def _figure(book: Book, figure: Figure) -> str:
     drawn = "".join(f"<div>{draw(figure.wide)}{draw(NARROW)}</div>" for draw in figure.drawings)
     two = " two" if figure.wide < WIDE else ""
     said = f"<h3>{escape(figure.title)}</h3><p class=question>{escape(figure.question)}</p>"
+    plot = zoom.block(figure.plot) if figure.plot else ""
     return (
         f"<figure><figcaption>{said}</figcaption>"
         f'{_legend(book.index, figure.legend)}<div class="panels{two}">{drawn}</div>'
-        f"<p class=read>How to read it: {escape(figure.reading)}</p>{_table(figure.table, figure.title)}"
+        f"<p class=read>How to read it: {escape(figure.reading)}</p>{plot}{_table(figure.table, figure.title)}"
         f"<footer>{escape(figure.foot)}<br><code>{escape(book.session.command)}</code></footer></figure>"
     )
 

@@ -1,4 +1,4 @@
-"""Figures about the run and the choice: trials in order, gates, the decision map. Pure: numbers in, SVG out."""
+"""Figures about the run: trials in order, gates. Pure: numbers in, SVG out."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from crawler.compare.paper.charts import (
     Axis,
     bottom_axis,
     box,
-    colour,
     cut,
+    dots,
     left_axis,
-    mark,
     path,
     rule,
     svg,
@@ -55,8 +54,14 @@ def timeline(width: int, moments: Sequence[Moment], drift: tuple[float, float] |
                 path([(x - 4, bottom - 12), (x + 4, bottom - 4)], "void")
                 + path([(x + 4, bottom - 12), (x - 4, bottom - 4)], "void")
             )
-        else:
-            parts.append(mark(moment.index, x, up.at(moment.relative), 3.2 if len(moments) < 200 else 2.4, "d"))
+    size = 3.2 if len(moments) < 200 else 2.4
+    for index in sorted({moment.index for moment in moments}):
+        ours = [
+            (across.at(moment.order), up.at(moment.relative))
+            for moment in moments
+            if moment.index == index and moment.relative is not None
+        ]
+        parts.append(dots(index, ours, size))
     if drift:
         parts.append(rule(across.at(0), up.at(drift[0]), across.end, up.at(drift[1]), "trend"))
     return svg(width, bottom + 46, "".join(parts), label)
@@ -95,42 +100,3 @@ def gate_strip(
         words(left, bottom + 14, "first trial", "tick") + words(right, bottom + 14, "last trial", "tick", "end")
     )
     return svg(width, bottom + 24, "".join(parts), label)
-
-
-def decision_map(
-    width: int,
-    across: Sequence[str],
-    down: Sequence[str],
-    best: Mapping[tuple[int, int], tuple[int, str, Sequence[str], bool]],
-    titles: tuple[str, str],
-    label: str,
-) -> str:
-    """Which engine is fastest: (column, row) -> (engine, name, notes, tie). Ties are hatched."""
-    narrow = width == NARROW
-    left, top, step = (54 if narrow else 110), 34, 58
-    wide = (width - left - 8) / len(across)
-    parts = [words(left + (width - left) / 2, 14, titles[0], "axis", "middle")]
-    parts += [words(left + wide * (i + 0.5), 30, name, "tick", "middle") for i, name in enumerate(across)]
-    parts += [words(left - 8, top + step * (j + 0.5) + 4, name, "tick", "end") for j, name in enumerate(down)]
-    for (i, j), (index, name, said, tie) in sorted(best.items()):
-        x, y = left + wide * i + 2, top + step * j + 2
-        parts.append(box(x, y, wide - 4, step - 4, "tile tie" if tie else f"tile {colour(index)}"))
-        if tie:
-            parts.append(_hatch(x, y, wide - 4, step - 4))
-        parts.append(mark(index, x + 13, y + 17, 5, "m") if not tie else "")
-        name_x = x + (8 if tie else 24)
-        parts.append(words(name_x, y + 22, cut(name, max(3, int((x + wide - name_x) / 7.4))), "name bare"))
-        listed, room = ", ".join(said), int((wide - 14) / 6.4)
-        parts.append(words(x + 8, y + 42, listed if len(listed) <= room else f"{len(said)} engines", "tick bare"))
-    parts.append(words(4, 14, titles[1] + " ↓", "axis"))
-    return svg(width, top + step * len(down) + 8, "".join(parts), label)
-
-
-def _hatch(x: float, y: float, width: float, height: float) -> str:
-    """Diagonal lines, so that a tie is seen in grey print too."""
-    lines = []
-    for start in range(8, int(width + height), 14):
-        x1, y1 = (x + start, y) if start <= width else (x + width, y + start - width)
-        x2, y2 = (x, y + start) if start <= height else (x + start - height, y + height)
-        lines.append(f"M{x1:g} {y1:g}L{x2:g} {y2:g}")
-    return f'<path class="hatch" d="{"".join(lines)}"/>'

@@ -1,17 +1,18 @@
-"""The sections that say why to believe it, and the decision map. Pure."""
+"""The sections that say why to believe it: equal work, and no drift or noise that could fake a difference. Pure."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from crawler.compare.cells import Cells
 from crawler.compare.paper import findings
 from crawler.compare.paper.book import Book, Figure, Table
-from crawler.compare.paper.numbers import conditions, full, number, seconds, short
-from crawler.compare.paper.panels import Moment, decision_map, gate_strip, timeline
+from crawler.compare.paper.numbers import conditions, full
+from crawler.compare.paper.panels import Moment, gate_strip, timeline
+from crawler.compare.paper.zoom import Plot, Trace, shape
 from crawler.compare.records import Trial
-from crawler.compare.results import Field, leaders
 
 CHECKS = {
     "G1": "every record as the oracle computed it, offline",
@@ -116,60 +117,18 @@ def order(book: Book) -> tuple[list[Figure], str]:
         Table(["", "found"], rows),
         book.foot([trial.condition for trial in cells.trials][:1], whole=True),
         legend="both",
+        plot=_plot(book, moments),
     )
     return [figure], ""
 
 
-def decision(book: Book) -> tuple[list[Figure], str]:
-    """The fastest engine by latency and CPU per page, where the session has both."""
-    groups: dict[int, dict[tuple[float, float], Field]] = {}
-    for one in book.found.sweeps:
-        for field in one.fields:
-            cell = field.condition
-            if not cell.errors and not cell.delay and one.name in ("cpu", "latency"):
-                groups.setdefault(cell.concurrency, {})[cell.latency, cell.cpu_ms] = field
-    for slots, fields in sorted(groups.items(), key=lambda group: -len(group[1])):
-        costs = sorted({cpu for _, cpu in fields})
-        latencies = [
-            latency for latency in sorted({at for at, _ in fields}) if all((latency, cpu) in fields for cpu in costs)
-        ]
-        if len(latencies) > 1 and len(costs) > 1:
-            return [_map(book, slots, latencies, costs, fields)], ""
-    return [], "it needs a grid of latencies and of CPU per page"
-
-
-def _map(
-    book: Book, slots: int, latencies: list[float], costs: list[float], fields: Mapping[tuple[float, float], Field]
-) -> Figure:
-    best: dict[tuple[int, int], tuple[int, str, list[str], bool]] = {}
-    rows = []
-    for i, latency in enumerate(latencies):
-        for j, cpu in enumerate(costs):
-            found = leaders(fields[latency, cpu])
-            if not found:
-                best[i, j] = (-1, "no claim", ["the A/A arm differs"], True)
-                rows.append([seconds(latency), short(cpu), "no claim: the A/A arm differs", ""])
-                continue
-            row, level = found
-            rate = row.levels[fields[latency, cpu].rate]
-            tie = len(level) > 1
-            best[i, j] = (
-                book.index[row.arm],
-                "tie" if tie else row.arm,
-                level if tie else [f"{number(rate.value)}/s"],
-                tie,
-            )
-            rows.append([seconds(latency), short(cpu), " or ".join(level), full(rate)])
-    clear = Counter(name for _, name, _, tie in best.values() if not tie)
-    ahead = ", ".join(f"{name} in {count}" for name, count in clear.most_common()) or "no engine in any"
-    title = f"Clearly fastest: {ahead} of {len(best)} squares"
-    return Figure(
-        title,
-        f"Which engine for which job, with {slots:,} in flight?",
-        [lambda width: decision_map(width, [seconds(x) for x in latencies], [f"{short(c)} ms" for c in costs], best,
-                                    ("latency of the server", "CPU per page"), title)],
-        "A coloured square names the engine that all others are shown to be slower than. A hatched square has no such "
-        "engine: take the one that costs least.",
-        Table(["latency", "CPU per page, ms", "fastest", "its pages/s [95 %]"], rows),
-        book.foot([fields[at, cpu].condition for at in latencies for cpu in costs], but=["latency", "cpu_ms"]),
-    )  # fmt: skip
+def _plot(book: Book, moments: Sequence[Moment]) -> Plot:
+    """Every valid trial in run order, in per cent of the mean of its cell."""
+    points: dict[int, list[tuple[float, float]]] = {}
+    for moment in moments:
+        if moment.relative is not None:
+            points.setdefault(moment.index, []).append((moment.order, round(100 * math.expm1(moment.relative), 3)))
+    traces = [
+        Trace(index, name, shape(index), points[index], []) for name, index in book.index.items() if index in points
+    ]
+    return Plot("trial, in the order run", "pages/s against the mean of the cell", False, " %", [], 0.0, traces)

@@ -6,9 +6,10 @@ A section without data is left out, and the page says which and why: nobody has 
 from __future__ import annotations
 
 from crawler.compare.paper.book import Book, Figure, Section
+from crawler.compare.paper.choice import decision
 from crawler.compare.paper.costs import cost, start
-from crawler.compare.paper.proof import decision, gates, order
-from crawler.compare.paper.speed import headline, pairs, polite
+from crawler.compare.paper.proof import gates, order
+from crawler.compare.paper.speed import graph, headline, pairs, polite
 from crawler.compare.paper.sweeps import sweep
 
 SWEEPS = {
@@ -27,6 +28,7 @@ def sections(book: Book) -> list[Section]:
     found = book.found
     swept = {name: _section(book, name) for name in SWEEPS}
     tie = [polite(book, field) for field in found.polite if field.engines]
+    found_by_links = [graph(book, field) for field in found.graph if field.engines]
     return [
         Section("map", "Which engine for which job", *decision(book)),
         Section("work", "The same work", *gates(book)),
@@ -42,6 +44,9 @@ def sections(book: Book) -> list[Section]:
         swept["payload"],
         swept["workers"],
         swept["errors"],
+        Section(
+            "graph", "Finding pages by their links", found_by_links, "" if found_by_links else "no graph was crawled"
+        ),
         Section("politeness", "Politeness", tie, "" if tie else "no condition with a delay was run"),
     ]
 

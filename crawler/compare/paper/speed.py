@@ -89,6 +89,28 @@ def _duel(book: Book, rates: Mapping[str, Blocks], a: str, b: str, ratio: Estima
     return Duel((book.index[a], a), (book.index[b], b), ratio, values, said)
 
 
+def graph(book: Book, field: Field) -> Figure:
+    """A crawl that has to find its pages, against what no crawl of that web can exceed."""
+    title = findings.graph(field, book.found.base)
+    ceilings = {name: rate for name, rate in field.ceilings.items() if name == "the graph"}
+    drawn = book.lanes(field, field.rate)
+    rows = [
+        [row.arm, full(row.levels[field.rate]), full(row.ratio) if row.ratio else "base",
+         ("A/A" if row.twin else row.word) if row.word else "",
+         share(row.levels[field.rate].value / ceilings["the graph"]) if ceilings else ""]
+        for row in field.rows if field.rate in row.levels
+    ]  # fmt: skip
+    return Figure(
+        title,
+        "How near does each engine come to the fastest possible crawl of a web that has to be discovered?",
+        [lambda width: lanes(width, drawn, f"{UNIT}, first request to last answer", number, ceilings, title)],
+        "Dashed: what no crawl can exceed, worked out from the web alone: all its answers, as many at once as there "
+        "are slots (Brent), or its longest chain of links (Graham), whichever takes longer. The gap is the engine's.",
+        Table(["engine", "pages/s [95 %]", f"ratio to {book.found.base}", "word", "share of the possible"], rows),
+        book.foot([field.condition]),
+    )
+
+
 def polite(book: Book, field: Field) -> Figure:
     """The regime in which politeness decides, not the engine."""
     title = findings.polite(field)

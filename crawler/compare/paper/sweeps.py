@@ -6,10 +6,11 @@ import math
 from collections.abc import Sequence
 
 from crawler.compare.models import little
-from crawler.compare.paper import findings
+from crawler.compare.paper import scaling, zoom
 from crawler.compare.paper.book import Book, Draw, Figure, Table
 from crawler.compare.paper.curves import Scene, curves
-from crawler.compare.paper.numbers import LEVELS, SHOWN, full, short
+from crawler.compare.paper.numbers import LEVELS, SHOWN, full, seconds, short
+from crawler.compare.paper.phrases import capital, sentence
 from crawler.compare.records import Condition
 from crawler.compare.results import COSTS, Sweep
 
@@ -40,23 +41,25 @@ def sweep(book: Book, one: Sweep) -> list[Figure]:
         place=lambda at: f"change places at {said(float(f'{at:.2g}'))}",
         crossings=[(found.low, found.at, found.high) for found in one.crossings.values()],
     )
-    parts = findings.sweep(one, book.found.base)
-    title = findings.sentence(parts[:2])
+    parts = scaling.sweep(one, book.found.base)
+    title = sentence(parts[:2])
     reading = (
         "Pale marks are trials, the line goes through their geometric means (95 % intervals as bars). Dashed: "
-        "ceilings. Words and intervals hold level by level, not for the whole line."
+        f"ceilings. Below, the same as a multiple of {book.found.base} in each block: the band is too small to matter. "
+        "Words and intervals hold level by level, not for the whole line."
     )
     if parts[2:]:
         reading += f" Also: {'; '.join(parts[2:])}."
     figures = [
         Figure(
             title,
-            QUESTIONS[one.name],
-            [lambda width: curves(width, drawn, scene, title)],
+            _question(book, one),
+            [lambda width: curves(width, drawn, scene, title), *_against(book, one, name)],
             reading,
             _sweep_table(book, one),
             book.foot(cells, [one.factor]),
             legend="narrow",
+            plot=zoom.along(drawn, name, UNIT, show),
         )
     ]
     if one.name == "concurrency":
@@ -64,9 +67,30 @@ def sweep(book: Book, one: Sweep) -> list[Figure]:
     return figures
 
 
+def _question(book: Book, one: Sweep) -> str:
+    """Where several sweeps ask the same, each says at which latency."""
+    alike = [other for other in book.found.sweeps if other.name == one.name]
+    where = f" Here with a latency of {seconds(one.fields[0].condition.latency)}." if len(alike) > 1 else ""
+    return QUESTIONS[one.name] + where
+
+
+def _against(book: Book, one: Sweep, name: str) -> list[Draw]:
+    """Pages/s against the base: differences that a log axis over decades hides."""
+    show = LEVELS[one.factor][1]
+    drawn = [line for line in book.ratios(one) if line.index >= 0]
+    scene = Scene(
+        x=name,
+        y=f"ratio to {book.found.base} (log)",
+        show_x=show,
+        ropes={level: field.rope for level, field in zip(one.levels, one.fields, strict=True)},
+    )
+    label = f"pages a second against {book.found.base}, by {name}"
+    return [lambda width: curves(width, drawn, scene, label, 280)] if drawn else []
+
+
 def _ceilings(one: Sweep) -> dict[str, dict[float, float]]:
     pairs = list(zip(one.levels, one.fields, strict=True))
-    drawn = {"Little's law": {level: little(f.condition.concurrency, f.condition.latency) for level, f in pairs}}
+    drawn = {"Little's law": {level: f.ceilings.get("Little's law", math.inf) for level, f in pairs}}
     if one.name == "latency":
         slots = one.fields[0].condition.concurrency
         low, high = (level for level in (min(x for x in one.levels if x > 0), max(one.levels)))
@@ -96,7 +120,8 @@ def _sweep_table(book: Book, one: Sweep) -> Table:
 
 def _scaling_cost(book: Book, one: Sweep, name: str, cells: Sequence[Condition]) -> Figure:
     metrics = [metric for metric in COSTS if book.lines(one, metric)]
-    title = findings.scaling_cost(one, book.found.base)
+    parts = scaling.scaling_cost(one, book.found.base)
+    title = capital(parts[0])
 
     def panel(metric: str) -> Draw:
         what, unit, show = SHOWN[metric]
@@ -118,7 +143,8 @@ def _scaling_cost(book: Book, one: Sweep, name: str, cells: Sequence[Condition])
             "Jobs grow with the level, so starting up weighs more at the left."
             if len({c.pages for c in cells}) > 1
             else ""
-        ),
+        )
+        + (f" Also: {'; '.join(parts[1:])}." if parts[1:] else ""),
         Table([name, "engine", *(SHOWN[metric][0] for metric in metrics)], rows),
         book.foot(cells, [one.factor]),
         wide=468,

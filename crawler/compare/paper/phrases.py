@@ -1,0 +1,39 @@
+"""How findings are put into words: lists, ranges of levels, a first letter. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from crawler.compare.paper.numbers import Show
+
+NO_CLAIM = "The A/A arm shows a difference where there is none: nothing is claimed"
+OPENINGS = (
+    "every", "at ", "no ", "more ", "least", "faster:", "slower:", "equivalent:", "inconclusive:", "from ", "finding",
+)  # fmt: skip
+
+
+def listed(parts: Sequence[str]) -> str:
+    """One, one and two, or one, two and three."""
+    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1] if parts else ""
+
+
+def capital(text: str) -> str:
+    """A sentence starts with a capital, unless it starts with the name of an arm."""
+    return text[:1].upper() + text[1:] if text.startswith(OPENINGS) else text
+
+
+def sentence(parts: Sequence[str]) -> str:
+    """Findings in a row."""
+    return capital("; ".join(parts))
+
+
+def stretch(levels: Sequence[float], every: Sequence[float], show: Show) -> str:
+    """Levels in words; neighbours become a range."""
+    runs: list[list[float]] = []
+    for level in every:
+        if level in levels:
+            if runs and every.index(runs[-1][-1]) + 1 == every.index(level):
+                runs[-1].append(level)
+            else:
+                runs.append([level])
+    return listed([show(run[0]) if len(run) == 1 else f"{show(run[0])} to {show(run[-1])}" for run in runs])

@@ -1,0 +1,53 @@
+"""What may be said of engines beside their ratio to the base: who leads, what they cost, how that cost grows. Pure.
+
+CPU, memory and switches get their words as pages/s do, but from their own A/A ratio: "faster" there means more of it.
+"""
+
+from __future__ import annotations
+
+from crawler.compare import analysis
+from crawler.compare.analysis import Word
+from crawler.compare.intervals import Estimate
+from crawler.compare.results import Field, Row
+
+
+def leaders(field: Field) -> tuple[Row, dict[str, Word]] | None:
+    """The row with the most pages/s, and what the engines are that are not shown to be slower than it: "equivalent" to
+    it, or "inconclusive". None where nothing may be claimed."""
+    rows = [row for row in field.engines if field.rate in row.values]
+    if not rows or not field.claims:
+        return None
+    best = max(rows, key=lambda row: row.levels[field.rate].value)
+    others = {row.arm: row.values[field.rate] for row in rows if row is not best}
+    said = {arm: word for arm, (_, word) in analysis.against(best.values[field.rate], others, field.rope).items()}
+    return best, {arm: word for arm in others if (word := said.get(arm, "inconclusive")) != "slower"}
+
+
+def costs_against(field: Field, base: str, metric: str) -> dict[str, tuple[Estimate, Word]]:
+    """How much of a cost each engine takes as a multiple of the base's, and the word: "faster" is more of it. No word
+    where the A/A arm differs in that cost, or nothing may be claimed."""
+    values = {row.arm: row.values[metric] for row in field.engines if metric in row.values}
+    twin = next((row.values[metric] for row in field.rows if row.twin and metric in row.values), None)
+    if base not in values:
+        return {}
+    noise_of = analysis.ratio(twin, values[base]) if twin else None
+    others = {arm: blocks for arm, blocks in values.items() if arm != base}
+    claims = field.claims and analysis.trusted(noise_of)
+    return analysis.against(values[base], others, analysis.rope(noise_of), claims)
+
+
+def growth(first: Field, last: Field, base: str, metric: str) -> dict[str, tuple[Estimate, Word]]:
+    """How much each engine's cost grows from one level to another, as a multiple of the base's growth, paired by block.
+    The base is what both levels have in common: jobs may grow with the level, and starting up is part of their cost."""
+    claims = first.claims and last.claims
+    before = {row.arm: row.values[metric] for row in first.rows if metric in row.values}
+    grown = {
+        row.arm: {block: cost / before[row.arm][block] for block, cost in row.values[metric].items()
+                  if before[row.arm].get(block)}
+        for row in last.rows if metric in row.values and row.arm in before
+    }  # fmt: skip
+    twin = next((row.arm for row in last.rows if row.twin), "")
+    noise_of = analysis.ratio(grown.get(twin, {}), grown.get(base, {}))
+    others = {row.arm: grown[row.arm] for row in last.engines if row.arm in grown and row.arm != base}
+    margin = analysis.rope(noise_of)
+    return analysis.against(grown.get(base, {}), others, margin, claims and analysis.trusted(noise_of))

@@ -1,0 +1,181 @@
+"""A real browser for the tests of pages: headless Chromium over its pipe, with no way to any network.
+
+One command line, JSON over two pipes (the DevTools protocol), no library. Names resolve to nothing and the emulated
+network is off, so what a page shows it has from itself; every request that it tries is written down.
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import json
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
+    "--host-resolver-rules=MAP * ~NOTFOUND", "--remote-debugging-pipe", "about:blank",
+)  # fmt: skip
+PATIENCE = 60.0
+"""Seconds that one command may take; a browser that needs more hangs."""
+
+
+def executable() -> str | None:
+    """The browser of this machine, None where there is none."""
+    return next((found for name in NAMES if (found := shutil.which(name))), None)
+
+
+@dataclass
+class Seen:
+    """What a page did while it was open: URLs it asked for (its own file aside), script errors and refusals."""
+
+    requests: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+
+class Tab:
+    """One page in the browser."""
+
+    def __init__(self, browser: Chromium, session: str) -> None:
+        self._browser, self._session = browser, session
+
+    def call(self, method: str, **params: object) -> dict[str, Any]:
+        """One command of the protocol. Raises RuntimeError where the browser refuses it."""
+        return self._browser.call(method, params, self._session)
+
+    def evaluate(self, script: str) -> Any:
+        """The value of a JavaScript expression (awaited, if it is a promise). Raises RuntimeError where it throws."""
+        told = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        if "exceptionDetails" in told:
+            raise RuntimeError(told["exceptionDetails"].get("exception", {}).get("description", "it threw"))
+        return told["result"].get("value")
+
+    def look(self, *, width: int = 1366, height: int = 900, dark: bool = False, media: str = "screen") -> None:
+        """Change the window (CSS pixels) and what the page is shown on."""
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+        )
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.call("Emulation.setEmulatedMedia", media=media, features=[scheme])
+
+    def picture(self, *, whole: bool = False) -> bytes:
+        """A PNG of the window, or of the whole page."""
+        told = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole, **self._clip(whole))
+        return base64.b64decode(told["data"])
+
+    def _clip(self, whole: bool) -> dict[str, object]:
+        if not whole:
+            return {}
+        size = self.call("Page.getLayoutMetrics")["cssContentSize"]
+        return {"clip": {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}}
+
+
+class Chromium:
+    """A running browser."""
+
+    def __init__(self, to: int, back: int) -> None:
+        self._to, self._back = to, os.fdopen(back, "rb", buffering=0)
+        self._count, self._rest = 0, b""
+        self._seen: dict[str, Seen] = {}
+        self._own: dict[str, str] = {}
+
+    @contextmanager
+    def tab(self, page: Path, *, scripts: bool = True) -> Iterator[tuple[Tab, Seen]]:
+        """A file opened with the network off, loaded to its end."""
+        target = self.call("Target.createTarget", {"url": "about:blank"})["targetId"]
+        session = self.call("Target.attachToTarget", {"targetId": target, "flatten": True})["sessionId"]
+        tab, url = Tab(self, session), page.resolve().as_uri()
+        seen = self._seen[session] = Seen()
+        self._own[session] = url
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            tab.call(f"{domain}.enable")
+        off = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
+        tab.call("Network.emulateNetworkConditions", **off)
+        tab.call("Emulation.setScriptExecutionDisabled", value=not scripts)
+        tab.look()
+        tab.call("Page.navigate", url=url)
+        until = time.monotonic() + PATIENCE
+        while tab.evaluate("document.readyState + location.protocol") != "completefile:":
+            if time.monotonic() > until:
+                raise TimeoutError(f"{url} does not load")
+            time.sleep(0.02)
+        yield tab, seen
+        self.call("Target.closeTarget", {"targetId": target})
+
+    def call(self, method: str, params: Mapping[str, object], session: str = "") -> dict[str, Any]:
+        """One command and its answer; events on the way are noted."""
+        self._count += 1
+        asked = {"id": self._count, "method": method, "params": params} | ({"sessionId": session} if session else {})
+        sent = json.dumps(asked).encode() + b"\0"
+        while sent:
+            sent = sent[os.write(self._to, sent) :]
+        while True:
+            told = self._next()
+            if told.get("id") == self._count:
+                if "error" in told:
+                    raise RuntimeError(f"{method}: {told['error']['message']}")
+                return dict(told["result"])
+            self._note(told)
+
+    def _next(self) -> dict[str, Any]:
+        while b"\0" not in self._rest:
+            read = self._back.read(1 << 16)
+            if not read:
+                raise EOFError("the browser is gone")
+            self._rest += read
+        line, _, self._rest = self._rest.partition(b"\0")
+        return dict(json.loads(line))
+
+    def _note(self, event: dict[str, Any]) -> None:
+        session, params = event.get("sessionId", ""), event.get("params", {})
+        seen = self._seen.get(session)
+        if seen is None:
+            return
+        if event["method"] == "Network.requestWillBeSent":
+            url = str(params["request"]["url"])
+            if url.partition("#")[0] != self._own[session]:
+                seen.requests.append(url)
+        elif event["method"] == "Runtime.exceptionThrown":
+            seen.errors.append(str(params["exceptionDetails"]))
+        elif event["method"] == "Log.entryAdded" and params["entry"]["level"] in ("error", "warning"):
+            seen.errors.append(str(params["entry"]["text"]))
+
+
+@contextmanager
+def chromium() -> Iterator[Chromium]:
+    """The browser, in a new profile, ended with the block."""
+    path = executable()
+    assert path, "no Chromium here"
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        (theirs_in, to), (back, theirs_out) = os.pipe(), os.pipe()
+        low = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in (theirs_in, theirs_out)]
+        actions = [
+            (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
+            (os.POSIX_SPAWN_DUP2, low[0], 3),
+            (os.POSIX_SPAWN_DUP2, low[1], 4),
+        ]
+        argv = [path, f"--user-data-dir={profile}", *FLAGS]
+        pid = os.posix_spawn(path, argv, os.environ, file_actions=actions, setsid=True)
+        for fd in (theirs_in, theirs_out, *low):
+            os.close(fd)
+        browser = Chromium(to, back)
+        try:
+            yield browser
+        finally:
+            with suppress(RuntimeError, EOFError, OSError):
+                browser.call("Browser.close", {})
+            os.close(to)
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)

@@ -1,0 +1,130 @@
+"""What a report may say: a finding where the data show it, and none where they do not.
+
+The synthetic sessions are spoilt on purpose: an A/A arm that differs, too few blocks, engines that are all alike.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from crawler.compare.paper.book import Book
+from crawler.compare.paper.choice import Square, finding
+from crawler.compare.paper.phrases import NO_CLAIM, stretch
+from crawler.compare.paper.sections import sections
+from crawler.compare.records import Session, Trial
+from crawler.compare.results import results
+from tests.contract import comparisons
+
+Spoil = Callable[[Trial], dict[str, float]]
+
+COMPARING = re.compile(
+    r"times|\bties?\b|\bbeats?|change places|helps up to|slows? down|caught up|grows|fastest for sure: [^n]"
+)
+"""Words with which a title compares engines; "no engine in any" does not."""
+
+
+def told(plan: Session, run: list[Trial]) -> dict[str, list[str]]:
+    """The titles of all figures, by section."""
+    book = Book(plan, run, results(plan, run), "0" * 64)
+    return {part.key: [figure.title for figure in part.figures] for part in sections(book)}
+
+
+def spoilt(plan: Session, spoil: Spoil) -> list[Trial]:
+    """A whole session with other metrics."""
+    return [
+        msgspec.structs.replace(trial, metrics=trial.metrics | spoil(trial))
+        for trial in comparisons.trials(plan, invalid=False)
+    ]
+
+
+@pytest.fixture(scope="module")
+def plan() -> Session:
+    return comparisons.session("standard")
+
+
+def test_what_the_data_show_is_said_with_its_interval(plan: Session) -> None:
+    titles = told(plan, comparisons.trials(plan))
+    measured = r"\d[\d.,]* \[\d[\d.,]*, \d[\d.,]*\]"
+    assert re.fullmatch(f"processes stores {measured} times as many pages a second as async", titles["headline"][0])
+    assert re.search(f"threads\\+urllib3 takes {measured} times the CPU per page of async", titles["cost"][0])
+    assert re.search(
+        f"in flight, CPU per page over that of async grows {measured} times for threads", titles["sweep-concurrency"][1]
+    )
+    assert "beyond that threads, threads+urllib3 and processes slow down" in titles["sweep-concurrency"][0]
+    assert re.search(f"At .* processes reaches {measured} times the pages/s of async", titles["sweep-cpu"][0])
+    assert "has caught up with async after" in titles["start"][0]
+    assert titles["politeness"][0].endswith("every engine ties within 3 %, at 100 % of what that allows")
+    assert re.search(r"engines reach \d+ % to \d+ % of what the graph allows; no difference", titles["graph"][0])
+    assert "processes in" in titles["map"][0] and "a tie in" in titles["map"][0]
+
+
+def test_every_title_has_a_number_or_says_what_is_not_shown(plan: Session) -> None:
+    for titles in told(plan, comparisons.trials(plan)).values():
+        assert all(re.search(r"\d|\bnot? |nothing|open", title, re.I) for title in titles)
+
+
+def test_where_the_headlines_twin_differs_no_title_compares_engines(plan: Session) -> None:
+    def better_twin(trial: Trial) -> dict[str, float]:
+        gain = 1.2 if trial.arm == "async again" and trial.condition.sweep == "headline" else 1.0
+        return {"steady_rate": trial.metrics["steady_rate"] * gain}
+
+    titles = told(plan, spoilt(plan, better_twin))
+    for key in ("headline", "pairs", "start", "cost", "politeness", "sweep-concurrency", "sweep-latency", "sweep-cpu"):
+        assert set(titles[key]) == {NO_CLAIM}, key
+    assert titles["map"] == ["Of 15 kinds of job, fastest for sure: no engine in any; no claim in 15"]
+    assert not [title for part in titles.values() for title in part if COMPARING.search(title)]
+
+
+def test_a_level_whose_twin_differs_is_mute_and_the_others_speak(plan: Session) -> None:
+    def better_twin(trial: Trial) -> dict[str, float]:
+        cell = trial.condition
+        gain = 1.3 if trial.arm == "async again" and (cell.sweep, cell.latency) == ("latency", 0.0) else 1.0
+        return {"steady_rate": trial.metrics["steady_rate"] * gain}
+
+    title = told(plan, spoilt(plan, better_twin))["sweep-latency"][0]
+    assert "At no latency" not in title and "processes reaches" in title
+
+
+def test_a_twin_that_differs_in_a_cost_silences_that_cost_only(plan: Session) -> None:
+    def dear_twin(trial: Trial) -> dict[str, float]:
+        return {"memory": trial.metrics["memory"] * (1.5 if trial.arm == "async again" else 1.0)}
+
+    title = told(plan, spoilt(plan, dear_twin))["cost"][0]
+    assert "times the CPU per page" in title and "no difference in memory is shown" in title
+
+
+def test_engines_that_are_all_alike_are_not_told_apart(plan: Session) -> None:
+    def alike(trial: Trial) -> dict[str, float]:
+        dice = random.Random(f"{trial.order}")
+        cell = msgspec.structs.replace(trial.condition, delay=0.0)
+        return comparisons.measure(cell, "async", dice, dice.gauss(0, 0.004)) | {"startup": dice.gauss(0.3, 0.01)}
+
+    titles = told(plan, spoilt(plan, alike))
+    assert not re.search(r"stores|beats", titles["headline"][0])
+    assert titles["cost"][0].startswith(("Every engine takes as much CPU", "No difference in CPU"))
+    assert titles["start"] == ["No engine is shown to buy speed over async with a later start"]
+    assert "not shown to grow" in titles["sweep-concurrency"][1] or titles["sweep-concurrency"][1] == NO_CLAIM
+
+
+def test_too_few_blocks_say_nothing_about_engines() -> None:
+    plan = comparisons.session("smoke")
+    titles = told(plan, comparisons.trials(plan))
+    assert titles["headline"] == ["No engine is shown to differ from async"]
+    assert re.fullmatch(r"0 of (\d) pairs differ by more than the noise, \1 stay open", titles["pairs"][0])
+
+
+def test_the_map_counts_kinds_of_squares() -> None:
+    one, two = (0, "async"), (1, "threads")
+    squares = [Square("clear", [one], "9"), Square("clear", [one], "9"), Square("tie", [one, two], "9")]
+    assert finding(squares) == "Of 3 kinds of job, fastest for sure: async in 2; a tie in 1"
+    open_square = [Square("open", [one, two], "9"), Square("mute", [], "")]
+    assert finding(open_square).endswith("no engine in any; not decided in 1; no claim in 1")
+
+
+def test_neighbouring_levels_are_a_range() -> None:
+    assert stretch([1, 2, 8], [1, 2, 4, 8], "{:g}".format) == "1 to 2 and 8"

@@ -1,0 +1,157 @@
+"""The report in a real browser with the network off: it asks for nothing, raises nothing, fits, and everyone can read
+it.
+
+Without Chromium these tests are skipped. The check of accessibility also needs axe-core (MPL-2.0, so not kept here):
+`npm install --global axe-core`, or its `axe.min.js` named by the environment variable AXE_CORE.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from crawler.compare import report
+from tests.chromium import Chromium, chromium, executable
+from tests.contract import comparisons
+
+pytestmark = pytest.mark.skipif(executable() is None, reason="no Chromium on this machine")
+
+WIDTHS = (1366, 1001, 820, 390)
+SERIOUS = ("serious", "critical")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Chromium]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a session that has every figure."""
+    folder = tmp_path_factory.mktemp("session")
+    plan = comparisons.session("standard")
+    comparisons.write(folder, plan, comparisons.trials(plan))
+    report.write(folder)
+    return folder / "report.html"
+
+
+def axe() -> Path | None:
+    """axe-core where this machine has it."""
+    named = os.environ.get("AXE_CORE")
+    npm = shutil.which("npm")
+    if named or not npm:
+        return Path(named) if named else None
+    asked = subprocess.run([npm, "root", "--global"], capture_output=True, text=True, timeout=60)
+    found = Path(asked.stdout.strip(), "axe-core", "axe.min.js")
+    return found if found.is_file() else None
+
+
+def test_it_asks_for_nothing_and_raises_nothing(browser: Chromium, page: Path) -> None:
+    with browser.tab(page) as (tab, seen):
+        assert tab.evaluate("document.querySelectorAll('figure').length") >= 10
+        tab.look(width=390, dark=True)
+        tab.picture()
+    assert seen.requests == [] and seen.errors == []
+
+
+def test_the_watch_over_requests_and_errors_works(browser: Chromium, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.html"
+    bad.write_text("<!doctype html><img src='http://127.0.0.1:9/x.png'><script>nowhere()</script>")
+    with browser.tab(bad) as (tab, seen):
+        tab.evaluate("0")
+    assert "http://127.0.0.1:9/x.png" in seen.requests
+    assert any("nowhere" in error for error in seen.errors)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_is_wider_than_the_window(browser: Chromium, page: Path, width: int) -> None:
+    with browser.tab(page) as (tab, _):
+        tab.look(width=width)
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+        assert tab.evaluate("[...document.querySelectorAll('svg.wide, svg.narrow')].every(one => {"
+                            " const at = one.getBoundingClientRect(); return at.right <= innerWidth; })")  # fmt: skip
+
+
+def test_print_shows_all_of_the_summary(browser: Chromium, page: Path) -> None:
+    with browser.tab(page) as (tab, _):
+        tab.look(width=718, height=1000, media="print")
+        assert tab.evaluate("(one => one.scrollWidth - one.clientWidth)(document.querySelector('.summary'))") == 0
+        assert tab.evaluate("getComputedStyle(document.querySelector('svg.wide')).display") == "block"
+        assert "grayscale" in tab.evaluate("getComputedStyle(document.querySelector('figure svg.wide')).filter")
+
+
+def test_the_first_screen_of_a_laptop_holds_the_summary(browser: Chromium, page: Path) -> None:
+    with browser.tab(page) as (tab, _):
+        table, last = tab.evaluate(
+            "[document.querySelector('.summary'), document.querySelector('.findings')]"
+            ".map(one => [one.scrollWidth - one.clientWidth, one.getBoundingClientRect().bottom])"
+        )
+    assert table[0] == 0
+    assert last[1] <= 900
+
+
+def test_it_can_be_read_with_scripts_off(browser: Chromium, page: Path) -> None:
+    with browser.tab(page, scripts=False) as (tab, seen):
+        hidden = tab.evaluate(
+            "[...document.querySelectorAll('figure')].filter(one => one.querySelector('h3').offsetHeight === 0 ||"
+            " ![...one.querySelectorAll('svg')].some(svg => svg.getBoundingClientRect().height > 100)).length"
+        )
+        assert hidden == 0
+        assert tab.evaluate("document.querySelector('details').open = true, "
+                            "document.querySelector('details table').offsetHeight") > 0  # fmt: skip
+    assert seen.errors == []
+
+
+def test_a_figure_can_be_enlarged_zoomed_and_put_back(browser: Chromium, page: Path) -> None:
+    with browser.tab(page) as (tab, seen):
+        tab.evaluate(
+            "window.figure = document.querySelector('#sweep-concurrency figure');"
+            "figure.querySelector('.zoom button').click();"
+            "figure.querySelector('.u-over').scrollIntoView({block: 'center', behavior: 'instant'})"
+        )
+        x, y, wide, high = tab.evaluate(
+            "(() => { const at = figure.querySelector('.u-over').getBoundingClientRect();"
+            " return [at.x, at.y, at.width, at.height]; })()"
+        )
+        ticks = "figure.querySelector('.uplot canvas').toDataURL().length"
+        whole = tab.evaluate(ticks)
+        for kind, at in (("mousePressed", 0.3), ("mouseMoved", 0.6), ("mouseReleased", 0.6)):
+            tab.call("Input.dispatchMouseEvent", type=kind, x=x + at * wide, y=y + at * high, button="left",
+                     buttons=1, clickCount=1)  # fmt: skip
+        zoomed = tab.evaluate(f"new Promise(done => setTimeout(() => done({ticks}), 100))")
+        tab.evaluate("[...figure.querySelectorAll('.zoom button')][1].click()")
+        again = tab.evaluate(f"new Promise(done => setTimeout(() => done({ticks}), 100))")
+    assert wide > 600 and high > 200
+    assert zoomed != whole and again == whole
+    assert seen.requests == [] and seen.errors == []
+
+
+def test_every_figure_with_numbers_beside_it_has_a_button(browser: Chromium, page: Path) -> None:
+    with browser.tab(page) as (tab, seen):
+        plots, opened = tab.evaluate(
+            "[...document.querySelectorAll('.zoom button:first-child')].forEach(one => one.click()),"
+            "[document.querySelectorAll('script.plot').length, document.querySelectorAll('.uplot canvas').length]"
+        )
+    assert plots == opened >= 8
+    assert seen.errors == []
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1366, False), (1366, True), (390, False)])
+def test_axe_finds_nothing_serious(browser: Chromium, page: Path, width: int, dark: bool) -> None:
+    library = axe()
+    if library is None:
+        pytest.skip("no axe-core on this machine: npm install --global axe-core")
+    with browser.tab(page) as (tab, _):
+        tab.look(width=width, dark=dark)
+        tab.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        tab.evaluate("document.querySelector('.zoom button').click()")
+        tab.evaluate(library.read_text(encoding="utf-8") + "; 0")
+        told = tab.evaluate("axe.run().then(found => found.violations.map(one =>"
+                            " [one.id, one.impact, one.nodes.length, one.nodes[0].html.slice(0, 200)]))")  # fmt: skip
+    assert [rule for rule in told if rule[1] in SERIOUS] == []
