@@ -24,7 +24,7 @@ from crawler.errors import UsageError
 from crawler.frontier.memory import MemoryFrontier
 from crawler.job import Job, check_authority, open_scope
 from crawler.recorder import Recorder
-from crawler.run import execute, kept_settings, mend, open_directory, tidy
+from crawler.run import execute, kept_settings, mend, open_directory, report, tidy
 from crawler.settings import Settings, profile, refuse_unknown, settle
 from crawler.store.base import Page
 from crawler.summary import Summary
@@ -78,6 +78,8 @@ def _in_memory(settings: Settings) -> tuple[Job, Tap]:
 
 
 def _in_directory(path: Path, settings: Settings, stack: AsyncExitStack) -> tuple[Job, Tap]:
+    import variants
+
     directory = stack.enter_context(closing(open_directory(path, settings, resume=True, fresh=False, demo=False)))
     frontier = stack.enter_context(closing(directory.frontier()))
     store = directory.store(settings.disk_wait)
@@ -88,6 +90,8 @@ def _in_directory(path: Path, settings: Settings, stack: AsyncExitStack) -> tupl
     seed = directory.manifest.seed
     tap = Tap(store.writer)
     recorder = Recorder(frontier, seed, settings.disk_wait)
+    if settings.report:
+        stack.push_async_callback(asyncio.to_thread, report, directory, variants.client_of(settings))
     stack.callback(tidy, store, frontier, recorder, run)
     return Job(settings, seed, recorder, tap.writer, run, directory.shard), tap
 

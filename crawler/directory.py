@@ -2,6 +2,7 @@
 
     DIR/crawl.json             manifest: format, seed of the marks and dice, settings of the last run, number of runs
     DIR/lock                   flock of the process that works on it
+    DIR/report.html            what a reader may want to know of it, see crawler/report
     DIR/shard-0000/frontier.sqlite
     DIR/shard-0000/parts/      pages (and bodies/ beside it with the `files` store)
 
@@ -37,6 +38,7 @@ from crawler.store.base import Store
 FORMAT = 1
 MANIFEST = "crawl.json"
 BESIDE = f".{MANIFEST}"
+REPORT = "report.html"
 LOCK = "lock"
 LOCK_PATIENCE = 0.2  # `holder` of another process takes the lock for a moment
 SHARD = "shard-0000"
@@ -131,6 +133,11 @@ class CrawlDirectory:
                 f"{self.path / MANIFEST} is damaged ({error}); restore it from a copy or start anew with crawl --fresh"
             ) from error
 
+    @property
+    def ours(self) -> bool:
+        """Was it opened to work on it, not to look?"""
+        return self._lock is not None
+
     def holder(self) -> int | None:
         """The process that works on it now: its id, 0 where it has not told yet, None where there is none."""
         try:
@@ -155,19 +162,30 @@ class CrawlDirectory:
 
     def frontier(self, read_only: bool = False) -> Frontier:
         """The frontier; one that will be written is checked first. Raises StorageError."""
+        if read_only:
+            return SqliteFrontier(self.frontier_file(), read_only)
+        path = self._frontier_path()
+        with storage_errors(path):
+            self.shard.mkdir(exist_ok=True)
+        if path.exists() and path.stat().st_size < CHECKED_BELOW:
+            self.check()
+        return SqliteFrontier(path)
+
+    def frontier_file(self) -> Path:
+        """The file of a frontier that is there, for readers. Raises UsageError, Corrupt."""
+        path = self._frontier_path()
+        if not path.exists():
+            raise UsageError(f"{self.path} has not been started yet; go on with it first: resume {self.path}")
+        return path
+
+    def _frontier_path(self) -> Path:
+        """Where the frontier lies. Raises Corrupt where it has been lost."""
         path = self.shard / "frontier.sqlite"
         if self.manifest.runs and not path.exists():
             raise Corrupt(f"{path} is missing; restore it from a copy or start anew with crawl --fresh")
-        if not read_only:
-            with storage_errors(path):
-                self.shard.mkdir(exist_ok=True)
-        elif not path.exists():
-            raise UsageError(f"{self.path} has not been started yet; go on with it first: resume {self.path}")
-        if path.exists() and not read_only and path.stat().st_size < CHECKED_BELOW:
-            self.check()
         if self.manifest.runs and path.stat().st_size == 0:
             raise Corrupt(f"{path} is damaged (it is empty); restore it from a copy or start anew with crawl --fresh")
-        return SqliteFrontier(path, read_only)
+        return path
 
     def tally(self) -> Tally:
         """What is settled, also while another process works on it; all zero before the first run has begun."""
@@ -250,4 +268,6 @@ def _remove(path: Path) -> None:
     with storage_errors(path):
         for entry in path.glob("shard-*"):
             shutil.rmtree(entry)
+        for name in (REPORT, f".{REPORT}"):
+            (path / name).unlink(missing_ok=True)
         (path / MANIFEST).unlink()

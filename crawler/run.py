@@ -57,6 +57,9 @@ def execute(
             meter.stop()
         tidy(store, frontier, recorder, run)
         first, last = recorder.first_fetch_at, recorder.last_commit_at
+        seconds = last - first if first is not None and last is not None else 0.0
+        if settings.report:
+            report(directory, client, 0.0 if ending is Ending.STOPPED else seconds)
         return summarise(
             frontier.tally(),
             out=out,
@@ -64,11 +67,19 @@ def execute(
             client=client,
             ending=ending,
             stats=recorder.stats,
-            seconds=last - first if first is not None and last is not None else 0.0,
+            seconds=seconds,
             startup_seconds=first - started_at if first is not None else 0.0,
             cpu_seconds=meter.cpu_seconds,
             peak_memory_bytes=meter.peak_memory,
         )
+
+
+def report(directory: CrawlDirectory, client: str, seconds: float = 0.0) -> None:
+    """Tell people what the crawl holds: `report.html`. Never raises; `seconds`: how long a run took that was not
+    stopped, it is given some of that again."""
+    from crawler.report.writing import write_or_tell
+
+    write_or_tell(directory, client, seconds)
 
 
 def mend(store: Store, frontier: Frontier, last_run: int) -> None:

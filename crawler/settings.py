@@ -53,6 +53,7 @@ class Settings(Rules, frozen=True, kw_only=True, forbid_unknown_fields=True):
     out: str | None = None
     store: Literal["sqlite", "files"] = "sqlite"
     disk_wait: Seconds = 0.0
+    report: bool = True
 
     # fetch
     connect_timeout: Timeout = 10.0

@@ -16,6 +16,7 @@ COMMANDS = {
     "status": ("crawler.cli.status", "Tell how far a crawl is, also while it runs."),
     "verify": ("crawler.cli.verify", "Read everything back and check it."),
     "export": ("crawler.cli.export", "Write one row per settled URL."),
+    "report": ("crawler.cli.report", "Write a crawl's report.html, or several crawls side by side."),
     "compare": ("crawler.cli.compare", "Compare the modes on the same work; writes a report."),
     "testweb": ("crawler.testweb.commands", "Serve or describe the built-in test web."),
 }

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from pathlib import Path
 from shutil import get_terminal_size
 from textwrap import wrap
 
 from msgspec import to_builtins
 
+from crawler.directory import REPORT
 from crawler.stats import RunStats
 from crawler.summary import Summary
 from crawler.words import counts, duration, printable, size
@@ -82,6 +84,8 @@ def _run_lines(summary: Summary, stats: RunStats) -> list[str]:
 def _directory_lines(summary: Summary, out: str) -> list[str]:
     name = printable(shlex.quote(out))
     lines = [f"  data       {printable(out)}"]
+    if (Path(out) / REPORT).exists():
+        lines.append(f"  report     {printable(str(Path(out) / REPORT))}")
     if not summary.complete:
         limit = " (with a higher limit)" if summary.ending == "limit" else ""
         lines.append(f"  go on      python -m crawler resume {name}{limit}")

@@ -67,7 +67,7 @@ def serve(condition: Condition, log: Path) -> StartedWeb:
 def write_configuration(condition: Condition, web: StartedWeb, path: Path) -> None:
     """The file that leads a crawler to the web."""
     links = max(MAX_LINKS, condition.pages) if condition.workload == FLAT else MAX_LINKS
-    path.write_text(f"max_links = {links}\n{to_toml(web.settings)}", encoding="utf-8")
+    path.write_text(f"report = false\nmax_links = {links}\n{to_toml(web.settings)}", encoding="utf-8")
 
 
 def flags(arm: Arm, condition: Condition, configuration: Path, out: Path) -> list[str]:

@@ -1,0 +1,64 @@
+"""`report DIR...`: write what a crawl tells as one HTML file; of several crawls, side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from crawler.directory import CrawlDirectory
+
+
+@click.command()
+@click.argument("directories", metavar="DIR...", nargs=-1, required=True)
+@click.option("-o", "--output", metavar="FILE", help="Write here.  [DIR/report.html]")
+def report(directories: tuple[str, ...], output: str | None) -> int:
+    """Write the report of the crawl in DIR, also while it runs; of several crawls one page side by side (-o).
+
+    It is one HTML file that needs no network and no script: throughput, how URLs ended, errors, hosts, politeness,
+    what stands out, under which conditions, and where the data lies.
+    """
+    from pathlib import Path
+
+    from crawler.directory import REPORT
+    from crawler.errors import UsageError
+    from crawler.report.beside import beside
+    from crawler.report.page import page
+    from crawler.report.reading import look, read
+    from crawler.words import printable
+
+    if len(directories) > 1 and output is None:
+        raise UsageError("several crawls make one page side by side: name its file with -o FILE")
+    crawls = [look(Path(name)) for name in directories]
+    told = [(read(crawl), _client(crawl)) for crawl in crawls]
+    path = Path(output) if output is not None else crawls[0].path / REPORT
+    _write(path, page(*told[0]) if len(told) == 1 else beside(told))
+    click.echo(f"  report     {printable(str(path))}")
+    return 0
+
+
+def _client(crawl: CrawlDirectory) -> str:
+    """The client of the last run, by its settings, if its mode can be used here."""
+    import variants
+    from crawler.errors import UsageError
+
+    try:
+        return variants.client_of(crawl.settings)
+    except (UsageError, ImportError):
+        return "unknown"
+
+
+def _write(path: Path, text: str) -> None:
+    """Raises UsageError, StorageError."""
+    from crawler.errors import StorageError, UsageError
+    from crawler.report.writing import replace
+
+    if path.is_dir():
+        raise UsageError(f"cannot write {path}: it is a directory; name a file in it with -o")
+    try:
+        replace(path, text)
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror or error}; choose another file with -o") from error

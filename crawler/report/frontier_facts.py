@@ -1,0 +1,173 @@
+"""What the frontier of a crawl says of it: aggregates made by SQLite, so that memory stays flat at any size.
+
+Rules:
+- One read transaction on a read-only connection: beside a live crawl all figures are of the same moment, and nothing is
+  ever checkpointed. What SQLite sorts lies in its own temporary files, never in the directory.
+- `settled_at` is when a batch was committed, up to a second after the answer, so nothing here is finer than that.
+- A run is known by its part names; what runs settled without storing a page counts to the run it falls into.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+import msgspec
+
+from crawler.report.facts import TOP, Bar, Fetch, Host, Hosts, Pace, Span, Trouble
+from crawler.stats import Tally
+
+BARS = 90
+FEWEST_COMMITS = 3
+"""A bar spans at least so many commits, on average: single commits would draw a comb."""
+RUNS = 20
+"""Runs that are told apart, the last ones; pauses between earlier ones are not cut out."""
+HOST = "substr(url, 1, 7 + instr(substr(url, 9), '/'))"
+FINE = "reason IN ('ok', 'redirect')"
+FETCHED = "reason IS NOT NULL AND attempts > 0"
+WIDTHS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600, 86_400)
+DURATIONS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+SIZES = (1e3, 3e3, 1e4, 3e4, 1e5, 3e5, 1e6, 3e6, 1e7)
+ONE = "url, reason, status, attempts, coalesce(size, 0), seconds"
+
+
+def tally(connection: sqlite3.Connection) -> Tally:
+    """What the last commit counted."""
+    row = connection.execute("SELECT value FROM meta WHERE key = 'tally'").fetchone()
+    return Tally() if row is None else msgspec.json.decode(row[0], type=Tally)
+
+
+def pace(connection: sqlite3.Connection) -> Pace:
+    """Throughput over active time."""
+    first, last, commits = connection.execute(
+        f"SELECT min(settled_at - seconds), max(settled_at), count(DISTINCT settled_at) FROM url WHERE {FETCHED}"
+    ).fetchone()
+    if first is None:
+        return Pace()
+    spans = _spans(connection, first, last)
+    total = spans[-1].offset + spans[-1].seconds
+    width = _width(total, commits)
+    since, values = _active(spans)
+    rows = connection.execute(
+        f"""SELECT CAST(({since}) / ? AS INTEGER) AS bar, sum({FINE}), sum(NOT {FINE}),
+        sum(CASE WHEN part IS NULL THEN 0 ELSE size END) FROM url WHERE {FETCHED} GROUP BY bar""",
+        (*values, width),
+    )
+    bars = [Bar(0, 0, 0)] * (int(total / width) + 1)
+    for place, fine, other, size in rows:
+        bars[min(max(place, 0), len(bars) - 1)] = Bar(fine, other, size)
+    return Pace(tuple(spans), width, tuple(bars))
+
+
+def _spans(connection: sqlite3.Connection, first: float, last: float) -> list[Span]:
+    """The runs in their order, the time between two of them cut out. Clocks that were set back cut out nothing."""
+    rows = connection.execute(
+        """SELECT CAST(substr(part, 1, 4) AS INTEGER) AS run, min(settled_at - seconds), max(settled_at), count(*)
+        FROM url WHERE part IS NOT NULL GROUP BY run ORDER BY run DESC LIMIT ?""",
+        (RUNS,),
+    ).fetchall()[::-1] or [(1, first, last, 0)]
+    spans: list[Span] = []
+    for place, (run, start, end, pages) in enumerate(rows):
+        start = first if place == 0 else max(start, spans[-1].end)
+        end = max(start, last if place == len(rows) - 1 else end)
+        offset = spans[-1].offset + spans[-1].seconds if spans else 0.0
+        spans.append(Span(run, start, end, pages, offset))
+    return spans
+
+
+def _active(spans: list[Span]) -> tuple[str, list[float]]:
+    """SQL that turns `settled_at` into active time, with its values: the latest run first."""
+    cases, values = "", list[float]()
+    for before, span in zip(reversed(spans[:-1]), reversed(spans[1:]), strict=True):
+        cases += " WHEN settled_at > ? THEN max(settled_at - ?, 0) + ?"
+        values += [before.end, span.start, span.offset]
+    rest = "settled_at - ?"
+    return (f"CASE{cases} ELSE {rest} END" if cases else rest), [*values, spans[0].start]
+
+
+def _width(total: float, commits: int) -> float:
+    least = max(total / BARS, FEWEST_COMMITS * total / commits)
+    days = -(-least // WIDTHS[-1]) * WIDTHS[-1]
+    return float(next((width for width in WIDTHS if width >= least), days))
+
+
+def hosts(connection: sqlite3.Connection) -> Hosts:
+    """The hosts that have most, take longest, fail most."""
+    connection.execute(
+        f"""CREATE TEMP TABLE per_host AS SELECT {HOST} AS name, count(*) AS urls, sum({FETCHED}) AS fetched,
+        sum({FETCHED} AND NOT {FINE}) AS failed, sum(reason IS NULL) AS owed,
+        sum(CASE WHEN part IS NULL THEN 0 ELSE size END) AS size,
+        sum(CASE WHEN {FETCHED} THEN seconds ELSE 0 END) AS seconds FROM url GROUP BY name"""
+    )
+
+    def top(wanted: str) -> tuple[Host, ...]:
+        rows = connection.execute(f"SELECT * FROM per_host {wanted}, name LIMIT {TOP}")
+        return tuple(Host(*row) for row in rows)
+
+    return Hosts(
+        count=connection.execute("SELECT count(*) FROM per_host").fetchone()[0],
+        largest=top("ORDER BY urls DESC"),
+        slowest=top("WHERE fetched ORDER BY seconds / fetched DESC"),
+        failing=top("WHERE failed ORDER BY failed DESC"),
+    )
+
+
+def troubles(connection: sqlite3.Connection) -> tuple[Trouble, ...]:
+    """What went wrong, the most frequent first. With min(id) SQLite takes the URL from the same row."""
+    rows = connection.execute(
+        f"""SELECT reason, status, coalesce(detail, ''), count(*) AS often, url, min(id) FROM url
+        WHERE reason IS NOT NULL AND NOT {FINE} GROUP BY reason, status, detail
+        ORDER BY often DESC, min(id) LIMIT {TOP}"""
+    )
+    return tuple(Trouble(*row[:5]) for row in rows)
+
+
+def slowest(connection: sqlite3.Connection) -> tuple[Fetch, ...]:
+    """The URLs whose last fetch took longest."""
+    return _fetches(connection, f"SELECT {ONE} FROM url WHERE {FETCHED} ORDER BY seconds DESC, id LIMIT {TOP}")
+
+
+def largest(connection: sqlite3.Connection) -> tuple[Fetch, ...]:
+    """The largest pages."""
+    return _fetches(connection, f"SELECT {ONE} FROM url WHERE part IS NOT NULL ORDER BY size DESC, id LIMIT {TOP}")
+
+
+def _fetches(connection: sqlite3.Connection, query: str) -> tuple[Fetch, ...]:
+    return tuple(Fetch(*row) for row in connection.execute(query))
+
+
+def durations(connection: sqlite3.Connection) -> tuple[tuple[float, int], ...]:
+    """Fetches by how long they took: (upper edge, count); the last edge is infinite."""
+    return _histogram(connection, "seconds", DURATIONS, FETCHED)
+
+
+def sizes(connection: sqlite3.Connection) -> tuple[tuple[float, int], ...]:
+    """Pages by their size."""
+    return _histogram(connection, "size", SIZES, "part IS NOT NULL")
+
+
+def _histogram(
+    connection: sqlite3.Connection, column: str, edges: tuple[float, ...], where: str
+) -> tuple[tuple[float, int], ...]:
+    cases = " ".join(f"WHEN {column} <= {edge} THEN {edge}" for edge in edges)
+    rows = connection.execute(
+        f"SELECT CASE {cases} ELSE 9e999 END AS edge, count(*) FROM url WHERE {where} GROUP BY edge ORDER BY edge"
+    )
+    return tuple(rows)
+
+
+def types(connection: sqlite3.Connection) -> tuple[tuple[str, int, int], ...]:
+    """Content types without their parameters: name, pages, bytes."""
+    bare = "lower(trim(substr(content_type, 1, instr(content_type || ';', ';') - 1)))"
+    rows: Any = connection.execute(
+        f"""SELECT coalesce({bare}, '') AS kind, count(*) AS pages, sum(size) FROM url WHERE part IS NOT NULL
+        GROUP BY kind ORDER BY pages DESC, kind LIMIT {TOP}"""
+    )
+    return tuple(rows)
+
+
+def depths(connection: sqlite3.Connection) -> tuple[tuple[int, int], ...]:
+    """URLs fetched by how many links they are away from a seed."""
+    return tuple(
+        connection.execute(f"SELECT depth, count(*) FROM url WHERE {FETCHED} GROUP BY depth ORDER BY depth LIMIT {TOP}")
+    )

@@ -1,0 +1,92 @@
+"""How politely the last run asked, as far as the times of stored pages show it.
+
+Rules, and why:
+- A record has the moment its last byte was there and how long the fetch took, hence its start. Both may only be noted
+  late, never early, and the Crawl counts a rest from a later moment still: a gap that is too small here was too small.
+- The reverse cannot be said. Redirects, errors, repeated attempts and robots.txt leave no record with a time, so a
+  request may hide between two pages. Proof that nothing did is in the server's log only.
+- Records that no URL names (a kill left them) were asked for too, so they count.
+- At most MOST records are looked at, the newest of each part: a report must not read a terabyte.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from crawler.database import connect_to_read, storage_errors
+from crawler.errors import StorageError
+from crawler.report.facts import TOP, Audit, Rest
+from crawler.report.frontier_facts import HOST
+from crawler.settings import Settings
+
+MOST = 100_000
+SLACK = 0.001
+DRIFT = 0.001
+"""What clocks may differ by: seconds, and per second of rest (they are set while we look)."""
+
+VISITS = "CREATE TEMP TABLE visit (host TEXT NOT NULL, start REAL NOT NULL, landed REAL NOT NULL)"
+GAPS = """CREATE TEMP TABLE treated AS
+WITH following AS (
+    SELECT host, start - max(landed) OVER (
+        PARTITION BY host ORDER BY start, landed ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+    ) AS gap FROM visit
+), step AS (
+    SELECT host, start AS at, 1 AS change FROM visit UNION ALL SELECT host, landed, -1 FROM visit
+), under_way AS (
+    SELECT host, sum(change) OVER (PARTITION BY host ORDER BY at, change ROWS UNBOUNDED PRECEDING) AS many FROM step
+), most AS (SELECT host, max(many) AS at_once FROM under_way GROUP BY host)
+SELECT host, count(*) AS pages, max(?, min(coalesce(noted.delay, 0), ?)) AS owed, min(gap) AS gap, at_once
+FROM following JOIN most USING (host) LEFT JOIN main.host AS noted USING (host) GROUP BY host"""
+BREACH = f"owed > 0 AND coalesce(gap < owed * {1 - DRIFT} - {SLACK}, 0)"
+
+
+def audit(connection: sqlite3.Connection, parts: Path, settings: Settings, most: int = MOST) -> Audit:
+    """Look at the newest run that stored pages. `connection` reads the frontier; the work is done in its temporary
+    tables. `most` bounds the records that are read."""
+    newest = max((path.stem[:4] for path in parts.glob("*.sqlite")), default="")
+    paths = sorted(parts.glob(f"{newest}-*.sqlite")) if newest else []
+    if not paths:
+        return Audit()
+    connection.execute(VISITS)
+    older = unread = 0
+    for path in paths:
+        try:
+            older += _take(connection, path, most // len(paths))
+        except StorageError:  # a part that a worker is about to make, or a damaged one: `verify` tells
+            unread += 1
+    connection.execute(GAPS, (settings.delay, settings.crawl_delay_cap))
+    seen, pages, owed_rest, breaches, at_once = connection.execute(
+        f"SELECT count(*), coalesce(sum(pages), 0), coalesce(sum(owed > 0), 0), coalesce(sum({BREACH}), 0),"
+        " coalesce(max(at_once), 0) FROM treated"
+    ).fetchone()
+    rests = connection.execute(
+        f"SELECT host, pages, owed, gap, at_once, {BREACH} FROM treated ORDER BY owed = 0, gap IS NULL,"
+        f" CASE WHEN owed > 0 THEN gap / owed ELSE -at_once END, host LIMIT {TOP}"
+    )
+    return Audit(
+        run=int(newest),
+        pages=pages,
+        older=older,
+        unread=unread,
+        hosts=seen,
+        owed_rest=owed_rest,
+        breaches=breaches,
+        at_once=at_once,
+        rests=tuple(Rest(host, seen, owed, gap, many, bool(breach)) for host, seen, owed, gap, many, breach in rests),
+    )
+
+
+def _take(connection: sqlite3.Connection, path: Path, most: int) -> int:
+    """Copy the times of a part's newest records; how many older ones there are. Raises StorageError."""
+    with closing(connect_to_read(path)) as part, storage_errors(path):
+        connection.executemany("INSERT INTO visit VALUES (?, ?, ?)", _newest(part, most))
+        there: int = part.execute("SELECT count(*) FROM page").fetchone()[0]
+    return max(0, there - most)
+
+
+def _newest(part: sqlite3.Connection, most: int) -> Iterator[tuple[str, float, float]]:
+    query = f"SELECT {HOST}, fetched_at - seconds, fetched_at FROM page ORDER BY position DESC LIMIT ?"
+    yield from part.execute(query, (most,))

@@ -1,0 +1,94 @@
+"""Reads the facts of a crawl that may be live, killed or finished, without touching it."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from time import monotonic, time
+
+from crawler.database import connect_to_read, storage_errors
+from crawler.directory import MANIFEST, CrawlDirectory
+from crawler.errors import StorageError, UsageError
+from crawler.report import frontier_facts
+from crawler.report.facts import Facts
+from crawler.report.politeness import audit
+
+COMPARISON = "session.json"
+STEPS = 10_000
+"""SQLite's instructions between two looks at the clock."""
+
+
+def look(path: Path) -> CrawlDirectory:
+    """The crawl in a directory. Raises UsageError, which knows a comparison when it sees one."""
+    if not CrawlDirectory.exists(path) and (path / COMPARISON).is_file():
+        raise UsageError(f"{path} is a comparison, not a crawl; its report is written by: compare report {path}")
+    return CrawlDirectory.look(path)
+
+
+def read(directory: CrawlDirectory, patience: float | None = None) -> Facts:
+    """The facts of a crawl as they are now; `patience` bounds the seconds that are spent on it.
+
+    Raises UsageError where it has not begun, StorageError where it cannot be read or patience ran out.
+    """
+    path = directory.frontier_file()
+    with closing(connect_to_read(path)) as connection, storage_errors(path):
+        connection.text_factory = _text
+        if patience is not None:
+            give_up_at = monotonic() + patience
+            connection.set_progress_handler(lambda: monotonic() > give_up_at, STEPS)
+        connection.execute("BEGIN")
+        try:
+            return _facts(directory, connection)
+        except sqlite3.OperationalError as error:
+            if getattr(error, "sqlite_errorname", "") != "SQLITE_INTERRUPT":
+                raise
+            raise StorageError(f"it takes longer than {patience:g} s; write it with: report {directory.path}") from None
+
+
+def _facts(directory: CrawlDirectory, connection: sqlite3.Connection) -> Facts:
+    ours = frontier_facts
+    return Facts(
+        out=str(directory.path),
+        taken_at=time(),
+        manifest=directory.manifest,
+        tally=ours.tally(connection),
+        running=None if directory.ours else directory.holder(),  # a run that writes its report is over
+        pace=ours.pace(connection),
+        hosts=ours.hosts(connection),
+        troubles=ours.troubles(connection),
+        slowest=ours.slowest(connection),
+        largest=ours.largest(connection),
+        durations=ours.durations(connection),
+        sizes=ours.sizes(connection),
+        types=ours.types(connection),
+        depths=ours.depths(connection),
+        audit=audit(connection, directory.shard / "parts", directory.settings),
+        files=_files(directory),
+    )
+
+
+def _files(directory: CrawlDirectory) -> tuple[tuple[str, int | None], ...]:
+    """What lies where: path below the directory, bytes on disk (None: many files that are not counted)."""
+    shard = directory.shard
+    name = shard.name
+    found: list[tuple[str, int | None]] = [(MANIFEST, _size(directory.path / MANIFEST))]
+    found.append((f"{name}/frontier.sqlite", _size(shard / "frontier.sqlite")))
+    parts = sorted((shard / "parts").glob("*.sqlite"))
+    found.append((f"{name}/parts/*.sqlite ({len(parts):,})", sum(_size(part) for part in parts)))
+    if (shard / "bodies").is_dir():
+        found.append((f"{name}/bodies/", None))
+    return tuple(found)
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, 0 where it has just gone."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _text(raw: bytes) -> str:
+    """Strangers' text, whatever its bytes are."""
+    return raw.decode("utf-8", "replace")
