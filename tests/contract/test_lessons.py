@@ -10,6 +10,7 @@ from time import monotonic, sleep
 
 import pytest
 from click.testing import CliRunner
+from msgspec.structs import replace
 
 from crawler.compare.lessons import experiments, present
 from crawler.compare.lessons.commands import lessons
@@ -97,6 +98,15 @@ def test_a_busy_machine_cannot_tell_what_takes_two_cores() -> None:
     assert decide(statement, [1.0] * 5, free_cores=2.0) is False
     assert decide(statement, [1.0] * 5, free_cores=0.9) is None
     assert decide(Statement("a", above=1.3), [1.0] * 5, free_cores=0.9) is False
+
+
+def test_a_lesson_that_samples_the_free_cores_itself_is_judged_by_them() -> None:
+    samples = {"a": [1.0] * 5, "free": [1.9, 1.7, 2.0, 1.8, 1.9]}
+    claimed = (Statement("a", above=1.3, needs=1.6),)
+    own = replace(example(), claimed=claimed, predicted=claimed, measures={"a": "", "free": ""}, control="free")
+    assert judge("own", own, samples, free_cores=0.9).holds == "does not hold here"
+    busy = {**samples, "free": [1.9, 1.5, 2.0, 1.8, 1.9]}
+    assert judge("own", own, busy, free_cores=2.0).holds == "inconclusive"
 
 
 def test_several_statements() -> None:

@@ -1,13 +1,15 @@
 """What a lesson is, and how its claim and its prediction are judged.
 
-Rules: - A claim is judged by numbers, so it is written down twice: in the words of the tutorials, and as statements
-about measures. Our prediction is written down as statements too, before anything runs. They often contradict each
-other. - A statement speaks of the median of repeated samples, mostly ratios taken within one round, so that a slow
-minute of the machine meets both sides. It is true or false where the whole confidence interval of that median lies on
-one side of the bound; otherwise nobody knows, and the word is "inconclusive". - The interval is the sign test turned
-round: it assumes no distribution, and one outlier in five leaves it undecided. - What needs free cores is undecided
-while other processes keep them busy, however clear the figures look. - Several statements hold if all do; they do not
-hold as soon as one is false.
+Rules:
+- A claim is judged by numbers, so it is written down twice: in the words of the tutorials, and as statements about
+  measures. Our prediction is written down as statements too, before anything runs. They often contradict each other.
+- A statement speaks of the median of repeated samples, mostly ratios taken within one round, so that a slow minute of
+  the machine meets both sides. It is true or false where the whole confidence interval of that median lies on one side
+  of the bound; otherwise nobody knows, and the word is "inconclusive".
+- The interval is the sign test turned round: it assumes no distribution, and one outlier in five leaves it undecided.
+- What needs free cores is undecided while other processes keep them busy, however clear the figures look. A lesson that
+  samples the free cores itself, in the same rounds (`control`), is judged by that.
+- Several statements hold if all do; they do not hold as soon as one is false.
 """
 
 from __future__ import annotations
@@ -41,7 +43,8 @@ class Statement(msgspec.Struct, frozen=True):
 
 
 class Lesson(msgspec.Struct, frozen=True, kw_only=True):
-    """One experiment. `measures` names what `run` samples, in the words of the report; `cores` is what it needs."""
+    """One experiment. `measures` names what `run` samples, in the words of the report; `cores` is what it needs.
+    `control` names a measure of the cores that were free, taken in the same rounds as the others."""
 
     title: str
     claim: str
@@ -51,6 +54,7 @@ class Lesson(msgspec.Struct, frozen=True, kw_only=True):
     measures: Mapping[str, str]
     run: Callable[[], Samples]
     cores: int = 1
+    control: str = ""
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -127,7 +131,9 @@ def judge(
     others: float = -1.0,
     free_cores: float = inf,
 ) -> Outcome:
-    """The outcome of a lesson that gave these samples."""
+    """The outcome of a lesson that gave these samples. Its own control knows better than `free_cores`."""
+    if lesson.control:
+        free_cores = interval(samples[lesson.control])[0]
 
     def answers(statements: tuple[Statement, ...]) -> dict[str, tuple[str, bool | None]]:
         return {one.measure: (str(one), decide(one, samples[one.measure], free_cores)) for one in statements}
