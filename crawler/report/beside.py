@@ -81,7 +81,7 @@ def _rows(crawls: Sequence[Told]) -> list[list[str]]:
         "store": lambda facts: remote(str(facts.manifest.settings.get("store", "sqlite"))),
         "digest": lambda facts: f"<code>{remote(facts.tally.digest)}</code>",
     }
-    rows = [[name, *(tell(facts) for facts, _ in crawls)] for name, tell in told.items()]
+    rows = [[name, *(f'<span class="fold">{tell(facts)}</span>' for facts, _ in crawls)] for name, tell in told.items()]
     rows.insert(-2, ["client", *(remote(client) for _, client in crawls)])
     return rows
 
