@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from crawler.compare import report
+from crawler.compare.records import Arm
 from tests.chromium import Chromium, chromium, executable
 from tests.contract import comparisons
 
@@ -140,6 +141,19 @@ def test_every_figure_with_numbers_beside_it_has_a_button(browser: Chromium, pag
         )
     assert plots == opened >= 8
     assert seen.errors == []
+
+
+def test_no_name_becomes_a_script(browser: Chromium, tmp_path: Path) -> None:
+    hostile = "</script><script>window.taken = 1</script><img src='http://127.0.0.1:9/x' onerror='window.taken = 1'>"
+    arms = (Arm(hostile, "async", hostile), Arm("threads", "threads", "curl"), Arm("again", "async", "x", hostile))
+    plan = comparisons.session("quick", arms=arms, command=hostile)
+    comparisons.write(tmp_path, plan, comparisons.trials(plan, invalid=False))
+    report.write(tmp_path)
+    with browser.tab(tmp_path / "report.html") as (tab, seen):
+        tab.evaluate("document.querySelectorAll('.zoom button:first-child').forEach(one => one.click())")
+        assert tab.evaluate("document.querySelectorAll('.uplot').length") >= 2
+        assert tab.evaluate("[window.taken === undefined, document.images.length]") == [True, 0]
+    assert seen.requests == [] and seen.errors == []
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1366, False), (1366, True), (390, False)])
