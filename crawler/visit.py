@@ -90,6 +90,7 @@ class Reader:
             body=body,
             truncated=truncated,
             noindex=reading.noindex,
+            first_byte=response.first_byte,
         ), event
 
     def _read_robots(self, fetch: Fetch, response: Response, now: float) -> Fetched:

@@ -41,15 +41,19 @@ WARNING = "warning: "
 
 
 class Evidence(NamedTuple):
-    """Everything that was seen of one trial. `cpu` of the crawler's tree and `server_cpu` in seconds; `seconds` of the
-    crawl from start to exit; `raw_rate` in pages/s, None where it was not measured; `machine` None where it cannot be
-    known."""
+    """Everything that was seen of one trial.
+
+    `first_bytes`: URL -> seconds, as the crawl stored them; `seconds` of the crawl from start to exit; `cpu` of the
+    crawler's tree and `server_cpu` in seconds; `raw_rate` in pages/s, None where it was not measured; `machine` None
+    where it cannot be known.
+    """
 
     condition: Condition
     oracle: Oracle
     told: Summary
     audit: Audit
     entries: Sequence[Entry]
+    first_bytes: Mapping[str, float]
     verdict: Verdict
     seconds: float
     cpu: float

@@ -93,8 +93,8 @@ METRICS = {
     "threads": "most threads alive at once",
     "descriptors": "most open descriptors at once",
     "startup": "seconds from process start to the first request",
-    "overhead_p50": "milliseconds between the server's answer and the crawler's receipt of the first byte, median",
-    "overhead_p99": "the same, 99th percentile",
+    "overhead_p50": "ms from the start of a fetch to its first byte, less what the server took; median",
+    "overhead_p99": "the same, 99th percentile (from 1,000 pages in the steady window on)",
     "in_flight": "mean requests in flight in the steady window (server's count)",
     "raw_rate": "pages/s of the raw client loop under the same condition, in the same block",
 }

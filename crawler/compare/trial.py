@@ -4,8 +4,7 @@ Rules, and why:
 - The crawler runs through its command line, as a user runs it: what is measured is what people get, start-up included.
 - Each trial has a web of its own on a port of its own, so no connection, no log and no TIME_WAIT reaches the next one.
 - Speed is read off the server's log (one clock for all engines), cost off the kernel's accounting of the process tree.
-- Latency added by an engine (first byte received minus answer sent) is no metric here: a crawl does not record when a
-  byte came in, and what the server sees of it depends on the engine's use of connections.
+- Latency added by an engine is worked out afterwards, from what the crawl stored and the server logged.
 - A trial that crashes, hangs or is void is a trial all the same; only one that the user interrupts never happened.
 """
 
@@ -27,6 +26,7 @@ from crawler.compare import gates, workload
 from crawler.compare.design import Planned
 from crawler.compare.environment import Strangers, cpu_of, moment, strangers
 from crawler.compare.launch import Cost
+from crawler.compare.overhead import overhead
 from crawler.compare.records import Condition, Gate, Trial
 from crawler.directory import CrawlDirectory
 from crawler.errors import CrawlerError
@@ -175,9 +175,11 @@ def _last_line(folder: Path) -> str:
 
 def _evidence(condition: Condition, folder: Path, seen: Seen, told: Summary, raw: float | None) -> gates.Evidence:
     """Read everything back. Raises Crashed where the crawl on disk cannot be read at all."""
-    oracle = workload.oracle_of(condition)
+    oracle, first_bytes = workload.oracle_of(condition), dict[str, float]()
     try:
-        read_back = audit(CrawlDirectory.look(folder / "crawl"))
+        read_back = audit(
+            CrawlDirectory.look(folder / "crawl"), lambda page: first_bytes.update({page.url: page.first_byte})
+        )
     except CrawlerError as error:
         raise Crashed(f"the crawl cannot be read back: {error}") from error
     return gates.Evidence(
@@ -186,6 +188,7 @@ def _evidence(condition: Condition, folder: Path, seen: Seen, told: Summary, raw
         told=told,
         audit=read_back,
         entries=seen.entries,
+        first_bytes=first_bytes,
         verdict=judge_log(folder / "log", oracle.web, condition.delay, workload.per_host(condition)),
         seconds=seen.cost.ended_at - seen.cost.started_at,
         cpu=seen.cost.cpu,
@@ -209,6 +212,7 @@ def _metrics(evidence: gates.Evidence, seen: Seen) -> dict[str, float]:
         "descriptors": float(cost.descriptors),
         "startup": first - cost.started_at,
         "in_flight": steady.mean_in_flight,
+        **overhead(evidence.first_bytes, seen.entries),
     }
     if evidence.raw_rate is not None:
         found["raw_rate"] = evidence.raw_rate
