@@ -95,6 +95,8 @@ METRICS = {
     "startup": "seconds from process start to the first request",
     "overhead_p50": "ms from the start of a fetch to its first byte, less what the server took; median",
     "overhead_p99": "the same, 99th percentile (from 1,000 pages in the steady window on)",
+    "heartbeat_p50": "ms that our code got to run late, beats of all workers; median",
+    "heartbeat_p99": "the same, 99th percentile (from 100 beats on)",
     "in_flight": "mean requests in flight in the steady window (server's count)",
     "raw_rate": "pages/s of the raw client loop under the same condition, in the same block",
 }

@@ -37,7 +37,7 @@ FACTORS = {
 """The sweeps, and the field of the condition that each one varies."""
 
 COSTS = ("cpu_per_1000", "memory", "switches_per_page", "overhead_p99")
-MORE = ("cold_rate", "startup", "threads", "descriptors", "overhead_p50", "in_flight")
+MORE = ("cold_rate", "startup", "threads", "descriptors", "overhead_p50", "heartbeat_p50", "heartbeat_p99", "in_flight")
 
 
 @dataclass(frozen=True, slots=True)

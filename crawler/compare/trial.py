@@ -37,6 +37,7 @@ from crawler.testweb.referee import judge as judge_log
 
 LOOK = 0.2
 MOST_PADDING = 4096
+ENOUGH_BEATS = 100
 Stopped = Callable[[], bool]
 
 
@@ -213,7 +214,16 @@ def _metrics(evidence: gates.Evidence, seen: Seen) -> dict[str, float]:
         "startup": first - cost.started_at,
         "in_flight": steady.mean_in_flight,
         **overhead(evidence.first_bytes, seen.entries),
+        **_lateness(evidence.told),
     }
     if evidence.raw_rate is not None:
         found["raw_rate"] = evidence.raw_rate
     return {name: round(value, 6) for name, value in found.items()}
+
+
+def _lateness(told: Summary) -> dict[str, float]:
+    """What the heartbeats of the crawl showed, in milliseconds."""
+    beat = told.heartbeat
+    if beat is None:
+        return {}
+    return {"heartbeat_p50": beat.p50} | ({"heartbeat_p99": beat.p99} if beat.beats >= ENOUGH_BEATS else {})

@@ -31,6 +31,7 @@ SEED = 1
 MAX_LINKS = 5000
 SLOWEST_PAGE = 0.02
 PATIENCE = 60.0
+HEARTBEAT = 0.02
 
 
 class Oracle(NamedTuple):
@@ -65,9 +66,10 @@ def serve(condition: Condition, log: Path) -> StartedWeb:
 
 
 def write_configuration(condition: Condition, web: StartedWeb, path: Path) -> None:
-    """The file that leads a crawler to the web."""
+    """The file that leads a crawler to the web, and says what each page costs."""
     links = max(MAX_LINKS, condition.pages) if condition.workload == FLAT else MAX_LINKS
-    path.write_text(f"max_links = {links}\n{to_toml(web.settings)}", encoding="utf-8")
+    keys = f"max_links = {links}\nheartbeat = {HEARTBEAT}\nspin = {condition.cpu_ms / 1000}\n"
+    path.write_text(keys + to_toml(web.settings), encoding="utf-8")
 
 
 def flags(arm: Arm, condition: Condition, configuration: Path, out: Path) -> list[str]:
@@ -104,7 +106,7 @@ def processes_for(concurrency: int, most: int) -> int:
 
 def patience(condition: Condition) -> float:
     """Seconds after which a trial is given up: far more than any working engine needs."""
-    waiting = condition.pages * (condition.latency / condition.concurrency + SLOWEST_PAGE)
+    waiting = condition.pages * (condition.latency / condition.concurrency + condition.cpu_ms / 1000 + SLOWEST_PAGE)
     return PATIENCE + 5 * waiting + 3 * oracle_of(condition).seconds
 
 

@@ -94,6 +94,8 @@ SHOWN: dict[str, tuple[str, str, Show]] = {
     "startup": ("Start-up", "process start to first request", lasting),
     "overhead_p50": ("Overhead p50", "first byte minus server's delay", milliseconds),
     "overhead_p99": ("Overhead p99", "first byte minus server's delay", milliseconds),
+    "heartbeat_p50": ("Heartbeat p50", "how late our code gets to run", milliseconds),
+    "heartbeat_p99": ("Heartbeat p99", "how late our code gets to run", milliseconds),
     "in_flight": ("In flight", "mean, counted by the server", number),
 }
 """Every metric: its name, its unit, how its values read."""
