@@ -50,7 +50,7 @@ def compare(
     """Compare the modes on the same work, on this machine.
 
     Webs of our own are served on loopback, so no network is needed. Presets: smoke (90 s, no claims), quick (about 10
-    minutes, exploratory), standard (70 minutes), full (hours).
+    minutes, exploratory), standard (45 minutes), full (hours).
     """
     if context.invoked_subcommand:
         return None

@@ -10,7 +10,8 @@ Gates of the machine, which a lenient session turns into warnings ("warning: ...
 - G5 the slots were filled: never more than C requests in flight, and at least 0.90 C on average in the steady window
   of a flat web that takes 50 ms or more. A slot is also with the engine for a millisecond or two, so of a faster web
   only this is asked: that 0.90 C were once in flight, which a hidden limit (a connection pool) would not allow; nothing
-  at latency 0. An engine at the roof of its CPU cannot fill its slots, and that is a finding, not a fault.
+  at latency 0, and nothing of a job of fewer than 10 pages a slot, which has no steady window. An engine at the roof of
+  its CPU cannot fill its slots, and that is a finding, not a fault.
 - G8 the server had time to spare: at most 0.60 of its one core, and the raw loop got at least as much from it.
 - G9 the host was clean: steal below 1 %, strangers below 10 % of all cores, no swapping, no throttling.
 """
@@ -32,6 +33,7 @@ from crawler.testweb.referee import Verdict
 
 FILLED = 0.90
 SLOW = 0.05
+SHORTEST = 10
 CPU_ROOF = 0.8
 SERVER_SHARE = 0.60
 RAW_SLACK = 0.9
@@ -139,7 +141,8 @@ def _concurrency(evidence: Evidence) -> Gate:
     seen = f"mean {mean:.1f}, most {verdict.most_in_flight} of {slots} in flight"
     faults = [f"too many: {seen}"] if verdict.most_in_flight > slots else []
     filled = mean if condition.latency >= SLOW else verdict.most_in_flight
-    if condition.workload == FLAT and condition.latency > 0 and filled < FILLED * slots:
+    asked = condition.workload == FLAT and condition.latency > 0 and condition.pages >= SHORTEST * slots
+    if asked and filled < FILLED * slots:
         busy = evidence.cpu / max(evidence.seconds, 1e-9)
         if busy < CPU_ROOF:
             faults.append(f"slots left empty with {busy:.2f} cores busy: {seen}")

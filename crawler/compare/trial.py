@@ -92,11 +92,11 @@ def run_trial(
 
 def raw_rate(condition: Condition, folder: Path, *, seed: int, stopped: Stopped) -> float | None:
     """Pages/s of the raw client loop, in the server's steady window; None for a web that it cannot walk (several hosts,
-    rests).
+    rests), and for a sweep that asks for more than fetching.
 
     Raises Interrupted, CrawlerError.
     """
-    if condition.workload != workload.FLAT:
+    if condition.workload != workload.FLAT or condition.sweep not in workload.BESIDE_RAW:
         return None
     urls = folder / "urls"
     urls.write_text("\n".join(workload.oracle_of(condition).ends), encoding="utf-8")

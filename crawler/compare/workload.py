@@ -27,6 +27,7 @@ from crawler.testweb.settings import to_toml
 from crawler.testweb.web import Web
 
 FLAT, GRAPH, POLITE = "flat", "graph", "polite"
+BESIDE_RAW = frozenset({"headline", "concurrency", "latency", "payload"})
 SEED = 1
 MAX_LINKS = 5000
 SLOWEST_PAGE = 0.02
