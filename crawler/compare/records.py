@@ -43,7 +43,8 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
 class Gate(msgspec.Struct, frozen=True):
     """One check of a trial. `detail` says what was found, in numbers.
 
-    G1 oracle digest, G2 store audit, G3 referee, G5 concurrency, G6 politeness, G8 server headroom, G9 clean host.
+    G1 oracle digest, G2 store audit, G3 referee, G4 order, G5 concurrency, G6 politeness, G7 deterministic failures, G8
+    server headroom, G9 clean host.
     """
 
     name: str
@@ -98,5 +99,6 @@ METRICS = {
     "heartbeat_p50": "ms that our code got to run late, beats of all workers; median",
     "heartbeat_p99": "the same, 99th percentile (from 100 beats on)",
     "in_flight": "mean requests in flight in the steady window (server's count)",
+    "server_rate": "pages/s the server can give without latency, measured once for each size of a page",
     "raw_rate": "pages/s of the raw client loop under the same condition, in the same block",
 }

@@ -30,6 +30,7 @@ from crawler.compare.overhead import overhead
 from crawler.compare.records import Condition, Gate, Trial
 from crawler.directory import CrawlDirectory
 from crawler.errors import CrawlerError
+from crawler.store.base import Page
 from crawler.summary import Summary
 from crawler.testweb.draw import Dice
 from crawler.testweb.log import Entry, read_log
@@ -49,6 +50,14 @@ class Crashed(Exception):
     """A command hung, or ended without telling anything. The message says how."""
 
 
+class Rates(NamedTuple):
+    """What was measured beside a trial, in pages/s: the raw client loop in the same block, what the server can give.
+    None where it was not."""
+
+    raw: float | None = None
+    server: float | None = None
+
+
 class Seen(NamedTuple):
     """What a command and the server beside it left. `machine` and `server_cpu` as in gates.Evidence."""
 
@@ -58,9 +67,7 @@ class Seen(NamedTuple):
     machine: Strangers | None
 
 
-def run_trial(
-    planned: Planned, folder: Path, *, seed: int, raw_rate: float | None, strict: bool, stopped: Stopped
-) -> Trial:
+def run_trial(planned: Planned, folder: Path, *, seed: int, rates: Rates, strict: bool, stopped: Stopped) -> Trial:
     """Run one trial in an empty folder. Raises Interrupted, CrawlerError where the web cannot be started."""
     condition, started_at, began = planned.condition, time(), monotonic()
     seconds, metrics, found = 0.0, dict[str, float](), tuple[Gate, ...]()
@@ -73,7 +80,7 @@ def run_trial(
         seen = _beside_web(condition, folder, command, Dice(seed, "trial", planned.order), stopped)
         seconds = seen.cost.ended_at - seen.cost.started_at
         told = _told(seen.cost, folder)
-        evidence = _evidence(condition, folder, seen, told, raw_rate)
+        evidence = _evidence(condition, folder, seen, told, rates)
         found, metrics = gates.judge(evidence, strict=strict), _metrics(evidence, seen)
     except Crashed as why:
         found = gates.crashed(str(why))
@@ -174,27 +181,35 @@ def _last_line(folder: Path) -> str:
     return lines[-1] if lines else "nothing on stderr"
 
 
-def _evidence(condition: Condition, folder: Path, seen: Seen, told: Summary, raw: float | None) -> gates.Evidence:
+def _evidence(condition: Condition, folder: Path, seen: Seen, told: Summary, rates: Rates) -> gates.Evidence:
     """Read everything back. Raises Crashed where the crawl on disk cannot be read at all."""
-    oracle, first_bytes = workload.oracle_of(condition), dict[str, float]()
+    oracle, first_bytes, cut = workload.oracle_of(condition), dict[str, float](), 0
+
+    def see(page: Page) -> None:
+        nonlocal cut
+        first_bytes[page.url] = page.first_byte
+        cut += page.truncated == "length"
+
     try:
-        read_back = audit(
-            CrawlDirectory.look(folder / "crawl"), lambda page: first_bytes.update({page.url: page.first_byte})
-        )
+        directory = CrawlDirectory.look(folder / "crawl")
+        read_back = audit(directory, see)
     except CrawlerError as error:
         raise Crashed(f"the crawl cannot be read back: {error}") from error
     return gates.Evidence(
         condition=condition,
         oracle=oracle,
+        settings=directory.settings,
         told=told,
         audit=read_back,
         entries=seen.entries,
         first_bytes=first_bytes,
+        cut=cut,
         verdict=judge_log(folder / "log", oracle.web, condition.delay, workload.per_host(condition)),
         seconds=seen.cost.ended_at - seen.cost.started_at,
         cpu=seen.cost.cpu,
         server_cpu=seen.server_cpu,
-        raw_rate=raw,
+        raw_rate=rates.raw,
+        server_rate=rates.server,
         machine=seen.machine,
     )
 
@@ -216,8 +231,8 @@ def _metrics(evidence: gates.Evidence, seen: Seen) -> dict[str, float]:
         **overhead(evidence.first_bytes, seen.entries),
         **_lateness(evidence.told),
     }
-    if evidence.raw_rate is not None:
-        found["raw_rate"] = evidence.raw_rate
+    beside = {"raw_rate": evidence.raw_rate, "server_rate": evidence.server_rate}
+    found |= {name: rate for name, rate in beside.items() if rate is not None}
     return {name: round(value, 6) for name, value in found.items()}
 
 
