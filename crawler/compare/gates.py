@@ -11,10 +11,10 @@ Gates of correctness, which always decide:
 
 Gates of the machine, which a lenient session turns into warnings ("warning: ..." in the detail):
 - G5 the slots were filled: never more than C requests in flight, and at least 0.90 C on average in the steady window
-  of a flat web that takes 50 ms or more. A slot is also with the engine for a millisecond or two, so of a faster web
-  only this is asked: that 0.90 C were once in flight, which a hidden limit (a connection pool) would not allow; nothing
+  of a flat web that takes 50 ms or more. A slot is also with the engine while a page is read, so of a faster web, and of
+  pages that are dear to read, only this is asked: that 0.90 C were once in flight, which a hidden limit (a connection pool) would not allow; nothing
   at latency 0, and nothing of a job of fewer than 10 pages a slot, which has no steady window. An engine at the roof of
-  its CPU cannot fill its slots, and that is a finding, not a fault.
+  its CPU (what a page costs it, times its pages/s: 0.8 cores) cannot fill its slots; that is a finding, not a fault.
 - G8 the server had time to spare: at most 0.60 of its one core, three times the pace of this crawl to whoever asks
   faster, and the raw loop got at least as much from it. How late answers left (p99) is told beside it.
 - G9 the host was clean: steal below 1 %, strangers below 10 % of all cores, no swapping, no throttling.
@@ -180,10 +180,11 @@ def _concurrency(evidence: Evidence) -> Gate:
     slots, mean = condition.concurrency, verdict.steady.mean_in_flight
     seen = f"mean {mean:.1f}, most {verdict.most_in_flight} of {slots} in flight"
     faults = [f"too many: {seen}"] if verdict.most_in_flight > slots else []
-    filled = mean if condition.latency >= SLOW else verdict.most_in_flight
+    slow = condition.latency >= SLOW and not condition.cpu_ms
+    filled = mean if slow else verdict.most_in_flight
     asked = condition.workload == FLAT and condition.latency > 0 and condition.pages >= SHORTEST * slots
     if asked and filled < FILLED * slots:
-        busy = evidence.cpu / max(evidence.seconds, 1e-9)
+        busy = evidence.cpu / max(evidence.told.urls, 1) * verdict.steady.throughput
         if busy < CPU_ROOF:
             faults.append(f"slots left empty with {busy:.2f} cores busy: {seen}")
         else:

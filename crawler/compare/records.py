@@ -87,6 +87,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 
 METRICS = {
     "steady_rate": "pages/s in the steady window (server's clock)",
+    "crawl_rate": "pages/s from the first request to the last answer (server's clock)",
+    "least_rate": "pages/s that no crawl of this web can exceed: answer times, chains of links, rests",
     "cold_rate": "pages/s from process start to exit",
     "cpu_per_1000": "CPU seconds per 1,000 pages, whole process tree",
     "memory": "peak sum of PSS in bytes",

@@ -5,8 +5,10 @@ Rules, and why:
   are.
 - A sweep is one question: its conditions differ in one factor. The number of pages may differ too, because a level
   needs enough of them to reach its steady window. Where a second factor differs, that is a second sweep.
-- Politeness allows hosts / delay, or less where one host has more pages than the others: then trials carry that as the
-  metric `polite_rate`, pages / max over hosts of (pages - 1) * delay, and it is drawn instead.
+- A crawl of a graph, polite or not, has no steady window to speak of: it grows, and ends with a few slow hosts. Its
+  throughput is that of the whole crawl, and its ceiling what no crawl of this web can exceed (`least_rate`, see
+  crawler.compare.envelope); the share of it is the engine's efficiency. Without that metric politeness allows
+  hosts / delay.
 - The lowest ceiling is the one that holds an arm back; its share of that says how much the engine itself still costs.
   The raw loop is drawn but is no ceiling: several processes may well exceed one.
 """
@@ -35,6 +37,9 @@ FACTORS = {
     "job size": "pages",
 }
 """The sweeps, and the field of the condition that each one varies."""
+
+WHOLE = ("graph", "politeness")
+"""The sweeps whose throughput is that of the whole crawl."""
 
 COSTS = ("cpu_per_1000", "memory", "switches_per_page", "overhead_p99")
 MORE = ("cold_rate", "startup", "threads", "descriptors", "overhead_p50", "heartbeat_p50", "heartbeat_p99", "in_flight")
@@ -112,6 +117,7 @@ class Results:
     headline: Field | None
     sweeps: list[Sweep]
     polite: list[Field]
+    graph: list[Field]
     even: dict[str, models.Crossing]
     audit: Audit
 
@@ -131,6 +137,7 @@ def results(session: Session, trials: Sequence[Trial]) -> Results:
         headline=field if compared else None,
         sweeps=_sweeps(cells),
         polite=[field_of(cells, found) for found in session.conditions if found.sweep == "politeness"],
+        graph=[field_of(cells, found) for found in session.conditions if found.sweep == "graph"],
         even=_break_even(cells, headline) if headline else {},
         audit=_audit(cells),
     )
@@ -138,7 +145,7 @@ def results(session: Session, trials: Sequence[Trial]) -> Results:
 
 def field_of(cells: Cells, condition: Condition, more: Sequence[str] = (), all_pairs: bool = True) -> Field:
     """All arms under one condition. The throughput of a job-size sweep is the cold one: that is its question."""
-    rate = "cold_rate" if condition.sweep == "job size" else cells.rate
+    rate = _rate_of(cells, condition)
     rates = cells.engines_with(condition, rate)
     base = rates.get(cells.base, {})
     twin = analysis.ratio(cells.blocks(condition, cells.twin, rate), base) if cells.twin else None
@@ -151,12 +158,7 @@ def field_of(cells: Cells, condition: Condition, more: Sequence[str] = (), all_p
         against = {arm: (ratio, _word_of(pairs, arm, cells.base)) for arm, (ratio, _) in against.items()}
     if twin:
         against[cells.twin] = (twin, analysis.word(twin, margin) if claims else "inconclusive")
-    polite = analysis.level(cells.shared(condition, "polite_rate"))
-    ceilings = {
-        "Little's law": models.little(condition.concurrency, condition.latency),
-        "politeness": polite.value if polite else models.politeness(condition.hosts, condition.delay),
-    }
-    ceilings = {name: rate for name, rate in ceilings.items() if math.isfinite(rate)}
+    ceilings = _ceilings(cells, condition)
     metrics = (rate, *COSTS, *more)
     rows = [_row(cells, condition, arm, metrics, against.get(arm), ceilings) for arm in cells.arms]
     return Field(
@@ -170,6 +172,25 @@ def field_of(cells: Cells, condition: Condition, more: Sequence[str] = (), all_p
         ceilings=ceilings,
         raw=analysis.level(cells.shared(condition, "raw_rate")),
     )
+
+
+def _rate_of(cells: Cells, condition: Condition) -> str:
+    """The metric that is called throughput under a condition."""
+    if condition.sweep == "job size":
+        return "cold_rate"
+    whole = condition.sweep in WHOLE and cells.engines_with(condition, "crawl_rate")
+    return "crawl_rate" if whole else cells.rate
+
+
+def _ceilings(cells: Cells, condition: Condition) -> dict[str, float]:
+    """Pages/s that no engine can exceed, by the name of what forbids it."""
+    least = analysis.level(cells.shared(condition, "least_rate"))
+    name = "politeness" if condition.delay else "the graph"
+    ceilings = {
+        "Little's law": models.little(condition.concurrency, condition.latency),
+        name: least.value if least else models.politeness(condition.hosts, condition.delay),
+    }
+    return {name: rate for name, rate in ceilings.items() if math.isfinite(rate)}
 
 
 def leaders(field: Field) -> tuple[Row, list[str]] | None:

@@ -218,8 +218,10 @@ def _metrics(evidence: gates.Evidence, seen: Seen) -> dict[str, float]:
     """By the names in records.METRICS. A page is a URL that was asked for and settled."""
     pages, cost, steady = max(evidence.told.urls, 1), seen.cost, evidence.verdict.steady
     first = min((entry.at for entry in seen.entries), default=cost.ended_at)
+    last = max((entry.end for entry in seen.entries), default=cost.ended_at)
     found = {
         "steady_rate": steady.throughput,
+        "crawl_rate": pages / max(last - first, 1e-9),
         "cold_rate": pages / max(evidence.seconds, 1e-9),
         "cpu_per_1000": cost.cpu / pages * 1000,
         "memory": float(max(cost.memory, evidence.told.peak_memory_bytes)),
@@ -231,6 +233,8 @@ def _metrics(evidence: gates.Evidence, seen: Seen) -> dict[str, float]:
         **overhead(evidence.first_bytes, seen.entries),
         **_lateness(evidence.told),
     }
+    if evidence.condition.workload != workload.FLAT:
+        found["least_rate"] = len(evidence.oracle.ends) / evidence.oracle.seconds
     beside = {"raw_rate": evidence.raw_rate, "server_rate": evidence.server_rate}
     found |= {name: rate for name, rate in beside.items() if rate is not None}
     return {name: round(value, 6) for name, value in found.items()}

@@ -16,12 +16,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from crawler.compare.envelope import least
 from crawler.compare.records import Arm, Condition
 from crawler.job import cores
 from crawler.settings import ENVIRONMENT
 from crawler.testweb.document import AnyWeb
 from crawler.testweb.flat import FlatWeb
-from crawler.testweb.oracle import Expected, crawl_digest, expected, least_seconds
+from crawler.testweb.oracle import Expected, crawl_digest, expected
 from crawler.testweb.process import StartedWeb, start_web
 from crawler.testweb.settings import to_toml
 from crawler.testweb.web import Web
@@ -36,7 +37,8 @@ HEARTBEAT = 0.02
 
 
 class Oracle(NamedTuple):
-    """What any crawl of a web must come to, worked out without crawling it. `seconds`: no polite crawl is faster."""
+    """What any crawl of a web must come to, worked out without crawling it. `seconds`: no crawl of it
+    is faster under its condition."""
 
     web: AnyWeb
     ends: Mapping[str, Expected]
@@ -53,7 +55,7 @@ def oracle_of(condition: Condition) -> Oracle:
     else:
         web = Web(SEED, condition.hosts, condition.pages)
     ends = expected(web)
-    seconds = max(least_seconds(web, ends, condition.delay).values()) if condition.workload != FLAT else 0.0
+    seconds = least(web, ends, condition.concurrency, condition.delay)
     return Oracle(web, ends, crawl_digest(ends), seconds)
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from crawler.compare import analysis, models, noise
 from crawler.compare.intervals import ALL, Estimate, bootstrap_t, estimate, student, t_quantile, t_tail
+from crawler.compare.records import Condition
 from crawler.compare.results import leaders, results
 from tests.contract import comparisons
 
@@ -259,10 +260,25 @@ def test_one_block_shows_no_drift() -> None:
     assert found.audit.drift is None and found.audit.valid == len(run)
 
 
-def test_what_politeness_allows_may_come_with_the_trials() -> None:
+def test_what_a_web_allows_may_come_with_the_trials() -> None:
     plan = comparisons.session("quick")
     run = comparisons.trials(plan, invalid=False)
-    assert results(plan, run).polite[0].ceilings["politeness"] == pytest.approx(20)
+    polite = results(plan, run).polite[0]
+    assert (polite.rate, polite.ceilings["politeness"]) == ("steady_rate", pytest.approx(20))
     for trial in run:
-        trial.metrics["polite_rate"] = 12.5
-    assert results(plan, run).polite[0].ceilings["politeness"] == pytest.approx(12.5)
+        trial.metrics.update(least_rate=12.5, crawl_rate=10.0)
+    polite = results(plan, run).polite[0]
+    assert (polite.rate, polite.ceilings["politeness"]) == ("crawl_rate", pytest.approx(12.5))
+    assert all(row.share == pytest.approx(0.8) for row in polite.rows)
+
+
+def test_a_graph_is_told_as_a_share_of_what_it_allows() -> None:
+    graph = Condition(sweep="graph", workload="graph", pages=150, hosts=13, latency=0.0, concurrency=16)
+    plan = comparisons.session("quick", conditions=(graph,), blocks={"graph": 5})
+    run = comparisons.trials(plan, invalid=False)
+    for trial in run:
+        trial.metrics.update(least_rate=40.0, crawl_rate=30.0)
+    found = results(plan, run).graph[0]
+    assert found.ceilings == {"the graph": pytest.approx(40)}
+    assert {row.ceiling for row in found.rows} == {"the graph"}
+    assert all(row.share == pytest.approx(0.75) for row in found.rows)

@@ -119,10 +119,10 @@ def test_an_unclean_host_is_found(honest: Evidence, unclean: Strangers) -> None:
 
 
 def test_empty_slots_are_a_fault_unless_the_cpu_is_busy(honest: Evidence) -> None:
-    def seen(mean: float, most: int, latency: float = 0.05, cpu: float = 0.1, pages: int = 120) -> set[str]:
+    def seen(mean: float, most: int, latency: float = 0.05, cpu: float = 0.1, **more: float) -> set[str]:
         steady = msgspec.structs.replace(honest.verdict.steady, mean_in_flight=mean)
         verdict = msgspec.structs.replace(honest.verdict, steady=steady, most_in_flight=most)
-        condition = msgspec.structs.replace(FLAT, latency=latency, pages=pages)
+        condition = msgspec.structs.replace(FLAT, latency=latency, **more)
         return failed(gates.judge(honest._replace(verdict=verdict, condition=condition, cpu=cpu, seconds=1.0)))
 
     assert seen(mean=7.5, most=8) == set()
@@ -133,3 +133,5 @@ def test_empty_slots_are_a_fault_unless_the_cpu_is_busy(honest: Evidence) -> Non
     assert seen(mean=4.0, most=4, latency=0.01) == {"G5"}
     assert seen(mean=0.1, most=2, latency=0.0) == set()
     assert seen(mean=4.0, most=4, pages=20) == set()
+    assert seen(mean=4.0, most=8, cpu_ms=2.0) == set()
+    assert seen(mean=4.0, most=4, cpu_ms=2.0) == {"G5"}

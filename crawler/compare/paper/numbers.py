@@ -85,6 +85,7 @@ def full(estimate: Estimate, show: Show = number) -> str:
 
 SHOWN: dict[str, tuple[str, str, Show]] = {
     "steady_rate": ("Throughput", "pages/s, steady", number),
+    "crawl_rate": ("Throughput of the whole crawl", "pages/s, first request to last answer", number),
     "cold_rate": ("Throughput from a cold start", "pages/s, start to exit", number),
     "cpu_per_1000": ("CPU", "seconds per 1,000 pages", number),
     "memory": ("Memory", "peak PSS", size),
