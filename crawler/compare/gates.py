@@ -11,10 +11,11 @@ Gates of correctness, which always decide:
 
 Gates of the machine, which a lenient session turns into warnings ("warning: ..." in the detail):
 - G5 the slots were filled: never more than C requests in flight, and at least 0.90 C on average in the steady window
-  of a flat web that takes 50 ms or more. A slot is also with the engine while a page is read, so of a faster web, and of
-  pages that are dear to read, only this is asked: that 0.90 C were once in flight, which a hidden limit (a connection pool) would not allow; nothing
-  at latency 0, and nothing of a job of fewer than 10 pages a slot, which has no steady window. An engine at the roof of
-  its CPU (what a page costs it, times its pages/s: 0.8 cores) cannot fill its slots; that is a finding, not a fault.
+  of a flat web that takes 50 ms or more. A slot is also with the engine while a page is read, so of a faster web, and
+  of pages that are dear to read, only this is asked: that 0.90 C were once in flight, which a hidden limit (a
+  connection pool) would not allow; nothing at latency 0, and nothing of a job of fewer than 10 pages a slot, which has
+  no steady window. An engine at the roof of its CPU (what a page costs it, times its pages/s: 0.8 cores) cannot fill
+  its slots; that is a finding, not a fault.
 - G8 the server had time to spare: at most 0.60 of its one core, three times the pace of this crawl to whoever asks
   faster, and the raw loop got at least as much from it. How late answers left (p99) is told beside it.
 - G9 the host was clean: steal below 1 %, strangers below 10 % of all cores, no swapping, no throttling.

@@ -234,7 +234,7 @@ def _metrics(evidence: gates.Evidence, seen: Seen) -> dict[str, float]:
         **_lateness(evidence.told),
     }
     if evidence.condition.workload != workload.FLAT:
-        found["least_rate"] = len(evidence.oracle.ends) / evidence.oracle.seconds
+        found["least_rate"] = pages / evidence.oracle.seconds
     beside = {"raw_rate": evidence.raw_rate, "server_rate": evidence.server_rate}
     found |= {name: rate for name, rate in beside.items() if rate is not None}
     return {name: round(value, 6) for name, value in found.items()}
