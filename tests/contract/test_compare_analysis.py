@@ -40,7 +40,7 @@ def test_intervals_move_and_stretch_with_their_values(values: list[float], shift
         return
     low, high = bootstrap_t(values, 500)
     moved = bootstrap_t([shift + scale * value for value in values], 500)
-    assert moved == pytest.approx((shift + scale * low, shift + scale * high), abs=1e-6)
+    assert moved == pytest.approx((shift + scale * low, shift + scale * high), rel=1e-6, abs=1e-6)
 
 
 @given(logs)
