@@ -13,7 +13,7 @@ Rules:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import msgspec
@@ -27,6 +27,7 @@ from crawler.store.base import Page, Store
 
 MOST_TOLD = 20
 Named = dict[str, dict[int, bytes]]
+See = Callable[[Page], None]
 
 
 class Audit(msgspec.Struct, kw_only=True):
@@ -50,15 +51,18 @@ class Audit(msgspec.Struct, kw_only=True):
             self.problems.append(problem)
 
 
-def audit(directory: CrawlDirectory) -> Audit:
-    """Read a crawl back. Raises UsageError where it has not begun, Corrupt where its frontier cannot be read at all."""
+def audit(directory: CrawlDirectory, see: See = lambda page: None) -> Audit:
+    """Read a crawl back; `see` is shown each page that a settled row names.
+
+    Raises UsageError where it has not begun, Corrupt where its frontier cannot be read at all.
+    """
     found = Audit(out=str(directory.path), running=directory.holder())
     with closing(directory.frontier(read_only=True)) as frontier:
         directory.check()
         kept = frontier.tally()
         owed = sum(1 for _ in frontier.owed())
         counted, named, sum_of_rows = _read_rows(frontier, found)
-        sum_of_bodies = _read_records(directory.store(), named, found)
+        sum_of_bodies = _read_records(directory.store(), named, found, see)
         _tell_missing(frontier, named, found)
         counted.bytes = found.bytes
         counted.digest = found.digest = digest.in_hex(digest.add(sum_of_rows, [sum_of_bodies.to_bytes(16, "big")]))
@@ -100,7 +104,7 @@ def _term_without_body(row: Row, found: Audit) -> bytes:
     return term
 
 
-def _read_records(store: Store, named: Named, found: Audit) -> int:
+def _read_records(store: Store, named: Named, found: Audit, see: See) -> int:
     """The sum of the digests of all bodies. Takes out of `named` what is there."""
     total = 0
     for part in store.parts():
@@ -110,6 +114,7 @@ def _read_records(store: Store, named: Named, found: Audit) -> int:
             if expected is None:
                 found.orphans += 1
                 continue
+            see(page)
             term = digest.term(page.url, page.status, page.body)
             total = digest.add(total, [term])
             found.pages += 1

@@ -35,7 +35,7 @@ from crawler.stats import Tally
 from crawler.store import open_store
 from crawler.store.base import Store
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "crawl.json"
 BESIDE = f".{MANIFEST}"
 REPORT = "report.html"

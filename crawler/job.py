@@ -106,7 +106,7 @@ def check_authority(settings: Settings) -> None:
 
 def open_reader(settings: Settings, scope: Scope) -> Reader:
     """What turns responses into pages and events."""
-    return Reader(settings, scope, settings.max_body, settings.attempt_header)
+    return Reader(settings, scope, settings.max_body, settings.attempt_header, settings.spin)
 
 
 def cores() -> int:

@@ -32,6 +32,7 @@ ENVIRONMENT = "CRAWLER_"
 DEBUG = "CRAWLER_DEBUG"  # not a key: shows tracebacks, see crawler/__main__.py
 PROFILES = ("polite", "fast", "demo")
 LEASE_SLACK = 15.0
+FASTEST_HEARTBEAT = 0.001  # event loops keep no finer time
 Sockets = Annotated[int, Meta(ge=1, le=10_000)]  # each is a descriptor, and a host sees them all
 Workers = Annotated[int, Meta(ge=1, le=1024)]
 Timeout = Annotated[float, Meta(gt=0, le=86_400)]
@@ -47,6 +48,8 @@ class Settings(Rules, frozen=True, kw_only=True, forbid_unknown_fields=True):
     concurrency: Sockets | None = None
     processes: Workers | None = None
     threads_per_process: Sockets | None = None
+    heartbeat: Seconds = 0.0
+    spin: Seconds = 0.0
 
     # what and where
     seeds: tuple[str, ...] = ()
@@ -196,6 +199,10 @@ def _check_finite(settings: Settings) -> None:
 
 
 def _check(settings: Settings) -> None:
+    if 0 < settings.heartbeat < FASTEST_HEARTBEAT:
+        raise UsageError(
+            f"bad value for heartbeat = {settings.heartbeat:g}: expected 0 or at least {FASTEST_HEARTBEAT:g}"
+        )
     if settings.out is not None and (not settings.out or "\0" in settings.out):
         raise UsageError(f"bad value for out = {settings.out!r}: expected a path")
     for name in ("user_agent", "attempt_header"):

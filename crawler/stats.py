@@ -13,6 +13,7 @@ import msgspec
 from crawler.core import digest
 from crawler.core.messages import Settled
 from crawler.core.urls import host_of
+from crawler.histogram import Histogram
 
 MAX_HOSTS = 10_000
 OTHER_HOSTS = "(other hosts)"
@@ -69,7 +70,7 @@ class HostStats(msgspec.Struct):
 
 
 class RunStats(msgspec.Struct):
-    """One run: what the progress line and the summary tell."""
+    """One run: what the progress line and the summary tell. `lateness` of the heartbeats of all its workers."""
 
     urls: int = 0
     pages: int = 0
@@ -78,6 +79,7 @@ class RunStats(msgspec.Struct):
     settled: int = 0
     errors: dict[str, int] = {}
     hosts: dict[str, HostStats] = {}
+    lateness: Histogram = msgspec.field(default_factory=Histogram)
 
     def add(self, settled: Iterable[Settled]) -> None:
         """Count what settled in one step."""

@@ -5,7 +5,19 @@ from __future__ import annotations
 import msgspec
 
 from crawler.core.messages import Ending
+from crawler.histogram import Histogram
 from crawler.stats import RunStats, Tally
+
+
+class Heartbeat(msgspec.Struct, kw_only=True):
+    """How late the beats of a run came, in milliseconds. `counts` are (upper edge of a bucket, beats) and may be added
+    to those of other runs."""
+
+    beats: int
+    p50: float
+    p99: float
+    max: float
+    counts: tuple[tuple[float, int], ...]
 
 
 class Summary(msgspec.Struct, kw_only=True):
@@ -33,6 +45,7 @@ class Summary(msgspec.Struct, kw_only=True):
     truncated: int
     links_cut: int
     too_deep: int
+    heartbeat: Heartbeat | None = None
 
 
 def summarise(
@@ -72,7 +85,22 @@ def summarise(
         truncated=tally.truncated,
         links_cut=tally.links_cut,
         too_deep=tally.too_deep,
+        heartbeat=_heartbeat(stats.lateness) if stats.lateness else None,
     )
+
+
+def _heartbeat(lateness: Histogram) -> Heartbeat:
+    return Heartbeat(
+        beats=len(lateness),
+        p50=_milliseconds(lateness.percentile(0.5)),
+        p99=_milliseconds(lateness.percentile(0.99)),
+        max=_milliseconds(lateness.longest),
+        counts=tuple((_milliseconds(edge), count) for edge, count in lateness.edges()),
+    )
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(1000 * seconds, 4)
 
 
 def exit_code(summary: Summary) -> int:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from time import perf_counter, time
+from time import perf_counter, thread_time, time
 
 from msgspec.structs import replace
 
@@ -37,12 +37,13 @@ MAX_DETAIL = 200
 class Reader:
     """What reading needs and keeps: the rules, the scope of paths, the memo of links. Threads may share one."""
 
-    def __init__(self, rules: Rules, scope: Scope, max_body: int, attempt_header: str = "") -> None:
+    def __init__(self, rules: Rules, scope: Scope, max_body: int, attempt_header: str = "", spin: float = 0.0) -> None:
         self._rules = rules
         self._scope = scope
         self._resolver = Resolver()
         self._max_body = max_body
         self._attempt_header = attempt_header
+        self._spin = spin
 
     def request(self, fetch: Fetch) -> Request:
         """What a client is asked for."""
@@ -62,6 +63,8 @@ class Reader:
         reading = read_page(
             body, fetch.url, content_type, self._rules, self._resolver, self._scope, x_robots, fetch.follow
         )
+        if self._spin:
+            burn(self._spin)
         kept = not (reading.noindex and self._rules.obey_noindex)
         digest = term(fetch.url, response.status, body if kept else b"")
         event = Fetched(
@@ -90,6 +93,7 @@ class Reader:
             body=body,
             truncated=truncated,
             noindex=reading.noindex,
+            first_byte=response.first_byte,
         ), event
 
     def _read_robots(self, fetch: Fetch, response: Response, now: float) -> Fetched:
@@ -161,6 +165,13 @@ async def avisit(fetch: Fetch, fetcher: AsyncFetcher, reader: Reader, writer: Wr
         raise
     except Exception as error:
         return failed(fetch, FetchError(Trouble.INTERNAL, f"{type(error).__name__}: {error}"), perf_counter() - started)
+
+
+def burn(seconds: float) -> None:
+    """Use up CPU time of this thread, holding the GIL but for the switches that the interpreter forces."""
+    until = thread_time() + seconds
+    while thread_time() < until:
+        pass
 
 
 def failed(fetch: Fetch, error: FetchError, seconds: float) -> Failed:

@@ -15,6 +15,7 @@ from crawler.descriptors import provide
 from crawler.errors import StorageError
 from crawler.fetch import ASYNC_CLIENTS, open_async_fetcher
 from crawler.fetch.base import AsyncFetcher
+from crawler.heartbeat import beating_on_loop
 from crawler.job import Job, open_reader
 from crawler.store.base import Writer
 from crawler.visit import avisit
@@ -104,7 +105,8 @@ async def arun(job: Job) -> Ending:
         workers = LoopWorkers(job, fetcher, writer, concurrency)
         job.attach(workers)
         try:
-            return await drive(job.crawl, workers, job.recorder, job.first())
+            with beating_on_loop(job.settings.heartbeat, job.recorder.stats.lateness):
+                return await drive(job.crawl, workers, job.recorder, job.first())
         finally:
             try:
                 await workers.close()

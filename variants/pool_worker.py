@@ -18,9 +18,11 @@ from typing import Any
 
 import msgspec
 
-from crawler.core.messages import Event, Fetch
+from crawler.core.messages import Event, Fetch, Lateness
 from crawler.database import keep_trying
 from crawler.errors import CrawlerError, StorageError
+from crawler.heartbeat import beating
+from crawler.histogram import Histogram
 from crawler.job import open_reader, open_scope
 from crawler.settings import Settings
 from crawler.store import open_store
@@ -29,11 +31,13 @@ from variants.crew import Crew
 
 LANDINGS = b"L"
 ERROR = b"E"
+LATENESS = b"H"
 PR_SET_PDEATHSIG = 1
 SIGKILL = 9
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_fetches = msgspec.msgpack.Decoder(list[Fetch]).decode
+_decode_lateness = msgspec.msgpack.Decoder(Lateness).decode
 
 
 class Spec(msgspec.Struct, frozen=True):
@@ -48,6 +52,11 @@ class Spec(msgspec.Struct, frozen=True):
 def encode_fetches(fetches: list[Fetch]) -> bytes:
     """A batch of orders as bytes."""
     return _encode(fetches)
+
+
+def lateness_of(message: bytes) -> Lateness | None:
+    """What a worker that ends says of its heartbeat; None for any other message."""
+    return _decode_lateness(message[1:]) if message[:1] == LATENESS else None
 
 
 def serve(greeter: socket.socket, encoded: bytes) -> None:
@@ -81,14 +90,18 @@ def _serve(pipe: Connection, spec: Spec, writer: Writer) -> None:
     crew = Crew(spec.threads, spec.client, spec.settings.client_plan(1), reader, writer)
     answers = threading.Thread(target=_answer, args=(pipe, crew, writer, _disk_wait(spec)), daemon=True)
     answers.start()
+    lateness = Histogram()
     with contextlib.suppress(EOFError, OSError):
-        while orders := pipe.recv_bytes():
-            for fetch in _decode_fetches(orders):
-                crew.order(fetch)
+        with beating(spec.settings.heartbeat, lateness):
+            while orders := pipe.recv_bytes():
+                for fetch in _decode_fetches(orders):
+                    crew.order(fetch)
         crew.close()
         crew.landings.put(None)
         answers.join()
         writer.close()
+        if lateness:
+            _tell(pipe, LATENESS + _encode(lateness.message()))
 
 
 def _disk_wait(spec: Spec) -> float:

@@ -37,7 +37,7 @@ from crawler.errors import CrawlerError, StorageError, WorkersLost
 from crawler.fetch import SYNC_CLIENTS
 from crawler.job import Job, cores
 from variants import client_of
-from variants.pool_worker import ERROR, Spec, encode_fetches, serve
+from variants.pool_worker import ERROR, Spec, encode_fetches, lateness_of, serve
 from variants.pump import run as drive
 
 CLIENTS = SYNC_CLIENTS
@@ -247,7 +247,8 @@ class PoolWorkers:
 
     def _drain(self, worker: PoolWorker) -> None:
         try:
-            worker.pipe.recv_bytes()
+            if lateness := lateness_of(worker.pipe.recv_bytes()):
+                self._job.recorder.stats.lateness.merge(lateness)
         except (EOFError, OSError):
             del self._workers[worker.pipe]
             worker.pipe.close()

@@ -15,6 +15,7 @@ from crawler.core.messages import Ending, Event, Failed, Fetch, Fetched
 from crawler.descriptors import provide
 from crawler.errors import CrawlerError
 from crawler.fetch import SYNC_CLIENTS
+from crawler.heartbeat import beating
 from crawler.job import Job, open_reader
 from variants import client_of
 from variants.crew import Crew
@@ -78,7 +79,8 @@ def run(job: Job) -> Ending:
         workers = ThreadWorkers(crew, size)
         job.attach(workers)
         try:
-            return drive(job.crawl, workers, job.recorder, job.first())
+            with beating(settings.heartbeat, job.recorder.stats.lateness):
+                return drive(job.crawl, workers, job.recorder, job.first())
         finally:
             crew.close()
             job.recorder.close()

@@ -50,7 +50,7 @@ def compare(
     """Compare the modes on the same work, on this machine.
 
     Webs of our own are served on loopback, so no network is needed. Presets: smoke (90 s, no claims), quick (about 10
-    minutes, exploratory), standard (70 minutes), full (hours).
+    minutes, exploratory), standard (45 minutes), full (hours).
     """
     if context.invoked_subcommand:
         return None
@@ -118,7 +118,7 @@ def verify(directory: str) -> int:
 
 def carry_on(folder: Path, signals: Signals, quiet: bool) -> int:
     """Run what is owed, write the report, tell what came of it; the exit code. Raises CrawlerError."""
-    from crawler.compare.session import conduct, read_trials, void, wrong
+    from crawler.compare.session import conduct, read_trials, void, warned, wrong
     from crawler.words import printable
 
     signals.say = _say_that_it_is_kept
@@ -128,6 +128,8 @@ def carry_on(folder: Path, signals: Signals, quiet: bool) -> int:
     click.echo(f"{'complete' if whole else 'stopped'}: {len(trials)} trials, {len(voided)} of them void")
     for trial in voided[:MOST_TOLD]:
         click.echo(f"  void       trial {trial.order}, {trial.arm}: {printable(void(trial)[0])}")
+    for line in warned(trials):
+        click.echo(f"  warning    {printable(line)}")
     if trials:
         write_report(folder)
     if not whole:

@@ -72,6 +72,10 @@ def _run_lines(summary: Summary, stats: RunStats) -> list[str]:
         f"  cost       {summary.cpu_seconds:.1f} s of CPU, {size(summary.peak_memory_bytes)} of memory at the peak,"
         f" {duration(summary.startup_seconds)} to start",
     ]
+    if beat := summary.heartbeat:
+        lines.append(
+            f"  heartbeat  late by {beat.p50:g} ms at the median, {beat.p99:g} ms at p99, {beat.max:g} ms at most"
+        )
     lines += [
         f"  slow host  {printable(name)}: {host.seconds / host.fetched:.3f} s a fetch, mean of {host.fetched:,}"
         for name, host in stats.slowest(SLOWEST)

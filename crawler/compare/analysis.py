@@ -133,13 +133,13 @@ def against(
     }
 
 
-def pairs(cells: Mapping[str, Blocks], margin: float, claims: bool = True) -> list[Pair]:
+def pairs(cells: Mapping[str, Blocks], margin: float, claims: bool = True, resamples: int = RESAMPLES) -> list[Pair]:
     """Every pair of arms that share a block, Holm-corrected as one family. Without `claims` all are inconclusive."""
     met = [(a, b) for a, b in itertools.combinations(cells, 2) if log_ratios(cells[a], cells[b])]
     ps = holm([beyond(log_ratios(cells[a], cells[b]), margin) for a, b in met])
     found = []
     for (a, b), p in zip(met, ps, strict=True):
-        measured = estimate(log_ratios(cells[a], cells[b])).exp()
+        measured = estimate(log_ratios(cells[a], cells[b]), resamples).exp()
         said: Word = word(measured, margin, p) if claims else "inconclusive"
         found.append(Pair(a, b, measured, p, wins(cells[a], cells[b]), said))
     return found

@@ -57,21 +57,25 @@ def _sweep(name: str, centre: Condition, **levels: Sequence[float]) -> tuple[Con
     )
 
 
-def _timed(seconds: float, *conditions: Condition) -> tuple[Condition, ...]:
-    """As many pages as fill so many seconds at C / L (Little's law) or at 1,000 a second, whatever is less; but at
-    least 20 for each slot: then a burst of answers more or less at the edge of the steady window does not matter."""
+def _timed(seconds: float, *conditions: Condition, least: int = 20) -> tuple[Condition, ...]:
+    """As many pages as fill so many seconds at what is possible or at 1,000 a second, whatever is less; but at least
+    `least` for each slot: then a burst of answers more or less at the edge of the steady window does not matter."""
     return tuple(
-        msgspec.structs.replace(one, pages=round(max(20 * one.concurrency, seconds * min(1000, _possible(one)))))
+        msgspec.structs.replace(one, pages=round(max(least * one.concurrency, seconds * min(1000, _possible(one)))))
         for one in conditions
     )
 
 
 def _possible(condition: Condition) -> float:
-    return condition.concurrency / condition.latency if condition.latency else float("inf")
+    """Pages/s that one core and the latency allow (Little's law)."""
+    waiting, burning = condition.latency / condition.concurrency, condition.cpu_ms / 1000
+    return 1 / max(waiting, burning) if waiting or burning else float("inf")
 
 
 _QUICK = Condition(sweep="headline", pages=1000, concurrency=32)
-_FIRM = Condition(sweep="headline", pages=10_000, concurrency=64, payload=32_768)
+_FIRM = Condition(sweep="headline", pages=5000, concurrency=64, payload=32_768)
+_LONG = msgspec.structs.replace(_FIRM, pages=10_000)
+_DEAR = msgspec.structs.replace(_QUICK, cpu_ms=2.0, latency=0.01)
 _DEMO = Condition(sweep="graph", workload=GRAPH, pages=150, hosts=13, concurrency=16, latency=0.0, payload=0)
 _TIE = msgspec.structs.replace(_DEMO, sweep="politeness", workload=POLITE, delay=0.02)
 _WIDE = msgspec.structs.replace(_DEMO, pages=2000, hosts=40)
@@ -98,31 +102,41 @@ PRESETS = {
         {"headline": 5, "concurrency": 5, "latency": 5, "politeness": 5},
     ),
     "standard": Preset(
-        "claims with intervals, about 70 minutes",
+        "claims with intervals, about 45 minutes",
         (
             _FIRM,
-            *_timed(5, *_sweep("concurrency", _FIRM, concurrency=(1, 4, 16, 64, 256, 512))),
-            *_timed(5, *_sweep("latency", _FIRM, latency=(0.0, 0.001, 0.01, 0.05, 0.2))),
+            *_timed(2, *_sweep("concurrency", _FIRM, concurrency=(1, 4, 16, 64, 256, 512))),
+            *_timed(2, *_sweep("latency", _FIRM, latency=(0.0, 0.001, 0.01, 0.05, 0.2))),
+            *_timed(2, *_sweep("cpu", _QUICK, latency=(0.01, 0.05, 0.2), cpu_ms=(0.0, 2.0, 10.0)), least=10),
+            *_timed(2, *_sweep("workers", _DEAR, workers=(1, 2, 4))),
+            *_timed(2, *_sweep("payload", _FIRM, payload=(1024, 16_384, 131_072))),
+            *_timed(2, *_sweep("errors", _FIRM, errors=(0.0, 0.05, 0.2))),
+            *_sweep("job size", _FIRM, pages=(10, 100, 1000, 4000)),
             _DEMO,
             _TIE,
         ),
-        {"headline": 10, "concurrency": 5, "latency": 5, "graph": 5, "politeness": 10},
+        {
+            **{"headline": 10, "concurrency": 5, "latency": 5, "cpu": 5, "workers": 5, "payload": 5, "errors": 5},
+            **{"job size": 5, "graph": 5, "politeness": 5},
+        },
     ),
     "full": Preset(
         "everything that can be varied, five hours and more",
         (
-            _FIRM,
-            *_timed(8, *_sweep("concurrency", _FIRM, concurrency=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512))),
-            *_timed(8, *_sweep("latency", _FIRM, latency=(0.0, 0.001, 0.01, 0.05, 0.2, 1.0))),
-            *_sweep("payload", _FIRM, pages=(4000,), payload=(1024, 8192, 32_768, 131_072, 524_288)),
-            *_sweep("errors", _FIRM, pages=(4000,), errors=(0.01, 0.05, 0.1, 0.25)),
-            *_sweep("job size", _FIRM, pages=(10, 100, 1000, 10_000, 100_000)),
+            _LONG,
+            *_timed(8, *_sweep("concurrency", _LONG, concurrency=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512))),
+            *_timed(8, *_sweep("latency", _LONG, latency=(0.0, 0.001, 0.01, 0.05, 0.2, 1.0))),
+            *_timed(8, *_sweep("cpu", _LONG, latency=(0.0, 0.01, 0.05, 0.2), cpu_ms=(0.0, 0.5, 2.0, 5.0, 20.0))),
+            *_timed(8, *_sweep("workers", _DEAR, workers=(1, 2, 4, 8))),
+            *_sweep("payload", _LONG, pages=(4000,), payload=(1024, 8192, 32_768, 131_072, 524_288)),
+            *_sweep("errors", _LONG, pages=(4000,), errors=(0.0, 0.01, 0.05, 0.1, 0.25)),
+            *_sweep("job size", _LONG, pages=(10, 100, 1000, 10_000, 100_000)),
             _WIDE,
             _WIDE_TIE,
         ),
         {
-            **{"headline": 20, "concurrency": 10, "latency": 10, "payload": 10, "errors": 10},
-            **{"job size": 10, "graph": 10, "politeness": 10},
+            **{"headline": 20, "concurrency": 10, "latency": 10, "cpu": 10, "workers": 10, "payload": 10},
+            **{"errors": 10, "job size": 10, "graph": 10, "politeness": 10},
         },
     ),
 }

@@ -4,63 +4,83 @@ Gates of correctness, which always decide:
 - G1 the digest of the crawl and its reasons are the oracle's, worked out without crawling;
 - G2 what lies on disk, read back, gives the same digest;
 - G3 the server saw every expected (URL, attempt) once, and nothing else;
-- G6 no request came too early, too many at once, or where robots.txt forbids.
+- G4 order could not change the result: no limit that depends on it was set, none was reached, no body was cut;
+- G6 no request came too early, too many at once, or where robots.txt forbids;
+- G7 failures were deterministic: each request said which attempt it was, in order, and got what the web answers to
+  that attempt.
 
 Gates of the machine, which a lenient session turns into warnings ("warning: ..." in the detail):
 - G5 the slots were filled: never more than C requests in flight, and at least 0.90 C on average in the steady window
-  of a flat web that takes 50 ms or more. A slot is also with the engine for a millisecond or two, so of a faster web
-  only this is asked: that 0.90 C were once in flight, which a hidden limit (a connection pool) would not allow; nothing
-  at latency 0. An engine at the roof of its CPU cannot fill its slots, and that is a finding, not a fault.
-- G8 the server had time to spare: at most 0.60 of its one core, and the raw loop got at least as much from it.
+  of a flat web that takes 50 ms or more. A slot is also with the engine while a page is read, so of a faster web, and
+  of pages that are dear to read, only this is asked: that 0.90 C were once in flight, which a hidden limit (a
+  connection pool) would not allow; nothing at latency 0, and nothing of a job of fewer than 10 pages a slot, which has
+  no steady window. An engine at the roof of its CPU (what a page costs it, times its pages/s: 0.8 cores) cannot fill
+  its slots; that is a finding, not a fault.
+- G8 the server had time to spare: at most 0.60 of its one core, three times the pace of this crawl to whoever asks
+  faster, and the raw loop got at least as much from it. How late answers left (p99) is told beside it.
 - G9 the host was clean: steal below 1 %, strangers below 10 % of all cores, no swapping, no throttling.
 """
 
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from crawler.audit import Audit
+from crawler.compare import order
 from crawler.compare.environment import Strangers
+from crawler.compare.overhead import percentile
 from crawler.compare.records import Condition, Gate
 from crawler.compare.workload import FLAT, Oracle
+from crawler.settings import Settings
 from crawler.summary import Summary
 from crawler.testweb.log import Entry
 from crawler.testweb.referee import Verdict
 
 FILLED = 0.90
 SLOW = 0.05
+SHORTEST = 10
 CPU_ROOF = 0.8
 SERVER_SHARE = 0.60
 RAW_SLACK = 0.9
+HEADROOM = 3.0
 STEAL = 0.01
 FOREIGN = 0.10
 WARNING = "warning: "
 
 
 class Evidence(NamedTuple):
-    """Everything that was seen of one trial. `cpu` of the crawler's tree and `server_cpu` in seconds; `seconds` of the
-    crawl from start to exit; `raw_rate` in pages/s, None where it was not measured; `machine` None where it cannot be
-    known."""
+    """Everything that was seen of one trial.
+
+    `settings` as the crawl kept them; `first_bytes`: URL -> seconds, as it stored them; `cut`: bodies at the cap;
+    `seconds` of the crawl from start to exit; `cpu` of the crawler's tree and `server_cpu` in seconds; `raw_rate` and
+    `server_rate` (what the server can give) in pages/s, None where they were not measured; `machine` None where it
+    cannot be known.
+    """
 
     condition: Condition
     oracle: Oracle
+    settings: Settings
     told: Summary
     audit: Audit
     entries: Sequence[Entry]
+    first_bytes: Mapping[str, float]
+    cut: int
     verdict: Verdict
     seconds: float
     cpu: float
     server_cpu: float
     raw_rate: float | None
+    server_rate: float | None
     machine: Strangers | None
 
 
 def judge(evidence: Evidence, *, strict: bool = True) -> tuple[Gate, ...]:
     """Every gate that applies."""
-    found = [_oracle(evidence), _store(evidence), _referee(evidence), _politeness(evidence)]
+    found = [_oracle(evidence), _store(evidence), _referee(evidence), _order(evidence), _politeness(evidence)]
+    found.append(_failures(evidence))
     machine = [_concurrency(evidence), _headroom(evidence), _host(evidence)]
     return tuple(
         sorted((*found, *(gate if strict else _as_warning(gate) for gate in machine)), key=lambda gate: gate.name)
@@ -115,6 +135,33 @@ def _referee(evidence: Evidence) -> Gate:
     )
 
 
+def _order(evidence: Evidence) -> Gate:
+    faults = order.limits(evidence.settings) + order.reached(evidence.settings, evidence.told)
+    if evidence.cut:
+        faults.append(f"{evidence.cut} bodies were cut at the cap")
+    return _gate("G4", faults, "no limit was set that depends on order, and none was reached")
+
+
+def _failures(evidence: Evidence) -> Gate:
+    web = evidence.oracle.web
+    attempts: defaultdict[str, list[int]] = defaultdict(list)
+    faults, failed = [], 0
+    for entry in evidence.entries:
+        if entry.host not in web.names:
+            continue  # told of by G3
+        url = f"http://{entry.host}{entry.path}"
+        if not web.is_robots(entry.host, entry.path):
+            attempts[url].append(entry.attempt)
+        answer = web.document(entry.host, entry.path, entry.attempt)
+        status = 0 if answer.fault == "reset" else answer.status
+        failed += bool(answer.fault) or status >= 400
+        if entry.status != status:
+            faults.append(f"{url} attempt {entry.attempt} ended with {entry.status}, the web's answer is {status}")
+    counted = {url: seen for url, seen in attempts.items() if sorted(seen) != list(range(1, len(seen) + 1))}
+    faults += [f"{url} was asked for as attempts {seen}" for url, seen in counted.items()]
+    return _gate("G7", faults, f"{failed} failures, each the web's answer to that attempt")
+
+
 def _politeness(evidence: Evidence) -> Gate:
     verdict = evidence.verdict
     kinds: Mapping[str, Sequence[object]] = {
@@ -134,9 +181,11 @@ def _concurrency(evidence: Evidence) -> Gate:
     slots, mean = condition.concurrency, verdict.steady.mean_in_flight
     seen = f"mean {mean:.1f}, most {verdict.most_in_flight} of {slots} in flight"
     faults = [f"too many: {seen}"] if verdict.most_in_flight > slots else []
-    filled = mean if condition.latency >= SLOW else verdict.most_in_flight
-    if condition.workload == FLAT and condition.latency > 0 and filled < FILLED * slots:
-        busy = evidence.cpu / max(evidence.seconds, 1e-9)
+    slow = condition.latency >= SLOW and not condition.cpu_ms
+    filled = mean if slow else verdict.most_in_flight
+    asked = condition.workload == FLAT and condition.latency > 0 and condition.pages >= SHORTEST * slots
+    if asked and filled < FILLED * slots:
+        busy = evidence.cpu / max(evidence.told.urls, 1) * verdict.steady.throughput
         if busy < CPU_ROOF:
             faults.append(f"slots left empty with {busy:.2f} cores busy: {seen}")
         else:
@@ -154,8 +203,25 @@ def _headroom(evidence: Evidence) -> Gate:
         faults.append(
             f"the raw loop got {evidence.raw_rate:.0f} pages/s, this crawl {rate:.0f}: it measured something else"
         )
-    raw = "" if evidence.raw_rate is None else f"; raw loop {evidence.raw_rate:.0f} pages/s, here {rate:.0f}"
-    return _gate("G8", faults, f"server busy for {share:.2f} of its core{raw}")
+    if evidence.server_rate is not None and evidence.server_rate < HEADROOM * rate:
+        faults.append(f"server-limited: it can give {evidence.server_rate:.0f} pages/s, this crawl took {rate:.0f}")
+    seen = (
+        f"server busy for {share:.2f} of its core, late by {_lateness(evidence):.2f} ms at p99; here {rate:.0f} pages/s"
+    )
+    for name, most in (("raw loop", evidence.raw_rate), ("server at most", evidence.server_rate)):
+        seen += "" if most is None else f", {name} {most:.0f}"
+    return _gate("G8", faults, seen)
+
+
+def _lateness(evidence: Evidence) -> float:
+    """How much later than intended answers left the server, 99th percentile, in ms."""
+    web = evidence.oracle.web
+    late = sorted(
+        entry.end - entry.at - web.document(entry.host, entry.path, entry.attempt).delay
+        for entry in evidence.entries
+        if entry.host in web.names and entry.status
+    )
+    return 1000 * percentile(late, 0.99) if late else 0.0
 
 
 def _host(evidence: Evidence) -> Gate:

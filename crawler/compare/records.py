@@ -43,7 +43,8 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
 class Gate(msgspec.Struct, frozen=True):
     """One check of a trial. `detail` says what was found, in numbers.
 
-    G1 oracle digest, G2 store audit, G3 referee, G5 concurrency, G6 politeness, G8 server headroom, G9 clean host.
+    G1 oracle digest, G2 store audit, G3 referee, G4 order, G5 concurrency, G6 politeness, G7 deterministic failures, G8
+    server headroom, G9 clean host.
     """
 
     name: str
@@ -86,6 +87,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 
 METRICS = {
     "steady_rate": "pages/s in the steady window (server's clock)",
+    "crawl_rate": "pages/s from the first request to the last answer (server's clock)",
+    "least_rate": "pages/s that no crawl of this web can exceed: answer times, chains of links, rests",
     "cold_rate": "pages/s from process start to exit",
     "cpu_per_1000": "CPU seconds per 1,000 pages, whole process tree",
     "memory": "peak sum of PSS in bytes",
@@ -93,8 +96,11 @@ METRICS = {
     "threads": "most threads alive at once",
     "descriptors": "most open descriptors at once",
     "startup": "seconds from process start to the first request",
-    "overhead_p50": "milliseconds between the server's answer and the crawler's receipt of the first byte, median",
-    "overhead_p99": "the same, 99th percentile",
+    "overhead_p50": "ms from the start of a fetch to its first byte, less what the server took; median",
+    "overhead_p99": "the same, 99th percentile (from 1,000 pages in the steady window on)",
+    "heartbeat_p50": "ms that our code got to run late, beats of all workers; median",
+    "heartbeat_p99": "the same, 99th percentile (from 100 beats on)",
     "in_flight": "mean requests in flight in the steady window (server's count)",
+    "server_rate": "pages/s the server can give without latency, measured once for each size of a page",
     "raw_rate": "pages/s of the raw client loop under the same condition, in the same block",
 }

@@ -6,8 +6,9 @@ Rules, and why:
 - A sweep is one question: its conditions differ in one factor. The number of pages may differ too, because a level
   needs enough of them to reach its steady window. Where a second factor differs, that is a second sweep.
 - A crawl of a graph, polite or not, has no steady window to speak of: it grows, and ends with a few slow hosts. Its
-  throughput is that of the whole crawl, and its ceiling what no crawl of this web can exceed (`least_rate`); the share
-  of it is the engine's efficiency. Without that metric politeness allows hosts / delay.
+  throughput is that of the whole crawl, and its ceiling what no crawl of this web can exceed (`least_rate`, see
+  crawler.compare.envelope); the share of it is the engine's efficiency. Without that metric politeness allows
+  hosts / delay.
 - Where the A/A arm of the headline differs, nothing at all is claimed, in no sweep either; a sweep also is mute at
   every level where its own A/A arm differs.
 - A share of errors is asked for twice (the second attempt heals), so a slot is held 1 + errors times the latency.

@@ -24,8 +24,10 @@ import msgspec
 
 from crawler.compare.design import PRESETS, Planned, schedule
 from crawler.compare.environment import environment, unlike
+from crawler.compare.gates import WARNING
+from crawler.compare.headroom import capacity
 from crawler.compare.records import Arm, Condition, Session, Trial
-from crawler.compare.trial import Interrupted, Stopped, raw_rate, run_trial
+from crawler.compare.trial import Interrupted, Rates, Stopped, raw_rate, run_trial
 from crawler.errors import Corrupt, UsageError
 from crawler.lock import FileLock
 
@@ -33,7 +35,7 @@ FORMAT = 1
 SESSION, TRIALS, LOCK, WORK = "session.json", "trials.jsonl", "lock", "work"
 GATES = "gates"
 STRICT, LENIENT = "strict", "lenient: those of the machine only warn"
-CORRECTNESS = ("G1", "G2", "G3", "G6")
+CORRECTNESS = ("G1", "G2", "G3", "G4", "G6", "G7")
 
 
 class Progress(NamedTuple):
@@ -47,6 +49,7 @@ class Progress(NamedTuple):
 
 Tell = Callable[[Progress], None]
 Block = tuple[int, Condition]
+Served = tuple[str, int]
 
 
 def plan(preset: str, arms: tuple[Arm, ...], *, seed: int, command: str, lenient: bool = False) -> Session:
@@ -118,13 +121,13 @@ def conduct(folder: Path, *, stopped: Stopped = lambda: False, tell: Tell = lamb
         there = {trial.order: trial for trial in read_trials(folder)}
         planned = schedule(session)
         owed = [one for one in planned if one.order not in there]
-        raw = _raw_rates(there.values())
+        beside = _Beside(there.values())
         pace = _Pace()
         tell(Progress(None, len(there), len(planned), pace.left(owed)))
         for place, one in enumerate(owed):
             began = monotonic()
             try:
-                trial = _run(one, session, folder / WORK, raw, stopped)
+                trial = _run(one, session, folder / WORK, beside, stopped)
             except Interrupted:
                 return False
             _append(folder / TRIALS, trial)
@@ -162,25 +165,55 @@ def void(trial: Trial) -> list[str]:
     return [f"{gate.name} {gate.detail}" for gate in trial.gates if not gate.passed]
 
 
+def warned(trials: Iterable[Trial]) -> list[str]:
+    """The gates of the machine that only warned, one line each: how often, and what the first one found."""
+    found: dict[str, list[str]] = {}
+    for trial in trials:
+        for gate in trial.gates:
+            if gate.passed and gate.detail.startswith(WARNING):
+                found.setdefault(gate.name, []).append(gate.detail.removeprefix(WARNING))
+    return [f"{name} in {len(details)} trials: {details[0]}" for name, details in sorted(found.items())]
+
+
 def wrong(trial: Trial) -> bool:
     """It failed a gate of correctness: not the machine is to blame, but the crawler."""
     return any(gate.name in CORRECTNESS and not gate.passed for gate in trial.gates)
 
 
-def _run(one: Planned, session: Session, work: Path, raw: dict[Block, float | None], stopped: Stopped) -> Trial:
-    """One trial, and before the first of its block the raw loop."""
-    block = one.block, one.condition
-    if block not in raw:
-        with _empty(work):
-            raw[block] = raw_rate(one.condition, work, seed=session.seed + one.order, stopped=stopped)
+def _run(one: Planned, session: Session, work: Path, beside: _Beside, stopped: Stopped) -> Trial:
+    """One trial, and before it what is measured beside it."""
+    rates = beside.measure(one, session.seed, work, stopped)
     strict = session.environment.get(GATES) == STRICT
     with _empty(work):
-        return run_trial(one, work, seed=session.seed, raw_rate=raw[block], strict=strict, stopped=stopped)
+        return run_trial(one, work, seed=session.seed, rates=rates, strict=strict, stopped=stopped)
 
 
-def _raw_rates(trials: Iterable[Trial]) -> dict[Block, float | None]:
-    """The blocks whose raw loop was run, and what it came to."""
-    return {(trial.block, trial.condition): trial.metrics.get("raw_rate") for trial in trials if trial.metrics}
+class _Beside:
+    """What is measured once for several trials: the raw loop in each block, what the server can give for each size of a
+    page. Knows what earlier trials carry."""
+
+    def __init__(self, trials: Iterable[Trial]) -> None:
+        self._raw: dict[Block, float | None] = {}
+        self._server: dict[Served, float | None] = {}
+        for trial in trials:
+            if trial.metrics:
+                self._raw[trial.block, trial.condition] = trial.metrics.get("raw_rate")
+                self._server[_served(trial.condition)] = trial.metrics.get("server_rate")
+
+    def measure(self, one: Planned, seed: int, work: Path, stopped: Stopped) -> Rates:
+        """The rates beside a trial, measured where they are not known yet. Raises Interrupted, CrawlerError."""
+        block, served = (one.block, one.condition), _served(one.condition)
+        if served not in self._server:
+            with _empty(work):
+                self._server[served] = capacity(one.condition, work)
+        if block not in self._raw:
+            with _empty(work):
+                self._raw[block] = raw_rate(one.condition, work, seed=seed + one.order, stopped=stopped)
+        return Rates(self._raw[block], self._server[served])
+
+
+def _served(condition: Condition) -> Served:
+    return condition.workload, condition.payload
 
 
 class _Pace:

@@ -4,8 +4,7 @@ Rules, and why:
 - The crawler runs through its command line, as a user runs it: what is measured is what people get, start-up included.
 - Each trial has a web of its own on a port of its own, so no connection, no log and no TIME_WAIT reaches the next one.
 - Speed is read off the server's log (one clock for all engines), cost off the kernel's accounting of the process tree.
-- Latency added by an engine (first byte received minus answer sent) is no metric here: a crawl does not record when a
-  byte came in, and what the server sees of it depends on the engine's use of connections.
+- Latency added by an engine is worked out afterwards, from what the crawl stored and the server logged.
 - A trial that crashes, hangs or is void is a trial all the same; only one that the user interrupts never happened.
 """
 
@@ -27,9 +26,11 @@ from crawler.compare import gates, workload
 from crawler.compare.design import Planned
 from crawler.compare.environment import Strangers, cpu_of, moment, strangers
 from crawler.compare.launch import Cost
+from crawler.compare.overhead import overhead
 from crawler.compare.records import Condition, Gate, Trial
 from crawler.directory import CrawlDirectory
 from crawler.errors import CrawlerError
+from crawler.store.base import Page
 from crawler.summary import Summary
 from crawler.testweb.draw import Dice
 from crawler.testweb.log import Entry, read_log
@@ -37,6 +38,7 @@ from crawler.testweb.referee import judge as judge_log
 
 LOOK = 0.2
 MOST_PADDING = 4096
+ENOUGH_BEATS = 100
 Stopped = Callable[[], bool]
 
 
@@ -48,6 +50,14 @@ class Crashed(Exception):
     """A command hung, or ended without telling anything. The message says how."""
 
 
+class Rates(NamedTuple):
+    """What was measured beside a trial, in pages/s: the raw client loop in the same block, what the server can give.
+    None where it was not."""
+
+    raw: float | None = None
+    server: float | None = None
+
+
 class Seen(NamedTuple):
     """What a command and the server beside it left. `machine` and `server_cpu` as in gates.Evidence."""
 
@@ -57,9 +67,7 @@ class Seen(NamedTuple):
     machine: Strangers | None
 
 
-def run_trial(
-    planned: Planned, folder: Path, *, seed: int, raw_rate: float | None, strict: bool, stopped: Stopped
-) -> Trial:
+def run_trial(planned: Planned, folder: Path, *, seed: int, rates: Rates, strict: bool, stopped: Stopped) -> Trial:
     """Run one trial in an empty folder. Raises Interrupted, CrawlerError where the web cannot be started."""
     condition, started_at, began = planned.condition, time(), monotonic()
     seconds, metrics, found = 0.0, dict[str, float](), tuple[Gate, ...]()
@@ -72,7 +80,7 @@ def run_trial(
         seen = _beside_web(condition, folder, command, Dice(seed, "trial", planned.order), stopped)
         seconds = seen.cost.ended_at - seen.cost.started_at
         told = _told(seen.cost, folder)
-        evidence = _evidence(condition, folder, seen, told, raw_rate)
+        evidence = _evidence(condition, folder, seen, told, rates)
         found, metrics = gates.judge(evidence, strict=strict), _metrics(evidence, seen)
     except Crashed as why:
         found = gates.crashed(str(why))
@@ -91,11 +99,11 @@ def run_trial(
 
 def raw_rate(condition: Condition, folder: Path, *, seed: int, stopped: Stopped) -> float | None:
     """Pages/s of the raw client loop, in the server's steady window; None for a web that it cannot walk (several hosts,
-    rests).
+    rests), and for a sweep that asks for more than fetching.
 
     Raises Interrupted, CrawlerError.
     """
-    if condition.workload != workload.FLAT:
+    if condition.workload != workload.FLAT or condition.sweep not in workload.BESIDE_RAW:
         return None
     urls = folder / "urls"
     urls.write_text("\n".join(workload.oracle_of(condition).ends), encoding="utf-8")
@@ -173,24 +181,35 @@ def _last_line(folder: Path) -> str:
     return lines[-1] if lines else "nothing on stderr"
 
 
-def _evidence(condition: Condition, folder: Path, seen: Seen, told: Summary, raw: float | None) -> gates.Evidence:
+def _evidence(condition: Condition, folder: Path, seen: Seen, told: Summary, rates: Rates) -> gates.Evidence:
     """Read everything back. Raises Crashed where the crawl on disk cannot be read at all."""
-    oracle = workload.oracle_of(condition)
+    oracle, first_bytes, cut = workload.oracle_of(condition), dict[str, float](), 0
+
+    def see(page: Page) -> None:
+        nonlocal cut
+        first_bytes[page.url] = page.first_byte
+        cut += page.truncated == "length"
+
     try:
-        read_back = audit(CrawlDirectory.look(folder / "crawl"))
+        directory = CrawlDirectory.look(folder / "crawl")
+        read_back = audit(directory, see)
     except CrawlerError as error:
         raise Crashed(f"the crawl cannot be read back: {error}") from error
     return gates.Evidence(
         condition=condition,
         oracle=oracle,
+        settings=directory.settings,
         told=told,
         audit=read_back,
         entries=seen.entries,
+        first_bytes=first_bytes,
+        cut=cut,
         verdict=judge_log(folder / "log", oracle.web, condition.delay, workload.per_host(condition)),
         seconds=seen.cost.ended_at - seen.cost.started_at,
         cpu=seen.cost.cpu,
         server_cpu=seen.server_cpu,
-        raw_rate=raw,
+        raw_rate=rates.raw,
+        server_rate=rates.server,
         machine=seen.machine,
     )
 
@@ -199,8 +218,10 @@ def _metrics(evidence: gates.Evidence, seen: Seen) -> dict[str, float]:
     """By the names in records.METRICS. A page is a URL that was asked for and settled."""
     pages, cost, steady = max(evidence.told.urls, 1), seen.cost, evidence.verdict.steady
     first = min((entry.at for entry in seen.entries), default=cost.ended_at)
+    last = max((entry.end for entry in seen.entries), default=cost.ended_at)
     found = {
         "steady_rate": steady.throughput,
+        "crawl_rate": pages / max(last - first, 1e-9),
         "cold_rate": pages / max(evidence.seconds, 1e-9),
         "cpu_per_1000": cost.cpu / pages * 1000,
         "memory": float(max(cost.memory, evidence.told.peak_memory_bytes)),
@@ -209,7 +230,19 @@ def _metrics(evidence: gates.Evidence, seen: Seen) -> dict[str, float]:
         "descriptors": float(cost.descriptors),
         "startup": first - cost.started_at,
         "in_flight": steady.mean_in_flight,
+        **overhead(evidence.first_bytes, seen.entries),
+        **_lateness(evidence.told),
     }
-    if evidence.raw_rate is not None:
-        found["raw_rate"] = evidence.raw_rate
+    if evidence.condition.workload != workload.FLAT:
+        found["least_rate"] = pages / evidence.oracle.seconds
+    beside = {"raw_rate": evidence.raw_rate, "server_rate": evidence.server_rate}
+    found |= {name: rate for name, rate in beside.items() if rate is not None}
     return {name: round(value, 6) for name, value in found.items()}
+
+
+def _lateness(told: Summary) -> dict[str, float]:
+    """What the heartbeats of the crawl showed, in milliseconds."""
+    beat = told.heartbeat
+    if beat is None:
+        return {}
+    return {"heartbeat_p50": beat.p50} | ({"heartbeat_p99": beat.p99} if beat.beats >= ENOUGH_BEATS else {})

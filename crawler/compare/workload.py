@@ -16,25 +16,29 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from crawler.compare.envelope import least
 from crawler.compare.records import Arm, Condition
 from crawler.job import cores
 from crawler.settings import ENVIRONMENT
 from crawler.testweb.document import AnyWeb
 from crawler.testweb.flat import FlatWeb
-from crawler.testweb.oracle import Expected, crawl_digest, expected, least_seconds
+from crawler.testweb.oracle import Expected, crawl_digest, expected
 from crawler.testweb.process import StartedWeb, start_web
 from crawler.testweb.settings import to_toml
 from crawler.testweb.web import Web
 
 FLAT, GRAPH, POLITE = "flat", "graph", "polite"
+BESIDE_RAW = frozenset({"headline", "concurrency", "latency", "payload"})
 SEED = 1
 MAX_LINKS = 5000
 SLOWEST_PAGE = 0.02
 PATIENCE = 60.0
+HEARTBEAT = 0.02
 
 
 class Oracle(NamedTuple):
-    """What any crawl of a web must come to, worked out without crawling it. `seconds`: no polite crawl is faster."""
+    """What any crawl of a web must come to, worked out without crawling it. `seconds`: no crawl of it
+    is faster under its condition."""
 
     web: AnyWeb
     ends: Mapping[str, Expected]
@@ -51,7 +55,7 @@ def oracle_of(condition: Condition) -> Oracle:
     else:
         web = Web(SEED, condition.hosts, condition.pages)
     ends = expected(web)
-    seconds = max(least_seconds(web, ends, condition.delay).values()) if condition.workload != FLAT else 0.0
+    seconds = least(web, ends, condition.concurrency, condition.delay)
     return Oracle(web, ends, crawl_digest(ends), seconds)
 
 
@@ -65,9 +69,10 @@ def serve(condition: Condition, log: Path) -> StartedWeb:
 
 
 def write_configuration(condition: Condition, web: StartedWeb, path: Path) -> None:
-    """The file that leads a crawler to the web."""
+    """The file that leads a crawler to the web, and says what each page costs."""
     links = max(MAX_LINKS, condition.pages) if condition.workload == FLAT else MAX_LINKS
-    path.write_text(f"report = false\nmax_links = {links}\n{to_toml(web.settings)}", encoding="utf-8")
+    keys = f"report = false\nmax_links = {links}\nheartbeat = {HEARTBEAT}\nspin = {condition.cpu_ms / 1000}\n"
+    path.write_text(keys + to_toml(web.settings), encoding="utf-8")
 
 
 def flags(arm: Arm, condition: Condition, configuration: Path, out: Path) -> list[str]:
@@ -104,7 +109,7 @@ def processes_for(concurrency: int, most: int) -> int:
 
 def patience(condition: Condition) -> float:
     """Seconds after which a trial is given up: far more than any working engine needs."""
-    waiting = condition.pages * (condition.latency / condition.concurrency + SLOWEST_PAGE)
+    waiting = condition.pages * (condition.latency / condition.concurrency + condition.cpu_ms / 1000 + SLOWEST_PAGE)
     return PATIENCE + 5 * waiting + 3 * oracle_of(condition).seconds
 
 

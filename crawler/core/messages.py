@@ -164,6 +164,13 @@ Event = Discovered | Resumed | Fetched | Failed | Stop
 Landing = Fetched | Failed
 
 
+class Lateness(Message, frozen=True):
+    """How late the beats of one worker came: (bucket, count) as in crawler.histogram, and the longest, in seconds."""
+
+    counts: tuple[tuple[int, int], ...]
+    longest: float
+
+
 # ---- actions: what to do ---------------------------------------------------------------------------------------------
 
 

@@ -56,7 +56,10 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Response(msgspec.Struct, frozen=True):
-    """What came back. `headers` keep order and case, decoded as Latin-1; durations are seconds since the start."""
+    """What came back. `headers` keep order and case, decoded as Latin-1; durations are seconds since the start.
+
+    `first_byte` is when the code of the client had hold of the answer: waiting for a loop or for the GIL is in it.
+    """
 
     status: int
     headers: Headers

@@ -126,6 +126,7 @@ class CurlFetcher(BlockingFetcher):
         finally:
             if request.headers:
                 curl.setopt(pycurl.HTTPHEADER, _lines(self._headers))
+        now = time.monotonic()
         head = reply.head()
         if head is None:
             raise self._trouble(code, detail, flight)
@@ -134,8 +135,8 @@ class CurlFetcher(BlockingFetcher):
             headers=head[1],
             body=reply.body(),
             truncated=reply.truncated(code),
-            first_byte=curl.getinfo(pycurl.STARTTRANSFER_TIME),
-            seconds=time.monotonic() - flight.started,
+            first_byte=(flight.head_at or now) - flight.started,
+            seconds=now - flight.started,
         )
 
     def _trouble(self, code: int, detail: str, flight: Flight) -> FetchError:
@@ -194,6 +195,8 @@ class _Reply:
     def take(self, block: bytes) -> int | None:
         """A block of the body; refusing it ends the transfer and closes the connection."""
         flight = self.flight
+        if not flight.head_at:
+            flight.head_at = time.monotonic()
         flight.size += len(block)
         self._blocks.append(block)
         return -1 if flight.size > self._max_body else None

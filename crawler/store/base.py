@@ -20,7 +20,8 @@ from crawler.fetch.base import Headers
 
 
 class Page(msgspec.Struct, frozen=True):
-    """One stored response. `fetched_at` is Unix time, `seconds` how long it took, `digest` the URL's 16-byte term."""
+    """One stored response. `fetched_at` is Unix time, `seconds` how long it took and `first_byte` how long until its
+    head was there, `digest` the URL's 16-byte term."""
 
     url: str
     status: int
@@ -33,6 +34,7 @@ class Page(msgspec.Struct, frozen=True):
     body: bytes
     truncated: str = ""
     noindex: bool = False
+    first_byte: float = 0.0
 
 
 class Writer(Protocol):

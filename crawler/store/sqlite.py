@@ -33,6 +33,7 @@ CREATE TABLE IF NOT EXISTS page (
     headers TEXT NOT NULL,
     fetched_at REAL NOT NULL,
     seconds REAL NOT NULL,
+    first_byte REAL NOT NULL,
     content_type TEXT NOT NULL,
     charset TEXT NOT NULL,
     digest BLOB NOT NULL,
@@ -43,8 +44,11 @@ CREATE TABLE IF NOT EXISTS page (
     file TEXT
 );
 """
-INSERT = "INSERT INTO page VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-COLUMNS = "url, status, headers, fetched_at, seconds, content_type, charset, digest, truncated, noindex, body, file"
+INSERT = "INSERT INTO page VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+COLUMNS = (
+    "url, status, headers, fetched_at, seconds, first_byte, "
+    "content_type, charset, digest, truncated, noindex, body, file"
+)
 LEVEL = 1
 ORPHAN_PATIENCE = 10.0
 
@@ -119,6 +123,7 @@ class SqliteWriter:
             json.dumps(page.headers),
             page.fetched_at,
             page.seconds,
+            page.first_byte,
             page.content_type,
             page.charset,
             page.digest,
@@ -199,7 +204,8 @@ class SqliteStore:
         return zstd.decompress(packed) if packed else b""
 
     def _page(self, part: str, position: int, row: list[object] | sqlite3.Row) -> Page:
-        url, status, headers, fetched_at, seconds, content_type, charset, digest, truncated, noindex, packed, file = row
+        url, status, headers, fetched_at, seconds, first_byte, *more = row
+        content_type, charset, digest, truncated, noindex, packed, file = more
         try:
             body = self._body(packed, file)  # type: ignore[arg-type]
         except (zstd.ZstdError, OSError) as error:
@@ -210,6 +216,7 @@ class SqliteStore:
             headers=tuple((name, value) for name, value in json.loads(headers)),  # type: ignore[arg-type]
             fetched_at=fetched_at,  # type: ignore[arg-type]
             seconds=seconds,  # type: ignore[arg-type]
+            first_byte=first_byte,  # type: ignore[arg-type]
             content_type=content_type,  # type: ignore[arg-type]
             charset=charset,  # type: ignore[arg-type]
             digest=digest,  # type: ignore[arg-type]

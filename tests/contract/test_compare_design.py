@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from itertools import product
 
 import msgspec
 import pytest
@@ -100,7 +101,7 @@ def test_impossible_arms_are_refused() -> None:
 
 
 def test_conditions_are_told_apart_by_one_factor_of_their_sweep() -> None:
-    factor = {"concurrency": "concurrency", "latency": "latency", "payload": "payload", "errors": "errors"}
+    factor = {name: name for name in ("concurrency", "latency", "payload", "errors", "workers")} | {"job size": "pages"}
     for preset in PRESETS.values():
         assert len(set(preset.conditions)) == len(preset.conditions)
         assert {condition.sweep for condition in preset.conditions} == preset.blocks.keys()
@@ -108,6 +109,15 @@ def test_conditions_are_told_apart_by_one_factor_of_their_sweep() -> None:
             levels = [one for one in preset.conditions if one.sweep == sweep]
             same = {msgspec.structs.replace(one, **{name: 0, "pages": 0}) for one in levels}
             assert len(same) == (1 if levels else 0), f"{sweep} varies more than {name}"
+
+
+@pytest.mark.parametrize("preset", ["standard", "full"])
+def test_the_decision_map_has_its_whole_grid(preset: str) -> None:
+    grid = [one for one in PRESETS[preset].conditions if one.sweep == "cpu"]
+    latencies, costs = {one.latency for one in grid}, {one.cpu_ms for one in grid}
+    assert len(latencies) >= 3 and len(costs) >= 3 and 0.0 in costs
+    assert {(one.latency, one.cpu_ms) for one in grid} == set(product(latencies, costs))
+    assert len({one.concurrency for one in grid}) == 1
 
 
 @pytest.mark.parametrize(("concurrency", "most", "expected"), [(64, 2, 2), (1, 8, 1), (16, 6, 4), (7, 4, 1), (9, 4, 3)])

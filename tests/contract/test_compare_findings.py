@@ -14,7 +14,7 @@ import pytest
 
 from crawler.compare.paper.book import Book
 from crawler.compare.paper.choice import Square, finding
-from crawler.compare.paper.phrases import NO_CLAIM, stretch
+from crawler.compare.paper.phrases import NO_CLAIM, once, stretch
 from crawler.compare.paper.sections import sections
 from crawler.compare.records import Session, Trial
 from crawler.compare.results import results
@@ -87,7 +87,7 @@ def test_a_level_whose_twin_differs_is_mute_and_the_others_speak(plan: Session) 
         return {"steady_rate": trial.metrics["steady_rate"] * gain}
 
     title = told(plan, spoilt(plan, better_twin))["sweep-latency"][0]
-    assert "At no latency" not in title and "processes reaches" in title
+    assert "At 0 ms of latency" not in title and "processes reaches" in title
 
 
 def test_a_twin_that_differs_in_a_cost_silences_that_cost_only(plan: Session) -> None:
@@ -124,6 +124,18 @@ def test_the_map_counts_kinds_of_squares() -> None:
     assert finding(squares) == "Of 3 kinds of job, fastest for sure: async in 2; a tie in 1"
     open_square = [Square("open", [one, two], "9"), Square("mute", [], "")]
     assert finding(open_square).endswith("no engine in any; not decided in 1; no claim in 1")
+
+
+def test_a_concurrency_from_few_blocks_helps_nobody() -> None:
+    plan = comparisons.session("quick")
+    few = [trial for trial in comparisons.trials(plan, invalid=False) if trial.block < 3]
+    assert told(plan, few)["sweep-concurrency"][0] == "No gain from more in flight is shown for any engine"
+
+
+def test_words_that_a_range_shares_are_said_once() -> None:
+    assert once("10 pages", "200 pages") == ["10", "200 pages"]
+    assert once("200 ms of latency", "1 s of latency") == ["200 ms", "1 s of latency"]
+    assert once("2", "2") == ["2", "2"]
 
 
 def test_neighbouring_levels_are_a_range() -> None:

@@ -45,6 +45,7 @@ def page(number: int = 1, body: bytes | None = None) -> Page:
         body=b"body %d" % number if body is None else body,
         truncated="length",
         noindex=True,
+        first_byte=0.125,
     )
 
 

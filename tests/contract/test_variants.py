@@ -61,6 +61,25 @@ def test_it_settles_what_the_oracle_expects_and_is_polite(
 
 
 @EACH_MODE
+def test_heartbeats_of_all_workers_are_told_and_only_if_wanted(web: LoggedWeb, tmp_path: Path, mode: str) -> None:
+    began = monotonic()
+    beat = webs.crawl(tmp_path / "with", webs.settings(web.started, mode, heartbeat=0.01, processes=2)).heartbeat
+    possible = (monotonic() - began) / 0.01 * (2 if mode == "processes" else 1)
+    assert beat
+    assert 20 < beat.beats <= possible
+    assert beat.beats == sum(count for _, count in beat.counts)
+    assert 0 <= beat.p50 <= beat.p99 <= beat.max
+    assert webs.crawl(tmp_path / "without", webs.settings(web.started, mode)).heartbeat is None
+
+
+@EACH_MODE
+def test_spin_burns_cpu_on_every_page_and_changes_nothing_else(web: LoggedWeb, tmp_path: Path, mode: str) -> None:
+    summary = webs.crawl(tmp_path / "out", webs.settings(web.started, mode, spin=0.01))
+    assert summary.digest == webs.DIGEST
+    assert summary.cpu_seconds > 0.01 * summary.pages
+
+
+@EACH_MODE
 def test_the_files_store_gives_the_same_digest(web: LoggedWeb, tmp_path: Path, mode: str) -> None:
     summary = webs.crawl(tmp_path / "out", webs.settings(web.started, mode, store="files"))
     assert summary.digest == webs.DIGEST

@@ -17,11 +17,13 @@ from click.testing import CliRunner
 
 from crawler.cli.compare import compare
 from crawler.cli.signals import Signals
-from crawler.compare import session, workload
+from crawler.compare import headroom, session, trial, workload
 from crawler.compare.design import schedule
-from crawler.compare.records import METRICS, Arm, Condition, Session, Trial
+from crawler.compare.records import METRICS, Arm, Condition, Gate, Session, Trial
 from crawler.errors import Locked, UsageError
 from crawler.lock import FileLock
+from crawler.testweb.process import StartedWeb
+from crawler.testweb.settings import Listening
 from tests.live.trials import ARM, FLAT, TWIN, failed, run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -94,11 +96,12 @@ def test_a_tiny_session_is_whole_and_valid(finished: Finished) -> None:
     trials = session.read_trials(folder)
     assert [one.order for one in trials] == [0, 1, 2, 3, 4, 5]
     assert [one.valid for one in trials] == [False, False, True, True, True, True]
-    assert all({gate.name for gate in one.gates} == {"G1", "G2", "G3", "G5", "G6", "G8", "G9"} for one in trials)
+    assert all({gate.name for gate in one.gates} == {f"G{number}" for number in range(1, 10)} for one in trials)
     assert not session.verify(folder)
     assert (told[0].done, told[-1].done, told[-1].left) == (0, 6, 0)
     for one in trials:
-        assert one.metrics.keys() == METRICS.keys() - {"overhead_p50", "overhead_p99"}
+        assert one.metrics.keys() == METRICS.keys() - {"overhead_p99", "heartbeat_p99", "least_rate"}
+        assert 0 < one.metrics["overhead_p50"] < 1000 * one.seconds
         assert 0 < one.metrics["steady_rate"] <= 8 / 0.05 * 1.1
         assert one.metrics["cold_rate"] < one.metrics["steady_rate"]
         assert 0 < one.metrics["startup"] < one.seconds
@@ -194,6 +197,13 @@ def test_records_that_are_not_the_plan_are_found(tmp_path: Path) -> None:
     ]
 
 
+def test_gates_of_the_machine_that_only_warned_are_told_once(finished: Finished) -> None:
+    trial = session.read_trials(finished.folder)[-1]
+    warning = Gate("G8", True, "warning: the server was busy")
+    twice = [msgspec.structs.replace(trial, gates=(Gate("G1", True, "fine"), warning))] * 2
+    assert session.warned(twice) == ["G8 in 2 trials: the server was busy"]
+
+
 # ---- faults in a crawler ---------------------------------------------------------------------------------------------
 
 
@@ -221,6 +231,70 @@ def test_an_engine_that_asks_too_many_at_once_is_void(tmp_path: Path, monkeypatc
 def test_an_engine_that_ignores_the_delay_is_void(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     changed(monkeypatch, with_value("--delay", "0.005"))
     assert failed(run(tmp_path, POLITE)) == {"G6"}
+
+
+def test_a_crawl_with_a_limit_that_depends_on_order_is_void(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    changed(monkeypatch, lambda told: [*told, "--max-depth", "9"])
+    assert failed(run(tmp_path)) == {"G4"}
+
+
+def test_a_crawl_that_does_not_count_its_attempts_is_void(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = workload.write_configuration
+
+    def faulty(condition: Condition, web: StartedWeb, path: Path) -> None:
+        honest(condition, web, path)
+        path.write_text(path.read_text().replace('attempt_header = "X-Attempt"', 'attempt_header = ""'))
+
+    monkeypatch.setattr(workload, "write_configuration", faulty)
+    found = run(tmp_path, msgspec.structs.replace(FLAT, errors=0.05))
+    assert {"G3", "G7"} <= failed(found), found.gates
+
+
+def test_errors_of_the_web_are_no_fault(tmp_path: Path) -> None:
+    found = run(tmp_path, msgspec.structs.replace(FLAT, errors=0.2))
+    assert not failed(found)
+    told = next(gate.detail for gate in found.gates if gate.name == "G7")
+    assert int(told.split()[0]) > 1, told
+
+
+def test_a_server_slowed_below_headroom_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workload, "serve", serve_slowly)
+    (tmp_path / "load").mkdir()
+    able = headroom.capacity(FLAT, tmp_path / "load")
+    found = run(tmp_path, strict=True, rates=trial.Rates(server=able))
+    assert "G8" in failed(found) <= {"G5", "G8", "G9"}
+    assert able is not None
+    assert "server-limited" in next(gate.detail for gate in found.gates if gate.name == "G8")
+    assert not session.wrong(found), "the machine is to blame, not the crawler"
+
+
+def serve_slowly(condition: Condition, log: Path) -> StartedWeb:
+    """The web of a condition by a server that burns 5 ms for each answer."""
+    code = (
+        "import time; from crawler.testweb.server import WebServer; from crawler.testweb.commands import testweb\n"
+        "honest = WebServer.answer\n"
+        "def slow(*asked):\n"
+        "    until = time.thread_time() + 0.005\n"
+        "    while time.thread_time() < until: pass\n"
+        "    return honest(*asked)\n"
+        "WebServer.answer = slow\n"
+        "testweb()\n"
+    )
+    told = [
+        "serve",
+        "--until-eof",
+        f"--log={log}",
+        f"--flat={condition.pages}",
+        "--latency=50",
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *told, f"--size={condition.payload}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert process.stdout
+    return StartedWeb(process, msgspec.json.decode(process.stdout.readline(), type=Listening).settings)
 
 
 def test_a_crash_is_a_trial_that_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

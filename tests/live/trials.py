@@ -10,14 +10,15 @@ from crawler.compare.design import Planned
 from crawler.compare.records import Arm, Condition, Gate, Trial
 
 ARM, TWIN = Arm("async", "async", "aiohttp"), Arm("async again", "async", "aiohttp", twin_of="async")
+UNMEASURED = trial.Rates()
 FLAT = Condition(sweep="headline", pages=120, concurrency=8, latency=0.05, payload=2000)
 
 
-def run(tmp_path: Path, condition: Condition = FLAT, *, strict: bool = False) -> Trial:
+def run(tmp_path: Path, condition: Condition = FLAT, *, strict: bool = False, rates: trial.Rates = UNMEASURED) -> Trial:
     """Run a trial of `async` below an empty folder."""
     (tmp_path / "work").mkdir()
     one = Planned(0, 1, ARM, condition)
-    return trial.run_trial(one, tmp_path / "work", seed=1, raw_rate=None, strict=strict, stopped=lambda: False)
+    return trial.run_trial(one, tmp_path / "work", seed=1, rates=rates, strict=strict, stopped=lambda: False)
 
 
 def failed(found: Trial | Sequence[Gate]) -> set[str]:

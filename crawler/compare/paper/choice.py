@@ -72,7 +72,7 @@ def _map(book: Book, slots: int, latencies: Sequence[float], costs: Sequence[flo
         "A coloured square names the engine that all others are shown to be slower than. Hatched squares name no "
         "single one: in a tie the engines marked are shown to be equal, in an open one that is not shown. There, take "
         "the one that costs least.",
-        Table(["latency", "CPU per page, ms", "", "fastest", "pages/s of the fastest [95 %]"], rows),
+        Table(["latency", "CPU per page, ms", "verdict", "fastest", "pages/s of the fastest [95 %]"], rows),
         book.foot([fields[at, cpu].condition for at in latencies for cpu in costs], but=["latency", "cpu_ms"]),
         legend="narrow",
     )

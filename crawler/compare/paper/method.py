@@ -24,7 +24,8 @@ METHOD = (
     "where the intervals exclude a tie on both sides of it and the words differ there.",
     "Outliers are counted and shown, never dropped. CPU, memory and switches are sums over the whole process tree.",
     "Ceilings have no free parameter: Little's law is slots / latency; a CPU roof is the cores an engine can use "
-    "divided by its CPU seconds per page (one core for one event loop); politeness is hosts / delay.",
+    "divided by its CPU seconds per page (one core for one event loop); politeness is hosts / delay; a graph allows "
+    "what its answers, its longest chain of links and its rests allow.",
 )
 
 THREATS = (

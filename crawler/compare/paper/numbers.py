@@ -103,7 +103,7 @@ SHOWN: dict[str, tuple[str, str, Show]] = {
 
 LEVELS: dict[str, tuple[str, Show, Show]] = {
     "concurrency": ("requests in flight", short, "{:,.0f} in flight".format),
-    "latency": ("latency of the server", seconds, lambda value: seconds(value) if value else "no latency"),
+    "latency": ("latency of the server", seconds, lambda value: f"{seconds(value) if value else '0 ms'} of latency"),
     "payload": ("size of a page", size, size),
     "cpu_ms": ("CPU per page, ms", short, "{:g} ms of CPU per page".format),
     "workers": ("workers", short, "{:g} workers".format),

@@ -175,7 +175,7 @@ def _figure(book: Book, figure: Figure) -> str:
     return (
         f"<figure><figcaption>{said}</figcaption>"
         f'{_legend(book.index, figure.legend)}<div class="panels{two}">{drawn}</div>'
-        f"<p class=read>How to read it: {escape(figure.reading)}</p>{plot}{_table(figure.table, figure.title)}"
+        f"<p class=read>How to read it: {escape(figure.reading)}</p>{plot}{_table(figure.table, figure.question)}"
         f"<footer>{escape(figure.foot)}<br><code>{escape(book.session.command)}</code></footer></figure>"
     )
 

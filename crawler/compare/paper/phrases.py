@@ -36,4 +36,13 @@ def stretch(levels: Sequence[float], every: Sequence[float], show: Show) -> str:
                 runs[-1].append(level)
             else:
                 runs.append([level])
-    return listed([show(run[0]) if len(run) == 1 else f"{show(run[0])} to {show(run[-1])}" for run in runs])
+    return listed([show(run[0]) if len(run) == 1 else " to ".join(once(show(run[0]), show(run[-1]))) for run in runs])
+
+
+def once(*texts: str) -> list[str]:
+    """Texts that end in the same words, with these words after the last one only: 10 to 200 pages."""
+    ends = [text.split(" ") for text in texts]
+    alike = 0
+    while alike < min(map(len, ends)) - 1 and len({end[-1 - alike] for end in ends}) == 1:
+        alike += 1
+    return [" ".join(end[: len(end) - alike]) for end in ends[:-1]] + [texts[-1]]

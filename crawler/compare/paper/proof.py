@@ -114,7 +114,7 @@ def order(book: Book) -> tuple[list[Figure], str]:
         "Each mark is a trial against the mean of its own cell, in the order run (cells with two blocks or more); the "
         "band is ± 3 %, the line the drift. Within a block the order of the arms is random, so a drift meets all "
         "alike. Crosses are void trials.",
-        Table(["", "found"], rows),
+        Table(["question", "found"], rows),
         book.foot([trial.condition for trial in cells.trials][:1], whole=True),
         legend="both",
         plot=_plot(book, moments),

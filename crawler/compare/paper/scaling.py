@@ -6,9 +6,10 @@ A level at which the A/A arm differs takes part in no sentence but the one that 
 from __future__ import annotations
 
 from crawler.compare import analysis
+from crawler.compare.analysis import Word
 from crawler.compare.models import Crossing
 from crawler.compare.paper.numbers import LEVELS, Show, full
-from crawler.compare.paper.phrases import NO_CLAIM, listed, stretch
+from crawler.compare.paper.phrases import NO_CLAIM, listed, once, stretch
 from crawler.compare.results import Field, Row, Sweep
 from crawler.compare.verdicts import growth
 
@@ -46,7 +47,7 @@ def sweep(one: Sweep, base: str) -> list[str]:
 
 def crossing_at(found: Crossing, show: Show) -> str:
     """Where, with its interval, to two digits: an axis is not read more closely."""
-    at, low, high = (show(float(f"{place:.2g}")) for place in (found.at, found.low, found.high))
+    low, high, at = once(*(show(float(f"{place:.2g}")) for place in (found.low, found.high, found.at)))
     return f"{at} [{low}, {high}]"
 
 
@@ -64,9 +65,10 @@ def _largest(one: Sweep) -> list[tuple[float, Row]]:
 
 
 def _knees(one: Sweep) -> list[str]:
-    """Up to which concurrency each engine gains: the first level within 5 % of its best; and who slows down beyond."""
+    """Up to which concurrency each engine gains (the first level within 5 % of its best, where that is shown to be
+    faster than the first one), and who slows down beyond."""
     knees: dict[float, list[str]] = {}
-    falls = []
+    falls, still = [], []
     for arm in dict.fromkeys(row.arm for field in one.fields for row in field.engines):
         cells = {
             level: (row, field)
@@ -78,22 +80,30 @@ def _knees(one: Sweep) -> list[str]:
         if not rates:
             continue
         best = max(rates, key=lambda level: rates[level])
-        knees.setdefault(min(x for x, rate in rates.items() if rate >= 0.95 * rates[best]), []).append(arm)
-        if _falls(cells[best], cells[max(cells)]):
+        knee = min(x for x, rate in rates.items() if rate >= 0.95 * rates[best])
+        if _turns(cells[min(cells)], cells[knee]) == "faster":
+            knees.setdefault(knee, []).append(arm)
+        else:
+            still.append(arm)
+        if _turns(cells[best], cells[max(cells)]) == "slower":
             falls.append(arm)
     parts = [f"{_count(level)} ({', '.join(arms)})" for level, arms in sorted(knees.items())]
     said = [f"more in flight helps up to {listed(parts)}"] if parts else []
     if falls:
-        slowed = "all engines slow" if len(falls) == sum(map(len, knees.values())) else f"{listed(falls)} slow"
+        slowed = (
+            "all engines slow" if len(falls) == sum(map(len, knees.values()), len(still)) else f"{listed(falls)} slow"
+        )
         said.append(f"beyond that {slowed}{'s' if len(falls) == 1 else ''} down")
+    if still:
+        said.append(f"no gain from more in flight is shown for {listed(still) if knees else 'any engine'}")
     return said or ["no engine has a valid trial here"]
 
 
-def _falls(best: tuple[Row, Field], last: tuple[Row, Field]) -> bool:
-    """The last level is shown to be slower than the best, block by block."""
-    (row, field), (later, after) = best, last
-    ratio = analysis.ratio(later.values[after.rate], row.values[field.rate])
-    return ratio is not None and analysis.word(ratio, max(field.rope, after.rope)) == "slower"
+def _turns(before: tuple[Row, Field], after: tuple[Row, Field]) -> Word:
+    """What an engine becomes from one level to another, block by block."""
+    (row, field), (later, beyond) = before, after
+    ratio = analysis.ratio(later.values[beyond.rate], row.values[field.rate])
+    return analysis.word(ratio, max(field.rope, beyond.rope)) if ratio else "inconclusive"
 
 
 def _count(level: float) -> str:

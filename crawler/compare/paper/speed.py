@@ -47,7 +47,7 @@ def headline(book: Book) -> tuple[list[Figure], str]:
         "Each pale mark is a trial, the large one the geometric mean with its 95 % interval. Dashed: what no engine "
         "can exceed (Little's law: slots / latency) and what a client that throws its pages away reaches. The short "
         "bar is the engine's own CPU roof: its cores doing nothing but this.",
-        Table(["", "pages/s [95 %]", "from a cold start [95 %]", "CPU roof", "reached"], rows),
+        Table(["engine or ceiling", "pages/s [95 %]", "from a cold start [95 %]", "CPU roof", "reached"], rows),
         book.foot([field.condition]),
     )  # fmt: skip
     return [figure], ""

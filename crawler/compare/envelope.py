@@ -1,0 +1,80 @@
+"""How fast could any crawler crawl this graph? A lower bound on the seconds, worked out from the web alone.
+
+Rules, and why:
+- With C slots no crawl ends before all answers have been waited for, C at a time (Brent 1974), nor before the longest
+  chain of discoveries is walked: a page cannot be asked for before some page that links to it has been read (Graham
+  1966). The chain is found by Dijkstra's algorithm on answer times: each page is reached by its earliest parent.
+- Waits that the web imposes are in the chain: robots.txt of a host before its first page, Retry-After before the next
+  attempt. A host with a Crawl-delay is asked one page at a time, whatever C is, so it bounds the crawl by itself.
+- The crawler's own back-off is left out: it may be as short as nothing. So this is a lower bound, and the share of it
+  that a crawl reaches (bound / seconds) is its efficiency. An upper bound (Brent and Graham's sum of both terms) would
+  hold only for a crawl without any of these waits, so none is told.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from crawler.testweb.document import AnyWeb
+from crawler.testweb.oracle import Expected, least_seconds, split
+
+
+class Stop(NamedTuple):
+    """One URL on the way: seconds of answers over all its attempts, seconds of waits between them, what it leads to."""
+
+    busy: float
+    waits: float
+    links: tuple[str, ...]
+
+
+def least(web: AnyWeb, ends: Mapping[str, Expected], slots: int, delay: float = 0.0) -> float:
+    """Seconds that a crawl of `ends` takes at least: `slots` requests in flight, `delay` between two of a host."""
+    stops = {url: stop(web, url, end.attempts) for url, end in ends.items()}
+    rests = {host for host in web.names if delay or web.crawl_delay(host)}
+    alone = [seconds for host, seconds in least_seconds(web, ends, delay).items() if host in rests] if rests else []
+    return max(sum(one.busy for one in stops.values()) / slots, longest_chain(web, stops), *alone)
+
+
+def stop(web: AnyWeb, url: str, attempts: int) -> Stop:
+    """What a URL costs that is asked for so many times."""
+    host, path = split(url)
+    answers = [web.document(host, path, attempt) for attempt in range(1, attempts + 1)]
+    busy, waits = sum(answer.delay for answer in answers), sum(answer.retry_after or 0 for answer in answers[:-1])
+    links = tuple(filter(None, (*answers[-1].links, answers[-1].target))) if answers else ()
+    return Stop(busy, waits, links)
+
+
+def longest_chain(web: AnyWeb, stops: Mapping[str, Stop]) -> float:
+    """Seconds until the last page is there if nothing but discovery keeps anybody waiting."""
+    found_at = dict.fromkeys(web.seeds, 0.0)
+    queue = [(0.0, url) for url in found_at]
+    rules_at: dict[str, float] = {}
+    last = 0.0
+    while queue:
+        at, url = heapq.heappop(queue)
+        if at > found_at[url]:
+            continue  # it was reached earlier by another way
+        host, _ = split(url)
+        if host not in rules_at:
+            rules_at[host] = at + _rules(web, host)
+        one = stops[url]
+        if one.busy or one.links:
+            at = max(at, rules_at[host]) + one.busy + one.waits
+            last = max(last, at)
+        for link in one.links:
+            if link in stops and at < found_at.get(link, float("inf")):
+                found_at[link] = at
+                heapq.heappush(queue, (at, link))
+    return last
+
+
+def _rules(web: AnyWeb, host: str) -> float:
+    """Seconds until the rules of a host are known, over redirects; once is the least where they never are."""
+    page = web.document(host, "/robots.txt")
+    seconds = page.delay
+    while page.target:
+        page = web.document(*split(page.target))
+        seconds += page.delay
+    return seconds

@@ -1,0 +1,31 @@
+"""Could the order in which pages arrive change what a crawl finds? Then two honest engines may differ, and a comparison
+of them means nothing.
+
+A limit on URLs or bytes keeps whatever came first. A limit on depth turns away a page that was first found by a longer
+way. Depth 0 is no such limit: nothing but the seeds is asked for, whatever the order.
+"""
+
+from __future__ import annotations
+
+from crawler.settings import Settings
+from crawler.summary import Summary
+
+LIMITS = ("max_pages", "max_bytes", "max_depth")
+
+
+def limits(settings: Settings) -> list[str]:
+    """The keys that make the result depend on order, with their values."""
+    found = {key: getattr(settings, key) for key in LIMITS}
+    if found["max_depth"] == 0:
+        del found["max_depth"]
+    return [f"{key} = {value}" for key, value in found.items() if value is not None]
+
+
+def reached(settings: Settings, told: Summary) -> list[str]:
+    """The limits that bound in a crawl, in numbers."""
+    found = [] if told.complete else [f"it ended as {told.ending}, {told.owed} URLs still owed"]
+    if told.links_cut:
+        found.append(f"{told.links_cut} links beyond max_links were cut")
+    if told.too_deep and settings.max_depth != 0:
+        found.append(f"{told.too_deep} links were too deep")
+    return found

@@ -1,0 +1,86 @@
+"""Histograms add up, and a heartbeat tells of every beat that came late."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crawler.core.messages import Lateness
+from crawler.errors import UsageError
+from crawler.heartbeat import Pulse, beating, beating_on_loop
+from crawler.histogram import STEPS, Histogram
+from crawler.settings import settle
+
+durations = st.lists(st.floats(0, 1000), max_size=50)
+
+
+def histogram_of(values: list[float]) -> Histogram:
+    made = Histogram()
+    for value in values:
+        made.add(value)
+    return made
+
+
+@given(durations, durations)
+def test_a_merged_histogram_is_that_of_all_values(a: list[float], b: list[float]) -> None:
+    merged = histogram_of(a)
+    sent = msgspec.msgpack.decode(msgspec.msgpack.encode(histogram_of(b).message()), type=Lateness)
+    merged.merge(sent)
+    assert merged.message() == histogram_of(a + b).message()
+    assert len(merged) == len(a) + len(b)
+
+
+@given(durations.filter(bool), st.floats(0.01, 1))
+def test_a_percentile_is_at_most_a_bucket_too_long(values: list[float], q: float) -> None:
+    exact = sorted(values)[math.ceil(round(q * len(values), 6)) - 1]
+    told = histogram_of(values).percentile(q)
+    assert exact <= told * (1 + 1e-9)
+    assert told <= max(exact, 1e-6) * 2 ** (1 / STEPS) * (1 + 1e-9)
+
+
+def test_an_empty_histogram_has_nothing_to_tell() -> None:
+    assert (len(Histogram()), Histogram().percentile(0.99), Histogram().edges()) == (0, 0.0, ())
+
+
+def test_a_long_stall_is_as_many_late_beats_as_were_due() -> None:
+    lateness = Histogram()
+    pulse = Pulse(1.0, lateness, 100.0)
+    assert pulse.beat(101.0) == pytest.approx(1.0)
+    assert pulse.beat(105.5) == pytest.approx(0.5)
+    assert (len(lateness), lateness.longest) == (5, 3.5)
+    assert pulse.beat(105.9) == pytest.approx(1.1), "too early is not late"
+    assert len(lateness) == 6 and lateness.percentile(1 / 6) < 1e-5
+
+
+async def test_what_blocks_the_loop_is_seen() -> None:
+    lateness = Histogram()
+    with beating_on_loop(0.01, lateness):
+        await asyncio.sleep(0.05)
+        time.sleep(0.2)  # noqa: ASYNC251  the crime to be seen
+        await asyncio.sleep(0.05)
+    assert lateness.longest > 0.15
+    counted = len(lateness)
+    await asyncio.sleep(0.05)
+    assert len(lateness) == counted, "it beats no more"
+
+
+def test_a_thread_beats_until_it_is_told_to_end() -> None:
+    lateness = Histogram()
+    with beating(0.01, lateness):
+        time.sleep(0.2)
+    assert 1 <= len(lateness) <= 25
+
+
+def test_no_period_no_beat() -> None:
+    lateness = Histogram()
+    with beating(0.0, lateness):
+        time.sleep(0.02)
+    assert not lateness
+    with pytest.raises(UsageError, match="heartbeat"):
+        settle({"heartbeat": 1e-6})
