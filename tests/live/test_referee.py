@@ -114,6 +114,14 @@ def test_a_broken_retry_after_is_found(tmp_path: Path) -> None:
     ]
 
 
+def test_what_was_on_its_way_beside_a_retry_after_is_no_breach(tmp_path: Path) -> None:
+    log = [entry("/", 0.0, hold=4.0), entry("/a", 0.15), entry("/b", 0.3)]
+    assert [breach.url for breach in verdict_on(tmp_path, *log, delay=0.0, per_host=9).holds] == [f"http://{OPEN}/b"]
+    (tmp_path / "log").unlink()
+    alone = verdict_on(tmp_path, *log, delay=0.0)
+    assert [breach.url for breach in alone.holds] == [f"http://{OPEN}/a", f"http://{OPEN}/b"]
+
+
 def test_flow_through_the_steady_window(tmp_path: Path) -> None:
     # ten at a time, staggered, each taking a second; a slow start and a slow end that must not count
     busy = [entry(f"/{n}", n / 10, 1.0) for n in range(1000)]
