@@ -38,6 +38,7 @@ from crawler.fetch import SYNC_CLIENTS
 from crawler.job import Job, cores
 from variants import client_of
 from variants.pool_worker import ERROR, Spec, encode_fetches, lateness_of, serve
+from variants.pump import BLIND
 from variants.pump import run as drive
 
 CLIENTS = SYNC_CLIENTS
@@ -96,7 +97,7 @@ class PoolWorkers:
         self._send(fetches)
         hung_at = self._kill_hung()
         until = hung_at if until is None else min(until, hung_at)
-        wait = None if until == FOREVER else max(0.0, until - monotonic())
+        wait = min(BLIND, max(0.0, until - monotonic()))
         if not self._workers:
             wait = min(BIRTH_PERIOD if wait is None else wait, BIRTH_PERIOD)
         ready = connection.wait([self._hello, self._woken, *self._workers], wait)

@@ -19,6 +19,7 @@ from crawler.heartbeat import beating
 from crawler.job import Job, open_reader
 from variants import client_of
 from variants.crew import Crew
+from variants.pump import BLIND
 from variants.pump import run as drive
 
 CLIENTS = SYNC_CLIENTS
@@ -44,7 +45,7 @@ class ThreadWorkers:
             self._crew.order(fetch)
         self._in_flight += len(fetches)
         events: list[Event] = []
-        wait = None if until is None else max(0.0, until - monotonic())
+        wait = BLIND if until is None else min(BLIND, max(0.0, until - monotonic()))
         try:
             self._take(self._crew.landings.get(timeout=wait), events)
             while True:

@@ -29,7 +29,7 @@ from crawler.__main__ import _explain
 from crawler.cli.present import present
 from crawler.cli.progress import InFlight, Pace, in_words
 from crawler.core.messages import Actions, Fetch, Link, Reason, Settled
-from crawler.directory import CrawlDirectory
+from crawler.directory import FORMAT, CrawlDirectory
 from crawler.stats import RunStats
 from crawler.summary import Summary
 from crawler.words import counts, duration, printable, size
@@ -373,7 +373,7 @@ class TestDirectory:
     def test_a_damaged_manifest(self, tmp_path: Path) -> None:
         (tmp_path / "c").mkdir()
         (tmp_path / "c/crawl.json").write_text(
-            '{"format": 1, "seed": 1, "runs": 0, "demo": false, "settings": {"dely": 1}}'
+            f'{{"format": {FORMAT}, "seed": 1, "runs": 0, "demo": false, "settings": {{"dely": 1}}}}'
         )
         ran = run("resume", "c", cwd=tmp_path)
         assert (ran.code, ran.err.count("\n")) == (3, 1)
