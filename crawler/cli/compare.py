@@ -11,10 +11,12 @@ import shlex
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from crawler.cli.compare_site import OPTIONS, begin_on_site
+from crawler.cli.options import given, with_options
 from crawler.cli.signals import Signals
 from crawler.compare.lessons.commands import lessons
 
@@ -34,6 +36,7 @@ QUIET = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.
 @click.option("--out", metavar="DIR", help="Where it is kept.  [comparisons/<preset>-<UTC time>]")
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Decides the order of trials.")
 @click.option("--lenient", is_flag=True, help="A busy machine or server only warns; wrong work is still void.")
+@with_options(OPTIONS)
 @QUIET
 @click.pass_context
 def compare(
@@ -46,11 +49,13 @@ def compare(
     seed: int,
     lenient: bool,
     quiet: bool,
+    **site: Any,
 ) -> int | None:
     """Compare the modes on the same work, on this machine.
 
-    Webs of our own are served on loopback, so no network is needed. Presets: smoke (90 s, no claims), quick (about 10
-    minutes, exploratory), standard (45 minutes), full (hours).
+    Webs of our own are served on loopback, so no network is needed, unless you name a site with --url or --urls: then
+    there is neither an oracle nor a referee, and the arms only have to agree with each other. Presets: smoke (90 s, no
+    claims), quick (about 10 minutes, exploratory), standard (45 minutes), full (hours).
     """
     if context.invoked_subcommand:
         return None
@@ -58,13 +63,25 @@ def compare(
     assert signals is not None
     signals.hold()
     import variants
-    from crawler.compare.design import arms_for
+    from crawler.compare.design import LIVE, arms_for
     from crawler.compare.session import begin, plan
+    from crawler.compare.watched import Interrupted
 
     arms = arms_for(_names(modes) or variants.names(), _names(clients))
-    session = plan(preset, arms, seed=seed, command=_command_line(), lenient=lenient)
-    folder = _folder(out, preset)
-    begin(folder, session)
+    asked = given(site)
+    folder, command = _folder(out, LIVE if asked else preset), _command_line()
+    if not asked:
+        begin(folder, plan(preset, arms, seed=seed, command=command, lenient=lenient))
+        return carry_on(folder, signals, quiet)
+    try:
+        told = begin_on_site(
+            asked, arms, folder, seed=seed, command=command, lenient=lenient, stopped=lambda: bool(signals.received)
+        )
+    except Interrupted:
+        click.echo("stopped: nothing was measured yet")
+        return signals.exit_code
+    if not quiet:
+        click.echo(told, err=True)
     return carry_on(folder, signals, quiet)
 
 
@@ -197,7 +214,8 @@ def in_words(progress: Progress) -> str:
             f" {condition.latency * 1000:g} ms{', warm-up' if trial.warm_up else ''}"
         )
         if trial.metrics:
-            words.append(f"{trial.metrics['steady_rate']:.0f} pages/s")
+            rate = trial.metrics.get("steady_rate", trial.metrics["cold_rate"])
+            words.append(f"{rate:.0f} pages/s")
         words += [f"VOID {reason}" for reason in void(trial)[:1]]
     return " · ".join(words)
 

@@ -24,6 +24,7 @@ from crawler.testweb.draw import Dice
 
 T = TypeVar("T")
 WARM_UP = 0
+LIVE = "live"
 
 
 class Preset(msgspec.Struct, frozen=True):

@@ -81,9 +81,9 @@ def judge(evidence: Evidence, *, strict: bool = True) -> tuple[Gate, ...]:
     """Every gate that applies."""
     found = [_oracle(evidence), _store(evidence), _referee(evidence), _order(evidence), _politeness(evidence)]
     found.append(_failures(evidence))
-    machine = [_concurrency(evidence), _headroom(evidence), _host(evidence)]
+    machine = [_concurrency(evidence), _headroom(evidence), quiet(evidence.machine)]
     return tuple(
-        sorted((*found, *(gate if strict else _as_warning(gate) for gate in machine)), key=lambda gate: gate.name)
+        sorted((*found, *(gate if strict else as_warning(gate) for gate in machine)), key=lambda gate: gate.name)
     )
 
 
@@ -92,7 +92,8 @@ def crashed(why: str) -> tuple[Gate, ...]:
     return (Gate("G1", False, why),)
 
 
-def _as_warning(gate: Gate) -> Gate:
+def as_warning(gate: Gate) -> Gate:
+    """A gate of the machine in a lenient session: it passes, and says what it would have found."""
     return gate if gate.passed else Gate(gate.name, True, WARNING + gate.detail)
 
 
@@ -105,7 +106,7 @@ def _oracle(evidence: Evidence) -> Gate:
     if told.reasons != dict(reasons):
         differing = sorted(name for name in reasons | told.reasons if reasons[name] != told.reasons.get(name, 0))
         faults += [f"{name} {told.reasons.get(name, 0)} instead of {reasons[name]}" for name in differing]
-    return _gate("G1", faults, f"digest {oracle.digest}, {len(oracle.ends)} URLs")
+    return gate("G1", faults, f"digest {oracle.digest}, {len(oracle.ends)} URLs")
 
 
 def _store(evidence: Evidence) -> Gate:
@@ -113,7 +114,7 @@ def _store(evidence: Evidence) -> Gate:
     faults = list(audit.problems)
     if audit.digest != oracle.digest:
         faults.insert(0, f"the disk gives digest {audit.digest} instead of {oracle.digest}")
-    return _gate("G2", faults, f"{audit.pages} pages and {audit.bytes} bytes read back")
+    return gate("G2", faults, f"{audit.pages} pages and {audit.bytes} bytes read back")
 
 
 def _referee(evidence: Evidence) -> Gate:
@@ -130,7 +131,7 @@ def _referee(evidence: Evidence) -> Gate:
         "twice": sorted(key for key, times in asked.items() if times > 1),
     }
     faults = [f"{len(found)} {kind}: {found[0][0]} attempt {found[0][1]}" for kind, found in kinds.items() if found]
-    return _gate(
+    return gate(
         "G3", faults, f"{len(asked)} requests, each once; robots.txt {len(evidence.entries) - asked.total()} times"
     )
 
@@ -139,7 +140,7 @@ def _order(evidence: Evidence) -> Gate:
     faults = order.limits(evidence.settings) + order.reached(evidence.settings, evidence.told)
     if evidence.cut:
         faults.append(f"{evidence.cut} bodies were cut at the cap")
-    return _gate("G4", faults, "no limit was set that depends on order, and none was reached")
+    return gate("G4", faults, "no limit was set that depends on order, and none was reached")
 
 
 def _failures(evidence: Evidence) -> Gate:
@@ -159,7 +160,7 @@ def _failures(evidence: Evidence) -> Gate:
             faults.append(f"{url} attempt {entry.attempt} ended with {entry.status}, the web's answer is {status}")
     counted = {url: seen for url, seen in attempts.items() if sorted(seen) != list(range(1, len(seen) + 1))}
     faults += [f"{url} was asked for as attempts {seen}" for url, seen in counted.items()]
-    return _gate("G7", faults, f"{failed} failures, each the web's answer to that attempt")
+    return gate("G7", faults, f"{failed} failures, each the web's answer to that attempt")
 
 
 def _politeness(evidence: Evidence) -> Gate:
@@ -173,7 +174,7 @@ def _politeness(evidence: Evidence) -> Gate:
     }
     faults = [f"{len(found)} requests {kind}" for kind, found in kinds.items() if found]
     gaps = [host.smallest_gap for host in verdict.hosts.values() if host.smallest_gap is not None]
-    return _gate("G6", faults, f"smallest gap {min(gaps) * 1000:.1f} ms" if gaps else "no rest was asked for")
+    return gate("G6", faults, f"smallest gap {min(gaps) * 1000:.1f} ms" if gaps else "no rest was asked for")
 
 
 def _concurrency(evidence: Evidence) -> Gate:
@@ -190,7 +191,7 @@ def _concurrency(evidence: Evidence) -> Gate:
             faults.append(f"slots left empty with {busy:.2f} cores busy: {seen}")
         else:
             seen += f"; at the CPU roof, {busy:.2f} cores busy"
-    return _gate("G5", faults, seen)
+    return gate("G5", faults, seen)
 
 
 def _headroom(evidence: Evidence) -> Gate:
@@ -210,7 +211,7 @@ def _headroom(evidence: Evidence) -> Gate:
     )
     for name, most in (("raw loop", evidence.raw_rate), ("server at most", evidence.server_rate)):
         seen += "" if most is None else f", {name} {most:.0f}"
-    return _gate("G8", faults, seen)
+    return gate("G8", faults, seen)
 
 
 def _lateness(evidence: Evidence) -> float:
@@ -224,8 +225,8 @@ def _lateness(evidence: Evidence) -> float:
     return 1000 * percentile(late, 0.99) if late else 0.0
 
 
-def _host(evidence: Evidence) -> Gate:
-    machine = evidence.machine
+def quiet(machine: Strangers | None) -> Gate:
+    """G9, of what strangers did meanwhile; passed where that cannot be known."""
     if machine is None:
         return Gate("G9", True, "not known on this system")
     tests = (
@@ -236,9 +237,9 @@ def _host(evidence: Evidence) -> Gate:
     )
     load = os.getloadavg()[0]
     seen = f"steal {machine.steal:.1%}, strangers {machine.foreign:.1%} of all cores, load {load:.2f}"
-    return _gate("G9", [words for wrong, words in tests if wrong], seen)
+    return gate("G9", [words for wrong, words in tests if wrong], seen)
 
 
-def _gate(name: str, faults: Sequence[str], seen: str) -> Gate:
+def gate(name: str, faults: Sequence[str], seen: str) -> Gate:
     """Passed with what was seen, or failed with the first faults."""
     return Gate(name, not faults, "; ".join(faults[:3]) or seen)

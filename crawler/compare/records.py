@@ -40,6 +40,16 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
     workers: int = 0
 
 
+class Site(msgspec.Struct, frozen=True, kw_only=True):
+    """What is compared on instead of a web of our own: what the user `named`, the URLs it came to, the profile, whether
+    a configuration of the user's lies beside the session."""
+
+    named: str
+    urls: tuple[str, ...]
+    profile: str
+    configured: bool
+
+
 class Gate(msgspec.Struct, frozen=True):
     """One check of a trial. `detail` says what was found, in numbers.
 
@@ -53,7 +63,9 @@ class Gate(msgspec.Struct, frozen=True):
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
-    """One run. `metrics` by name, see METRICS; empty where the run crashed. `order` counts the trials of a session."""
+    """One run. `metrics` by name, see METRICS; empty where the run crashed. `order` counts the trials of a session.
+    On a live site `ends` stands for every URL with its reason and status, `digest` for the bodies, too.
+    """
 
     block: int
     order: int
@@ -64,6 +76,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     warm_up: bool
     gates: tuple[Gate, ...]
     metrics: dict[str, float]
+    ends: str = ""
+    digest: str = ""
 
     @property
     def valid(self) -> bool:
@@ -83,6 +97,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     conditions: tuple[Condition, ...]
     blocks: dict[str, int]
     environment: dict[str, str]
+    site: Site | None = None
 
 
 METRICS = {
@@ -98,6 +113,7 @@ METRICS = {
     "startup": "seconds from process start to the first request",
     "overhead_p50": "ms from the start of a fetch to its first byte, less what the server took; median",
     "overhead_p99": "the same, 99th percentile (from 1,000 pages in the steady window on)",
+    "first_byte_p50": "ms from the start of a fetch to its first byte, median (live sites: their own time is in it)",
     "heartbeat_p50": "ms that our code got to run late, beats of all workers; median",
     "heartbeat_p99": "the same, 99th percentile (from 100 beats on)",
     "in_flight": "mean requests in flight in the steady window (server's count)",

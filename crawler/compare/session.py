@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean
@@ -22,12 +22,15 @@ from typing import NamedTuple
 
 import msgspec
 
-from crawler.compare.design import PRESETS, Planned, schedule
+from crawler.compare.design import LIVE, PRESETS, Planned, schedule
 from crawler.compare.environment import environment, unlike
 from crawler.compare.gates import WARNING
 from crawler.compare.headroom import capacity
-from crawler.compare.records import Arm, Condition, Session, Trial
-from crawler.compare.trial import Interrupted, Rates, Stopped, raw_rate, run_trial
+from crawler.compare.live import LiveTrials
+from crawler.compare.records import Arm, Condition, Session, Site, Trial
+from crawler.compare.site import configuration_of
+from crawler.compare.trial import Rates, raw_rate, run_trial
+from crawler.compare.watched import Interrupted, Stopped
 from crawler.errors import Corrupt, UsageError
 from crawler.lock import FileLock
 
@@ -48,6 +51,7 @@ class Progress(NamedTuple):
 
 
 Tell = Callable[[Progress], None]
+Run = Callable[[Planned, Path], Trial]
 Block = tuple[int, Condition]
 Served = tuple[str, int]
 
@@ -68,6 +72,24 @@ def plan(preset: str, arms: tuple[Arm, ...], *, seed: int, command: str, lenient
         conditions=chosen.conditions,
         blocks=chosen.blocks,
         environment=environment() | {GATES: STRICT if strict else LENIENT},
+    )
+
+
+def plan_on_site(
+    site: Site, condition: Condition, arms: tuple[Arm, ...], *, blocks: int, seed: int, command: str, lenient: bool
+) -> Session:
+    """A session on a site of the world."""
+    return Session(
+        format=FORMAT,
+        preset=LIVE,
+        seed=seed,
+        created_at=time(),
+        command=command,
+        arms=arms,
+        conditions=(condition,),
+        blocks={condition.sweep: blocks},
+        environment=environment() | {GATES: LENIENT if lenient else STRICT},
+        site=site,
     )
 
 
@@ -121,18 +143,19 @@ def conduct(folder: Path, *, stopped: Stopped = lambda: False, tell: Tell = lamb
         there = {trial.order: trial for trial in read_trials(folder)}
         planned = schedule(session)
         owed = [one for one in planned if one.order not in there]
-        beside = _Beside(there.values())
+        run = _runner(session, folder, there, stopped)
         pace = _Pace()
         tell(Progress(None, len(there), len(planned), pace.left(owed)))
         for place, one in enumerate(owed):
             began = monotonic()
             try:
-                trial = _run(one, session, folder / WORK, beside, stopped)
+                with _empty(folder / WORK):
+                    trial = there[one.order] = run(one, folder / WORK)
             except Interrupted:
                 return False
             _append(folder / TRIALS, trial)
             pace.took(one.condition, monotonic() - began)
-            tell(Progress(trial, len(there) + place + 1, len(planned), pace.left(owed[place + 1 :])))
+            tell(Progress(trial, len(there), len(planned), pace.left(owed[place + 1 :])))
             if stopped():
                 return place + 1 == len(owed)
     return True
@@ -180,12 +203,25 @@ def wrong(trial: Trial) -> bool:
     return any(gate.name in CORRECTNESS and not gate.passed for gate in trial.gates)
 
 
-def _run(one: Planned, session: Session, work: Path, beside: _Beside, stopped: Stopped) -> Trial:
-    """One trial, and before it what is measured beside it."""
-    rates = beside.measure(one, session.seed, work, stopped)
+def _runner(session: Session, folder: Path, there: Mapping[int, Trial], stopped: Stopped) -> Run:
+    """What runs a trial in an empty folder: on webs of our own, or on the site of the session."""
     strict = session.environment.get(GATES) == STRICT
-    with _empty(work):
+    if session.site:
+        delay = session.conditions[0].delay
+        live = LiveTrials(session.site, configuration_of(session.site, folder), delay, session.seed, strict)
+
+        def on_site(one: Planned, work: Path) -> Trial:
+            peers = [trial for trial in there.values() if (trial.block, trial.condition) == (one.block, one.condition)]
+            return live.run(one, work, peers, stopped)
+
+        return on_site
+    beside = _Beside(there.values())
+
+    def on_web(one: Planned, work: Path) -> Trial:
+        rates = beside.measure(one, session.seed, work, stopped)
         return run_trial(one, work, seed=session.seed, rates=rates, strict=strict, stopped=stopped)
+
+    return on_web
 
 
 class _Beside:
@@ -204,11 +240,11 @@ class _Beside:
         """The rates beside a trial, measured where they are not known yet. Raises Interrupted, CrawlerError."""
         block, served = (one.block, one.condition), _served(one.condition)
         if served not in self._server:
-            with _empty(work):
-                self._server[served] = capacity(one.condition, work)
+            with _empty(work / "load") as folder:
+                self._server[served] = capacity(one.condition, folder)
         if block not in self._raw:
-            with _empty(work):
-                self._raw[block] = raw_rate(one.condition, work, seed=seed + one.order, stopped=stopped)
+            with _empty(work / "raw") as folder:
+                self._raw[block] = raw_rate(one.condition, folder, seed=seed + one.order, stopped=stopped)
         return Rates(self._raw[block], self._server[served])
 
 
@@ -243,12 +279,12 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _empty(work: Path) -> Iterator[None]:
+def _empty(work: Path) -> Iterator[Path]:
     """A folder that is empty before and gone afterwards."""
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
     try:
-        yield
+        yield work
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

@@ -10,24 +10,21 @@ Rules, and why:
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic, time
 from typing import NamedTuple
 
-import msgspec
-
 from crawler.audit import audit
 from crawler.compare import gates, workload
+from crawler.compare.costs import costs
 from crawler.compare.design import Planned
 from crawler.compare.environment import Strangers, cpu_of, moment, strangers
 from crawler.compare.launch import Cost
 from crawler.compare.overhead import overhead
 from crawler.compare.records import Condition, Gate, Trial
+from crawler.compare.watched import Crashed, Stopped, last_line, run_watched, told_by
 from crawler.directory import CrawlDirectory
 from crawler.errors import CrawlerError
 from crawler.store.base import Page
@@ -36,18 +33,7 @@ from crawler.testweb.draw import Dice
 from crawler.testweb.log import Entry, read_log
 from crawler.testweb.referee import judge as judge_log
 
-LOOK = 0.2
 MOST_PADDING = 4096
-ENOUGH_BEATS = 100
-Stopped = Callable[[], bool]
-
-
-class Interrupted(Exception):
-    """The user wants to stop: the trial that was running never happened."""
-
-
-class Crashed(Exception):
-    """A command hung, or ended without telling anything. The message says how."""
 
 
 class Rates(NamedTuple):
@@ -79,7 +65,7 @@ def run_trial(planned: Planned, folder: Path, *, seed: int, rates: Rates, strict
     try:
         seen = _beside_web(condition, folder, command, Dice(seed, "trial", planned.order), stopped)
         seconds = seen.cost.ended_at - seen.cost.started_at
-        told = _told(seen.cost, folder)
+        told = told_by(seen.cost, folder)
         evidence = _evidence(condition, folder, seen, told, rates)
         found, metrics = gates.judge(evidence, strict=strict), _metrics(evidence, seen)
     except Crashed as why:
@@ -116,7 +102,7 @@ def raw_rate(condition: Condition, folder: Path, *, seed: int, stopped: Stopped)
     except Crashed as why:
         raise CrawlerError(f"the raw loop: {why}") from why
     if seen.cost.exit_code:
-        raise CrawlerError(f"the raw loop ended with {seen.cost.exit_code}: {_last_line(folder)}")
+        raise CrawlerError(f"the raw loop ended with {seen.cost.exit_code}: {last_line(folder)}")
     return judge_log(folder / "log", workload.oracle_of(condition).web, 0.0, condition.concurrency).steady.throughput
 
 
@@ -130,55 +116,10 @@ def _beside_web(
         address = next(iter(web.settings.resolve.values()))
         environment = workload.child_environment(dice.below(2**32), dice.below(MOST_PADDING))
         before, cpu_before = moment(), cpu_of(web.process.pid)
-        cost = _launch(command(configuration, address), folder, environment, workload.patience(condition), stopped)
+        cost = run_watched(command(configuration, address), folder, environment, workload.patience(condition), stopped)
         server_cpu, after = cpu_of(web.process.pid) - cpu_before, moment()
     machine = strangers(before, after, cost.cpu + cost.own_cpu + server_cpu) if before and after else None
     return Seen(cost, read_log(log), server_cpu, machine)
-
-
-def _launch(
-    command: Sequence[str], folder: Path, environment: dict[str, str], patience: float, stopped: Stopped
-) -> Cost:
-    """Run a command below a launcher. Its session is its own: an interrupt typed at us is not typed at it."""
-    launcher = subprocess.Popen(
-        [sys.executable, "-m", "crawler.compare.launch", str(folder / "out"), str(folder / "err"), *command],
-        stdout=subprocess.PIPE,
-        env=environment,
-        start_new_session=True,
-    )
-    give_up_at = monotonic() + patience
-    try:
-        while True:
-            try:
-                told, _ = launcher.communicate(timeout=LOOK)
-                break
-            except subprocess.TimeoutExpired:
-                if stopped():
-                    raise Interrupted from None
-                if monotonic() > give_up_at:
-                    raise Crashed(f"did not end in {patience:.0f} s") from None
-    finally:
-        if launcher.returncode is None:
-            os.killpg(launcher.pid, signal.SIGKILL)
-            launcher.communicate()
-    if stopped():
-        raise Interrupted
-    if launcher.returncode:
-        raise Crashed(f"the launcher ended with {launcher.returncode}")
-    return msgspec.json.decode(told, type=Cost)
-
-
-def _told(cost: Cost, folder: Path) -> Summary:
-    """What the crawler said at its end. Raises Crashed."""
-    try:
-        return msgspec.json.decode((folder / "out").read_bytes(), type=Summary)
-    except msgspec.DecodeError as error:
-        raise Crashed(f"ended with exit code {cost.exit_code}: {_last_line(folder)}") from error
-
-
-def _last_line(folder: Path) -> str:
-    lines = (folder / "err").read_text(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "nothing on stderr"
 
 
 def _evidence(condition: Condition, folder: Path, seen: Seen, told: Summary, rates: Rates) -> gates.Evidence:
@@ -222,27 +163,13 @@ def _metrics(evidence: gates.Evidence, seen: Seen) -> dict[str, float]:
     found = {
         "steady_rate": steady.throughput,
         "crawl_rate": pages / max(last - first, 1e-9),
-        "cold_rate": pages / max(evidence.seconds, 1e-9),
-        "cpu_per_1000": cost.cpu / pages * 1000,
-        "memory": float(max(cost.memory, evidence.told.peak_memory_bytes)),
-        "switches_per_page": cost.switches / pages,
-        "threads": float(cost.threads),
-        "descriptors": float(cost.descriptors),
         "startup": first - cost.started_at,
         "in_flight": steady.mean_in_flight,
         **overhead(evidence.first_bytes, seen.entries),
-        **_lateness(evidence.told),
+        **costs(cost, evidence.told),
     }
     if evidence.condition.workload != workload.FLAT:
         found["least_rate"] = pages / evidence.oracle.seconds
     beside = {"raw_rate": evidence.raw_rate, "server_rate": evidence.server_rate}
     found |= {name: rate for name, rate in beside.items() if rate is not None}
     return {name: round(value, 6) for name, value in found.items()}
-
-
-def _lateness(told: Summary) -> dict[str, float]:
-    """What the heartbeats of the crawl showed, in milliseconds."""
-    beat = told.heartbeat
-    if beat is None:
-        return {}
-    return {"heartbeat_p50": beat.p50} | ({"heartbeat_p99": beat.p99} if beat.beats >= ENOUGH_BEATS else {})

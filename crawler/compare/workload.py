@@ -92,9 +92,12 @@ def flags(arm: Arm, condition: Condition, configuration: Path, out: Path) -> lis
     ]
     told += ["--profile", "fast" if condition.workload == FLAT else "demo", "--delay", str(condition.delay)]
     told += ["--concurrency", in_flight, "--per-host", str(per_host(condition))]
-    if arm.mode == "processes":
-        told += ["--processes", str(processes_for(condition.concurrency, condition.workers or cores()))]
-    return told
+    return told + shares(condition) if arm.mode == "processes" else told
+
+
+def shares(condition: Condition) -> list[str]:
+    """The flags that make processes share the fetches in flight."""
+    return ["--processes", str(processes_for(condition.concurrency, condition.workers or cores()))]
 
 
 def per_host(condition: Condition) -> int:

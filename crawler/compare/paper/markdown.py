@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from crawler.compare.paper import findings
 from crawler.compare.paper.book import Book, Section, Table
-from crawler.compare.paper.method import METHOD, THREATS, conditions_of_claims
+from crawler.compare.paper.method import blind_spots, conditions_of_claims, how, on_site
 from crawler.compare.paper.numbers import SHOWN, full, share
 from crawler.compare.paper.page import machine, title
 
@@ -19,6 +19,9 @@ def markdown(book: Book, sections: Sequence[Section]) -> str:
     parts = [f"# {plain(title(book))}", plain(machine(book.session))]
     if not found.firm:
         parts.append(f"**Exploratory: no claims.** {conditions_of_claims(found)}")
+    site = book.session.site
+    if site:
+        parts.append(f"**A live site.** {plain(on_site(site))}")
     if found.headline:
         parts.append(_tabled(_summary(book)))
     parts.append(_list(findings.summary(found)))
@@ -26,7 +29,7 @@ def markdown(book: Book, sections: Sequence[Section]) -> str:
         for figure in section.figures:
             parts += [f"## {plain(section.name)}", f"**{plain(figure.title)}**", plain(figure.question)]
             parts += [_tabled(figure.table), f"*{plain(figure.foot)}*", f"*{plain(book.session.command)}*"]
-    parts += ["## Method", _list(METHOD), "## What this cannot show", _list(THREATS)]
+    parts += ["## Method", _list(how(site)), "## What this cannot show", _list(blind_spots(site))]
     missing = [f"{section.name}: {section.missing}" for section in sections if not section.figures]
     if missing:
         parts += ["## Left out", _list(missing)]

@@ -5,14 +5,13 @@ from __future__ import annotations
 from crawler.compare.analysis import FIRM
 from crawler.compare.intervals import LEAST
 from crawler.compare.paper.numbers import counted
+from crawler.compare.records import Site
 from crawler.compare.results import Results
 
-METHOD = (
+_METHOD = (
     "A trial is one crawl in fresh processes. A block runs every arm once, in seeded random order; arms are "
     "compared only within blocks, so a slow drift of the machine meets all of them alike. The first block is "
     "thrown away.",
-    "A trial counts only if it passes every gate: the records equal those of an oracle computed offline, on disk "
-    "too, and the server saw each request once, at the concurrency and the pace asked for.",
     "Ratios are geometric means of within-block ratios with 95 % bootstrap-t intervals (10,000 resamples; up to 7 "
     "blocks all resamples, weighed exactly; below 5 blocks Student's interval). Levels are geometric means over "
     "blocks.",
@@ -28,14 +27,48 @@ METHOD = (
     "what its answers, its longest chain of links and its rests allow.",
 )
 
-THREATS = (
+_PROOF = (
+    "A trial counts only if it passes every gate: the records equal those of an oracle computed offline, on disk "
+    "too, and the server saw each request once, at the concurrency and the pace asked for.",
+)
+_AGREEMENT = (
+    "The pages are a fixed list of URLs of a site that nobody here controls: there is no oracle and no referee. A "
+    "trial counts only if it comes to the same URLs, reasons and statuses as the first valid one of its block, and if "
+    "what lies on its disk is what it says. Duplicates, pauses and fetches in flight are the word of the crawl alone.",
+)
+
+_LOOPBACK = (
     "Loopback: no loss, no round trip, no bandwidth limit; latency is the server's own delay.",
     "One machine: the server shares caches and memory with the crawler.",
     "HTTP/1.1 without TLS, while much of the web is fetched over TLS and HTTP/2.",
     "Synthetic pages parse unlike real ones.",
+)
+_WORLD = (
+    "The site and the way to it change while they are compared; blocks meet that, but not a burst within one.",
+    "How fast a polite crawl is, its delay decides, whatever the engine.",
+)
+_ALWAYS = (
     "An engine is compared together with its client, and the client may matter more than the engine.",
     "One processor, one kernel: the ratios are of this machine.",
 )
+
+
+def how(site: Site | None) -> tuple[str, ...]:
+    """How it was measured, on webs of our own or on a site."""
+    return (_METHOD[0], *(_AGREEMENT if site else _PROOF), *_METHOD[1:])
+
+
+def blind_spots(site: Site | None) -> tuple[str, ...]:
+    """What that cannot show."""
+    return (*(_WORLD if site else _LOOPBACK), *_ALWAYS)
+
+
+def on_site(site: Site) -> str:
+    """What a reader of a comparison on a site must know first."""
+    return (
+        f"{counted(len(site.urls), 'URL')} of {site.named}, asked for with the profile {site.profile}. "
+        "No oracle and no referee: the arms only had to agree with each other within a block."
+    )
 
 
 def conditions_of_claims(found: Results) -> str:

@@ -19,7 +19,7 @@ from crawler.compare.intervals import Estimate
 from crawler.compare.paper import findings, zoom
 from crawler.compare.paper.book import Book, Figure, Section, Table
 from crawler.compare.paper.charts import NARROW, WIDE, Axis, box, escape, mark, rule
-from crawler.compare.paper.method import METHOD, THREATS, conditions_of_claims
+from crawler.compare.paper.method import blind_spots, conditions_of_claims, how, on_site
 from crawler.compare.paper.numbers import SHOWN, Show, full, number, share, span
 from crawler.compare.records import Session
 from crawler.compare.results import Field, Results, Row
@@ -75,6 +75,8 @@ def _top(book: Book) -> str:
     if not found.firm:
         why = conditions_of_claims(found)
         parts.append(f'<p class="why"><span class="mark">exploratory: no claims</span> {escape(why)}</p>')
+    if site := book.session.site:
+        parts.append(f'<p class="why"><span class="mark">a live site</span> {escape(on_site(site))}</p>')
     if found.headline:
         parts.append(_summary(book, found.headline))
     said = "".join(f"<li>{escape(sentence)}</li>" for sentence in findings.summary(found))
@@ -206,8 +208,8 @@ def _method(session: Session, found: Results, left_out: Sequence[Section], data:
     listed = "".join(f"<dt>{escape(key)}</dt><dd>{escape(text)}</dd>" for key, text in told.items())
     missing = "".join(f"<li>{escape(section.name)}: {escape(section.missing)}.</li>" for section in left_out)
     absent = f"<h3>Left out</h3><ul class=plain>{missing}</ul>" if missing else ""
-    method = "".join(f"<li>{escape(line)}</li>" for line in METHOD)
-    threats = "".join(f"<li>{escape(line)}</li>" for line in THREATS)
+    method = "".join(f"<li>{escape(line)}</li>" for line in how(session.site))
+    threats = "".join(f"<li>{escape(line)}</li>" for line in blind_spots(session.site))
     return (
         f'<section id="method"><h2>Method and threats</h2><h3>How it was measured</h3><ul class=plain>{method}</ul>'
         f'<div class="threats"><h3>What this cannot show</h3><ul class=plain>{threats}</ul></div>'

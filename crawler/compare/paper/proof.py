@@ -25,6 +25,7 @@ CHECKS = {
     "G8": "the server had room to spare",
     "G9": "the machine was quiet",
 }
+ON_SITE = {"G1": "the same URLs, reasons and statuses as the first valid arm of its block; there is no oracle"}
 SHORT = {
     "G1": "oracle", "G2": "store", "G3": "referee", "G4": "order", "G5": "concurrency",
     "G6": "politeness", "G7": "failures", "G8": "server", "G9": "machine",
@@ -37,6 +38,8 @@ def gates(book: Book) -> tuple[list[Figure], str]:
     trials = sorted(book.trials, key=lambda trial: trial.order)
     if not trials:
         return [], "no trial was run"
+    site = book.session.site
+    checks, equal = (CHECKS | ON_SITE, "agree with each other") if site else (CHECKS, "did provably equal work")
     names = sorted({gate.name for trial in trials for gate in trial.gates})
     failed = {
         name: [t.order for t in trials for gate in t.gates if gate.name == name and not gate.passed] for name in names
@@ -46,12 +49,12 @@ def gates(book: Book) -> tuple[list[Figure], str]:
     )
     counted = [trial for trial in trials if not trial.warm_up]
     void = [trial for trial in counted if not trial.valid]
-    title = f"{len(counted) - len(void):,} of {len(counted):,} trials did provably equal work"
+    title = f"{len(counted) - len(void):,} of {len(counted):,} trials {equal}"
     if void:
         title += f"; {len(void):,} did not and are void"
     last = {gate.name: gate.detail for trial in counted if trial.valid for gate in trial.gates}
     rows = [
-        [name, CHECKS.get(name, ""), f"{len(failed[name]):,}", f"{warned[name]:,}", last.get(name, "")]
+        [name, checks.get(name, ""), f"{len(failed[name]):,}", f"{warned[name]:,}", last.get(name, "")]
         for name in names
     ]
     rows += [

@@ -1,0 +1,73 @@
+"""`compare --url` and `--urls`: from what the user asks for to a comparison on a site that has begun."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from crawler.compare.records import Arm
+
+Command = Any
+
+OPTIONS = (
+    click.option("--url", metavar="URL", help="Compare on this site instead of webs of our own, politely."),
+    click.option("--urls", metavar="FILE", help="Compare on the URLs in this file, one a line."),
+    click.option("--profile", metavar="NAME", help="polite, or fast for a site of your own.  [polite]"),
+    click.option("--config", metavar="FILE", help="Configuration of the crawls of a site."),
+    click.option("--pages", type=click.IntRange(1, 1000), metavar="N", help="Pages of --url.  [50]"),
+    click.option("--blocks", type=click.IntRange(min=1), metavar="N", help="Blocks on a site.  [5]"),
+    click.option("--concurrency", type=click.IntRange(1, 1000), metavar="N", help="Fetches in flight there.  [16]"),
+)
+PAGES, BLOCKS, CONCURRENCY = 50, 5, 16
+
+
+def begin_on_site(
+    asked: dict[str, Any],
+    arms: tuple[Arm, ...],
+    folder: Path,
+    *,
+    seed: int,
+    command: str,
+    lenient: bool,
+    stopped: Callable[[], bool],
+) -> str:
+    """Settle which URLs are compared on and make the folder of the session; one line on what is to come. `asked` are
+    those of OPTIONS that were given.
+
+    Raises CrawlerError, Interrupted.
+    """
+    from pathlib import Path
+
+    from crawler.compare import site as sites
+    from crawler.compare.records import Site
+    from crawler.compare.session import begin, plan_on_site
+    from crawler.errors import UsageError
+    from crawler.words import duration
+
+    if ("url" in asked) == ("urls" in asked):
+        raise UsageError("a comparison on a site needs either --url or --urls")
+    if "pages" in asked and "urls" in asked:
+        raise UsageError("--pages is for --url; a file of URLs is taken whole")
+    configuration = Path(asked["config"]).absolute() if "config" in asked else None
+    profile, blocks = asked.get("profile", "polite"), asked.get("blocks", BLOCKS)
+    settings = sites.manners(profile, configuration)
+    if "urls" in asked:
+        urls = sites.listed(sites.lines(Path(asked["urls"])))
+    else:
+        first = sites.listed([asked["url"]])[0]
+        urls = sites.walk(first, asked.get("pages", PAGES), profile, configuration, stopped)
+    named = asked.get("url") or asked["urls"]
+    site = Site(named=named, urls=urls, profile=profile, configured=configuration is not None)
+    condition = sites.condition(site, settings, asked.get("concurrency", CONCURRENCY))
+    session = plan_on_site(site, condition, arms, blocks=blocks, seed=seed, command=command, lenient=lenient)
+    begin(folder, session)
+    sites.keep_configuration(site, configuration, folder)
+    crawls = len(arms) * (blocks + 1)
+    least = crawls * len(urls) * settings.delay / condition.hosts
+    rests = f", at least {duration(least)} of rests" if least else ""
+    return f"{crawls} crawls of {len(urls)} URLs{rests}; no oracle and no referee: the arms must agree with each other"

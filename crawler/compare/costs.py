@@ -1,0 +1,31 @@
+"""What a trial cost, by the names in records.METRICS: the same for a web of our own and for a site of the world."""
+
+from __future__ import annotations
+
+from crawler.compare.launch import Cost
+from crawler.summary import Summary
+
+ENOUGH_BEATS = 100
+
+
+def costs(cost: Cost, told: Summary) -> dict[str, float]:
+    """CPU, memory, switches, threads, descriptors, the speed of the whole run, how late its code got to run. A page
+    is a URL that was asked for and settled."""
+    pages = max(told.urls, 1)
+    return {
+        "cold_rate": pages / max(cost.ended_at - cost.started_at, 1e-9),
+        "cpu_per_1000": cost.cpu / pages * 1000,
+        "memory": float(max(cost.memory, told.peak_memory_bytes)),
+        "switches_per_page": cost.switches / pages,
+        "threads": float(cost.threads),
+        "descriptors": float(cost.descriptors),
+        **lateness(told),
+    }
+
+
+def lateness(told: Summary) -> dict[str, float]:
+    """What the heartbeats of a crawl showed, in milliseconds."""
+    beat = told.heartbeat
+    if beat is None:
+        return {}
+    return {"heartbeat_p50": beat.p50} | ({"heartbeat_p99": beat.p99} if beat.beats >= ENOUGH_BEATS else {})

@@ -1,0 +1,170 @@
+"""One trial on a site of the world: the life of a trial without a web of our own, judged by what is left to judge.
+
+Rules, and why:
+- There is no oracle: within a block every arm must come to the same ends (URL, reason, status) as the first that was
+  valid, or it is void (G1). Bodies that differ only warn: many sites write the time of day into their pages.
+- There is no referee: what the server saw of duplicates, pauses and requests in flight is not known, so G3, G5, G6, G7
+  and G8 are not judged at all. Rates are the crawl's own word (times of its stored pages).
+- Politeness holds between trials, too: none begins before the delay, and whatever rest the site asked for, is over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
+from time import monotonic, sleep, time
+from typing import NamedTuple
+
+from crawler.audit import Audit, audit
+from crawler.compare import gates, order, site, workload
+from crawler.compare.costs import costs
+from crawler.compare.design import Planned
+from crawler.compare.environment import Strangers, moment, strangers
+from crawler.compare.launch import Cost
+from crawler.compare.overhead import EDGE, percentile
+from crawler.compare.records import Gate, Site, Trial
+from crawler.compare.watched import LOOK, Crashed, Interrupted, Stopped, run_watched, told_by
+from crawler.directory import CrawlDirectory
+from crawler.errors import CrawlerError
+from crawler.settings import Settings
+from crawler.store.base import Page
+from crawler.summary import Summary
+from crawler.testweb.draw import Dice
+
+PATIENCE = 600.0
+MOST_PADDING = 4096
+ENOUGH = 20
+
+
+class Found(NamedTuple):
+    """What a crawl of the site left. `ends` is a digest of every URL with its reason and status, `moments` and
+    `first_bytes` are those of its stored pages, `rest_until` is Unix time."""
+
+    settings: Settings
+    told: Summary
+    audit: Audit
+    ends: str
+    moments: list[float]
+    first_bytes: list[float]
+    rest_until: float
+
+
+class LiveTrials:
+    """Runs trials on a site one after another, and rests in between as long as the site wants."""
+
+    def __init__(self, named: Site, configuration: Path | None, delay: float, seed: int, strict: bool) -> None:
+        self._site = named
+        self._configuration = configuration
+        self._delay = delay
+        self._seed = seed
+        self._strict = strict
+        self._rest_until = time() + delay  # somebody may have asked the site just now
+
+    def run(self, planned: Planned, folder: Path, peers: Iterable[Trial], stopped: Stopped) -> Trial:
+        """Run one trial in an empty folder; `peers` are those of its block. Raises Interrupted."""
+        self._rest(stopped)
+        started_at, began = time(), monotonic()
+        metrics, judged, ends, digest = dict[str, float](), tuple[Gate, ...](), "", ""
+        try:
+            cost, machine = self._crawl(planned, folder, stopped)
+            found = read_back(folder / "crawl", told_by(cost, folder))
+            self._rest_until = max(self._rest_until, found.rest_until)
+            metrics, ends, digest = measured(found, cost), found.ends, found.told.digest
+            judged = judge(found, machine, [peer for peer in peers if peer.ends], strict=self._strict)
+        except Crashed as why:
+            judged = gates.crashed(str(why))
+        finally:
+            self._rest_until = max(self._rest_until, time() + self._delay)
+        return Trial(
+            block=planned.block,
+            order=planned.order,
+            arm=planned.arm.name,
+            condition=planned.condition,
+            started_at=started_at,
+            seconds=round(monotonic() - began, 4),
+            warm_up=planned.warm_up,
+            gates=judged,
+            metrics=metrics,
+            ends=ends,
+            digest=digest,
+        )
+
+    def _rest(self, stopped: Stopped) -> None:
+        while (left := self._rest_until - time()) > 0:
+            if stopped():
+                raise Interrupted
+            sleep(min(left, LOOK))
+
+    def _crawl(self, planned: Planned, folder: Path, stopped: Stopped) -> tuple[Cost, Strangers | None]:
+        one, dice = planned.condition, Dice(self._seed, "trial", planned.order)
+        command = site.command(planned.arm, self._site, one, self._configuration, folder / "crawl")
+        environment = workload.child_environment(dice.below(2**32), dice.below(MOST_PADDING))
+        environment["CRAWLER_HEARTBEAT"] = str(workload.HEARTBEAT)
+        patience = PATIENCE + 10 * one.pages * (1 + self._delay)
+        before = moment()
+        cost = run_watched(command, folder, environment, patience, stopped)
+        after = moment()
+        return cost, strangers(before, after, cost.cpu + cost.own_cpu) if before and after else None
+
+
+def read_back(path: Path, told: Summary) -> Found:
+    """Everything from disk. Raises Crashed where it cannot be read."""
+    pages: list[tuple[float, float]] = []
+
+    def see(page: Page) -> None:
+        pages.append((page.fetched_at, page.first_byte))
+
+    try:
+        directory = CrawlDirectory.look(path)
+        read = audit(directory, see)
+        with closing(directory.frontier(read_only=True)) as frontier:
+            rows = sorted(f"{row.url} {row.reason} {row.status}\n" for row in frontier.settled())
+            notes = list(frontier.notes())
+    except CrawlerError as error:
+        raise Crashed(f"the crawl cannot be read back: {error}") from error
+    asked = max((max(note.rest_until, time() + note.delay) for note in notes), default=0.0)
+    ends = hashlib.sha256("".join(rows).encode()).hexdigest()[:16]
+    moments, first_bytes = (sorted(column) for column in zip(*pages, strict=True)) if pages else ([], [])
+    return Found(directory.settings, told, read, ends, moments, first_bytes, asked)
+
+
+def judge(found: Found, machine: Strangers | None, peers: Sequence[Trial], *, strict: bool) -> tuple[Gate, ...]:
+    """The gates that a site leaves."""
+    faults = order.limits(found.settings) + order.reached(found.settings, found.told)
+    disk = list(found.audit.problems)
+    if found.audit.digest != found.told.digest:
+        disk.insert(0, f"the disk gives digest {found.audit.digest} instead of {found.told.digest}")
+    quiet = gates.quiet(machine)
+    return (
+        _agreement(found, next((peer for peer in peers if all(gate.passed for gate in peer.gates)), None)),
+        gates.gate("G2", disk, f"{found.audit.pages} pages and {found.audit.bytes} bytes read back"),
+        gates.gate("G4", faults, "a fixed list of URLs, and no limit was reached"),
+        quiet if strict else gates.as_warning(quiet),
+    )
+
+
+def _agreement(found: Found, first: Trial | None) -> Gate:
+    """The arms agree with each other: nobody else can tell what is right."""
+    if not found.told.statuses:
+        return Gate("G1", False, "nothing could be fetched")
+    if first is None:
+        return Gate("G1", True, f"no oracle: ends {found.ends}, digest {found.told.digest}, the first of its block")
+    if found.ends != first.ends:
+        return Gate("G1", False, f"no oracle: other ends ({found.ends}) than {first.arm} ({first.ends}) in this block")
+    if found.told.digest != first.digest:
+        return Gate("G1", True, f"{gates.WARNING}no oracle: the same ends as {first.arm}, but other bodies")
+    return Gate("G1", True, f"no oracle: the same ends and bodies as {first.arm} in this block")
+
+
+def measured(found: Found, cost: Cost) -> dict[str, float]:
+    """By the names in records.METRICS, as far as the crawl itself can tell."""
+    metrics = {"startup": found.told.startup_seconds, "crawl_rate": found.told.pages_per_second}
+    metrics |= costs(cost, found.told)
+    edge, moments = len(found.moments) // EDGE, found.moments
+    if len(moments) >= ENOUGH and moments[-1 - edge] > moments[edge]:
+        metrics["steady_rate"] = (len(moments) - 1 - 2 * edge) / (moments[-1 - edge] - moments[edge])
+    if len(moments) >= ENOUGH:
+        metrics["first_byte_p50"] = 1000 * percentile(found.first_bytes, 0.5)
+    return {name: round(value, 6) for name, value in metrics.items()}

@@ -1,0 +1,118 @@
+"""What to compare on a site of the world: a fixed list of URLs, and the crawler's own manners.
+
+Rules, and why:
+- Which pages a limited walk finds depends on the order of fetches, so arms never walk. Where the user names a site, one
+  crawl that counts for nothing walks it first, up to a number of pages; what answered 200 is the list. Every arm then
+  fetches exactly that (`--max-depth 0`).
+- Politeness is the crawler's default, 1 s per host, unless the user's profile or configuration says otherwise. A
+  configuration with a limit that depends on order is refused.
+- The configuration is copied into the folder of the comparison: going on later must not mean something else.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import sys
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from crawler.compare import order, workload
+from crawler.compare.design import LIVE
+from crawler.compare.records import Arm, Condition, Site
+from crawler.compare.watched import Stopped, last_line, run_watched
+from crawler.core.messages import Reason
+from crawler.core.urls import host_of
+from crawler.directory import CrawlDirectory
+from crawler.errors import UsageError
+from crawler.settings import Settings, check_seed, profile, read_file, settle
+
+CONFIGURATION = "site.toml"
+MOST_URLS = 1000
+"""What fits on a command line."""
+
+
+def manners(profile_name: str, configuration: Path | None) -> Settings:
+    """How the site is to be asked. Raises UsageError, also for limits that depend on order."""
+    settings = settle(profile(profile_name), read_file(configuration) if configuration else {})
+    if found := order.limits(settings):
+        raise UsageError(f"a comparison must not depend on the order of pages: remove {', '.join(found)}")
+    return settings
+
+
+def listed(urls: Iterable[str]) -> tuple[str, ...]:
+    """URLs in canonical form, each once. Raises UsageError for none, for too many, for one that cannot be used."""
+    found = tuple(dict.fromkeys(check_seed(url.strip()) for url in urls if url.strip() and not url.startswith("#")))
+    if not found:
+        raise UsageError("there is no URL to compare on")
+    if len(found) > MOST_URLS:
+        raise UsageError(f"{len(found)} URLs are too many for a comparison on a live site; at most {MOST_URLS}")
+    return found
+
+
+def lines(path: Path) -> list[str]:
+    """The lines of a file of URLs. Raises UsageError."""
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read the URLs in {path}: {error}") from error
+
+
+def walk(url: str, pages: int, profile_name: str, configuration: Path | None, stopped: Stopped) -> tuple[str, ...]:
+    """The pages of a site that answered 200, found from `url` by one crawl. Raises CrawlerError where there is none,
+    Interrupted."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        told = [*_flags(profile_name, configuration, folder / "crawl"), f"--max-pages={pages}", url]
+        environment = workload.child_environment(0, 0)
+        run_watched([sys.executable, "-m", "crawler", *told], folder, environment, math.inf, stopped)
+        try:
+            with closing(CrawlDirectory.look(folder / "crawl").frontier(read_only=True)) as frontier:
+                found = tuple(row.url for row in frontier.settled() if row.reason is Reason.OK and row.status == 200)
+        except UsageError:
+            raise UsageError(f"{url} cannot be walked: {last_line(folder)}") from None
+    if not found:
+        raise UsageError(f"no page of {url} answered 200: there is nothing to compare on")
+    return found
+
+
+def condition(site: Site, settings: Settings, concurrency: int) -> Condition:
+    """The one condition of a comparison on a site. Latency and size of pages are the site's affair: 0 here."""
+    hosts = len({host_of(url) for url in site.urls})
+    return Condition(
+        sweep="headline",
+        workload=LIVE,
+        pages=len(site.urls),
+        concurrency=concurrency,
+        latency=0.0,
+        payload=0,
+        hosts=hosts,
+        delay=settings.delay,
+    )
+
+
+def keep_configuration(site: Site, configuration: Path | None, folder: Path) -> None:
+    """Copy what the user wrote into the folder of the comparison. Raises OSError."""
+    if site.configured and configuration:
+        shutil.copyfile(configuration, folder / CONFIGURATION)
+
+
+def configuration_of(site: Site, folder: Path) -> Path | None:
+    """The copy."""
+    return folder / CONFIGURATION if site.configured else None
+
+
+def command(arm: Arm, site: Site, one: Condition, configuration: Path | None, out: Path) -> list[str]:
+    """The command line of one trial."""
+    told = [sys.executable, "-m", "crawler", *_flags(site.profile, configuration, out)]
+    told += ["--mode", arm.mode, "--client", arm.client, "--concurrency", str(one.concurrency)]
+    if arm.mode == "processes":
+        told += workload.shares(one)
+    return [*told, "--max-depth", "0", *site.urls]
+
+
+def _flags(profile_name: str, configuration: Path | None, out: Path) -> list[str]:
+    told = ["--profile", profile_name, "--out", str(out), "--json", "-q"]
+    return [*told, "--config", str(configuration)] if configuration else told

@@ -1,0 +1,77 @@
+"""One command of a trial, run below the launcher that counts its cost, until it ends, hangs or has to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import monotonic
+
+import msgspec
+
+from crawler.compare.launch import Cost
+from crawler.summary import Summary
+
+LOOK = 0.2
+Stopped = Callable[[], bool]
+
+
+class Interrupted(Exception):
+    """The user wants to stop: the trial that was running never happened."""
+
+
+class Crashed(Exception):
+    """A command hung, or ended without telling anything. The message says how."""
+
+
+def run_watched(
+    command: Sequence[str], folder: Path, environment: dict[str, str], patience: float, stopped: Stopped
+) -> Cost:
+    """Run a command; what it wrote is in `out` and `err` of the folder. Its session is its own: an interrupt typed at
+    us is not typed at it.
+
+    Raises Crashed where it does not end in `patience` seconds, Interrupted.
+    """
+    launcher = subprocess.Popen(
+        [sys.executable, "-m", "crawler.compare.launch", str(folder / "out"), str(folder / "err"), *command],
+        stdout=subprocess.PIPE,
+        env=environment,
+        start_new_session=True,
+    )
+    give_up_at = monotonic() + patience
+    try:
+        while True:
+            try:
+                told, _ = launcher.communicate(timeout=LOOK)
+                break
+            except subprocess.TimeoutExpired:
+                if stopped():
+                    raise Interrupted from None
+                if monotonic() > give_up_at:
+                    raise Crashed(f"did not end in {patience:.0f} s") from None
+    finally:
+        if launcher.returncode is None:
+            os.killpg(launcher.pid, signal.SIGKILL)
+            launcher.communicate()
+    if stopped():
+        raise Interrupted
+    if launcher.returncode:
+        raise Crashed(f"the launcher ended with {launcher.returncode}")
+    return msgspec.json.decode(told, type=Cost)
+
+
+def told_by(cost: Cost, folder: Path) -> Summary:
+    """What a crawl said at its end. Raises Crashed."""
+    try:
+        return msgspec.json.decode((folder / "out").read_bytes(), type=Summary)
+    except msgspec.DecodeError as error:
+        raise Crashed(f"ended with exit code {cost.exit_code}: {last_line(folder)}") from error
+
+
+def last_line(folder: Path) -> str:
+    """The last thing a command wrote to its stderr."""
+    lines = (folder / "err").read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "nothing on stderr"
