@@ -13,7 +13,8 @@ Rules, and why:
   every level where its own A/A arm differs.
 - A share of errors is asked for twice (the second attempt heals), so a slot is held 1 + errors times the latency.
 - The lowest ceiling is the one that holds an arm back; its share of that says how much the engine itself still costs.
-  The raw loop is drawn but is no ceiling: several processes may well exceed one.
+  The raw loop is drawn but is no ceiling: several processes may well exceed one. A CPU roof below the pages/s that were
+  measured is none either: in a job of few pages most of the CPU is that of the start.
 """
 
 from __future__ import annotations
@@ -234,8 +235,10 @@ def _row(
     mode = next((known.mode for known in cells.session.arms if known.name == arm), "")
     usable = 1 if mode == "async" else cores(cells.session.environment)
     roof = models.cpu_roof(cpu.value, usable) if cpu and usable else math.inf
-    name, lowest = min([("the CPU roof", roof), *ceilings.items()], key=lambda pair: pair[1])
     rate = levels.get(metrics[0])
+    if rate and roof < rate.value:
+        roof = math.inf
+    name, lowest = min([("the CPU roof", roof), *ceilings.items()], key=lambda pair: pair[1])
     share = rate.value / lowest if rate and math.isfinite(lowest) else None
     ratio, said = against or (None, None)
     return Row(arm, arm == cells.twin, values, levels, ratio, said, roof, name if share is not None else "", share)

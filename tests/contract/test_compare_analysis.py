@@ -269,6 +269,18 @@ def test_what_a_web_allows_may_come_with_the_trials() -> None:
     assert all(row.share == pytest.approx(0.8) for row in polite.rows)
 
 
+def test_a_cpu_roof_below_what_was_measured_is_none() -> None:
+    plan = comparisons.session("quick")
+    run = comparisons.trials(plan, invalid=False)
+    for trial in run:
+        trial.metrics["cpu_per_1000"] = 1000 * 2 / trial.metrics["steady_rate"] * (2 if trial.arm == "async" else 0.5)
+    found = results(plan, run).headline
+    assert found
+    roofs = {row.arm: row.roof for row in found.rows}
+    assert roofs["async"] == math.inf and math.isfinite(roofs["processes"])
+    assert all(row.share is None or row.share <= 1 for row in found.rows)
+
+
 def test_a_graph_is_told_as_a_share_of_what_it_allows() -> None:
     graph = Condition(sweep="graph", workload="graph", pages=150, hosts=13, latency=0.0, concurrency=16)
     plan = comparisons.session("quick", conditions=(graph,), blocks={"graph": 5})

@@ -65,8 +65,9 @@ def blind_spots(site: Site | None) -> tuple[str, ...]:
 
 def on_site(site: Site) -> str:
     """What a reader of a comparison on a site must know first."""
+    manners = f"the profile {site.profile}{' and a configuration of the user' if site.configured else ''}"
     return (
-        f"{counted(len(site.urls), 'URL')} of {site.named}, asked for with the profile {site.profile}. "
+        f"{counted(len(site.urls), 'URL')} of {site.named}, asked for with {manners}. "
         "No oracle and no referee: the arms only had to agree with each other within a block."
     )
 
