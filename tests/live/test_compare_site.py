@@ -72,7 +72,7 @@ def test_arms_that_agree_are_valid_and_the_report_says_what_is_not_known(on_a_li
     for one in trials:
         assert {"steady_rate", "cold_rate", "cpu_per_1000", "memory", "first_byte_p50"} <= one.metrics.keys()
         assert "in_flight" not in one.metrics, "nobody but the crawl could say"
-        assert one.metrics["first_byte_p50"] > 5
+        assert one.metrics["first_byte_p50"] > 3, "the site takes 5 ms, give or take the whole ms of its timers"
     for name in ("report.html", "report.md"):
         report = (tmp_path / "c" / name).read_text()
         assert "No oracle and no referee" in report
