@@ -8,6 +8,11 @@ from typing import Any
 
 import aioresponses.core
 from aiohttp import ClientResponse
+from hypothesis import settings
+
+# How long an example takes says how busy the machine is; what may not cost too much is bounded by `tests.effort`.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 if "stream_writer" in inspect.signature(ClientResponse.__init__).parameters:
 
