@@ -23,6 +23,7 @@ from crawler.directory import CrawlDirectory
 from crawler.errors import UsageError
 from crawler.frontier.memory import MemoryFrontier
 from crawler.job import Job, check_authority, open_scope
+from crawler.layout import lay_out
 from crawler.recorder import Recorder
 from crawler.run import execute, kept_settings, mend, open_directory, report, tidy
 from crawler.settings import Settings, profile, refuse_unknown, settle
@@ -81,6 +82,7 @@ def _in_directory(path: Path, settings: Settings, stack: AsyncExitStack) -> tupl
     import variants
 
     directory = stack.enter_context(closing(open_directory(path, settings, resume=True, fresh=False, demo=False)))
+    lay_out(directory, settings, 1)
     frontier = stack.enter_context(closing(directory.frontier()))
     store = directory.store(settings.disk_wait)
     mend(store, frontier, directory.manifest.runs)
@@ -93,7 +95,7 @@ def _in_directory(path: Path, settings: Settings, stack: AsyncExitStack) -> tupl
     if settings.report:
         stack.push_async_callback(asyncio.to_thread, report, directory, variants.client_of(settings))
     stack.callback(tidy, store, frontier, recorder, run)
-    return Job(settings, seed, recorder, tap.writer, run, directory.shard), tap
+    return Job(settings, seed, recorder, tap.writer, run, directory.path), tap
 
 
 async def _pages(job: Job, tap: Tap) -> AsyncGenerator[Page, None]:

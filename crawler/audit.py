@@ -21,7 +21,7 @@ import msgspec
 from crawler.core import digest
 from crawler.directory import CrawlDirectory
 from crawler.errors import Corrupt
-from crawler.frontier.base import Frontier, Row
+from crawler.frontier.base import FrontierReader, Row
 from crawler.stats import Tally
 from crawler.store.base import Page, Store
 
@@ -57,7 +57,7 @@ def audit(directory: CrawlDirectory, see: See = lambda page: None) -> Audit:
     Raises UsageError where it has not begun, Corrupt where its frontier cannot be read at all.
     """
     found = Audit(out=str(directory.path), running=directory.holder())
-    with closing(directory.frontier(read_only=True)) as frontier:
+    with closing(directory.look_back()) as frontier:
         directory.check()
         kept = frontier.tally()
         owed = sum(1 for _ in frontier.owed())
@@ -72,7 +72,7 @@ def audit(directory: CrawlDirectory, see: See = lambda page: None) -> Audit:
     return found
 
 
-def _read_rows(frontier: Frontier, found: Audit) -> tuple[Tally, Named, int]:
+def _read_rows(frontier: FrontierReader, found: Audit) -> tuple[Tally, Named, int]:
     """The tally that the rows add up to, the digests of the records they name, the digest of those that name none."""
     statuses: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
@@ -144,7 +144,7 @@ def _records(store: Store, part: str) -> Iterator[tuple[int, Page]]:
             continue  # a row that names it is told of as missing: once, and by its URL
 
 
-def _tell_missing(frontier: Frontier, named: Named, found: Audit) -> None:
+def _tell_missing(frontier: FrontierReader, named: Named, found: Audit) -> None:
     """What is still named has no record. Where there is any, another look at all rows tells the URLs."""
     if any(named.values()):
         for row in frontier.settled():

@@ -1,14 +1,15 @@
-"""A crawl is a directory: a manifest, a lock, and one folder per shard with its frontier and its parts.
+"""A crawl is a directory: a manifest, a lock, pages in parts, and one folder per shard with its frontier.
 
     DIR/crawl.json             manifest: format, seed of the marks and dice, settings of the last run, number of runs
     DIR/lock                   flock of the process that works on it
     DIR/report.html            what a reader may want to know of it, see crawler/report
-    DIR/shard-0000/frontier.sqlite
-    DIR/shard-0000/parts/      pages (and bodies/ beside it with the `files` store)
+    DIR/parts/                 pages (and bodies/ beside it with the `files` store), written by any shard
+    DIR/shard-0000/frontier.sqlite, one folder for each shard there ever was
 
 Rules:
 - The manifest is replaced as a whole (written beside, synced, renamed). It is there before anything it names.
-- Part names carry the number of the run, so no name is ever used twice.
+- Part names carry the number of the run and of the process that writes, so no name is ever used twice.
+- `layout` says how URLs are laid out over the shards (see crawler.layout). While it is "" they are being moved.
 - What decides which URLs are ours and how pages are kept (`KEPT`) never changes in the life of a directory.
 """
 
@@ -27,7 +28,8 @@ import msgspec
 
 from crawler.database import connect_to_read, storage_errors
 from crawler.errors import Corrupt, StorageError, UsageError
-from crawler.frontier.base import Frontier
+from crawler.frontier.base import FrontierReader
+from crawler.frontier.joined import join
 from crawler.frontier.sqlite import SqliteFrontier
 from crawler.lock import FileLock
 from crawler.settings import Settings
@@ -35,13 +37,13 @@ from crawler.stats import Tally
 from crawler.store import open_store
 from crawler.store.base import Store
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST = "crawl.json"
 BESIDE = f".{MANIFEST}"
 REPORT = "report.html"
 LOCK = "lock"
+FRONTIER = "frontier.sqlite"
 LOCK_PATIENCE = 0.2  # `holder` of another process takes the lock for a moment
-SHARD = "shard-0000"
 KEPT = (
     "seeds",
     "scope",
@@ -65,6 +67,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     runs: int
     demo: bool
     settings: dict[str, Any]
+    shards: int = 1
+    layout: str = ""
+    moves: int = 0
 
 
 class CrawlDirectory:
@@ -119,11 +124,6 @@ class CrawlDirectory:
         return cls(path, _read_manifest(path), None)
 
     @property
-    def shard(self) -> Path:
-        """The folder of the shard."""
-        return self.path / SHARD
-
-    @property
     def settings(self) -> Settings:
         """The settings of the last run. Raises Corrupt."""
         try:
@@ -160,47 +160,59 @@ class CrawlDirectory:
         self._write_manifest()
         return runs
 
-    def frontier(self, read_only: bool = False) -> Frontier:
-        """The frontier; one that will be written is checked first. Raises StorageError."""
-        if read_only:
-            return SqliteFrontier(self.frontier_file(), read_only)
-        path = self._frontier_path()
+    def frontier(self, shard: int = 0) -> SqliteFrontier:
+        """The frontier of a shard, to write to; it is checked first. Raises StorageError."""
+        path = self._frontier_path(shard)
         with storage_errors(path):
-            self.shard.mkdir(exist_ok=True)
+            path.parent.mkdir(exist_ok=True)
         if path.exists() and path.stat().st_size < CHECKED_BELOW:
-            self.check()
+            _check(path)
         return SqliteFrontier(path)
 
-    def frontier_file(self) -> Path:
-        """The file of a frontier that is there, for readers. Raises UsageError, Corrupt."""
-        path = self._frontier_path()
-        if not path.exists():
+    def look_back(self) -> FrontierReader:
+        """The frontiers of all shards as one, to read, also while they are written to. Raises UsageError, Corrupt."""
+        return join([SqliteFrontier(path, read_only=True) for path in self.frontier_files()])
+
+    def frontier_files(self) -> list[Path]:
+        """The files of all frontiers that are there, for readers. Raises UsageError, Corrupt."""
+        needed = [self._frontier_path(shard) for shard in range(self.manifest.shards)]
+        if not needed[0].exists():
             raise UsageError(f"{self.path} has not been started yet; go on with it first: resume {self.path}")
+        return sorted({*(path for path in needed if path.exists()), *self.path.glob(f"shard-*/{FRONTIER}")})
+
+    def _frontier_path(self, shard: int) -> Path:
+        """Where a frontier lies. Raises Corrupt where it has been lost."""
+        path = self.path / f"shard-{shard:04d}" / FRONTIER
+        if self.manifest.layout and shard < self.manifest.shards:
+            if not path.exists():
+                raise Corrupt(f"{path} is missing; restore it from a copy or start anew with crawl --fresh")
+            if path.stat().st_size == 0:
+                raise Corrupt(
+                    f"{path} is damaged (it is empty); restore it from a copy or start anew with crawl --fresh"
+                )
         return path
 
-    def _frontier_path(self) -> Path:
-        """Where the frontier lies. Raises Corrupt where it has been lost."""
-        path = self.shard / "frontier.sqlite"
-        if self.manifest.runs and not path.exists():
-            raise Corrupt(f"{path} is missing; restore it from a copy or start anew with crawl --fresh")
-        if self.manifest.runs and path.stat().st_size == 0:
-            raise Corrupt(f"{path} is damaged (it is empty); restore it from a copy or start anew with crawl --fresh")
-        return path
+    def lay_out(self, shards: int, layout: str) -> None:
+        """Keep in the manifest how the URLs are laid out; "" where they begin to be moved."""
+        moves = self.manifest.moves + (layout == "" != self.manifest.layout)
+        self.manifest = msgspec.structs.replace(self.manifest, shards=shards, layout=layout, moves=moves)
+        self._write_manifest()
 
     def tally(self) -> Tally:
         """What is settled, also while another process works on it; all zero before the first run has begun."""
         if not self.manifest.runs:
             return Tally()
-        with closing(self.frontier(read_only=True)) as frontier:
+        with closing(self.look_back()) as frontier:
             return frontier.tally()
 
     def check(self) -> None:
-        """Ask SQLite whether the frontier's file is whole. Raises Corrupt."""
-        _check(self.shard / "frontier.sqlite")
+        """Ask SQLite whether the frontiers' files are whole. Raises Corrupt."""
+        for path in self.frontier_files():
+            _check(path)
 
     def store(self, disk_wait: float = 0.0) -> Store:
         """The pages; `disk_wait` as in `open_store`."""
-        return open_store(str(self.manifest.settings.get("store", "sqlite")), self.shard, disk_wait)
+        return open_store(str(self.manifest.settings.get("store", "sqlite")), self.path, disk_wait)
 
     def close(self) -> None:
         """Let go of the lock."""
@@ -266,8 +278,9 @@ def _check(path: Path) -> None:
 def _remove(path: Path) -> None:
     """Remove a crawl, manifest last, so that a kill in between leaves something that is still recognised as one."""
     with storage_errors(path):
-        for entry in path.glob("shard-*"):
-            shutil.rmtree(entry)
+        for entry in (*path.glob("shard-*"), path / "parts", path / "bodies"):
+            if entry.exists():
+                shutil.rmtree(entry)
         for name in (REPORT, f".{REPORT}"):
             (path / name).unlink(missing_ok=True)
         (path / MANIFEST).unlink()

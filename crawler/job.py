@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from crawler.core.crawl import Crawl
 from crawler.core.messages import Event, Stop
 from crawler.core.scope import Scope
+from crawler.core.shard import Shard
+from crawler.core.sharded import ShardedCrawl
 from crawler.errors import UsageError
 from crawler.recorder import Recorder
 from crawler.settings import Settings
+from crawler.stats import InFlight
 from crawler.store.base import Writer
 from crawler.visit import Reader
 
@@ -28,9 +31,11 @@ class Reachable(Protocol):
 
 
 class Job:
-    """What to crawl, how, and where to keep it. `run` numbers the runs of a directory, from 1; `shard` is its folder.
+    """What to crawl, how, and where to keep it. `run` numbers the runs of a directory, from 1; `folder` is the crawl's.
 
-    `open_writer` opens a part for an engine that stores pages in this process; others open theirs below `shard`.
+    `open_writer` opens a part for an engine that stores pages in this process; others open theirs below `folder`.
+    `shard`: which of several this one is; `birth` counts the processes that were given a part of it in this
+    run, `verdicts` are what it must hear before its seeds.
     """
 
     def __init__(
@@ -40,29 +45,39 @@ class Job:
         recorder: Recorder,
         open_writer: Callable[[str], Writer],
         run: int = 1,
-        shard: Path | None = None,
+        folder: Path | None = None,
+        shard: Shard | None = None,
+        birth: int = 0,
+        verdicts: Sequence[Event] = (),
     ) -> None:
         self.settings = settings
         self.recorder = recorder
-        self.shard = shard
+        self.folder = folder
+        self.run = run
+        self.seed = seed
         self.scope = open_scope(settings)
-        self.crawl = Crawl(settings, self.scope, seed)
+        self.crawl = (
+            Crawl(settings, self.scope, seed) if shard is None else ShardedCrawl(settings, self.scope, seed, shard)
+        )
+        self.in_flight = InFlight()
         self._open_writer = open_writer
-        self._run = run
+        self._birth = birth
+        self._verdicts = verdicts
         self._workers: Reachable | None = None
         self._early: list[Event] = []
 
     def first(self) -> list[Event]:
         """The events that a run begins with."""
-        return self.recorder.resume(self.settings.seeds, again=self._run > 1)
+        *left, seeds = self.recorder.resume(self.settings.seeds, again=self.run > 1 or self._birth > 0)
+        return [*left, *self._verdicts, seeds]
 
     def part(self, worker: int) -> str:
         """The name of the part of one worker, new in the life of the directory."""
-        return f"{self._run:04d}-{worker:03d}"
+        return f"{self.run:04d}-{worker:03d}"
 
     def writer(self) -> Writer:
         """The one writer of an engine that stores pages in this process; the recorder flushes it."""
-        writer = self._open_writer(self.part(0))
+        writer = self._open_writer(self.part(self._birth))
         self.recorder.add_writer(writer)
         return writer
 

@@ -3,8 +3,9 @@
 Rules:
 - Order: every writer of this process flushes, then the frontier commits the batch that names their records.
 - A batch closes when the thread is free and CLOSE_AT URLs have settled, something urgent is in it (a rest that a server
-  asked for), or MAX_AGE seconds have passed. From MAX_UNCOMMITTED waiting settled URLs on `room` is 0 and only what is
-  in flight still lands: a kill re-fetches no more than what was in flight then plus these.
+  asked for), mail for another shard is MAIL_AGE old, or MAX_AGE seconds have passed. From MAX_UNCOMMITTED waiting
+  settled URLs on `room` is 0 and only what is in flight still lands: a kill re-fetches no more than what was in flight
+  then plus these. Mail leaves after its batch is safe.
 - Back-pressure is a number: `room` falls to 0 when the disk is behind or a consumer is; `wake` is called when it rises
   again.
 - A full disk is waited for (`disk_wait` seconds), everything else that the disk refuses is raised in the pump's thread.
@@ -19,7 +20,7 @@ from time import monotonic, time
 
 from msgspec.structs import replace
 
-from crawler.core.messages import Actions, Discovered, Event, HostNote, Resumed
+from crawler.core.messages import Actions, Discovered, Event, HostNote, Mail, Resumed
 from crawler.core.seen import mark
 from crawler.database import keep_trying
 from crawler.errors import StorageError
@@ -31,6 +32,7 @@ CLOSE_AT = 32
 MAX_UNCOMMITTED = 64
 MAX_AGE = 1.0
 URGENT_AGE = 0.002
+MAIL_AGE = 0.02
 MAX_BUFFERED = 64 * 1024 * 1024
 PLENTY = 1 << 30
 
@@ -50,11 +52,13 @@ class Recorder:
         self._observers: list[Callable[[Actions], None]] = []
         self._brakes: list[Callable[[], bool]] = []
         self._wake: Callable[[], None] = lambda: None
+        self._send: Callable[[list[Mail]], None] = lambda mail: None
         self._changed = threading.Condition()
         self._batch = Batch()
         self._batch_due = 0.0
         self._uncommitted = 0
         self._closing = self._starving = self._hurried = False
+        self._clean = True
         self._failure: StorageError | None = None
         self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
 
@@ -71,6 +75,10 @@ class Recorder:
     def brake(self, full: Callable[[], bool]) -> None:
         """Another reason for `room` to be 0; whoever lets go of it wakes the workers itself."""
         self._brakes.append(full)
+
+    def after_commit(self, send: Callable[[list[Mail]], None]) -> None:
+        """Call with the mail of each batch, maybe none, once it is safe; on the writer thread."""
+        self._send = send
 
     def start(self, wake: Callable[[], None]) -> None:
         """Begin to write; `wake` ends a wait of the workers from any thread."""
@@ -93,6 +101,7 @@ class Recorder:
                 next_id=self._frontier.next_id(),
                 fetched=tally.urls,
                 size=tally.bytes,
+                outbox=tuple(self._frontier.outbox()),
             )
             self.stats.queued = len(resumed.links)
             events.append(resumed)
@@ -107,10 +116,12 @@ class Recorder:
         if actions.fetches and self.first_fetch_at is None:
             self.first_fetch_at = monotonic()
         self.stats.queued += len(actions.queued)
+        if actions.mail:
+            self.stats.queued += len(actions.mail.adopted) - len(actions.mail.passed)
         self.stats.add(actions.settled)
         for observer in self._observers:
             observer(actions)
-        if actions.queued or actions.settled or actions.retries or actions.notes:
+        if actions.queued or actions.settled or actions.retries or actions.notes or actions.mail:
             self._add(actions)
 
     def _add(self, actions: Actions) -> None:
@@ -121,18 +132,17 @@ class Recorder:
                 self.records[end.part] = self.records.get(end.part, 0) + 1
         with self._changed:
             batch = self._batch
-            first = _empty(batch)
+            first = not batch
             if first:
                 self._batch_due = monotonic() + MAX_AGE
-            batch.queued += actions.queued
-            batch.settled += actions.settled
-            batch.retries += actions.retries
-            batch.notes += actions.notes
-            batch.too_deep += actions.too_deep
+            batch.add(actions)
+            self._clean = False
             self._uncommitted += pages
             if actions.notes:
                 self._batch_due = min(self._batch_due, monotonic() + URGENT_AGE)
-            if first or actions.notes or self._uncommitted >= CLOSE_AT:
+            elif actions.mail:
+                self._batch_due = min(self._batch_due, monotonic() + MAIL_AGE)
+            if first or actions.notes or actions.mail or self._uncommitted >= CLOSE_AT:
                 self._changed.notify()
 
     @property
@@ -145,6 +155,15 @@ class Recorder:
             buffered = sum(writer.buffered for writer in self._writers)
             self._starving = self._uncommitted >= MAX_UNCOMMITTED or buffered >= MAX_BUFFERED
             return 0 if self._starving else PLENTY
+
+    @property
+    def clean(self) -> bool:
+        """All that was kept is safe. If not, it is being seen to: `after_commit` tells."""
+        with self._changed:
+            if self._batch:
+                self._batch_due = 0.0
+                self._changed.notify()
+            return self._clean
 
     def hurry(self) -> None:
         """Somebody wants to stop: a full disk is no longer waited for. Safe in a signal handler."""
@@ -179,7 +198,7 @@ class Recorder:
         """Wait until a batch is due. While nothing waits the thread sleeps for good."""
         with self._changed:
             while not self._closing and self._uncommitted < CLOSE_AT:
-                wait = None if _empty(self._batch) else self._batch_due - monotonic()
+                wait = None if not self._batch else self._batch_due - monotonic()
                 if wait is not None and wait <= 0:
                     break
                 self._changed.wait(wait)
@@ -197,7 +216,9 @@ class Recorder:
         with self._changed:
             starving, self._starving = self._starving, False
             self._uncommitted -= pages
-            left = not _empty(self._batch)
+            left = bool(self._batch)
+            self._clean = not left
+        self._send(batch.mail)
         if starving:
             self._wake()
         return left or not closing
@@ -206,10 +227,6 @@ class Recorder:
         for writer in self._writers:
             writer.flush()
         self._frontier.commit(batch, time())
-
-
-def _empty(batch: Batch) -> bool:
-    return not (batch.queued or batch.settled or batch.retries or batch.notes)
 
 
 def _shifted(note: HostNote, seconds: float) -> HostNote:

@@ -12,11 +12,14 @@ import msgspec
 from crawler.core.messages import Ending
 from crawler.directory import KEPT, CrawlDirectory
 from crawler.errors import Corrupt
-from crawler.frontier.base import Frontier
+from crawler.frontier.base import Frontier, FrontierReader
+from crawler.frontier.memory import MemoryFrontier
 from crawler.job import Job
+from crawler.layout import lay_out
 from crawler.meter import Meter
 from crawler.recorder import Recorder
 from crawler.settings import Settings
+from crawler.stats import RunStats
 from crawler.store.base import Store
 from crawler.summary import Summary, summarise
 
@@ -33,45 +36,48 @@ def execute(
     import variants
 
     started_at = monotonic() if started_at is None else started_at
-    engine = variants.load(settings.mode)
     client = variants.client_of(settings)
     out = str(directory.path)
+    lay_out(directory, settings, variants.shards_of(settings))
+    store = directory.store(settings.disk_wait)
+    mend_all(store, directory)
+    tally = directory.tally()
+    if tally.queued and not tally.owed:
+        return summarise(tally, out=out, mode=settings.mode, client=client, ending=Ending.COMPLETE, stats=RunStats())
     with ExitStack() as stack:
-        frontier = stack.enter_context(closing(directory.frontier()))
-        store = directory.store(settings.disk_wait)
-        mend(store, frontier, directory.manifest.runs)
-        tally = frontier.tally()
+        frontier: Frontier = MemoryFrontier()  # where every shard has its own, nobody else writes any
+        if not variants.is_sharded(settings):
+            frontier = stack.enter_context(closing(directory.frontier()))
         recorder = Recorder(frontier, directory.manifest.seed, settings.disk_wait)
-        if tally.queued and not tally.owed:
-            return summarise(
-                tally, out=out, mode=settings.mode, client=client, ending=Ending.COMPLETE, stats=recorder.stats
-            )
         run = directory.begin_run(settings)
-        job = Job(settings, directory.manifest.seed, recorder, store.writer, run, directory.shard)
+        job = Job(settings, directory.manifest.seed, recorder, store.writer, run, directory.path)
         if watch is not None:
             watch(job)
         meter = Meter()
         try:
-            ending = engine.run(job)
+            ending = variants.load(settings.mode).run(job)
         finally:
             meter.stop()
-        tidy(store, frontier, recorder, run)
-        first, last = recorder.first_fetch_at, recorder.last_commit_at
-        seconds = last - first if first is not None and last is not None else 0.0
-        if settings.report:
-            report(directory, client, 0.0 if ending is Ending.STOPPED else seconds)
-        return summarise(
-            frontier.tally(),
-            out=out,
-            mode=settings.mode,
-            client=client,
-            ending=ending,
-            stats=recorder.stats,
-            seconds=seconds,
-            startup_seconds=first - started_at if first is not None else 0.0,
-            cpu_seconds=meter.cpu_seconds,
-            peak_memory_bytes=meter.peak_memory,
-        )
+        if not variants.is_sharded(settings):
+            tidy(store, frontier, recorder, run)
+    if variants.is_sharded(settings):
+        mend_all(store, directory)
+    first, last = recorder.first_fetch_at, recorder.last_commit_at
+    seconds = last - first if first is not None and last is not None else 0.0
+    if settings.report:
+        report(directory, client, 0.0 if ending is Ending.STOPPED else seconds)
+    return summarise(
+        directory.tally(),
+        out=out,
+        mode=settings.mode,
+        client=client,
+        ending=ending,
+        stats=recorder.stats,
+        seconds=seconds,
+        startup_seconds=first - started_at if first is not None else 0.0,
+        cpu_seconds=meter.cpu_seconds,
+        peak_memory_bytes=meter.peak_memory,
+    )
 
 
 def report(directory: CrawlDirectory, client: str, seconds: float = 0.0) -> None:
@@ -82,7 +88,7 @@ def report(directory: CrawlDirectory, client: str, seconds: float = 0.0) -> None
     write_or_tell(directory, client, seconds)
 
 
-def mend(store: Store, frontier: Frontier, last_run: int) -> None:
+def mend(store: Store, frontier: FrontierReader, last_run: int) -> None:
     """Before a run: remove the records that no settled row names, which a kill or a full disk has left.
 
     They are in parts whose writers died, or in parts of the last run that hold more than was settled. Raises Corrupt
@@ -95,12 +101,18 @@ def mend(store: Store, frontier: Frontier, last_run: int) -> None:
     _sweep(store, frontier, last_run, records)
 
 
-def tidy(store: Store, frontier: Frontier, recorder: Recorder, run: int) -> None:
+def mend_all(store: Store, directory: CrawlDirectory) -> None:
+    """`mend` where no frontier is open, over all shards."""
+    with closing(directory.look_back()) as frontier:
+        mend(store, frontier, directory.manifest.runs)
+
+
+def tidy(store: Store, frontier: FrontierReader, recorder: Recorder, run: int) -> None:
     """After a run: the same (late answers, workers that died), by what the run itself counted."""
     _sweep(store, frontier, run, recorder.records)
 
 
-def _sweep(store: Store, frontier: Frontier, run: int, records: Mapping[str, int]) -> None:
+def _sweep(store: Store, frontier: FrontierReader, run: int, records: Mapping[str, int]) -> None:
     doubtful = store.unclosed()
     mine = [part for part in store.parts() if part.startswith(f"{run:04d}-") and part not in doubtful]
     doubtful += [part for part in mine if store.last(part) != records.get(part, 0)]

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import msgspec
 
 from crawler.core import digest
-from crawler.core.messages import Settled
+from crawler.core.messages import Actions, Settled
 from crawler.core.urls import host_of
 from crawler.histogram import Histogram
 
@@ -60,6 +60,43 @@ class Tally(msgspec.Struct):
         """URLs admitted and not settled."""
         return self.queued - self.settled
 
+    def merge(self, other: Tally) -> None:
+        """Add what another shard has settled."""
+        for key in ("queued", "settled", "urls", "pages", "bytes", "retries", "truncated", "links_cut", "too_deep"):
+            setattr(self, key, getattr(self, key) + getattr(other, key))
+        for mine, theirs in ((self.statuses, other.statuses), (self.reasons, other.reasons)):
+            for name, count in theirs.items():
+                mine[name] = mine.get(name, 0) + count
+        self.digest = digest.in_hex(digest.add(int(self.digest, 16), [int(other.digest, 16).to_bytes(16, "big")]))
+
+
+class InFlight:
+    """The pages that are being fetched, seen from outside: ordered and not yet judged. robots.txt is left out.
+
+    `elsewhere`: pages and hosts in flight in other processes, by their number; a host that two ask counts twice.
+    """
+
+    def __init__(self) -> None:
+        self.elsewhere: dict[int, tuple[int, int]] = {}
+        self._urls: set[str] = set()
+
+    def see(self, actions: Actions) -> None:
+        """Count one step."""
+        self._urls.difference_update([end.url for end in actions.settled], [link.url for link in actions.retries])
+        self._urls.update(fetch.url for fetch in actions.fetches if not fetch.robots)
+
+    @property
+    def pages(self) -> int:
+        """Pages in flight; from any thread."""
+        return len(self._urls) + sum(pages for pages, _ in list(self.elsewhere.values()))
+
+    @property
+    def hosts(self) -> int:
+        """Hosts that are being asked; from any thread."""
+        return len({host_of(url) for url in list(self._urls)}) + sum(
+            hosts for _, hosts in list(self.elsewhere.values())
+        )
+
 
 class HostStats(msgspec.Struct):
     """One host in one run. `seconds` sums the durations of the `fetched` fetches that settled a URL."""
@@ -69,8 +106,8 @@ class HostStats(msgspec.Struct):
     seconds: float = 0.0
 
 
-class RunStats(msgspec.Struct):
-    """One run: what the progress line and the summary tell. `lateness` of the heartbeats of all its workers."""
+class Counts(msgspec.Struct):
+    """What one run did, or a process of it since it last said so."""
 
     urls: int = 0
     pages: int = 0
@@ -79,7 +116,6 @@ class RunStats(msgspec.Struct):
     settled: int = 0
     errors: dict[str, int] = {}
     hosts: dict[str, HostStats] = {}
-    lateness: Histogram = msgspec.field(default_factory=Histogram)
 
     def add(self, settled: Iterable[Settled]) -> None:
         """Count what settled in one step."""
@@ -98,6 +134,18 @@ class RunStats(msgspec.Struct):
                 self.pages += 1
                 self.bytes += end.size
 
+    def merge(self, other: Counts) -> None:
+        """Add what another process counted."""
+        for key in ("urls", "pages", "bytes", "queued", "settled"):
+            setattr(self, key, getattr(self, key) + getattr(other, key))
+        for reason, count in other.errors.items():
+            self.errors[reason] = self.errors.get(reason, 0) + count
+        for name, theirs in other.hosts.items():
+            ours = self._host(name)
+            ours.fetched += theirs.fetched
+            ours.failed += theirs.failed
+            ours.seconds += theirs.seconds
+
     def _host(self, name: str) -> HostStats:
         host = self.hosts.get(name)
         if host is None:
@@ -109,3 +157,17 @@ class RunStats(msgspec.Struct):
     def slowest(self, count: int) -> list[tuple[str, HostStats]]:
         """The hosts with the longest mean fetch, slowest first."""
         return sorted(self.hosts.items(), key=lambda pair: pair[1].seconds / pair[1].fetched, reverse=True)[:count]
+
+
+class RunStats(Counts):
+    """One run: what the progress line and the summary tell. `lateness` of the heartbeats of all its workers."""
+
+    lateness: Histogram = msgspec.field(default_factory=Histogram)
+
+    def take(self) -> Counts:
+        """What was counted since this was last called."""
+        taken, fresh = Counts(), Counts()
+        for key in Counts.__struct_fields__:
+            setattr(taken, key, getattr(self, key))
+            setattr(self, key, getattr(fresh, key))
+        return taken

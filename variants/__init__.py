@@ -11,10 +11,17 @@ from typing import Protocol
 
 from crawler.core.messages import Ending
 from crawler.errors import UsageError
-from crawler.job import Job
+from crawler.job import Job, cores
 from crawler.settings import Settings
 
-MODULES = {"async": "variants.async_loop", "threads": "variants.threads", "processes": "variants.processes"}
+MODULES = {
+    "async": "variants.async_loop",
+    "threads": "variants.threads",
+    "processes": "variants.processes",
+    "prefork": "variants.prefork",
+}
+SHARDED = ("prefork",)
+"""The modes whose processes each own a shard of the crawl; in the others one process owns it all."""
 
 
 class Variant(Protocol):
@@ -42,6 +49,16 @@ def load(mode: str) -> Variant:
         raise UsageError(f"unknown mode {mode!r}{hint} (there are: {', '.join(MODULES)})")
     module: Variant = import_module(MODULES[mode])
     return module
+
+
+def is_sharded(settings: Settings) -> bool:
+    """Whether each process of the mode owns a shard."""
+    return settings.mode in SHARDED
+
+
+def shards_of(settings: Settings) -> int:
+    """How many shards a run has."""
+    return (settings.processes or cores()) if is_sharded(settings) else 1
 
 
 def client_of(settings: Settings) -> str:

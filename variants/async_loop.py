@@ -8,6 +8,7 @@ it is installed. Everything but waiting happens on this one thread, so parsing i
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from time import monotonic
 
 from crawler.core.messages import Ending, Event, Fetch
@@ -72,9 +73,10 @@ class LoopWorkers:
 
     def post(self, event: Event) -> None:
         """Hand in an event from any thread."""
-        self._loop.call_soon_threadsafe(self._take, event)
+        self._loop.call_soon_threadsafe(self.take, event)
 
-    def _take(self, event: Event) -> None:
+    def take(self, event: Event) -> None:
+        """Hand in an event on the loop."""
         self._landed.append(event)
         self._woken.set()
 
@@ -91,12 +93,12 @@ class LoopWorkers:
 
 def run(job: Job) -> Ending:
     """Run a job on an event loop of its own."""
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(arun(job))
 
 
-async def arun(job: Job) -> Ending:
-    """Run a job on the loop that is running."""
+async def arun(job: Job, attached: Callable[[LoopWorkers], None] = lambda workers: None) -> Ending:
+    """Run a job on the loop that is running; `attached` is called with its workers before they begin."""
     concurrency = job.settings.concurrency or CONCURRENCY
     provide(concurrency)
     writer = job.writer()
@@ -104,6 +106,7 @@ async def arun(job: Job) -> Ending:
         fetcher = open_async_fetcher(client_of(job.settings), job.settings.client_plan(concurrency))
         workers = LoopWorkers(job, fetcher, writer, concurrency)
         job.attach(workers)
+        attached(workers)
         try:
             with beating_on_loop(job.settings.heartbeat, job.recorder.stats.lateness):
                 return await drive(job.crawl, workers, job.recorder, job.first())
@@ -118,7 +121,8 @@ async def arun(job: Job) -> Ending:
         writer.close()
 
 
-def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+def loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+    """The fastest event loop that is installed."""
     try:
         import uvloop
     except ImportError:

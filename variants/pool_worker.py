@@ -14,7 +14,6 @@ import threading
 from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import Empty
-from typing import Any
 
 import msgspec
 
@@ -27,13 +26,12 @@ from crawler.job import open_reader, open_scope
 from crawler.settings import Settings
 from crawler.store import open_store
 from crawler.store.base import Writer
+from variants.births import bind_to_crawler
 from variants.crew import Crew
 
 LANDINGS = b"L"
 ERROR = b"E"
 LATENESS = b"H"
-PR_SET_PDEATHSIG = 1
-SIGKILL = 9
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_fetches = msgspec.msgpack.Decoder(list[Fetch]).decode
@@ -46,7 +44,7 @@ class Spec(msgspec.Struct, frozen=True):
     settings: Settings
     client: str
     threads: int
-    shard: str
+    folder: str
 
 
 def encode_fetches(fetches: list[Fetch]) -> bytes:
@@ -61,8 +59,7 @@ def lateness_of(message: bytes) -> Lateness | None:
 
 def serve(greeter: socket.socket, encoded: bytes) -> None:
     """The Pool's initializer: serves until the parent says goodbye or dies, then ends the process. Never returns."""
-    _die_with_parent()
-    _let_fork_server_go()
+    bind_to_crawler()
     spec = msgspec.json.decode(encoded, type=Spec)
     mine, theirs = socket.socketpair()
     try:
@@ -70,7 +67,7 @@ def serve(greeter: socket.socket, encoded: bytes) -> None:
         theirs.close()
         greeter.close()
         pipe = Connection(mine.detach())
-        store = open_store(spec.settings.store, Path(spec.shard), _disk_wait(spec))
+        store = open_store(spec.settings.store, Path(spec.folder), _disk_wait(spec))
         writer = store.writer(pipe.recv_bytes().decode())
     except (OSError, EOFError):
         os._exit(0)  # the parent is gone
@@ -142,21 +139,3 @@ def _tell(pipe: Connection, message: bytes) -> None:
         pipe.send_bytes(message)
     except OSError:
         os._exit(0)  # the parent is gone: nobody will ever name what this part holds
-
-
-def _let_fork_server_go() -> None:
-    """Close our copy of the pipe that keeps the fork server alive, so that it ends with the crawler, not with us."""
-    from multiprocessing import forkserver
-
-    server: Any = forkserver._forkserver
-    if server._forkserver_alive_fd is not None:
-        os.close(server._forkserver_alive_fd)
-        server._forkserver_alive_fd = None
-
-
-def _die_with_parent() -> None:
-    """Ask the kernel for SIGKILL when the parent (the fork server, which dies with the crawler) dies. Linux only."""
-    import ctypes
-
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)

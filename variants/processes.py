@@ -18,14 +18,12 @@ SIGTERM (the parent drains) and die with their parent: the pipe ends, and the ke
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import struct
-import sys
 import threading
 from collections import deque
 from contextlib import suppress
-from multiprocessing import active_children, connection, get_context, resource_tracker
+from multiprocessing import active_children, connection, get_context
 from multiprocessing.connection import Connection
 from time import monotonic
 
@@ -37,6 +35,7 @@ from crawler.errors import CrawlerError, StorageError, WorkersLost
 from crawler.fetch import SYNC_CLIENTS
 from crawler.job import Job, cores
 from variants import client_of
+from variants.births import kill, start_fork_server
 from variants.pool_worker import ERROR, Spec, encode_fetches, lateness_of, serve
 from variants.pump import BLIND
 from variants.pump import run as drive
@@ -50,7 +49,6 @@ MESSAGE_PATIENCE = struct.pack("@ll", 5, 0)
 HUNG_SLACK = 1.0
 FOREVER = float("inf")
 MOST_DEATHS = 20
-TRACKER_IS_QUIET = "ignore:resource_tracker:UserWarning"
 MOST_STILLBIRTHS = 4
 BIRTH_PERIOD = 0.1
 
@@ -83,8 +81,8 @@ class PoolWorkers:
         self._give_up_at = monotonic() + START_PATIENCE
         context = get_context("forkserver")
         context.set_forkserver_preload(["variants.pool_worker"])
-        _start_fork_server()
-        spec = Spec(settings=job.settings, client=client_of(job.settings), threads=threads, shard=str(job.shard))
+        start_fork_server()
+        spec = Spec(settings=job.settings, client=client_of(job.settings), threads=threads, folder=str(job.folder))
         self._pool = context.Pool(processes, initializer=serve, initargs=(self._greeter, msgspec.json.encode(spec)))
 
     @property
@@ -165,7 +163,7 @@ class PoolWorkers:
                 f"{MOST_DEATHS} worker processes died one after another and fetched nothing; "
                 "try --mode threads, which shows why (out of memory? killed from outside?)"
             )
-        _kill(worker.pid)
+        kill(worker.pid)
         del self._workers[worker.pipe]
         worker.pipe.close()
         self._give_up_at = monotonic() + START_PATIENCE
@@ -180,7 +178,7 @@ class PoolWorkers:
             if worker.orders:
                 hung_at = next(iter(worker.orders.values())) + patience
                 if hung_at <= monotonic():
-                    _kill(worker.pid)
+                    kill(worker.pid)
                 else:
                     look_at = min(look_at, hung_at)
         return look_at
@@ -223,7 +221,7 @@ class PoolWorkers:
             for ready in connection.wait(list(self._workers), left):
                 self._drain(self._workers[ready])  # type: ignore[index]
         for worker in self._workers.values():
-            _kill(worker.pid)
+            kill(worker.pid)
         self._dissolve_pool()
         self._greeter.close()
         self._hello.close()
@@ -240,7 +238,7 @@ class PoolWorkers:
         while joining.is_alive() and monotonic() < give_up_at + CLOSE_PATIENCE:
             if monotonic() >= give_up_at:
                 for process in self._pool._pool:  # type: ignore[attr-defined]
-                    _kill(process.pid)  # stopped before it said hello, so nobody knows it
+                    kill(process.pid)  # stopped before it said hello, so nobody knows it
             if connection.wait([self._hello], 0.02):
                 _, descriptors, _, _ = socket.recv_fds(self._hello, 64, 1)
                 for descriptor in descriptors:
@@ -271,24 +269,3 @@ def run(job: Job) -> Ending:
             job.recorder.close()
     finally:
         workers.close()
-
-
-def _kill(pid: int) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-
-
-def _start_fork_server() -> None:
-    """Start it with SIGTERM and SIGINT blocked; its children inherit that, so a signal to the group lets them drain."""
-    from multiprocessing import forkserver
-
-    # After a kill the tracker would complain on stderr of locks that it then removes: that is its work, not news.
-    sys.warnoptions.append(TRACKER_IS_QUIET)
-    resource_tracker.ensure_running()
-    sys.warnoptions.remove(TRACKER_IS_QUIET)
-    signals = {signal.SIGINT, signal.SIGTERM}
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    try:
-        forkserver.ensure_running()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)

@@ -80,7 +80,7 @@ def carry_out(order: Order, signals: Signals, as_json: bool, quiet: bool) -> int
 
     from crawler.cli.plan import make_plan, new_path
     from crawler.cli.present import present
-    from crawler.cli.progress import InFlight, Pace, progress
+    from crawler.cli.progress import Pace, progress
     from crawler.meter import process_started_at
     from crawler.run import execute, open_directory
     from crawler.summary import exit_code
@@ -102,11 +102,10 @@ def carry_out(order: Order, signals: Signals, as_json: bool, quiet: bool) -> int
         def watch(job: Job) -> None:
             nonlocal stats
             stats = job.recorder.stats
-            in_flight = InFlight()
-            job.recorder.observe(in_flight.see)
-            signals.drain(job, lambda: len(in_flight.urls))
+            job.recorder.observe(job.in_flight.see)
+            signals.drain(job, lambda: job.in_flight.pages)
             if not quiet:
-                pace = Pace(stats, in_flight, resting=settings.delay > 0)
+                pace = Pace(stats, job.in_flight, resting=settings.delay > 0)
                 stack.enter_context(progress(pace, signals, f"{settings.mode}, {path}"))
 
         summary = execute(directory, settings, watch, process_started_at())
@@ -122,7 +121,7 @@ def why_nothing(directory: CrawlDirectory, summary: Summary) -> str:
 
     from crawler.words import counts, printable
 
-    with closing(directory.frontier(read_only=True)) as frontier:
+    with closing(directory.look_back()) as frontier:
         detail = next((row.detail for row in frontier.settled() if row.detail), "")
     return printable(detail) or counts(summary.reasons)
 

@@ -19,30 +19,12 @@ from time import monotonic
 import msgspec
 
 from crawler.cli.signals import Signals
-from crawler.core.messages import Actions
-from crawler.core.urls import host_of
-from crawler.stats import RunStats
+from crawler.stats import InFlight, RunStats
 from crawler.words import duration, size
 
 LIVE_PERIOD = 0.5
 LOG_PERIOD = 10.0
 WINDOW = 10.0
-
-
-class InFlight:
-    """The pages that are being fetched, seen from outside: ordered and not yet judged. robots.txt is left out."""
-
-    def __init__(self) -> None:
-        self.urls: set[str] = set()
-
-    def see(self, actions: Actions) -> None:
-        """Count one step."""
-        self.urls.difference_update([end.url for end in actions.settled], [link.url for link in actions.retries])
-        self.urls.update(fetch.url for fetch in actions.fetches if not fetch.robots)
-
-    def hosts(self) -> int:
-        """Hosts that are being asked; from any thread."""
-        return len({host_of(url) for url in list(self.urls)})
 
 
 class View(msgspec.Struct, frozen=True):
@@ -87,8 +69,8 @@ class Pace:
             bytes=stats.bytes,
             rate=round((stats.urls - urls) / past, 1),
             queue=owed,
-            in_flight=len(self._in_flight.urls),
-            hosts_in_flight=self._in_flight.hosts(),
+            in_flight=self._in_flight.pages,
+            hosts_in_flight=self._in_flight.hosts,
             errors=sum(dict(stats.errors).values()),
             eta=round(owed / pace, 1) if pace > 0 and owed <= owed_then and not self._resting else None,
         )

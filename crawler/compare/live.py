@@ -119,7 +119,7 @@ def read_back(path: Path, told: Summary) -> Found:
     try:
         directory = CrawlDirectory.look(path)
         read = audit(directory, see)
-        with closing(directory.frontier(read_only=True)) as frontier:
+        with closing(directory.look_back()) as frontier:
             rows = sorted(f"{row.url} {row.reason} {row.status}\n" for row in frontier.settled())
             notes = list(frontier.notes())
     except CrawlerError as error:

@@ -69,7 +69,7 @@ def walk(url: str, pages: int, profile_name: str, configuration: Path | None, st
         environment = workload.child_environment(0, 0)
         run_watched([sys.executable, "-m", "crawler", *told], folder, environment, math.inf, stopped)
         try:
-            with closing(CrawlDirectory.look(folder / "crawl").frontier(read_only=True)) as frontier:
+            with closing(CrawlDirectory.look(folder / "crawl").look_back()) as frontier:
                 found = tuple(row.url for row in frontier.settled() if row.reason is Reason.OK and row.status == 200)
         except UsageError:
             raise UsageError(f"{url} cannot be walked: {last_line(folder)}") from None

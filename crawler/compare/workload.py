@@ -2,7 +2,8 @@
 
 Rules, and why:
 - Every engine gets the same number of fetches in flight, or the comparison measures that number. In `processes` it is
-  the product of two flags, so the number of processes is the largest divisor of it that the cores allow.
+  the product of two flags, in `prefork` each shard has its share, so the number of processes is the largest divisor of
+  it that the cores allow.
 - "flat" is one host with a listing, and no rest: nothing but the engine decides. "graph" is the demo web without a
   rest, "polite" the same with one: there politeness decides, and engines should tie.
 - A trial's environment is its own: CRAWLER_* variables of whoever compares must not reach it.
@@ -92,7 +93,7 @@ def flags(arm: Arm, condition: Condition, configuration: Path, out: Path) -> lis
     ]
     told += ["--profile", "fast" if condition.workload == FLAT else "demo", "--delay", str(condition.delay)]
     told += ["--concurrency", in_flight, "--per-host", str(per_host(condition))]
-    return told + shares(condition) if arm.mode == "processes" else told
+    return told + shares(condition) if arm.mode in ("processes", "prefork") else told
 
 
 def shares(condition: Condition) -> list[str]:

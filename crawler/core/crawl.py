@@ -23,7 +23,6 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import assert_never
 
 import msgspec
 from msgspec.structs import replace
@@ -39,6 +38,7 @@ from crawler.core.messages import (
     Fetched,
     Landing,
     Link,
+    Neighbourly,
     Reason,
     Resumed,
     Settled,
@@ -84,7 +84,7 @@ class Crawl:
         self._next_id = 1
         self._owed = 0
         self._retrying = 0
-        self._started = 0
+        self._left = rules.max_pages
         self._size = 0
         self._seeds_owed = 0
         self._strays: dict[str, list[tuple[str, int]]] = {}
@@ -93,6 +93,11 @@ class Crawl:
         self._rest_new_hosts_until = 0.0
         self._stop_at: float | None = None
         self._actions = Actions()
+
+    @property
+    def owed(self) -> int:
+        """URLs that were admitted and have not settled."""
+        return self._owed
 
     def step(self, events: Iterable[Event], *, room: int, now: float) -> Actions:
         """Take what happened, decide, and say what to do. `room` is how many fetches the workers can hold more."""
@@ -120,7 +125,11 @@ class Crawl:
                 if self._stop_at is None:
                     self._stop_at = now + self._rules.grace
             case _:
-                assert_never(event)
+                self._hear(event, now)
+
+    def _hear(self, event: Neighbourly, now: float) -> None:
+        """Take what another shard says. A crawl that is alone has nobody to listen to."""
+        raise TypeError(f"a crawl of one shard was told {event!r}")
 
     # ---- URLs come in ------------------------------------------------------------------------------------------------
 
@@ -134,29 +143,45 @@ class Crawl:
         if self._rules.max_depth is not None and depth > self._rules.max_depth:
             self._actions.too_deep += 1
             return
-        self._seen.add(url)
         link = Link(self._next_id, url, depth, via)
+        if not self._is_ours(name, link):
+            return
+        self._seen.add(url)
         self._next_id += 1
-        self._owed += 1
-        self._seeds_owed += depth == 0
         self._actions.queued.append(link)
-        host = self._host(name)
+        self._owe(self._host(name), link, now)
+
+    def _is_ours(self, name: str, link: Link) -> bool:
+        """Whether a new link of this host is ours to admit; whoever is not alone passes on what is not."""
+        return True
+
+    def _owe(self, host: Host, link: Link, now: float) -> None:
+        self._owed += 1
+        self._seeds_owed += link.depth == 0
         if host.gone is not None:
             self._settle(link, host.gone, detail=host.gone_because)
-            return
-        host.queue.append(link)
-        self._list(host, now)
+        elif link.attempts:
+            self._put_back(host, link, now)
+            self._list(host, now)
+        else:
+            host.queue.append(link)
+            self._list(host, now)
 
     def _stray(self, name: str, url: str, depth: int) -> None:
         """Remember a link out of scope for as long as its host may still join."""
-        if self._seeds_owed and self._strayed < MOST_STRAYS:
+        if self._awaits_seeds and self._strayed < MOST_STRAYS:
             self._strayed += 1
             self._strays.setdefault(name, []).append((url, depth))
+
+    @property
+    def _awaits_seeds(self) -> bool:
+        """A seed may yet be redirected to a host that is out of scope now."""
+        return self._seeds_owed > 0
 
     def _resume(self, event: Resumed, now: float) -> None:
         self._seen.load(event.marks)
         self._next_id = max(self._next_id, event.next_id)
-        self._started = event.fetched
+        self._spend(event.fetched)
         self._size = event.size
         self._owed = len(event.links)
         self._seeds_owed = sum(link.depth == 0 for link in event.links)
@@ -168,7 +193,7 @@ class Crawl:
         for link in event.links:
             host = self._host(host_of(link.url))
             if link.attempts:
-                self._started += 1
+                self._spend(1)
                 self._put_back(host, link, now)
             else:
                 host.queue.append(link)
@@ -213,8 +238,10 @@ class Crawl:
             self._settle(link, Reason.ROBOTS)
             self._refused += 1
             return 0
-        self._started += not again
+        if not again:
+            self._spend(1)
         host.move(Trigger.WAKE)
+        host.asked = True
         self._lease(host, link, link.url, link.attempts + 1, now)
         return 1
 
@@ -295,10 +322,13 @@ class Crawl:
 
     def _join(self, name: str, now: float) -> None:
         """The host that a seed redirects to is what the user meant (http://x.org -> https://www.x.org)."""
-        self._scope.join(name)
         host = self._host(name)
         host.joined = True
         self._actions.notes.append(host.note())
+        self._take_in(name, now)
+
+    def _take_in(self, name: str, now: float) -> None:
+        self._scope.join(name)
         for url, depth in self._strays.pop(name, ()):
             self._admit(url, depth, (), now)
 
@@ -342,6 +372,11 @@ class Crawl:
         wait = min(event.retry_after, self._rules.retry_after_cap)
         host.hold(now + wait)
         self._actions.notes.append(host.note())
+        self._held(host, now)
+
+    def _held(self, host: Host, now: float) -> None:
+        """Give a host up that asked to wait for too long."""
+        wait = host.rest_until - now
         if wait > self._rules.max_hold:
             self._give_up(host, Reason.HELD, f"asked to wait {wait:.0f} s")
 
@@ -365,16 +400,19 @@ class Crawl:
                 return
         text = host.hear_robots(event, now, self._seed)
         if text is not None:
-            self._actions.notes.append(host.note(robots=text))
+            self._robots_read(host, text, now)
         elif host.robots_asks > self._rules.robots_asks:
             self._give_up(host, Reason.ROBOTS_UNAVAILABLE, f"robots.txt: {_in_short(event)}")
+
+    def _robots_read(self, host: Host, text: str, now: float) -> None:
+        self._actions.notes.append(host.note(robots=text))
 
     # ---- the end -----------------------------------------------------------------------------------------------------
 
     def _settle(self, link: Link, reason: Reason, event: Landing | None = None, detail: str = "") -> None:
         self._owed -= 1
         self._seeds_owed -= link.depth == 0
-        if not self._seeds_owed:
+        if not self._awaits_seeds:
             self._strays.clear()
         if isinstance(event, Fetched):
             self._size += event.size
@@ -401,7 +439,11 @@ class Crawl:
     @property
     def _fresh(self) -> bool:
         """URLs that were never asked for may still be asked for."""
-        return self._rules.max_pages is None or self._started < self._rules.max_pages
+        return self._left is None or self._left > 0
+
+    def _spend(self, pages: int) -> None:
+        if self._left is not None:
+            self._left -= pages
 
     @property
     def _out_of_bytes(self) -> bool:

@@ -16,6 +16,7 @@ Rules:
   `per_host` allows: two at once would make "the last fetch" meaningless.
 - robots.txt is a request like any other: it takes a connection and is followed by the delay.
 - `queue` holds links never asked for, `later` those that wait for another attempt: page budgets stop only the first.
+- `asked` says that somebody, in this run or an earlier one, may have asked for a page of it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from collections import deque
 from collections.abc import Iterator
 from enum import Enum, auto
 
-from crawler.core.messages import Failed, HostNote, Landing, Link, Reason, Trouble
+from crawler.core.messages import Failed, HostNote, Landing, Link, Reach, Reason, Trouble
 from crawler.core.retry import RETRIED_CUTS, backoff
 from crawler.core.robots import ALLOW_ALL, Robots, RobotsAnswer, classify
 from crawler.core.rules import Rules
@@ -76,6 +77,7 @@ class Host:
     __slots__ = (
         "_count",
         "_rules",
+        "asked",
         "delay",
         "failures",
         "gone",
@@ -85,7 +87,9 @@ class Host:
         "later",
         "listed_at",
         "name",
+        "per_host",
         "queue",
+        "reach",
         "rest_until",
         "rests",
         "robots",
@@ -114,6 +118,9 @@ class Host:
         self.gone: Reason | None = None
         self.gone_because = ""
         self.joined = False
+        self.asked = False
+        self.per_host = rules.per_host
+        self.reach = Reach.OWNER
         self._rules = rules
         self._count = 0
 
@@ -140,7 +147,7 @@ class Host:
         """How many requests may be in flight at once."""
         if self.delay > 0 or self.state is not State.OPEN:
             return 1
-        return self._rules.per_host
+        return self.per_host
 
     # ---- links -------------------------------------------------------------------------------------------------------
 
@@ -245,11 +252,13 @@ class Host:
             delay=self.delay if self.delay > self._rules.delay else 0.0,
             rest_until=self.rest_until,
             joined=self.joined,
+            reach=self.reach,
         )
 
     def recall(self, note: HostNote, now: float) -> None:
         """Take up where an earlier run left this host; first it rests its whole delay, whenever it was last asked."""
         self.joined = note.joined
+        self.asked = True
         if self._rules.robots:
             self.delay = max(self.delay, note.delay)
             if note.robots is not None and note.robots_until > now:

@@ -11,7 +11,7 @@ Rules:
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 import msgspec
 
@@ -86,11 +86,31 @@ class Link(Message, frozen=True):
     lost: int = 0
 
 
+class Foreign(Message, frozen=True):
+    """A link on its way to shard `to`; `seq` numbers what its sender has sent. `admitted`: the sender had admitted it,
+    so it is only passed on; otherwise the receiver decides whether it is new."""
+
+    seq: int
+    to: int
+    link: Link
+    admitted: bool = False
+
+
+class Reach(IntEnum):
+    """Who asks for the URLs of a host in a crawl of several shards: its owner; every shard for its own share of them
+    (`SPREAD`); the owner again, while the shards still tell new URLs from known ones (`GATHERED`)."""
+
+    OWNER = 0
+    SPREAD = 1
+    GATHERED = 2
+
+
 class HostNote(Message, frozen=True):
     """What must be remembered of a host so that politeness survives a kill.
 
     `robots` is the text of its robots.txt (None: as noted before), good until `robots_until`; `delay` the Crawl-delay
-    it asks for (0: none); `rest_until` ends a hold; `joined` says that a seed's redirect brought the host into scope.
+    it asks for (0: none); `rest_until` ends a hold; `joined` says that a seed's redirect brought the host into scope;
+    `reach` is for crawls of several shards.
     """
 
     host: str
@@ -99,6 +119,7 @@ class HostNote(Message, frozen=True):
     delay: float = 0.0
     rest_until: float = 0.0
     joined: bool = False
+    reach: Reach = Reach.OWNER
 
 
 # ---- events: what happened -------------------------------------------------------------------------------------------
@@ -111,7 +132,8 @@ class Discovered(Message, frozen=True):
 
 
 class Resumed(Message, frozen=True):
-    """What an earlier run of this crawl left: marks of every URL admitted, links still owed, notes, budgets used."""
+    """What an earlier run of this crawl left: marks of every URL admitted, links still owed, notes, budgets used, links
+    sent to other shards and not acknowledged."""
 
     marks: frozenset[int]
     links: tuple[Link, ...]
@@ -119,6 +141,7 @@ class Resumed(Message, frozen=True):
     next_id: int
     fetched: int
     size: int
+    outbox: tuple[Foreign, ...] = ()
 
 
 class Fetched(Message, frozen=True):
@@ -160,7 +183,37 @@ class Stop(Message, frozen=True):
     """Somebody asked the crawl to drain: start nothing new, wait for what is in flight."""
 
 
-Event = Discovered | Resumed | Fetched | Failed | Stop
+class Received(Message, frozen=True):
+    """Links that shard `sender` has found, or passes on."""
+
+    sender: int
+    links: tuple[Foreign, ...]
+
+
+class Acknowledged(Message, frozen=True):
+    """Links with these numbers are safe in the frontier of another shard."""
+
+    seqs: tuple[int, ...]
+
+
+class Granted(Message, frozen=True):
+    """So many pages more may be asked for, out of the budget of all shards."""
+
+    pages: int
+
+
+class Noted(Message, frozen=True):
+    """Another shard has learnt something of a host: that it joins the scope, is spread or gathered."""
+
+    note: HostNote
+
+
+class SeedsSettled(Message, frozen=True):
+    """No shard owes a seed any more."""
+
+
+Neighbourly = Received | Acknowledged | Granted | Noted | SeedsSettled
+Event = Discovered | Resumed | Fetched | Failed | Stop | Neighbourly
 Landing = Fetched | Failed
 
 
@@ -203,12 +256,39 @@ class Settled(Message, frozen=True):
     detail: str = ""
 
 
+class Mail(msgspec.Struct):
+    """What one of several shards has for the others, beside its Actions.
+
+    Kept in the same transaction: `foreign` links, first in our outbox; `adopted`, admitted elsewhere and now ours; the
+    ids of links `passed` on, no longer ours; the numbers that were `acknowledged`, out of our outbox. Told once that is
+    safe: what is `received`, (sender, number) each; `notes` for all. `wants` pages to ask for, gives them `returned`;
+    `quiet` until something arrives; `seeds_settled`: owes no seed; `size` of what is stored, in bytes.
+    """
+
+    foreign: list[Foreign] = msgspec.field(default_factory=list)
+    adopted: list[Link] = msgspec.field(default_factory=list)
+    passed: list[int] = msgspec.field(default_factory=list)
+    acknowledged: list[int] = msgspec.field(default_factory=list)
+    received: list[tuple[int, int]] = msgspec.field(default_factory=list)
+    notes: list[HostNote] = msgspec.field(default_factory=list)
+    wants: bool = False
+    returned: int = 0
+    quiet: bool = False
+    seeds_settled: bool = False
+    size: int = 0
+
+    def __bool__(self) -> bool:
+        """Is there anything to keep, or to tell once that is safe?"""
+        return bool(self.foreign or self.adopted or self.passed or self.acknowledged or self.received or self.notes)
+
+
 class Actions(msgspec.Struct):
     """What the hands must do after a step, and until when nothing else will change (`wake_at`, None: an event must
     come).
 
     `queued` were admitted, `settled` ended, `retries` spent an attempt and wait for another, `notes` changed.
-    `too_deep` counts links that the depth limit turned away in this step. `ending` is set when the run is over.
+    `too_deep` counts links that the depth limit turned away in this step. `ending` is set when the run is over. `mail`
+    is what one of several shards has for the others.
     """
 
     fetches: list[Fetch] = msgspec.field(default_factory=list)
@@ -219,3 +299,4 @@ class Actions(msgspec.Struct):
     too_deep: int = 0
     wake_at: float | None = None
     ending: Ending | None = None
+    mail: Mail | None = None

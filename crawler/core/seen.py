@@ -30,6 +30,10 @@ class Seen:
         """Remember one URL."""
         self._marks.add(xxh3_64_intdigest(url.encode(), self._seed))
 
+    def discard(self, url: str) -> None:
+        """Forget one URL."""
+        self._marks.discard(xxh3_64_intdigest(url.encode(), self._seed))
+
     def load(self, marks: Iterable[int]) -> None:
         """Remember the marks that an earlier run kept."""
         self._marks.update(marks)

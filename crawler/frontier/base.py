@@ -13,18 +13,58 @@ from typing import Protocol
 
 import msgspec
 
-from crawler.core.messages import HostNote, Link, Reason, Settled
+from crawler.core.messages import Actions, Foreign, HostNote, Link, Mail, Reason, Settled
 from crawler.stats import Tally
 
 
 class Batch(msgspec.Struct):
-    """What one commit makes durable."""
+    """What one commit makes durable; `mail` in crawls of several shards."""
 
     queued: list[Link] = msgspec.field(default_factory=list)
     settled: list[Settled] = msgspec.field(default_factory=list)
     retries: list[Link] = msgspec.field(default_factory=list)
     notes: list[HostNote] = msgspec.field(default_factory=list)
     too_deep: int = 0
+    mail: list[Mail] = msgspec.field(default_factory=list)
+
+    def add(self, actions: Actions) -> None:
+        """What a step decided."""
+        self.queued += actions.queued
+        self.settled += actions.settled
+        self.retries += actions.retries
+        self.notes += actions.notes
+        self.too_deep += actions.too_deep
+        if actions.mail:
+            self.mail.append(actions.mail)
+
+    def __bool__(self) -> bool:
+        """Is anything in it?"""
+        return bool(self.queued or self.settled or self.retries or self.notes or self.mail)
+
+    @property
+    def adopted(self) -> list[Link]:
+        """Links that come from other shards."""
+        return [link for mail in self.mail for link in mail.adopted]
+
+    @property
+    def passed(self) -> list[int]:
+        """Ids of links that are no longer ours."""
+        return [key for mail in self.mail for key in mail.passed]
+
+    @property
+    def foreign(self) -> list[Foreign]:
+        """Links on their way to other shards."""
+        return [foreign for mail in self.mail for foreign in mail.foreign]
+
+    @property
+    def acknowledged(self) -> list[int]:
+        """Numbers of links that have arrived there."""
+        return [seq for mail in self.mail for seq in mail.acknowledged]
+
+    @property
+    def gained(self) -> int:
+        """By how many links the shard is richer."""
+        return len(self.queued) + len(self.adopted) - len(self.passed)
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -47,11 +87,8 @@ class Row(msgspec.Struct, frozen=True):
     detail: str
 
 
-class Frontier(Protocol):
-    """The URLs of one shard. Raises StorageError wherever it touches a disk."""
-
-    def commit(self, batch: Batch, at: float) -> None:
-        """Keep a batch that happened before the Unix time `at`."""
+class FrontierReader(Protocol):
+    """The URLs of one shard or of all, to read. Raises StorageError wherever it touches a disk."""
 
     def owed(self) -> Iterator[Link]:
         """The links admitted and not settled, oldest first."""
@@ -74,8 +111,18 @@ class Frontier(Protocol):
     def tally(self) -> Tally:
         """What is settled: a copy."""
 
+    def close(self) -> None:
+        """Close the files."""
+
+
+class Frontier(FrontierReader, Protocol):
+    """The URLs of one shard, to work on."""
+
+    def commit(self, batch: Batch, at: float) -> None:
+        """Keep a batch that happened before the Unix time `at`."""
+
+    def outbox(self) -> Iterator[Foreign]:
+        """The links on their way to other shards, in the order they were sent."""
+
     def next_id(self) -> int:
         """The first id that no link has."""
-
-    def close(self) -> None:
-        """Close the file."""

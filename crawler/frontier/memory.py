@@ -8,7 +8,7 @@ from copy import deepcopy
 
 from msgspec.structs import replace
 
-from crawler.core.messages import HostNote, Link, Settled
+from crawler.core.messages import Foreign, HostNote, Link, Settled
 from crawler.frontier.base import Batch, Row
 from crawler.stats import Tally
 
@@ -20,19 +20,25 @@ class MemoryFrontier:
         self._links: dict[int, Link] = {}
         self._ends: dict[int, tuple[Settled, float]] = {}
         self._notes: dict[str, HostNote] = {}
+        self._outbox: dict[int, Foreign] = {}
         self._tally = Tally()
 
     def commit(self, batch: Batch, at: float) -> None:
         """Keep a batch."""
-        for link in (*batch.queued, *batch.retries):
+        for link in (*batch.queued, *batch.adopted, *batch.retries):
             self._links[link.id] = link
+        for key in batch.passed:
+            del self._links[key]
+        self._outbox.update((foreign.seq, foreign) for foreign in batch.foreign)
+        for seq in batch.acknowledged:
+            self._outbox.pop(seq, None)
         for end in batch.settled:
             self._ends[end.id] = (end, at)
         for note in batch.notes:
             known = self._notes.get(note.host)
             keep_text = note.robots is None and known is not None
             self._notes[note.host] = replace(note, robots=known.robots) if keep_text and known else note
-        self._tally.add(len(batch.queued), batch.settled, len(batch.retries), batch.too_deep)
+        self._tally.add(batch.gained, batch.settled, len(batch.retries), batch.too_deep)
 
     def owed(self) -> Iterator[Link]:
         """The links not settled."""
@@ -41,6 +47,10 @@ class MemoryFrontier:
     def urls(self) -> Iterator[str]:
         """Every URL."""
         return (link.url for link in self._links.values())
+
+    def outbox(self) -> Iterator[Foreign]:
+        """The links on their way."""
+        return (foreign for _, foreign in sorted(self._outbox.items()))
 
     def notes(self) -> Iterator[HostNote]:
         """The latest notes."""

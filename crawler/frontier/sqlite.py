@@ -1,8 +1,8 @@
 """The default frontier: one SQLite file that anybody may query with plain SQL.
 
-`url` has one row per URL; `reason` is NULL while it is owed. `host` has what must be remembered of a host. `meta` holds
-the tally, committed with the rows it counts. Writing costs about 11 us a row in batches; a kill loses at most the open
-batch.
+`url` has one row per URL; `reason` is NULL while it is owed. `host` has what must be remembered of a host, `outbox` the
+links on their way to other shards. `meta` holds the tally, committed with the rows it counts. Writing costs about 11 us
+a row in batches; a kill loses at most the open batch.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from crawler.core.messages import HostNote, Link, Reason
+from crawler.core.messages import Foreign, HostNote, Link, Reach, Reason
 from crawler.database import connect, connect_to_read, storage_errors, transaction
 from crawler.frontier.base import Batch, Row
 from crawler.stats import Tally
@@ -44,17 +44,23 @@ CREATE TABLE IF NOT EXISTS host (
     robots_until REAL NOT NULL,
     delay REAL NOT NULL,
     rest_until REAL NOT NULL,
-    joined INTEGER NOT NULL
+    joined INTEGER NOT NULL,
+    reach INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS outbox (seq INTEGER PRIMARY KEY, shard INTEGER NOT NULL, foreign_link TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 ADMIT = "INSERT INTO url (id, url, depth, via) VALUES (?, ?, ?, ?)"
 RETRY = "UPDATE url SET attempts = ?, status = ? WHERE id = ?"
 SETTLE = """UPDATE url SET reason = ?, status = ?, attempts = ?, part = ?, position = ?, size = ?, digest = ?,
     truncated = ?, content_type = ?, settled_at = ?, seconds = ?, detail = ? WHERE id = ? AND reason IS NULL"""
-NOTE = """INSERT INTO host (host, robots, robots_until, delay, rest_until, joined) VALUES (?, ?, ?, ?, ?, ?)
+ADOPT = "INSERT INTO url (id, url, depth, via, attempts, status) VALUES (?, ?, ?, ?, ?, ?)"
+PASS_ON = "DELETE FROM url WHERE id = ? AND reason IS NULL"
+SEND = "INSERT OR REPLACE INTO outbox VALUES (?, ?, ?)"
+NOTE = """INSERT INTO host (host, robots, robots_until, delay, rest_until, joined, reach) VALUES (?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (host) DO UPDATE SET robots = coalesce(excluded.robots, robots), robots_until = excluded.robots_until,
-    delay = excluded.delay, rest_until = excluded.rest_until, joined = excluded.joined"""
+    delay = excluded.delay, rest_until = excluded.rest_until, joined = excluded.joined,
+    reach = excluded.reach"""
 KEEP_TALLY = "INSERT INTO meta VALUES ('tally', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 
 
@@ -73,11 +79,19 @@ class SqliteFrontier:
     def commit(self, batch: Batch, at: float) -> None:
         """Keep a batch in one transaction."""
         tally = msgspec.json.decode(msgspec.json.encode(self._tally), type=Tally)
-        tally.add(len(batch.queued), batch.settled, len(batch.retries), batch.too_deep)
+        tally.add(batch.gained, batch.settled, len(batch.retries), batch.too_deep)
         with transaction(self._connection, self._path) as connection:
             connection.executemany(
                 ADMIT, [(it.id, it.url, it.depth, json.dumps(it.via) if it.via else None) for it in batch.queued]
             )
+            if batch.adopted:
+                connection.executemany(
+                    ADOPT,
+                    [
+                        (it.id, it.url, it.depth, json.dumps(it.via) if it.via else None, it.attempts, it.status)
+                        for it in batch.adopted
+                    ],
+                )
             connection.executemany(RETRY, [(it.attempts, it.status, it.id) for it in batch.retries])
             connection.executemany(
                 SETTLE,
@@ -101,8 +115,15 @@ class SqliteFrontier:
                 ],
             )
             connection.executemany(
-                NOTE, [(it.host, it.robots, it.robots_until, it.delay, it.rest_until, it.joined) for it in batch.notes]
+                NOTE,
+                [
+                    (it.host, it.robots, it.robots_until, it.delay, it.rest_until, it.joined, it.reach)
+                    for it in batch.notes
+                ],
             )
+            connection.executemany(PASS_ON, [(key,) for key in batch.passed])
+            connection.executemany(SEND, [(it.seq, it.to, msgspec.json.encode(it).decode()) for it in batch.foreign])
+            connection.executemany("DELETE FROM outbox WHERE seq = ?", [(seq,) for seq in batch.acknowledged])
             connection.execute(KEEP_TALLY, (msgspec.json.encode(tally).decode(),))
         self._tally = tally
 
@@ -116,11 +137,16 @@ class SqliteFrontier:
         """Every URL."""
         return (url for (url,) in self._rows("SELECT url FROM url"))
 
+    def outbox(self) -> Iterator[Foreign]:
+        """The links on their way."""
+        for (foreign,) in self._rows("SELECT foreign_link FROM outbox ORDER BY seq"):
+            yield msgspec.json.decode(foreign, type=Foreign)
+
     def notes(self) -> Iterator[HostNote]:
         """The latest notes."""
-        rows = self._rows("SELECT host, robots, robots_until, delay, rest_until, joined FROM host")
-        for host, robots, robots_until, delay, rest_until, joined in rows:
-            yield HostNote(host, robots, robots_until, delay, rest_until, bool(joined))
+        rows = self._rows("SELECT host, robots, robots_until, delay, rest_until, joined, reach FROM host")
+        for host, robots, robots_until, delay, rest_until, joined, reach in rows:
+            yield HostNote(host, robots, robots_until, delay, rest_until, bool(joined), Reach(reach))
 
     def settled(self) -> Iterator[Row]:
         """Every settled URL."""

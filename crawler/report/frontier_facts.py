@@ -32,9 +32,11 @@ ONE = "url, reason, status, attempts, coalesce(size, 0), seconds"
 
 
 def tally(connection: sqlite3.Connection) -> Tally:
-    """What the last commit counted."""
-    row = connection.execute("SELECT value FROM meta WHERE key = 'tally'").fetchone()
-    return Tally() if row is None else msgspec.json.decode(row[0], type=Tally)
+    """What the last commits of all shards counted."""
+    tally = Tally()
+    for (value,) in connection.execute("SELECT value FROM meta WHERE key = 'tally'"):
+        tally.merge(msgspec.json.decode(value, type=Tally))
+    return tally
 
 
 def pace(connection: sqlite3.Connection) -> Pace:

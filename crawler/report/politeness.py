@@ -39,7 +39,9 @@ WITH following AS (
     SELECT host, sum(change) OVER (PARTITION BY host ORDER BY at, change ROWS UNBOUNDED PRECEDING) AS many FROM step
 ), most AS (SELECT host, max(many) AS at_once FROM under_way GROUP BY host)
 SELECT host, count(*) AS pages, max(?, min(coalesce(noted.delay, 0), ?)) AS owed, min(gap) AS gap, at_once
-FROM following JOIN most USING (host) LEFT JOIN main.host AS noted USING (host) GROUP BY host"""
+FROM following JOIN most USING (host) LEFT JOIN (
+    SELECT host, max(delay) AS delay FROM host GROUP BY host
+) AS noted USING (host) GROUP BY host"""
 BREACH = f"owed > 0 AND coalesce(gap < owed * {1 - DRIFT} - {SLACK}, 0)"
 
 

@@ -13,6 +13,7 @@ from crawler.errors import StorageError, UsageError
 from crawler.report import frontier_facts
 from crawler.report.facts import Facts
 from crawler.report.politeness import audit
+from crawler.report.shards import unite
 
 COMPARISON = "session.json"
 STEPS = 10_000
@@ -31,12 +32,13 @@ def read(directory: CrawlDirectory, patience: float | None = None) -> Facts:
 
     Raises UsageError where it has not begun, StorageError where it cannot be read or patience ran out.
     """
-    path = directory.frontier_file()
+    path, *others = directory.frontier_files()
     with closing(connect_to_read(path)) as connection, storage_errors(path):
         connection.text_factory = _text
         if patience is not None:
             give_up_at = monotonic() + patience
             connection.set_progress_handler(lambda: monotonic() > give_up_at, STEPS)
+        unite(connection, others)
         connection.execute("BEGIN")
         try:
             return _facts(directory, connection)
@@ -63,21 +65,20 @@ def _facts(directory: CrawlDirectory, connection: sqlite3.Connection) -> Facts:
         sizes=ours.sizes(connection),
         types=ours.types(connection),
         depths=ours.depths(connection),
-        audit=audit(connection, directory.shard / "parts", directory.settings),
+        audit=audit(connection, directory.path / "parts", directory.settings),
         files=_files(directory),
     )
 
 
 def _files(directory: CrawlDirectory) -> tuple[tuple[str, int | None], ...]:
     """What lies where: path below the directory, bytes on disk (None: many files that are not counted)."""
-    shard = directory.shard
-    name = shard.name
-    found: list[tuple[str, int | None]] = [(MANIFEST, _size(directory.path / MANIFEST))]
-    found.append((f"{name}/frontier.sqlite", _size(shard / "frontier.sqlite")))
-    parts = sorted((shard / "parts").glob("*.sqlite"))
-    found.append((f"{name}/parts/*.sqlite ({len(parts):,})", sum(_size(part) for part in parts)))
-    if (shard / "bodies").is_dir():
-        found.append((f"{name}/bodies/", None))
+    root = directory.path
+    found: list[tuple[str, int | None]] = [(MANIFEST, _size(root / MANIFEST))]
+    found += [(str(file.relative_to(root)), _size(file)) for file in directory.frontier_files()]
+    parts = sorted((root / "parts").glob("*.sqlite"))
+    found.append((f"parts/*.sqlite ({len(parts):,})", sum(_size(part) for part in parts)))
+    if (root / "bodies").is_dir():
+        found.append(("bodies/", None))
     return tuple(found)
 
 

@@ -11,15 +11,15 @@ if TYPE_CHECKING:
 STORES = ("sqlite", "files")
 
 
-def open_store(kind: str, shard: Path, disk_wait: float = 0.0) -> Store:
-    """The store of one shard folder; `kind` is one of STORES. Raises StorageError.
+def open_store(kind: str, folder: Path, disk_wait: float = 0.0) -> Store:
+    """The store of a crawl in its folder; `kind` is one of STORES. Raises StorageError.
 
     `disk_wait`: seconds that `put` of a store that writes at once waits for space on a full disk.
     """
     if kind == "files":
         from crawler.store.files import FilesStore
 
-        return FilesStore(shard / "parts", disk_wait)
+        return FilesStore(folder / "parts", disk_wait)
     from crawler.store.sqlite import SqliteStore
 
-    return SqliteStore(shard / "parts")
+    return SqliteStore(folder / "parts")

@@ -60,7 +60,7 @@ class Writer(Protocol):
 
 
 class Store(Protocol):
-    """The pages of one shard."""
+    """The pages of a crawl, in parts with one writer each."""
 
     def writer(self, part: str) -> Writer:
         """Open a new part. Raises Locked where another process writes it."""

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crawler.core.digest import add, in_hex, term
-from crawler.core.messages import HostNote, Link, Reason, Settled
+from crawler.core.messages import Foreign, HostNote, Link, Mail, Reason, Settled
 from crawler.errors import Corrupt, StorageError
 from crawler.frontier.base import Batch, Frontier
 from crawler.frontier.memory import MemoryFrontier
@@ -50,6 +50,20 @@ def test_it_begins_empty(open_frontier: Open) -> None:
     )
     assert frontier.next_id() == 1
     assert frontier.tally().urls == 0
+
+
+def test_links_come_from_other_shards_and_go_to_them(open_frontier: Open) -> None:
+    frontier = open_frontier()
+    sent = [Foreign(seq, 1, link(seq, via=("http://b.test/",))) for seq in (1, 2, 3)]
+    adopted = link(9, attempts=1, status=503)
+    frontier.commit(Batch(queued=[link(4), link(5)], mail=[Mail(foreign=sent, adopted=[adopted], passed=[4])]), 1.0)
+    assert list(frontier.outbox()) == sent
+    assert [one.url for one in frontier.owed()] == [link(5).url, link(9).url]
+    assert next(one for one in frontier.owed() if one.id == 9) == adopted
+    assert frontier.tally().queued == 2
+    frontier.commit(Batch(mail=[Mail(foreign=[sent[1]], acknowledged=[1, 3, 77])]), 2.0)
+    frontier.close()
+    assert list(open_frontier().outbox()) == [sent[1]]
 
 
 def test_what_is_queued_is_owed_until_it_settles(open_frontier: Open) -> None:

@@ -264,8 +264,8 @@ def test_overlapping_fetches_of_a_host_are_counted(written: Written) -> None:
 def test_only_the_newest_records_are_looked_at_and_it_says_so(written: Written) -> None:
     written.store("0001-000", [(f"http://a.test/{n}", 10.0 * n, 0.1) for n in range(50)])
     directory = written.directory
-    with closing(connect_to_read(directory.frontier_file())) as connection:
-        found = audit(connection, directory.shard / "parts", directory.settings, most=20)
+    with closing(connect_to_read(directory.frontier_files()[0])) as connection:
+        found = audit(connection, directory.path / "parts", directory.settings, most=20)
     assert (found.pages, found.older) == (20, 30)
     told = page(replace(written.facts(), audit=found), "curl")
     assert "The newest 20 pages were looked at, 30 older ones were not" in told
@@ -273,7 +273,7 @@ def test_only_the_newest_records_are_looked_at_and_it_says_so(written: Written) 
 
 def test_a_part_that_cannot_be_read_is_left_out_and_said(written: Written) -> None:
     written.store("0001-000", [("http://a.test/1", 1.0, 0.1)])
-    (written.directory.shard / "parts/0001-001.sqlite").write_bytes(b"not a database at all" * 100)
+    (written.directory.path / "parts/0001-001.sqlite").write_bytes(b"not a database at all" * 100)
     found = written.facts()
     assert (found.audit.pages, found.audit.unread) == (1, 1)
     assert "1 parts could not be read" in Elements(page(found, "curl")).text
@@ -319,10 +319,11 @@ def test_reading_leaves_every_byte_as_it_is(written: Written) -> None:
     written.commit([written.end("http://a.test/1", part="0001-000", position=1)])
 
     def contents() -> dict[str, str]:
-        shard = written.directory.shard
         # beside a file that it opens SQLite keeps an index (-shm) and, where there is none, an empty log (-wal)
         kept = [
-            path for path in shard.rglob("*") if path.is_file() and path.stat().st_size and path.suffix != ".sqlite-shm"
+            path
+            for path in written.directory.path.rglob("*")
+            if path.is_file() and path.stat().st_size and path.suffix != ".sqlite-shm"
         ]
         return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in kept}
 

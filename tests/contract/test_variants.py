@@ -64,7 +64,7 @@ def test_it_settles_what_the_oracle_expects_and_is_polite(
 def test_heartbeats_of_all_workers_are_told_and_only_if_wanted(web: LoggedWeb, tmp_path: Path, mode: str) -> None:
     began = monotonic()
     beat = webs.crawl(tmp_path / "with", webs.settings(web.started, mode, heartbeat=0.01, processes=2)).heartbeat
-    possible = (monotonic() - began) / 0.01 * (2 if mode == "processes" else 1)
+    possible = (monotonic() - began) / 0.01 * (2 if mode in ("processes", "prefork") else 1)
     assert beat
     assert 20 < beat.beats <= possible
     assert beat.beats == sum(count for _, count in beat.counts)
@@ -110,7 +110,9 @@ def test_stop_drains_and_a_resume_asks_nothing_twice(web: LoggedWeb, tmp_path: P
     assert (verdict.duplicates, verdict.clean) == ([], True), verdict
 
 
-@pytest.mark.parametrize("pair", [("async", "threads"), ("threads", "processes"), ("processes", "async")])
+@pytest.mark.parametrize(
+    "pair", [("async", "threads"), ("threads", "processes"), ("processes", "prefork"), ("prefork", "async")]
+)
 def test_any_mode_resumes_any_crawl(web: LoggedWeb, tmp_path: Path, pair: tuple[str, str]) -> None:
     webs.crawl(tmp_path / "out", webs.settings(web.started, pair[0]), webs.stop_after(60))
     assert webs.crawl(tmp_path / "out", webs.settings(web.started, pair[1])).digest == webs.DIGEST

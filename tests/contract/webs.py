@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Thread
+from time import monotonic, sleep
 
 from crawler.core.messages import Ending, Stop
 from crawler.directory import CrawlDirectory
@@ -54,7 +56,7 @@ def crawl(path: Path, chosen: Settings, watch: Watch | None = None) -> Summary:
 def rows(path: Path) -> dict[str, Row]:
     """What is settled in a directory."""
     directory = CrawlDirectory.look(path)
-    frontier = directory.frontier(read_only=True)
+    frontier = directory.look_back()
     try:
         return {row.url: row for row in frontier.settled()}
     finally:
@@ -62,18 +64,16 @@ def rows(path: Path) -> dict[str, Row]:
 
 
 def stop_after(pages: int) -> Watch:
-    """Ask the crawl to drain when this many URLs have settled."""
+    """Ask the crawl to stop as soon as it is known that so many URLs were fetched."""
 
     def watch(job: Job) -> None:
-        seen = 0
+        def wait() -> None:
+            give_up_at = monotonic() + 60
+            while job.recorder.stats.urls < pages and monotonic() < give_up_at:
+                sleep(0.002)
+            job.post(Stop())
 
-        def count(actions: object) -> None:
-            nonlocal seen
-            seen += len(actions.settled)  # type: ignore[attr-defined]
-            if seen >= pages:
-                job.post(Stop())
-
-        job.recorder.observe(count)
+        Thread(target=wait, daemon=True).start()
 
     return watch
 

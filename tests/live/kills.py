@@ -24,6 +24,7 @@ from time import monotonic, sleep
 
 import msgspec
 
+import variants
 from crawler.testweb.oracle import crawl_digest, expected
 from crawler.testweb.process import StartedWeb, start_web
 from crawler.testweb.referee import Verdict, judge
@@ -56,10 +57,11 @@ class Crawler:
     """One `python -m crawler --resume` in a session of its own."""
 
     def __init__(self, folder: Path, mode: str, concurrency: int, *more: str) -> None:
+        mode, _, processes = mode.partition(":")
         command = [
             *(sys.executable, "-m", "crawler", "--mode", mode, "--profile", "demo", "--resume", "--json", "-q"),
             *("--config", str(folder / "web.toml"), "--out", str(folder / "out"), "--concurrency", str(concurrency)),
-            *("--processes", "2", *more),
+            *("--processes", processes or "2", *more),
         ]
         self.began = monotonic()
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
@@ -233,7 +235,7 @@ STRIKES = {"group": strike_group, "parent": strike_parent, "worker": strike_work
 def main() -> None:
     """Run campaigns from the command line and print what they counted."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--modes", nargs="+", default=["async", "threads", "processes"])
+    parser.add_argument("--modes", nargs="+", default=[*variants.names()], help="a mode, or mode:processes")
     parser.add_argument("--victim", choices=STRIKES, default="group")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--life", type=float, nargs=2, default=(0.4, 2.0), help="seconds before a blow, from and to")

@@ -17,6 +17,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import variants
 from crawler.directory import CrawlDirectory
 from crawler.testweb.choice import Choice
 from crawler.testweb.oracle import Expected, crawl_digest, expected
@@ -24,7 +25,7 @@ from crawler.testweb.process import StartedWeb, start_web
 from crawler.testweb.settings import to_toml
 
 ROOT = Path(__file__).resolve().parents[2]
-MODES = ("async", "threads", "processes")
+MODES = variants.names()
 PROFILES = ("lab", "real", "hostile")
 HURRY = {"latency_scale": 0.01, "size_scale": 0.1}
 # the longest answer takes 0.3 s: only what hangs, and what comes byte by byte, is ever out of time
@@ -73,7 +74,7 @@ def run(*command: str) -> str:
 
 def differences(out: Path, ends: Mapping[str, Expected], *, bodies: bool = True) -> list[str]:
     """What a crawl found and the oracle did not foretell; with `bodies` the digests are compared too."""
-    frontier = CrawlDirectory.look(out).frontier(read_only=True)
+    frontier = CrawlDirectory.look(out).look_back()
     try:
         found = {row.url: (row.reason.value, row.status, row.attempts) for row in frontier.settled()}
     finally:

@@ -27,10 +27,10 @@ import pytest
 
 from crawler.__main__ import _explain
 from crawler.cli.present import present
-from crawler.cli.progress import InFlight, Pace, in_words
+from crawler.cli.progress import Pace, in_words
 from crawler.core.messages import Actions, Fetch, Link, Reason, Settled
 from crawler.directory import FORMAT, CrawlDirectory
-from crawler.stats import RunStats
+from crawler.stats import InFlight, RunStats
 from crawler.summary import Summary
 from crawler.words import counts, duration, printable, size
 
@@ -352,7 +352,7 @@ class TestDirectory:
         ran = run("resume", "c", "--mode", "async", "--max-pages", "100", "--timeout", "90", "--json", cwd=tmp_path)
         assert (ran.code, ran.json["client"]) == (0, "aiohttp")
         assert ran.json["digest"] == crawled[1].json["digest"]
-        assert (tmp_path / "c/shard-0000/bodies").is_dir()
+        assert (tmp_path / "c/bodies").is_dir()
 
     def test_what_cannot_change_is_said(self, site: str, tmp_path: Path) -> None:
         crawl(site, tmp_path, "--max-pages", "2")
@@ -479,7 +479,7 @@ class TestVerify:
         fine = run("verify", "c", cwd=tmp_path)
         assert (fine.code, fine.err) == (0, "")
         assert digest in fine.out
-        part = next((tmp_path / "c/shard-0000/parts").glob("*.sqlite"))
+        part = next((tmp_path / "c/parts").glob("*.sqlite"))
         with closing(sqlite3.connect(part)) as connection, connection:
             connection.execute("DELETE FROM page WHERE position = 2")
             if store == "sqlite":
@@ -488,7 +488,7 @@ class TestVerify:
                 connection.execute("UPDATE page SET body = ? WHERE position = 4", (flipped,))
             else:
                 name = connection.execute("SELECT file FROM page WHERE position = 4").fetchone()[0]
-                file = tmp_path / "c/shard-0000/bodies" / name[:2] / name
+                file = tmp_path / "c/bodies" / name[:2] / name
                 file.write_bytes(b"X" + file.read_bytes()[1:])
         ran = run("verify", "c", "--json", cwd=tmp_path)
         assert ran.code == 3
@@ -503,7 +503,7 @@ class TestVerify:
 
     def test_a_damaged_part_is_told_by_its_urls(self, site: str, tmp_path: Path) -> None:
         crawl(site, tmp_path)
-        for part in (tmp_path / "c/shard-0000/parts").glob("*.sqlite"):
+        for part in (tmp_path / "c/parts").glob("*.sqlite"):
             part.write_bytes(b"nonsense" * 1000)
         ran = run("verify", "c", "--json", cwd=tmp_path)
         missing = [problem for problem in ran.json["problems"] if "is missing or cannot be read" in problem]
@@ -521,7 +521,7 @@ class TestVerify:
 
     def test_counts_records_that_nobody_names(self, site: str, tmp_path: Path) -> None:
         crawl(site, tmp_path)
-        part = next((tmp_path / "c/shard-0000/parts").glob("*.sqlite"))
+        part = next((tmp_path / "c/parts").glob("*.sqlite"))
         with closing(sqlite3.connect(part)) as connection, connection:
             columns = [row[1] for row in connection.execute("PRAGMA table_info(page)")][1:]
             names = ", ".join(columns)
@@ -662,10 +662,10 @@ class TestProgress:
             Fetch(3, "http://b.test/robots.txt", robots=True),
         ]
         seen.see(Actions(fetches=orders))
-        assert (len(seen.urls), seen.hosts()) == (2, 2)
+        assert (seen.pages, seen.hosts) == (2, 2)
         again = Fetch(4, "http://b.test/2", attempt=2)
         seen.see(Actions(settled=[self.settled(1)], retries=[Link(2, "http://b.test/2", 0)], fetches=[again]))
-        assert (seen.urls, seen.hosts()) == ({"http://b.test/2"}, 1)
+        assert (seen.pages, seen.hosts) == (1, 1)
 
     def test_pace_knows_the_rate_and_when_it_will_be_over(self) -> None:
         stats = RunStats(queued=100)

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
+import variants
 from crawler.cli.compare import compare
 from crawler.cli.signals import Signals
 from crawler.compare import session, site
@@ -65,7 +66,7 @@ def test_arms_that_agree_are_valid_and_the_report_says_what_is_not_known(on_a_li
     done = told(*on_a_list, "--out", str(tmp_path / "c"))
     assert (done.exception, done.return_value) == (None, 0), done.output
     trials = session.read_trials(tmp_path / "c")
-    assert len(trials) == 8
+    assert len(trials) == 2 * (len(variants.names()) + 1)
     assert all(one.valid for one in trials if not one.warm_up)
     assert all([gate.name for gate in one.gates] == GATES for one in trials)
     assert len({one.ends for one in trials}) == len({one.digest for one in trials}) == 1

@@ -34,6 +34,18 @@ def test_kill_9_of_a_pool_worker_is_survived_by_the_crawl() -> None:
     assert report.slowest_return < 5
 
 
+def test_kill_9_of_one_shard_is_survived_by_the_crawl() -> None:
+    report = campaign("prefork", seed=5).run(3, strike_worker, LIFE)
+    assert report.kills == 3
+    assert report.slowest_return < 5
+
+
+def test_kill_9_of_the_arbiter_leaves_no_orphan_and_any_mode_goes_on() -> None:
+    report = campaign("prefork:2", "async", "prefork:3", "prefork:4", seed=6).run(4, strike_parent, LIFE)
+    assert report.kills == 4
+    assert report.slowest_death < 5
+
+
 def test_a_stopped_worker_is_replaced_at_the_end_of_its_leases() -> None:
     report = campaign("processes", seed=4).run(1, strike_stop, LIFE)
     assert report.kills == 1

@@ -66,7 +66,7 @@ def test_a_crawl_can_be_told_of_while_it_runs_and_after_a_kill(tmp_path: Path, m
     crawl = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         give_up_at = time.monotonic() + PATIENCE
-        while not any((out / "shard-0000/parts").glob("*.sqlite-wal")) and time.monotonic() < give_up_at:
+        while not any((out / "parts").glob("*.sqlite-wal")) and time.monotonic() < give_up_at:
             time.sleep(0.05)
         told = run("report", out, "-o", tmp_path / "live.html")
         assert (told.returncode, told.stderr) == (0, "")

@@ -1,0 +1,48 @@
+"""Which shard of a crawl a URL belongs to.
+
+Rules:
+- host -> slot is fixed for ever: xxh3 of the host modulo SLOTS. slot -> shard is rendezvous hashing (Thaler and
+  Ravishankar, "Using name-based mappings to increase hit rates", 1998): where a shard is added or leaves, only the
+  slots that it wins or had change hands.
+- A host has one *owner*: the shard of its slot. Each URL of a host that was *spread* belongs to the shard of its own
+  slot, which tells a new one from one that was admitted before, also after the spreading has ended and the owner asks
+  for all that is left.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from xxhash import xxh3_64_intdigest
+
+SLOTS = 1024
+
+
+def slot_of(name: str) -> int:
+    """The slot of a host, or of a URL of a host that was spread."""
+    return xxh3_64_intdigest(name.encode()) % SLOTS
+
+
+@lru_cache(maxsize=64)
+def owners(shards: int) -> tuple[int, ...]:
+    """The shard, 0 to `shards` - 1, of each slot."""
+    return tuple(
+        max(range(shards), key=lambda shard: xxh3_64_intdigest(f"{slot} {shard}".encode())) for slot in range(SLOTS)
+    )
+
+
+class Shard:
+    """Shard number `index` of `count`."""
+
+    def __init__(self, index: int = 0, count: int = 1) -> None:
+        self.index = index
+        self.count = count
+        self._owners = owners(count)
+
+    def owner(self, name: str) -> int:
+        """The shard of a host, or of a URL of a host that was spread."""
+        return self._owners[slot_of(name)]
+
+    def share(self, total: int) -> int:
+        """This shard's part of a number that all share, the first ones taking what is left over."""
+        return total // self.count + (self.index < total % self.count)

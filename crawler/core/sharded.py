@@ -1,0 +1,285 @@
+"""A Crawl that is one of several: which links it keeps, which it passes on, and what the others must hear.
+
+Rules:
+- A host has one owner, who alone asks it and lets it rest. A host that turns out to need no rest is *spread* before its
+  first page is asked for: from then on each URL has a home of its own, and every shard asks the host for its share of
+  `per_host`. The first hold, 429, rest after failures or Crawl-delay ends that for good: the host is *gathered*. What
+  is owed goes back to the owner, whose share stays what it was: the others may still have fetches in flight.
+- A link is new or known where its home says so. For a host that was gathered that is still the home of the URL, which
+  has its marks; it passes what is new on to the owner. So `_sent` (found here, belongs elsewhere) and `_seen` (admitted
+  here) are two sets: a link that was sent may come back to be asked for.
+- Verdicts (spread, gathered, joined) travel on the same line as links, in an order that never lets a link overtake the
+  verdict it was sent by. Until a shard has heard it, its links go to the owner, who knows more.
+- A link leaves in `mail.foreign` and keeps us from being quiet until it is acknowledged; what arrives twice is known.
+- Nobody ends alone: `mail.quiet` says that nothing more will happen here by itself. The end comes as a Stop.
+- Pages are asked for out of grants; a shard that has nothing to spend one on returns it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from crawler.core.crawl import Crawl, Lease
+from crawler.core.host import Host, State
+from crawler.core.messages import (
+    Acknowledged,
+    Actions,
+    Event,
+    Fetched,
+    Foreign,
+    Granted,
+    HostNote,
+    Landing,
+    Link,
+    Mail,
+    Neighbourly,
+    Noted,
+    Reach,
+    Received,
+    Resumed,
+    SeedsSettled,
+)
+from crawler.core.rules import Rules
+from crawler.core.scope import Scope
+from crawler.core.seen import Seen
+from crawler.core.shard import Shard
+from crawler.core.urls import host_of
+
+LOW = 8
+"""Pages left of a grant when more are asked for, so that an answer may take its time."""
+
+
+class ShardedCrawl(Crawl):
+    """Decides one shard of several."""
+
+    def __init__(self, rules: Rules, scope: Scope, seed: int, shard: Shard) -> None:
+        super().__init__(rules, scope, seed)
+        self._shard = shard
+        self._sent = Seen(seed)
+        self._unacknowledged: dict[int, bool] = {}  # number -> is it a seed, or what one was redirected to?
+        self._last_sent = 0
+        self._others_owe_seeds = True
+        self._always_spread = not rules.robots and self._may_spread(rules.delay)
+        self._starved: dict[str, Host] = {}  # waiting for nothing but a grant
+        self._mail = Mail()
+        if self._left is not None:
+            self._left = 0  # until something is granted
+
+    def step(self, events: Iterable[Event], *, room: int, now: float) -> Actions:
+        """As Crawl.step; the Actions carry mail."""
+        self._mail = Mail()
+        return super().step(events, room=room, now=now)
+
+    # ---- where a link belongs ----------------------------------------------------------------------------------------
+
+    def _may_spread(self, delay: float) -> bool:
+        return delay == 0 and self._rules.per_host >= self._shard.count
+
+    def _host(self, name: str) -> Host:
+        known = name in self._hosts
+        host = super()._host(name)
+        if not known and self._always_spread:
+            self._widen(host)
+        return host
+
+    def _widen(self, host: Host) -> None:
+        host.reach = Reach.SPREAD
+        host.per_host = self._shard.share(self._rules.per_host)
+
+    def _home(self, name: str, url: str) -> int:
+        """The shard that tells whether a URL of this host is new."""
+        host = self._hosts.get(name)
+        one_by_one = self._always_spread if host is None else host.reach is not Reach.OWNER
+        return self._shard.owner(url if one_by_one else name)
+
+    def _asker(self, host: Host, url: str) -> int:
+        """The shard that asks for a URL of this host."""
+        return self._shard.owner(url if host.reach is Reach.SPREAD else host.name)
+
+    def _is_ours(self, name: str, link: Link) -> bool:
+        home = self._home(name, link.url)
+        if home == self._shard.index:
+            return True
+        from_seeds = link.depth == 0 and not link.via  # every shard was told of them
+        if not from_seeds and link.url not in self._sent:
+            self._sent.add(link.url)
+            self._send(link, home, admitted=False)
+        return False
+
+    def _owe(self, host: Host, link: Link, now: float) -> None:
+        if self._asker(host, link.url) == self._shard.index:
+            super()._owe(host, link, now)
+        else:
+            self._pass_on(host, link)
+
+    def _put_back(self, host: Host, link: Link, at: float) -> None:
+        if self._asker(host, link.url) == self._shard.index:
+            super()._put_back(host, link, at)
+        else:
+            self._owe_no_more(host, link)
+
+    def _let_go(self, host: Host) -> None:
+        """Pass on what is no longer ours to ask for."""
+        me = self._shard.index
+        waiting = [link for link in host.queue if self._asker(host, link.url) != me]
+        if waiting:
+            host.queue = deque(link for link in host.queue if self._asker(host, link.url) == me)
+        if self._asker(host, "") != me and host.reach is Reach.GATHERED:
+            waiting += [link for _, _, link in host.later]
+            self._retrying -= len(host.later)
+            host.later.clear()
+        for link in waiting:
+            self._owe_no_more(host, link)
+
+    def _owe_no_more(self, host: Host, link: Link) -> None:
+        self._owed -= 1
+        self._seeds_owed -= link.depth == 0
+        self._pass_on(host, link)
+
+    def _pass_on(self, host: Host, link: Link) -> None:
+        """A link that was admitted is another's to ask for. Its home alone keeps the mark."""
+        if self._home(host.name, link.url) != self._shard.index:
+            self._seen.discard(link.url)
+            self._sent.add(link.url)
+        self._mail.passed.append(link.id)
+        self._send(link, self._asker(host, link.url), admitted=True)
+
+    def _send(self, link: Link, to: int, admitted: bool) -> None:
+        self._last_sent += 1
+        foreign = Foreign(self._last_sent, to, link, admitted)
+        self._mail.foreign.append(foreign)
+        self._await_receipt(foreign)
+
+    def _await_receipt(self, foreign: Foreign) -> None:
+        self._unacknowledged[foreign.seq] = is_seed = foreign.link.depth == 0
+        self._seeds_owed += is_seed
+
+    # ---- what others say ---------------------------------------------------------------------------------------------
+
+    def _hear(self, event: Neighbourly, now: float) -> None:
+        match event:
+            case Received():
+                for foreign in event.links:
+                    self._mail.received.append((event.sender, foreign.seq))
+                    self._receive(foreign, now)
+            case Acknowledged():
+                for seq in event.seqs:
+                    self._seeds_owed -= self._unacknowledged.pop(seq, False)
+                    self._mail.acknowledged.append(seq)
+            case Granted():
+                self._spend(-event.pages)
+                starved, self._starved = self._starved, {}
+                for host in starved.values():
+                    self._list(host, now)
+            case Noted():
+                self._learn(event.note, now)
+            case SeedsSettled():
+                self._others_owe_seeds = False
+                if not self._awaits_seeds:
+                    self._strays.clear()
+            case _:
+                assert_never(event)
+
+    def _receive(self, foreign: Foreign, now: float) -> None:
+        link = foreign.link
+        if not foreign.admitted:
+            self._admit(link.url, link.depth, link.via, now)
+        elif link.url not in self._seen:
+            self._seen.add(link.url)
+            mine = replace(link, id=self._next_id)
+            self._next_id += 1
+            self._mail.adopted.append(mine)
+            self._owe(self._host(host_of(link.url)), mine, now)
+
+    def _learn(self, note: HostNote, now: float) -> None:
+        if note.joined:
+            self._take_in(note.host, now)
+        if note.reach is Reach.OWNER:
+            return
+        host = self._host(note.host)
+        if host.reach is Reach.OWNER:
+            host.recall(note, now)
+            self._widen(host)
+        if note.reach is Reach.GATHERED:
+            host.reach = Reach.GATHERED
+            host.delay = max(host.delay, note.delay)
+            host.hold(note.rest_until)
+            self._held(host, now)
+            self._actions.notes.append(host.note())
+        self._let_go(host)
+        self._list(host, now)
+
+    def _resume(self, event: Resumed, now: float) -> None:
+        if self._left is not None:
+            self._spend(-event.fetched - sum(link.attempts > 0 for link in event.links))  # grants are for what is new
+        super()._resume(event, now)
+        for foreign in event.outbox:
+            self._last_sent = max(self._last_sent, foreign.seq)
+            self._sent.add(foreign.link.url)
+            self._mail.foreign.append(foreign)
+            self._await_receipt(foreign)
+
+    @property
+    def _awaits_seeds(self) -> bool:
+        return super()._awaits_seeds or self._others_owe_seeds
+
+    def _join(self, name: str, now: float) -> None:
+        super()._join(name, now)
+        self._mail.notes.append(HostNote(name, joined=True))
+
+    # ---- hosts are spread and gathered -------------------------------------------------------------------------------
+
+    def _robots_read(self, host: Host, text: str, now: float) -> None:
+        spread = host.reach is Reach.OWNER and not host.asked and self._may_spread(host.delay)
+        if spread:
+            self._widen(host)
+        super()._robots_read(host, text, now)
+        if spread:
+            self._mail.notes.append(host.note(robots=text))
+            self._let_go(host)
+
+    def _land(self, lease: Lease, event: Landing, now: float) -> None:
+        host = lease.host
+        rested_until = host.rest_until
+        super()._land(lease, event, now)
+        if host.reach is Reach.OWNER:
+            return
+        slowed = host.rest_until > max(now, rested_until)
+        if host.reach is Reach.SPREAD and (slowed or _is_429(event) or host.state is not State.OPEN):
+            host.reach = Reach.GATHERED
+            slowed = True
+            self._actions.notes.append(host.note())
+            self._let_go(host)
+        if slowed:
+            self._mail.notes.append(host.note())
+
+    def _list(self, host: Host, now: float) -> None:
+        super()._list(host, now)
+        if host.queue and not self._fresh:
+            self._starved[host.name] = host
+
+    # ---- the end -----------------------------------------------------------------------------------------------------
+
+    def _concluded(self, now: float) -> Actions:
+        actions, mail = super()._concluded(now), self._mail
+        actions.mail = mail
+        mail.seeds_settled = not self._seeds_owed
+        mail.size = self._size
+        if self._stop_at is not None:
+            return actions
+        mail.quiet = actions.ending is not None and not self._unacknowledged
+        actions.ending = None
+        if self._left is not None:
+            if mail.quiet:
+                mail.returned, self._left = max(0, self._left), min(0, self._left)
+            waiting = self._owed - self._retrying - len(self._leases)
+            mail.wants = self._left < LOW and waiting > 0 and not self._out_of_bytes
+        return actions
+
+
+def _is_429(event: Landing) -> bool:
+    return isinstance(event, Fetched) and event.status == 429

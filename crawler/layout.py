@@ -1,0 +1,213 @@
+"""Which shard's file holds which URL, and the move of rows where a run wants another layout.
+
+Rules:
+- The layout of a run depends on the number of shards and on what settings let hosts be spread (see core.sharded). Where
+  the manifest names the same, nothing is touched; else every row is looked at.
+- Copy, commit, then delete, in batches: a kill leaves a row in two files at worst, the same row, and the move is begun
+  again. The manifest says from the first row on that rows are being moved.
+- What was on its way between shards becomes a row of the shard it belongs to, unless it is known there.
+- Counts stay where they were counted, for only their sum is ever told; those of a shard that is no more move to the
+  first, once: the number of the move is kept beside them.
+- A host whose robots.txt is known to ask for no rest is laid out by URL, so that its shards may all begin with it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from itertools import groupby
+from pathlib import Path
+from time import time
+
+import msgspec
+
+from crawler.core.messages import Foreign, HostNote, Reach
+from crawler.core.shard import Shard
+from crawler.core.urls import host_of
+from crawler.database import connect, storage_errors, transaction
+from crawler.directory import CrawlDirectory
+from crawler.frontier.sqlite import SCHEMA
+from crawler.settings import Settings
+from crawler.stats import Tally
+
+AT_ONCE = 1000
+COLUMNS = (
+    "url, depth, via, attempts, status, reason, part, position, size, digest, truncated, content_type, settled_at,"
+    " seconds, detail"
+)
+COPY = f"INSERT OR IGNORE INTO url ({COLUMNS}) VALUES ({', '.join('?' * 15)})"
+RECEIVE = "INSERT OR IGNORE INTO url (url, depth, via, attempts, status) VALUES (?, ?, ?, ?, ?)"
+NOTE = "INSERT OR REPLACE INTO host VALUES (?, ?, ?, ?, ?, ?, ?)"
+TALLY = "INSERT OR REPLACE INTO meta VALUES ('tally', ?)"
+
+
+def lay_out(directory: CrawlDirectory, settings: Settings, shards: int) -> None:
+    """Let the URLs of a crawl lie as a run with these settings on so many shards wants them. Raises StorageError."""
+    layout = _name(settings, shards)
+    if directory.manifest.layout == layout and directory.manifest.shards == shards:
+        return
+    if not directory.manifest.runs:
+        for shard in range(shards):
+            directory.frontier(shard).close()
+        directory.lay_out(shards, layout)
+        return
+    for path in directory.frontier_files():
+        directory.frontier(int(path.parent.name.removeprefix("shard-"))).close()  # checks the file
+    directory.lay_out(shards, "")
+    _Move(directory, settings, shards).run()
+    directory.lay_out(shards, layout)
+
+
+def _name(settings: Settings, shards: int) -> str:
+    """Layouts of one name are the same."""
+    if shards == 1:
+        return "whole"
+    return ("by URL" if settings.robots else "all by URL") if _may_spread(settings, shards) else "by host"
+
+
+def _may_spread(settings: Settings, shards: int) -> bool:
+    return shards > 1 and settings.delay == 0 and settings.per_host >= shards
+
+
+class _Move:
+    """One move of the rows of a crawl to a number of shards."""
+
+    def __init__(self, directory: CrawlDirectory, settings: Settings, shards: int) -> None:
+        self._directory = directory
+        self._settings = settings
+        self._shard = Shard(0, shards)
+        self._spreads = _may_spread(settings, shards)
+        self._spread: set[str] = set()
+        self._files: dict[int, tuple[Path, sqlite3.Connection]] = {}
+
+    def run(self) -> None:
+        """Move everything."""
+        with ExitStack() as stack:
+            there = {
+                int(path.parent.name.removeprefix("shard-")) for path in self._directory.path.glob("shard-*/*.sqlite")
+            }
+            for number in sorted(there | set(range(self._shard.count))):
+                path = self._directory.path / f"shard-{number:04d}" / "frontier.sqlite"
+                with storage_errors(path):
+                    path.parent.mkdir(exist_ok=True)
+                self._files[number] = path, stack.enter_context(closing(connect(path, SCHEMA)))
+            self._move_notes()
+            for number in self._files:
+                self._move_rows(number)
+            for number in self._files:
+                self._empty_outbox(number)
+                if number >= self._shard.count:
+                    self._move_tally(number)
+
+    def _home(self, url: str) -> int:
+        name = host_of(url)
+        return self._shard.owner(url if self._spreads and (not self._settings.robots or name in self._spread) else name)
+
+    def _move_notes(self) -> None:
+        """Every note goes to the owner of its host, what several shards have noted becomes one."""
+        notes: dict[str, HostNote] = {}
+        for path, connection in self._files.values():
+            with storage_errors(path):
+                for host, robots, until, delay, rest_until, joined, _ in connection.execute("SELECT * FROM host"):
+                    note = HostNote(host, robots, until, delay, rest_until, bool(joined))
+                    notes[note.host] = _together(notes.get(note.host), note)
+        now = time()
+        for note in notes.values():
+            known = note.robots is not None and note.robots_until > now
+            if self._spreads and known and not note.delay and note.rest_until <= now:
+                self._spread.add(note.host)
+        for number, (path, connection) in self._files.items():
+            mine = [note for note in notes.values() if self._shard.owner(note.host) == number]
+            with transaction(connection, path):
+                connection.executemany(NOTE, [self._row(note) for note in mine])
+        for number, (path, connection) in self._files.items():
+            theirs = [(host,) for host in notes if self._shard.owner(host) != number]
+            with transaction(connection, path):
+                connection.executemany("DELETE FROM host WHERE host = ?", theirs)
+
+    def _row(self, note: HostNote) -> tuple[object, ...]:
+        reach = Reach.SPREAD if note.host in self._spread else Reach.OWNER
+        return note.host, note.robots, note.robots_until, note.delay, note.rest_until, note.joined, reach
+
+    def _move_rows(self, source: int) -> None:
+        path, connection = self._files[source]
+        for batch in self._strangers(source):
+            for home, rows in batch.items():
+                target_path, target = self._files[home]
+                with transaction(target, target_path):
+                    target.executemany(COPY, [row[1:] for row in rows])
+            with transaction(connection, path):
+                ids = [(row[0],) for rows in batch.values() for row in rows]
+                connection.executemany("DELETE FROM url WHERE id = ?", ids)
+
+    def _strangers(self, source: int) -> Iterator[dict[int, list[sqlite3.Row]]]:
+        """The rows of a shard that belong elsewhere, by home, in the order they were admitted."""
+        path, connection = self._files[source]
+        last = 0
+        while True:
+            with storage_errors(path):
+                query = f"SELECT id, {COLUMNS} FROM url WHERE id > ? ORDER BY id LIMIT ?"
+                rows = connection.execute(query, (last, AT_ONCE)).fetchall()
+            if not rows:
+                return
+            last = rows[-1][0]
+            homes = sorted(((self._home(row[1]), row) for row in rows), key=lambda pair: pair[0])
+            batch = {home: [row for _, row in pairs] for home, pairs in groupby(homes, key=lambda pair: pair[0])}
+            batch.pop(source, None)
+            if batch:
+                yield batch
+
+    def _empty_outbox(self, source: int) -> None:
+        """What was sent and not acknowledged may be known where it belongs."""
+        path, connection = self._files[source]
+        with storage_errors(path):
+            rows = connection.execute("SELECT seq, foreign_link FROM outbox ORDER BY seq").fetchall()
+        for seq, encoded in rows:
+            link = msgspec.json.decode(encoded, type=Foreign).link
+            target_path, target = self._files[self._home(link.url)]
+            via = msgspec.json.encode(link.via).decode() if link.via else None
+            with transaction(target, target_path):
+                known = target.execute(RECEIVE, (link.url, link.depth, via, link.attempts, link.status)).rowcount == 0
+                if not known:
+                    tally = _tally(target)
+                    tally.queued += 1
+                    target.execute(TALLY, (msgspec.json.encode(tally).decode(),))
+            with transaction(connection, path):
+                connection.execute("DELETE FROM outbox WHERE seq = ?", (seq,))
+
+    def _move_tally(self, source: int) -> None:
+        """Add the counts of a shard that is no more to those of the first, once."""
+        path, connection = self._files[source]
+        first_path, first = self._files[0]
+        done = f"tally of shard {source} in move {self._directory.manifest.moves}"
+        with storage_errors(path):
+            tally = _tally(connection)
+        with transaction(first, first_path):
+            if first.execute("SELECT 1 FROM meta WHERE key = ?", (done,)).fetchone() is None:
+                total = _tally(first)
+                total.merge(tally)
+                first.execute(TALLY, (msgspec.json.encode(total).decode(),))
+                first.execute("INSERT INTO meta VALUES (?, '')", (done,))
+        with transaction(connection, path):
+            connection.execute("DELETE FROM meta WHERE key = 'tally'")
+
+
+def _together(before: HostNote | None, note: HostNote) -> HostNote:
+    """What two shards have noted of a host."""
+    if before is None:
+        return note
+    newer, older = (note, before) if note.robots_until >= before.robots_until else (before, note)
+    return HostNote(
+        host=note.host,
+        robots=newer.robots if newer.robots is not None else older.robots,
+        robots_until=newer.robots_until,
+        delay=max(note.delay, before.delay),
+        rest_until=max(note.rest_until, before.rest_until),
+        joined=note.joined or before.joined,
+    )
+
+
+def _tally(connection: sqlite3.Connection) -> Tally:
+    row = connection.execute("SELECT value FROM meta WHERE key = 'tally'").fetchone()
+    return Tally() if row is None else msgspec.json.decode(row[0], type=Tally)

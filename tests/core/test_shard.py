@@ -1,0 +1,42 @@
+"""Which shard a URL belongs to."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crawler.core.shard import SLOTS, Shard, owners, slot_of
+
+HOSTS = [f"http://host-{n}.test" for n in range(2000)]
+
+
+def test_a_slot_is_fixed_for_ever() -> None:
+    assert [slot_of(host) for host in HOSTS[:4]] == [416, 888, 340, 682]
+
+
+@given(st.integers(1, 16))
+def test_every_slot_has_one_owner_and_every_shard_a_fair_share(count: int) -> None:
+    shares = Counter(owners(count))
+    assert len(owners(count)) == SLOTS
+    assert set(shares) == set(range(count))
+    assert max(shares.values()) < 1.5 * SLOTS / count
+
+
+@given(st.integers(1, 15))
+def test_one_more_shard_takes_only_what_becomes_its_own(count: int) -> None:
+    moved = [after for before, after in zip(owners(count), owners(count + 1), strict=True) if before != after]
+    assert set(moved) == {count}
+    assert len(moved) < 1.5 * SLOTS / (count + 1)
+
+
+@given(st.integers(1, 9), st.integers(0, 1000))
+def test_shares_add_up(count: int, total: int) -> None:
+    shares = [Shard(index, count).share(total) for index in range(count)]
+    assert sum(shares) == total
+    assert max(shares) - min(shares) <= 1
+
+
+def test_all_shards_agree_who_owns_a_host() -> None:
+    assert all(Shard(0, 3).owner(host) == Shard(2, 3).owner(host) for host in HOSTS)

@@ -1,0 +1,260 @@
+"""What a crawl that is one of two does with links and hosts that are not its own. Whole crawls are in tests/sim."""
+
+from __future__ import annotations
+
+import pytest
+
+from crawler.core.crawl import Crawl
+from crawler.core.messages import (
+    Acknowledged,
+    Discovered,
+    Ending,
+    Event,
+    Fetch,
+    Fetched,
+    Foreign,
+    Granted,
+    HostNote,
+    Link,
+    Mail,
+    Noted,
+    Reach,
+    Reason,
+    Received,
+    Resumed,
+    SeedsSettled,
+    Stop,
+)
+from crawler.core.rules import Rules
+from crawler.core.scope import Scope
+from crawler.core.shard import Shard
+from crawler.core.sharded import ShardedCrawl
+
+ME, OTHER = 0, 1
+SHARD = Shard(ME, 2)
+MINE, THEIRS = (
+    next(name for name in (f"http://h{n}.test" for n in range(99)) if SHARD.owner(name) == who) for who in (ME, OTHER)
+)
+
+
+def url_of(who: int, host: str = MINE, number: int = 0) -> str:
+    """A URL that belongs to a shard once its host is spread."""
+    return [url for url in (f"{host}/{n}" for n in range(999)) if SHARD.owner(url) == who][number]
+
+
+class Player:
+    """Plays one shard by hand."""
+
+    def __init__(self, **rules: object) -> None:
+        self.rules = Rules(**({"delay": 0.0, "per_host": 4, "robots": True} | rules))  # type: ignore[arg-type]
+        self.crawl = ShardedCrawl(self.rules, Scope(self.rules, (f"{MINE}/", f"{THEIRS}/")), 7, SHARD)
+        self.now = 100.0
+
+    def step(self, *events: Event, room: int = 10) -> list[Fetch]:
+        self.actions = self.crawl.step(events, room=room, now=self.now)
+        return self.actions.fetches
+
+    @property
+    def mail(self) -> Mail:
+        assert self.actions.mail is not None
+        return self.actions.mail
+
+    def begin(self) -> Fetch:
+        """My seed is known and its robots.txt asked for."""
+        (robots,) = self.step(Discovered((f"{MINE}/", f"{THEIRS}/")))
+        return robots
+
+    def spread(self) -> list[Fetch]:
+        """My host turns out to need no rest."""
+        return self.step(Fetched(self.begin().id, 200, robots_text=""))
+
+
+def test_seeds_of_others_are_left_to_them() -> None:
+    player = Player()
+    assert player.begin().url == f"{MINE}/robots.txt"
+    assert [link.url for link in player.actions.queued] == [f"{MINE}/"]
+    assert player.mail.foreign == []
+
+
+def test_a_link_of_another_shard_is_sent_once_and_no_sooner_quiet_than_acknowledged() -> None:
+    player = Player(per_host=1)
+    (page,) = player.spread()
+    player.step(Fetched(page.id, 200, (f"{THEIRS}/x",)))
+    (foreign,) = player.mail.foreign
+    assert (foreign.to, foreign.link.url, foreign.admitted) == (OTHER, f"{THEIRS}/x", False)
+    assert not player.mail.quiet
+    player.step(Received(OTHER, (Foreign(1, ME, Link(5, f"{MINE}/y", 1)),)))
+    assert player.mail.received == [(OTHER, 1)]
+    (again,) = player.actions.fetches
+    player.step(Fetched(again.id, 200, (f"{THEIRS}/x",)))
+    assert player.mail.foreign == []
+    player.step(Acknowledged((foreign.seq,)))
+    assert (player.mail.acknowledged, player.mail.quiet) == ([foreign.seq], True)
+    assert player.actions.ending is None, "nobody ends alone"
+    player.step(Stop())
+    assert player.actions.ending is Ending.COMPLETE
+
+
+def test_a_host_without_a_rest_is_spread_and_its_links_go_home() -> None:
+    player = Player()
+    robots = player.begin()
+    links = tuple(Foreign(n, ME, Link(n, url_of(n % 2, number=n), 1)) for n in range(4))
+    player.step(Received(OTHER, links))
+    player.step(Fetched(robots.id, 200, robots_text="User-agent: *\nDisallow: /no"))
+    (note,) = player.mail.notes
+    assert (note.host, note.reach, note.robots) == (MINE, Reach.SPREAD, "User-agent: *\nDisallow: /no")
+    assert {foreign.link.url for foreign in player.mail.foreign} >= {url_of(OTHER, number=1), url_of(OTHER, number=3)}
+    assert all(foreign.admitted and SHARD.owner(foreign.link.url) == OTHER for foreign in player.mail.foreign)
+    assert len(player.mail.passed) == len(player.mail.foreign)
+    assert len(player.actions.fetches) == 2, "two of four connections are ours"
+
+
+@pytest.mark.parametrize(("rules", "text"), [({"per_host": 1}, ""), ({"delay": 1.0}, ""), ({}, "Crawl-delay: 2")])
+def test_a_host_that_must_rest_or_has_too_few_connections_stays_with_its_owner(
+    rules: dict[str, object], text: str
+) -> None:
+    player = Player(**rules)
+    player.step(Fetched(player.begin().id, 200, robots_text=f"User-agent: *\n{text}"))
+    assert player.mail.notes == []
+    assert [note.reach for note in player.actions.notes] == [Reach.OWNER]
+
+
+def test_a_host_that_was_asked_before_is_not_spread() -> None:
+    player = Player()
+    player.step(Resumed(frozenset(), (), (HostNote(MINE),), 1, 0, 0))
+    player.spread()
+    assert player.mail.notes == []
+
+
+@pytest.mark.parametrize(
+    "answer", [{"status": 429}, {"status": 503, "retry_after": 5.0}, {"status": 429, "retry_after": 5.0}]
+)
+def test_a_host_that_complains_is_gathered_and_what_is_owed_goes_to_the_owner(answer: dict[str, float]) -> None:
+    player = Player()
+    note = HostNote(THEIRS, "", 1e9, reach=Reach.SPREAD)
+    player.step(Noted(note))
+    mine = [url_of(ME, THEIRS, n) for n in range(4)]
+    fetches = player.step(Received(OTHER, tuple(Foreign(n, ME, Link(n, url, 1)) for n, url in enumerate(mine))))
+    assert [fetch.url for fetch in fetches] == mine[:2]
+    player.step(Fetched(fetches[0].id, **answer))  # type: ignore[arg-type]
+    (told,) = player.mail.notes
+    assert (told.host, told.reach) == (THEIRS, Reach.GATHERED)
+    assert told.rest_until == player.now + answer.get("retry_after", 0.0)
+    assert {(one.link.url, one.to, one.admitted) for one in player.mail.foreign} == {
+        (mine[0], OTHER, True),
+        (mine[2], OTHER, True),
+        (mine[3], OTHER, True),
+    }
+    player.step(Fetched(fetches[1].id, 503, retry_after=50.0))
+    (later,) = player.mail.notes
+    assert later.rest_until == player.now + 50.0, "the owner must hear of a longer rest, too"
+    new = url_of(ME, THEIRS, 5)
+    player.step(Received(OTHER, (Foreign(9, ME, Link(9, new, 1)),)))
+    assert [(one.link.url, one.admitted) for one in player.mail.foreign] == [(new, True)], "new is what its home says"
+    assert player.actions.fetches == []
+    player.step(Received(OTHER, (Foreign(10, ME, Link(10, new, 1)),)))
+    assert player.mail.foreign == []
+
+
+def test_the_owner_of_a_gathered_host_asks_for_what_others_pass_on_after_the_rest() -> None:
+    player = Player()
+    fetches = player.spread()
+    for fetch in fetches:
+        player.step(Fetched(fetch.id, 200))
+    player.step(Noted(HostNote(MINE, rest_until=player.now + 5, reach=Reach.GATHERED)))
+    link = Link(3, url_of(OTHER), 1, attempts=1, status=503)
+    player.step(Received(OTHER, (Foreign(1, ME, link, admitted=True),)))
+    assert [one.url for one in player.mail.adopted] == [link.url]
+    assert player.actions.fetches == []
+    player.step(Received(OTHER, (Foreign(1, ME, link, admitted=True),)))
+    assert (player.mail.adopted, player.mail.received) == ([], [(OTHER, 1)]), "what comes twice is known"
+    player.now += 5
+    (again,) = player.step()
+    assert (again.url, again.attempt) == (link.url, 2)
+
+
+def test_a_host_that_asks_another_shard_to_wait_for_too_long_is_given_up_by_its_owner() -> None:
+    player = Player(max_hold=10.0)
+    player.begin()
+    player.step(Noted(HostNote(MINE, rest_until=player.now + 60, reach=Reach.GATHERED)))
+    assert [end.reason for end in player.actions.settled] == [Reason.HELD]
+
+
+def test_without_robots_hosts_are_spread_from_the_start() -> None:
+    player = Player(robots=False)
+    seed = player.step(Discovered((f"{MINE}/", f"{THEIRS}/")))
+    assert all(SHARD.owner(fetch.url) == ME for fetch in seed)
+    player.step(Received(OTHER, (Foreign(1, ME, Link(1, url_of(ME, THEIRS), 1)),)))
+    assert [fetch.url for fetch in player.actions.fetches] == [url_of(ME, THEIRS)]
+
+
+def test_pages_are_asked_for_out_of_grants_and_returned_by_who_needs_none() -> None:
+    player = Player(max_pages=100, per_host=1)
+    assert player.step(Discovered((f"{MINE}/",))) == []
+    assert player.mail.wants
+    (robots,) = player.step(Granted(5))
+    (page,) = player.step(Fetched(robots.id, 404))
+    player.step(Fetched(page.id, 200))
+    assert (player.mail.quiet, player.mail.returned, player.mail.wants) == (True, 4, False)
+    player.step()
+    assert player.mail.returned == 0
+
+
+def test_grants_are_for_pages_that_were_never_asked_for() -> None:
+    player = Player(max_pages=100, per_host=1, robots=False)  # robots are no pages
+    tried = Link(1, f"{MINE}/a", 1, attempts=1, status=503)
+    fetches = player.step(Resumed(frozenset(), (tried, Link(2, f"{MINE}/b", 1)), (), 3, 7, 0))
+    assert [fetch.url for fetch in fetches] == [f"{MINE}/a"]
+    assert player.mail.wants
+
+
+def test_links_that_were_on_their_way_are_sent_again_after_a_kill() -> None:
+    player = Player()
+    foreign = Foreign(4, OTHER, Link(9, f"{THEIRS}/x", 0, (f"{MINE}/",)))
+    player.step(Resumed(frozenset(), (), (), 1, 0, 0, (foreign,)))
+    assert player.mail.foreign == [foreign]
+    assert not player.mail.seeds_settled, "what a seed was redirected to is still on its way"
+    player.step(Acknowledged((4, 99)))
+    assert player.mail.seeds_settled
+
+
+def test_a_host_that_joined_elsewhere_takes_in_the_links_that_waited_for_it() -> None:
+    player = Player(per_host=1)
+    (page,) = player.spread()
+    stranger = next(name for name in (f"http://s{n}.test" for n in range(99)) if SHARD.owner(name) == ME)
+    player.step(Fetched(page.id, 200, (f"{stranger}/x",)))
+    assert player.mail.seeds_settled
+    player.step(Noted(HostNote(stranger, joined=True)))
+    assert [link.url for link in player.actions.queued] == [f"{stranger}/x"]
+
+
+def test_links_out_of_scope_are_forgotten_when_no_shard_owes_a_seed() -> None:
+    player = Player(per_host=1)
+    (page,) = player.spread()
+    player.step(Fetched(page.id, 200, ("http://stranger.test/x",)))
+    player.step(SeedsSettled())
+    player.step(Noted(HostNote("http://stranger.test", joined=True)))
+    assert player.actions.queued == [] and player.mail.foreign == []
+
+
+def test_links_out_of_scope_wait_while_a_seed_of_ours_is_owed_whatever_others_say() -> None:
+    player = Player(per_host=1)
+    player.begin()
+    stranger = next(name for name in (f"http://s{n}.test" for n in range(99)) if SHARD.owner(name) == ME)
+    player.step(Received(OTHER, (Foreign(1, ME, Link(1, f"{stranger}/x", 1)),)), SeedsSettled())
+    assert player.crawl.owed == 1
+    player.step(Noted(HostNote(stranger, joined=True)))
+    assert player.crawl.owed == 2
+
+
+def test_the_host_that_a_seed_is_redirected_to_is_told_to_all() -> None:
+    player = Player(per_host=1)
+    (page,) = player.spread()
+    player.step(Fetched(page.id, 301, location="http://www.test/"))
+    assert player.mail.notes == [HostNote("http://www.test", joined=True)]
+
+
+def test_a_crawl_that_is_alone_listens_to_nobody() -> None:
+    crawl = Crawl(Rules(), Scope(Rules(), (f"{MINE}/",)), 7)
+    with pytest.raises(TypeError, match="one shard"):
+        crawl.step([SeedsSettled()], room=1, now=0.0)

@@ -1,0 +1,97 @@
+"""What the arbiter passes on, grants, and when it calls the crawl over."""
+
+from __future__ import annotations
+
+from crawler.core.messages import Acknowledged, Granted, HostNote, Noted, Reach, SeedsSettled
+from crawler.core.switchboard import MOST_GRANTED, Outgoing, Posted, Reborn, Status, Switchboard
+
+NOTE = HostNote("http://a.test", "rules", 50.0, reach=Reach.SPREAD)
+
+
+def begun(pages: int | None = None, size: int | None = None) -> Switchboard:
+    board = Switchboard(2, pages, size)
+    for shard in (0, 1):
+        board.born(shard, 0)
+    return board
+
+
+def test_the_crawl_is_over_when_all_are_quiet_and_have_read_all_that_was_sent() -> None:
+    board = begun()
+    assert not board.over, "nobody has said anything yet"
+    board.stand(0, Status(0, quiet=True))
+    board.stand(1, Status(0, quiet=True))
+    assert board.over
+    assert board.post(Posted(1, Acknowledged((1,)))) == (1, Acknowledged((1,)))
+    assert not board.over, "one word is unread"
+    board.stand(1, Status(1, quiet=True))
+    assert board.over
+
+
+def test_a_shard_that_was_born_again_is_not_quiet_and_the_others_send_again() -> None:
+    board = begun()
+    board.stand(0, Status(0, quiet=True))
+    board.stand(1, Status(0, quiet=True))
+    assert board.born(1, 0) == [(0, Reborn(1))]
+    assert not board.over
+
+
+def test_verdicts_reach_all_others_and_those_who_are_born_later() -> None:
+    board = begun()
+    assert board.note(0, NOTE) == [(1, Noted(NOTE))]
+    gathered = HostNote("http://a.test", rest_until=9.0, reach=Reach.GATHERED)
+    board.note(1, gathered)
+    board.note(0, HostNote("http://a.test", rest_until=5.0, reach=Reach.SPREAD, joined=True))
+    (verdict,) = board.verdicts()
+    assert verdict == Noted(HostNote("http://a.test", "rules", 50.0, 0.0, 9.0, True, Reach.GATHERED))
+
+
+def test_what_earlier_runs_have_noted_is_a_verdict() -> None:
+    board = Switchboard(2, None, None, (NOTE, HostNote("http://a.test", joined=True)))
+    assert board.verdicts() == [Noted(HostNote("http://a.test", "rules", 50.0, joined=True, reach=Reach.SPREAD))]
+
+
+def test_seeds_are_settled_when_all_shards_say_so_and_that_is_said_once() -> None:
+    board = begun()
+    assert board.stand(0, Status(0, seeds_settled=True)) == []
+    assert board.stand(1, Status(0, seeds_settled=True)) == [(0, SeedsSettled()), (1, SeedsSettled())]
+    assert board.stand(1, Status(1, seeds_settled=True)) == []
+    assert board.verdicts() == [SeedsSettled()]
+
+
+def granted(told: list[Outgoing]) -> list[tuple[int, int]]:
+    return [(to, event.pages) for to, event in told if isinstance(event, Granted)]
+
+
+def test_pages_are_granted_in_blocks_that_shrink_and_never_more_than_there_are() -> None:
+    board = begun(pages=1000)
+    blocks = []
+    while blocks_now := granted(board.stand(0, Status(0, wants=True))):
+        blocks += [pages for _, pages in blocks_now]
+    assert (blocks[0], blocks[-1], sum(blocks)) == (MOST_GRANTED, 1, 1000)
+    assert blocks == sorted(blocks, reverse=True)
+
+
+def test_what_is_returned_goes_to_who_waits() -> None:
+    board = begun(pages=1)
+    assert granted(board.stand(0, Status(0, wants=True))) == [(0, 1)]
+    assert granted(board.stand(1, Status(0, wants=True))) == []
+    assert granted(board.stand(0, Status(1, quiet=True, returned=1))) == [(1, 1)]
+
+
+def test_a_shard_that_dies_has_spent_what_its_frontier_says() -> None:
+    board = begun(pages=4)
+    assert granted(board.stand(0, Status(0, wants=True))) == [(0, 1)]
+    assert granted(board.stand(0, Status(1, wants=True))) == [(0, 1)]
+    board.born(0, 1)
+    left = 0
+    while blocks := granted(board.stand(1, Status(0, wants=True))):
+        left += sum(pages for _, pages in blocks)
+    assert left == 3
+
+
+def test_as_many_bytes_as_may_be_stored_end_it() -> None:
+    board = begun(size=100)
+    board.stand(0, Status(0, size=60))
+    assert not board.over
+    board.stand(1, Status(0, size=40))
+    assert board.over

@@ -1,0 +1,132 @@
+"""Rows move between the files of shards, and nothing is lost, whatever is killed on the way."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from crawler.core.messages import Foreign, HostNote, Link, Mail, Reason, Settled
+from crawler.core.shard import Shard
+from crawler.core.urls import host_of
+from crawler.directory import CrawlDirectory
+from crawler.frontier.base import Batch
+from crawler.layout import lay_out
+from crawler.settings import Settings
+
+HOSTS, PAGES = 60, 100
+POLITE = Settings(seeds=("http://h0.test/",))
+FAST = Settings(seeds=("http://h0.test/",), delay=0.0, per_host=8)
+MOVE = """
+import sys
+from pathlib import Path
+from crawler.directory import CrawlDirectory
+from crawler.layout import lay_out
+from crawler.settings import Settings
+directory = CrawlDirectory.open(Path(sys.argv[1]))
+lay_out(directory, Settings(seeds=("http://h0.test/",)), int(sys.argv[2]))
+"""
+
+
+def link(number: int) -> Link:
+    host = number % HOSTS
+    return Link(number, f"http://h{host}.test/{number}", 3, ("http://h0.test/",) if number % 7 == 0 else ())
+
+
+def end(number: int) -> Settled:
+    return Settled(number, link(number).url, Reason.OK, 200, 1, 10, b"d" * 16, "0001-000", number, "", 0, "text/html")
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> CrawlDirectory:
+    """A crawl of one shard: half of its URLs settled, two on their way to another shard, one of them known."""
+    made = CrawlDirectory.create(tmp_path / "c", POLITE, demo=False, fresh=False)
+    lay_out(made, POLITE, 1)
+    made.begin_run(POLITE)
+    count = HOSTS * PAGES
+    with closing(made.frontier()) as frontier:
+        frontier.commit(Batch(queued=[link(number) for number in range(1, count + 1)]), 1.0)
+        frontier.commit(Batch(settled=[end(number) for number in range(1, count + 1, 2)]), 2.0)
+        notes = [HostNote(f"http://h{host}.test", "", time.time() + 999, 5.0 * (host % 2)) for host in range(HOSTS)]
+        on_their_way = [Foreign(1, 1, link(count)), Foreign(2, 1, link(count + 1))]
+        frontier.commit(Batch(notes=notes, mail=[Mail(foreign=on_their_way)]), 3.0)
+    made.close()
+    return CrawlDirectory.open(made.path)
+
+
+def content(directory: CrawlDirectory) -> tuple[object, ...]:
+    """All that a crawl knows, wherever it lies."""
+    with closing(directory.look_back()) as frontier:
+        owed = {(one.url, one.depth, one.via) for one in frontier.owed()}
+        settled = {(row.url, row.part, row.position, row.digest, row.settled_at) for row in frontier.settled()}
+        notes = sorted((note.host, note.robots, note.delay) for note in frontier.notes())
+        urls = list(frontier.urls())
+        tally = frontier.tally()
+        assert len(urls) == len(set(urls)) == tally.queued
+        return owed, settled, notes, tally
+
+
+def lies_at_home(directory: CrawlDirectory, shards: int, by_url: bool) -> None:
+    for number in range(shards):
+        with closing(directory.frontier(number)) as frontier:
+            for url in frontier.urls():
+                host = host_of(url)
+                spread = by_url and int(host.removeprefix("http://h").removesuffix(".test")) % 2 == 0
+                assert Shard(0, shards).owner(url if spread else host) == number
+
+
+def is_moving(path: Path) -> bool:
+    return CrawlDirectory.look(path).manifest.layout == ""
+
+
+@pytest.mark.parametrize(("settings", "by_url"), [(POLITE, False), (FAST, True)])
+def test_rows_lie_where_a_run_looks_for_them_and_nothing_else_changes(
+    directory: CrawlDirectory, settings: Settings, by_url: bool
+) -> None:
+    lay_out(directory, settings, 3)
+    first = content(directory)
+    owed, settled, *_ = first
+    assert len(owed) + len(settled) == HOSTS * PAGES + 1, "what was on its way and not known is owed"
+    lies_at_home(directory, 3, by_url)
+    for shards in (2, 4, 1):
+        lay_out(directory, settings, shards)
+        assert content(directory) == first
+        lies_at_home(directory, shards, by_url)
+
+
+def test_the_same_layout_is_left_alone(directory: CrawlDirectory) -> None:
+    lay_out(directory, POLITE, 3)
+    before = directory.manifest
+    lay_out(directory, POLITE, 3)
+    assert directory.manifest == before
+    lay_out(directory, FAST, 3)
+    assert directory.manifest.moves == before.moves + 1, "hosts that may now be spread lie elsewhere"
+
+
+def test_kill_9_in_the_middle_of_a_move_loses_nothing(directory: CrawlDirectory) -> None:
+    lay_out(directory, POLITE, 1)
+    dice, killed = random.Random(3), 0
+    wanted: object = None
+    directory.close()
+    for shards in (3, 1, 4, 2, 1, 3):
+        for _ in range(4):
+            mover = subprocess.Popen([sys.executable, "-c", MOVE, str(directory.path), str(shards)])
+            while mover.poll() is None and not is_moving(directory.path):
+                time.sleep(0.001)
+            time.sleep(dice.uniform(0.0, 0.05))
+            mover.send_signal(signal.SIGKILL)
+            mover.wait()
+            killed += is_moving(directory.path)
+        again = CrawlDirectory.open(directory.path)
+        lay_out(again, POLITE, shards)
+        found = content(again)
+        again.close()
+        assert found == (wanted or found)
+        wanted = found
+    assert killed > 5, "nothing was killed while rows were moving"

@@ -1,0 +1,294 @@
+"""Crawls of several shards on a virtual clock: one random web, shards that are killed and born again, one switchboard.
+
+As `Simulation`, whose web it plays on: after every step the invariants of politeness are checked over all shards
+together, and at the end that every URL was settled once, by one of them, whatever was killed on the way.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import deque
+from dataclasses import dataclass, field
+
+from crawler.core.messages import (
+    Acknowledged,
+    Actions,
+    Discovered,
+    Event,
+    Failed,
+    Fetch,
+    Fetched,
+    Foreign,
+    Mail,
+    Reach,
+    Received,
+    Resumed,
+    Stop,
+    Trouble,
+)
+from crawler.core.scope import Scope
+from crawler.core.seen import mark
+from crawler.core.shard import Shard
+from crawler.core.sharded import ShardedCrawl
+from crawler.core.switchboard import Outgoing, Posted, Reborn, Status, Switchboard
+from crawler.core.urls import host_of
+from crawler.frontier.base import Batch
+from crawler.frontier.memory import MemoryFrontier
+from tests.sim.simulation import CRAWL_SEED, Simulation
+
+LINE = 0.02
+"""Seconds that a word may take from one shard to another; so long a verdict may be on its way."""
+TELLING = 0.1
+"""Seconds from an answer to the moment when every shard has heard what it means: a commit and a line."""
+
+
+@dataclass
+class Life:
+    """One shard between its birth and its death."""
+
+    index: int
+    crawl: ShardedCrawl
+    inbox: deque[tuple[float, Event | Reborn]] = field(default_factory=deque)
+    coming: list[tuple[float, int, Event]] = field(default_factory=list)
+    leases: dict[int, tuple[str, float]] = field(default_factory=dict)
+    unsaid: list[Mail] = field(default_factory=list)
+    uncommitted: Batch = field(default_factory=Batch)
+    unacknowledged: dict[int, Foreign] = field(default_factory=dict)
+    read: int = 0
+    wake_at: float | None = 0.0
+    ended: bool = False
+
+
+class ShardedSimulation:
+    """One crawl of `count` shards. `dice` decides everything, so a failing seed can be played again."""
+
+    def __init__(self, seed: int) -> None:
+        self.web = Simulation(seed)
+        self.web.silence = 0.01
+        self.rules = self.web.rules
+        self.dice = random.Random(seed + 1_000_000)
+        self.count = self.dice.choice([2, 2, 3, 4])
+        self.frontiers = [MemoryFrontier() for _ in range(self.count)]
+        self.kills = self.steps = self.passed = self.spread = self.gathered = 0
+        self.lives: list[Life] = []
+        self.stopping = False
+        self.whole_kills = 0
+        self.asked_to_wait: dict[str, float] = {}
+
+    @property
+    def now(self) -> float:
+        """The clock of all of them."""
+        return self.web.now
+
+    # ---- birth and death ---------------------------------------------------------------------------------------------
+
+    def run(self) -> ShardedSimulation:
+        """Play to the end, with deaths of one shard and of all on the way."""
+        while not self._life_of_all():
+            self.whole_kills += 1
+            self.web.resumes += 1
+            self.web.now += self.dice.choice([0.1, 10.0])
+        self._check_end()
+        return self
+
+    def _life_of_all(self) -> bool:
+        """From the birth of all shards to the end of the crawl (True) or the death of all."""
+        used = sum(self._started(index) for index in range(self.count))
+        pages = None if self.rules.max_pages is None else self.rules.max_pages - used
+        notes = [note for frontier in self.frontiers for note in frontier.notes()]
+        verdicts = tuple(sorted((note for note in notes if note.reach or note.joined), key=lambda note: note.reach))
+        self.stopping = False
+        self.board = Switchboard(self.count, pages, self.rules.max_bytes, verdicts)
+        self.lives = [self._born(index) for index in range(self.count)]
+        for index in range(self.count):
+            self._deliver(self.board.born(index, self._started(index)))
+        dies_at = self.now + self.dice.uniform(0.1, 40) if self.dice.random() < 0.3 and self.whole_kills < 3 else None
+        while not all(life.ended for life in self.lives):
+            if dies_at is not None and self.now >= dies_at:
+                for life in self.lives:
+                    self._bury(life)
+                return False
+            if self.dice.random() < 0.004 and self.kills < 5:
+                self._kill_one()
+            self._turn()
+            if self.board.over and not self.stopping:
+                self.stopping = True
+                self._deliver([(life.index, Stop()) for life in self.lives])
+        return True
+
+    def _started(self, index: int) -> int:
+        frontier = self.frontiers[index]
+        return frontier.tally().urls + sum(link.attempts > 0 for link in frontier.owed())
+
+    def _born(self, index: int) -> Life:
+        crawl = ShardedCrawl(self.rules, Scope(self.rules, self.web.seeds), CRAWL_SEED, Shard(index, self.count))
+        life = Life(index, crawl)
+        frontier = self.frontiers[index]
+        tally = frontier.tally()
+        if self.web.resumes or self.kills:
+            resumed = Resumed(
+                frozenset(mark(url, CRAWL_SEED) for url in frontier.urls()),
+                tuple(frontier.owed()),
+                tuple(frontier.notes()),
+                frontier.next_id(),
+                tally.urls,
+                tally.bytes,
+                tuple(frontier.outbox()),
+            )
+            life.inbox.append((self.now, resumed))
+        life.inbox += [(self.now, verdict) for verdict in self.board.verdicts()]
+        life.inbox.append((self.now, Discovered(self.web.seeds)))
+        if self.stopping:
+            life.inbox.append((self.now, Stop()))
+        life.read = -len(life.inbox)
+        return life
+
+    def _bury(self, life: Life) -> None:
+        """What was in flight ends now for the hosts, and nobody hears how; what was not committed is forgotten."""
+        for name, _ in life.leases.values():
+            self.web.watched[name].in_flight -= 1
+            self.web.watched[name].last_end = self.now
+        noted = {note.host: note for note in self.frontiers[life.index].notes()}
+        for name, watched in self.web.watched.items():
+            if life.crawl._shard.owner(name) == life.index:
+                note = noted.get(name)
+                watched.robots_read = note is not None and note.robots is not None
+                watched.not_before = note.rest_until if note is not None else -1e9
+
+    def _kill_one(self) -> None:
+        alive = [life for life in self.lives if not life.ended]
+        if not alive:
+            return
+        self.kills += 1
+        life = self.dice.choice(alive)
+        self._bury(life)
+        self.lives[life.index] = self._born(life.index)
+        self._deliver(self.board.born(life.index, self._started(life.index)))
+
+    # ---- one turn ----------------------------------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        """The clock moves to whatever comes first, and every shard that has something to do makes a step."""
+        due = [(self._due(life), life) for life in self.lives if not life.ended]
+        times = [at for at, _ in due if at is not None]
+        assert times, "all shards wait for each other: the crawl would hang"
+        self.web.now = max(self.now, min(times))
+        for at, life in due:
+            if at is not None and at <= self.now:
+                self._step(life)
+
+    def _due(self, life: Life) -> float | None:
+        times = [life.wake_at, life.coming[0][0] if life.coming else None, life.inbox[0][0] if life.inbox else None]
+        if life.uncommitted or life.unsaid:
+            times.append(self.now + 0.01)
+        return min((at for at in times if at is not None), default=None)
+
+    def _step(self, life: Life) -> None:
+        events: list[Event] = []
+        while life.coming and life.coming[0][0] <= self.now:
+            events.append(heapq.heappop(life.coming)[2])
+        while life.inbox and life.inbox[0][0] <= self.now:
+            word = life.inbox.popleft()[1]
+            if isinstance(word, Reborn):
+                self._say_again(life, word.shard)
+            else:
+                life.read += 1
+                events.append(word)
+        for event in events:
+            self._note_wait(life, event)
+            self.web._end_of_lease(life.leases, event, self.now)
+        room = max(0, self.web.room_most - len(life.leases))
+        expiring = [number for number, (_, at) in life.leases.items() if at <= self.now]
+        actions = life.crawl.step(events, room=room, now=self.now)
+        for number in expiring:
+            self.web._end_of_lease(life.leases, Failed(number, Trouble.LOST), self.now)
+        self.steps += 1
+        self._obey(life, actions, room)
+
+    def _obey(self, life: Life, actions: Actions, room: int) -> None:
+        assert len(actions.fetches) <= room
+        for fetch in actions.fetches:
+            self._check_fetch(fetch)
+            life.leases[fetch.id] = (host_of(fetch.url), self.now + self.rules.lease)
+            self.web._schedule(fetch, life.coming)
+        life.wake_at = actions.wake_at if room else min(actions.wake_at or self.now + 0.2, self.now + 0.2)
+        life.uncommitted.add(actions)
+        assert actions.mail is not None
+        if actions.mail:
+            life.unsaid.append(actions.mail)
+        self.passed += len(actions.mail.passed)
+        life.ended = actions.ending is not None
+        if not life.ended:
+            self._tell_status(life, actions.mail, actions.mail.returned)
+        if life.ended or self.dice.random() < 0.5:
+            self._commit(life)
+            if not life.ended:
+                self._tell_status(life, actions.mail, 0)
+
+    def _commit(self, life: Life) -> None:
+        self.frontiers[life.index].commit(life.uncommitted, self.now)
+        life.uncommitted = Batch()
+        unsaid, life.unsaid = life.unsaid, []
+        for mail in unsaid:
+            for note in mail.notes:
+                self.spread += note.reach is Reach.SPREAD
+                self.gathered += note.reach is Reach.GATHERED
+                self._deliver(self.board.note(life.index, note))
+            for foreign in mail.foreign:
+                life.unacknowledged[foreign.seq] = foreign
+                self._deliver([self.board.post(Posted(foreign.to, Received(life.index, (foreign,))))])
+            for seq in mail.acknowledged:
+                life.unacknowledged.pop(seq, None)
+            for sender, seq in mail.received:
+                self._deliver([self.board.post(Posted(sender, Acknowledged((seq,))))])
+
+    def _say_again(self, life: Life, shard: int) -> None:
+        for foreign in life.unacknowledged.values():
+            if foreign.to == shard:
+                self._deliver([self.board.post(Posted(shard, Received(life.index, (foreign,))))])
+
+    def _tell_status(self, life: Life, mail: Mail, returned: int) -> None:
+        """Quiet is only who has said all that it has to say."""
+        quiet = mail.quiet and not life.uncommitted and not life.unsaid
+        status = Status(life.read, quiet, mail.wants, returned, mail.seeds_settled, mail.size)
+        self._deliver(self.board.stand(life.index, status))
+
+    def _deliver(self, outgoing: list[Outgoing]) -> None:
+        """Lines keep their order; each word takes its time."""
+        for to, word in outgoing:
+            if to < len(self.lives):
+                line = self.lives[to].inbox
+                earliest = max(self.now, line[-1][0] if line else 0.0)
+                line.append((max(earliest, self.now + self.dice.choice([0.0, LINE / 2])), word))
+
+    # ---- invariants --------------------------------------------------------------------------------------------------
+
+    def _note_wait(self, life: Life, event: Event) -> None:
+        if isinstance(event, Fetched) and event.retry_after and event.id in life.leases:
+            self.asked_to_wait[life.leases[event.id][0]] = self.now
+
+    def _check_fetch(self, fetch: Fetch) -> None:
+        """As for one shard, but for what another has just been asked to wait for and is telling."""
+        watched = self.web.watched[host_of(fetch.url)]
+        asked_at = self.asked_to_wait.get(host_of(fetch.url), -1e9)
+        not_before = watched.not_before
+        if self.now <= asked_at + TELLING:
+            watched.not_before = -1e9
+        self.web._check_fetch(fetch)
+        watched.not_before = not_before
+
+    def _check_end(self) -> None:
+        rows = [row for frontier in self.frontiers for row in frontier.settled()]
+        owed = [link.url for frontier in self.frontiers for link in frontier.owed()]
+        urls = [url for frontier in self.frontiers for url in frontier.urls()]
+        assert len(urls) == len(set(urls)), "a URL is in two shards"
+        assert len(rows) == len({row.url for row in rows}), "a URL was settled twice"
+        limited = self.rules.max_pages is not None or self.rules.max_bytes is not None
+        assert limited or not any(list(one.outbox()) for one in self.frontiers), "a link is on its way for ever"
+        assert limited or not owed, "the crawl is complete but owes URLs"
+        if self.rules.max_pages is not None and not (self.kills or self.whole_kills):
+            assert sum(frontier.tally().urls for frontier in self.frontiers) <= self.rules.max_pages
+        tallies = [frontier.tally() for frontier in self.frontiers]
+        assert sum(tally.queued for tally in tallies) == len(urls), "the counts do not add up"
+        assert sum(tally.owed for tally in tallies) == len(owed)

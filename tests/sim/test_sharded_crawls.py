@@ -1,0 +1,23 @@
+"""300 random crawls of several shards, and what they must have met on the way for the run to mean anything."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.sim.sharded import ShardedSimulation
+
+
+@pytest.mark.parametrize("block", range(10))
+def test_random_crawls_of_several_shards_keep_every_invariant(block: int) -> None:
+    played = [ShardedSimulation(seed).run() for seed in range(block * 30, block * 30 + 30)]
+    assert sum(one.steps for one in played) > 500
+
+
+def test_the_crawls_are_not_trivial() -> None:
+    played = [ShardedSimulation(seed).run() for seed in range(300)]
+    assert sum(one.kills for one in played) > 20
+    assert sum(one.whole_kills for one in played) > 20
+    assert sum(one.spread for one in played) > 20
+    assert sum(one.gathered for one in played) > 10
+    assert sum(one.passed for one in played) > 30
+    assert {one.count for one in played} == {2, 3, 4}

@@ -1,0 +1,66 @@
+"""How worker processes are born and die: from a fork server, and never after the crawler.
+
+Rules:
+- They start from a fork server, so no thread, loop, lock or connection of the crawler crosses a fork.
+- They leave SIGINT and SIGTERM to the crawler, which drains: the fork server has them blocked, children inherit that.
+- The fork server dies with the crawler (it holds the other end of a pipe), and the kernel kills its children then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from multiprocessing import resource_tracker
+from typing import Any
+
+PR_SET_PDEATHSIG = 1
+TRACKER_IS_QUIET = "ignore:resource_tracker:UserWarning"
+
+
+def start_fork_server() -> None:
+    """Start it with SIGTERM and SIGINT blocked; its children inherit that, so a signal to the group lets them drain."""
+    from multiprocessing import forkserver
+
+    # After a kill the tracker would complain on stderr of locks that it then removes: that is its work, not news.
+    sys.warnoptions.append(TRACKER_IS_QUIET)
+    resource_tracker.ensure_running()
+    sys.warnoptions.remove(TRACKER_IS_QUIET)
+    signals = {signal.SIGINT, signal.SIGTERM}
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def bind_to_crawler() -> None:
+    """In a child: end when the crawler ends, however it ends."""
+    _die_with_parent()
+    _let_fork_server_go()
+
+
+def kill(pid: int | None) -> None:
+    """End a process now, if it was born and is still there."""
+    if pid is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _let_fork_server_go() -> None:
+    """Close our copy of the pipe that keeps the fork server alive, so that it ends with the crawler, not with us."""
+    from multiprocessing import forkserver
+
+    server: Any = forkserver._forkserver
+    if server._forkserver_alive_fd is not None:
+        os.close(server._forkserver_alive_fd)
+        server._forkserver_alive_fd = None
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel for SIGKILL when the parent (the fork server, which dies with the crawler) dies. Linux only."""
+    import ctypes
+
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

@@ -1,0 +1,274 @@
+"""`prefork`: one event loop per core. An arbiter that crawls nothing, and processes that each crawl a shard.
+
+The model of nginx. Each process is the whole `async` engine with a frontier and a part of its own, so nothing is shared
+and nothing waits for anybody else. What crosses is links that belong to another shard, through the arbiter, and what
+all must hear of a host. Who decides what is in core.sharded and core.switchboard; here are processes and lines.
+
+Rules:
+- Shards are born from a fork server, on a line of their own. Nothing that is open here crosses.
+- A shard that dies, or is silent for a lease, is replaced by one that begins from its frontier. MOST_DEATHS in a row,
+  none of which has brought anything to an end, stop the crawl: the same would only happen again.
+- After a Stop nobody is replaced: what a dead shard owes is in its frontier, for the next run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Sequence
+from contextlib import closing
+from multiprocessing import get_context
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from time import monotonic, time
+
+import msgspec
+from msgspec.structs import replace
+
+from crawler.core.messages import Ending, Event, HostNote, Noted, SeedsSettled, Stop
+from crawler.core.shard import Shard
+from crawler.core.switchboard import Outgoing, Posted, Status, Switchboard
+from crawler.descriptors import provide
+from crawler.errors import StorageError, WorkersLost
+from crawler.fetch import ASYNC_CLIENTS
+from crawler.frontier.sqlite import SqliteFrontier
+from crawler.job import Job
+from variants import client_of, shards_of
+from variants.async_loop import CONCURRENCY as CONCURRENCY
+from variants.async_loop import loop_factory
+from variants.births import kill, start_fork_server
+from variants.line import Farewell, Line, Progress, decode_to_arbiter
+from variants.shard_worker import Spec, serve
+
+CLIENTS = ASYNC_CLIENTS
+MOST_DEATHS = 10
+PATIENCE = 60.0
+"""Seconds that a shard may be silent while it reads its frontier."""
+
+
+class Born:
+    """The arbiter's view of one shard."""
+
+    def __init__(self, process: ForkServerProcess, line: Line) -> None:
+        self.process = process
+        self.line = line
+        self.heard_at = monotonic()
+        self.spoken = False
+        self.farewell: Farewell | None = None
+
+
+class Arbiter:
+    """Keeps a process for every shard, passes words on, and knows when all is over."""
+
+    def __init__(self, job: Job, shards: int) -> None:
+        self._job = job
+        self._count = shards
+        self._loop = asyncio.get_running_loop()
+        self._shards: dict[int, Born] = {}
+        self._births = self._deaths = self._owed = 0
+        self._told_to_stop = self._stopping = False
+        self._failure: Exception | None = None
+        self._ended = asyncio.Event()
+        settings = job.settings
+        provide(max(Shard(shard, shards).share(settings.concurrency or CONCURRENCY) for shard in range(shards)))
+        started = sum(self._started(shard) for shard in range(shards))
+        pages = None if settings.max_pages is None else settings.max_pages - started
+        self._board = Switchboard(shards, pages, settings.max_bytes, self._verdicts())
+        self._context = get_context("forkserver")
+        self._context.set_forkserver_preload(["variants.shard_worker"])
+        start_fork_server()
+
+    async def run(self) -> Ending:
+        """Crawl. Raises StorageError, WorkersLost."""
+        for shard in range(self._count):
+            await self._bear(shard)
+        watch = self._loop.create_task(self._watch())
+        try:
+            await self._ended.wait()
+        finally:
+            watch.cancel()
+            for born in self._shards.values():
+                _end(born.process)
+        if self._failure is not None:
+            raise self._failure
+        if not self._owed:
+            return Ending.COMPLETE
+        return Ending.STOPPED if self._told_to_stop else Ending.LIMIT
+
+    # ---- birth and death ---------------------------------------------------------------------------------------------
+
+    async def _bear(self, shard: int) -> None:
+        """A process for a shard. It has heard every verdict there is when it begins."""
+        started = self._started(shard)
+        mine, theirs = socket.socketpair()
+        line = Line(lambda frame: self._hear(shard, frame), lambda: self._lost(shard, line))
+        await self._loop.create_connection(lambda: line, sock=mine)
+        verdicts = tuple(self._board.verdicts())
+        outgoing = self._board.born(shard, started)
+        spec = msgspec.json.encode(self._spec(shard, verdicts))
+        process = self._context.Process(target=serve, args=(spec, theirs), name=f"shard-{shard}", daemon=True)
+        process.start()
+        theirs.close()
+        self._births += 1
+        self._shards[shard] = Born(process, line)
+        self._pass_on(outgoing)
+        if self._stopping:
+            line.say([Stop()])
+
+    def _spec(self, shard: int, verdicts: Sequence[Event]) -> Spec:
+        job, settings = self._job, self._job.settings
+        share = Shard(shard, self._count).share(settings.concurrency or CONCURRENCY)
+        return Spec(
+            settings=replace(settings, concurrency=share, client=client_of(settings)),
+            folder=str(job.folder),
+            seed=job.seed,
+            run=job.run,
+            index=shard,
+            count=self._count,
+            birth=self._births,
+            verdicts=tuple(one for one in verdicts if isinstance(one, Noted | SeedsSettled)),
+        )
+
+    def _lost(self, shard: int, line: Line) -> None:
+        """The line of a shard is cut: it has said goodbye, or died."""
+        born = self._shards.get(shard)
+        if born is None or born.line is not line:
+            return
+        self._job.in_flight.elsewhere.pop(shard, None)
+        if born.farewell is None:
+            _end(born.process)
+            self._deaths += 1
+            if self._deaths >= MOST_DEATHS:
+                self._fail(
+                    WorkersLost(
+                        f"{MOST_DEATHS} shard processes died one after another and brought nothing to an end; "
+                        "try --mode async, which shows why (out of memory? killed from outside?)"
+                    )
+                )
+            elif not self._told_to_stop:
+                self._loop.create_task(self._bear(shard))
+                return
+            self._owed += 1
+        del self._shards[shard]
+        if not self._shards:
+            self._ended.set()
+
+    def _fail(self, error: Exception) -> None:
+        self._failure = self._failure or error
+        self._ended.set()
+
+    async def _watch(self) -> None:
+        """Replace shards that are silent: stopped, or stuck."""
+        lease = self._job.settings.lease
+        while True:
+            await asyncio.sleep(min(1.0, lease / 4))
+            for born in self._shards.values():
+                if monotonic() - born.heard_at > (lease if born.spoken else max(PATIENCE, lease)):
+                    kill(born.process.pid)
+
+    # ---- words -------------------------------------------------------------------------------------------------------
+
+    def _hear(self, shard: int, frame: bytes) -> None:
+        born = self._shards[shard]
+        born.heard_at, born.spoken = monotonic(), True
+        for word in decode_to_arbiter(frame):
+            match word:
+                case Posted():
+                    self._pass_on([self._board.post(word)])
+                case Noted():
+                    self._pass_on(self._board.note(shard, word.note))
+                case Status():
+                    self._pass_on(self._board.stand(shard, word))
+                    if self._board.over:
+                        self._stop()
+                case Progress():
+                    self._count_in(shard, word)
+                case Farewell():
+                    self._part(born, word)
+
+    def _pass_on(self, outgoing: Sequence[Outgoing]) -> None:
+        for shard, word in outgoing:
+            if shard in self._shards:
+                self._shards[shard].line.say([word])
+
+    def _count_in(self, shard: int, progress: Progress) -> None:
+        if progress.counts.settled:
+            self._deaths = 0
+        self._job.recorder.stats.merge(progress.counts)
+        self._job.in_flight.elsewhere[shard] = progress.pages, progress.hosts
+
+    def _part(self, born: Born, farewell: Farewell) -> None:
+        born.farewell = farewell
+        self._owed += farewell.owed
+        recorder = self._job.recorder
+        recorder.stats.lateness.merge(farewell.lateness)
+        if farewell.first_fetch_at is not None:
+            recorder.first_fetch_at = min(recorder.first_fetch_at or farewell.first_fetch_at, farewell.first_fetch_at)
+        if farewell.last_commit_at is not None:
+            recorder.last_commit_at = max(recorder.last_commit_at or 0.0, farewell.last_commit_at)
+        if farewell.error:
+            self._fail(StorageError(farewell.error))
+
+    def _stop(self) -> None:
+        if not self._stopping:
+            self._stopping = True
+            for born in self._shards.values():
+                born.line.say([Stop()])
+
+    # ---- for outsiders -----------------------------------------------------------------------------------------------
+
+    def post(self, event: Event) -> None:
+        """Hand in a Stop, from any thread or signal handler."""
+        self._loop.call_soon_threadsafe(self._obey_stop)
+
+    def _obey_stop(self) -> None:
+        self._told_to_stop = True
+        self._stop()
+
+    def wake(self) -> None:
+        """Nobody waits here."""
+
+    # ---- what is on disk ---------------------------------------------------------------------------------------------
+
+    def _frontier(self, shard: int) -> SqliteFrontier:
+        return SqliteFrontier(Path(str(self._job.folder), f"shard-{shard:04d}", "frontier.sqlite"), read_only=True)
+
+    def _started(self, shard: int) -> int:
+        """Pages asked for, in all lives."""
+        if self._job.settings.max_pages is None:
+            return 0
+        with closing(self._frontier(shard)) as frontier:
+            return frontier.tally().urls + sum(link.attempts > 0 for link in frontier.owed())
+
+    def _verdicts(self) -> tuple[HostNote, ...]:
+        to_monotonic = monotonic() - time()
+        notes: list[HostNote] = []
+        for shard in range(self._count):
+            with closing(self._frontier(shard)) as frontier:
+                notes += [note for note in frontier.notes() if note.reach or note.joined]
+        return tuple(
+            replace(note, robots_until=note.robots_until + to_monotonic, rest_until=note.rest_until + to_monotonic)
+            for note in sorted(notes, key=lambda note: note.reach)
+        )
+
+
+def _end(process: ForkServerProcess) -> None:
+    kill(process.pid)
+    process.join()
+
+
+def run(job: Job) -> Ending:
+    """Run a job on shards."""
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        return runner.run(_run(job))
+
+
+async def _run(job: Job) -> Ending:
+    arbiter = Arbiter(job, shards_of(job.settings))
+    job.attach(arbiter)
+    try:
+        return await arbiter.run()
+    finally:
+        first, last = job.recorder.first_fetch_at, job.recorder.last_commit_at
+        job.recorder.close()
+        job.recorder.first_fetch_at, job.recorder.last_commit_at = first, last

@@ -1,0 +1,215 @@
+"""What runs inside one process of `prefork`: a whole crawl of one shard on an event loop, and a line to the arbiter.
+
+Rules:
+- What others must hear is said once it is safe in our frontier (`Recorder.after_commit`); verdicts before links.
+- How we stand is said after each step that changes it. "Quiet" is only said when all that was decided is safe and said,
+  with the number of events read: the arbiter compares it with what it has sent.
+- Links are kept here until their receiver has acknowledged them, and said again when it was born anew.
+- Where the arbiter is gone nobody will ever ask for what we hold: we end at once, as in any kill.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from pathlib import Path
+
+import msgspec
+
+from crawler.core.messages import Acknowledged, Actions, Event, Foreign, Granted, Mail, Noted, Received, SeedsSettled
+from crawler.core.shard import Shard
+from crawler.core.switchboard import Posted, Reborn, Status
+from crawler.errors import CrawlerError
+from crawler.frontier.sqlite import SqliteFrontier
+from crawler.job import Job
+from crawler.recorder import Recorder
+from crawler.settings import Settings
+from crawler.store import open_store
+from variants.async_loop import LoopWorkers, arun, loop_factory
+from variants.births import bind_to_crawler
+from variants.line import Farewell, Line, Progress, Word, decode_to_shard
+
+PERIOD = 0.1
+STEPS = 200
+
+
+class Spec(msgspec.Struct, frozen=True):
+    """All that a shard is told at birth. Verdicts are on the monotonic clock, which all processes share."""
+
+    settings: Settings
+    folder: str
+    seed: int
+    run: int
+    index: int
+    count: int
+    birth: int
+    verdicts: tuple[Noted | SeedsSettled, ...]
+
+
+def serve(encoded: bytes, line: socket.socket) -> None:
+    """Crawl one shard until the arbiter says stop. Never returns."""
+    bind_to_crawler()
+    spec = msgspec.json.decode(encoded, type=Spec)
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(_crawl(spec, line))
+    os._exit(0)
+
+
+async def _crawl(spec: Spec, line: socket.socket) -> None:
+    settings = spec.settings
+    talk = Talk(spec.index, asyncio.get_running_loop())
+    await talk.begin(line)
+    try:
+        frontier = SqliteFrontier(Path(spec.folder, f"shard-{spec.index:04d}", "frontier.sqlite"))
+        store = open_store(settings.store, Path(spec.folder), settings.disk_wait)
+        recorder = Recorder(frontier, spec.seed, settings.disk_wait)
+        shard = Shard(spec.index, spec.count)
+        folder, verdicts = Path(spec.folder), spec.verdicts
+        job = Job(settings, spec.seed, recorder, store.writer, spec.run, folder, shard, spec.birth, verdicts)
+        talk.be_about(job)
+        await arun(job, talk.listen)
+        frontier.close()
+        await talk.end()
+    except CrawlerError as error:
+        await talk.end(str(error))
+
+
+class Talk:
+    """What a shard says to the arbiter and hears from it."""
+
+    def __init__(self, index: int, loop: asyncio.AbstractEventLoop) -> None:
+        self._index = index
+        self._loop = loop
+        self._job: Job | None = None
+        self._closed = asyncio.Event()
+        self._line = Line(self._hear, self._lost)
+        self._workers: LoopWorkers | None = None
+        self._early: list[Event] = []
+        self._heard = self._stepped = self._unsaid = 0
+        self._standing: Mail | None = None
+        self._said: Status | None = None
+        self._unacknowledged: dict[int, Foreign] = {}
+        self._over = False
+
+    async def begin(self, line: socket.socket) -> None:
+        """Take up the line."""
+        await self._loop.create_connection(lambda: self._line, sock=line)
+
+    def be_about(self, job: Job) -> None:
+        """From now on it is this job that is talked about."""
+        self._job = job
+        recorder = job.recorder
+        recorder.observe(job.in_flight.see)
+        recorder.observe(self._see)
+        recorder.after_commit(self._on_commit)
+
+    def listen(self, workers: LoopWorkers) -> None:
+        """From now on what is heard reaches the crawl."""
+        self._workers = workers
+        for event in self._early:
+            workers.take(event)
+        self._say_progress()
+
+    async def end(self, error: str = "") -> None:
+        """Say goodbye."""
+        await asyncio.sleep(0)  # what the last commit has to tell waits on the loop
+        self._over = True
+        farewell = Farewell(error=error)
+        if self._job is not None:
+            self._say_counts(self._job)
+            recorder = self._job.recorder
+            farewell = Farewell(
+                self._job.crawl.owed + len(self._unacknowledged),
+                recorder.first_fetch_at,
+                recorder.last_commit_at,
+                recorder.stats.lateness.message(),
+                error,
+            )
+        self._line.say([farewell])
+        self._line.cut()
+        await self._closed.wait()
+
+    # ---- hearing -----------------------------------------------------------------------------------------------------
+
+    def _hear(self, frame: bytes) -> None:
+        for word in decode_to_shard(frame):
+            if isinstance(word, Reborn):
+                again = tuple(one for one in self._unacknowledged.values() if one.to == word.shard)
+                if again:
+                    self._line.say([Posted(word.shard, Received(self._index, again))])
+                continue
+            self._heard += 1
+            if isinstance(word, Granted):
+                self._said = None  # whoever wants more must say so again
+            if self._workers is None:
+                self._early.append(word)
+            else:
+                self._workers.take(word)
+
+    def _lost(self) -> None:
+        if not self._over:
+            os._exit(1)
+        self._closed.set()
+
+    # ---- saying ------------------------------------------------------------------------------------------------------
+
+    def _see(self, actions: Actions) -> None:
+        """After a step, in which everything heard so far was taken."""
+        mail = actions.mail
+        assert mail is not None
+        self._stepped = self._heard
+        self._standing = mail
+        self._unsaid += bool(mail)
+        self._say_standing(mail.returned)
+
+    def _on_commit(self, letters: list[Mail]) -> None:
+        """On the recorder's thread."""
+        self._loop.call_soon_threadsafe(self._committed, letters)
+
+    def _committed(self, letters: list[Mail]) -> None:
+        words: list[Word] = [Noted(note) for mail in letters for note in mail.notes]
+        links: dict[int, list[Foreign]] = {}
+        receipts: dict[int, list[int]] = {}
+        for mail in letters:
+            for foreign in mail.foreign:
+                self._unacknowledged[foreign.seq] = foreign
+                links.setdefault(foreign.to, []).append(foreign)
+            for seq in mail.acknowledged:
+                self._unacknowledged.pop(seq, None)
+            for sender, seq in mail.received:
+                receipts.setdefault(sender, []).append(seq)
+        words += [Posted(to, Received(self._index, tuple(some))) for to, some in links.items()]
+        words += [Posted(to, Acknowledged(tuple(seqs))) for to, seqs in receipts.items()]
+        self._line.say(words)
+        self._unsaid -= len(letters)
+        self._say_standing()
+
+    def _say_standing(self, returned: int = 0) -> None:
+        mail, job = self._standing, self._job
+        if mail is None or job is None:
+            return
+        quiet = mail.quiet and job.recorder.clean and not self._unsaid
+        read = self._stepped if quiet else 0
+        status = Status(
+            read, quiet, mail.wants, returned, mail.seeds_settled, _in_steps(mail.size, job.settings.max_bytes)
+        )
+        if status != self._said:
+            self._line.say([status])
+            self._said = status
+
+    def _say_progress(self) -> None:
+        if self._job is not None and not self._over:
+            self._say_counts(self._job)
+            self._loop.call_later(PERIOD, self._say_progress)
+
+    def _say_counts(self, job: Job) -> None:
+        self._line.say([Progress(job.recorder.stats.take(), job.in_flight.pages, job.in_flight.hosts)])
+
+
+def _in_steps(size: int, most: int | None) -> int:
+    """Bytes are told in steps, and only where somebody counts them."""
+    if most is None:
+        return 0
+    step = max(1, most // STEPS)
+    return size // step * step
