@@ -18,6 +18,7 @@ COMMANDS = {
     "export": ("crawler.cli.export", "Write one row per settled URL."),
     "report": ("crawler.cli.report", "Write a crawl's report.html, or several crawls side by side."),
     "compare": ("crawler.cli.compare", "Compare the modes on the same work; writes a report."),
+    "bench": ("crawler.cli.bench", "Measure against the raw client loops and other crawlers, in ratios."),
     "testweb": ("crawler.testweb.commands", "Serve or describe the built-in test web."),
 }
 

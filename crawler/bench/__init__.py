@@ -1,0 +1,1 @@
+"""The project's own yardsticks: how fast is a crawl against a client that does nothing but fetch, and against peers?"""

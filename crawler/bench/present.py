@@ -1,0 +1,90 @@
+"""What a bench tells: ratios to the raw aiohttp loop for people, or as one JSON object. Never a bare time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+from typing import Any
+
+from crawler.bench.peers import Absent
+from crawler.bench.race import Score
+from crawler.bench.task import Reference, Task
+from crawler.words import printable, size
+
+
+def table(task: Task, reference: Reference, scores: Sequence[Score], absent: Sequence[Absent]) -> list[str]:
+    """Lines for people."""
+    rounds = max(len(score.rates) for score in scores)
+    lines = [
+        f"{printable(task.url)}: {len(reference.urls):,} URLs, {size(reference.size)}, {task.in_flight} in flight",
+        f"medians of {rounds} alternating rounds (and the range), each held against a raw aiohttp loop just before",
+        "",
+        f"{'':22} {'pages/s : raw':>24} {'CPU per page : raw':>24} {'peak PSS':>10}  work",
+    ]
+    lines += [_line(score) for score in scores]
+    lines += [f"{one.name:22} not here; to measure it too: {one.how}" for one in absent]
+    wrong = [score.entrant.name for score in of_ours(scores) if not score.equal]
+    lines.append(
+        f"WRONG: unequal work by {', '.join(wrong)}" if wrong else "equal work: same URLs, answers and digests"
+    )
+    return lines
+
+
+def as_json(task: Task, reference: Reference, scores: Sequence[Score], absent: Sequence[Absent]) -> dict[str, Any]:
+    """The same for programs: `rate` and `cpu` are ratios, `memory` is in bytes."""
+    return {
+        "url": task.url,
+        "urls": len(reference.urls),
+        "bytes": reference.size,
+        "digest": reference.digest,
+        "in_flight": task.in_flight,
+        "equal": all(score.equal for score in of_ours(scores)),
+        "entrants": [
+            {
+                "name": score.entrant.name,
+                "kind": score.entrant.kind,
+                "rate": _spread(score.rates),
+                "cpu": _spread(score.cpus),
+                "memory": score.memory,
+                "equal": score.equal,
+                "missing": score.missing,
+                "extra": score.extra,
+                "wrong": score.wrong,
+            }
+            for score in scores
+        ],
+        "absent": [{"name": one.name, "how": one.how} for one in absent],
+    }
+
+
+def of_ours(scores: Sequence[Score]) -> list[Score]:
+    """Those whose work must be equal."""
+    return [score for score in scores if score.entrant.kind != "peer"]
+
+
+def _line(score: Score) -> str:
+    name = f"{score.entrant.name:22}"
+    if not score.rates:
+        return f"{name} {printable(score.wrong)}"
+    memory = f"{score.memory / 1e6:.0f} MB" if score.memory else "-"
+    return f"{name} {_told(score.rates):>24} {_told(score.cpus):>24} {memory:>10}  {_work(score)}"
+
+
+def _work(score: Score) -> str:
+    if score.entrant.kind == "stage":
+        return ""
+    unlike = [f"{score.missing:,} URLs missing"] if score.missing else []
+    unlike += [f"{score.extra:,} more"] if score.extra else []
+    unlike += [printable(score.wrong)] if score.wrong else []
+    return f"UNLIKE: {', '.join(unlike)}" if unlike else "equal"
+
+
+def _told(ratios: Sequence[float]) -> str:
+    return f"{median(ratios):.3g} ({min(ratios):.3g} to {max(ratios):.3g})"
+
+
+def _spread(ratios: Sequence[float]) -> dict[str, float] | None:
+    """None where there was no whole run."""
+    if not ratios:
+        return None
+    return {name: round(of(ratios), 4) for name, of in (("median", median), ("least", min), ("most", max))}

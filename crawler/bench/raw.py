@@ -1,0 +1,88 @@
+"""The raw client loops: what is left of a crawl without the crawler. The URLs are known beforehand, bodies are read and
+thrown away.
+
+`aiohttp` (one event loop of uvloop) is the yardstick that everything is held against; `curl` is libcurl in as many
+threads as fetches in flight, one handle each.
+
+`python -m crawler.bench.raw CLIENT URLS CONCURRENCY` in a fresh process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections import Counter, deque
+from pathlib import Path
+
+import aiohttp
+import pycurl
+import uvloop
+from yarl import URL
+
+from crawler.bench.told import tell
+
+CLIENTS = ("aiohttp", "curl")
+
+
+async def fetch_all(urls: list[str], in_flight: int) -> Counter[str]:
+    """Ask for every URL once, on this event loop; how often each status was answered."""
+    left, statuses = iter(urls), Counter[str]()
+
+    async def one_after_another(session: aiohttp.ClientSession) -> None:
+        for url in left:
+            async with session.get(URL(url, encoded=True), allow_redirects=False) as response:
+                await response.read()
+                statuses[str(response.status)] += 1
+
+    connector = aiohttp.TCPConnector(limit=in_flight)
+    async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
+        await asyncio.gather(*(one_after_another(session) for _ in range(in_flight)))
+    return statuses
+
+
+def fetch_in_threads(urls: list[str], in_flight: int) -> Counter[str]:
+    """The same with libcurl. Raises the first error of any thread."""
+    left, answered, errors = deque(urls), list[int](), list[pycurl.error]()
+
+    def one_after_another() -> None:
+        curl = pycurl.Curl()
+        for option, value in (
+            (pycurl.NOSIGNAL, 1),
+            (pycurl.NOPROXY, "*"),
+            (pycurl.BUFFERSIZE, 131_072),
+            (pycurl.WRITEFUNCTION, len),  # takes a block and says that all of it was taken
+        ):
+            curl.setopt(option, value)
+        try:
+            while True:
+                curl.setopt(pycurl.URL, left.popleft())
+                curl.perform()
+                answered.append(curl.getinfo(pycurl.RESPONSE_CODE))
+        except IndexError:
+            return
+        except pycurl.error as error:
+            errors.append(error)
+        finally:
+            curl.close()
+
+    threads = [threading.Thread(target=one_after_another) for _ in range(in_flight)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return Counter(map(str, answered))
+
+
+def main(client: str, urls: list[str], in_flight: int) -> None:
+    """What the process does."""
+    if client == "curl":
+        tell(lambda: fetch_in_threads(urls, in_flight), len(urls))
+    else:
+        tell(lambda: uvloop.run(fetch_all(urls, in_flight)), len(urls))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]).read_text(encoding="utf-8").split(), int(sys.argv[3]))

@@ -1,0 +1,95 @@
+"""One stage of a crawl alone, on the real pages of a crawl that is there: parse, store or frontier.
+
+- parse: decode, and find the links of, every stored body.
+- store: put every stored page into a new store, compressed, and flush it as often as a crawl does.
+- frontier: admit and settle every URL in a new frontier, in batches of a crawl's size; told per row.
+
+`python -m crawler.bench.stages STAGE CRAWL FOLDER` in a fresh process; what it writes goes below FOLDER.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from time import time
+
+from crawler.bench.told import tell
+from crawler.core.links import read_page
+from crawler.core.messages import Link, Settled
+from crawler.core.scope import Scope
+from crawler.core.urls import Resolver
+from crawler.directory import CrawlDirectory
+from crawler.frontier.base import Batch, Row
+from crawler.frontier.sqlite import SqliteFrontier
+from crawler.recorder import CLOSE_AT
+from crawler.settings import Settings
+from crawler.store import open_store
+from crawler.store.base import Page
+
+STAGES = ("parse", "store", "frontier")
+MOST_PAGES = 5_000
+"""Held in memory while one stage works on them."""
+
+
+def parse(pages: list[Page], settings: Settings) -> None:
+    """Read every page as a crawl does."""
+    scope, resolver = Scope(settings, settings.seeds), Resolver()
+    for page in pages:
+        read_page(page.body, page.url, page.content_type, settings, resolver, scope, (), True)
+
+
+def store(pages: list[Page], settings: Settings, folder: Path) -> None:
+    """Keep every page."""
+    with closing(open_store(settings.store, folder).writer("bench")) as writer:
+        for number, page in enumerate(pages, 1):
+            writer.put(page)
+            if number % CLOSE_AT == 0:
+                writer.flush()
+
+
+def frontier(rows: list[Row], folder: Path) -> None:
+    """Admit and settle every URL."""
+    with closing(SqliteFrontier(folder / "frontier.sqlite")) as kept:
+        left = iter(rows)
+        while some := list(islice(left, CLOSE_AT)):
+            kept.commit(Batch(queued=[_admitted(row) for row in some], settled=[_ended(row) for row in some]), time())
+
+
+def _admitted(row: Row) -> Link:
+    return Link(row.id, row.url, row.depth)
+
+
+def _ended(row: Row) -> Settled:
+    return Settled(
+        row.id,
+        row.url,
+        row.reason,
+        status=row.status,
+        attempts=row.attempts,
+        size=row.size,
+        digest=row.digest,
+        part=row.part,
+        position=row.position,
+        content_type=row.content_type,
+        seconds=row.seconds,
+    )
+
+
+def main(stage: str, crawl: Path, folder: Path) -> None:
+    """What the process does."""
+    directory = CrawlDirectory.look(crawl)
+    settings, kept = directory.settings, directory.store()
+    if stage == "frontier":
+        with closing(directory.frontier(read_only=True)) as old:
+            rows = list(old.settled())
+        tell(partial(frontier, rows, folder), len(rows))
+        return
+    pages = [page for _, page in islice((one for part in kept.parts() for one in kept.pages(part)), MOST_PAGES)]
+    tell(partial(parse, pages, settings) if stage == "parse" else partial(store, pages, settings, folder), len(pages))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))

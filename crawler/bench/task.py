@@ -1,0 +1,93 @@
+"""What everybody works on: a site, and what a first crawl of it found.
+
+Rules, and why:
+- A site may be asked as fast as it can answer: it is on this machine, or the user says that it is theirs (`mine`).
+- A delay, or a limit that depends on order, would be measured instead of the crawler: both are refused.
+- Raw loops and peers ask by plain URL: what leads a crawler elsewhere (`resolve`, `ca_file`) is refused, too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
+from ipaddress import ip_address
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from crawler.compare import order
+from crawler.compare.watched import Crashed, Stopped, last_line, run_watched, told_by
+from crawler.directory import CrawlDirectory
+from crawler.errors import CrawlerError, UsageError
+from crawler.job import open_scope
+from crawler.settings import Settings, check_seed, profile, read_file, settle
+
+PATIENCE = math.inf
+
+
+class Task(NamedTuple):
+    """What everybody works on. `crawl` is a crawl of the site that is there already, `urls` a file of what answered
+    it; `exclude` are searched in paths."""
+
+    url: str
+    in_flight: int
+    exclude: tuple[str, ...]
+    configuration: Path | None
+    crawl: Path
+    urls: Path
+
+
+class Reference(NamedTuple):
+    """What there is to do, as the first crawl found it: the URLs asked for, how often each status was their last, the
+    digest, the bytes kept."""
+
+    urls: frozenset[str]
+    statuses: dict[str, int]
+    digest: str
+    size: int
+
+
+def check(url: str, exclude: Sequence[str], configuration: Path | None, mine: bool) -> Settings:
+    """The settings of every crawl of a site, if it can be measured on. Raises UsageError."""
+    layers = [profile("fast"), read_file(configuration) if configuration else {}, {"seeds": (check_seed(url),)}]
+    settings = settle(*layers, {"exclude": tuple(exclude)} if exclude else {})
+    open_scope(settings)
+    if settings.delay:
+        raise UsageError(f"delay = {settings.delay:g} would be what is measured, not the crawler: remove it")
+    refused = order.limits(settings) + [key for key in ("resolve", "ca_file") if getattr(settings, key)]
+    if refused:
+        raise UsageError(f"raw loops and peers know nothing of {', '.join(refused)}: remove that")
+    if not (mine or _on_this_machine(url)):
+        raise UsageError(f"{url} would be asked as fast as it can answer: say --mine if it is yours")
+    return settings
+
+
+def prepare(task: Task, command: Sequence[str], environment: dict[str, str], stopped: Stopped) -> Reference:
+    """Crawl the site once by `command` and write down its URLs. Raises CrawlerError, Interrupted."""
+    folder = task.crawl.parent
+    cost = run_watched(command, folder, environment, PATIENCE, stopped)
+    try:
+        told = told_by(cost, folder)
+    except Crashed:
+        raise CrawlerError(f"{task.url} cannot be crawled: {last_line(folder)}") from None
+    directory = CrawlDirectory.look(task.crawl)
+    if found := order.reached(directory.settings, told):
+        raise UsageError(f"what a crawl of {task.url} finds depends on the order of pages: {', '.join(found)}")
+    with closing(directory.frontier(read_only=True)) as frontier:
+        rows = [row for row in frontier.settled() if row.attempts]
+    answered = [row for row in rows if row.status]
+    if not answered:
+        raise UsageError(f"{task.url} does not answer: there is nothing to measure on")
+    task.urls.write_text("\n".join(row.url for row in answered), encoding="utf-8")
+    statuses = Counter(str(row.status) for row in answered)
+    return Reference(frozenset(row.url for row in rows), dict(statuses), told.digest, told.bytes)
+
+
+def _on_this_machine(url: str) -> bool:
+    name = (urlsplit(url).hostname or "").rstrip(".")
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost" or name.endswith(".localhost")

@@ -1,0 +1,38 @@
+"""What a measured child process says of its work, in one line of JSON on stdout."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Callable, Mapping
+from time import perf_counter
+
+import msgspec
+
+
+class Told(msgspec.Struct, frozen=True):
+    """`count` pages (or rows) took so many seconds, and `cpu` seconds of this process: starting up is in neither.
+
+    `statuses` says how often each was answered, where pages were fetched; `urls` which they were, where the child found
+    them itself.
+    """
+
+    count: int
+    seconds: float
+    cpu: float
+    statuses: Mapping[str, int] = {}
+    urls: tuple[str, ...] = ()
+
+
+def tell(work: Callable[[], Mapping[str, int] | None], count: int) -> None:
+    """Do the work on `count` pages, which may tell statuses, and print what it took."""
+    cpu_before, began = cpu(), perf_counter()
+    statuses = work() or {}
+    told = Told(count, perf_counter() - began, cpu() - cpu_before, statuses)
+    sys.stdout.buffer.write(msgspec.json.encode(told) + b"\n")
+
+
+def cpu() -> float:
+    """Seconds of CPU that this process has used so far."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime

@@ -1,0 +1,149 @@
+"""`bench`: how fast is a crawl against a client that does nothing but fetch, and against other people's crawlers?
+
+Exit codes: 0 everybody of ours did the same work; 1 somebody did not; 130, 143 interrupted: nothing is told.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import click
+
+from crawler.cli.signals import Signals
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from crawler.bench.entrants import Entrant
+    from crawler.bench.peers import Absent
+
+NONE = "none"
+PAGES = 4000
+
+
+@click.command()
+@click.option("--url", metavar="URL", help="Measure on this site, as fast as it can answer.  [one of our own]")
+@click.option("--mine", is_flag=True, help="The site is yours, though it is not on this machine.")
+@click.option("--pages", type=click.IntRange(10, 100_000), metavar="N", help="Pages of our own site.  [4000]")
+@click.option("--modes", metavar="A,B", default="", help="Modes, or mode+client.  [all]")
+@click.option("--peers", metavar="A,B", default="", help="scrapy, crawlee, wget2 or none.  [those that are there]")
+@click.option("--concurrency", type=click.IntRange(1, 1000), metavar="N", default=32, show_default=True)
+@click.option("--rounds", type=click.IntRange(1, 100), metavar="N", default=5, show_default=True)
+@click.option("--exclude", multiple=True, metavar="RE", help="No path in which this is found. Repeatable.")
+@click.option("--config", metavar="FILE", help="Configuration of the crawls, on top of the profile fast.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
+@click.pass_obj
+def bench(
+    signals: Signals,
+    /,
+    url: str | None,
+    mine: bool,
+    pages: int | None,
+    modes: str,
+    peers: str,
+    concurrency: int,
+    rounds: int,
+    exclude: tuple[str, ...],
+    config: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Measure raw client loops, single stages and whole crawls by every mode over one site, on this machine.
+
+    Prints ratios to the raw aiohttp loop and checks that everybody did the same work. Without --url nothing leaves this
+    machine. Scrapy, Crawlee (pip install 'crawler[peers]') and wget2 take part where they are installed.
+    """
+    signals.hold()
+    signals.say = _say_that_nothing_is_told
+    from contextlib import nullcontext
+    from pathlib import Path
+
+    import msgspec
+
+    from crawler.bench.entrants import ALONE, RAW, Mode
+    from crawler.bench.present import as_json as in_json
+    from crawler.bench.present import of_ours, table
+    from crawler.bench.race import measure
+    from crawler.bench.task import check
+    from crawler.bench.web import SITE, served
+    from crawler.compare.watched import Interrupted
+    from crawler.errors import UsageError
+
+    if url and pages:
+        raise UsageError("--pages is for the site that is served without --url")
+    configuration = Path(config).absolute() if config else None
+    site = check(url or SITE, exclude, configuration, mine).seeds[0]
+    there, absent = _peers(peers)
+    entrants: list[Entrant] = [RAW, *ALONE, *map(Mode, _modes(modes)), *there]
+    try:
+        with nullcontext(site) if url else served(pages or PAGES) as address:
+            found = measure(
+                address,
+                entrants,
+                in_flight=concurrency,
+                rounds=rounds,
+                exclude=exclude,
+                configuration=configuration,
+                stopped=lambda: bool(signals.received),
+                tell=_silent if quiet else _teller(),
+            )
+    except Interrupted:
+        return signals.exit_code
+    if as_json:
+        click.echo(msgspec.json.encode(in_json(*found, absent)).decode())
+    else:
+        click.echo("\n".join(table(*found, absent)))
+    return 0 if all(score.equal for score in of_ours(found.scores)) else 1
+
+
+def _modes(listed: str) -> tuple[str, ...]:
+    """The modes asked for, each with or without a client. Raises UsageError for one that there is not."""
+    import variants
+    from crawler.settings import Settings
+
+    words = _names(listed) or variants.names()
+    for word in words:
+        mode, _, client = word.partition("+")
+        variants.client_of(Settings(mode=mode, client=client or None))
+    return words
+
+
+def _peers(listed: str) -> tuple[list[Entrant], list[Absent]]:
+    """The peers asked for that are there, and those that are not. Raises UsageError for an unknown one."""
+    from crawler.bench.peers import NAMES, find
+    from crawler.errors import UsageError
+
+    words = () if listed == NONE else _names(listed) or NAMES
+    for word in words:
+        if word not in NAMES:
+            raise UsageError(f"unknown peer {word!r} (there are: {', '.join(NAMES)}, or {NONE})")
+    return find(words)
+
+
+def _names(listed: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.strip() for name in listed.split(",") if name.strip()))
+
+
+def _teller() -> Callable[[str], None]:
+    """Shows progress: one line that changes on a terminal, a line each elsewhere."""
+    start, end = ("\r\x1b[K", "") if sys.stderr.isatty() else ("", "\n")
+
+    def tell(words: str) -> None:
+        sys.stderr.write(f"{start}{words}{end}")
+        sys.stderr.flush()
+
+    return tell
+
+
+def _say_that_nothing_is_told(_: str) -> None:
+    """Straight to stderr, after the line of progress: the buffered stream may be what was interrupted."""
+    with suppress(OSError):
+        os.write(2, b"\nstopping: a bench that was not finished tells nothing\n")
+
+
+def _silent(words: str) -> None:
+    """Says nothing."""

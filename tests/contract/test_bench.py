@@ -1,0 +1,132 @@
+"""The pieces of `bench`: what counts as equal work, what a table says, which peers are there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from crawler.bench import peers, task
+from crawler.bench.entrants import RAW, Mode, Outcome
+from crawler.bench.present import as_json, table
+from crawler.bench.race import Score
+from crawler.compare.launch import Cost
+from crawler.compare.watched import Crashed
+from crawler.errors import UsageError
+
+URLS = frozenset(f"http://127.0.0.1/{n}" for n in range(4))
+REFERENCE = task.Reference(URLS, {"200": 3, "404": 1}, "d1", 4_000)
+COST = Cost(
+    exit_code=0,
+    started_at=1.0,
+    ended_at=3.0,
+    cpu=0.5,
+    switches=0,
+    memory=7_000_000,
+    threads=1,
+    descriptors=1,
+    own_cpu=0.0,
+)
+TASK = task.Task("http://127.0.0.1/", 8, (r"\.png$", r"\.gif$"), None, Path("crawl"), Path("urls"))
+YARDSTICK = Outcome(rate=100.0, cpu=0.001, memory=0)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "equal", "missing", "extra", "wrong"),
+    [
+        (Outcome(1, 1, 0), True, 0, 0, ""),
+        (Outcome(1, 1, 0, urls=URLS, digest="d1", statuses=REFERENCE.statuses), True, 0, 0, ""),
+        (Outcome(1, 1, 0, urls=URLS | {"http://127.0.0.1/x"}), False, 0, 1, ""),
+        (Outcome(1, 1, 0, urls=frozenset()), False, 4, 0, ""),
+        (Outcome(1, 1, 0, digest="d2"), False, 0, 0, "another digest: d2 instead of d1"),
+        (Outcome(1, 1, 0, statuses={"503": 4}), False, 0, 0, "other answers: 503 4 instead of 200 3, 404 1"),
+    ],
+)
+def test_work_is_equal_if_all_that_an_entrant_tells_is_as_the_first_crawl_found_it(
+    outcome: Outcome, equal: bool, missing: int, extra: int, wrong: str
+) -> None:
+    score = Score(RAW)
+    score.judge(outcome, REFERENCE)
+    assert (score.equal, score.missing, score.extra, score.wrong) == (equal, missing, extra, wrong)
+
+
+def test_a_later_round_that_is_equal_does_not_make_up_for_an_earlier_one() -> None:
+    score = Score(RAW)
+    score.judge(Outcome(1, 1, 0, urls=frozenset()), REFERENCE)
+    score.judge(Outcome(1, 1, 0, urls=URLS), REFERENCE)
+    assert not score.equal
+
+
+def scores() -> list[Score]:
+    """A mode over three rounds, and a peer that failed."""
+    mode, peer = Score(Mode("async")), Score(peers.Wget2("wget2"), wrong="failed: no luck")
+    for rate, cpu in ((20.0, 0.004), (30.0, 0.005), (10.0, 0.003)):
+        mode.add(Outcome(rate, cpu, 50_000_000), YARDSTICK)
+    return [mode, peer]
+
+
+def test_the_table_has_medians_ranges_and_who_is_absent() -> None:
+    lines = table(TASK, REFERENCE, scores(), [peers.Absent("scrapy", "pip install it")])
+    assert lines[0] == "http://127.0.0.1/: 4 URLs, 4.0 kB, 8 in flight"
+    assert " ".join(lines[4].split()) == "async 0.2 (0.1 to 0.3) 4 (3 to 5) 50 MB equal"
+    assert " ".join(lines[5].split()) == "wget2 failed: no luck"
+    assert " ".join(lines[6].split()) == "scrapy not here; to measure it too: pip install it"
+    assert lines[-1] == "equal work: same URLs, answers and digests", "a peer is nobody of ours"
+
+
+def test_the_json_object_says_the_same() -> None:
+    told = as_json(TASK, REFERENCE, scores(), [])
+    mode, peer = told["entrants"]
+    assert told["equal"] and mode["equal"] and not peer["equal"]
+    assert mode["rate"] == {"median": 0.2, "least": 0.1, "most": 0.3}
+    assert (peer["rate"], peer["cpu"], peer["wrong"]) == (None, None, "failed: no luck")
+
+
+def test_a_mode_is_asked_for_by_its_word_and_says_why_it_failed(tmp_path: Path) -> None:
+    mode = Mode("threads+urllib3")
+    told = mode.command(TASK, tmp_path)
+    assert told[told.index("--mode") + 1] == "threads" and told[told.index("--client") + 1] == "urllib3"
+    assert [told[at + 1] for at, word in enumerate(told) if word == "--exclude"] == list(TASK.exclude)
+    (tmp_path / "out").write_text("{}")
+    (tmp_path / "err").write_text("error: no such thing\n")
+    with pytest.raises(Crashed, match="no such thing"):
+        mode.outcome(COST, tmp_path)
+
+
+def test_peers_that_are_not_there_are_named_with_how_to_get_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(peers.sys, "executable", str(tmp_path / "python"))
+    there, absent = peers.find(("scrapy", "wget2"))
+    assert (there, [one.name for one in absent]) == ([], ["scrapy", "wget2"])
+    assert absent[0].how == "pip install 'crawler[peers]'"
+    program = tmp_path / "scrapy"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    (found,), _ = peers.find(("scrapy",))
+    assert str(program) in found.command(TASK, tmp_path)
+
+
+def test_wget2_is_told_what_to_leave_out_and_tells_what_it_fetched(tmp_path: Path) -> None:
+    wget2 = peers.Wget2("wget2")
+    assert r"--reject-regex=\.png$|\.gif$" in wget2.command(TASK, tmp_path)
+    rows = "ID,URL,Status\n1,http://127.0.0.1/0,200\n2,http://127.0.0.1/0#top,200\n3,http://127.0.0.1/1,404\n"
+    (tmp_path / peers.TOLD).write_text(rows)
+    found = wget2.outcome(COST, tmp_path)
+    assert found.urls == {"http://127.0.0.1/0", "http://127.0.0.1/1"}
+    assert (found.rate, found.cpu, found.memory) == (1.0, 0.25, 7_000_000)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1/", "http://127.16.0.1:80/", "http://[::1]/", "http://localhost:8000/"]
+)
+def test_a_site_on_this_machine_needs_no_word(url: str) -> None:
+    assert task.check(url, (), None, mine=False).seeds == (url.replace(":80/", "/"),)
+
+
+@pytest.mark.parametrize("url", ["http://example.org/", "http://10.0.0.1/", "http://localhost.example.org/"])
+def test_a_site_elsewhere_needs_its_owners_word(url: str) -> None:
+    with pytest.raises(UsageError, match="say --mine"):
+        task.check(url, (), None, mine=False)
+    assert task.check(url, (), None, mine=True).seeds == (url,)
