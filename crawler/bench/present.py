@@ -15,9 +15,10 @@ from crawler.words import printable, size
 def table(task: Task, reference: Reference, scores: Sequence[Score], absent: Sequence[Absent]) -> list[str]:
     """Lines for people."""
     rounds = max(len(score.rates) for score in scores)
+    medians = f"medians of {rounds} alternating rounds (and the range)" if rounds > 1 else "one round"
     lines = [
         f"{printable(task.url)}: {len(reference.urls):,} URLs, {size(reference.size)}, {task.in_flight} in flight",
-        f"medians of {rounds} alternating rounds (and the range), each held against a raw aiohttp loop just before",
+        f"{medians}, each held against a raw aiohttp loop just before",
         "",
         f"{'':22} {'pages/s : raw':>24} {'CPU per page : raw':>24} {'peak PSS':>10}  work",
     ]
@@ -80,6 +81,8 @@ def _work(score: Score) -> str:
 
 
 def _told(ratios: Sequence[float]) -> str:
+    if len(ratios) == 1:
+        return f"{ratios[0]:.3g}"
     return f"{median(ratios):.3g} ({min(ratios):.3g} to {max(ratios):.3g})"
 
 
