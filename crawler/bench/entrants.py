@@ -155,5 +155,5 @@ def read_told(cost: Cost, folder: Path, file: Path) -> Told:
 
 def _asked_for(crawl: Path) -> frozenset[str]:
     """The URLs that a crawl fetched, or tried to."""
-    with closing(CrawlDirectory.look(crawl).frontier(read_only=True)) as frontier:
+    with closing(CrawlDirectory.look(crawl).look_back()) as frontier:
         return frozenset(row.url for row in frontier.settled() if row.attempts)

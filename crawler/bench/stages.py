@@ -83,7 +83,7 @@ def main(stage: str, crawl: Path, folder: Path) -> None:
     directory = CrawlDirectory.look(crawl)
     settings, kept = directory.settings, directory.store()
     if stage == "frontier":
-        with closing(directory.frontier(read_only=True)) as old:
+        with closing(directory.look_back()) as old:
             rows = list(old.settled())
         tell(partial(frontier, rows, folder), len(rows))
         return

@@ -75,7 +75,7 @@ def prepare(task: Task, command: Sequence[str], environment: dict[str, str], sto
     directory = CrawlDirectory.look(task.crawl)
     if found := order.reached(directory.settings, told):
         raise UsageError(f"what a crawl of {task.url} finds depends on the order of pages: {', '.join(found)}")
-    with closing(directory.frontier(read_only=True)) as frontier:
+    with closing(directory.look_back()) as frontier:
         rows = [row for row in frontier.settled() if row.attempts]
     answered = [row for row in rows if row.status]
     if not answered:
