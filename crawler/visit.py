@@ -39,8 +39,7 @@ class Reader:
 
     def __init__(self, rules: Rules, scope: Scope, max_body: int, attempt_header: str = "", spin: float = 0.0) -> None:
         self._rules = rules
-        self._scope = scope
-        self._resolver = Resolver()
+        self._resolver = Resolver(scope.admits_path)
         self._max_body = max_body
         self._attempt_header = attempt_header
         self._spin = spin
@@ -60,9 +59,7 @@ class Reader:
         body, truncated = self._decode(response, self._max_body)
         content_type = response.header("content-type")
         x_robots = tuple(value for name, value in response.headers if name.lower() == "x-robots-tag")
-        reading = read_page(
-            body, fetch.url, content_type, self._rules, self._resolver, self._scope, x_robots, fetch.follow
-        )
+        reading = read_page(body, fetch.url, content_type, self._rules, self._resolver, x_robots, fetch.follow)
         if self._spin:
             burn(self._spin)
         kept = not (reading.noindex and self._rules.obey_noindex)

@@ -45,9 +45,13 @@ class Scope:
         if not self._include and not self._exclude:
             return True
         path = path_of(url)
-        if self._include and not any(pattern.search(path) for pattern in self._include):
-            return False
-        return not any(pattern.search(path) for pattern in self._exclude)
+        for pattern in self._exclude:  # plain loops: each new link of a page comes through here
+            if pattern.search(path):
+                return False
+        for pattern in self._include:
+            if pattern.search(path):
+                return True
+        return not self._include
 
     def admits_host(self, host: str) -> bool:
         """Whether a host, "scheme://name[:port]", is ours."""

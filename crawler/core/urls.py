@@ -5,15 +5,17 @@ Rules:
 - What is no such URL is None, never an exception: every href was written by a stranger. Lone surrogates become U+FFFD.
 - A canonical URL is ASCII and always has a "/" after its host, so the cheap slices below need no parser.
 
-Navigation repeats on every page of a site, so `Resolver` remembers (directory of the base, href without its fragment).
-That is sound because resolution reads no more of a base than its directory. The exceptions take over the whole base and
-are never remembered: an empty href, "?query" and a bare "http:", also behind the whitespace that parsing drops.
+Navigation repeats on every page of a site, so `Resolver` remembers (directory of the base, href without its fragment)
+and what became of it, the scope's verdict included. That is sound because resolution reads no more of a base than its
+directory. The exceptions take over the whole base and are never remembered: an empty href, "?query" and a bare "http:",
+also behind the whitespace that parsing drops. Fragments are cut off before anything else: three hrefs in four of a
+manual differ from another one of their page by nothing more.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import can_ada
 
@@ -45,27 +47,34 @@ def path_of(url: str) -> str:
 
 
 class Resolver:
-    """Resolves the hrefs of pages and remembers answers, in about `memory` bytes (roughly, where threads share it)."""
+    """Resolves the hrefs of pages and remembers answers, in about `memory` bytes (roughly, where threads share it).
 
-    def __init__(self, memory: int = 32 * 1024 * 1024) -> None:
+    `admits` says which canonical URLs are wanted; its answers must not change.
+    """
+
+    def __init__(self, admits: Callable[[str], bool] = bool, memory: int = 32 * 1024 * 1024) -> None:
+        self._admits = admits
         self._memory = memory
         self._left = memory
-        self._directories: dict[str, dict[str, str]] = {}  # directory -> href -> canonical URL, "" where there is none
+        self._directories: dict[str, dict[str, str]] = {}  # directory -> href -> canonical URL, "" where none is wanted
 
     def resolve_all(self, base: str, hrefs: Iterable[str]) -> list[str]:
-        """The distinct http(s) URLs that `hrefs` mean on the page `base` (canonical), in order of first appearance."""
-        parsed = _parse(base, None)
+        """The distinct http(s) URLs that are wanted among those that `hrefs` mean on the page `base` (canonical), in
+        order of first appearance."""
+        parsed: can_ada.URL | None = None
         known = self._directory(base)
         recall = known.get
         urls: dict[str, None] = {}
-        for href in dict.fromkeys(hrefs):
+        # A space counts before a fragment, not at the end of a href.
+        bare = [text if not (text := href.partition("#")[0]) or text[-1] > " " else href for href in hrefs]
+        for href in dict.fromkeys(bare):
             url = recall(href)
             if url is None:
-                bare = href.partition("#")[0]
-                if bare[-1:] > " ":  # a space counts before a fragment, not at the end of a href
-                    url = recall(bare) or self._learn(known, parsed, bare)
+                if href:
+                    parsed = parsed or _parse(base, None)
+                    url = self._learn(known, parsed, href)
                 else:
-                    url = base if href[:1] == "#" else self._learn(known, parsed, href)
+                    url = base if self._admits(base) else ""
             urls[url] = None
         urls.pop("", None)
         return list(urls)
@@ -81,6 +90,8 @@ class Resolver:
 
     def _learn(self, known: dict[str, str], base: can_ada.URL | None, href: str) -> str:
         url = _spell(_parse(href, base)) or ""
+        if url and not self._admits(url):
+            url = ""
         if len(href) <= _LONGEST and _ANYWHERE(href):
             if self._pay(len(href) + len(url)):
                 known.clear()

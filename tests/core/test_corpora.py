@@ -146,7 +146,7 @@ HOSTILE_PAGES = {  # id in the corpus -> a page as its note says, links that mus
 
 
 def read(body: bytes, content_type: str) -> Reading:
-    return read_page(body, PAGE, content_type, RULES, Resolver(), Scope(RULES, [PAGE]), (), True)
+    return read_page(body, PAGE, content_type, RULES, Resolver(Scope(RULES, [PAGE]).admits_path), (), True)
 
 
 @pytest.mark.parametrize("name", HOSTILE_PAGES)

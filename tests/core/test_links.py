@@ -25,7 +25,7 @@ def read(
 ) -> Reading:
     ours = Rules(**{"user_agent": "Us/1.0 (+http://h.test)", **rules})
     raw = body.encode() if isinstance(body, str) else body
-    return read_page(raw, PAGE, content_type, ours, Resolver(), Scope(ours, [PAGE]), x_robots, follow)
+    return read_page(raw, PAGE, content_type, ours, Resolver(Scope(ours, [PAGE]).admits_path), x_robots, follow)
 
 
 @pytest.mark.parametrize(

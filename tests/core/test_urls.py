@@ -85,6 +85,15 @@ def test_urls_are_distinct_and_in_order_of_appearance() -> None:
     assert Resolver().resolve_all(PAGE, hrefs) == ["http://h.test/a/z", "http://h.test/a/a", PAGE]
 
 
+def test_what_is_not_wanted_is_left_out_also_from_memory() -> None:
+    resolver = Resolver(lambda url: not url.endswith((".png", "?c")))
+    for _ in range(2):
+        assert resolver.resolve_all(PAGE, ["x.png", "x.html", "#top", "mailto:x", "?q", ""]) == [
+            "http://h.test/a/x.html",
+            "http://h.test/a/b?q",
+        ]
+
+
 @given(HREFS)
 def test_canonical_is_idempotent(text: str) -> None:
     url = canonical(text)
@@ -98,7 +107,7 @@ def test_canonical_is_idempotent(text: str) -> None:
 @given(st.lists(st.tuples(PAGES, st.lists(HREFS, max_size=6)), max_size=6), st.integers(0, 3000))
 @settings(max_examples=200)
 def test_memory_never_changes_an_answer(pages: list[tuple[str, list[str]]], memory: int) -> None:
-    roomy, tight = Resolver(), Resolver(memory)
+    roomy, tight = Resolver(), Resolver(memory=memory)
     for _ in range(2):
         for base, hrefs in pages:
             plain = [url for href in hrefs if (url := resolve(base, href)) is not None]
