@@ -19,6 +19,8 @@ from time import monotonic, sleep
 
 from crawler.errors import Corrupt, DiskFull, StorageError
 
+LOG = 4 * 1024 * 1024
+
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
@@ -44,11 +46,16 @@ def _storage_error(path: Path, error: sqlite3.Error) -> StorageError:
     return StorageError(f"cannot use {path}: {error}")
 
 
-def connect(path: Path, schema: str) -> sqlite3.Connection:
-    """The one writing connection of a file, made if missing. It may change threads, never serve two at once."""
+def connect(path: Path, schema: str, page_size: int = 4096) -> sqlite3.Connection:
+    """The one writing connection of a file, made if missing. It may change threads, never serve two at once.
+
+    `page_size` (bytes) counts only where the file is made; its log grows to LOG bytes before it is worked in.
+    """
     with storage_errors(path):
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
+        connection.execute(f"PRAGMA page_size={page_size}")  # before the log is on: after that it is settled
         connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute(f"PRAGMA wal_autocheckpoint={LOG // page_size}")
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.executescript(schema)
     return connection

@@ -14,6 +14,7 @@ from crawler.directory import KEPT, CrawlDirectory
 from crawler.errors import Corrupt
 from crawler.frontier.base import Frontier, FrontierReader
 from crawler.frontier.memory import MemoryFrontier
+from crawler.garbage import collected_seldom
 from crawler.job import Job
 from crawler.layout import lay_out
 from crawler.meter import Meter
@@ -55,7 +56,8 @@ def execute(
             watch(job)
         meter = Meter()
         try:
-            ending = variants.load(settings.mode).run(job)
+            with collected_seldom():
+                ending = variants.load(settings.mode).run(job)
         finally:
             meter.stop()
         if not variants.is_sharded(settings):

@@ -66,7 +66,7 @@ class LoopWorkers:
             self._landed.append(landing)
         except StorageError as error:
             self._failure = error
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._loop)
         assert task is not None
         self._tasks.discard(task)
         self._woken.set()

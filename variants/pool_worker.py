@@ -20,6 +20,7 @@ import msgspec
 from crawler.core.messages import Event, Fetch, Lateness
 from crawler.database import keep_trying
 from crawler.errors import CrawlerError, StorageError
+from crawler.garbage import collected_seldom
 from crawler.heartbeat import beating
 from crawler.histogram import Histogram
 from crawler.job import open_reader, open_scope
@@ -75,7 +76,8 @@ def serve(greeter: socket.socket, encoded: bytes) -> None:
         pipe.send_bytes(ERROR + str(error).encode())
         os._exit(1)
     try:
-        _serve(pipe, spec, writer)
+        with collected_seldom():
+            _serve(pipe, spec, writer)
     except StorageError as error:
         _tell(pipe, ERROR + str(error).encode())
         os._exit(1)

@@ -22,6 +22,7 @@ from crawler.core.shard import Shard
 from crawler.core.switchboard import Posted, Reborn, Status
 from crawler.errors import CrawlerError
 from crawler.frontier.sqlite import SqliteFrontier
+from crawler.garbage import collected_seldom
 from crawler.job import Job
 from crawler.recorder import Recorder
 from crawler.settings import Settings
@@ -51,7 +52,7 @@ def serve(encoded: bytes, line: socket.socket) -> None:
     """Crawl one shard until the arbiter says stop. Never returns."""
     bind_to_crawler()
     spec = msgspec.json.decode(encoded, type=Spec)
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+    with collected_seldom(), asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_crawl(spec, line))
     os._exit(0)
 

@@ -65,7 +65,7 @@ class AiohttpFetcher:
     async def fetch(self, request: Request) -> Response:
         """Ask once. Raises FetchError."""
         check_url(request.url)
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._loop)  # without it Python 3.11 asks the kernel for our process id
         if task is None:
             raise UsageError("fetch needs a task to run in")
         flight = self._flights[task] = _Flight(time.monotonic(), task)

@@ -3,6 +3,9 @@
 A part is `parts/NAME.sqlite` with one table `page`; `body` is a zstd frame. Compression and insertion happen in
 `flush`, on the recorder's writer thread, which gives the GIL away for most of it. Beside a part lies the lock of its
 writer, until it closes it.
+
+The file is made of pages of 32 KiB: a usual body then lies in one piece, not in a chain of overflow pages of 4 KiB that
+are each written twice (to the log, then to the file): 9 us less per body of 30 kB, for a file that is 5 % larger.
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
+
+import msgspec
 
 from crawler.database import connect, connect_to_read, storage_errors, transaction
 from crawler.errors import Corrupt
@@ -50,6 +55,7 @@ COLUMNS = (
     "content_type, charset, digest, truncated, noindex, body, file"
 )
 LEVEL = 1
+PAGE_SIZE = 32_768
 ORPHAN_PATIENCE = 10.0
 
 
@@ -63,7 +69,7 @@ class SqliteWriter:
         self._lock = FileLock(folder / f"{part}.lock")
         self._lock.acquire(f"part {part}")
         try:
-            self._connection = connect(self._path, SCHEMA)
+            self._connection = connect(self._path, SCHEMA, PAGE_SIZE)
         except BaseException:
             self._lock.release()
             raise
@@ -120,7 +126,7 @@ class SqliteWriter:
             position,
             page.url,
             page.status,
-            json.dumps(page.headers),
+            msgspec.json.encode(page.headers).decode(),
             page.fetched_at,
             page.seconds,
             page.first_byte,
