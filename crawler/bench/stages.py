@@ -36,9 +36,9 @@ MOST_PAGES = 5_000
 
 def parse(pages: list[Page], settings: Settings) -> None:
     """Read every page as a crawl does."""
-    scope, resolver = Scope(settings, settings.seeds), Resolver()
+    resolver = Resolver(Scope(settings, settings.seeds).admits_path)
     for page in pages:
-        read_page(page.body, page.url, page.content_type, settings, resolver, scope, (), True)
+        read_page(page.body, page.url, page.content_type, settings, resolver, (), True)
 
 
 def store(pages: list[Page], settings: Settings, folder: Path) -> None:
