@@ -18,6 +18,7 @@ from contextlib import AsyncExitStack, aclosing, closing, suppress
 from pathlib import Path
 from typing import Any
 
+from crawler.core.bounds import PLENTY
 from crawler.core.messages import Actions, Stop
 from crawler.directory import CrawlDirectory
 from crawler.errors import UsageError
@@ -109,7 +110,7 @@ async def _pages(job: Job, tap: Tap) -> AsyncGenerator[Page, None]:
             news.set()
 
     job.recorder.observe(tell)
-    job.recorder.brake(tap.full)
+    job.recorder.brake(lambda: 0 if tap.full() else PLENTY)
     engine = asyncio.create_task(arun(job))
     engine.add_done_callback(lambda _: news.set())
     try:

@@ -53,11 +53,15 @@ def connect(path: Path, schema: str, page_size: int = 4096) -> sqlite3.Connectio
     """
     with storage_errors(path):
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
-        connection.execute(f"PRAGMA page_size={page_size}")  # before the log is on: after that it is settled
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute(f"PRAGMA wal_autocheckpoint={LOG // page_size}")
-        connection.execute("PRAGMA synchronous=NORMAL")
-        connection.executescript(schema)
+        try:
+            connection.execute(f"PRAGMA page_size={page_size}")  # before the log is on: after that it is settled
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute(f"PRAGMA wal_autocheckpoint={LOG // page_size}")
+            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.executescript(schema)
+        except BaseException:
+            connection.close()
+            raise
     return connection
 
 

@@ -167,11 +167,11 @@ class CrawlDirectory:
             path.parent.mkdir(exist_ok=True)
         if path.exists() and path.stat().st_size < CHECKED_BELOW:
             _check(path)
-        return SqliteFrontier(path)
+        return SqliteFrontier(path, seed=self.manifest.seed)
 
     def look_back(self) -> FrontierReader:
         """The frontiers of all shards as one, to read, also while they are written to. Raises UsageError, Corrupt."""
-        return join([SqliteFrontier(path, read_only=True) for path in self.frontier_files()])
+        return join([SqliteFrontier(path, read_only=True, seed=self.manifest.seed) for path in self.frontier_files()])
 
     def frontier_files(self) -> list[Path]:
         """The files of all frontiers that are there, for readers. Raises UsageError, Corrupt."""

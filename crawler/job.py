@@ -57,7 +57,9 @@ class Job:
         self.seed = seed
         self.scope = open_scope(settings)
         self.crawl = (
-            Crawl(settings, self.scope, seed) if shard is None else ShardedCrawl(settings, self.scope, seed, shard)
+            Crawl(settings, self.scope, seed, settings.bounds)
+            if shard is None
+            else ShardedCrawl(settings, self.scope, seed, shard, settings.bounds)
         )
         self.in_flight = InFlight()
         self._open_writer = open_writer
@@ -84,7 +86,7 @@ class Job:
     def attach(self, workers: Reachable) -> None:
         """The engine is ready: from now on posted events reach it."""
         self._workers = workers
-        self.recorder.start(workers.wake)
+        self.recorder.start(workers.wake, workers.post)
         for event in self._early:
             workers.post(event)
 

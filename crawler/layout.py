@@ -6,8 +6,8 @@ Rules:
 - Copy, commit, then delete, in batches: a kill leaves a row in two files at worst, the same row, and the move is begun
   again. The manifest says from the first row on that rows are being moved.
 - What was on its way between shards becomes a row of the shard it belongs to, unless it is known there.
-- Counts stay where they were counted, for only their sum is ever told; those of a shard that is no more move to the
-  first, once: the number of the move is kept beside them.
+- A link that is owed is counted where it lies. Other counts stay where they were counted, for only their sum is ever
+  told; those of a shard that is no more move to the first, once: the number of the move is kept beside them.
 - A host whose robots.txt is known to ask for no rest is laid out by URL, so that its shards may all begin with it.
 """
 
@@ -27,17 +27,18 @@ from crawler.core.shard import Shard
 from crawler.core.urls import host_of
 from crawler.database import connect, storage_errors, transaction
 from crawler.directory import CrawlDirectory
-from crawler.frontier.sqlite import SCHEMA
+from crawler.frontier.sqlite import SCHEMA, host_mark
 from crawler.settings import Settings
 from crawler.stats import Tally
 
 AT_ONCE = 1000
+REASON = 7  # its place in a row
 COLUMNS = (
-    "url, depth, via, attempts, status, reason, part, position, size, digest, truncated, content_type, settled_at,"
-    " seconds, detail"
+    "url, host, depth, via, attempts, status, reason, part, position, size, digest, truncated, content_type,"
+    " settled_at, seconds, detail"
 )
-COPY = f"INSERT OR IGNORE INTO url ({COLUMNS}) VALUES ({', '.join('?' * 15)})"
-RECEIVE = "INSERT OR IGNORE INTO url (url, depth, via, attempts, status) VALUES (?, ?, ?, ?, ?)"
+COPY = f"INSERT OR IGNORE INTO url ({COLUMNS}) VALUES ({', '.join('?' * 16)})"
+RECEIVE = "INSERT OR IGNORE INTO url (url, host, depth, via, attempts, status) VALUES (?, ?, ?, ?, ?, ?)"
 NOTE = "INSERT OR REPLACE INTO host VALUES (?, ?, ?, ?, ?, ?, ?)"
 TALLY = "INSERT OR REPLACE INTO meta VALUES ('tally', ?)"
 
@@ -136,10 +137,12 @@ class _Move:
             for home, rows in batch.items():
                 target_path, target = self._files[home]
                 with transaction(target, target_path):
-                    target.executemany(COPY, [row[1:] for row in rows])
+                    copied = [row for row in rows if target.execute(COPY, row[1:]).rowcount]
+                    _count_owed(target, sum(row[REASON] is None for row in copied))
             with transaction(connection, path):
-                ids = [(row[0],) for rows in batch.values() for row in rows]
-                connection.executemany("DELETE FROM url WHERE id = ?", ids)
+                moved = [row for rows in batch.values() for row in rows]
+                connection.executemany("DELETE FROM url WHERE id = ?", [(row[0],) for row in moved])
+                _count_owed(connection, -sum(row[REASON] is None for row in moved))
 
     def _strangers(self, source: int) -> Iterator[dict[int, list[sqlite3.Row]]]:
         """The rows of a shard that belong elsewhere, by home, in the order they were admitted."""
@@ -168,11 +171,9 @@ class _Move:
             target_path, target = self._files[self._home(link.url)]
             via = msgspec.json.encode(link.via).decode() if link.via else None
             with transaction(target, target_path):
-                known = target.execute(RECEIVE, (link.url, link.depth, via, link.attempts, link.status)).rowcount == 0
-                if not known:
-                    tally = _tally(target)
-                    tally.queued += 1
-                    target.execute(TALLY, (msgspec.json.encode(tally).decode(),))
+                mark = host_mark(host_of(link.url), self._directory.manifest.seed)
+                row = link.url, mark, link.depth, via, link.attempts, link.status
+                _count_owed(target, target.execute(RECEIVE, row).rowcount)
             with transaction(connection, path):
                 connection.execute("DELETE FROM outbox WHERE seq = ?", (seq,))
 
@@ -206,6 +207,12 @@ def _together(before: HostNote | None, note: HostNote) -> HostNote:
         rest_until=max(note.rest_until, before.rest_until),
         joined=note.joined or before.joined,
     )
+
+
+def _count_owed(connection: sqlite3.Connection, links: int) -> None:
+    tally = _tally(connection)
+    tally.queued += links
+    connection.execute(TALLY, (msgspec.json.encode(tally).decode(),))
 
 
 def _tally(connection: sqlite3.Connection) -> Tally:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import resource
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from time import clock_gettime, monotonic
@@ -19,10 +20,12 @@ PROC = Path("/proc")
 
 
 class Meter:
-    """Samples the tree below this process on a thread; `cpu_seconds` count from its start, `peak_memory` bytes."""
+    """Samples the tree below this process on a thread; `cpu_seconds` count from its start, `peak_memory` bytes. `weigh`
+    is told the bytes of each sample."""
 
-    def __init__(self) -> None:
+    def __init__(self, weigh: Callable[[int], None] = lambda memory: None) -> None:
         self.peak_memory = 0
+        self._weigh = weigh
         self._cpu: dict[int, float] = {}
         self._own_before = self._own_cpu()
         self._ended = threading.Event()
@@ -42,7 +45,7 @@ class Meter:
 
     def sample(self) -> None:
         """Look at the tree now."""
-        if not (PROC / "self/smaps_rollup").exists():
+        if not (PROC / "self/smaps_rollup").exists():  # the peak is all that can be known: it cannot be held against us
             self.peak_memory = max(self.peak_memory, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
             return
         children = descendants(os.getpid())
@@ -50,6 +53,7 @@ class Meter:
             self._cpu[pid] = ticks
         memory = sum(_pss(pid) for pid in (os.getpid(), *children))
         self.peak_memory = max(self.peak_memory, memory)
+        self._weigh(memory)
 
     def _work(self) -> None:
         self._try_to_sample()

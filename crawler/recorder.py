@@ -2,10 +2,11 @@
 
 Rules:
 - Order: every writer of this process flushes, then the frontier commits the batch that names their records.
-- A batch closes when the thread is free and CLOSE_AT URLs have settled, something urgent is in it (a rest that a server
-  asked for), mail for another shard is MAIL_AGE old, or MAX_AGE seconds have passed. From MAX_UNCOMMITTED waiting
-  settled URLs on `room` is 0 and only what is in flight still lands: a kill re-fetches no more than what was in flight
-  then plus these. Mail leaves after its batch is safe.
+- A batch closes when the thread is free and CLOSE_AT URLs have settled, or it is old enough: URGENT_AGE seconds where a
+  rest is in it that a server asked for, ANSWER_AGE where something is asked of the frontier or there is mail for
+  another shard (which leaves when it is safe), else MAX_AGE. From
+  MAX_UNCOMMITTED waiting settled URLs on `room` is 0 and only what is in flight still lands: a kill re-fetches no more
+  than what was in flight then plus these.
 - Back-pressure is a number: `room` falls to 0 when the disk is behind or a consumer is; `wake` is called when it rises
   again.
 - A full disk is waited for (`disk_wait` seconds), everything else that the disk refuses is raised in the pump's thread.
@@ -18,13 +19,13 @@ import threading
 from collections.abc import Callable, Iterable
 from time import monotonic, time
 
-from msgspec.structs import replace
-
-from crawler.core.messages import Actions, Discovered, Event, HostNote, Mail, Resumed
-from crawler.core.seen import mark
+from crawler.core.bounds import PLENTY
+from crawler.core.messages import Actions, Discovered, Event, Link, Mail, Resumed
+from crawler.core.seen import marks
 from crawler.database import keep_trying
 from crawler.errors import StorageError
-from crawler.frontier.base import Batch, Frontier
+from crawler.frontier.answers import answers, shifted
+from crawler.frontier.base import Batch, Frontier, empty
 from crawler.stats import RunStats
 from crawler.store.base import Writer
 
@@ -32,15 +33,15 @@ CLOSE_AT = 32
 MAX_UNCOMMITTED = 64
 MAX_AGE = 1.0
 URGENT_AGE = 0.002
-MAIL_AGE = 0.02
+ANSWER_AGE = 0.02
 MAX_BUFFERED = 64 * 1024 * 1024
-PLENTY = 1 << 30
+MOST_MARKS = 1_000_000  # a second of work
 
 
 class Recorder:
     """The memory of one run. `keep` and `room` belong to the pump's thread."""
 
-    def __init__(self, frontier: Frontier, seed: int, disk_wait: float = 0.0) -> None:
+    def __init__(self, frontier: Frontier, seed: int, disk_wait: float = 0.0, most_marks: int = MOST_MARKS) -> None:
         self.stats = RunStats()
         self.records: dict[str, int] = {}
         self.first_fetch_at: float | None = None
@@ -48,14 +49,17 @@ class Recorder:
         self._frontier = frontier
         self._seed = seed
         self._disk_wait = disk_wait
+        self._most_marks = min(most_marks, MOST_MARKS)
         self._writers: list[Writer] = []
         self._observers: list[Callable[[Actions], None]] = []
-        self._brakes: list[Callable[[], bool]] = []
+        self._brakes: list[Callable[[], int]] = []
         self._wake: Callable[[], None] = lambda: None
+        self._post: Callable[[Event], None] = lambda event: None
         self._send: Callable[[list[Mail]], None] = lambda mail: None
         self._changed = threading.Condition()
         self._batch = Batch()
         self._batch_due = 0.0
+        self._new: list[Link] = []
         self._uncommitted = 0
         self._closing = self._starving = self._hurried = False
         self._clean = True
@@ -72,17 +76,18 @@ class Recorder:
         """Call with every Actions, in the pump's thread."""
         self._observers.append(observer)
 
-    def brake(self, full: Callable[[], bool]) -> None:
-        """Another reason for `room` to be 0; whoever lets go of it wakes the workers itself."""
-        self._brakes.append(full)
+    def brake(self, room: Callable[[], int]) -> None:
+        """Another bound on `room`; whoever lets go of it wakes the workers itself."""
+        self._brakes.append(room)
 
     def after_commit(self, send: Callable[[list[Mail]], None]) -> None:
         """Call with the mail of each batch, maybe none, once it is safe; on the writer thread."""
         self._send = send
 
-    def start(self, wake: Callable[[], None]) -> None:
-        """Begin to write; `wake` ends a wait of the workers from any thread."""
+    def start(self, wake: Callable[[], None], post: Callable[[Event], None]) -> None:
+        """Begin to write; `wake` ends a wait of the workers, `post` hands them an answer, from any thread."""
         self._wake = wake
+        self._post = post
         self._thread.start()
 
     def resume(self, seeds: Iterable[str], again: bool) -> list[Event]:
@@ -92,18 +97,8 @@ class Recorder:
         """
         events: list[Event] = []
         if again:
-            to_monotonic = monotonic() - time()
-            tally = self._frontier.tally()
-            resumed = Resumed(
-                marks=frozenset(mark(url, self._seed) for url in self._frontier.urls()),
-                links=tuple(self._frontier.owed()),
-                notes=tuple(_shifted(note, to_monotonic) for note in self._frontier.notes()),
-                next_id=self._frontier.next_id(),
-                fetched=tally.urls,
-                size=tally.bytes,
-                outbox=tuple(self._frontier.outbox()),
-            )
-            self.stats.queued = len(resumed.links)
+            resumed = resumption(self._frontier, self._seed, self._most_marks)
+            self.stats.queued = resumed.owed
             events.append(resumed)
         events.append(Discovered(tuple(seeds)))
         return events
@@ -115,13 +110,10 @@ class Recorder:
         self._raise_failure()
         if actions.fetches and self.first_fetch_at is None:
             self.first_fetch_at = monotonic()
-        self.stats.queued += len(actions.queued)
-        if actions.mail:
-            self.stats.queued += len(actions.mail.adopted) - len(actions.mail.passed)
         self.stats.add(actions.settled)
         for observer in self._observers:
             observer(actions)
-        if actions.queued or actions.settled or actions.retries or actions.notes or actions.mail:
+        if not empty(actions):
             self._add(actions)
 
     def _add(self, actions: Actions) -> None:
@@ -132,35 +124,40 @@ class Recorder:
                 self.records[end.part] = self.records.get(end.part, 0) + 1
         with self._changed:
             batch = self._batch
-            first = not batch
+            first = empty(batch)
             if first:
                 self._batch_due = monotonic() + MAX_AGE
             batch.add(actions)
             self._clean = False
+            self.stats.queued += len(actions.queued)
+            if actions.mail:
+                self.stats.queued -= len(actions.mail.passed)
             self._uncommitted += pages
+            due = self._batch_due
             if actions.notes:
-                self._batch_due = min(self._batch_due, monotonic() + URGENT_AGE)
-            elif actions.mail:
-                self._batch_due = min(self._batch_due, monotonic() + MAIL_AGE)
-            if first or actions.notes or actions.mail or self._uncommitted >= CLOSE_AT:
+                self._batch_due = min(due, monotonic() + URGENT_AGE)
+            elif actions.hungry or actions.doubtful or actions.search is not None or actions.mail:
+                self._batch_due = min(due, monotonic() + ANSWER_AGE)
+            if first or self._batch_due < due or self._uncommitted >= CLOSE_AT:
                 self._changed.notify()
 
     @property
     def room(self) -> int:
-        """How many fetches the disk allows: plenty, or none."""
+        """How many fetches the disk and the brakes allow: plenty, few or none."""
         self._raise_failure()
-        if any(full() for full in self._brakes):
+        most = min((room() for room in self._brakes), default=PLENTY)
+        if most == 0:
             return 0
         with self._changed:  # so that the commit that makes room cannot slip in between looking and saying so
             buffered = sum(writer.buffered for writer in self._writers)
             self._starving = self._uncommitted >= MAX_UNCOMMITTED or buffered >= MAX_BUFFERED
-            return 0 if self._starving else PLENTY
+            return 0 if self._starving else most
 
     @property
     def clean(self) -> bool:
         """All that was kept is safe. If not, it is being seen to: `after_commit` tells."""
         with self._changed:
-            if self._batch:
+            if not empty(self._batch):
                 self._batch_due = 0.0
                 self._changed.notify()
             return self._clean
@@ -198,7 +195,7 @@ class Recorder:
         """Wait until a batch is due. While nothing waits the thread sleeps for good."""
         with self._changed:
             while not self._closing and self._uncommitted < CLOSE_AT:
-                wait = None if not self._batch else self._batch_due - monotonic()
+                wait = None if empty(self._batch) else self._batch_due - monotonic()
                 if wait is not None and wait <= 0:
                     break
                 self._changed.wait(wait)
@@ -209,14 +206,17 @@ class Recorder:
         """Make one batch durable; False after the last."""
         closing = self._closing
         to_unix = time() - monotonic()
-        batch.notes = [_shifted(note, to_unix) for note in batch.notes]
+        batch.notes = [shifted(note, to_unix) for note in batch.notes]
         keep_trying(lambda: self._write(batch), self._disk_wait, lambda: self._hurried)
         self.last_commit_at = monotonic()
+        for event in answers(self._frontier, batch, self._new, -to_unix):
+            self._post(event)
         pages = sum(1 for end in batch.settled if end.attempts)
         with self._changed:
             starving, self._starving = self._starving, False
             self._uncommitted -= pages
-            left = bool(self._batch)
+            self.stats.queued += len(self._new)
+            left = not empty(self._batch)
             self._clean = not left
         self._send(batch.mail)
         if starving:
@@ -226,9 +226,20 @@ class Recorder:
     def _write(self, batch: Batch) -> None:
         for writer in self._writers:
             writer.flush()
-        self._frontier.commit(batch, time())
+        self._new = self._frontier.commit(batch, time())
 
 
-def _shifted(note: HostNote, seconds: float) -> HostNote:
-    """A note on another clock."""
-    return replace(note, robots_until=note.robots_until + seconds, rest_until=note.rest_until + seconds)
+def resumption(frontier: Frontier, seed: int, most_marks: int) -> Resumed:
+    """What an earlier run left in this frontier; the marks only where there are not too many of them."""
+    tally, left = frontier.tally(), frontier.left()
+    return Resumed(
+        marks=marks(frontier.urls(), seed) if tally.queued <= most_marks else None,
+        owed=tally.owed,
+        seeds_owed=left.seeds,
+        next_id=frontier.next_id(),
+        fetched=tally.urls + left.retries,
+        size=tally.bytes,
+        joined=left.joined,
+        retried=left.retried,
+        outbox=tuple(frontier.outbox()),
+    )

@@ -17,6 +17,7 @@ from crawler.frontier.memory import MemoryFrontier
 from crawler.garbage import collected_seldom
 from crawler.job import Job
 from crawler.layout import lay_out
+from crawler.memory import Brake
 from crawler.meter import Meter
 from crawler.recorder import Recorder
 from crawler.settings import Settings
@@ -49,12 +50,14 @@ def execute(
         frontier: Frontier = MemoryFrontier()  # where every shard has its own, nobody else writes any
         if not variants.is_sharded(settings):
             frontier = stack.enter_context(closing(directory.frontier()))
-        recorder = Recorder(frontier, directory.manifest.seed, settings.disk_wait)
+        recorder = Recorder(frontier, directory.manifest.seed, settings.disk_wait, settings.bounds.marks)
         run = directory.begin_run(settings)
         job = Job(settings, directory.manifest.seed, recorder, store.writer, run, directory.path)
         if watch is not None:
             watch(job)
-        meter = Meter()
+        brake = Brake(settings.memory, job.wake)
+        recorder.brake(brake.room)
+        meter = Meter(brake.weigh)
         try:
             with collected_seldom():
                 ending = variants.load(settings.mode).run(job)

@@ -23,10 +23,12 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 import msgspec
 from msgspec import Meta
 
+from crawler.core.bounds import Bounds
 from crawler.core.rules import AtLeastOne, Rules, Seconds
 from crawler.core.urls import canonical
 from crawler.errors import UsageError
 from crawler.fetch.base import ClientPlan, Limits
+from crawler.memory import bounds_within, default_memory, parse_size
 
 ENVIRONMENT = "CRAWLER_"
 DEBUG = "CRAWLER_DEBUG"  # not a key: shows tracebacks, see crawler/__main__.py
@@ -50,6 +52,7 @@ class Settings(Rules, frozen=True, kw_only=True, forbid_unknown_fields=True):
     threads_per_process: Sockets | None = None
     heartbeat: Seconds = 0.0
     spin: Seconds = 0.0
+    max_memory: str | None = None
 
     # what and where
     seeds: tuple[str, ...] = ()
@@ -67,6 +70,16 @@ class Settings(Rules, frozen=True, kw_only=True, forbid_unknown_fields=True):
     attempt_header: str = ""
     ca_file: str = ""
     resolve: dict[str, str] = msgspec.field(default_factory=dict)
+
+    @property
+    def memory(self) -> int:
+        """How many bytes the process tree of a run may take."""
+        return default_memory() if self.max_memory is None else parse_size(self.max_memory)
+
+    @property
+    def bounds(self) -> Bounds:
+        """What of a crawl may be in memory."""
+        return bounds_within(self.memory)
 
     def client_plan(self, connections: int) -> ClientPlan:
         """What a client is made from."""
@@ -205,6 +218,11 @@ def _check(settings: Settings) -> None:
         )
     if settings.out is not None and (not settings.out or "\0" in settings.out):
         raise UsageError(f"bad value for out = {settings.out!r}: expected a path")
+    if settings.max_memory is not None:
+        try:
+            parse_size(settings.max_memory)
+        except ValueError as error:
+            raise UsageError(f"bad value for max_memory = {settings.max_memory!r}: {error}") from None
     for name in ("user_agent", "attempt_header"):
         if any(not (32 <= ord(letter) < 127) for letter in getattr(settings, name)):
             raise UsageError(f"{name} must be printable ASCII")

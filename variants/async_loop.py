@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 
 from crawler.core.messages import Ending, Event, Fetch
@@ -81,8 +82,9 @@ class LoopWorkers:
         self._woken.set()
 
     def wake(self) -> None:
-        """End the wait from any thread."""
-        self._loop.call_soon_threadsafe(self._woken.set)
+        """End the wait from any thread, which may be later than the end of the loop."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._woken.set)
 
     async def close(self) -> None:
         """End what is still in flight."""

@@ -33,6 +33,7 @@ from crawler.errors import StorageError, WorkersLost
 from crawler.fetch import ASYNC_CLIENTS
 from crawler.frontier.sqlite import SqliteFrontier
 from crawler.job import Job
+from crawler.memory import LEAST
 from variants import client_of, shards_of
 from variants.async_loop import CONCURRENCY as CONCURRENCY
 from variants.async_loop import loop_factory
@@ -117,9 +118,10 @@ class Arbiter:
 
     def _spec(self, shard: int, verdicts: Sequence[Event]) -> Spec:
         job, settings = self._job, self._job.settings
+        memory = max(LEAST, settings.memory // self._count)
         share = Shard(shard, self._count).share(settings.concurrency or CONCURRENCY)
         return Spec(
-            settings=replace(settings, concurrency=share, client=client_of(settings)),
+            settings=replace(settings, concurrency=share, client=client_of(settings), max_memory=str(memory)),
             folder=str(job.folder),
             seed=job.seed,
             run=job.run,
@@ -238,7 +240,7 @@ class Arbiter:
         if self._job.settings.max_pages is None:
             return 0
         with closing(self._frontier(shard)) as frontier:
-            return frontier.tally().urls + sum(link.attempts > 0 for link in frontier.owed())
+            return frontier.tally().urls + frontier.left().retries
 
     def _verdicts(self) -> tuple[HostNote, ...]:
         to_monotonic = monotonic() - time()

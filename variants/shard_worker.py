@@ -24,6 +24,8 @@ from crawler.errors import CrawlerError
 from crawler.frontier.sqlite import SqliteFrontier
 from crawler.garbage import collected_seldom
 from crawler.job import Job
+from crawler.memory import Brake
+from crawler.meter import Meter
 from crawler.recorder import Recorder
 from crawler.settings import Settings
 from crawler.store import open_store
@@ -62,15 +64,21 @@ async def _crawl(spec: Spec, line: socket.socket) -> None:
     talk = Talk(spec.index, asyncio.get_running_loop())
     await talk.begin(line)
     try:
-        frontier = SqliteFrontier(Path(spec.folder, f"shard-{spec.index:04d}", "frontier.sqlite"))
+        frontier = SqliteFrontier(Path(spec.folder, f"shard-{spec.index:04d}", "frontier.sqlite"), seed=spec.seed)
         store = open_store(settings.store, Path(spec.folder), settings.disk_wait)
-        recorder = Recorder(frontier, spec.seed, settings.disk_wait)
+        recorder = Recorder(frontier, spec.seed, settings.disk_wait, settings.bounds.marks)
         shard = Shard(spec.index, spec.count)
         folder, verdicts = Path(spec.folder), spec.verdicts
         job = Job(settings, spec.seed, recorder, store.writer, spec.run, folder, shard, spec.birth, verdicts)
         talk.be_about(job)
-        await arun(job, talk.listen)
-        frontier.close()
+        brake = Brake(settings.memory, job.wake)
+        recorder.brake(brake.room)
+        meter = Meter(brake.weigh)
+        try:
+            await arun(job, talk.listen)
+        finally:
+            meter.stop()
+            frontier.close()
         await talk.end()
     except CrawlerError as error:
         await talk.end(str(error))

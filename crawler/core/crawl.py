@@ -14,8 +14,8 @@ Rules:
 - A page budget counts URLs asked for at least once, so it is never exceeded and retries are not cut off by it.
 - A step refuses at most REFUSALS URLs: a hostile robots.txt makes each of them cost milliseconds, and whoever steps has
   other hosts to listen to. It asks to be called again at once.
-- Which hosts join the scope must not depend on which answer comes first. So while a seed is owed, links that leave the
-  scope wait (MOST_STRAYS of them) for a seed to be redirected to their host.
+- What is owed is in the queue of its host or in the frontier, see crawler/core/hosts.py. A URL that may be new or not
+  is owed until the frontier has judged it.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ import heapq
 from collections import deque
 from collections.abc import Iterable, Iterator
 
-import msgspec
 from msgspec.structs import replace
 
+from crawler.core.bounds import Bounds
 from crawler.core.host import NEVER, Host, State, Trigger
+from crawler.core.hosts import Hosts
+from crawler.core.leases import Lease, Leases
 from crawler.core.messages import (
     Actions,
     Discovered,
@@ -36,12 +38,15 @@ from crawler.core.messages import (
     Failed,
     Fetch,
     Fetched,
+    Found,
+    HostNote,
+    Judged,
     Landing,
     Link,
     Neighbourly,
+    Offered,
     Reason,
     Resumed,
-    Settled,
     Stop,
     Trouble,
 )
@@ -49,37 +54,30 @@ from crawler.core.retry import Again, after_response, after_trouble
 from crawler.core.rules import Rules
 from crawler.core.scope import Scope
 from crawler.core.seen import Seen
+from crawler.core.settling import end_of
+from crawler.core.strays import Strays
 from crawler.core.urls import host_of
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 HOST_TROUBLES = frozenset({Trouble.DNS, Trouble.CONNECT, Trouble.TLS, Trouble.TIMEOUT, Trouble.DISCONNECT})
 LISTED_READY = -1.0
 REFUSALS = 32
-MOST_STRAYS = 100_000
 LONGEST_WAIT = 3600.0  # what every clock and every queue can wait for
-
-
-class Lease(msgspec.Struct):
-    """One fetch that a worker has been trusted with; `link` is None for a robots.txt."""
-
-    host: Host
-    link: Link | None
-    expires_at: float
 
 
 class Crawl:
     """Decides one shard of a crawl. `step` is the only door."""
 
-    def __init__(self, rules: Rules, scope: Scope, seed: int) -> None:
+    def __init__(self, rules: Rules, scope: Scope, seed: int, bounds: Bounds | None = None) -> None:
+        bounds = bounds or Bounds()
         self._rules = rules
         self._scope = scope
         self._seed = seed
-        self._seen = Seen(seed)
-        self._hosts: dict[str, Host] = {}
+        self._seen = Seen(seed, bounds.marks)
+        self._hosts = Hosts(rules, bounds)
         self._ready: deque[Host] = deque()
         self._resting: list[tuple[float, int, Host]] = []
-        self._leases: dict[int, Lease] = {}
-        self._last_lease = 0
+        self._leases = Leases(rules.lease)
         self._listings = 0
         self._next_id = 1
         self._owed = 0
@@ -87,10 +85,8 @@ class Crawl:
         self._left = rules.max_pages
         self._size = 0
         self._seeds_owed = 0
-        self._strays: dict[str, list[tuple[str, int]]] = {}
-        self._strayed = 0
+        self._strays = Strays()
         self._refused = 0
-        self._rest_new_hosts_until = 0.0
         self._stop_at: float | None = None
         self._actions = Actions()
 
@@ -113,12 +109,18 @@ class Crawl:
     def _take(self, event: Event, now: float) -> None:
         match event:
             case Fetched() | Failed():
-                lease = self._leases.pop(event.id, None)
+                lease = self._leases.end(event.id)
                 if lease is not None:
                     self._land(lease, event, now)
             case Discovered():
                 for url in event.urls:
                     self._admit(url, 0, (), now)
+            case Offered():
+                self._offered(event, now)
+            case Judged():
+                self._judged(event, now)
+            case Found():
+                self._hosts.found(event, now)
             case Resumed():
                 self._resume(event, now)
             case Stop():
@@ -138,7 +140,8 @@ class Crawl:
             return
         name = host_of(url)
         if not self._scope.admits_host(name):
-            self._stray(name, url, depth)
+            if self._awaits_seeds:
+                self._strays.keep(name, url, depth)
             return
         if self._rules.max_depth is not None and depth > self._rules.max_depth:
             self._actions.too_deep += 1
@@ -146,32 +149,56 @@ class Crawl:
         link = Link(self._next_id, url, depth, via)
         if not self._is_ours(name, link):
             return
-        self._seen.add(url)
         self._next_id += 1
-        self._actions.queued.append(link)
-        self._owe(self._host(name), link, now)
+        self._enter(name, link, now)
+        self._seen.add(url)
+
+    def _enter(self, name: str, link: Link, now: float) -> None:
+        """A link is ours from now on, if it is new."""
+        self._owed += 1
+        self._seeds_owed += link.depth == 0
+        if self._seen.complete:
+            self._actions.queued.append(link)
+            self._place(name, link, now)
+        else:
+            self._actions.doubtful.append(link)
 
     def _is_ours(self, name: str, link: Link) -> bool:
         """Whether a new link of this host is ours to admit; whoever is not alone passes on what is not."""
         return True
 
+    def _place(self, name: str, link: Link, now: float) -> None:
+        host = self._hosts.meet(name, now)
+        if host is not None:
+            self._owe(host, link, now)
+
     def _owe(self, host: Host, link: Link, now: float) -> None:
-        self._owed += 1
-        self._seeds_owed += link.depth == 0
+        """Let a link that is owed wait where it has to."""
+        tried = link.attempts > 0
+        if not tried and self._hosts.leaves_out(host, link):
+            return
         if host.gone is not None:
             self._settle(link, host.gone, detail=host.gone_because)
-        elif link.attempts:
+        elif tried:
             self._put_back(host, link, now)
-            self._list(host, now)
         else:
-            host.queue.append(link)
-            self._list(host, now)
+            self._hosts.queue(host, link)
+        self._list(host, now)
 
-    def _stray(self, name: str, url: str, depth: int) -> None:
-        """Remember a link out of scope for as long as its host may still join."""
-        if self._awaits_seeds and self._strayed < MOST_STRAYS:
-            self._strayed += 1
-            self._strays.setdefault(name, []).append((url, depth))
+    def _judged(self, event: Judged, now: float) -> None:
+        self._owed -= event.known
+        self._seeds_owed -= event.known_seeds
+        for link in event.new:
+            self._place(host_of(link.url), link, now)
+
+    def _offered(self, event: Offered, now: float) -> None:
+        host = self._hosts.offered(event, now)
+        here = {link.id for _, _, link in host.later}
+        for link in event.links:
+            if link.id not in here:
+                self._owe(host, link, now)
+        self._hosts.feed(host)
+        self._list(host, now)
 
     @property
     def _awaits_seeds(self) -> bool:
@@ -183,27 +210,13 @@ class Crawl:
         self._next_id = max(self._next_id, event.next_id)
         self._spend(event.fetched)
         self._size = event.size
-        self._owed = len(event.links)
-        self._seeds_owed = sum(link.depth == 0 for link in event.links)
-        self._rest_new_hosts_until = now + self._rules.delay
-        for note in event.notes:
-            self._host(note.host).recall(note, now)
-            if note.joined:
-                self._scope.join(note.host)
-        for link in event.links:
-            host = self._host(host_of(link.url))
-            if link.attempts:
-                self._spend(1)
-                self._put_back(host, link, now)
-            else:
-                host.queue.append(link)
-            self._list(host, now)
-
-    def _host(self, name: str) -> Host:
-        host = self._hosts.get(name)
-        if host is None:
-            host = self._hosts[name] = Host(name, self._rules, self._rest_new_hosts_until)
-        return host
+        self._owed = event.owed
+        self._seeds_owed = event.seeds_owed
+        self._hosts.resume(now)
+        for name in event.joined:
+            self._scope.join(name)
+        for name in event.retried:
+            self._hosts.take_in(name)
 
     # ---- fetches go out ----------------------------------------------------------------------------------------------
 
@@ -233,7 +246,10 @@ class Crawl:
             return 1
         link = host.take(now)
         again = bool(link.attempts or link.lost)
-        self._retrying -= again
+        if again:
+            self._retrying -= 1
+        else:
+            self._hosts.taken(host)
         if not host.robots.allows(link.url):
             self._settle(link, Reason.ROBOTS)
             self._refused += 1
@@ -246,16 +262,18 @@ class Crawl:
         return 1
 
     def _lease(self, host: Host, link: Link | None, url: str, attempt: int, now: float) -> None:
-        self._last_lease += 1
-        self._leases[self._last_lease] = Lease(host, link, now + self._rules.lease)
+        number = self._leases.give(host, link, now)
         host.in_flight += 1
         max_depth = self._rules.max_depth
         follow = link is not None and (max_depth is None or link.depth < max_depth)
-        self._actions.fetches.append(Fetch(self._last_lease, url, attempt, follow, link is None))
+        self._actions.fetches.append(Fetch(number, url, attempt, follow, link is None))
 
     def _list(self, host: Host, now: float) -> None:
         at = host.ready_at(self._fresh)
-        if at is None or at >= host.listed_at:
+        if at is None:
+            self._hosts.retire(host)
+            return
+        if at >= host.listed_at:
             return
         if at <= now:
             host.listed_at = LISTED_READY
@@ -268,12 +286,7 @@ class Crawl:
     # ---- answers land ------------------------------------------------------------------------------------------------
 
     def _expire(self, now: float) -> None:
-        """Leases all last equally long and a dict keeps their order, so the first is always the next to expire."""
-        while self._leases:
-            number, lease = next(iter(self._leases.items()))
-            if lease.expires_at > now:
-                return
-            del self._leases[number]
+        for number, lease in self._leases.expired(now):
             self._land(lease, Failed(number, Trouble.LOST, "the lease expired"), now)
 
     def _land(self, lease: Lease, event: Landing, now: float) -> None:
@@ -322,14 +335,12 @@ class Crawl:
 
     def _join(self, name: str, now: float) -> None:
         """The host that a seed redirects to is what the user meant (http://x.org -> https://www.x.org)."""
-        host = self._host(name)
-        host.joined = True
-        self._actions.notes.append(host.note())
+        self._actions.notes.append(HostNote(name, joined=True))
         self._take_in(name, now)
 
     def _take_in(self, name: str, now: float) -> None:
         self._scope.join(name)
-        for url, depth in self._strays.pop(name, ()):
+        for url, depth in self._strays.pop(name):
             self._admit(url, depth, (), now)
 
     def _trouble_landed(self, host: Host, link: Link, event: Failed, now: float) -> None:
@@ -388,8 +399,10 @@ class Crawl:
 
     def _give_up(self, host: Host, reason: Reason, because: str) -> None:
         self._retrying -= len(host.later)
+        queued = len(host.queue)
         for link in host.give_up(reason, because):
             self._settle(link, reason, detail=because)
+        self._hosts.taken(host, queued)
 
     def _robots_landed(self, host: Host, event: Landing, now: float) -> None:
         if host.gone is not None:
@@ -416,25 +429,7 @@ class Crawl:
             self._strays.clear()
         if isinstance(event, Fetched):
             self._size += event.size
-            settled = Settled(
-                link.id,
-                link.url,
-                reason,
-                link.status,
-                link.attempts,
-                event.size,
-                event.digest,
-                event.part,
-                event.position,
-                event.truncated,
-                event.cut,
-                event.content_type,
-                event.seconds,
-            )
-        else:
-            seconds, detail = (event.seconds, event.detail) if event else (0.0, detail)
-            settled = Settled(link.id, link.url, reason, link.status, link.attempts, seconds=seconds, detail=detail)
-        self._actions.settled.append(settled)
+        self._actions.settled.append(end_of(link, reason, event, detail))
 
     @property
     def _fresh(self) -> bool:
@@ -451,6 +446,7 @@ class Crawl:
 
     def _concluded(self, now: float) -> Actions:
         actions = self._actions
+        self._hosts.tell(actions)
         actions.wake_at = min(self._wakes(now), default=None)
         if actions.wake_at is not None:
             actions.wake_at = min(actions.wake_at, now + LONGEST_WAIT)
@@ -461,7 +457,7 @@ class Crawl:
             actions.ending = Ending.COMPLETE
         elif self._stop_at is not None:
             actions.ending = Ending.STOPPED
-        elif self._out_of_bytes or not (self._fresh or self._retrying):
+        elif self._out_of_bytes or not (self._fresh or self._retrying or self._hosts.awaited):
             actions.ending = Ending.LIMIT
         return actions
 
@@ -470,7 +466,7 @@ class Crawl:
         if self._refused >= REFUSALS:
             yield now
         if self._leases:
-            yield next(iter(self._leases.values())).expires_at
+            yield self._leases.next_at
         if self._stop_at is not None:
             yield self._stop_at
         elif self._resting and not self._out_of_bytes:

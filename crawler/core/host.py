@@ -16,6 +16,9 @@ Rules:
   `per_host` allows: two at once would make "the last fetch" meaningless.
 - robots.txt is a request like any other: it takes a connection and is followed by the delay.
 - `queue` holds links never asked for, `later` those that wait for another attempt: page budgets stop only the first.
+- `queue` is a window: links up to the id `after` are in it, settled or in flight; those beyond it up to `last`, or
+  `more`, are in the frontier only. `wanted` of them have been asked for; see crawler/core/hosts.py.
+- While a host is `unknown` the frontier has yet to tell what is noted of it, and nothing is asked of it.
 - `asked` says that somebody, in this run or an earlier one, may have asked for a page of it.
 """
 
@@ -77,15 +80,17 @@ class Host:
     __slots__ = (
         "_count",
         "_rules",
+        "after",
         "asked",
         "delay",
         "failures",
         "gone",
         "gone_because",
         "in_flight",
-        "joined",
+        "last",
         "later",
         "listed_at",
+        "more",
         "name",
         "per_host",
         "queue",
@@ -99,6 +104,8 @@ class Host:
         "robots_until",
         "robots_url",
         "state",
+        "unknown",
+        "wanted",
     )
 
     def __init__(self, name: str, rules: Rules, rest_until: float = 0.0) -> None:
@@ -106,6 +113,8 @@ class Host:
         self.state = State.NEW if rules.robots else State.OPEN
         self.queue: deque[Link] = deque()
         self.later: list[tuple[float, int, Link]] = []
+        self.after = self.last = self.wanted = 0
+        self.more = False
         self.in_flight = 0
         self.delay = rules.delay
         self.rest_until = rest_until
@@ -117,10 +126,10 @@ class Host:
         self.failures = self.rests = 0
         self.gone: Reason | None = None
         self.gone_because = ""
-        self.joined = False
         self.asked = False
         self.per_host = rules.per_host
         self.reach = Reach.OWNER
+        self.unknown = False
         self._rules = rules
         self._count = 0
 
@@ -136,7 +145,7 @@ class Host:
 
     def ready_at(self, fresh: bool) -> float | None:
         """From when on it may be asked; None: not before something lands or arrives. `fresh`: new URLs are allowed."""
-        if self.in_flight >= self.connections or self.state in (State.ASKING, State.GONE):
+        if self.unknown or self.in_flight >= self.connections or self.state in (State.ASKING, State.GONE):
             return None
         if fresh and self.queue:
             return self.rest_until
@@ -151,6 +160,11 @@ class Host:
 
     # ---- links -------------------------------------------------------------------------------------------------------
 
+    @property
+    def has_more(self) -> bool:
+        """Are there links that are in the frontier only?"""
+        return self.more or self.last > self.after
+
     def put_back(self, link: Link, at: float) -> None:
         """Keep a link for another try, not before `at`."""
         self._count += 1
@@ -163,13 +177,17 @@ class Host:
         return self.queue.popleft()
 
     def give_up(self, reason: Reason, because: str) -> Iterator[Link]:
-        """Enter GONE and hand over every link that was still owed."""
-        self.gone, self.gone_because = reason, because
-        self.move(Trigger.GIVE_UP)
+        """Enter GONE and hand over every link in memory that was still owed."""
+        self.enter_gone(reason, because)
         yield from self.queue
         yield from (link for _, _, link in self.later)
         self.queue.clear()
         self.later.clear()
+
+    def enter_gone(self, reason: Reason, because: str) -> None:
+        """Give up a host that owes nothing in memory."""
+        self.gone, self.gone_because = reason, because
+        self.move(Trigger.GIVE_UP)
 
     # ---- health ------------------------------------------------------------------------------------------------------
 
@@ -251,13 +269,12 @@ class Host:
             robots_until=self.robots_until if self.robots_until != NEVER else 0.0,
             delay=self.delay if self.delay > self._rules.delay else 0.0,
             rest_until=self.rest_until,
-            joined=self.joined,
             reach=self.reach,
         )
 
-    def recall(self, note: HostNote, now: float) -> None:
-        """Take up where an earlier run left this host; first it rests its whole delay, whenever it was last asked."""
-        self.joined = note.joined
+    def recall(self, note: HostNote, now: float, began_at: float) -> None:
+        """Take up where this host was left. An earlier run may have asked something of it just before this one began,
+        at `began_at`: so it rests its whole delay from then on."""
         self.asked = True
         if self._rules.robots:
             self.delay = max(self.delay, note.delay)
@@ -267,4 +284,4 @@ class Host:
                 self._obey(robots, robots.delay, note.robots_until)
         # A clock that was set back must not turn a rest into a life sentence.
         longest = max(self._rules.retry_after_cap, self._rules.breaker_rest * 2**self._rules.breaker_rests)
-        self.hold(max(min(note.rest_until, now + longest), now + self.delay))
+        self.hold(max(min(note.rest_until, now + longest), began_at + self.delay))

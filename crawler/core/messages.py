@@ -132,15 +132,22 @@ class Discovered(Message, frozen=True):
 
 
 class Resumed(Message, frozen=True):
-    """What an earlier run of this crawl left: marks of every URL admitted, links still owed, notes, budgets used, links
-    sent to other shards and not acknowledged."""
+    """What an earlier run of this crawl left.
 
-    marks: frozenset[int]
-    links: tuple[Link, ...]
-    notes: tuple[HostNote, ...]
+    `marks` of every URL admitted, 8 bytes each (None: too many); how many links are `owed`, how many of them are seeds
+    or what one was redirected to; the first id that is free; how many URLs were asked for at least once, and `size`
+    bytes came; the hosts that `joined` the scope; those that owe links `retried`, another attempt; the `outbox`: links
+    sent to other shards and not acknowledged.
+    """
+
+    marks: bytes | None
+    owed: int
+    seeds_owed: int
     next_id: int
     fetched: int
     size: int
+    joined: tuple[str, ...] = ()
+    retried: tuple[str, ...] = ()
     outbox: tuple[Foreign, ...] = ()
 
 
@@ -179,6 +186,33 @@ class Failed(Message, frozen=True):
     seconds: float = 0.0
 
 
+class Offered(Message, frozen=True):
+    """The next links of a host that the frontier owes, oldest first. They are all up to the id `upto`; after it there
+    may be `more`. The answer to a `Hungry`: where that asked from the beginning, with the `note` of the host, and first
+    of all the links that wait for another attempt."""
+
+    host: str
+    links: tuple[Link, ...]
+    upto: int
+    more: bool
+    note: HostNote | None = None
+
+
+class Judged(Message, frozen=True):
+    """What became of doubtful links: these were `new` and are admitted, so many others were `known`."""
+
+    new: tuple[Link, ...]
+    known: int
+    known_seeds: int
+
+
+class Found(Message, frozen=True):
+    """Hosts that owe links, in the order of the frontier; `end`: no others follow. The answer to a `Search`."""
+
+    hosts: tuple[str, ...]
+    end: bool
+
+
 class Stop(Message, frozen=True):
     """Somebody asked the crawl to drain: start nothing new, wait for what is in flight."""
 
@@ -213,7 +247,7 @@ class SeedsSettled(Message, frozen=True):
 
 
 Neighbourly = Received | Acknowledged | Granted | Noted | SeedsSettled
-Event = Discovered | Resumed | Fetched | Failed | Stop | Neighbourly
+Event = Discovered | Resumed | Fetched | Failed | Offered | Judged | Found | Stop | Neighbourly
 Landing = Fetched | Failed
 
 
@@ -256,17 +290,33 @@ class Settled(Message, frozen=True):
     detail: str = ""
 
 
+class Hungry(Message, frozen=True):
+    """A host has place for so many of its links after this id; asked for the `first` time also for what is noted of it
+    and for its links that are owed another attempt."""
+
+    host: str
+    after: int
+    count: int
+    first: bool = False
+
+
+class Search(Message, frozen=True):
+    """There is place for so many hosts, those that follow `after` first ("": from the beginning)."""
+
+    after: str
+    count: int
+
+
 class Mail(msgspec.Struct):
     """What one of several shards has for the others, beside its Actions.
 
-    Kept in the same transaction: `foreign` links, first in our outbox; `adopted`, admitted elsewhere and now ours; the
-    ids of links `passed` on, no longer ours; the numbers that were `acknowledged`, out of our outbox. Told once that is
-    safe: what is `received`, (sender, number) each; `notes` for all. `wants` pages to ask for, gives them `returned`;
-    `quiet` until something arrives; `seeds_settled`: owes no seed; `size` of what is stored, in bytes.
+    Kept in the same transaction: `foreign` links, first in our outbox; the ids of links `passed` on, no longer ours;
+    the numbers that were `acknowledged`, out of our outbox. Told once that is safe: what is `received`, (sender,
+    number) each; `notes` for all. `wants` pages to ask for, gives them `returned`; `quiet` until something arrives;
+    `seeds_settled`: owes no seed; `size` of what is stored, in bytes.
     """
 
     foreign: list[Foreign] = msgspec.field(default_factory=list)
-    adopted: list[Link] = msgspec.field(default_factory=list)
     passed: list[int] = msgspec.field(default_factory=list)
     acknowledged: list[int] = msgspec.field(default_factory=list)
     received: list[tuple[int, int]] = msgspec.field(default_factory=list)
@@ -279,16 +329,17 @@ class Mail(msgspec.Struct):
 
     def __bool__(self) -> bool:
         """Is there anything to keep, or to tell once that is safe?"""
-        return bool(self.foreign or self.adopted or self.passed or self.acknowledged or self.received or self.notes)
+        return bool(self.foreign or self.passed or self.acknowledged or self.received or self.notes)
 
 
 class Actions(msgspec.Struct):
     """What the hands must do after a step, and until when nothing else will change (`wake_at`, None: an event must
     come).
 
-    `queued` were admitted, `settled` ended, `retries` spent an attempt and wait for another, `notes` changed.
-    `too_deep` counts links that the depth limit turned away in this step. `ending` is set when the run is over. `mail`
-    is what one of several shards has for the others.
+    `queued` were admitted, `doubtful` are if the frontier does not know them, `settled` ended, `retries` spent an
+    attempt and wait for another, `notes` changed. `hungry` and `search` ask for what lies in the frontier. `too_deep`
+    counts links that the depth limit turned away in this step. `ending` is set when the run is over. `mail` is what one
+    of several shards has for the others.
     """
 
     fetches: list[Fetch] = msgspec.field(default_factory=list)
@@ -296,6 +347,9 @@ class Actions(msgspec.Struct):
     settled: list[Settled] = msgspec.field(default_factory=list)
     retries: list[Link] = msgspec.field(default_factory=list)
     notes: list[HostNote] = msgspec.field(default_factory=list)
+    doubtful: list[Link] = msgspec.field(default_factory=list)
+    hungry: list[Hungry] = msgspec.field(default_factory=list)
+    search: Search | None = None
     too_deep: int = 0
     wake_at: float | None = None
     ending: Ending | None = None

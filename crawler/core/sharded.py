@@ -12,6 +12,8 @@ Rules:
   verdict it was sent by. Until a shard has heard it, its links go to the owner, who knows more.
 - A link leaves in `mail.foreign` and keeps us from being quiet until it is acknowledged; what arrives twice is known.
 - Nobody ends alone: `mail.quiet` says that nothing more will happen here by itself. The end comes as a Stop.
+- Hosts may be forgotten here as anywhere, so who asks for their URLs is remembered beside them (`_reaches`), and what
+  others have noted of them is noted here, too. `_away` are links that were passed on and may come back.
 - Pages are asked for out of grants; a shard that has nothing to spend one on returns it.
 """
 
@@ -19,12 +21,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from heapq import heapify
 from typing import assert_never
 
 from msgspec.structs import replace
 
-from crawler.core.crawl import Crawl, Lease
+from crawler.core.bounds import Bounds
+from crawler.core.crawl import Crawl
 from crawler.core.host import Host, State
+from crawler.core.leases import Lease
 from crawler.core.messages import (
     Acknowledged,
     Actions,
@@ -38,6 +43,7 @@ from crawler.core.messages import (
     Mail,
     Neighbourly,
     Noted,
+    Offered,
     Reach,
     Received,
     Resumed,
@@ -56,15 +62,19 @@ LOW = 8
 class ShardedCrawl(Crawl):
     """Decides one shard of several."""
 
-    def __init__(self, rules: Rules, scope: Scope, seed: int, shard: Shard) -> None:
-        super().__init__(rules, scope, seed)
+    def __init__(self, rules: Rules, scope: Scope, seed: int, shard: Shard, bounds: Bounds | None = None) -> None:
+        bounds = bounds or Bounds()
+        super().__init__(rules, scope, seed, bounds)
         self._shard = shard
-        self._sent = Seen(seed)
+        self._sent = Seen(seed, bounds.marks)
+        self._away: set[str] = set()
         self._unacknowledged: dict[int, bool] = {}  # number -> is it a seed, or what one was redirected to?
         self._last_sent = 0
         self._others_owe_seeds = True
         self._always_spread = not rules.robots and self._may_spread(rules.delay)
         self._starved: dict[str, Host] = {}  # waiting for nothing but a grant
+        self._reaches: dict[str, Reach] = {}  # of hosts that have not only an owner, in memory or not
+        self._hosts.newcomer = self._introduce
         self._mail = Mail()
         if self._left is not None:
             self._left = 0  # until something is granted
@@ -79,22 +89,21 @@ class ShardedCrawl(Crawl):
     def _may_spread(self, delay: float) -> bool:
         return delay == 0 and self._rules.per_host >= self._shard.count
 
-    def _host(self, name: str) -> Host:
-        known = name in self._hosts
-        host = super()._host(name)
-        if not known and self._always_spread:
-            self._widen(host)
-        return host
+    def _introduce(self, host: Host) -> None:
+        reach = self._reach(host.name)
+        if reach is not Reach.OWNER:
+            self._widen(host, reach)
 
-    def _widen(self, host: Host) -> None:
-        host.reach = Reach.SPREAD
+    def _reach(self, name: str) -> Reach:
+        return self._reaches.get(name, Reach.SPREAD if self._always_spread else Reach.OWNER)
+
+    def _widen(self, host: Host, reach: Reach = Reach.SPREAD) -> None:
+        host.reach = self._reaches[host.name] = reach
         host.per_host = self._shard.share(self._rules.per_host)
 
     def _home(self, name: str, url: str) -> int:
         """The shard that tells whether a URL of this host is new."""
-        host = self._hosts.get(name)
-        one_by_one = self._always_spread if host is None else host.reach is not Reach.OWNER
-        return self._shard.owner(url if one_by_one else name)
+        return self._shard.owner(name if self._reach(name) is Reach.OWNER else url)
 
     def _asker(self, host: Host, url: str) -> int:
         """The shard that asks for a URL of this host."""
@@ -111,40 +120,45 @@ class ShardedCrawl(Crawl):
         return False
 
     def _owe(self, host: Host, link: Link, now: float) -> None:
-        if self._asker(host, link.url) == self._shard.index:
+        if host.unknown or self._asker(host, link.url) == self._shard.index:
             super()._owe(host, link, now)
+        elif link.attempts or not self._hosts.leaves_out(host, link):
+            self._pass_on(host, link)
+            self._list(host, now)
+
+    def _put_back(self, host: Host, link: Link, at: float) -> None:
+        if host.unknown or self._asker(host, link.url) == self._shard.index:
+            super()._put_back(host, link, at)
         else:
             self._pass_on(host, link)
 
-    def _put_back(self, host: Host, link: Link, at: float) -> None:
-        if self._asker(host, link.url) == self._shard.index:
-            super()._put_back(host, link, at)
-        else:
-            self._owe_no_more(host, link)
+    def _offered(self, event: Offered, now: float) -> None:
+        super()._offered(event, now)
+        host = self._hosts.get(event.host)
+        if host is not None and host.reach is not Reach.OWNER:
+            self._let_go(host)
+            self._list(host, now)
 
     def _let_go(self, host: Host) -> None:
-        """Pass on what is no longer ours to ask for."""
+        """Pass on what is no longer ours to ask for; what is in the frontier only goes when it is offered."""
         me = self._shard.index
         waiting = [link for link in host.queue if self._asker(host, link.url) != me]
         if waiting:
             host.queue = deque(link for link in host.queue if self._asker(host, link.url) == me)
-        if self._asker(host, "") != me and host.reach is Reach.GATHERED:
-            waiting += [link for _, _, link in host.later]
-            self._retrying -= len(host.later)
-            host.later.clear()
-        for link in waiting:
-            self._owe_no_more(host, link)
-
-    def _owe_no_more(self, host: Host, link: Link) -> None:
-        self._owed -= 1
-        self._seeds_owed -= link.depth == 0
-        self._pass_on(host, link)
+        later = [one for one in host.later if self._asker(host, one[2].url) != me]
+        if later:
+            host.later = [one for one in host.later if self._asker(host, one[2].url) == me]
+            heapify(host.later)
+            self._retrying -= len(later)
+        for link in (*waiting, *(link for _, _, link in later)):
+            self._pass_on(host, link)
+        self._hosts.taken(host, len(waiting))
 
     def _pass_on(self, host: Host, link: Link) -> None:
-        """A link that was admitted is another's to ask for. Its home alone keeps the mark."""
-        if self._home(host.name, link.url) != self._shard.index:
-            self._seen.discard(link.url)
-            self._sent.add(link.url)
+        """A link that was admitted is another's to ask for; it may come back when the host is gathered."""
+        self._owed -= 1
+        self._seeds_owed -= link.depth == 0
+        self._away.add(link.url)
         self._mail.passed.append(link.id)
         self._send(link, self._asker(host, link.url), admitted=True)
 
@@ -188,35 +202,41 @@ class ShardedCrawl(Crawl):
         link = foreign.link
         if not foreign.admitted:
             self._admit(link.url, link.depth, link.via, now)
-        elif link.url not in self._seen:
-            self._seen.add(link.url)
+            return
+        is_new = link.url not in self._seen
+        if is_new or link.url in self._away:
+            self._away.discard(link.url)
             mine = replace(link, id=self._next_id)
             self._next_id += 1
-            self._mail.adopted.append(mine)
-            self._owe(self._host(host_of(link.url)), mine, now)
+            self._enter(host_of(link.url), mine, now)
+            if is_new:
+                self._seen.add(link.url)
 
     def _learn(self, note: HostNote, now: float) -> None:
         if note.joined:
             self._take_in(note.host, now)
         if note.reach is Reach.OWNER:
             return
-        host = self._host(note.host)
-        if host.reach is Reach.OWNER:
-            host.recall(note, now)
-            self._widen(host)
+        self._reaches[note.host] = max(note.reach, self._reach(note.host))
+        self._actions.notes.append(note)
+        host = self._hosts.meet(note.host, now)
+        if host is not None:
+            self._learn_of(host, note, now)
+
+    def _learn_of(self, host: Host, note: HostNote, now: float) -> None:
+        host.recall(note, now, now)
+        self._widen(host, self._reach(host.name))
         if note.reach is Reach.GATHERED:
-            host.reach = Reach.GATHERED
             host.delay = max(host.delay, note.delay)
             host.hold(note.rest_until)
             self._held(host, now)
-            self._actions.notes.append(host.note())
         self._let_go(host)
         self._list(host, now)
 
     def _resume(self, event: Resumed, now: float) -> None:
-        if self._left is not None:
-            self._spend(-event.fetched - sum(link.attempts > 0 for link in event.links))  # grants are for what is new
+        left = self._left
         super()._resume(event, now)
+        self._left = left  # grants are for what was never asked for
         for foreign in event.outbox:
             self._last_sent = max(self._last_sent, foreign.seq)
             self._sent.add(foreign.link.url)
@@ -250,10 +270,11 @@ class ShardedCrawl(Crawl):
             return
         slowed = host.rest_until > max(now, rested_until)
         if host.reach is Reach.SPREAD and (slowed or _is_429(event) or host.state is not State.OPEN):
-            host.reach = Reach.GATHERED
+            self._widen(host, Reach.GATHERED)
             slowed = True
             self._actions.notes.append(host.note())
             self._let_go(host)
+            self._list(host, now)
         if slowed:
             self._mail.notes.append(host.note())
 

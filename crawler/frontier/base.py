@@ -4,6 +4,7 @@ Rules:
 - `commit` is one transaction: after any kill a frontier holds all of a batch or nothing of it.
 - A URL is one row for ever. A settled row is never changed again; it names the (part, position) of its page.
 - Times cross this interface as Unix time; the recorder translates from the clock of the Crawl.
+- Ids grow in the order of admission. What is owed is asked for host by host, in windows (see crawler/core/hosts.py).
 """
 
 from __future__ import annotations
@@ -13,38 +14,35 @@ from typing import Protocol
 
 import msgspec
 
-from crawler.core.messages import Actions, Foreign, HostNote, Link, Mail, Reason, Settled
+from crawler.core.messages import Actions, Foreign, HostNote, Hungry, Link, Mail, Reason, Search, Settled
 from crawler.stats import Tally
 
 
 class Batch(msgspec.Struct):
-    """What one commit makes durable; `mail` in crawls of several shards."""
+    """What one commit makes durable, and what is to be answered after it; `mail` in crawls of several shards."""
 
     queued: list[Link] = msgspec.field(default_factory=list)
     settled: list[Settled] = msgspec.field(default_factory=list)
     retries: list[Link] = msgspec.field(default_factory=list)
     notes: list[HostNote] = msgspec.field(default_factory=list)
     too_deep: int = 0
+    doubtful: list[Link] = msgspec.field(default_factory=list)
+    hungry: list[Hungry] = msgspec.field(default_factory=list)
+    search: Search | None = None
     mail: list[Mail] = msgspec.field(default_factory=list)
 
     def add(self, actions: Actions) -> None:
-        """What a step decided."""
+        """Keep what one more step decided."""
         self.queued += actions.queued
+        self.doubtful += actions.doubtful
         self.settled += actions.settled
         self.retries += actions.retries
         self.notes += actions.notes
         self.too_deep += actions.too_deep
+        self.hungry += actions.hungry
+        self.search = actions.search or self.search
         if actions.mail:
             self.mail.append(actions.mail)
-
-    def __bool__(self) -> bool:
-        """Is anything in it?"""
-        return bool(self.queued or self.settled or self.retries or self.notes or self.mail)
-
-    @property
-    def adopted(self) -> list[Link]:
-        """Links that come from other shards."""
-        return [link for mail in self.mail for link in mail.adopted]
 
     @property
     def passed(self) -> list[int]:
@@ -61,10 +59,11 @@ class Batch(msgspec.Struct):
         """Numbers of links that have arrived there."""
         return [seq for mail in self.mail for seq in mail.acknowledged]
 
-    @property
-    def gained(self) -> int:
-        """By how many links the shard is richer."""
-        return len(self.queued) + len(self.adopted) - len(self.passed)
+
+def empty(step: Batch | Actions) -> bool:
+    """Whether there is nothing in it for a frontier."""
+    asks = step.hungry or step.search is not None
+    return not (step.queued or step.settled or step.doubtful or step.retries or step.notes or asks or step.mail)
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -85,6 +84,16 @@ class Row(msgspec.Struct, frozen=True):
     settled_at: float
     seconds: float
     detail: str
+
+
+class Left(msgspec.Struct, frozen=True):
+    """How many of the links that are owed are `seeds`, or what one was redirected to; how many are owed another attempt
+    (`retries`) by which hosts; the hosts that `joined` the scope."""
+
+    seeds: int
+    retries: int
+    retried: tuple[str, ...]
+    joined: tuple[str, ...]
 
 
 class FrontierReader(Protocol):
@@ -118,8 +127,23 @@ class FrontierReader(Protocol):
 class Frontier(FrontierReader, Protocol):
     """The URLs of one shard, to work on."""
 
-    def commit(self, batch: Batch, at: float) -> None:
-        """Keep a batch that happened before the Unix time `at`."""
+    def commit(self, batch: Batch, at: float) -> list[Link]:
+        """Keep a batch that happened before the Unix time `at`. Returns those of its doubtful links that were new."""
+
+    def pending(self, host: str, after: int, count: int) -> list[Link]:
+        """So many links of a host that are owed and were never tried, oldest first, from the first after this id."""
+
+    def retried(self, host: str) -> list[Link]:
+        """The links of a host that are owed another attempt."""
+
+    def hosts(self, after: str, count: int) -> list[str]:
+        """So many hosts that owe links, in an order of its own, from the first after this one ("": from the first)."""
+
+    def left(self) -> Left:
+        """What a resume has to know at once of what is owed."""
+
+    def note(self, host: str) -> HostNote | None:
+        """The latest note of a host, in Unix time."""
 
     def outbox(self) -> Iterator[Foreign]:
         """The links on their way to other shards, in the order they were sent."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
+from itertools import islice
 
 from msgspec.structs import replace
 
 from crawler.core.messages import Foreign, HostNote, Link, Settled
-from crawler.frontier.base import Batch, Row
+from crawler.core.urls import host_of
+from crawler.frontier.base import Batch, Left, Row
 from crawler.stats import Tally
 
 
@@ -22,27 +24,76 @@ class MemoryFrontier:
         self._notes: dict[str, HostNote] = {}
         self._outbox: dict[int, Foreign] = {}
         self._tally = Tally()
+        self._ids: dict[str, int] = {}
+        self._owed: dict[str, dict[int, None]] = {}  # by host, oldest first
 
-    def commit(self, batch: Batch, at: float) -> None:
+    def commit(self, batch: Batch, at: float) -> list[Link]:
         """Keep a batch."""
-        for link in (*batch.queued, *batch.adopted, *batch.retries):
+        for link in batch.queued:
+            self._admit(link)
+        new = [link for link in batch.doubtful if link.url not in self._ids and self._admit(link)]
+        for link in batch.retries:
             self._links[link.id] = link
         for key in batch.passed:
-            del self._links[key]
+            link = self._links.pop(key)
+            del self._ids[link.url]
+            self._let_go(key, link.url)
         self._outbox.update((foreign.seq, foreign) for foreign in batch.foreign)
         for seq in batch.acknowledged:
             self._outbox.pop(seq, None)
         for end in batch.settled:
             self._ends[end.id] = (end, at)
+            self._let_go(end.id, end.url)
         for note in batch.notes:
             known = self._notes.get(note.host)
-            keep_text = note.robots is None and known is not None
-            self._notes[note.host] = replace(note, robots=known.robots) if keep_text and known else note
-        self._tally.add(batch.gained, batch.settled, len(batch.retries), batch.too_deep)
+            if known is not None:
+                note = replace(note, robots=known.robots if note.robots is None else note.robots)
+                note = replace(note, joined=note.joined or known.joined)
+            self._notes[note.host] = note
+        gained = len(batch.queued) + len(new) - len(batch.passed)
+        self._tally.add(gained, batch.settled, len(batch.retries), batch.too_deep)
+        return new
+
+    def _admit(self, link: Link) -> bool:
+        self._links[link.id] = link
+        self._ids[link.url] = link.id
+        self._owed.setdefault(host_of(link.url), {})[link.id] = None
+        return True
+
+    def _let_go(self, key: int, url: str) -> None:
+        host = host_of(url)
+        owed = self._owed[host]
+        owed.pop(key, None)
+        if not owed:
+            del self._owed[host]
 
     def owed(self) -> Iterator[Link]:
         """The links not settled."""
         return (link for key, link in sorted(self._links.items()) if key not in self._ends)
+
+    def pending(self, host: str, after: int, count: int) -> list[Link]:
+        """A window of the links of a host."""
+        links = (self._links[number] for number in self._owed.get(host, ()) if number > after)
+        return list(islice((link for link in links if not link.attempts), count))
+
+    def retried(self, host: str) -> list[Link]:
+        """The links of a host owed another attempt."""
+        links = (self._links[number] for number in self._owed.get(host, ()))
+        return [link for link in links if link.attempts]
+
+    def hosts(self, after: str, count: int) -> list[str]:
+        """Hosts that owe links, by name."""
+        return sorted(host for host in self._owed if host > after)[:count]
+
+    def left(self) -> Left:
+        """What a resume has to know."""
+        retried = [link for link in self.owed() if link.attempts]
+        return Left(
+            seeds=sum(link.depth == 0 for link in self.owed()),
+            retries=len(retried),
+            retried=tuple(dict.fromkeys(host_of(link.url) for link in retried)),
+            joined=tuple(note.host for note in self._notes.values() if note.joined),
+        )
 
     def urls(self) -> Iterator[str]:
         """Every URL."""
@@ -55,6 +106,10 @@ class MemoryFrontier:
     def notes(self) -> Iterator[HostNote]:
         """The latest notes."""
         return iter(self._notes.values())
+
+    def note(self, host: str) -> HostNote | None:
+        """The latest note of a host."""
+        return self._notes.get(host)
 
     def settled(self) -> Iterator[Row]:
         """Every settled URL."""

@@ -1,28 +1,36 @@
 """The default frontier: one SQLite file that anybody may query with plain SQL.
 
 `url` has one row per URL; `reason` is NULL while it is owed. `host` has what must be remembered of a host, `outbox` the
-links on their way to other shards. `meta` holds the tally, committed with the rows it counts. Writing costs about 11 us
-a row in batches; a kill loses at most the open batch.
+links on their way to other shards. `meta` holds the tally, committed with the rows it counts. A kill loses at most the
+open batch.
+
+`url.host` is a mark of the host (63 bits of xxh3 under the seed of the crawl: by accident two of 10^6 hosts share one
+with a chance of 5e-8, and nobody can do it on purpose). The index `owed` makes the links that a host owes a queue on
+disk; what is settled leaves it.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
+from xxhash import xxh3_64_intdigest
 
 from crawler.core.messages import Foreign, HostNote, Link, Reach, Reason
+from crawler.core.urls import host_of
 from crawler.database import connect, connect_to_read, storage_errors, transaction
-from crawler.frontier.base import Batch, Row
+from crawler.frontier.base import Batch, Left, Row
 from crawler.stats import Tally
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS url (
     id INTEGER PRIMARY KEY,
     url TEXT NOT NULL UNIQUE,
+    host INTEGER NOT NULL,
     depth INTEGER NOT NULL,
     via TEXT,
     attempts INTEGER NOT NULL DEFAULT 0,
@@ -38,6 +46,9 @@ CREATE TABLE IF NOT EXISTS url (
     seconds REAL,
     detail TEXT
 );
+CREATE INDEX IF NOT EXISTS owed ON url (host) WHERE reason IS NULL;
+CREATE INDEX IF NOT EXISTS retried ON url (host) WHERE reason IS NULL AND attempts > 0;
+CREATE INDEX IF NOT EXISTS seed ON url (id) WHERE reason IS NULL AND depth = 0;
 CREATE TABLE IF NOT EXISTS host (
     host TEXT PRIMARY KEY,
     robots TEXT,
@@ -48,27 +59,37 @@ CREATE TABLE IF NOT EXISTS host (
     reach INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS outbox (seq INTEGER PRIMARY KEY, shard INTEGER NOT NULL, foreign_link TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS joined ON host (host) WHERE joined;
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
-ADMIT = "INSERT INTO url (id, url, depth, via) VALUES (?, ?, ?, ?)"
+ADMIT = "INSERT INTO url (id, url, host, depth, via, attempts, status) VALUES (?, ?, ?, ?, ?, ?, ?)"
+ADMIT_IF_NEW = f"{ADMIT} ON CONFLICT (url) DO NOTHING"
+LINK = "id, url, depth, via, attempts, status"
+PENDING = f"""SELECT {LINK} FROM url INDEXED BY owed
+    WHERE host = ? AND reason IS NULL AND id > ? AND attempts = 0 ORDER BY id LIMIT ?"""
+RETRIED = f"""SELECT {LINK} FROM url INDEXED BY retried
+    WHERE host = ? AND reason IS NULL AND attempts > 0 ORDER BY id"""
+NEXT_HOST = "SELECT host, url FROM url INDEXED BY owed WHERE host > ? AND reason IS NULL ORDER BY host LIMIT 1"
 RETRY = "UPDATE url SET attempts = ?, status = ? WHERE id = ?"
 SETTLE = """UPDATE url SET reason = ?, status = ?, attempts = ?, part = ?, position = ?, size = ?, digest = ?,
     truncated = ?, content_type = ?, settled_at = ?, seconds = ?, detail = ? WHERE id = ? AND reason IS NULL"""
-ADOPT = "INSERT INTO url (id, url, depth, via, attempts, status) VALUES (?, ?, ?, ?, ?, ?)"
 PASS_ON = "DELETE FROM url WHERE id = ? AND reason IS NULL"
 SEND = "INSERT OR REPLACE INTO outbox VALUES (?, ?, ?)"
-NOTE = """INSERT INTO host (host, robots, robots_until, delay, rest_until, joined, reach) VALUES (?, ?, ?, ?, ?, ?, ?)
+NOTED = "host, robots, robots_until, delay, rest_until, joined, reach"
+NOTE = f"""INSERT INTO host ({NOTED}) VALUES (?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (host) DO UPDATE SET robots = coalesce(excluded.robots, robots), robots_until = excluded.robots_until,
-    delay = excluded.delay, rest_until = excluded.rest_until, joined = excluded.joined,
-    reach = excluded.reach"""
+    delay = excluded.delay, rest_until = excluded.rest_until, joined = max(joined, excluded.joined),
+    reach = max(reach, excluded.reach)"""
 KEEP_TALLY = "INSERT INTO meta VALUES ('tally', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 
 
 class SqliteFrontier:
-    """The frontier of one shard. `read_only` looks at the file of a crawl that may be running."""
+    """The frontier of one shard. `read_only` looks at the file of a crawl that may be running; `seed` is that of the
+    crawl."""
 
-    def __init__(self, path: Path, read_only: bool = False) -> None:
+    def __init__(self, path: Path, read_only: bool = False, seed: int = 0) -> None:
         self._path = path
+        self._seed = seed
         self._connection = connect_to_read(path) if read_only else connect(path, SCHEMA)
         try:
             self._tally = self._read_tally()
@@ -76,22 +97,14 @@ class SqliteFrontier:
             self._connection.close()
             raise
 
-    def commit(self, batch: Batch, at: float) -> None:
+    def commit(self, batch: Batch, at: float) -> list[Link]:
         """Keep a batch in one transaction."""
         tally = msgspec.json.decode(msgspec.json.encode(self._tally), type=Tally)
-        tally.add(batch.gained, batch.settled, len(batch.retries), batch.too_deep)
         with transaction(self._connection, self._path) as connection:
-            connection.executemany(
-                ADMIT, [(it.id, it.url, it.depth, json.dumps(it.via) if it.via else None) for it in batch.queued]
-            )
-            if batch.adopted:
-                connection.executemany(
-                    ADOPT,
-                    [
-                        (it.id, it.url, it.depth, json.dumps(it.via) if it.via else None, it.attempts, it.status)
-                        for it in batch.adopted
-                    ],
-                )
+            connection.executemany(ADMIT, map(self._row_of, batch.queued))
+            new = [it for it in batch.doubtful if connection.execute(ADMIT_IF_NEW, self._row_of(it)).rowcount]
+            gained = len(batch.queued) + len(new) - len(batch.passed)
+            tally.add(gained, batch.settled, len(batch.retries), batch.too_deep)
             connection.executemany(RETRY, [(it.attempts, it.status, it.id) for it in batch.retries])
             connection.executemany(
                 SETTLE,
@@ -126,12 +139,36 @@ class SqliteFrontier:
             connection.executemany("DELETE FROM outbox WHERE seq = ?", [(seq,) for seq in batch.acknowledged])
             connection.execute(KEEP_TALLY, (msgspec.json.encode(tally).decode(),))
         self._tally = tally
+        return new
 
     def owed(self) -> Iterator[Link]:
         """The links not settled."""
-        rows = self._rows("SELECT id, url, depth, via, attempts, status FROM url WHERE reason IS NULL ORDER BY id")
-        for key, url, depth, via, attempts, status in rows:
-            yield Link(key, url, depth, tuple(json.loads(via)) if via else (), attempts, status)
+        return map(_link_of, self._rows(f"SELECT {LINK} FROM url WHERE reason IS NULL ORDER BY id"))
+
+    def pending(self, host: str, after: int, count: int) -> list[Link]:
+        """A window of the links of a host."""
+        return [_link_of(row) for row in self._rows(PENDING, self._mark(host), after, count)]
+
+    def retried(self, host: str) -> list[Link]:
+        """The links of a host owed another attempt."""
+        return [_link_of(row) for row in self._rows(RETRIED, self._mark(host))]
+
+    def hosts(self, after: str, count: int) -> list[str]:
+        """Hosts that owe links, by their marks."""
+        names: list[str] = []
+        mark = self._mark(after) if after else -1
+        while len(names) < count and (row := next(self._rows(NEXT_HOST, mark), None)) is not None:
+            mark = row[0]
+            names.append(host_of(row[1]))
+        return names
+
+    def left(self) -> Left:
+        """What a resume has to know."""
+        seeds = next(self._rows("SELECT count(*) FROM url INDEXED BY seed WHERE reason IS NULL AND depth = 0"))[0]
+        retried = self._rows("SELECT url FROM url INDEXED BY retried WHERE reason IS NULL AND attempts > 0")
+        hosts = Counter(host_of(url) for (url,) in retried)
+        joined = tuple(host for (host,) in self._rows("SELECT host FROM host INDEXED BY joined WHERE joined"))
+        return Left(seeds, hosts.total(), tuple(hosts), joined)
 
     def urls(self) -> Iterator[str]:
         """Every URL."""
@@ -144,9 +181,12 @@ class SqliteFrontier:
 
     def notes(self) -> Iterator[HostNote]:
         """The latest notes."""
-        rows = self._rows("SELECT host, robots, robots_until, delay, rest_until, joined, reach FROM host")
-        for host, robots, robots_until, delay, rest_until, joined, reach in rows:
-            yield HostNote(host, robots, robots_until, delay, rest_until, bool(joined), Reach(reach))
+        return map(_note_of, self._rows(f"SELECT {NOTED} FROM host"))
+
+    def note(self, host: str) -> HostNote | None:
+        """The latest note of a host."""
+        row = next(self._rows(f"SELECT {NOTED} FROM host WHERE host = ?", host), None)
+        return None if row is None else _note_of(row)
 
     def settled(self) -> Iterator[Row]:
         """Every settled URL."""
@@ -216,6 +256,13 @@ class SqliteFrontier:
         with storage_errors(self._path):
             self._connection.close()
 
+    def _mark(self, host: str) -> int:
+        return host_mark(host, self._seed)
+
+    def _row_of(self, link: Link) -> tuple[int, str, int, int, str | None, int, int]:
+        via = json.dumps(link.via) if link.via else None
+        return link.id, link.url, self._mark(host_of(link.url)), link.depth, via, link.attempts, link.status
+
     def _read_tally(self) -> Tally:
         row = next(self._rows("SELECT value FROM meta WHERE key = 'tally'"), None)
         return Tally() if row is None else msgspec.json.decode(row[0], type=Tally)
@@ -223,3 +270,18 @@ class SqliteFrontier:
     def _rows(self, query: str, *values: object) -> Iterator[sqlite3.Row]:
         with storage_errors(self._path):
             yield from self._connection.execute(query, values)
+
+
+def _link_of(row: sqlite3.Row) -> Link:
+    key, url, depth, via, attempts, status = row
+    return Link(key, url, depth, tuple(json.loads(via)) if via else (), attempts, status)
+
+
+def _note_of(row: sqlite3.Row) -> HostNote:
+    host, robots, robots_until, delay, rest_until, joined, reach = row
+    return HostNote(host, robots, robots_until, delay, rest_until, bool(joined), Reach(reach))
+
+
+def host_mark(host: str, seed: int) -> int:
+    """What stands for a host in its rows, in the crawl of this seed."""
+    return xxh3_64_intdigest(host.encode(), seed) >> 1

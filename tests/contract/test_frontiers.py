@@ -11,9 +11,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crawler.core.digest import add, in_hex, term
-from crawler.core.messages import Foreign, HostNote, Link, Mail, Reason, Settled
+from crawler.core.messages import (
+    Foreign,
+    Found,
+    HostNote,
+    Hungry,
+    Judged,
+    Link,
+    Mail,
+    Offered,
+    Reason,
+    Search,
+    Settled,
+)
 from crawler.errors import Corrupt, StorageError
-from crawler.frontier.base import Batch, Frontier
+from crawler.frontier.answers import answers
+from crawler.frontier.base import Batch, Frontier, Left
 from crawler.frontier.memory import MemoryFrontier
 from crawler.frontier.sqlite import SqliteFrontier
 
@@ -56,7 +69,7 @@ def test_links_come_from_other_shards_and_go_to_them(open_frontier: Open) -> Non
     frontier = open_frontier()
     sent = [Foreign(seq, 1, link(seq, via=("http://b.test/",))) for seq in (1, 2, 3)]
     adopted = link(9, attempts=1, status=503)
-    frontier.commit(Batch(queued=[link(4), link(5)], mail=[Mail(foreign=sent, adopted=[adopted], passed=[4])]), 1.0)
+    frontier.commit(Batch(queued=[link(4), link(5), adopted], mail=[Mail(foreign=sent, passed=[4])]), 1.0)
     assert list(frontier.outbox()) == sent
     assert [one.url for one in frontier.owed()] == [link(5).url, link(9).url]
     assert next(one for one in frontier.owed() if one.id == 9) == adopted
@@ -167,6 +180,87 @@ def test_both_frontiers_agree_on_any_history(
     file.close()
 
 
+def on(host: str, number: int, **facts: object) -> Link:
+    return Link(number, f"http://{host}.test/{number}", 1, **facts)  # type: ignore[arg-type]
+
+
+def test_pending_is_a_window_on_what_a_host_owes(open_frontier: Open) -> None:
+    frontier = open_frontier()
+    frontier.commit(Batch(queued=[on("ab"[number % 2], number) for number in range(1, 11)]), 1.0)
+    frontier.commit(Batch(settled=[Settled(4, on("a", 4).url, Reason.ROBOTS)]), 2.0)
+    assert [one.id for one in frontier.pending("http://a.test", 0, 3)] == [2, 6, 8]
+    assert [one.id for one in frontier.pending("http://a.test", 8, 3)] == [10]
+    assert frontier.pending("http://b.test", 7, 1) == [on("b", 9)]
+    assert frontier.pending("http://c.test", 0, 3) == []
+
+
+def test_links_owed_another_attempt_are_apart_from_those_never_tried(open_frontier: Open) -> None:
+    frontier = open_frontier()
+    tried = on("a", 2, attempts=1, status=503)
+    frontier.commit(Batch(queued=[on("a", 1), on("a", 2), on("b", 3)], retries=[tried]), 1.0)
+    assert frontier.pending("http://a.test", 0, 9) == [on("a", 1)]
+    assert frontier.retried("http://a.test") == [tried]
+    assert frontier.retried("http://b.test") == []
+
+
+def test_hosts_that_owe_links_are_found_in_pieces(open_frontier: Open) -> None:
+    frontier = open_frontier()
+    frontier.commit(Batch(queued=[on(f"h{number % 7}", number) for number in range(1, 50)]), 1.0)
+    frontier.commit(Batch(settled=[Settled(n, on("h3", n).url, Reason.OK) for n in range(3, 50, 7)]), 2.0)
+    found: list[str] = []
+    while piece := frontier.hosts(found[-1] if found else "", 2):
+        found += piece
+    assert sorted(found) == [f"http://h{number}.test" for number in (0, 1, 2, 4, 5, 6)]
+
+
+def test_what_a_resume_has_to_know_at_once(open_frontier: Open) -> None:
+    frontier = open_frontier()
+    assert frontier.left() == Left(0, 0, (), ())
+    seeds = [Link(1, "http://a.test/", 0), Link(2, "http://b.test/", 0)]
+    tried = [on("b", 3, attempts=1), on("b", 4, attempts=2)]
+    notes = [HostNote("http://a.test"), HostNote("http://b.test", joined=True)]
+    batch = Batch([*seeds, on("b", 3), on("b", 4), on("a", 5)], retries=tried, notes=notes)
+    batch.settled = [Settled(1, seeds[0].url, Reason.OK)]
+    frontier.commit(batch, 1.0)
+    assert frontier.left() == Left(1, 2, ("http://b.test",), ("http://b.test",))
+
+
+def test_the_note_of_one_host(open_frontier: Open) -> None:
+    frontier = open_frontier()
+    frontier.commit(Batch(notes=[HostNote("http://a.test", "x", 10.0, 2.0, joined=True)]), 1.0)
+    frontier.commit(Batch(notes=[HostNote("http://a.test", None, 10.0, 3.0)]), 1.0)
+    assert frontier.note("http://a.test") == HostNote("http://a.test", "x", 10.0, 3.0, joined=True)
+    assert frontier.note("http://b.test") is None
+
+
+def test_doubtful_links_are_admitted_where_they_are_new(open_frontier: Open) -> None:
+    frontier = open_frontier()
+    frontier.commit(Batch(queued=[on("a", 1)]), 1.0)
+    again = Link(3, on("a", 1).url, 2)
+    twice = Link(4, on("a", 2).url, 2)
+    new = frontier.commit(Batch(doubtful=[on("a", 2), again, twice, on("a", 5)]), 2.0)
+    assert new == [on("a", 2), on("a", 5)]
+    assert frontier.tally().queued == 3
+    assert list(frontier.owed()) == [on("a", 1), on("a", 2), on("a", 5)]
+    assert frontier.next_id() == 6
+
+
+def test_a_question_is_answered_by_what_was_committed_with_it(open_frontier: Open) -> None:
+    frontier = open_frontier()
+    asks = [Hungry("http://a.test", 0, 2, first=True), Hungry("http://b.test", 4, 2)]
+    batch = Batch([on("a", 1), on("a", 2), on("a", 3)], hungry=asks)
+    batch.doubtful = [on("b", 5), Link(6, on("a", 1).url, 0)]
+    batch.search = Search("", 5)
+    batch.notes = [HostNote("http://a.test", "x", robots_until=1000.0, rest_until=500.0)]
+    judged, a, b, found = answers(frontier, batch, frontier.commit(batch, 1.0), -100.0)
+    assert judged == Judged((on("b", 5),), known=1, known_seeds=1)
+    note = HostNote("http://a.test", "x", robots_until=900.0, rest_until=400.0)
+    assert a == Offered("http://a.test", (on("a", 1), on("a", 2)), upto=2, more=True, note=note)
+    assert b == Offered("http://b.test", (on("b", 5),), upto=5, more=False)
+    assert isinstance(found, Found)
+    assert (sorted(found.hosts), found.end) == (["http://a.test", "http://b.test"], True)
+
+
 # ---- the file --------------------------------------------------------------------------------------------------------
 
 
@@ -201,6 +295,5 @@ def test_a_database_of_somebody_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "f.sqlite"
     with sqlite3.connect(path) as other:
         other.execute("CREATE TABLE url (other TEXT)")
-    frontier = SqliteFrontier(path)
     with pytest.raises(Corrupt, match="not a file of this program"):
-        frontier.next_id()
+        SqliteFrontier(path)

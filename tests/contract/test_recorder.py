@@ -23,17 +23,17 @@ class FullFor(MemoryFrontier):
         super().__init__()
         self.refusals = refusals
 
-    def commit(self, batch: Batch, at: float) -> None:
+    def commit(self, batch: Batch, at: float) -> list[Link]:
         self.refusals -= 1
         if self.refusals >= 0:
             raise DiskFull("no space left")
-        super().commit(batch, at)
+        return super().commit(batch, at)
 
 
 def test_the_last_commit_of_a_crawl_waits_for_space_like_every_other() -> None:
     frontier = FullFor(2)
     recorder = Recorder(frontier, seed=1, disk_wait=PATIENCE)
-    recorder.start(lambda: None)
+    recorder.start(lambda: None, lambda event: None)
     recorder.keep(BATCH)
     recorder.close()
     assert [link.url for link in frontier.owed()] == ["http://a.test/"]
@@ -42,7 +42,7 @@ def test_the_last_commit_of_a_crawl_waits_for_space_like_every_other() -> None:
 def test_whoever_wants_to_stop_does_not_wait() -> None:
     began = monotonic()
     recorder = Recorder(FullFor(1000), seed=1, disk_wait=PATIENCE)
-    recorder.start(lambda: None)
+    recorder.start(lambda: None, lambda event: None)
     recorder.hurry()
     recorder.keep(BATCH)
     with pytest.raises(DiskFull):

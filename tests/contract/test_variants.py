@@ -16,6 +16,7 @@ import pytest
 
 import crawler
 import variants
+from crawler.core.bounds import Bounds
 from crawler.core.messages import Actions
 from crawler.directory import CrawlDirectory
 from crawler.errors import Corrupt, CrawlerError, Locked, UsageError
@@ -58,6 +59,23 @@ def test_it_settles_what_the_oracle_expects_and_is_polite(
     verdict = judge(web.log, webs.WEB, webs.DELAY)
     assert verdict.clean, verdict
     assert verdict.duplicates == []
+
+
+@EACH_MODE
+def test_hardly_any_memory_changes_nothing_that_is_found_and_nothing_of_its_politeness(
+    web: LoggedWeb, tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crawler.settings.bounds_within", lambda memory: Bounds(hosts=4, links=6, marks=20))
+    monkeypatch.setattr("crawler.core.seen.RECENT", 8)
+    chosen = webs.settings(web.started, mode)
+    stopped = webs.crawl(tmp_path / "out", chosen, webs.stop_after(60))
+    assert not stopped.complete
+    summary = webs.crawl(tmp_path / "out", chosen)
+    assert (summary.digest, summary.complete) == (webs.DIGEST, True)
+    found = {url: (row.reason, row.status) for url, row in webs.rows(tmp_path / "out").items()}
+    assert found == {url: (end.reason, end.status) for url, end in webs.EXPECTED.items()}
+    web.started.close()
+    assert judge(web.log, webs.WEB, webs.DELAY).clean
 
 
 @EACH_MODE

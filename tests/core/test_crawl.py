@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import pytest
 
+from crawler.core.bounds import Bounds
 from crawler.core.crawl import LONGEST_WAIT, REFUSALS, Crawl
 from crawler.core.messages import (
     Actions,
@@ -18,15 +20,18 @@ from crawler.core.messages import (
     HostNote,
     Link,
     Reason,
-    Resumed,
     Settled,
     Stop,
     Trouble,
 )
 from crawler.core.rules import Rules
 from crawler.core.scope import Scope
-from crawler.core.seen import mark
+from crawler.frontier.answers import answers
+from crawler.frontier.base import Batch
+from crawler.frontier.memory import MemoryFrontier
+from crawler.recorder import resumption
 
+SEED = 1
 A, B, C = "http://a.test", "http://b.test", "http://c.test"
 
 
@@ -40,16 +45,32 @@ class Driver:
     queued: list[Link] = field(default_factory=list)
     notes: list[HostNote] = field(default_factory=list)
     last: Actions = field(default_factory=Actions)
+    frontier: MemoryFrontier = field(default_factory=MemoryFrontier)
 
     def step(self, *events: Event, room: int = 10, after: float = 0.0) -> list[Fetch]:
+        """One step, and another as long as the frontier has something to answer."""
         self.now += after
+        fetches = self._step(events, room)
+        while found := self._answers():
+            fetches += self._step(found, room - len(fetches))
+        return fetches
+
+    def _answers(self) -> list[Event]:
+        batch = Batch()
+        batch.add(self.last)
+        return list(answers(self.frontier, batch, self.frontier.commit(batch, self.now), 0.0))
+
+    def _step(self, events: Iterable[Event], room: int) -> list[Fetch]:
         self.last = self.crawl.step(events, room=room, now=self.now)
         for end in self.last.settled:
             assert end.url not in self.settled, "settled twice"
             self.settled[end.url] = end
         self.queued += self.last.queued
         self.notes += self.last.notes
-        return self.last.fetches
+        return list(self.last.fetches)
+
+    def resume(self, *seeds: str, most_marks: int = 1000) -> list[Fetch]:
+        return self.step(resumption(self.frontier, SEED, most_marks), Discovered(seeds or (f"{A}/",)))
 
     def answer(self, fetch: Fetch, status: int = 200, *links: str, after: float = 0.0, **facts: object) -> list[Fetch]:
         return self.step(Fetched(fetch.id, status, links, **facts), after=after)  # type: ignore[arg-type]
@@ -58,14 +79,14 @@ class Driver:
         return self.settled[url].reason
 
 
-def driver(*seeds: str, **keys: object) -> Driver:
+def driver(*seeds: str, bounds: Bounds | None = None, **keys: object) -> Driver:
     rules = Rules(**{"robots": False, "delay": 0.0, "per_host": 10, "user_agent": "x", **keys})  # type: ignore[arg-type]
     seeds = seeds or (f"{A}/",)
-    return Driver(Crawl(rules, Scope(rules, seeds), seed=1))
+    return Driver(Crawl(rules, Scope(rules, seeds), SEED, bounds))
 
 
-def started(*seeds: str, **keys: object) -> tuple[Driver, list[Fetch]]:
-    one = driver(*seeds, **keys)
+def started(*seeds: str, bounds: Bounds | None = None, **keys: object) -> tuple[Driver, list[Fetch]]:
+    one = driver(*seeds, bounds=bounds, **keys)
     return one, one.step(Discovered(seeds or (f"{A}/",)))
 
 
@@ -112,7 +133,7 @@ def test_links_to_the_host_that_a_seed_turns_out_to_mean_are_ours_whichever_answ
 
 
 def test_links_that_wait_for_a_seed_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crawler.core.crawl.MOST_STRAYS", 1)
+    monkeypatch.setattr("crawler.core.strays.MOST_STRAYS", 1)
     one, (page, seed) = started(f"{A}/", f"{C}/")
     one.answer(page, 200, f"{B}/x", f"{B}/y")
     one.answer(seed, 301, location=f"{B}/")
@@ -387,7 +408,7 @@ def test_robots_is_asked_again_after_a_day_once_nothing_is_in_flight() -> None:
 def test_an_answer_about_robots_of_a_host_already_given_up_is_ignored() -> None:
     one, (robots,) = started(robots=True, robots_ttl=0.0, breaker_failures=1, breaker_rests=0, lease=1000.0)
     one.answer(robots, 404)
-    crawl_host = one.crawl._hosts[A]
+    (crawl_host,) = one.crawl._hosts
     (again,) = one.last.fetches
     assert again.robots
     for link in crawl_host.give_up(Reason.HOST_DOWN, ""):
@@ -400,7 +421,8 @@ def test_a_crawl_delay_is_obeyed_after_a_resume_with_a_smaller_delay() -> None:
     one, (robots,) = started(robots=True, delay=5.0)
     one.answer(robots, 200, robots_text="User-agent: *\nCrawl-delay: 3")
     again = driver(robots=True, delay=0.0)
-    assert again.step(Resumed(frozenset(), (), (one.notes[-1],), 1, 0, 0), Discovered((f"{A}/",))) == []
+    again.frontier = one.frontier
+    assert again.resume() == []
     assert urls(again.step(after=one.notes[-1].rest_until - 100.0)) == [f"{A}/"]
     (root,) = again.last.fetches
     assert again.answer(root, 200, f"{A}/x") == []
@@ -409,8 +431,8 @@ def test_a_crawl_delay_is_obeyed_after_a_resume_with_a_smaller_delay() -> None:
 
 def test_a_hold_that_only_a_wrong_clock_can_have_made_is_bounded() -> None:
     one = driver(retry_after_cap=100.0, breaker_rest=1.0)
-    note = HostNote(A, rest_until=1e9)
-    assert one.step(Resumed(frozenset(), (), (note,), 1, 0, 0), Discovered((f"{A}/",))) == []
+    one.frontier.commit(Batch(notes=[HostNote(A, rest_until=1e9)]), 0.0)
+    assert one.resume() == []
     assert one.last.wake_at == one.now + 100.0
 
 
@@ -477,11 +499,11 @@ def test_no_room_no_fetch_and_room_later() -> None:
 
 def test_resume_goes_on_where_it_was_and_rests_first() -> None:
     one = driver(delay=2.0, robots=True, max_pages=3)
-    owed = (Link(4, f"{A}/x", 1), Link(5, f"{A}/y", 1, attempts=2, status=503))
+    known = [Link(1, f"{A}/", 0), Link(4, f"{A}/x", 1), Link(5, f"{A}/y", 1, attempts=2, status=503)]
     robots = "User-agent: *\nDisallow: /no\nCrawl-delay: 3"
-    notes = (HostNote(A, robots, robots_until=1e6, delay=3.0), HostNote(B, joined=True))
-    marks = frozenset(mark(url, 1) for url in (f"{A}/", f"{A}/x", f"{A}/y"))
-    assert one.step(Resumed(marks, owed, notes, 6, 1, 100), Discovered((f"{A}/",))) == []
+    notes = [HostNote(A, robots, robots_until=1e6, delay=3.0), HostNote(B, joined=True)]
+    one.frontier.commit(Batch(queued=known, settled=[Settled(1, f"{A}/", Reason.OK, 200, 1)], notes=notes), 0.0)
+    assert one.resume() == []
     assert one.queued == []
     assert one.last.wake_at == 103.0
     (y,) = one.step(after=3.0)
@@ -494,7 +516,7 @@ def test_resume_goes_on_where_it_was_and_rests_first() -> None:
 
 def test_a_url_of_a_host_that_is_not_noted_also_rests_after_a_resume() -> None:
     one = driver(delay=2.0)
-    assert one.step(Resumed(frozenset(), (), (), 1, 0, 0), Discovered((f"{A}/",))) == []
+    assert one.resume() == []
     assert urls(one.step(after=2.0)) == [f"{A}/"]
 
 

@@ -137,18 +137,18 @@ def test_a_note_brings_back_rules_delay_and_hold() -> None:
     text = old.hear_robots(Fetched(1, 200, robots_text="User-agent: *\nDisallow: /no\nCrawl-delay: 9"), 0.0, 1)
     old.hold(90.0)
     new = host(delay=1.0)
-    new.recall(old.note(text), now=100.0)
+    new.recall(old.note(text), now=100.0, began_at=100.0)
     assert (new.state, new.delay, new.rest_until) == (State.OPEN, 9.0, 109.0)
     assert not new.robots.allows(f"{NAME}/no")
 
 
 def test_stale_rules_are_asked_for_again_but_the_delay_is_kept() -> None:
     new = host(delay=1.0)
-    new.recall(HostNote(NAME, "text", robots_until=99.0, delay=9.0, rest_until=300.0), now=100.0)
+    new.recall(HostNote(NAME, "text", robots_until=99.0, delay=9.0, rest_until=300.0), now=100.0, began_at=100.0)
     assert (new.state, new.delay, new.rest_until) == (State.NEW, 9.0, 300.0)
 
 
 def test_without_robots_a_noted_crawl_delay_is_forgotten() -> None:
     new = host(robots=False, delay=1.0)
-    new.recall(HostNote(NAME, "text", robots_until=999.0, delay=9.0), now=100.0)
+    new.recall(HostNote(NAME, "text", robots_until=999.0, delay=9.0), now=100.0, began_at=100.0)
     assert (new.state, new.delay, new.robots_until) == (State.OPEN, 1.0, NEVER)

@@ -34,6 +34,7 @@ LAYERS = {
     "crawler/recorder.py": {
         "crawler.core",
         "crawler.frontier.base",
+        "crawler.frontier.answers",
         "crawler.store.base",
         "crawler.stats",
         "crawler.errors",

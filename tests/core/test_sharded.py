@@ -18,6 +18,7 @@ from crawler.core.messages import (
     Link,
     Mail,
     Noted,
+    Offered,
     Reach,
     Reason,
     Received,
@@ -121,8 +122,10 @@ def test_a_host_that_must_rest_or_has_too_few_connections_stays_with_its_owner(
 
 def test_a_host_that_was_asked_before_is_not_spread() -> None:
     player = Player()
-    player.step(Resumed(frozenset(), (), (HostNote(MINE),), 1, 0, 0))
-    player.spread()
+    player.step(Resumed(b"", 0, 0, 1, 0, 0), Discovered((f"{MINE}/",)))
+    assert [one.host for one in player.actions.hungry] == [MINE]
+    (robots,) = player.step(Offered(MINE, (Link(1, f"{MINE}/", 0),), 1, False, HostNote(MINE)))
+    player.step(Fetched(robots.id, 200, robots_text=""))
     assert player.mail.notes == []
 
 
@@ -164,10 +167,10 @@ def test_the_owner_of_a_gathered_host_asks_for_what_others_pass_on_after_the_res
     player.step(Noted(HostNote(MINE, rest_until=player.now + 5, reach=Reach.GATHERED)))
     link = Link(3, url_of(OTHER), 1, attempts=1, status=503)
     player.step(Received(OTHER, (Foreign(1, ME, link, admitted=True),)))
-    assert [one.url for one in player.mail.adopted] == [link.url]
+    assert [(one.url, one.attempts) for one in player.actions.queued] == [(link.url, 1)]
     assert player.actions.fetches == []
     player.step(Received(OTHER, (Foreign(1, ME, link, admitted=True),)))
-    assert (player.mail.adopted, player.mail.received) == ([], [(OTHER, 1)]), "what comes twice is known"
+    assert (player.actions.queued, player.mail.received) == ([], [(OTHER, 1)]), "what comes twice is known"
     player.now += 5
     (again,) = player.step()
     assert (again.url, again.attempt) == (link.url, 2)
@@ -178,6 +181,18 @@ def test_a_host_that_asks_another_shard_to_wait_for_too_long_is_given_up_by_its_
     player.begin()
     player.step(Noted(HostNote(MINE, rest_until=player.now + 60, reach=Reach.GATHERED)))
     assert [end.reason for end in player.actions.settled] == [Reason.HELD]
+
+
+def test_what_is_to_be_passed_on_waits_its_turn_in_the_frontier_like_any_link() -> None:
+    player = Player()
+    player.step(Resumed(b"", 0, 0, 1, 0, 0), Noted(HostNote(THEIRS, "", 1e9, reach=Reach.GATHERED)))
+    player.step(Offered(THEIRS, (), 0, more=True))
+    assert [one.host for one in player.actions.hungry] == [THEIRS], "the frontier has more of it"
+    player.step(Received(OTHER, (Foreign(1, ME, Link(1, url_of(ME, THEIRS), 1)),)))
+    (link,) = player.actions.queued
+    assert player.mail.foreign == []
+    player.step(Offered(THEIRS, (link,), link.id, more=False))
+    assert [(one.link, one.admitted) for one in player.mail.foreign] == [(link, True)]
 
 
 def test_without_robots_hosts_are_spread_from_the_start() -> None:
@@ -203,7 +218,8 @@ def test_pages_are_asked_for_out_of_grants_and_returned_by_who_needs_none() -> N
 def test_grants_are_for_pages_that_were_never_asked_for() -> None:
     player = Player(max_pages=100, per_host=1, robots=False)  # robots are no pages
     tried = Link(1, f"{MINE}/a", 1, attempts=1, status=503)
-    fetches = player.step(Resumed(frozenset(), (tried, Link(2, f"{MINE}/b", 1)), (), 3, 7, 0))
+    player.step(Resumed(b"", 2, 0, 3, 8, 0, retried=(MINE,)))
+    fetches = player.step(Offered(MINE, (tried, Link(2, f"{MINE}/b", 1)), 2, False))
     assert [fetch.url for fetch in fetches] == [f"{MINE}/a"]
     assert player.mail.wants
 
@@ -211,7 +227,7 @@ def test_grants_are_for_pages_that_were_never_asked_for() -> None:
 def test_links_that_were_on_their_way_are_sent_again_after_a_kill() -> None:
     player = Player()
     foreign = Foreign(4, OTHER, Link(9, f"{THEIRS}/x", 0, (f"{MINE}/",)))
-    player.step(Resumed(frozenset(), (), (), 1, 0, 0, (foreign,)))
+    player.step(Resumed(b"", 0, 0, 1, 0, 0, outbox=(foreign,)))
     assert player.mail.foreign == [foreign]
     assert not player.mail.seeds_settled, "what a seed was redirected to is still on its way"
     player.step(Acknowledged((4, 99)))

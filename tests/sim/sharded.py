@@ -23,19 +23,19 @@ from crawler.core.messages import (
     Mail,
     Reach,
     Received,
-    Resumed,
     Stop,
     Trouble,
 )
 from crawler.core.scope import Scope
-from crawler.core.seen import mark
 from crawler.core.shard import Shard
 from crawler.core.sharded import ShardedCrawl
 from crawler.core.switchboard import Outgoing, Posted, Reborn, Status, Switchboard
 from crawler.core.urls import host_of
-from crawler.frontier.base import Batch
+from crawler.frontier.answers import answers
+from crawler.frontier.base import Batch, empty
 from crawler.frontier.memory import MemoryFrontier
-from tests.sim.simulation import CRAWL_SEED, Simulation
+from crawler.recorder import resumption
+from tests.sim.simulation import CRAWL_SEED, MANY, Simulation
 
 LINE = 0.02
 """Seconds that a word may take from one shard to another; so long a verdict may be on its way."""
@@ -66,7 +66,8 @@ class ShardedSimulation:
     def __init__(self, seed: int) -> None:
         self.web = Simulation(seed)
         self.web.silence = 0.01
-        self.rules = self.web.rules
+        self.rules, self.bounds = self.web.rules, self.web.bounds
+        self.answers = 0
         self.dice = random.Random(seed + 1_000_000)
         self.count = self.dice.choice([2, 2, 3, 4])
         self.frontiers = [MemoryFrontier() for _ in range(self.count)]
@@ -119,24 +120,15 @@ class ShardedSimulation:
 
     def _started(self, index: int) -> int:
         frontier = self.frontiers[index]
-        return frontier.tally().urls + sum(link.attempts > 0 for link in frontier.owed())
+        return frontier.tally().urls + frontier.left().retries
 
     def _born(self, index: int) -> Life:
-        crawl = ShardedCrawl(self.rules, Scope(self.rules, self.web.seeds), CRAWL_SEED, Shard(index, self.count))
+        crawl = ShardedCrawl(
+            self.rules, Scope(self.rules, self.web.seeds), CRAWL_SEED, Shard(index, self.count), self.bounds
+        )
         life = Life(index, crawl)
-        frontier = self.frontiers[index]
-        tally = frontier.tally()
         if self.web.resumes or self.kills:
-            resumed = Resumed(
-                frozenset(mark(url, CRAWL_SEED) for url in frontier.urls()),
-                tuple(frontier.owed()),
-                tuple(frontier.notes()),
-                frontier.next_id(),
-                tally.urls,
-                tally.bytes,
-                tuple(frontier.outbox()),
-            )
-            life.inbox.append((self.now, resumed))
+            life.inbox.append((self.now, resumption(self.frontiers[index], CRAWL_SEED, self.bounds.marks)))
         life.inbox += [(self.now, verdict) for verdict in self.board.verdicts()]
         life.inbox.append((self.now, Discovered(self.web.seeds)))
         if self.stopping:
@@ -180,7 +172,7 @@ class ShardedSimulation:
 
     def _due(self, life: Life) -> float | None:
         times = [life.wake_at, life.coming[0][0] if life.coming else None, life.inbox[0][0] if life.inbox else None]
-        if life.uncommitted or life.unsaid:
+        if not empty(life.uncommitted) or life.unsaid:
             times.append(self.now + 0.01)
         return min((at for at in times if at is not None), default=None)
 
@@ -227,7 +219,10 @@ class ShardedSimulation:
                 self._tell_status(life, actions.mail, 0)
 
     def _commit(self, life: Life) -> None:
-        self.frontiers[life.index].commit(life.uncommitted, self.now)
+        frontier = self.frontiers[life.index]
+        for answer in answers(frontier, life.uncommitted, frontier.commit(life.uncommitted, self.now), 0.0):
+            self.answers += 1
+            heapq.heappush(life.coming, (self.now, self.answers - MANY, answer))
         life.uncommitted = Batch()
         unsaid, life.unsaid = life.unsaid, []
         for mail in unsaid:
@@ -250,7 +245,7 @@ class ShardedSimulation:
 
     def _tell_status(self, life: Life, mail: Mail, returned: int) -> None:
         """Quiet is only who has said all that it has to say."""
-        quiet = mail.quiet and not life.uncommitted and not life.unsaid
+        quiet = mail.quiet and empty(life.uncommitted) and not life.unsaid
         status = Status(life.read, quiet, mail.wants, returned, mail.seeds_settled, mail.size)
         self._deliver(self.board.stand(life.index, status))
 

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
+from crawler.core.bounds import Bounds
 from crawler.core.crawl import Crawl
+from crawler.core.hosts import FEWEST
 from crawler.core.messages import (
     Actions,
     Discovered,
@@ -22,20 +24,21 @@ from crawler.core.messages import (
     Fetch,
     Fetched,
     Reason,
-    Resumed,
     Stop,
     Trouble,
 )
 from crawler.core.robots import Robots
 from crawler.core.rules import Rules
 from crawler.core.scope import Scope
-from crawler.core.seen import mark
 from crawler.core.urls import host_of
+from crawler.frontier.answers import answers
 from crawler.frontier.base import Batch
 from crawler.frontier.memory import MemoryFrontier
+from crawler.recorder import resumption
 
 CRAWL_SEED = 7
 AGENT = "sim"
+MANY = 1_000_000_000
 STRANGER = "http://stranger.test"
 
 
@@ -57,6 +60,8 @@ class Watched:
     last_end: float = -1e9
     not_before: float = -1e9
     robots_read: bool = False
+    robots_read_at: float = 0.0
+    last_new: int = 0
 
 
 @dataclass
@@ -68,6 +73,7 @@ class Simulation:
     now: float = 1000.0
     lost_leases: int = 0
     resumes: int = 0
+    answers: int = 0
     endings: list[Ending] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -90,6 +96,7 @@ class Simulation:
             lease=30.0,
             grace=3.0,
         )
+        self.bounds = dice.choice([Bounds(), Bounds(hosts=2, links=8, marks=10), Bounds(hosts=1, links=1, marks=0)])
         self.hosts = {f"http://h{n}.test": self._make_host(f"http://h{n}.test") for n in range(dice.randint(1, 6))}
         self.seeds = tuple(f"{name}/" for name in list(self.hosts)[: dice.randint(1, len(self.hosts))])
         self.hosts[STRANGER] = self._make_host(STRANGER)
@@ -97,6 +104,8 @@ class Simulation:
         self.frontier = MemoryFrontier()
         self.asked: dict[str, int] = {}
         self.ids_of_leases: set[int] = set()
+        self.ids: dict[str, int] = {}
+        self.tried: set[int] = set()
         self.watched = {name: Watched() for name in self.hosts}
         self.room_most = dice.choice([1, 4, 50])
         self.silence = dice.choice([0.01, 0.01, 0.3])
@@ -179,7 +188,7 @@ class Simulation:
         return self
 
     def _life(self) -> Ending | None:
-        crawl = Crawl(self.rules, Scope(self.rules, self.seeds), CRAWL_SEED)
+        crawl = Crawl(self.rules, Scope(self.rules, self.seeds), CRAWL_SEED, self.bounds)
         coming: list[tuple[float, int, Event]] = []
         leases: dict[int, tuple[str, float]] = {}
         killed_at = self.now + self.dice.uniform(0.5, 60) if self.dice.random() < 0.2 and self.resumes < 3 else None
@@ -203,9 +212,12 @@ class Simulation:
                 self._end_of_lease(leases, Failed(number, Trouble.LOST), self.now)
             self.steps += 1
             self._check_step(actions, room, leases, coming)
-            _merge(uncommitted, actions)
-            if self.dice.random() < 0.3 or actions.ending is not None:
-                self.frontier.commit(uncommitted, self.now)
+            self._check_memory(crawl)
+            uncommitted.add(actions)
+            if self.dice.random() < 0.3 or actions.ending is not None or not (coming or actions.wake_at):
+                for answer in answers(self.frontier, uncommitted, self.frontier.commit(uncommitted, self.now), 0.0):
+                    self.answers += 1
+                    heapq.heappush(coming, (self.now, self.answers - MANY, answer))
                 uncommitted = Batch()
             if actions.ending is not None:
                 return actions.ending
@@ -215,10 +227,13 @@ class Simulation:
 
     def _forget_what_was_not_committed(self) -> None:
         """A new life may rely on the frontier only; until it has rested the delay, nobody may be asked."""
+        self.ids = {link.url: link.id for link in self.frontier.owed()}
+        self.tried = {link.id for link in self.frontier.owed() if link.attempts}
         noted = {note.host: note for note in self.frontier.notes()}
         for name, watched in self.watched.items():
             note = noted.get(name)
             watched.in_flight = 0
+            watched.last_new = 0
             watched.last_end = self.now
             watched.robots_read = note is not None and note.robots is not None
             watched.not_before = note.rest_until if note is not None else -1e9
@@ -226,17 +241,7 @@ class Simulation:
     def _first(self) -> list[Event]:
         events: list[Event] = []
         if self.resumes:
-            tally = self.frontier.tally()
-            events.append(
-                Resumed(
-                    frozenset(mark(url, CRAWL_SEED) for url in self.frontier.urls()),
-                    tuple(self.frontier.owed()),
-                    tuple(self.frontier.notes()),
-                    self.frontier.next_id(),
-                    tally.urls,
-                    tally.bytes,
-                )
-            )
+            events.append(resumption(self.frontier, CRAWL_SEED, self.bounds.marks))
         return [*events, Discovered(self.seeds)]
 
     def _wait(self, actions: Actions, coming: list[tuple[float, int, Event]], stuck: bool) -> list[Event]:
@@ -268,10 +273,14 @@ class Simulation:
         self, actions: Actions, room: int, leases: dict[int, tuple[str, float]], coming: list[tuple[float, int, Event]]
     ) -> None:
         assert len(actions.fetches) <= room
+        for link in (*actions.queued, *actions.doubtful):
+            self.ids.setdefault(link.url, link.id)
         for fetch in actions.fetches:
             assert fetch.id not in self.ids_of_leases or self.resumes, "a lease was given twice"
             self.ids_of_leases.add(fetch.id)
             self._check_fetch(fetch)
+            if not fetch.robots:
+                self._check_order(fetch)
             leases[fetch.id] = (host_of(fetch.url), self.now + self.rules.lease)
             self._schedule(fetch, coming)
 
@@ -281,6 +290,8 @@ class Simulation:
         if fetch.robots:
             assert self.rules.robots
             assert watched.in_flight == 0, "robots.txt was asked for beside something else"
+            known_until = watched.robots_read_at + self.rules.robots_ttl * watched.robots_read
+            assert self.now >= known_until or (301, "") in host.robots, "robots.txt was asked for twice"
         elif self.rules.robots:
             assert watched.robots_read, "a page was asked for before robots.txt was read"
             text = next((text for status, text in host.robots if status == 200), "")
@@ -304,13 +315,32 @@ class Simulation:
             return
         answer = self._answer(fetch)
         if fetch.robots and isinstance(answer, Fetched) and (answer.status == 200 or 400 <= answer.status < 500):
-            self.watched[name].robots_read = True
+            self._robots_read(name)
         if fetch.robots and self.asked[name] > self.rules.robots_redirects and self.hosts[name].robots == [(301, "")]:
-            self.watched[name].robots_read = True  # RFC 9309 2.3.1.2: redirected for ever counts as not there
+            self._robots_read(name)  # RFC 9309 2.3.1.2: redirected for ever counts as not there
         at = self.now + dice.choice([0.0, 0.01, 0.3, 5.0])
         heapq.heappush(coming, (at, fetch.id, answer))
         if dice.random() < 0.05:
             heapq.heappush(coming, (at + dice.uniform(0, 1), fetch.id, answer))
+
+    def _robots_read(self, name: str) -> None:
+        self.watched[name].robots_read = True
+        self.watched[name].robots_read_at = self.now
+
+    def _check_order(self, fetch: Fetch) -> None:
+        number = self.ids[fetch.url]
+        if number not in self.tried:
+            self.tried.add(number)
+            watched = self.watched[host_of(fetch.url)]
+            assert number > watched.last_new, "a link overtook one that its host owed before"
+            watched.last_new = number
+
+    def _check_memory(self, crawl: Crawl) -> None:
+        hosts = list(crawl._hosts)
+        room = self.bounds.links + FEWEST * len(hosts)
+        assert sum(len(host.queue) for host in hosts) <= room, "there are more links in memory than may be"
+        if not self.resumes:
+            assert len(hosts) <= self.bounds.hosts, "there are more hosts in memory than may be"
 
     def _check_end(self, ending: Ending) -> None:
         rows = list(self.frontier.settled())
@@ -334,10 +364,3 @@ class Simulation:
 
 
 UNASKED = {Reason.ROBOTS, Reason.ROBOTS_UNAVAILABLE, Reason.HOST_DOWN, Reason.HELD, Reason.POISON}
-
-
-def _merge(batch: Batch, actions: Actions) -> None:
-    batch.queued += actions.queued
-    batch.settled += actions.settled
-    batch.retries += actions.retries
-    batch.notes += actions.notes

@@ -1,0 +1,27 @@
+"""The end of a URL as a message, from what is known of it when it settles."""
+
+from __future__ import annotations
+
+from crawler.core.messages import Fetched, Landing, Link, Reason, Settled
+
+
+def end_of(link: Link, reason: Reason, event: Landing | None, detail: str) -> Settled:
+    """What becomes of a link: `event` is the answer that decided, `detail` says why where there was none."""
+    if isinstance(event, Fetched):
+        return Settled(
+            link.id,
+            link.url,
+            reason,
+            link.status,
+            link.attempts,
+            event.size,
+            event.digest,
+            event.part,
+            event.position,
+            event.truncated,
+            event.cut,
+            event.content_type,
+            event.seconds,
+        )
+    seconds, detail = (event.seconds, event.detail) if event else (0.0, detail)
+    return Settled(link.id, link.url, reason, link.status, link.attempts, seconds=seconds, detail=detail)

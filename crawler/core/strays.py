@@ -1,0 +1,31 @@
+"""Links out of scope that wait for a seed to be redirected to their host.
+
+Which hosts join the scope must not depend on which answer comes first. So while a seed is owed, links that leave the
+scope wait, MOST_STRAYS of them.
+"""
+
+from __future__ import annotations
+
+MOST_STRAYS = 100_000
+
+
+class Strays:
+    """URLs with their depth, by host."""
+
+    def __init__(self) -> None:
+        self._links: dict[str, list[tuple[str, int]]] = {}
+        self._count = 0
+
+    def keep(self, host: str, url: str, depth: int) -> None:
+        """Remember a link, unless there are too many."""
+        if self._count < MOST_STRAYS:
+            self._count += 1
+            self._links.setdefault(host, []).append((url, depth))
+
+    def pop(self, host: str) -> list[tuple[str, int]]:
+        """The links of a host that has joined the scope."""
+        return self._links.pop(host, [])
+
+    def clear(self) -> None:
+        """No host can join any more."""
+        self._links.clear()

@@ -1,0 +1,63 @@
+"""What a crawl remembers of the URLs it admitted."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crawler.core import seen
+from crawler.core.seen import Seen, mark, marks
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seen, "FIRST", 3)
+    monkeypatch.setattr(seen, "RECENT", 4)
+
+
+def page(number: int) -> str:
+    return f"http://a.test/{number}"
+
+
+@given(st.lists(st.integers(0, 40)), st.integers(0, 30))
+def test_as_long_as_it_is_complete_it_knows_exactly_what_was_added(numbers: list[int], limit: int) -> None:
+    one, known = Seen(7, limit), set()
+    for number in numbers:
+        if one.complete:
+            assert (page(number) in one) == (number in known)
+        if page(number) not in one:
+            one.add(page(number))
+            known.add(number)
+        assert number in known and page(number) in one
+    assert one.complete or len(known) > limit
+
+
+def test_beyond_the_limit_it_forgets_the_oldest_of_what_it_was_asked_last_and_says_so() -> None:
+    one = Seen(7, limit=10)
+    for number in range(10 + 2 * 4):
+        one.add(page(number))
+    assert one.complete
+    one.add(page(18))
+    assert not one.complete
+    assert [number for number in range(19) if page(number) not in one] == [10, 11, 12, 13]
+
+
+def test_it_takes_up_the_marks_of_an_earlier_run() -> None:
+    one = Seen(7, limit=100)
+    one.load(marks(map(page, range(20)), 7))
+    assert one.complete
+    assert [number for number in range(30) if page(number) in one] == list(range(20))
+
+
+def test_without_the_marks_of_an_earlier_run_it_is_a_memory_of_what_it_was_asked() -> None:
+    one = Seen(7, limit=100)
+    one.load(None)
+    one.add(page(1))
+    assert not one.complete
+    assert (page(1) in one, page(2) in one) == (True, False)
+
+
+def test_marks_are_packed_in_eight_bytes_each() -> None:
+    assert len(marks([page(1), page(2)], 7)) == 16
+    assert marks([page(1)], 7) == mark(page(1), 7).to_bytes(8, "little")
