@@ -57,8 +57,11 @@ def is_sharded(settings: Settings) -> bool:
 
 
 def shards_of(settings: Settings) -> int:
-    """How many shards a run has."""
-    return (settings.processes or cores()) if is_sharded(settings) else 1
+    """How many shards a run has: each needs a fetch in flight at least."""
+    if not is_sharded(settings):
+        return 1
+    shards = settings.processes or cores()
+    return shards if settings.concurrency is None else min(shards, settings.concurrency)
 
 
 def client_of(settings: Settings) -> str:

@@ -19,12 +19,14 @@ import variants
 from crawler.core.bounds import Bounds
 from crawler.core.messages import Actions
 from crawler.directory import CrawlDirectory
-from crawler.errors import Corrupt, CrawlerError, Locked, UsageError
+from crawler.errors import Corrupt, CrawlerError, Locked, UsageError, WorkersLost
 from crawler.job import Job
 from crawler.meter import descendants
+from crawler.settings import settle
 from crawler.testweb.process import StartedWeb, start_web
 from crawler.testweb.referee import judge
 from tests.contract import webs
+from variants.births import kill
 
 MODES = [(mode, client) for mode in variants.names() for client in variants.load(mode).CLIENTS]
 EACH_MODE = pytest.mark.parametrize("mode", variants.names())
@@ -260,3 +262,33 @@ def test_an_unknown_mode_and_a_client_it_cannot_use_are_refused_with_a_hint() ->
 
     with pytest.raises(UsageError, match="it can use: aiohttp"):
         variants.client_of(Settings(mode="async", client="curl"))
+
+
+@pytest.mark.parametrize(("processes", "concurrency", "shards"), [(4, 2, 2), (2, 100, 2), (3, None, 3)])
+def test_every_shard_has_a_fetch_in_flight(processes: int, concurrency: int | None, shards: int) -> None:
+    assert variants.shards_of(settle({"mode": "prefork", "processes": processes, "concurrency": concurrency})) == shards
+
+
+@pytest.mark.parametrize("pages", [7, 60])
+def test_shards_share_one_budget_of_pages_and_spend_it_to_the_last(web: LoggedWeb, tmp_path: Path, pages: int) -> None:
+    summary = webs.crawl(tmp_path / "out", webs.settings(web.started, "prefork", processes=3, max_pages=pages))
+    assert (summary.urls, summary.ending) == (pages, "limit")
+
+
+def test_shards_that_die_one_after_another_end_the_crawl_with_a_line_that_says_what_to_try(
+    web: LoggedWeb, tmp_path: Path
+) -> None:
+    def watch(job: Job) -> None:
+        def strike() -> None:
+            while not done.wait(0.05):
+                for born in list(job._workers._shards.values()):  # type: ignore[union-attr]
+                    kill(born.process.pid)
+
+        threading.Thread(target=strike, daemon=True).start()
+
+    done = threading.Event()
+    try:
+        with pytest.raises(WorkersLost, match=r"one after another.*try --mode async"):
+            webs.crawl(tmp_path / "out", webs.settings(web.started, "prefork", processes=2), watch)
+    finally:
+        done.set()
