@@ -182,7 +182,7 @@ class CrawlDirectory:
 
     def _frontier_path(self, shard: int) -> Path:
         """Where a frontier lies. Raises Corrupt where it has been lost."""
-        path = self.path / f"shard-{shard:04d}" / FRONTIER
+        path = frontier_path(self.path, shard)
         if self.manifest.layout and shard < self.manifest.shards:
             if not path.exists():
                 raise Corrupt(f"{path} is missing; restore it from a copy or start anew with crawl --fresh")
@@ -191,6 +191,10 @@ class CrawlDirectory:
                     f"{path} is damaged (it is empty); restore it from a copy or start anew with crawl --fresh"
                 )
         return path
+
+    def shards_there(self) -> list[int]:
+        """The shards that have a file, of this layout or an earlier one."""
+        return sorted(int(path.parent.name.removeprefix("shard-")) for path in self.path.glob(f"shard-*/{FRONTIER}"))
 
     def lay_out(self, shards: int, layout: str) -> None:
         """Keep in the manifest how the URLs are laid out; "" where they begin to be moved."""
@@ -228,6 +232,11 @@ class CrawlDirectory:
                 file.flush()
                 os.fsync(file.fileno())
             beside.replace(path)
+
+
+def frontier_path(folder: Path, shard: int) -> Path:
+    """Where the frontier of a shard lies in the folder of its crawl."""
+    return folder / f"shard-{shard:04d}" / FRONTIER
 
 
 def _locked(path: Path, stack: ExitStack) -> FileLock:

@@ -23,13 +23,12 @@ from time import time
 import msgspec
 
 from crawler.core.messages import Foreign, HostNote, Reach
-from crawler.core.shard import Shard
+from crawler.core.shard import Shard, together
 from crawler.core.urls import host_of
 from crawler.database import connect, storage_errors, transaction
-from crawler.directory import CrawlDirectory
-from crawler.frontier.sqlite import SCHEMA, host_mark
+from crawler.directory import CrawlDirectory, frontier_path
+from crawler.frontier.sqlite import SCHEMA, host_mark, keep_tally, read_tally
 from crawler.settings import Settings
-from crawler.stats import Tally
 
 AT_ONCE = 1000
 REASON = 7  # its place in a row
@@ -40,7 +39,6 @@ COLUMNS = (
 COPY = f"INSERT OR IGNORE INTO url ({COLUMNS}) VALUES ({', '.join('?' * 16)})"
 RECEIVE = "INSERT OR IGNORE INTO url (url, host, depth, via, attempts, status) VALUES (?, ?, ?, ?, ?, ?)"
 NOTE = "INSERT OR REPLACE INTO host VALUES (?, ?, ?, ?, ?, ?, ?)"
-TALLY = "INSERT OR REPLACE INTO meta VALUES ('tally', ?)"
 
 
 def lay_out(directory: CrawlDirectory, settings: Settings, shards: int) -> None:
@@ -53,8 +51,8 @@ def lay_out(directory: CrawlDirectory, settings: Settings, shards: int) -> None:
             directory.frontier(shard).close()
         directory.lay_out(shards, layout)
         return
-    for path in directory.frontier_files():
-        directory.frontier(int(path.parent.name.removeprefix("shard-"))).close()  # checks the file
+    for shard in directory.shards_there():
+        directory.frontier(shard).close()  # checks the file
     directory.lay_out(shards, "")
     _Move(directory, settings, shards).run()
     directory.lay_out(shards, layout)
@@ -68,7 +66,7 @@ def _name(settings: Settings, shards: int) -> str:
 
 
 def _may_spread(settings: Settings, shards: int) -> bool:
-    return shards > 1 and settings.delay == 0 and settings.per_host >= shards
+    return shards > 1 and Shard(0, shards).may_spread(settings.delay, settings.per_host)
 
 
 class _Move:
@@ -85,11 +83,8 @@ class _Move:
     def run(self) -> None:
         """Move everything."""
         with ExitStack() as stack:
-            there = {
-                int(path.parent.name.removeprefix("shard-")) for path in self._directory.path.glob("shard-*/*.sqlite")
-            }
-            for number in sorted(there | set(range(self._shard.count))):
-                path = self._directory.path / f"shard-{number:04d}" / "frontier.sqlite"
+            for number in sorted({*self._directory.shards_there(), *range(self._shard.count)}):
+                path = frontier_path(self._directory.path, number)
                 with storage_errors(path):
                     path.parent.mkdir(exist_ok=True)
                 self._files[number] = path, stack.enter_context(closing(connect(path, SCHEMA)))
@@ -99,7 +94,7 @@ class _Move:
             for number in self._files:
                 self._empty_outbox(number)
                 if number >= self._shard.count:
-                    self._move_tally(number)
+                    self._moveread_tally(number)
 
     def _home(self, url: str) -> int:
         name = host_of(url)
@@ -112,11 +107,12 @@ class _Move:
             with storage_errors(path):
                 for host, robots, until, delay, rest_until, joined, _ in connection.execute("SELECT * FROM host"):
                     note = HostNote(host, robots, until, delay, rest_until, bool(joined))
-                    notes[note.host] = _together(notes.get(note.host), note)
+                    notes[note.host] = together(notes.get(note.host), note)
         now = time()
         for note in notes.values():
             known = note.robots is not None and note.robots_until > now
-            if self._spreads and known and not note.delay and note.rest_until <= now:
+            may_spread = self._spreads and self._shard.may_spread(note.delay, self._settings.per_host)
+            if may_spread and known and note.rest_until <= now:
                 self._spread.add(note.host)
         for number, (path, connection) in self._files.items():
             mine = [note for note in notes.values() if self._shard.owner(note.host) == number]
@@ -177,44 +173,24 @@ class _Move:
             with transaction(connection, path):
                 connection.execute("DELETE FROM outbox WHERE seq = ?", (seq,))
 
-    def _move_tally(self, source: int) -> None:
+    def _moveread_tally(self, source: int) -> None:
         """Add the counts of a shard that is no more to those of the first, once."""
         path, connection = self._files[source]
         first_path, first = self._files[0]
         done = f"tally of shard {source} in move {self._directory.manifest.moves}"
         with storage_errors(path):
-            tally = _tally(connection)
+            tally = read_tally(connection)
         with transaction(first, first_path):
             if first.execute("SELECT 1 FROM meta WHERE key = ?", (done,)).fetchone() is None:
-                total = _tally(first)
+                total = read_tally(first)
                 total.merge(tally)
-                first.execute(TALLY, (msgspec.json.encode(total).decode(),))
+                keep_tally(first, total)
                 first.execute("INSERT INTO meta VALUES (?, '')", (done,))
         with transaction(connection, path):
             connection.execute("DELETE FROM meta WHERE key = 'tally'")
 
 
-def _together(before: HostNote | None, note: HostNote) -> HostNote:
-    """What two shards have noted of a host."""
-    if before is None:
-        return note
-    newer, older = (note, before) if note.robots_until >= before.robots_until else (before, note)
-    return HostNote(
-        host=note.host,
-        robots=newer.robots if newer.robots is not None else older.robots,
-        robots_until=newer.robots_until,
-        delay=max(note.delay, before.delay),
-        rest_until=max(note.rest_until, before.rest_until),
-        joined=note.joined or before.joined,
-    )
-
-
 def _count_owed(connection: sqlite3.Connection, links: int) -> None:
-    tally = _tally(connection)
+    tally = read_tally(connection)
     tally.queued += links
-    connection.execute(TALLY, (msgspec.json.encode(tally).decode(),))
-
-
-def _tally(connection: sqlite3.Connection) -> Tally:
-    row = connection.execute("SELECT value FROM meta WHERE key = 'tally'").fetchone()
-    return Tally() if row is None else msgspec.json.decode(row[0], type=Tally)
+    keep_tally(connection, tally)

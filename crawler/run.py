@@ -38,7 +38,7 @@ def execute(
     import variants
 
     started_at = monotonic() if started_at is None else started_at
-    client = variants.client_of(settings)
+    client, sharded = variants.client_of(settings), variants.is_sharded(settings)
     out = str(directory.path)
     lay_out(directory, settings, variants.shards_of(settings))
     store = directory.store(settings.disk_wait)
@@ -48,7 +48,7 @@ def execute(
         return summarise(tally, out=out, mode=settings.mode, client=client, ending=Ending.COMPLETE, stats=RunStats())
     with ExitStack() as stack:
         frontier: Frontier = MemoryFrontier()  # where every shard has its own, nobody else writes any
-        if not variants.is_sharded(settings):
+        if not sharded:
             frontier = stack.enter_context(closing(directory.frontier()))
         recorder = Recorder(frontier, directory.manifest.seed, settings.disk_wait, settings.bounds.marks)
         run = directory.begin_run(settings)
@@ -63,9 +63,9 @@ def execute(
                 ending = variants.load(settings.mode).run(job)
         finally:
             meter.stop()
-        if not variants.is_sharded(settings):
+        if not sharded:
             tidy(store, frontier, recorder, run)
-    if variants.is_sharded(settings):
+    if sharded:
         mend_all(store, directory)
     first, last = recorder.first_fetch_at, recorder.last_commit_at
     seconds = last - first if first is not None and last is not None else 0.0

@@ -19,11 +19,12 @@ from crawler.core.messages import (
     Lateness,
     Message,
     Noted,
+    Reborn,
     Received,
     SeedsSettled,
     Stop,
 )
-from crawler.core.switchboard import Posted, Reborn, Status
+from crawler.core.switchboard import Posted, Status
 from crawler.stats import Counts
 
 HEAD = 4
@@ -50,7 +51,7 @@ class Farewell(Message, frozen=True):
 
 ToShard = Received | Acknowledged | Granted | Noted | SeedsSettled | Stop | Reborn
 ToArbiter = Posted | Noted | Status | Progress | Farewell
-Word = Event | Reborn | ToArbiter
+Word = Event | ToArbiter
 
 _encode = msgspec.msgpack.Encoder().encode
 decode_to_shard = msgspec.msgpack.Decoder(list[ToShard]).decode

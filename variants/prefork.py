@@ -25,12 +25,14 @@ from time import monotonic, time
 import msgspec
 from msgspec.structs import replace
 
-from crawler.core.messages import Ending, Event, HostNote, Noted, SeedsSettled, Stop
+from crawler.core.messages import Ending, Event, HostNote, Noted, Stop
 from crawler.core.shard import Shard
-from crawler.core.switchboard import Outgoing, Posted, Status, Switchboard
+from crawler.core.switchboard import Outgoing, Posted, Status, Switchboard, Verdict
 from crawler.descriptors import provide
+from crawler.directory import frontier_path
 from crawler.errors import StorageError, WorkersLost
 from crawler.fetch import ASYNC_CLIENTS
+from crawler.frontier.answers import shifted
 from crawler.frontier.sqlite import SqliteFrontier
 from crawler.job import Job
 from crawler.memory import LEAST
@@ -104,7 +106,7 @@ class Arbiter:
         mine, theirs = socket.socketpair()
         line = Line(lambda frame: self._hear(shard, frame), lambda: self._lost(shard, line))
         await self._loop.create_connection(lambda: line, sock=mine)
-        verdicts = tuple(self._board.verdicts())
+        verdicts = self._board.verdicts()
         outgoing = self._board.born(shard, started)
         spec = msgspec.json.encode(self._spec(shard, verdicts))
         process = self._context.Process(target=serve, args=(spec, theirs), name=f"shard-{shard}", daemon=True)
@@ -116,7 +118,7 @@ class Arbiter:
         if self._stopping:
             line.say([Stop()])
 
-    def _spec(self, shard: int, verdicts: Sequence[Event]) -> Spec:
+    def _spec(self, shard: int, verdicts: list[Verdict]) -> Spec:
         job, settings = self._job, self._job.settings
         memory = max(LEAST, settings.memory // self._count)
         share = Shard(shard, self._count).share(settings.concurrency or CONCURRENCY)
@@ -128,7 +130,7 @@ class Arbiter:
             index=shard,
             count=self._count,
             birth=self._births,
-            verdicts=tuple(one for one in verdicts if isinstance(one, Noted | SeedsSettled)),
+            verdicts=tuple(verdicts),
         )
 
     def _lost(self, shard: int, line: Line) -> None:
@@ -233,7 +235,7 @@ class Arbiter:
     # ---- what is on disk ---------------------------------------------------------------------------------------------
 
     def _frontier(self, shard: int) -> SqliteFrontier:
-        return SqliteFrontier(Path(str(self._job.folder), f"shard-{shard:04d}", "frontier.sqlite"), read_only=True)
+        return SqliteFrontier(frontier_path(Path(str(self._job.folder)), shard), read_only=True)
 
     def _started(self, shard: int) -> int:
         """Pages asked for, in all lives."""
@@ -248,10 +250,7 @@ class Arbiter:
         for shard in range(self._count):
             with closing(self._frontier(shard)) as frontier:
                 notes += [note for note in frontier.notes() if note.reach or note.joined]
-        return tuple(
-            replace(note, robots_until=note.robots_until + to_monotonic, rest_until=note.rest_until + to_monotonic)
-            for note in sorted(notes, key=lambda note: note.reach)
-        )
+        return tuple(shifted(note, to_monotonic) for note in notes)
 
 
 def _end(process: ForkServerProcess) -> None:

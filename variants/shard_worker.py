@@ -4,7 +4,6 @@ Rules:
 - What others must hear is said once it is safe in our frontier (`Recorder.after_commit`); verdicts before links.
 - How we stand is said after each step that changes it. "Quiet" is only said when all that was decided is safe and said,
   with the number of events read: the arbiter compares it with what it has sent.
-- Links are kept here until their receiver has acknowledged them, and said again when it was born anew.
 - Where the arbiter is gone nobody will ever ask for what we hold: we end at once, as in any kill.
 """
 
@@ -17,9 +16,10 @@ from pathlib import Path
 
 import msgspec
 
-from crawler.core.messages import Acknowledged, Actions, Event, Foreign, Granted, Mail, Noted, Received, SeedsSettled
+from crawler.core.messages import Acknowledged, Actions, Event, Foreign, Granted, Mail, Noted, Received
 from crawler.core.shard import Shard
-from crawler.core.switchboard import Posted, Reborn, Status
+from crawler.core.switchboard import Posted, Status, Verdict
+from crawler.directory import frontier_path
 from crawler.errors import CrawlerError
 from crawler.frontier.sqlite import SqliteFrontier
 from crawler.garbage import collected_seldom
@@ -47,7 +47,7 @@ class Spec(msgspec.Struct, frozen=True):
     index: int
     count: int
     birth: int
-    verdicts: tuple[Noted | SeedsSettled, ...]
+    verdicts: tuple[Verdict, ...]
 
 
 def serve(encoded: bytes, line: socket.socket) -> None:
@@ -64,7 +64,7 @@ async def _crawl(spec: Spec, line: socket.socket) -> None:
     talk = Talk(spec.index, asyncio.get_running_loop())
     await talk.begin(line)
     try:
-        frontier = SqliteFrontier(Path(spec.folder, f"shard-{spec.index:04d}", "frontier.sqlite"), seed=spec.seed)
+        frontier = SqliteFrontier(frontier_path(Path(spec.folder), spec.index), seed=spec.seed)
         store = open_store(settings.store, Path(spec.folder), settings.disk_wait)
         recorder = Recorder(frontier, spec.seed, settings.disk_wait, settings.bounds.marks)
         shard = Shard(spec.index, spec.count)
@@ -98,7 +98,6 @@ class Talk:
         self._heard = self._stepped = self._unsaid = 0
         self._standing: Mail | None = None
         self._said: Status | None = None
-        self._unacknowledged: dict[int, Foreign] = {}
         self._over = False
 
     async def begin(self, line: socket.socket) -> None:
@@ -129,7 +128,7 @@ class Talk:
             self._say_counts(self._job)
             recorder = self._job.recorder
             farewell = Farewell(
-                self._job.crawl.owed + len(self._unacknowledged),
+                self._job.crawl.owed,
                 recorder.first_fetch_at,
                 recorder.last_commit_at,
                 recorder.stats.lateness.message(),
@@ -143,11 +142,6 @@ class Talk:
 
     def _hear(self, frame: bytes) -> None:
         for word in decode_to_shard(frame):
-            if isinstance(word, Reborn):
-                again = tuple(one for one in self._unacknowledged.values() if one.to == word.shard)
-                if again:
-                    self._line.say([Posted(word.shard, Received(self._index, again))])
-                continue
             self._heard += 1
             if isinstance(word, Granted):
                 self._said = None  # whoever wants more must say so again
@@ -182,10 +176,7 @@ class Talk:
         receipts: dict[int, list[int]] = {}
         for mail in letters:
             for foreign in mail.foreign:
-                self._unacknowledged[foreign.seq] = foreign
                 links.setdefault(foreign.to, []).append(foreign)
-            for seq in mail.acknowledged:
-                self._unacknowledged.pop(seq, None)
             for sender, seq in mail.received:
                 receipts.setdefault(sender, []).append(seq)
         words += [Posted(to, Received(self._index, tuple(some))) for to, some in links.items()]

@@ -9,36 +9,19 @@ threads as fetches in flight, one handle each.
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import threading
 from collections import Counter, deque
 from pathlib import Path
 
-import aiohttp
+import aiohttp  # noqa: F401 - starting up is not measured, so all is imported before
 import pycurl
 import uvloop
-from yarl import URL
 
 from crawler.bench.told import tell
+from crawler.compare.raw import Target, fetch_all
 
 CLIENTS = ("aiohttp", "curl")
-
-
-async def fetch_all(urls: list[str], in_flight: int) -> Counter[str]:
-    """Ask for every URL once, on this event loop; how often each status was answered."""
-    left, statuses = iter(urls), Counter[str]()
-
-    async def one_after_another(session: aiohttp.ClientSession) -> None:
-        for url in left:
-            async with session.get(URL(url, encoded=True), allow_redirects=False) as response:
-                await response.read()
-                statuses[str(response.status)] += 1
-
-    connector = aiohttp.TCPConnector(limit=in_flight)
-    async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
-        await asyncio.gather(*(one_after_another(session) for _ in range(in_flight)))
-    return statuses
 
 
 def fetch_in_threads(urls: list[str], in_flight: int) -> Counter[str]:
@@ -81,7 +64,7 @@ def main(client: str, urls: list[str], in_flight: int) -> None:
     if client == "curl":
         tell(lambda: fetch_in_threads(urls, in_flight), len(urls))
     else:
-        tell(lambda: uvloop.run(fetch_all(urls, in_flight)), len(urls))
+        tell(lambda: uvloop.run(fetch_all(map(Target, urls), in_flight)), len(urls))
 
 
 if __name__ == "__main__":

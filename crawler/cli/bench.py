@@ -6,7 +6,6 @@ Exit codes: 0 everybody of ours did the same work; 1 somebody did not; 130, 143 
 from __future__ import annotations
 
 import os
-import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -15,8 +14,6 @@ import click
 from crawler.cli.signals import Signals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from crawler.bench.entrants import Entrant
     from crawler.bench.peers import Absent
 
@@ -70,6 +67,7 @@ def bench(
     from crawler.bench.race import measure
     from crawler.bench.task import check
     from crawler.bench.web import SITE, served
+    from crawler.cli.lines import on_one_line
     from crawler.compare.watched import Interrupted
     from crawler.errors import UsageError
 
@@ -89,7 +87,7 @@ def bench(
                 exclude=exclude,
                 configuration=configuration,
                 stopped=lambda: bool(signals.received),
-                tell=_silent if quiet else _teller(),
+                tell=_silent if quiet else on_one_line(),
             )
     except Interrupted:
         return signals.exit_code
@@ -126,17 +124,6 @@ def _peers(listed: str) -> tuple[list[Entrant], list[Absent]]:
 
 def _names(listed: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.strip() for name in listed.split(",") if name.strip()))
-
-
-def _teller() -> Callable[[str], None]:
-    """Shows progress: one line that changes on a terminal, a line each elsewhere."""
-    start, end = ("\r\x1b[K", "") if sys.stderr.isatty() else ("", "\n")
-
-    def tell(words: str) -> None:
-        sys.stderr.write(f"{start}{words}{end}")
-        sys.stderr.flush()
-
-    return tell
 
 
 def _say_that_nothing_is_told(_: str) -> None:

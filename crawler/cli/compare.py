@@ -189,14 +189,11 @@ def differing(folder: Path) -> list[str]:
 
 
 def _teller() -> Callable[[Progress], None]:
-    """Shows progress: one line that changes on a terminal, a line per trial elsewhere."""
-    start, end = ("\r\x1b[K", "") if sys.stderr.isatty() else ("", "\n")
+    """Shows how far a comparison is."""
+    from crawler.cli.lines import on_one_line
 
-    def tell(progress: Progress) -> None:
-        sys.stderr.write(f"{start}{in_words(progress)}{end if progress.done < progress.of else chr(10)}")
-        sys.stderr.flush()
-
-    return tell
+    say = on_one_line()
+    return lambda progress: say(in_words(progress), progress.done == progress.of)
 
 
 def in_words(progress: Progress) -> str:

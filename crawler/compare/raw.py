@@ -9,29 +9,46 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 
-async def fetch_all(urls: list[str], in_flight: int, address: str) -> None:
-    """Ask for every URL once, at the address ("127.0.0.1:80") where their one host is."""
+class Target(NamedTuple):
+    """Where to ask, and as which host; "" where the URL says it."""
+
+    url: str
+    host: str = ""
+
+
+async def fetch_all(targets: Iterable[Target], in_flight: int) -> Counter[str]:
+    """Ask for every target once, on this event loop; how often each status was answered."""
     import aiohttp
     from yarl import URL
 
-    left = iter(urls)
+    left, statuses = iter(targets), Counter[str]()
 
     async def one_after_another(session: aiohttp.ClientSession) -> None:
-        for url in left:
-            host, _, path = url.removeprefix("http://").partition("/")
-            target = URL(f"http://{address}/{path}", encoded=True)
-            async with session.get(target, headers={"Host": host}, allow_redirects=False) as response:
+        for url, host in left:
+            headers = {"Host": host} if host else None
+            async with session.get(URL(url, encoded=True), headers=headers, allow_redirects=False) as response:
                 await response.read()
+                statuses[str(response.status)] += 1
 
     connector = aiohttp.TCPConnector(limit=in_flight)
     async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
         await asyncio.gather(*(one_after_another(session) for _ in range(in_flight)))
+    return statuses
+
+
+def at(address: str, url: str) -> Target:
+    """A URL of the one host that is served at an address ("127.0.0.1:80")."""
+    host, _, path = url.removeprefix("http://").partition("/")
+    return Target(f"http://{address}/{path}", host)
 
 
 if __name__ == "__main__":
     import uvloop
 
-    uvloop.run(fetch_all(Path(sys.argv[1]).read_text().split(), int(sys.argv[2]), sys.argv[3]))
+    uvloop.run(fetch_all((at(sys.argv[3], url) for url in Path(sys.argv[1]).read_text().split()), int(sys.argv[2])))

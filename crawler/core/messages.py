@@ -242,11 +242,17 @@ class Noted(Message, frozen=True):
     note: HostNote
 
 
+class Reborn(Message, frozen=True):
+    """Shard `shard` has begun anew from its frontier: what it has not acknowledged must be sent again."""
+
+    shard: int
+
+
 class SeedsSettled(Message, frozen=True):
     """No shard owes a seed any more."""
 
 
-Neighbourly = Received | Acknowledged | Granted | Noted | SeedsSettled
+Neighbourly = Received | Acknowledged | Granted | Noted | Reborn | SeedsSettled
 Event = Discovered | Resumed | Fetched | Failed | Offered | Judged | Found | Stop | Neighbourly
 Landing = Fetched | Failed
 

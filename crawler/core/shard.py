@@ -15,6 +15,8 @@ from functools import lru_cache
 
 from xxhash import xxh3_64_intdigest
 
+from crawler.core.messages import HostNote, Reach
+
 SLOTS = 1024
 
 
@@ -46,3 +48,23 @@ class Shard:
     def share(self, total: int) -> int:
         """This shard's part of a number that all share, the first ones taking what is left over."""
         return total // self.count + (self.index < total % self.count)
+
+    def may_spread(self, delay: float, per_host: int) -> bool:
+        """Whether a host that wants a rest of `delay` seconds may be asked by all shards at once."""
+        return delay == 0 and per_host >= self.count
+
+
+def together(before: HostNote | None, note: HostNote) -> HostNote:
+    """What two shards have noted of a host, or one of them twice."""
+    if before is None:
+        return note
+    newer, older = (note, before) if note.robots_until >= before.robots_until else (before, note)
+    return HostNote(
+        host=note.host,
+        robots=newer.robots if newer.robots is not None else older.robots,
+        robots_until=newer.robots_until,
+        delay=max(note.delay, before.delay),
+        rest_until=max(note.rest_until, before.rest_until),
+        joined=note.joined or before.joined,
+        reach=Reach(max(note.reach, before.reach)),
+    )

@@ -45,6 +45,7 @@ from crawler.core.messages import (
     Noted,
     Offered,
     Reach,
+    Reborn,
     Received,
     Resumed,
     SeedsSettled,
@@ -68,10 +69,10 @@ class ShardedCrawl(Crawl):
         self._shard = shard
         self._sent = Seen(seed, bounds.marks)
         self._away: set[str] = set()
-        self._unacknowledged: dict[int, bool] = {}  # number -> is it a seed, or what one was redirected to?
+        self._unacknowledged: dict[int, Foreign] = {}
         self._last_sent = 0
         self._others_owe_seeds = True
-        self._always_spread = not rules.robots and self._may_spread(rules.delay)
+        self._always_spread = not rules.robots and shard.may_spread(rules.delay, rules.per_host)
         self._starved: dict[str, Host] = {}  # waiting for nothing but a grant
         self._reaches: dict[str, Reach] = {}  # of hosts that have not only an owner, in memory or not
         self._hosts.newcomer = self._introduce
@@ -79,15 +80,17 @@ class ShardedCrawl(Crawl):
         if self._left is not None:
             self._left = 0  # until something is granted
 
+    @property
+    def owed(self) -> int:
+        """As of any Crawl, and links that have not reached their shard."""
+        return super().owed + len(self._unacknowledged)
+
     def step(self, events: Iterable[Event], *, room: int, now: float) -> Actions:
         """As Crawl.step; the Actions carry mail."""
         self._mail = Mail()
         return super().step(events, room=room, now=now)
 
     # ---- where a link belongs ----------------------------------------------------------------------------------------
-
-    def _may_spread(self, delay: float) -> bool:
-        return delay == 0 and self._rules.per_host >= self._shard.count
 
     def _introduce(self, host: Host) -> None:
         reach = self._reach(host.name)
@@ -105,9 +108,9 @@ class ShardedCrawl(Crawl):
         """The shard that tells whether a URL of this host is new."""
         return self._shard.owner(name if self._reach(name) is Reach.OWNER else url)
 
-    def _asker(self, host: Host, url: str) -> int:
+    def _asker(self, name: str, url: str) -> int:
         """The shard that asks for a URL of this host."""
-        return self._shard.owner(url if host.reach is Reach.SPREAD else host.name)
+        return self._shard.owner(url if self._reach(name) is Reach.SPREAD else name)
 
     def _is_ours(self, name: str, link: Link) -> bool:
         home = self._home(name, link.url)
@@ -120,14 +123,14 @@ class ShardedCrawl(Crawl):
         return False
 
     def _owe(self, host: Host, link: Link, now: float) -> None:
-        if host.unknown or self._asker(host, link.url) == self._shard.index:
+        if host.unknown or self._asker(host.name, link.url) == self._shard.index:
             super()._owe(host, link, now)
         elif link.attempts or not self._hosts.leaves_out(host, link):
             self._pass_on(host, link)
             self._list(host, now)
 
     def _put_back(self, host: Host, link: Link, at: float) -> None:
-        if host.unknown or self._asker(host, link.url) == self._shard.index:
+        if host.unknown or self._asker(host.name, link.url) == self._shard.index:
             super()._put_back(host, link, at)
         else:
             self._pass_on(host, link)
@@ -142,12 +145,12 @@ class ShardedCrawl(Crawl):
     def _let_go(self, host: Host) -> None:
         """Pass on what is no longer ours to ask for; what is in the frontier only goes when it is offered."""
         me = self._shard.index
-        waiting = [link for link in host.queue if self._asker(host, link.url) != me]
+        waiting = [link for link in host.queue if self._asker(host.name, link.url) != me]
         if waiting:
-            host.queue = deque(link for link in host.queue if self._asker(host, link.url) == me)
-        later = [one for one in host.later if self._asker(host, one[2].url) != me]
+            host.queue = deque(link for link in host.queue if self._asker(host.name, link.url) == me)
+        later = [one for one in host.later if self._asker(host.name, one[2].url) != me]
         if later:
-            host.later = [one for one in host.later if self._asker(host, one[2].url) == me]
+            host.later = [one for one in host.later if self._asker(host.name, one[2].url) == me]
             heapify(host.later)
             self._retrying -= len(later)
         for link in (*waiting, *(link for _, _, link in later)):
@@ -160,17 +163,16 @@ class ShardedCrawl(Crawl):
         self._seeds_owed -= link.depth == 0
         self._away.add(link.url)
         self._mail.passed.append(link.id)
-        self._send(link, self._asker(host, link.url), admitted=True)
+        self._send(link, self._asker(host.name, link.url), admitted=True)
 
     def _send(self, link: Link, to: int, admitted: bool) -> None:
         self._last_sent += 1
-        foreign = Foreign(self._last_sent, to, link, admitted)
-        self._mail.foreign.append(foreign)
-        self._await_receipt(foreign)
+        self._await_receipt(Foreign(self._last_sent, to, link, admitted))
 
     def _await_receipt(self, foreign: Foreign) -> None:
-        self._unacknowledged[foreign.seq] = is_seed = foreign.link.depth == 0
-        self._seeds_owed += is_seed
+        self._mail.foreign.append(foreign)
+        self._unacknowledged[foreign.seq] = foreign
+        self._seeds_owed += foreign.link.depth == 0
 
     # ---- what others say ---------------------------------------------------------------------------------------------
 
@@ -181,9 +183,9 @@ class ShardedCrawl(Crawl):
                     self._mail.received.append((event.sender, foreign.seq))
                     self._receive(foreign, now)
             case Acknowledged():
-                for seq in event.seqs:
-                    self._seeds_owed -= self._unacknowledged.pop(seq, False)
-                    self._mail.acknowledged.append(seq)
+                self._mail.acknowledged += event.seqs
+                for foreign in filter(None, (self._unacknowledged.pop(seq, None) for seq in event.seqs)):
+                    self._seeds_owed -= foreign.link.depth == 0
             case Granted():
                 self._spend(-event.pages)
                 starved, self._starved = self._starved, {}
@@ -191,6 +193,8 @@ class ShardedCrawl(Crawl):
                     self._list(host, now)
             case Noted():
                 self._learn(event.note, now)
+            case Reborn():
+                self._mail.foreign += [one for one in self._unacknowledged.values() if one.to == event.shard]
             case SeedsSettled():
                 self._others_owe_seeds = False
                 if not self._awaits_seeds:
@@ -240,7 +244,6 @@ class ShardedCrawl(Crawl):
         for foreign in event.outbox:
             self._last_sent = max(self._last_sent, foreign.seq)
             self._sent.add(foreign.link.url)
-            self._mail.foreign.append(foreign)
             self._await_receipt(foreign)
 
     @property
@@ -254,7 +257,8 @@ class ShardedCrawl(Crawl):
     # ---- hosts are spread and gathered -------------------------------------------------------------------------------
 
     def _robots_read(self, host: Host, text: str, now: float) -> None:
-        spread = host.reach is Reach.OWNER and not host.asked and self._may_spread(host.delay)
+        may_spread = self._shard.may_spread(host.delay, self._rules.per_host)
+        spread = may_spread and host.reach is Reach.OWNER and not host.asked
         if spread:
             self._widen(host)
         super()._robots_read(host, text, now)

@@ -13,7 +13,8 @@ Rules:
 
 from __future__ import annotations
 
-from crawler.core.messages import Event, Granted, HostNote, Message, Noted, Reach, SeedsSettled
+from crawler.core.messages import Event, Granted, HostNote, Message, Noted, Reborn, SeedsSettled
+from crawler.core.shard import together
 
 MOST_GRANTED = 64
 
@@ -36,14 +37,9 @@ class Status(Message, frozen=True):
     size: int = 0
 
 
-class Reborn(Message, frozen=True):
-    """Shard `shard` has begun anew from its frontier: what it has not acknowledged must be sent again."""
-
-    shard: int
-
-
-Outgoing = tuple[int, Event | Reborn]
+Outgoing = tuple[int, Event]
 """To which shard, and what."""
+Verdict = Noted | SeedsSettled
 
 
 class Switchboard:
@@ -60,17 +56,18 @@ class Switchboard:
         self._wanting: dict[int, None] = {}
         self._notes: dict[str, HostNote] = {}
         for note in notes:
-            self._notes[note.host] = _together(self._notes.get(note.host), note)
+            self._notes[note.host] = together(self._notes.get(note.host), note)
         self._seeds_settled = False
 
-    def verdicts(self) -> list[Event]:
+    def verdicts(self) -> list[Verdict]:
         """What a shard must hear before anything else happens in it."""
-        told: list[Event] = [Noted(note) for note in self._notes.values()]
+        told: list[Verdict] = [Noted(note) for note in self._notes.values()]
         return [*told, SeedsSettled()] if self._seeds_settled else told
 
     def born(self, shard: int, started: int) -> list[Outgoing]:
         """A shard begins, maybe not for the first time, and has heard the verdicts. It has asked for `started` pages in
         all lives of the crawl. Returns what to tell whom."""
+        missed = shard in self._started or self._sent[shard] > 0  # what was sent to it before now was dropped
         if self._left is not None:
             used = started - self._started.setdefault(shard, started)
             self._left += self._granted[shard] - used
@@ -78,12 +75,12 @@ class Switchboard:
         self._granted[shard] = self._sent[shard] = 0
         self._status[shard] = None
         self._wanting.pop(shard, None)
-        others: list[Outgoing] = [(other, Reborn(shard)) for other in range(self._count) if other != shard]
-        return others + self._grant()
+        others = [other for other in range(self._count) if other != shard and missed]
+        return [self._count_out(other, Reborn(shard)) for other in others] + self._grant()
 
     def note(self, sender: int, note: HostNote) -> list[Outgoing]:
         """A shard tells all others something of a host."""
-        self._notes[note.host] = _together(self._notes.get(note.host), note)
+        self._notes[note.host] = together(self._notes.get(note.host), note)
         return [self._count_out(other, Noted(note)) for other in range(self._count) if other != sender]
 
     def post(self, posted: Posted) -> Outgoing:
@@ -130,19 +127,3 @@ class Switchboard:
     def _count_out(self, to: int, event: Event) -> Outgoing:
         self._sent[to] += 1
         return to, event
-
-
-def _together(before: HostNote | None, note: HostNote) -> HostNote:
-    """The newest of what is known of a host."""
-    if before is None:
-        return note
-    newer = note if note.reach >= before.reach else before
-    return HostNote(
-        host=note.host,
-        robots=newer.robots if newer.robots is not None else before.robots,
-        robots_until=newer.robots_until or before.robots_until,
-        delay=newer.delay,
-        rest_until=max(before.rest_until, note.rest_until),
-        joined=before.joined or note.joined,
-        reach=Reach(max(before.reach, note.reach)),
-    )

@@ -137,7 +137,7 @@ class SqliteFrontier:
             connection.executemany(PASS_ON, [(key,) for key in batch.passed])
             connection.executemany(SEND, [(it.seq, it.to, msgspec.json.encode(it).decode()) for it in batch.foreign])
             connection.executemany("DELETE FROM outbox WHERE seq = ?", [(seq,) for seq in batch.acknowledged])
-            connection.execute(KEEP_TALLY, (msgspec.json.encode(tally).decode(),))
+            keep_tally(connection, tally)
         self._tally = tally
         return new
 
@@ -264,8 +264,8 @@ class SqliteFrontier:
         return link.id, link.url, self._mark(host_of(link.url)), link.depth, via, link.attempts, link.status
 
     def _read_tally(self) -> Tally:
-        row = next(self._rows("SELECT value FROM meta WHERE key = 'tally'"), None)
-        return Tally() if row is None else msgspec.json.decode(row[0], type=Tally)
+        with storage_errors(self._path):
+            return read_tally(self._connection)
 
     def _rows(self, query: str, *values: object) -> Iterator[sqlite3.Row]:
         with storage_errors(self._path):
@@ -285,3 +285,14 @@ def _note_of(row: sqlite3.Row) -> HostNote:
 def host_mark(host: str, seed: int) -> int:
     """What stands for a host in its rows, in the crawl of this seed."""
     return xxh3_64_intdigest(host.encode(), seed) >> 1
+
+
+def read_tally(connection: sqlite3.Connection) -> Tally:
+    """What the last commit to a file counted."""
+    row = connection.execute("SELECT value FROM meta WHERE key = 'tally'").fetchone()
+    return Tally() if row is None else msgspec.json.decode(row[0], type=Tally)
+
+
+def keep_tally(connection: sqlite3.Connection, tally: Tally) -> None:
+    """Keep it, in the transaction that is open."""
+    connection.execute(KEEP_TALLY, (msgspec.json.encode(tally).decode(),))

@@ -23,12 +23,14 @@ from crawler.directory import CrawlDirectory
 from crawler.errors import StorageError
 from crawler.frontier.base import Batch
 from crawler.job import Job
+from crawler.layout import lay_out
 from crawler.report.beside import beside
 from crawler.report.drawing import peak
 from crawler.report.facts import TOP, Facts
 from crawler.report.page import page
 from crawler.report.politeness import audit
 from crawler.report.reading import read
+from crawler.report.shards import ATTACHED
 from crawler.report.words import remote
 from crawler.settings import Settings
 from crawler.store.base import Page
@@ -114,6 +116,22 @@ def test_every_crawl_ends_with_a_report_that_adds_up(web: StartedWeb, tmp_path: 
     assert facts.audit.breaches == 0 and facts.audit.at_once == 1
     assert all(rest.gap is None or rest.gap >= webs.DELAY for rest in facts.audit.rests)
     assert ("bodies" in text) == (store == "files")
+
+
+def test_the_report_of_more_shards_than_sqlite_attaches_says_the_same(web: StartedWeb, tmp_path: Path) -> None:
+    webs.crawl(tmp_path / "out", webs.settings(web, "async"))
+    whole = facts_of(tmp_path / "out")
+    with closing(CrawlDirectory.open(tmp_path / "out")) as directory:
+        lay_out(directory, directory.settings, ATTACHED + 3)
+    many = facts_of(tmp_path / "out")
+    assert len([path for path, _ in many.files if path.endswith("frontier.sqlite")]) == ATTACHED + 3
+    assert (many.tally, many.pace, many.durations, many.sizes) == (
+        whole.tally,
+        whole.pace,
+        whole.durations,
+        whole.sizes,
+    )
+    assert (many.hosts.count, many.depths, many.audit) == (whole.hosts.count, whole.depths, whole.audit)
 
 
 @pytest.mark.parametrize("mode", variants.names())

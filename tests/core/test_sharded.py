@@ -21,6 +21,7 @@ from crawler.core.messages import (
     Offered,
     Reach,
     Reason,
+    Reborn,
     Received,
     Resumed,
     SeedsSettled,
@@ -232,6 +233,19 @@ def test_links_that_were_on_their_way_are_sent_again_after_a_kill() -> None:
     assert not player.mail.seeds_settled, "what a seed was redirected to is still on its way"
     player.step(Acknowledged((4, 99)))
     assert player.mail.seeds_settled
+
+
+def test_links_to_a_shard_that_was_born_again_are_sent_again_until_they_arrive() -> None:
+    player = Player(per_host=1)
+    (page,) = player.spread()
+    player.step(Fetched(page.id, 200, (f"{THEIRS}/x",)))
+    (foreign,) = player.mail.foreign
+    player.step(Reborn(ME))
+    assert player.mail.foreign == []
+    player.step(Reborn(OTHER))
+    assert (player.mail.foreign, player.crawl.owed) == ([foreign], 1)
+    player.step(Acknowledged((foreign.seq,)), Reborn(OTHER))
+    assert (player.mail.foreign, player.crawl.owed) == ([], 0)
 
 
 def test_a_host_that_joined_elsewhere_takes_in_the_links_that_waited_for_it() -> None:

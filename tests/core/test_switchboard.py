@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from crawler.core.messages import Acknowledged, Granted, HostNote, Noted, Reach, SeedsSettled
-from crawler.core.switchboard import MOST_GRANTED, Outgoing, Posted, Reborn, Status, Switchboard
+from crawler.core.messages import Acknowledged, Granted, HostNote, Noted, Reach, Reborn, SeedsSettled
+from crawler.core.switchboard import MOST_GRANTED, Outgoing, Posted, Status, Switchboard
 
 NOTE = HostNote("http://a.test", "rules", 50.0, reach=Reach.SPREAD)
 
@@ -33,6 +33,13 @@ def test_a_shard_that_was_born_again_is_not_quiet_and_the_others_send_again() ->
     board.stand(1, Status(0, quiet=True))
     assert board.born(1, 0) == [(0, Reborn(1))]
     assert not board.over
+
+
+def test_what_was_said_to_a_shard_before_it_was_born_is_said_again() -> None:
+    board = Switchboard(2, None, None)
+    assert board.born(0, 0) == []
+    board.post(Posted(1, Acknowledged((1,))))
+    assert board.born(1, 0) == [(0, Reborn(1))]
 
 
 def test_verdicts_reach_all_others_and_those_who_are_born_later() -> None:

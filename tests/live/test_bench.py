@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
 from time import monotonic, sleep
@@ -25,6 +25,7 @@ import variants
 from crawler.bench.web import BenchWeb, served
 from crawler.meter import descendants
 from crawler.testweb.oracle import crawl_digest, expected
+from tests.live.answers import Answers
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 100
@@ -35,7 +36,7 @@ NUMBER = count()
 LINKS = b"".join(b'<a href="%b">it</a>' % path for path in (b"/steady/", b"/steady/a", b"/steady/b", b"/moody"))
 
 
-class Site(BaseHTTPRequestHandler):
+class Site(Answers):
     """Four pages; /moody says something else each time, and so makes every crawl another crawl."""
 
     protocol_version = "HTTP/1.1"
@@ -49,16 +50,6 @@ class Site(BaseHTTPRequestHandler):
             self._answer(200, LINKS)
         else:
             self._answer(404, b"missing")
-
-    def _answer(self, status: int, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", "text/html")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +33,7 @@ from crawler.directory import FORMAT, CrawlDirectory
 from crawler.stats import InFlight, RunStats
 from crawler.summary import Summary
 from crawler.words import counts, duration, printable, size
+from tests.live.answers import Answers
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 30
@@ -44,7 +45,7 @@ FIRST_FIELDS = ["url", "status", "reason", "depth", "fetched_at", "content_type"
 PAGES = 12
 
 
-class Site(BaseHTTPRequestHandler):
+class Site(Answers):
     """A page that lists PAGES others, one of them missing; /hang waits for `let_go`, /slow/N a moment."""
 
     protocol_version = "HTTP/1.1"
@@ -68,16 +69,6 @@ class Site(BaseHTTPRequestHandler):
             self._answer(200, "".join(f"<a href='/slow/{2 * number + n}'>n</a>" for n in (1, 2)).encode())
         else:
             self._answer(404, b"")
-
-    def _answer(self, status: int, body: bytes, kind: str = "text/html") -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
 
 
 @pytest.fixture(scope="module")

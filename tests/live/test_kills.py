@@ -46,7 +46,8 @@ def test_kill_9_of_the_arbiter_leaves_no_orphan_and_any_mode_goes_on() -> None:
     assert report.slowest_death < 5
 
 
-def test_a_stopped_worker_is_replaced_at_the_end_of_its_leases() -> None:
-    report = campaign("processes", seed=4).run(1, strike_stop, LIFE)
+@pytest.mark.parametrize("mode", ["processes", "prefork"])
+def test_a_stopped_worker_is_replaced_at_the_end_of_its_leases(mode: str) -> None:
+    report = campaign(mode, seed=4).run(1, strike_stop, LIFE)
     assert report.kills == 1
     assert report.slowest_return < 15, "a lease lasts 10 s in the demo profile"

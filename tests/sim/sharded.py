@@ -19,7 +19,6 @@ from crawler.core.messages import (
     Failed,
     Fetch,
     Fetched,
-    Foreign,
     Mail,
     Reach,
     Received,
@@ -29,7 +28,7 @@ from crawler.core.messages import (
 from crawler.core.scope import Scope
 from crawler.core.shard import Shard
 from crawler.core.sharded import ShardedCrawl
-from crawler.core.switchboard import Outgoing, Posted, Reborn, Status, Switchboard
+from crawler.core.switchboard import Outgoing, Posted, Status, Switchboard
 from crawler.core.urls import host_of
 from crawler.frontier.answers import answers
 from crawler.frontier.base import Batch, empty
@@ -49,12 +48,11 @@ class Life:
 
     index: int
     crawl: ShardedCrawl
-    inbox: deque[tuple[float, Event | Reborn]] = field(default_factory=deque)
+    inbox: deque[tuple[float, Event]] = field(default_factory=deque)
     coming: list[tuple[float, int, Event]] = field(default_factory=list)
     leases: dict[int, tuple[str, float]] = field(default_factory=dict)
     unsaid: list[Mail] = field(default_factory=list)
     uncommitted: Batch = field(default_factory=Batch)
-    unacknowledged: dict[int, Foreign] = field(default_factory=dict)
     read: int = 0
     wake_at: float | None = 0.0
     ended: bool = False
@@ -181,12 +179,8 @@ class ShardedSimulation:
         while life.coming and life.coming[0][0] <= self.now:
             events.append(heapq.heappop(life.coming)[2])
         while life.inbox and life.inbox[0][0] <= self.now:
-            word = life.inbox.popleft()[1]
-            if isinstance(word, Reborn):
-                self._say_again(life, word.shard)
-            else:
-                life.read += 1
-                events.append(word)
+            life.read += 1
+            events.append(life.inbox.popleft()[1])
         for event in events:
             self._note_wait(life, event)
             self.web._end_of_lease(life.leases, event, self.now)
@@ -231,17 +225,9 @@ class ShardedSimulation:
                 self.gathered += note.reach is Reach.GATHERED
                 self._deliver(self.board.note(life.index, note))
             for foreign in mail.foreign:
-                life.unacknowledged[foreign.seq] = foreign
                 self._deliver([self.board.post(Posted(foreign.to, Received(life.index, (foreign,))))])
-            for seq in mail.acknowledged:
-                life.unacknowledged.pop(seq, None)
             for sender, seq in mail.received:
                 self._deliver([self.board.post(Posted(sender, Acknowledged((seq,))))])
-
-    def _say_again(self, life: Life, shard: int) -> None:
-        for foreign in life.unacknowledged.values():
-            if foreign.to == shard:
-                self._deliver([self.board.post(Posted(shard, Received(life.index, (foreign,))))])
 
     def _tell_status(self, life: Life, mail: Mail, returned: int) -> None:
         """Quiet is only who has said all that it has to say."""
@@ -277,9 +263,9 @@ class ShardedSimulation:
         rows = [row for frontier in self.frontiers for row in frontier.settled()]
         owed = [link.url for frontier in self.frontiers for link in frontier.owed()]
         urls = [url for frontier in self.frontiers for url in frontier.urls()]
-        assert len(urls) == len(set(urls)), "a URL is in two shards"
         assert len(rows) == len({row.url for row in rows}), "a URL was settled twice"
         limited = self.rules.max_pages is not None or self.rules.max_bytes is not None
+        assert len(urls) == len(set(urls)), "a URL is in two shards"
         assert limited or not any(list(one.outbox()) for one in self.frontiers), "a link is on its way for ever"
         assert limited or not owed, "the crawl is complete but owes URLs"
         if self.rules.max_pages is not None and not (self.kills or self.whole_kills):
