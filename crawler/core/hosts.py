@@ -88,23 +88,30 @@ class Hosts:
         return host
 
     def retire(self, host: Host) -> None:
-        """Nothing is owed of this host now: it may be forgotten when its place is needed; unless it was already, and
-        only stands in the list of those that rest."""
-        if self._hosts.get(host.name) is host and not (
-            host.in_flight or host.queue or host.later or host.wanted or host.has_more
-        ):
+        """It may be that nothing is owed of this host now: then it may be forgotten when its place is needed."""
+        if self._is_idle(host):
             self._idle[host.name] = host
 
+    def _is_idle(self, host: Host) -> bool:
+        """Nothing is owed of it; and it was not forgotten already, to stand only in the list of those that rest."""
+        busy = host.in_flight or host.queue or host.later or host.wanted or host.has_more
+        return not busy and self._hosts.get(host.name) is host
+
     def _forget_one(self, now: float) -> bool:
-        for name, host in self._idle.items():
-            del self._idle[name], self._hosts[name]
-            if host.gone is not None:
-                self._gone[name] = (host.gone, host.gone_because)
-            elif host.rest_until > now:
-                self._notes.append(host.note())
-            self._strangers = True
-            return True
+        while self._idle:
+            host = self._idle.pop(next(iter(self._idle)))
+            if self._is_idle(host):  # it may have been offered links since
+                self._forget(host, now)
+                return True
         return False
+
+    def _forget(self, host: Host, now: float) -> None:
+        del self._hosts[host.name]
+        if host.gone is not None:
+            self._gone[host.name] = (host.gone, host.gone_because)
+        elif host.rest_until > now:
+            self._notes.append(host.note())
+        self._strangers = True
 
     # ---- windows -----------------------------------------------------------------------------------------------------
 

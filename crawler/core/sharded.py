@@ -139,8 +139,7 @@ class ShardedCrawl(Crawl):
         super()._offered(event, now)
         host = self._hosts.get(event.host)
         if host is not None and host.reach is not Reach.OWNER:
-            self._let_go(host)
-            self._list(host, now)
+            self._settle_in(host, now)
 
     def _let_go(self, host: Host) -> None:
         """Pass on what is no longer ours to ask for; what is in the frontier only goes when it is offered."""
@@ -207,12 +206,13 @@ class ShardedCrawl(Crawl):
         if not foreign.admitted:
             self._admit(link.url, link.depth, link.via, now)
             return
-        is_new = link.url not in self._seen
-        if is_new or link.url in self._away:
+        name, is_new = host_of(link.url), link.url not in self._seen
+        comes_back = link.url in self._away and self._asker(name, link.url) == self._shard.index
+        if is_new or comes_back:
             self._away.discard(link.url)
             mine = replace(link, id=self._next_id)
             self._next_id += 1
-            self._enter(host_of(link.url), mine, now)
+            self._enter(name, mine, now)
             if is_new:
                 self._seen.add(link.url)
 
@@ -233,6 +233,12 @@ class ShardedCrawl(Crawl):
         if note.reach is Reach.GATHERED:
             host.delay = max(host.delay, note.delay)
             host.hold(note.rest_until)
+        if not host.unknown:  # or what it lets go now would be offered, and let go, once more
+            self._settle_in(host, now)
+
+    def _settle_in(self, host: Host, now: float) -> None:
+        """Part with what is not ours to ask for, or not for anybody any more."""
+        if host.reach is Reach.GATHERED and host.gone is None:
             self._held(host, now)
         self._let_go(host)
         self._list(host, now)

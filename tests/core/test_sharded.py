@@ -160,6 +160,17 @@ def test_a_host_that_complains_is_gathered_and_what_is_owed_goes_to_the_owner(an
     assert player.mail.foreign == []
 
 
+def test_a_link_that_was_passed_on_and_comes_once_more_is_not_passed_on_again() -> None:
+    player = Player()
+    player.step(Noted(HostNote(THEIRS, "", 1e9, reach=Reach.SPREAD)))
+    foreign = Foreign(1, ME, Link(7, url_of(ME, THEIRS), 1), admitted=True)
+    player.step(Received(OTHER, (foreign,)), room=0)
+    player.step(Noted(HostNote(THEIRS, rest_until=player.now + 5, reach=Reach.GATHERED)))
+    assert [one.link.url for one in player.mail.foreign] == [foreign.link.url]
+    player.step(Received(OTHER, (foreign,)))
+    assert (player.mail.received, player.mail.foreign, player.actions.queued) == ([(OTHER, 1)], [], [])
+
+
 def test_the_owner_of_a_gathered_host_asks_for_what_others_pass_on_after_the_rest() -> None:
     player = Player()
     fetches = player.spread()
@@ -194,6 +205,19 @@ def test_what_is_to_be_passed_on_waits_its_turn_in_the_frontier_like_any_link() 
     assert player.mail.foreign == []
     player.step(Offered(THEIRS, (link,), link.id, more=False))
     assert [(one.link, one.admitted) for one in player.mail.foreign] == [(link, True)]
+
+
+def test_a_host_that_the_frontier_has_yet_to_tell_of_is_given_up_once_and_not_before() -> None:
+    player = Player(max_hold=10.0)
+    player.step(Resumed(b"", 0, 0, 1, 0, 0), Noted(HostNote(THEIRS, "", 1e9, reach=Reach.SPREAD)))
+    tried = Link(1, url_of(ME, THEIRS), 1, attempts=1, status=503)
+    player.step(Received(OTHER, (Foreign(1, ME, tried, admitted=True),)))
+    (link,) = player.actions.queued
+    player.step(Noted(HostNote(THEIRS, rest_until=player.now + 60, reach=Reach.GATHERED)))
+    assert player.actions.settled == []
+    player.step(Offered(THEIRS, (link,), link.id, more=False))
+    assert [(end.id, end.reason) for end in player.actions.settled] == [(link.id, Reason.HELD)]
+    assert player.crawl.owed == 0
 
 
 def test_without_robots_hosts_are_spread_from_the_start() -> None:

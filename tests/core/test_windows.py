@@ -6,7 +6,9 @@ import pytest
 
 from crawler.core import seen
 from crawler.core.bounds import Bounds
+from crawler.core.hosts import Hosts
 from crawler.core.messages import Acknowledged, Discovered, Ending, Failed, Fetched, HostNote, Link, Reason, Trouble
+from crawler.core.rules import Rules
 from crawler.frontier.base import Batch
 from tests.core.test_crawl import A, B, C, Driver, driver, started, urls
 
@@ -163,3 +165,16 @@ def test_nothing_is_noted_of_a_host_that_is_forgotten_after_its_rest() -> None:
     assert one.notes == []
     assert one.step(Discovered((f"{A}/",))) == []
     assert HostNote(A) not in one.notes
+
+
+def test_a_host_that_was_idle_and_is_owed_something_again_is_not_forgotten() -> None:
+    hosts = Hosts(Rules(), Bounds(hosts=1, links=4))
+    host = hosts.meet("http://a.test", 0.0)
+    assert host is not None
+    hosts.retire(host)
+    hosts.queue(host, Link(1, "http://a.test/", 0))
+    assert hosts.meet("http://b.test", 0.0) is None
+    host.queue.clear()
+    hosts.retire(host)
+    assert hosts.meet("http://b.test", 0.0) is not None
+    assert hosts.get("http://a.test") is None
