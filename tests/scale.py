@@ -119,7 +119,7 @@ def fill(path: Path, urls: int, hosts: int, memory: str) -> dict[str, object]:
         "step_us_per_url": [round(tenth, 2) for tenth in tenths],
         "last_to_first_tenth": round(tenths[-1] / tenths[0], 2),
         "peak_rss_mb": peak_rss(),
-        "file_mb": directory.frontier_file().stat().st_size >> 20,
+        "file_mb": directory.frontier_files()[0].stat().st_size >> 20,
     }
 
 

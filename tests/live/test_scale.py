@@ -1,0 +1,28 @@
+"""The measuring scripts of many URLs and many hosts run, at a size that takes seconds; their figures are for people."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+
+def told(*words: str) -> dict[str, Any]:
+    done = subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)  # type: ignore[no-any-return]
+
+
+def test_a_frontier_is_filled_and_gone_on_with() -> None:
+    found = told("tests.scale", "--urls", "20000", "--hosts", "500", "--max-memory", "100M")
+    assert (found["urls"], found["hosts"], len(found["step_us_per_url"])) == (20_000, 500, 10)
+    assert found["restart_seconds"] > 0 and found["peak_rss_mb"] < 100
+
+
+def test_many_hosts_are_asked_politely() -> None:
+    found = told("tests.many_hosts", "--hosts", "200", "--large", "10", "--pages", "5")
+    delayed, free = found["delay"], found["no_delay"]
+    assert found["least_gap"] >= 1.0, "a host had its rest"
+    assert delayed["reasons"] == free["reasons"] and set(free["reasons"]) == {"ok"}
+    assert 0.5 < found["share_of_polite_rate"] <= 1.05
