@@ -1,8 +1,9 @@
 """What a run costs: CPU seconds and memory of the whole process tree, read from /proc.
 
 PSS shares each page of memory among the processes that map it, so its sum over the tree is what the tree takes; RSS
-would count shared pages once per process. A process that dies between two samples loses what it did since the last.
-Where there is no /proc the figures cover this process and the children it has reaped.
+would count shared pages once per process. What a process has used counts with whoever reaps it (the crawler, or the
+fork server), so the last sample knows of those that died too. Where there is no /proc the figures cover this process
+and the children it has reaped.
 """
 
 from __future__ import annotations
@@ -26,16 +27,16 @@ class Meter:
     def __init__(self, weigh: Callable[[int], None] = lambda memory: None) -> None:
         self.peak_memory = 0
         self._weigh = weigh
-        self._cpu: dict[int, float] = {}
-        self._own_before = self._own_cpu()
+        self._others = 0.0
+        self._own_before = _own_cpu()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, name="meter", daemon=True)
         self._thread.start()
 
     @property
     def cpu_seconds(self) -> float:
-        """User and system time of this process and every descendant seen."""
-        return self._own_cpu() - self._own_before + sum(self._cpu.values())
+        """User and system time of this process and all below it, the dead included."""
+        return _own_cpu() - self._own_before + self._others
 
     def stop(self) -> None:
         """Take a last sample and end."""
@@ -49,8 +50,7 @@ class Meter:
             self.peak_memory = max(self.peak_memory, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
             return
         children = descendants(os.getpid())
-        for pid, ticks in children.items():
-            self._cpu[pid] = ticks
+        self._others = max(self._others, sum(children.values()))  # never less: a fork server may die with its books
         memory = sum(_pss(pid) for pid in (os.getpid(), *children))
         self.peak_memory = max(self.peak_memory, memory)
         self._weigh(memory)
@@ -65,14 +65,17 @@ class Meter:
         with suppress(OSError):  # out of descriptors: a figure is lost, not the crawl
             self.sample()
 
-    @staticmethod
-    def _own_cpu() -> float:
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        return usage.ru_utime + usage.ru_stime
+
+def _own_cpu() -> float:
+    """Of this process and the children it has reaped."""
+    return sum(
+        usage.ru_utime + usage.ru_stime
+        for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    )
 
 
 def descendants(root: int) -> dict[int, float]:
-    """The living processes below `root`, with their CPU seconds."""
+    """The living processes below `root`, with the CPU seconds of each and of the children it has reaped."""
     ticks = os.sysconf("SC_CLK_TCK")
     parents: dict[int, int] = {}
     cpu: dict[int, float] = {}
@@ -86,7 +89,7 @@ def descendants(root: int) -> dict[int, float]:
             continue
         pid = int(entry.name)
         parents[pid] = int(fields[1])
-        cpu[pid] = (int(fields[11]) + int(fields[12])) / ticks
+        cpu[pid] = sum(map(int, fields[11:15])) / ticks
     found: dict[int, float] = {}
     for pid in parents:
         above = pid

@@ -1,0 +1,35 @@
+"""What a run has cost: also what processes did that lived between two samples."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from crawler.meter import Meter
+
+BURN = "from time import process_time\nwhile process_time() < 0.3: pass"
+BURN_BELOW = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {BURN!r}]); print(flush=True); input()"
+
+
+@pytest.fixture
+def meter(monkeypatch: pytest.MonkeyPatch) -> Meter:
+    monkeypatch.setattr("crawler.meter.PERIOD", 600.0)
+    return Meter()
+
+
+def test_a_child_that_died_between_two_samples_counts(meter: Meter) -> None:
+    subprocess.run([sys.executable, "-c", BURN], check=True)
+    meter.stop()
+    assert 0.3 <= meter.cpu_seconds < 3
+
+
+def test_what_a_living_child_has_reaped_counts(meter: Meter) -> None:
+    """A fork server has the CPU time of the workers that ended in its books."""
+    with subprocess.Popen([sys.executable, "-c", BURN_BELOW], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdin is not None and child.stdout is not None
+        child.stdout.readline()
+        meter.stop()
+        child.stdin.write(b"\n")
+    assert 0.3 <= meter.cpu_seconds < 3
