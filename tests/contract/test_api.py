@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ def web() -> Iterator[StartedWeb]:
         yield started
 
 
-def keys(web: StartedWeb) -> dict[str, object]:
+def keys(web: StartedWeb) -> dict[str, Any]:
     return {
         "resolve": web.settings.resolve,
         "attempt_header": web.settings.attempt_header,

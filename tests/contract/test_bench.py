@@ -97,7 +97,7 @@ def test_peers_that_are_not_there_are_named_with_how_to_get_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(peers.sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
     there, absent = peers.find(("scrapy", "wget2"))
     assert (there, [one.name for one in absent]) == ([], ["scrapy", "wget2"])
     assert absent[0].how == "pip install 'crawler[peers]'"
@@ -114,7 +114,7 @@ def test_wget2_is_told_what_to_leave_out_and_tells_what_it_fetched(tmp_path: Pat
     rows = "ID,URL,Status\n1,http://127.0.0.1/0,200\n2,http://127.0.0.1/0#top,200\n3,http://127.0.0.1/1,404\n"
     (tmp_path / peers.TOLD).write_text(rows)
     found = wget2.outcome(COST, tmp_path)
-    assert found.urls == {"http://127.0.0.1/0", "http://127.0.0.1/1"}
+    assert found.urls is not None and set(found.urls) == {"http://127.0.0.1/0", "http://127.0.0.1/1"}
     assert (found.rate, found.cpu, found.memory) == (1.0, 0.25, 7_000_000)
 
 

@@ -21,6 +21,7 @@ Pages = Mapping[str, tuple[tuple[float, ...], str]]
 class Drawn:
     """One host whose pages are given: path -> (seconds of each attempt, links)."""
 
+    scheme = "http"
     names = (HOST,)
     seeds = (f"http://{HOST}/",)
 

@@ -63,9 +63,9 @@ def test_it_needs_nothing_but_itself(folder: Path) -> None:
 def test_what_can_be_enlarged_has_its_numbers_beside_it(folder: Path) -> None:
     session, trials, _ = report.read(folder)
     plots = {
-        figure.select_one("h3").text: json.loads(figure.select_one("script.plot").text)
+        figure.select("h3")[0].text: json.loads(plot.text)
         for figure in turbohtml.parse(html(folder)).select("figure")
-        if figure.select_one("script.plot")
+        for plot in figure.select("script.plot")
     }
     order = next(plot for plot in plots.values() if plot["unit"] == " %")
     assert sum(len(line["trials"]) for line in order["lines"]) == sum(trial.valid for trial in trials)

@@ -20,7 +20,7 @@ def test_garbage_is_still_found_and_the_program_gets_its_collector_back() -> Non
     with collected_seldom():
         assert gc.get_freeze_count() > 0
         lost = weakref.ref(Ring())
-        kept = [[] for _ in range(2 * SELDOM)]  # containers that stay make it look
+        kept: list[list[object]] = [[] for _ in range(2 * SELDOM)]  # containers that stay make it look
         assert lost() is None
     assert gc.get_threshold() == before
     assert gc.get_freeze_count() == 0

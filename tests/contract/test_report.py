@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -171,7 +172,12 @@ def test_a_live_crawl_can_be_read_at_any_moment(web: StartedWeb, tmp_path: Path)
 
 
 async def test_acrawl_leaves_a_report_too(web: StartedWeb, tmp_path: Path) -> None:
-    keys = {"resolve": web.settings.resolve, "attempt_header": "X-Attempt", "delay": webs.DELAY, "max_pages": 20}
+    keys: dict[str, Any] = {
+        "resolve": web.settings.resolve,
+        "attempt_header": "X-Attempt",
+        "delay": webs.DELAY,
+        "max_pages": 20,
+    }
     async for _ in crawler.acrawl(*web.settings.seeds, out=tmp_path / "out", **keys):
         pass
     check_page((tmp_path / "out/report.html").read_text())

@@ -16,6 +16,7 @@ import variants
 from crawler.cli.compare import compare
 from crawler.cli.signals import Signals
 from crawler.compare import session, site
+from crawler.compare.design import schedule
 from crawler.compare.live import LiveTrials
 from crawler.compare.records import Trial
 from crawler.errors import UsageError
@@ -120,7 +121,7 @@ def test_bodies_that_differ_only_warn(on_a_list: list[str], tmp_path: Path) -> N
     changed = [msgspec.structs.replace(one, digest="0" * 32) for one in trials if one.block == 1]
     again = LiveTrials(plan.site, site.configuration_of(plan.site, tmp_path / "c"), 0.0, plan.seed, strict=False)
     (tmp_path / "work").mkdir()
-    planned = session.schedule(plan)[-1]
+    planned = schedule(plan)[-1]
     found: Trial = again.run(planned, tmp_path / "work", changed, lambda: False)
     assert found.valid
     assert session.warned([found])[0].startswith("G1 in 1 trials: no oracle: the same ends as async")

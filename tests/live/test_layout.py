@@ -9,6 +9,7 @@ import sys
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,7 +61,7 @@ def directory(tmp_path: Path) -> CrawlDirectory:
     return CrawlDirectory.open(made.path)
 
 
-def content(directory: CrawlDirectory) -> tuple[object, ...]:
+def content(directory: CrawlDirectory) -> tuple[Any, ...]:
     """All that a crawl knows, wherever it lies."""
     with closing(directory.look_back()) as frontier:
         owed = {(one.url, one.depth, one.via) for one in frontier.owed()}
