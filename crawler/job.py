@@ -122,8 +122,11 @@ def check_authority(settings: Settings) -> None:
 
 
 def open_reader(settings: Settings, scope: Scope) -> Reader:
-    """What turns responses into pages and events."""
-    return Reader(settings, scope, settings.max_body, settings.attempt_header, settings.spin)
+    """What turns responses into pages and events. To be closed."""
+    from crawler.heavy.reader import HeavyReader
+
+    heavy = HeavyReader(settings, settings.memory // 2)
+    return Reader(settings, scope, settings.max_body, settings.attempt_header, settings.spin, heavy)
 
 
 def cores() -> int:

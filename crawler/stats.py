@@ -30,6 +30,7 @@ class Tally(msgspec.Struct):
     retries: int = 0
     truncated: int = 0
     links_cut: int = 0
+    unread: int = 0
     too_deep: int = 0
     statuses: dict[str, int] = {}
     reasons: dict[str, int] = {}
@@ -46,6 +47,7 @@ class Tally(msgspec.Struct):
             self.reasons[end.reason] = self.reasons.get(end.reason, 0) + 1
             self.urls += end.attempts > 0
             self.links_cut += end.cut
+            self.unread += end.unread is not None
             self.truncated += bool(end.truncated)
             if end.part:
                 self.pages += 1
@@ -62,7 +64,10 @@ class Tally(msgspec.Struct):
 
     def merge(self, other: Tally) -> None:
         """Add what another shard has settled."""
-        for key in ("queued", "settled", "urls", "pages", "bytes", "retries", "truncated", "links_cut", "too_deep"):
+        for key in (
+            *("queued", "settled", "urls", "pages", "bytes", "retries"),
+            *("truncated", "links_cut", "unread", "too_deep"),
+        ):
             setattr(self, key, getattr(self, key) + getattr(other, key))
         for mine, theirs in ((self.statuses, other.statuses), (self.reasons, other.reasons)):
             for name, count in theirs.items():

@@ -44,6 +44,7 @@ class Summary(msgspec.Struct, kw_only=True):
     retries: int
     truncated: int
     links_cut: int
+    unread: int
     too_deep: int
     heartbeat: Heartbeat | None = None
 
@@ -84,6 +85,7 @@ def summarise(
         retries=tally.retries,
         truncated=tally.truncated,
         links_cut=tally.links_cut,
+        unread=tally.unread,
         too_deep=tally.too_deep,
         heartbeat=_heartbeat(stats.lateness) if stats.lateness else None,
     )

@@ -5,6 +5,8 @@ Rules:
 - `read` is pure but for the Unix time it is given. It is the only place that decodes, parses, and decides what is
   stored.
 - Only bodies of 2xx are decoded, parsed and stored: a redirect or an error page is not worth a decompression bomb.
+- A page of more than HEAVY bytes is read elsewhere (crawler/heavy): its parser would stall all others. `aread` leaves
+  to a thread what would stall an event loop besides; a body whose coding hides how long it is shows that by not ending.
 - The twins are the same lines but for `await`. The page is with the writer before the event exists.
 - Whatever goes wrong with one page is the end of that page, never of the crawl: a bug of ours lands as `internal`. Only
   a store that cannot keep pages stops everything (StorageError).
@@ -12,15 +14,17 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from time import perf_counter, thread_time, time
+from typing import Protocol, TypeVar
 
 from msgspec.structs import replace
 
 from crawler.core.digest import term
-from crawler.core.links import read_page
+from crawler.core.links import HEAVY, Reading, is_html, read_page
 from crawler.core.messages import Failed, Fetch, Fetched, Landing, Trouble
 from crawler.core.robots import decode_robots
 from crawler.core.rules import Rules
@@ -28,21 +32,54 @@ from crawler.core.scope import Scope
 from crawler.core.urls import Resolver, resolve
 from crawler.errors import StorageError
 from crawler.fetch.base import AsyncFetcher, Fetcher, FetchError, Request, Response
-from crawler.fetch.decode import decode
+from crawler.fetch.decode import Decoded, decode
 from crawler.store.base import Page, Writer
+
+T = TypeVar("T")
+Read = tuple[Page | None, Fetched]
 
 MAX_DETAIL = 200
 
 
-class Reader:
-    """What reading needs and keeps: the rules, the scope of paths, the memo of links. Threads may share one."""
+class Elsewhere(Protocol):
+    """Where heavy pages are read."""
 
-    def __init__(self, rules: Rules, scope: Scope, max_body: int, attempt_header: str = "", spin: float = 0.0) -> None:
+    def read(self, body: bytes, url: str, content_type: str, x_robots: Sequence[str], follow: bool) -> Reading:
+        """As `read_page`."""
+
+    async def apart(self, work: Callable[[], T]) -> T:
+        """Do something beside the event loop."""
+
+    def close(self) -> None:
+        """End whoever reads there."""
+
+
+class Reader:
+    """What reading needs and keeps: the rules, the scope of paths, the memo of links. Threads may share one.
+
+    Without a place `elsewhere` all pages are read here.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        scope: Scope,
+        max_body: int,
+        attempt_header: str = "",
+        spin: float = 0.0,
+        elsewhere: Elsewhere | None = None,
+    ) -> None:
         self._rules = rules
         self._resolver = Resolver(scope.admits_path)
         self._max_body = max_body
         self._attempt_header = attempt_header
         self._spin = spin
+        self._elsewhere = elsewhere
+
+    def close(self) -> None:
+        """Read no more."""
+        if self._elsewhere is not None:
+            self._elsewhere.close()
 
     def request(self, fetch: Fetch) -> Request:
         """What a client is asked for."""
@@ -50,16 +87,33 @@ class Reader:
             return Request(fetch.url, ((self._attempt_header, str(fetch.attempt)),))
         return Request(fetch.url)
 
-    def read(self, fetch: Fetch, response: Response, now: float) -> tuple[Page | None, Fetched]:
+    def read(self, fetch: Fetch, response: Response, now: float) -> Read:
         """The page to store, if any, and the event without its place; `now` is Unix time. Raises FetchError."""
         if fetch.robots:
             return None, self._read_robots(fetch, response, now)
         if not 200 <= response.status <= 299:
             return None, self._facts(fetch, response, now)
-        body, truncated = self._decode(response, self._max_body)
+        return self._read_page(fetch, response, now, self._decode(response, self._max_body))
+
+    async def aread(self, fetch: Fetch, response: Response, now: float) -> Read:
+        """`read` for an event loop."""
+        elsewhere = self._elsewhere
+        if elsewhere is None or fetch.robots or not 200 <= response.status <= 299:
+            return self.read(fetch, response, now)
+        if len(response.body) <= HEAVY:
+            decoded = self._decode(response, min(HEAVY, self._max_body))
+            if decoded.truncated != "length" or self._max_body <= HEAVY:
+                return self._read_page(fetch, response, now, decoded)
+        return await elsewhere.apart(lambda: self.read(fetch, response, now))
+
+    def _read_page(self, fetch: Fetch, response: Response, now: float, decoded: Decoded) -> Read:
+        body, truncated = decoded
         content_type = response.header("content-type")
         x_robots = tuple(value for name, value in response.headers if name.lower() == "x-robots-tag")
-        reading = read_page(body, fetch.url, content_type, self._rules, self._resolver, x_robots, fetch.follow)
+        if len(body) > HEAVY and self._elsewhere is not None and is_html(body, content_type):
+            reading = self._elsewhere.read(body, fetch.url, content_type, x_robots, fetch.follow)
+        else:
+            reading = read_page(body, fetch.url, content_type, self._rules, self._resolver, x_robots, fetch.follow)
         if self._spin:
             burn(self._spin)
         kept = not (reading.noindex and self._rules.obey_noindex)
@@ -75,6 +129,7 @@ class Reader:
             content_type=content_type[:MAX_DETAIL],
             seconds=response.seconds,
             first_byte=response.first_byte,
+            unread=reading.unread,
         )
         if not kept:
             return None, event
@@ -115,14 +170,13 @@ class Reader:
             first_byte=response.first_byte,
         )
 
-    def _decode(self, response: Response, cap: int) -> tuple[bytes, str]:
+    def _decode(self, response: Response, cap: int) -> Decoded:
         codings = ", ".join(value for name, value in response.headers if name.lower() == "content-encoding")
         # Clients read as much as the larger of two caps allows, that of pages and that of robots.txt.
         raw, truncated = response.body, response.truncated
         if len(raw) > cap:
             raw, truncated = raw[:cap], "length"
-        decoded = decode(raw, codings, cap, truncated)
-        return decoded.body, decoded.truncated
+        return decode(raw, codings, cap, truncated)
 
 
 def visit(
@@ -151,7 +205,7 @@ async def avisit(fetch: Fetch, fetcher: AsyncFetcher, reader: Reader, writer: Wr
     started = perf_counter()
     try:
         response = await fetcher.fetch(reader.request(fetch))
-        page, event = reader.read(fetch, response, time())
+        page, event = await reader.aread(fetch, response, time())
         if page is None:
             return event
         position = await writer.aput(page)

@@ -91,6 +91,7 @@ class LoopWorkers:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._reader.close()
 
 
 def run(job: Job) -> Ending:

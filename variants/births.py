@@ -15,7 +15,8 @@ import sys
 from multiprocessing import resource_tracker
 from typing import Any
 
-PR_SET_PDEATHSIG = 1
+from crawler.lifeline import die_with_parent
+
 TRACKER_IS_QUIET = "ignore:resource_tracker:UserWarning"
 
 
@@ -37,7 +38,7 @@ def start_fork_server() -> None:
 
 def bind_to_crawler() -> None:
     """In a child: end when the crawler ends, however it ends."""
-    _die_with_parent()
+    die_with_parent()  # that is the fork server, which dies with the crawler
     _let_fork_server_go()
 
 
@@ -56,11 +57,3 @@ def _let_fork_server_go() -> None:
     if server._forkserver_alive_fd is not None:
         os.close(server._forkserver_alive_fd)
         server._forkserver_alive_fd = None
-
-
-def _die_with_parent() -> None:
-    """Ask the kernel for SIGKILL when the parent (the fork server, which dies with the crawler) dies. Linux only."""
-    import ctypes
-
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

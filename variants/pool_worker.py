@@ -98,6 +98,7 @@ def _serve(pipe: Connection, spec: Spec, writer: Writer) -> None:
         crew.close()
         crew.landings.put(None)
         answers.join()
+        reader.close()
         writer.close()
         if lateness:
             _tell(pipe, LATENESS + _encode(lateness.message()))

@@ -75,8 +75,9 @@ def run(job: Job) -> Ending:
     size = settings.concurrency or CONCURRENCY
     provide(size)
     writer = job.writer()
+    reader = open_reader(settings, job.scope)
     try:
-        crew = Crew(size, client_of(settings), settings.client_plan(1), open_reader(settings, job.scope), writer)
+        crew = Crew(size, client_of(settings), settings.client_plan(1), reader, writer)
         workers = ThreadWorkers(crew, size)
         job.attach(workers)
         try:
@@ -84,6 +85,7 @@ def run(job: Job) -> Ending:
                 return drive(job.crawl, workers, job.recorder, job.first())
         finally:
             crew.close()
+            reader.close()
             job.recorder.close()
     finally:
         writer.close()

@@ -2,7 +2,8 @@
 of them means nothing.
 
 A limit on URLs or bytes keeps whatever came first. A limit on depth turns away a page that was first found by a longer
-way. Depth 0 is no such limit: nothing but the seeds is asked for, whatever the order.
+way. A page that takes too much time or memory to read keeps its links for itself. Depth 0 is no such limit: nothing but
+the seeds is asked for, whatever the order.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ def reached(settings: Settings, told: Summary) -> list[str]:
     found = [] if told.complete else [f"it ended as {told.ending}, {told.owed} URLs still owed"]
     if told.links_cut:
         found.append(f"{told.links_cut} links beyond max_links were cut")
+    if told.unread:
+        found.append(f"{told.unread} pages were too much to read")
     if told.too_deep and settings.max_depth != 0:
         found.append(f"{told.too_deep} links were too deep")
     return found

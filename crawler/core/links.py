@@ -8,6 +8,9 @@ Rules:
 - noindex, nofollow and none count in every meta and X-Robots-Tag header that addresses robots or our product token; the
   strictest wins. rel=nofollow turns one link away. Both kinds of nofollow are obeyed where the rules say so.
 - Body and headers were written by strangers: nothing here raises, whatever the bytes.
+- The effort is bounded by the size of a body: hrefs beyond MOST_HREFS are counted, not resolved (each costs a
+  microsecond, and 10 MiB hold a million), and what a large body is that is no UTF-8 is guessed from a SAMPLE of it (the
+  detector needs longer for a byte than the parser does).
 
 Every page goes through here, so the parser gets the bytes and decodes while it parses, XPath does what loops over nodes
 would, and a page whose links are not wanted is parsed only where it may hold orders for us. An XPath walks the whole
@@ -26,6 +29,7 @@ import msgspec
 from turbohtml import Document, XPath, parse
 from turbohtml.detect import detect
 
+from crawler.core.messages import Unread
 from crawler.core.robots import product_token
 from crawler.core.rules import Rules
 from crawler.core.urls import Resolver, resolve
@@ -49,13 +53,19 @@ _TAG = re.compile(
 )
 _CHARSET = re.compile(r";\s*charset\s*=\s*[\"']?([^\s\"';,]+)", re.IGNORECASE)
 _CUT = re.compile(rb"(?:[\xc2-\xdf]|[\xe0-\xef][\x80-\xbf]?|[\xf0-\xf4][\x80-\xbf]{0,2})\Z")  # the head of a character
+HEAVY = 262_144  # bytes of a body beyond which reading it is felt by whoever waits: see crawler/heavy
+MOST_HREFS = 100_000
+SAMPLE = 262_144
+PRESCAN = 1024  # bytes in which a meta is looked for before parsing (WHATWG, "prescan a byte stream")
+_FALLBACK = "windows-1252"
 _VALUED = ("unavailable_after", "max-snippet", "max-image-preview", "max-video-preview")
 
 
 class Reading(msgspec.Struct, frozen=True, gc=False):
     """What a page says. `links` are canonical, distinct and admitted by path; `cut` counts those beyond `max_links`.
 
-    `charset` is the WHATWG name of its encoding ("UTF-8"); what is no HTML has the one it declares, or "".
+    `charset` is the WHATWG name of its encoding ("UTF-8"); what is no HTML has the one it declares, or "". `unread`
+    says why nobody could read the page: then these are only its headers.
     """
 
     charset: str
@@ -63,6 +73,19 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     cut: int = 0
     noindex: bool = False
     nofollow: bool = False
+    unread: Unread | None = None
+
+
+def is_html(body: bytes, content_type: str) -> bool:
+    """Whether `read_page` would look into a body."""
+    _, html = _declared(content_type[:200])
+    return html or (html is None and _TAG.match(body) is not None)
+
+
+def unread_page(content_type: str, rules: Rules, x_robots: Sequence[str], why: Unread) -> Reading:
+    """What is known of a page that nobody could read."""
+    orders = _header_orders(x_robots, product_token(rules.user_agent) or "robots")
+    return msgspec.structs.replace(_reading(_declared(content_type[:200])[0], orders), unread=why)
 
 
 def read_page(
@@ -80,8 +103,8 @@ def read_page(
     """
     token = product_token(rules.user_agent) or "robots"
     orders = _header_orders(x_robots, token) if x_robots else set()
-    declared, html = _declared(content_type[:200])
-    if not (html or (html is None and _TAG.match(body))):
+    declared, _ = _declared(content_type[:200])
+    if not is_html(body, content_type):
         return _reading(declared, orders)
     if body[-1:] >= b"\x80":
         body = body[:-3] + _CUT.sub(b"", body[-3:])  # a body cut inside a character would not look like UTF-8
@@ -90,7 +113,7 @@ def read_page(
         charset = _charset(body, declared)
         if _gives_no_orders(body, charset, declared, token):
             return _reading(charset, orders)
-    page = parse(body, encoding=declared or None, detect_encoding=True, positions=False)
+    page = _parse(body, declared)
     if any((meta.attr("name") or "").lower() in ("robots", token) for meta in page.select("meta")):
         for content in _strings(_ORDERS(page, token=token)):
             orders.update(content.lower().replace(",", " ").split())
@@ -119,10 +142,11 @@ def _links(page: Document, url: str, rules: Rules, resolver: Resolver) -> tuple[
     most = rules.max_links
     links: dict[str, None] = {}
     read = 0
-    while read < len(hrefs) and len(links) < most:
+    while read < min(len(hrefs), MOST_HREFS) and len(links) < most:
         links.update(dict.fromkeys(resolver.resolve_all(base, hrefs[read : read + most])))
         read += most
-    return tuple(links)[:most], max(0, len(links) - most) + len(set(hrefs[read:]))
+    left = set(hrefs[read:]).difference(hrefs[:read]) if read < len(hrefs) else ()
+    return tuple(links)[:most], max(0, len(links) - most) + len(left)
 
 
 def _hrefs(page: Document, obey_nofollow: bool) -> list[str]:
@@ -167,12 +191,36 @@ def _declared(content_type: str) -> tuple[str, bool | None]:
         return "", html
 
 
+def _parse(body: bytes, declared: str) -> Document:
+    if declared or len(body) <= SAMPLE or (sample := _foreign_sample(body)) is None:
+        return parse(body, encoding=declared or None, detect_encoding=True, positions=False)
+    page = parse(body, positions=False)
+    guess = detect(sample).encoding if str(page.encoding) == _FALLBACK else None  # BOM and meta come first
+    return page if guess in (None, _FALLBACK) else parse(body, encoding=guess, positions=False)
+
+
 def _charset(body: bytes, declared: str) -> str:
     """The charset of a page without parsing it; a meta beyond the first 1024 bytes goes unseen."""
-    match = detect(body[:3] if declared else body)
+    sample = None if declared or len(body) <= SAMPLE else _foreign_sample(body)
+    match = detect(body[:3] if declared else body if sample is None else sample)
     if match.bom:
         return str(match.encoding).removesuffix("-SIG")
-    return declared or match.encoding or "windows-1252"
+    return declared or match.encoding or _FALLBACK
+
+
+def _foreign_sample(body: bytes) -> bytes | None:
+    """The head of a body that is no UTF-8, and what lies around the first byte that shows it, from tag to tag to cut no
+    character in two. None: it is UTF-8."""
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        shown = error.start
+        head = body[: min(PRESCAN, shown)].decode(errors="ignore").encode()
+        begin = max(body.rfind(b"<", PRESCAN, shown), min(shown, PRESCAN))
+        sample = body[begin if shown - begin < PRESCAN else shown : shown + SAMPLE]
+        end = sample.rfind(b"<")
+        return head + (sample[:end] if end > PRESCAN else sample)
+    return None
 
 
 def _gives_no_orders(body: bytes, charset: str, declared: str, token: str) -> bool:
@@ -182,5 +230,5 @@ def _gives_no_orders(body: bytes, charset: str, declared: str, token: str) -> bo
         charset.startswith("UTF-16")
         or b"robots" in text
         or token.encode() in text
-        or (not declared and b"charset" in text[1024:])
+        or (not declared and b"charset" in text[PRESCAN:])
     )

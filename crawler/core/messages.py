@@ -31,6 +31,15 @@ class Trouble(StrEnum):
     INTERNAL = "internal"
 
 
+class Unread(StrEnum):
+    """Why a page was stored and its links not read: it takes too much time (`EFFORT`) or memory, or whoever reads it
+    died, twice (`LOST`)."""
+
+    EFFORT = "effort"
+    MEMORY = "memory"
+    LOST = "lost"
+
+
 class Reason(StrEnum):
     """How a URL was settled: the closed list that reports, exports and scripts rely on."""
 
@@ -157,7 +166,8 @@ class Fetched(Message, frozen=True):
     `location` is the canonical redirect target ("" where it is missing or no URL); `retry_after` is in seconds; `size`
     in decoded bytes; (`part`, `position`) name the stored record ("" where nothing was stored); `digest` is the 16-byte
     term of this URL in the digest of the crawl; `truncated` is "", "length", "time" or "disconnect"; `cut` counts links
-    beyond the limit of a page; `seconds` lasts from lease to last byte, `first_byte` to the first.
+    beyond the limit of a page; `seconds` lasts from lease to last byte, `first_byte` to the first; `unread` says why
+    nobody could look for links.
     """
 
     id: int
@@ -175,6 +185,7 @@ class Fetched(Message, frozen=True):
     robots_text: str | None = None
     seconds: float = 0.0
     first_byte: float = 0.0
+    unread: Unread | None = None
 
 
 class Failed(Message, frozen=True):
@@ -294,6 +305,7 @@ class Settled(Message, frozen=True):
     content_type: str = ""
     seconds: float = 0.0
     detail: str = ""
+    unread: Unread | None = None
 
 
 class Hungry(Message, frozen=True):

@@ -22,6 +22,8 @@ def end_of(link: Link, reason: Reason, event: Landing | None, detail: str) -> Se
             event.cut,
             event.content_type,
             event.seconds,
+            f"links not read: {event.unread}" if event.unread else "",
+            event.unread,
         )
     seconds, detail = (event.seconds, event.detail) if event else (0.0, detail)
     return Settled(link.id, link.url, reason, link.status, link.attempts, seconds=seconds, detail=detail)

@@ -23,6 +23,7 @@ from crawler.core.messages import (
     Settled,
     Stop,
     Trouble,
+    Unread,
 )
 from crawler.core.rules import Rules
 from crawler.core.scope import Scope
@@ -102,6 +103,13 @@ def test_a_page_that_links_to_itself_and_twice_to_another_queues_it_once() -> No
     fetches = one.answer(root, 200, f"{A}/", f"{A}/x", f"{A}/x")
     assert urls(fetches) == [f"{A}/x"]
     assert [link.url for link in one.queued] == [f"{A}/", f"{A}/x"]
+
+
+def test_a_page_whose_links_nobody_could_read_ends_well_and_says_so() -> None:
+    one, (root,) = started()
+    one.answer(root, 200, unread=Unread.MEMORY)
+    end = one.settled[f"{A}/"]
+    assert (end.reason, end.unread, end.detail) == (Reason.OK, Unread.MEMORY, "links not read: memory")
 
 
 def test_links_out_of_scope_and_too_deep_are_never_ours() -> None:

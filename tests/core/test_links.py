@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crawler.core.links import Reading, read_page
+from crawler.core.links import Reading, is_html, read_page, unread_page
+from crawler.core.messages import Unread
 from crawler.core.rules import Rules
 from crawler.core.scope import Scope
 from crawler.core.urls import Resolver
@@ -206,3 +207,13 @@ def test_no_bytes_raise_and_following_changes_nothing_else(body: bytes, content_
     left = read(body, content_type, *x_robots, follow=False)
     assert all(link.startswith(("http://", "https://")) for link in followed.links)
     assert left == Reading(followed.charset, (), 0, followed.noindex, followed.nofollow)
+
+
+def test_what_is_looked_into() -> None:
+    assert is_html(b"", "text/html") and is_html(b"<p>", "") and is_html(b"", "application/xhtml+xml; charset=utf-8")
+    assert not is_html(b"<p>", "text/plain") and not is_html(b"%PDF", "")
+
+
+def test_of_a_page_that_nobody_could_read_the_headers_are_known() -> None:
+    reading = unread_page("text/html; charset=latin1", Rules(user_agent="us"), ("us: noindex",), Unread.EFFORT)
+    assert reading == Reading("windows-1252", noindex=True, unread=Unread.EFFORT)

@@ -1,0 +1,78 @@
+"""What runs inside the process that reads heavy pages: one page in, what it says out, until nobody asks any more.
+
+Rules:
+- Each page has its own bounds. The kernel ends a process that has used its seconds of CPU on a page (SIGXCPU); where
+  more memory is asked for than is granted, the page is `Unread.MEMORY`.
+- A process that was refused memory may be in any state, and one that had much keeps some: both have had their last page
+  (`Answer.spent`).
+- It knows nothing but rules and pages: it has one descriptor, a line to whoever asks.
+"""
+
+from __future__ import annotations
+
+import resource
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+from time import process_time
+
+import msgspec
+
+from crawler.core.links import read_page, unread_page
+from crawler.core.messages import Unread
+from crawler.core.scope import Scope
+from crawler.core.urls import Resolver
+from crawler.heavy.words import Answer, Charter, Order
+from crawler.lifeline import die_with_parent
+
+MEMORY_PER_BYTE = 64
+"""Granted per byte of a body. The worst pages known take 47: the parser notes each error with 48 bytes."""
+MEMORY_SPARE = 64 * 1024 * 1024
+REMEMBERED = 4 * 1024 * 1024
+LEAN = 64 * 1024 * 1024
+
+
+def serve(descriptor: int) -> None:
+    """Read pages until the line is cut."""
+    die_with_parent()
+    with Connection(descriptor) as line, suppress(EOFError, OSError):
+        charter = msgspec.msgpack.decode(line.recv_bytes(), type=Charter)
+        resolver = Resolver(Scope(charter.rules, ()).admits_path, REMEMBERED)
+        while True:
+            order = msgspec.msgpack.decode(line.recv_bytes(), type=Order)
+            answer = _answer(order, line.recv_bytes(), charter, resolver)
+            line.send_bytes(msgspec.msgpack.encode(answer))
+
+
+def _answer(order: Order, body: bytes, charter: Charter, resolver: Resolver) -> Answer:
+    rules = charter.rules
+    _limit(resource.RLIMIT_CPU, int(process_time()) + 1 + charter.seconds)
+    granted = min(MEMORY_PER_BYTE * len(body) + MEMORY_SPARE, charter.memory)
+    taken, _ = _memory()
+    _limit(resource.RLIMIT_AS, taken + granted if taken else resource.RLIM_INFINITY)
+    try:
+        reading = read_page(body, order.url, order.content_type, rules, resolver, order.x_robots, order.follow)
+        return Answer(reading, spent=_memory()[1] > LEAN)
+    except MemoryError:
+        return Answer(unread_page(order.content_type, rules, order.x_robots, Unread.MEMORY), spent=True)
+    except Exception as error:
+        return Answer(None, f"{type(error).__name__}: {error}")
+    finally:
+        _limit(resource.RLIMIT_AS, resource.RLIM_INFINITY)
+
+
+def _limit(which: int, most: int) -> None:
+    """Set a soft limit as far as the hard one allows."""
+    _, hard = resource.getrlimit(which)
+    if hard != resource.RLIM_INFINITY and not 0 <= most <= hard:
+        most = hard
+    resource.setrlimit(which, (most, hard))
+
+
+def _memory() -> tuple[int, int]:
+    """Bytes taken of the address space, and of memory; 0 where there is no /proc to tell."""
+    try:
+        taken, resident, *_ = Path("/proc/self/statm").read_text().split()
+    except OSError:
+        return 0, 0
+    return int(taken) * resource.getpagesize(), int(resident) * resource.getpagesize()
