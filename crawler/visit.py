@@ -5,8 +5,8 @@ Rules:
 - `read` is pure but for the Unix time it is given. It is the only place that decodes, parses, and decides what is
   stored.
 - Only bodies of 2xx are decoded, parsed and stored: a redirect or an error page is not worth a decompression bomb.
-- A page of more than HEAVY bytes is read elsewhere (crawler/heavy): its parser would stall all others. `aread` leaves
-  to a thread what would stall an event loop besides; a body whose coding hides how long it is shows that by not ending.
+- A heavy page (crawler/core/weight.py) is read elsewhere: its parser would stall all others. `aread` leaves to a thread
+  what would stall an event loop besides; a body whose coding hides how long it is shows that by not ending.
 - The twins are the same lines but for `await`. The page is with the writer before the event exists.
 - Whatever goes wrong with one page is the end of that page, never of the crawl: a bug of ours lands as `internal`. Only
   a store that cannot keep pages stops everything (StorageError).
@@ -24,12 +24,13 @@ from typing import Protocol, TypeVar
 from msgspec.structs import replace
 
 from crawler.core.digest import term
-from crawler.core.links import HEAVY, Reading, is_html, read_page
+from crawler.core.links import Reading, is_html, read_page
 from crawler.core.messages import Failed, Fetch, Fetched, Landing, Trouble
 from crawler.core.robots import decode_robots
 from crawler.core.rules import Rules
 from crawler.core.scope import Scope
 from crawler.core.urls import Resolver, resolve
+from crawler.core.weight import HEAVY, is_heavy
 from crawler.errors import StorageError
 from crawler.fetch.base import AsyncFetcher, Fetcher, FetchError, Request, Response
 from crawler.fetch.decode import Decoded, decode
@@ -93,7 +94,8 @@ class Reader:
             return None, self._read_robots(fetch, response, now)
         if not 200 <= response.status <= 299:
             return None, self._facts(fetch, response, now)
-        return self._read_page(fetch, response, now, self._decode(response, self._max_body))
+        decoded = self._decode(response, self._max_body)
+        return self._read_page(fetch, response, now, decoded, self._is_heavy(response, decoded.body))
 
     async def aread(self, fetch: Fetch, response: Response, now: float) -> Read:
         """`read` for an event loop."""
@@ -102,15 +104,19 @@ class Reader:
             return self.read(fetch, response, now)
         if len(response.body) <= HEAVY:
             decoded = self._decode(response, min(HEAVY, self._max_body))
-            if decoded.truncated != "length" or self._max_body <= HEAVY:
-                return self._read_page(fetch, response, now, decoded)
+            whole = decoded.truncated != "length" or self._max_body <= HEAVY
+            if whole and not self._is_heavy(response, decoded.body):
+                return self._read_page(fetch, response, now, decoded, False)
         return await elsewhere.apart(lambda: self.read(fetch, response, now))
 
-    def _read_page(self, fetch: Fetch, response: Response, now: float, decoded: Decoded) -> Read:
+    def _is_heavy(self, response: Response, body: bytes) -> bool:
+        return self._elsewhere is not None and is_html(body, response.header("content-type")) and is_heavy(body)
+
+    def _read_page(self, fetch: Fetch, response: Response, now: float, decoded: Decoded, heavy: bool) -> Read:
         body, truncated = decoded
         content_type = response.header("content-type")
         x_robots = tuple(value for name, value in response.headers if name.lower() == "x-robots-tag")
-        if len(body) > HEAVY and self._elsewhere is not None and is_html(body, content_type):
+        if heavy and self._elsewhere is not None:
             reading = self._elsewhere.read(body, fetch.url, content_type, x_robots, fetch.follow)
         else:
             reading = read_page(body, fetch.url, content_type, self._rules, self._resolver, x_robots, fetch.follow)

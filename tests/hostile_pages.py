@@ -1,6 +1,7 @@
 """Pages that blow parsers up, each as large as wanted: what a hostile site may send, and more than any has sent.
 
-`page(name, size)` is the page of that name, at most `size` bytes of it.
+`page(name, size)` is the page of that name, at most `size` bytes of it. `bomb(size)` alone takes time and memory in the
+square of its size: never parse it in a process that you need.
 """
 
 from __future__ import annotations
@@ -78,6 +79,12 @@ def page(name: str, size: int) -> bytes:
     if name in OPENED:
         return _filled(*OPENED[name], size)
     return b"".join(chain([b"<a href=/z "], (b"x%d=y " % number for number in islice(count(), size // 6))))[:size]
+
+
+def bomb(size: int, tag: str = "b") -> bytes:
+    """Formatting elements that nobody closes, and as many blocks that each reopen all of them."""
+    formats = "".join(islice((f"<{tag} x{number}>" for number in count()), size // 2 // (len(tag) + 8)))
+    return _filled(b"<p>" + formats.encode(), b"<p>x", size)
 
 
 def _filled(head: bytes, rest: bytes, size: int) -> bytes:

@@ -53,7 +53,6 @@ _TAG = re.compile(
 )
 _CHARSET = re.compile(r";\s*charset\s*=\s*[\"']?([^\s\"';,]+)", re.IGNORECASE)
 _CUT = re.compile(rb"(?:[\xc2-\xdf]|[\xe0-\xef][\x80-\xbf]?|[\xf0-\xf4][\x80-\xbf]{0,2})\Z")  # the head of a character
-HEAVY = 262_144  # bytes of a body beyond which reading it is felt by whoever waits: see crawler/heavy
 MOST_HREFS = 100_000
 SAMPLE = 262_144
 PRESCAN = 1024  # bytes in which a meta is looked for before parsing (WHATWG, "prescan a byte stream")

@@ -26,7 +26,8 @@ from crawler.heavy.words import Answer, Charter, Order
 from crawler.lifeline import die_with_parent
 
 MEMORY_PER_BYTE = 64
-"""Granted per byte of a body. The worst pages known take 47: the parser notes each error with 48 bytes."""
+"""Granted per byte of a body. Pages take 5 to 47 (the parser notes each error with 48 bytes); only those that reopen
+formatting elements take more, without any bound."""
 MEMORY_SPARE = 64 * 1024 * 1024
 REMEMBERED = 4 * 1024 * 1024
 LEAN = 64 * 1024 * 1024

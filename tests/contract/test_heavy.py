@@ -16,11 +16,12 @@ from time import monotonic, sleep, thread_time
 import pytest
 
 import variants
-from crawler.core.links import HEAVY, Reading, read_page
+from crawler.core.links import Reading, read_page
 from crawler.core.messages import Fetch, Unread
 from crawler.core.rules import Rules
 from crawler.core.scope import Scope
 from crawler.core.urls import Resolver
+from crawler.core.weight import HEAVY
 from crawler.fetch.base import FetchError, Response
 from crawler.heavy import process
 from crawler.heavy.reader import HeavyReader
@@ -165,6 +166,11 @@ def test_what_takes_too_much_memory_is_unread_and_the_next_page_is_not() -> None
     reader.close()
 
 
+@pytest.mark.parametrize("size", [100_000, 10 << 20])
+def test_a_bomb_goes_off_elsewhere(heavy: HeavyReader, size: int) -> None:
+    assert ask(heavy, hostile_pages.bomb(size)) == Reading("", unread=Unread.MEMORY)
+
+
 @pytest.mark.parametrize("name", ["<", "nul", "shift_jis", "nested div", "attributes that differ", "links"])
 def test_no_page_takes_more_memory_than_it_is_granted(heavy: HeavyReader, name: str) -> None:
     assert ask(heavy, hostile_pages.page(name, 10 << 20)).unread is None
@@ -253,6 +259,7 @@ BODIES = {
     "one byte larger": response(PAGE[: HEAVY + 1]),
     "cut at the cap": response(gzip.compress(b" " * 4 * HEAVY), ("Content-Encoding", "gzip")),
     "an error": Response(500, (), PAGE),
+    "small and maybe heavy": response(b"<p><b x=y>bold</b> and not" * 5_000),
 }
 
 
@@ -283,6 +290,17 @@ async def test_a_heavy_page_costs_a_loop_next_to_nothing(heavy: HeavyReader) -> 
     elsewhere = await reader.aread(Fetch(1, URL), coded, 0.0)
     assert thread_time() - began < plain / 10
     assert elsewhere == here
+
+
+async def test_a_small_bomb_costs_a_loop_less_than_a_page_of_its_size(heavy: HeavyReader) -> None:
+    reader = Reader(Rules(), Scope(Rules(), [URL]), PLENTY, elsewhere=heavy)
+    began = thread_time()
+    await reader.aread(Fetch(1, URL), response(hostile_pages.page("reopened", HEAVY)), 0.0)
+    usual = thread_time() - began
+    began = thread_time()
+    page, event = await reader.aread(Fetch(2, URL), response(hostile_pages.bomb(HEAVY)), 0.0)
+    assert thread_time() - began < usual
+    assert page is not None and event.unread is Unread.MEMORY
 
 
 # ---- in a crawl ------------------------------------------------------------------------------------------------------

@@ -1,0 +1,43 @@
+"""Which pages are read elsewhere."""
+
+from __future__ import annotations
+
+import pytest
+
+from crawler.core.weight import HEAVY, is_heavy
+from tests.hostile_pages import bomb
+
+PROSE = (
+    b"<p class=x>Some <b>bold</b>, some <a href=/x>linked</a> and some <code class=y>typed</code> text, "
+    + b"and more " * 20
+)
+
+
+def filled(text: bytes, size: int) -> bytes:
+    return (text * (size // len(text) + 1))[:size]
+
+
+def test_size_alone_makes_a_page_heavy_or_light() -> None:
+    assert is_heavy(b" " * (HEAVY + 1)) and not is_heavy(b" " * HEAVY)
+    assert not is_heavy(bomb(8_000)) and is_heavy(bomb(40_000))
+
+
+@pytest.mark.parametrize("size", [1_000, 30_000, 100_000])
+def test_a_page_with_much_markup_is_not_heavy(size: int) -> None:
+    assert not is_heavy(filled(PROSE, size))
+
+
+@pytest.mark.parametrize("tag", ["b", "FONT", "code", "Strong", "em", "tt", "small", "strike", "big", "i", "u", "s"])
+def test_formatting_that_is_reopened_in_every_block_is_heavy_however_it_is_spelled(tag: str) -> None:
+    page = bomb(100_000, tag)
+    assert is_heavy(page)
+    assert is_heavy(page.replace(b" ", b"\n")) and is_heavy(page.replace(b" ", b"/"))
+    assert is_heavy(page.decode().encode("utf-16-le"))
+
+
+def test_few_tags_cannot_reopen_much() -> None:
+    assert not is_heavy(filled(b"<b x>" + b"-" * 95, 200_000))
+
+
+def test_much_formatting_among_many_tags_may_be_heavy() -> None:
+    assert is_heavy(filled(b"<p><b x=y>bold</b> and not", 120_000))
