@@ -38,6 +38,7 @@ from crawler.store.base import Page, Writer
 
 T = TypeVar("T")
 Read = tuple[Page | None, Fetched]
+ReadPage = Callable[[bytes, str, str, Sequence[str], bool], Reading]
 
 MAX_DETAIL = 200
 
@@ -48,8 +49,11 @@ class Elsewhere(Protocol):
     def read(self, body: bytes, url: str, content_type: str, x_robots: Sequence[str], follow: bool) -> Reading:
         """As `read_page`."""
 
+    def alone(self, work: Callable[[], T]) -> T:
+        """Do something while nobody else does, who came with `alone` or `apart`."""
+
     async def apart(self, work: Callable[[], T]) -> T:
-        """Do something beside the event loop."""
+        """`alone`, beside the event loop."""
 
     def close(self) -> None:
         """End whoever reads there."""
@@ -90,36 +94,50 @@ class Reader:
 
     def read(self, fetch: Fetch, response: Response, now: float) -> Read:
         """The page to store, if any, and the event without its place; `now` is Unix time. Raises FetchError."""
+        light = self._read_light(fetch, response, now)
+        if light is None:
+            assert self._elsewhere is not None
+            return self._elsewhere.alone(lambda: self._read_heavy(fetch, response, now))
+        return light
+
+    async def aread(self, fetch: Fetch, response: Response, now: float) -> Read:
+        """`read` for an event loop."""
+        light = self._read_light(fetch, response, now)
+        if light is None:
+            assert self._elsewhere is not None
+            return await self._elsewhere.apart(lambda: self._read_heavy(fetch, response, now))
+        return light
+
+    def _read_light(self, fetch: Fetch, response: Response, now: float) -> Read | None:
+        """As `read`; None for what may take long."""
         if fetch.robots:
             return None, self._read_robots(fetch, response, now)
         if not 200 <= response.status <= 299:
             return None, self._facts(fetch, response, now)
+        content_type = response.header("content-type")
+        guarded = self._elsewhere is not None and (_codings(response) or is_html(response.body, content_type))
+        if guarded and len(response.body) > HEAVY:
+            return None
+        cap = min(HEAVY, self._max_body) if guarded else self._max_body
+        decoded = self._decode(response, cap)
+        if guarded and (is_heavy(decoded.body) or (decoded.truncated == "length" and cap < self._max_body)):
+            return None
+        return self._page(fetch, response, now, decoded, self._read_here)
+
+    def _read_heavy(self, fetch: Fetch, response: Response, now: float) -> Read:
+        assert self._elsewhere is not None
         decoded = self._decode(response, self._max_body)
-        return self._read_page(fetch, response, now, decoded, self._is_heavy(response, decoded.body))
+        html = is_html(decoded.body, response.header("content-type"))
+        return self._page(fetch, response, now, decoded, self._elsewhere.read if html else self._read_here)
 
-    async def aread(self, fetch: Fetch, response: Response, now: float) -> Read:
-        """`read` for an event loop."""
-        elsewhere = self._elsewhere
-        if elsewhere is None or fetch.robots or not 200 <= response.status <= 299:
-            return self.read(fetch, response, now)
-        if len(response.body) <= HEAVY:
-            decoded = self._decode(response, min(HEAVY, self._max_body))
-            whole = decoded.truncated != "length" or self._max_body <= HEAVY
-            if whole and not self._is_heavy(response, decoded.body):
-                return self._read_page(fetch, response, now, decoded, False)
-        return await elsewhere.apart(lambda: self.read(fetch, response, now))
+    def _read_here(self, body: bytes, url: str, content_type: str, x_robots: Sequence[str], follow: bool) -> Reading:
+        return read_page(body, url, content_type, self._rules, self._resolver, x_robots, follow)
 
-    def _is_heavy(self, response: Response, body: bytes) -> bool:
-        return self._elsewhere is not None and is_html(body, response.header("content-type")) and is_heavy(body)
-
-    def _read_page(self, fetch: Fetch, response: Response, now: float, decoded: Decoded, heavy: bool) -> Read:
+    def _page(self, fetch: Fetch, response: Response, now: float, decoded: Decoded, read: ReadPage) -> Read:
         body, truncated = decoded
         content_type = response.header("content-type")
         x_robots = tuple(value for name, value in response.headers if name.lower() == "x-robots-tag")
-        if heavy and self._elsewhere is not None:
-            reading = self._elsewhere.read(body, fetch.url, content_type, x_robots, fetch.follow)
-        else:
-            reading = read_page(body, fetch.url, content_type, self._rules, self._resolver, x_robots, fetch.follow)
+        reading = read(body, fetch.url, content_type, x_robots, fetch.follow)
         if self._spin:
             burn(self._spin)
         kept = not (reading.noindex and self._rules.obey_noindex)
@@ -177,12 +195,11 @@ class Reader:
         )
 
     def _decode(self, response: Response, cap: int) -> Decoded:
-        codings = ", ".join(value for name, value in response.headers if name.lower() == "content-encoding")
         # Clients read as much as the larger of two caps allows, that of pages and that of robots.txt.
         raw, truncated = response.body, response.truncated
         if len(raw) > cap:
             raw, truncated = raw[:cap], "length"
-        return decode(raw, codings, cap, truncated)
+        return decode(raw, _codings(response), cap, truncated)
 
 
 def visit(
@@ -248,6 +265,10 @@ def retry_after(value: str, now: float) -> float | None:
         return max(0.0, date.timestamp() - now)
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def _codings(response: Response) -> str:
+    return ", ".join(value for name, value in response.headers if name.lower() == "content-encoding")
 
 
 def _as_utf8(value: str) -> str:

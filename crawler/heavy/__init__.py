@@ -8,7 +8,7 @@ Rules, and why:
 - One process for each reader of pages, born at the first heavy page: who never meets one pays nothing. It is a fresh
   interpreter with one descriptor, so nothing that is open here crosses, and it may be born by any process, a daemon of
   multiprocessing too, which may have no children of its own.
-- One page at a time: many pages that take much memory do not take it together.
+- One page at a time, from its decoding on: many pages that take much memory do not take it together.
 - It may be killed, stopped or lost at any time: it is replaced and the page read again. Only a page that two processes
   did not survive, or that takes too much time or memory, is stored unread, and says so (`Unread`).
 - Where no process can live, the page is read here: slow is better than not at all.

@@ -13,8 +13,8 @@ import msgspec
 
 from crawler.heavy.words import Answer, Charter, Order
 
-PATIENCE = 20.0
-"""Seconds until a process that says nothing is taken for stopped: twice the CPU time that a page may take."""
+PATIENCE = 30.0
+"""Seconds until a process that says nothing is taken for stopped: three times the CPU time that a page may take."""
 PROGRAM = "import sys; sys.path[:] = {path!r}; from crawler.heavy.serving import serve; serve({descriptor})"
 
 

@@ -34,7 +34,7 @@ class HeavyReader:
     def __init__(self, rules: Rules, memory: int, seconds: int = CPU_LIMIT) -> None:
         self._rules = Rules(**{key: getattr(rules, key) for key in Rules.__struct_fields__})
         self._charter = Charter(self._rules, memory, seconds)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._process: HeavyProcess | None = None
         self._thread: ThreadPoolExecutor | None = None
         self._closed = False
@@ -54,11 +54,16 @@ class HeavyReader:
                     return unread_page(content_type, self._rules, x_robots, Unread.EFFORT)
         return unread_page(content_type, self._rules, x_robots, Unread.LOST)
 
+    def alone(self, work: Callable[[], T]) -> T:
+        """Do something that takes much memory while nobody else does."""
+        with self._lock:
+            return work()
+
     async def apart(self, work: Callable[[], T]) -> T:
-        """Do something on a thread, one thing after another."""
+        """Do it on a thread."""
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="heavy")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self.alone, work)
 
     def close(self) -> None:
         """End the process, even in the middle of a page: `read` raises then."""

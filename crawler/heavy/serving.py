@@ -5,11 +5,13 @@ Rules:
   more memory is asked for than is granted, the page is `Unread.MEMORY`.
 - A process that was refused memory may be in any state, and one that had much keeps some: both have had their last page
   (`Answer.spent`).
+- It is a little nicer than whoever asks: a loop with many pages in flight goes before one page.
 - It knows nothing but rules and pages: it has one descriptor, a line to whoever asks.
 """
 
 from __future__ import annotations
 
+import os
 import resource
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -30,12 +32,14 @@ MEMORY_PER_BYTE = 64
 formatting elements take more, without any bound."""
 MEMORY_SPARE = 64 * 1024 * 1024
 REMEMBERED = 4 * 1024 * 1024
+NICER = 5
 LEAN = 64 * 1024 * 1024
 
 
 def serve(descriptor: int) -> None:
     """Read pages until the line is cut."""
     die_with_parent()
+    os.nice(NICER)
     with Connection(descriptor) as line, suppress(EOFError, OSError):
         charter = msgspec.msgpack.decode(line.recv_bytes(), type=Charter)
         resolver = Resolver(Scope(charter.rules, ()).admits_path, REMEMBERED)

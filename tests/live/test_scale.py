@@ -1,4 +1,4 @@
-"""The measuring scripts of many URLs and many hosts run, at a size that takes seconds; their figures are for people."""
+"""The measuring scripts run, at a size that takes seconds; their figures are for people."""
 
 from __future__ import annotations
 
@@ -26,3 +26,10 @@ def test_many_hosts_are_asked_politely() -> None:
     assert found["least_gap"] >= 1.0, "a host had its rest"
     assert delayed["reasons"] == free["reasons"] and set(free["reasons"]) == {"ok"}
     assert 0.5 < found["share_of_polite_rate"] <= 1.05
+
+
+def test_neither_tarpits_nor_hostile_pages_hold_up_the_others() -> None:
+    found = told("tests.tarpits", "--good", "60", "--pages", "6", "--tarpits", "12", "--size", "500000")
+    assert found["alone"]["urls"] == found["tarpits"]["urls"] == 360
+    assert found["hostile"]["urls"] > 360 and found["alone"]["unread"] == 0
+    assert min(found["tarpits"]["share"], found["hostile"]["share"]) > 0.5, "politeness decides, not they"
