@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import msgspec
 
 from crawler.core import digest
-from crawler.core.messages import Actions, Settled
+from crawler.core.messages import Actions, Pause, Settled
 from crawler.core.urls import host_of
 from crawler.histogram import Histogram
 
@@ -32,12 +32,17 @@ class Tally(msgspec.Struct):
     links_cut: int = 0
     unread: int = 0
     too_deep: int = 0
+    pauses: dict[str, int] = {}
     statuses: dict[str, int] = {}
     reasons: dict[str, int] = {}
     digest: str = digest.in_hex(0)
 
-    def add(self, queued: int, settled: Iterable[Settled], retries: int, too_deep: int) -> None:
+    def add(
+        self, queued: int, settled: Iterable[Settled], retries: int, too_deep: int, pauses: Iterable[Pause] = ()
+    ) -> None:
         """Count one commit."""
+        for pause in pauses:
+            self.pauses[pause] = self.pauses.get(pause, 0) + 1
         self.queued += queued
         self.retries += retries
         self.too_deep += too_deep
@@ -69,7 +74,8 @@ class Tally(msgspec.Struct):
             *("truncated", "links_cut", "unread", "too_deep"),
         ):
             setattr(self, key, getattr(self, key) + getattr(other, key))
-        for mine, theirs in ((self.statuses, other.statuses), (self.reasons, other.reasons)):
+        for key in ("pauses", "statuses", "reasons"):
+            mine, theirs = getattr(self, key), getattr(other, key)
             for name, count in theirs.items():
                 mine[name] = mine.get(name, 0) + count
         self.digest = digest.in_hex(digest.add(int(self.digest, 16), [int(other.digest, 16).to_bytes(16, "big")]))
@@ -78,28 +84,41 @@ class Tally(msgspec.Struct):
 class InFlight:
     """The pages that are being fetched, seen from outside: ordered and not yet judged. robots.txt is left out.
 
-    `elsewhere`: pages and hosts in flight in other processes, by their number; a host that two ask counts twice.
+    `elsewhere`: pages and hosts in flight in other processes, by their number, and why they pause; a host that two ask
+    counts twice. Beside it, why this one pauses.
     """
 
     def __init__(self) -> None:
-        self.elsewhere: dict[int, tuple[int, int]] = {}
+        self.elsewhere: dict[int, tuple[int, int, str]] = {}
         self._urls: set[str] = set()
+        self._pauses: set[Pause] = set()
+
+    def pause(self, why: Pause, lasts: bool) -> None:
+        """There is such a pause, or no more; from any thread."""
+        (self._pauses.add if lasts else self._pauses.discard)(why)
 
     def see(self, actions: Actions) -> None:
         """Count one step."""
         self._urls.difference_update([end.url for end in actions.settled], [link.url for link in actions.retries])
         self._urls.update(fetch.url for fetch in actions.fetches if not fetch.robots)
+        self.pause(Pause.OUTAGE, actions.away)
+
+    @property
+    def paused(self) -> str:
+        """Why the crawl, or a part of it, pauses now; "" where it does not. From any thread."""
+        everywhere = [*sorted(self._pauses), *(why for _, _, why in list(self.elsewhere.values()))]
+        return next((str(why) for why in everywhere if why), "")
 
     @property
     def pages(self) -> int:
         """Pages in flight; from any thread."""
-        return len(self._urls) + sum(pages for pages, _ in list(self.elsewhere.values()))
+        return len(self._urls) + sum(pages for pages, _, _ in list(self.elsewhere.values()))
 
     @property
     def hosts(self) -> int:
         """Hosts that are being asked; from any thread."""
         return len({host_of(url) for url in list(self._urls)}) + sum(
-            hosts for _, hosts in list(self.elsewhere.values())
+            hosts for _, hosts, _ in list(self.elsewhere.values())
         )
 
 

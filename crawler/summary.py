@@ -46,6 +46,7 @@ class Summary(msgspec.Struct, kw_only=True):
     links_cut: int
     unread: int
     too_deep: int
+    pauses: dict[str, int]
     heartbeat: Heartbeat | None = None
 
 
@@ -87,6 +88,7 @@ def summarise(
         links_cut=tally.links_cut,
         unread=tally.unread,
         too_deep=tally.too_deep,
+        pauses=dict(sorted(tally.pauses.items())),
         heartbeat=_heartbeat(stats.lateness) if stats.lateness else None,
     )
 

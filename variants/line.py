@@ -31,11 +31,12 @@ HEAD = 4
 
 
 class Progress(Message, frozen=True):
-    """What a shard has done since it last said so, and how much is in flight: pages, hosts."""
+    """What a shard has done since it last said so, how much is in flight (pages, hosts), and why it pauses."""
 
     counts: Counts
     pages: int
     hosts: int
+    paused: str = ""
 
 
 class Farewell(Message, frozen=True):

@@ -199,7 +199,7 @@ class Arbiter:
         if progress.counts.settled:
             self._deaths = 0
         self._job.recorder.stats.merge(progress.counts)
-        self._job.in_flight.elsewhere[shard] = progress.pages, progress.hosts
+        self._job.in_flight.elsewhere[shard] = progress.pages, progress.hosts, progress.paused
 
     def _part(self, born: Born, farewell: Farewell) -> None:
         born.farewell = farewell

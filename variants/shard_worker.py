@@ -204,7 +204,8 @@ class Talk:
             self._loop.call_later(PERIOD, self._say_progress)
 
     def _say_counts(self, job: Job) -> None:
-        self._line.say([Progress(job.recorder.stats.take(), job.in_flight.pages, job.in_flight.hosts)])
+        seen = job.in_flight
+        self._line.say([Progress(job.recorder.stats.take(), seen.pages, seen.hosts, seen.paused)])
 
 
 def _in_steps(size: int, most: int | None) -> int:

@@ -25,10 +25,17 @@ from crawler.words import duration, size
 LIVE_PERIOD = 0.5
 LOG_PERIOD = 10.0
 WINDOW = 10.0
+PAUSES = {
+    "outage": "the network seems to be away",
+    "disk": "the disk is full, or nearly",
+    "locked": "somebody else has locked the frontier",
+    "starved": "this process has no descriptor left",
+}
 
 
 class View(msgspec.Struct, frozen=True):
-    """A moment of a run. `rate` is URLs settled after a fetch per second, over the last ten; `eta` in seconds."""
+    """A moment of a run. `rate` is URLs settled after a fetch per second, over the last ten; `eta` in seconds; `paused`
+    says why nothing goes out, "" where something does."""
 
     seconds: float
     urls: int
@@ -40,6 +47,7 @@ class View(msgspec.Struct, frozen=True):
     hosts_in_flight: int
     errors: int
     eta: float | None
+    paused: str
 
 
 class Pace:
@@ -73,6 +81,7 @@ class Pace:
             hosts_in_flight=self._in_flight.hosts,
             errors=sum(dict(stats.errors).values()),
             eta=round(owed / pace, 1) if pace > 0 and owed <= owed_then and not self._resting else None,
+            paused=self._in_flight.paused,
         )
 
 
@@ -109,6 +118,8 @@ def _show_live(pace: Pace, ended: threading.Event, signals: Signals, title: str)
 def in_words(view: View) -> str:
     """One line for people."""
     left = "" if view.eta is None else f" · about {duration(view.eta)} left"
+    if view.paused:
+        left = f" · PAUSED: {PAUSES[view.paused]}"
     return (
         f"{duration(view.seconds)} · {view.pages:,} pages · {view.rate:g} URLs/s · {size(view.bytes)}"
         f" · queue {view.queue:,} · {view.in_flight} in flight on {view.hosts_in_flight} hosts"

@@ -35,7 +35,8 @@ def status(directory: str, as_json: bool) -> int:
         f"  fetched    {tally.urls:,} URLs, {tally.pages:,} pages, {size(tally.bytes)}\n"
         f"  statuses   {counts(tally.statuses)}\n"
         f"  reasons    {counts(tally.reasons)}\n"
-        f"  digest     {tally.digest}\n"
+        + (f"  paused     {counts(tally.pauses)}\n" if tally.pauses else "")
+        + f"  digest     {tally.digest}\n"
         f"  last run   number {crawl.manifest.runs}, mode {mode}"
     )
     return 0

@@ -1,10 +1,9 @@
 """Decides one crawl: what happened and the time go in, what to do comes out. No I/O, no clock, no dice.
 
 Theory of operation. A URL is *admitted* once (`queued`), waits in the queue of its host, is *leased* to a worker as a
-`Fetch`, and *settles* once. A host is listed in one of two places while it has something to ask for: in `_ready` (a
-round robin: one slow or huge host never starves the others) or in `_resting` (a heap by the time it may be asked
-again). Hosts that are full or wait for an answer are in neither; the landing lists them again. The cost of a step
-depends on what happened and on what it issues, never on the number of hosts or URLs.
+`Fetch`, and *settles* once. A host has its turn (crawler/core/turns.py) while it has something to ask for; hosts that
+are full or wait for an answer have none, the landing lists them again. The cost of a step depends on what happened and
+on what it issues, never on the number of hosts or URLs.
 
 Rules:
 - Every answer names a lease. An answer to a lease that is unknown (expired, answered before) changes nothing.
@@ -20,14 +19,12 @@ Rules:
 
 from __future__ import annotations
 
-import heapq
-from collections import deque
 from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
 from crawler.core.bounds import Bounds
-from crawler.core.host import NEVER, Host, State, Trigger
+from crawler.core.host import Host, State, Trigger
 from crawler.core.hosts import Hosts
 from crawler.core.leases import Lease, Leases
 from crawler.core.messages import (
@@ -50,17 +47,19 @@ from crawler.core.messages import (
     Stop,
     Trouble,
 )
+from crawler.core.outage import Verdict
+from crawler.core.passage import Passage
 from crawler.core.retry import Again, after_response, after_trouble
 from crawler.core.rules import Rules
 from crawler.core.scope import Scope
 from crawler.core.seen import Seen
-from crawler.core.settling import end_of
+from crawler.core.settling import end_of, in_short, redirected
 from crawler.core.strays import Strays
+from crawler.core.turns import Turns
 from crawler.core.urls import host_of
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 HOST_TROUBLES = frozenset({Trouble.DNS, Trouble.CONNECT, Trouble.TLS, Trouble.TIMEOUT, Trouble.DISCONNECT})
-LISTED_READY = -1.0
 REFUSALS = 32
 LONGEST_WAIT = 3600.0  # what every clock and every queue can wait for
 
@@ -75,10 +74,9 @@ class Crawl:
         self._seed = seed
         self._seen = Seen(seed, bounds.marks)
         self._hosts = Hosts(rules, bounds)
-        self._ready: deque[Host] = deque()
-        self._resting: list[tuple[float, int, Host]] = []
+        self._turns = Turns()
         self._leases = Leases(rules.lease)
-        self._listings = 0
+        self._passage = Passage(rules.outage_wait)
         self._next_id = 1
         self._owed = 0
         self._retrying = 0
@@ -213,6 +211,8 @@ class Crawl:
         self._owed = event.owed
         self._seeds_owed = event.seeds_owed
         self._hosts.resume(now)
+        if event.fetched:
+            self._passage.trust()
         for name in event.joined:
             self._scope.join(name)
         for name in event.retried:
@@ -221,14 +221,11 @@ class Crawl:
     # ---- fetches go out ----------------------------------------------------------------------------------------------
 
     def _issue(self, room: int, now: float) -> None:
-        while self._resting and self._resting[0][0] <= now:
-            at, _, host = heapq.heappop(self._resting)
-            if host.listed_at == at:
-                host.listed_at = NEVER
-                self._list(host, now)
-        while room > 0 and self._ready and self._refused < REFUSALS:
-            host = self._ready.popleft()
-            host.listed_at = NEVER
+        for host in self._turns.rested(now):
+            self._list(host, now)
+        room = self._passage.room(room, len(self._leases), now)
+        while room > 0 and self._turns and self._refused < REFUSALS:
+            host = self._turns.take()
             at_or_none = host.ready_at(self._fresh)
             if at_or_none is not None and at_or_none <= now:
                 room -= self._ask(host, now)
@@ -244,8 +241,7 @@ class Crawl:
             host.move(Trigger.ASK)
             self._lease(host, None, host.robots_url, 1, now)
             return 1
-        link = host.take(now)
-        again = bool(link.attempts or link.lost)
+        link, again = host.take(now)
         if again:
             self._retrying -= 1
         else:
@@ -263,6 +259,7 @@ class Crawl:
 
     def _lease(self, host: Host, link: Link | None, url: str, attempt: int, now: float) -> None:
         number = self._leases.give(host, link, now)
+        self._passage.asked(now)
         host.in_flight += 1
         max_depth = self._rules.max_depth
         follow = link is not None and (max_depth is None or link.depth < max_depth)
@@ -272,33 +269,31 @@ class Crawl:
         at = host.ready_at(self._fresh)
         if at is None:
             self._hosts.retire(host)
-            return
-        if at >= host.listed_at:
-            return
-        if at <= now:
-            host.listed_at = LISTED_READY
-            self._ready.append(host)
         else:
-            host.listed_at = at
-            self._listings += 1
-            heapq.heappush(self._resting, (at, self._listings, host))
+            self._turns.enlist(host, at, now)
 
     # ---- answers land ------------------------------------------------------------------------------------------------
 
     def _expire(self, now: float) -> None:
         for number, lease in self._leases.expired(now):
             self._land(lease, Failed(number, Trouble.LOST, "the lease expired"), now)
+        for host, link, failure, verdict in self._passage.decided(now):
+            if host.pull(link):
+                self._retrying -= 1
+                self._trouble_landed(host, link, failure, verdict, now)
+                self._list(host, now)
 
     def _land(self, lease: Lease, event: Landing, now: float) -> None:
-        host = lease.host
+        host, link = lease.host, lease.link
         host.in_flight -= 1
         host.hold(now + host.delay)
-        if lease.link is None:
-            self._robots_landed(host, event, now)
+        verdict = self._passage.judge(host, event, len(self._leases), now)
+        if link is None:
+            self._robots_landed(host, event, verdict, now)
         elif isinstance(event, Failed):
-            self._trouble_landed(host, lease.link, event, now)
+            self._trouble_landed(host, link, event, verdict, now)
         else:
-            self._response_landed(host, lease.link, event, now)
+            self._response_landed(host, link, event, now)
         self._list(host, now)
 
     def _response_landed(self, host: Host, link: Link, event: Fetched, now: float) -> None:
@@ -320,18 +315,13 @@ class Crawl:
             self._admit(url, link.depth + 1, (), now)
 
     def _redirected(self, link: Link, target: str, now: float) -> Reason:
-        if not target:
-            return Reason.REDIRECT_INVALID
-        if target == link.url or target in link.via:
-            return Reason.REDIRECT_LOOP
-        if len(link.via) >= self._rules.max_redirects:
-            return Reason.REDIRECT_LIMIT
-        if self._scope.admits_path(target):
+        reason = redirected(link, target, self._rules.max_redirects)
+        if reason is Reason.REDIRECT and self._scope.admits_path(target):
             name = host_of(target)
             if link.depth == 0 and not self._scope.admits_host(name):
                 self._join(name, now)
             self._admit(target, link.depth, (*link.via, link.url), now)
-        return Reason.REDIRECT
+        return reason
 
     def _join(self, name: str, now: float) -> None:
         """The host that a seed redirects to is what the user meant (http://x.org -> https://www.x.org)."""
@@ -343,7 +333,10 @@ class Crawl:
         for url, depth in self._strays.pop(name):
             self._admit(url, depth, (), now)
 
-    def _trouble_landed(self, host: Host, link: Link, event: Failed, now: float) -> None:
+    def _trouble_landed(self, host: Host, link: Link, event: Failed, verdict: Verdict, now: float) -> None:
+        if verdict is not Verdict.COUNTS:
+            self._owe_again(host, link, self._passage.put_off(host, link, event, verdict, now), now)
+            return
         if event.trouble is Trouble.LOST:
             link = replace(link, lost=link.lost + 1)
             if link.lost >= self._rules.lost_limit:
@@ -354,11 +347,11 @@ class Crawl:
         link = replace(link, attempts=link.attempts + 1, status=0, lost=0)
         if event.trouble in HOST_TROUBLES:
             self._host_failed(host, event, now)
-        verdict = after_trouble(event, link.url, link.attempts, self._rules, self._seed)
-        if isinstance(verdict, Again):
-            self._retry(host, link, verdict, now)
+        next_step = after_trouble(event, link.url, link.attempts, self._rules, self._seed)
+        if isinstance(next_step, Again):
+            self._retry(host, link, next_step, now)
         else:
-            self._settle(link, verdict.reason, event)
+            self._settle(link, next_step.reason, event)
 
     def _retry(self, host: Host, link: Link, verdict: Again, now: float) -> None:
         self._actions.retries.append(link)
@@ -393,7 +386,7 @@ class Crawl:
 
     def _host_failed(self, host: Host, event: Landing, now: float) -> None:
         if host.failed(now):
-            self._give_up(host, Reason.HOST_DOWN, f"the last failure: {_in_short(event)}")
+            self._give_up(host, Reason.HOST_DOWN, f"the last failure: {in_short(event)}")
         elif host.state is State.DOWN:
             self._actions.notes.append(host.note())
 
@@ -404,8 +397,12 @@ class Crawl:
             self._settle(link, reason, detail=because)
         self._hosts.taken(host, queued)
 
-    def _robots_landed(self, host: Host, event: Landing, now: float) -> None:
+    def _robots_landed(self, host: Host, event: Landing, verdict: Verdict, now: float) -> None:
         if host.gone is not None:
+            return
+        if verdict is not Verdict.COUNTS:
+            host.hold(self._passage.again_at(event, now))
+            host.move(Trigger.ASK_AGAIN)
             return
         if isinstance(event, Fetched):
             self._obey_retry_after(host, event, now)
@@ -415,7 +412,7 @@ class Crawl:
         if text is not None:
             self._robots_read(host, text, now)
         elif host.robots_asks > self._rules.robots_asks:
-            self._give_up(host, Reason.ROBOTS_UNAVAILABLE, f"robots.txt: {_in_short(event)}")
+            self._give_up(host, Reason.ROBOTS_UNAVAILABLE, f"robots.txt: {in_short(event)}")
 
     def _robots_read(self, host: Host, text: str, now: float) -> None:
         self._actions.notes.append(host.note(robots=text))
@@ -447,6 +444,7 @@ class Crawl:
     def _concluded(self, now: float) -> Actions:
         actions = self._actions
         self._hosts.tell(actions)
+        self._passage.tell(actions)
         actions.wake_at = min(self._wakes(now), default=None)
         if actions.wake_at is not None:
             actions.wake_at = min(actions.wake_at, now + LONGEST_WAIT)
@@ -467,14 +465,8 @@ class Crawl:
             yield now
         if self._leases:
             yield self._leases.next_at
+        yield from self._passage.wakes(now)
         if self._stop_at is not None:
             yield self._stop_at
-        elif self._resting and not self._out_of_bytes:
-            yield self._resting[0][0]
-
-
-def _in_short(event: Landing) -> str:
-    """What went wrong, for people."""
-    if isinstance(event, Fetched):
-        return f"status {event.status}" + (f", cut short ({event.truncated})" if event.truncated else "")
-    return f"{event.trouble}: {event.detail}" if event.detail else str(event.trouble)
+        elif self._turns.next_at is not None and not self._out_of_bytes:
+            yield self._turns.next_at

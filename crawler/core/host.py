@@ -19,7 +19,8 @@ Rules:
 - `queue` is a window: links up to the id `after` are in it, settled or in flight; those beyond it up to `last`, or
   `more`, are in the frontier only. `wanted` of them have been asked for; see crawler/core/hosts.py.
 - While a host is `unknown` the frontier has yet to tell what is noted of it, and nothing is asked of it.
-- `asked` says that somebody, in this run or an earlier one, may have asked for a page of it.
+- `asked` says that somebody, in this run or an earlier one, may have asked for a page of it; `heard`, that it has
+  answered in this one.
 """
 
 from __future__ import annotations
@@ -86,6 +87,7 @@ class Host:
         "failures",
         "gone",
         "gone_because",
+        "heard",
         "in_flight",
         "last",
         "later",
@@ -126,7 +128,7 @@ class Host:
         self.failures = self.rests = 0
         self.gone: Reason | None = None
         self.gone_because = ""
-        self.asked = False
+        self.asked = self.heard = False
         self.per_host = rules.per_host
         self.reach = Reach.OWNER
         self.unknown = False
@@ -170,11 +172,20 @@ class Host:
         self._count += 1
         heapq.heappush(self.later, (at, self._count, link))
 
-    def take(self, now: float) -> Link:
-        """The next link of a host that is ready; one that waited for another attempt goes first."""
+    def take(self, now: float) -> tuple[Link, bool]:
+        """The next link of a host that is ready, and whether it was taken before: such a one goes first."""
         if self.later and self.later[0][0] <= now:
-            return heapq.heappop(self.later)[2]
-        return self.queue.popleft()
+            return heapq.heappop(self.later)[2], True
+        return self.queue.popleft(), False
+
+    def pull(self, link: Link) -> bool:
+        """Take a link out of those that wait for another attempt, if it is there still."""
+        left = [one for one in self.later if one[2].id != link.id]
+        found = len(left) < len(self.later)
+        if found:
+            heapq.heapify(left)
+            self.later = left
+        return found
 
     def give_up(self, reason: Reason, because: str) -> Iterator[Link]:
         """Enter GONE and hand over every link in memory that was still owed."""

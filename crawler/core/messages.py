@@ -28,6 +28,7 @@ class Trouble(StrEnum):
     ENCODING = "encoding"
     BLOCKED = "blocked"
     LOST = "lost"
+    STARVED = "starved"
     INTERNAL = "internal"
 
 
@@ -59,6 +60,7 @@ class Reason(StrEnum):
     PROTOCOL = "protocol"
     ENCODING = "encoding"
     BLOCKED = "blocked"
+    STARVED = "starved"
     INTERNAL = "internal"
     POISON = "poison"
     ROBOTS = "robots"
@@ -73,6 +75,19 @@ class Ending(StrEnum):
     COMPLETE = "complete"
     LIMIT = "limit"
     STOPPED = "stopped"
+
+
+class Pause(StrEnum):
+    """Why a crawl held back although there was something to ask for, and nobody had told it to.
+
+    The network was away; this process had no descriptor or the like left for a fetch, so that fewer go out at once; the
+    disk was full, or nearly; the frontier's file was locked by somebody else.
+    """
+
+    OUTAGE = "outage"
+    STARVED = "starved"
+    DISK = "disk"
+    LOCKED = "locked"
 
 
 class Message(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=False):
@@ -356,8 +371,9 @@ class Actions(msgspec.Struct):
 
     `queued` were admitted, `doubtful` are if the frontier does not know them, `settled` ended, `retries` spent an
     attempt and wait for another, `notes` changed. `hungry` and `search` ask for what lies in the frontier. `too_deep`
-    counts links that the depth limit turned away in this step. `ending` is set when the run is over. `mail` is what one
-    of several shards has for the others.
+    counts links that the depth limit turned away in this step. `pauses` began in it; while the network is `away`
+    nothing but a probe goes out now and then. `ending` is set when the run is over. `mail` is what one of several
+    shards has for the others.
     """
 
     fetches: list[Fetch] = msgspec.field(default_factory=list)
@@ -369,6 +385,8 @@ class Actions(msgspec.Struct):
     hungry: list[Hungry] = msgspec.field(default_factory=list)
     search: Search | None = None
     too_deep: int = 0
+    pauses: list[Pause] = msgspec.field(default_factory=list)
+    away: bool = False
     wake_at: float | None = None
     ending: Ending | None = None
     mail: Mail | None = None

@@ -47,6 +47,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     breaker_rest: Seconds = 600.0
     breaker_rests: Few = 3
     lost_limit: AtLeastOne = 3
+    outage_wait: Seconds = 300.0
 
     # scope and budgets
     scope: Literal["host", "domain", "any"] = "host"

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import msgspec
 
-from crawler.core.messages import Actions, Foreign, HostNote, Hungry, Link, Mail, Reason, Search, Settled
+from crawler.core.messages import Actions, Foreign, HostNote, Hungry, Link, Mail, Pause, Reason, Search, Settled
 from crawler.stats import Tally
 
 
@@ -26,6 +26,7 @@ class Batch(msgspec.Struct):
     retries: list[Link] = msgspec.field(default_factory=list)
     notes: list[HostNote] = msgspec.field(default_factory=list)
     too_deep: int = 0
+    pauses: list[Pause] = msgspec.field(default_factory=list)
     doubtful: list[Link] = msgspec.field(default_factory=list)
     hungry: list[Hungry] = msgspec.field(default_factory=list)
     search: Search | None = None
@@ -39,6 +40,7 @@ class Batch(msgspec.Struct):
         self.retries += actions.retries
         self.notes += actions.notes
         self.too_deep += actions.too_deep
+        self.pauses += actions.pauses
         self.hungry += actions.hungry
         self.search = actions.search or self.search
         if actions.mail:
@@ -63,7 +65,8 @@ class Batch(msgspec.Struct):
 def empty(step: Batch | Actions) -> bool:
     """Whether there is nothing in it for a frontier."""
     asks = step.hungry or step.search is not None
-    return not (step.queued or step.settled or step.doubtful or step.retries or step.notes or asks or step.mail)
+    kept = step.queued or step.settled or step.doubtful or step.retries or step.notes or step.pauses
+    return not (kept or asks or step.mail)
 
 
 class Row(msgspec.Struct, frozen=True):

@@ -51,7 +51,7 @@ class MemoryFrontier:
                 note = replace(note, joined=note.joined or known.joined)
             self._notes[note.host] = note
         gained = len(batch.queued) + len(new) - len(batch.passed)
-        self._tally.add(gained, batch.settled, len(batch.retries), batch.too_deep)
+        self._tally.add(gained, batch.settled, len(batch.retries), batch.too_deep, batch.pauses)
         return new
 
     def _admit(self, link: Link) -> bool:

@@ -81,7 +81,8 @@ class Driver:
 
 
 def driver(*seeds: str, bounds: Bounds | None = None, **keys: object) -> Driver:
-    rules = Rules(**{"robots": False, "delay": 0.0, "per_host": 10, "user_agent": "x", **keys})  # type: ignore[arg-type]
+    usual = {"robots": False, "delay": 0.0, "per_host": 10, "user_agent": "x", "outage_wait": 0.0}
+    rules = Rules(**(usual | keys))  # type: ignore[arg-type]
     seeds = seeds or (f"{A}/",)
     return Driver(Crawl(rules, Scope(rules, seeds), SEED, bounds))
 
@@ -532,3 +533,34 @@ def test_no_wait_is_longer_than_every_clock_can_hold() -> None:
     one, (root,) = started(delay=1e7)
     one.answer(root, 200, f"{A}/x")
     assert one.last.wake_at == one.now + LONGEST_WAIT
+
+
+# ---- the way is closed -----------------------------------------------------------------------------------------------
+
+
+def test_in_an_outage_robots_txt_and_pages_are_asked_for_again_and_nothing_is_spent() -> None:
+    one, (a, b) = started(f"{A}/", f"{B}/", robots=True, outage_wait=60.0)
+    (root,) = one.step(Fetched(a.id, 404))
+    one.answer(root, 200, *(f"{A}/{n}" for n in range(4)))
+    pages = one.step(after=11.0)
+    assert not pages, "they are out already"
+    assert one.step(*(Failed(number, Trouble.CONNECT) for number in range(root.id + 1, root.id + 5))) == []
+    assert one.last.away
+    assert one.step(Failed(b.id, Trouble.CONNECT)) == []
+    probes = [fetch for _ in range(9) for fetch in one.step(after=2.0)]
+    assert 2 <= len(probes) <= 5 and f"{B}/robots.txt" in urls(probes)
+    assert {probe.attempt for probe in probes} == {1}
+    probe = next(probe for probe in probes if not probe.robots)
+    assert len(one.answer(probe)) > 1, "an answer ends it"
+    assert not one.last.away
+    assert one.settled.keys() == {f"{A}/", probe.url}
+
+
+def test_a_link_in_doubt_is_let_go_with_its_host() -> None:
+    one, (root,) = started(outage_wait=60.0, breaker_failures=1, breaker_rests=0)
+    x, y = one.answer(root, 200, f"{A}/x", f"{A}/y")
+    one.step(Failed(x.id, Trouble.CONNECT))
+    one.step(Failed(y.id, Trouble.DISCONNECT))
+    assert one.reason(f"{A}/x") is one.reason(f"{A}/y") is Reason.HOST_DOWN
+    assert one.last.ending is Ending.COMPLETE
+    one.step(after=10.0)

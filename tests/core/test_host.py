@@ -127,8 +127,8 @@ def test_a_page_budget_stops_new_urls_but_not_retries() -> None:
     one.put_back(link(2, attempts=1), 7.0)
     assert one.ready_at(fresh=False) == 7.0
     assert one.ready_at(fresh=True) == 0.0
-    assert one.take(now=7.0).id == 2, "who waited for another attempt goes first"
-    assert one.take(now=7.0).id == 1
+    assert one.take(now=7.0)[0].id == 2, "who waited for another attempt goes first"
+    assert one.take(now=7.0)[0].id == 1
 
 
 def test_a_note_brings_back_rules_delay_and_hold() -> None:

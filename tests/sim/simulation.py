@@ -75,6 +75,9 @@ class Simulation:
     resumes: int = 0
     answers: int = 0
     endings: list[Ending] = field(default_factory=list)
+    away: tuple[float, float] = (0.0, 0.0)
+    spoiled: int = 0
+    back_at: float = 0.0
 
     def __post_init__(self) -> None:
         self.dice = random.Random(self.seed)
@@ -95,6 +98,7 @@ class Simulation:
             max_depth=dice.choice([None, None, 3]),
             lease=30.0,
             grace=3.0,
+            outage_wait=dice.choice([0.0, 20.0]),
         )
         self.bounds = dice.choice([Bounds(), Bounds(hosts=2, links=8, marks=10), Bounds(hosts=1, links=1, marks=0)])
         self.hosts = {f"http://h{n}.test": self._make_host(f"http://h{n}.test") for n in range(dice.randint(1, 6))}
@@ -159,6 +163,11 @@ class Simulation:
         return [Failed(0, Trouble.CONNECT)]
 
     def _answer(self, fetch: Fetch) -> Fetched | Failed:
+        if self._is_away(self.now):
+            self.spoiled += 1
+            return Failed(fetch.id, Trouble.CONNECT)
+        if self.spoiled and not self.back_at:
+            self.back_at = self.now
         host = self.hosts[host_of(fetch.url)]
         path = fetch.url.removeprefix(host.name)
         if fetch.robots:
@@ -170,6 +179,9 @@ class Simulation:
             )
         answers = host.pages[path]
         return replace(answers[min(fetch.attempt, len(answers)) - 1], id=fetch.id)
+
+    def _is_away(self, at: float) -> bool:
+        return self.away[0] <= at < self.away[1]
 
     # ---- one life after another --------------------------------------------------------------------------------------
 
@@ -314,11 +326,14 @@ class Simulation:
                 heapq.heappush(coming, (late, fetch.id, self._answer(fetch)))
             return
         answer = self._answer(fetch)
-        if fetch.robots and isinstance(answer, Fetched) and (answer.status == 200 or 400 <= answer.status < 500):
-            self._robots_read(name)
-        if fetch.robots and self.asked[name] > self.rules.robots_redirects and self.hosts[name].robots == [(301, "")]:
-            self._robots_read(name)  # RFC 9309 2.3.1.2: redirected for ever counts as not there
         at = self.now + dice.choice([0.0, 0.01, 0.3, 5.0])
+        if self._is_away(at) and isinstance(answer, Fetched):  # the connection stands and nothing comes
+            at, answer = at + 20.0, Failed(fetch.id, Trouble.TIMEOUT, "first byte")
+        if fetch.robots and isinstance(answer, Fetched):
+            if answer.status == 200 or 400 <= answer.status < 500:
+                self._robots_read(name)
+            if self.asked[name] > self.rules.robots_redirects and self.hosts[name].robots == [(301, "")]:
+                self._robots_read(name)  # RFC 9309 2.3.1.2: redirected for ever counts as not there
         heapq.heappush(coming, (at, fetch.id, answer))
         if dice.random() < 0.05:
             heapq.heappush(coming, (at + dice.uniform(0, 1), fetch.id, answer))

@@ -1,0 +1,74 @@
+"""The network is away for a minute in the middle of a crawl: it pauses, goes on by itself, and no URL pays for it."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from msgspec.structs import replace
+
+from crawler.core.messages import Ending, Fetched, Reason
+from crawler.core.outage import PROBE_PERIOD
+from tests.sim.sharded import ShardedSimulation
+from tests.sim.simulation import STRANGER, Simulation
+
+LENGTH = 60.0
+
+
+def calm(web: Simulation, hosts: int, attempts: int, away_after: float) -> None:
+    """Make of a random web one on which everything goes well but for one outage."""
+    dice = random.Random(web.seed)
+    web.rules = replace(
+        web.rules,
+        delay=dice.choice([0.0, 0.5, 1.0]),
+        attempts=attempts,
+        max_pages=None,
+        max_bytes=None,
+        max_depth=None,
+        outage_wait=300.0,
+    )
+    web.silence = 0.0
+    names = [f"http://h{n}.test" for n in range(hosts)]
+    web.hosts = {name: web._make_host(name) for name in [*names, STRANGER]}
+    for host in web.hosts.values():
+        host.robots, host.delay = [(404, "")], 0.0
+        urls = [f"{host.name}/{n}" for n in range(40)]
+        host.pages = {f"/{n}": [Fetched(0, 200, tuple(urls), size=10, part="p", position=1)] for n in range(40)}
+    web.watched = {name: type(next(iter(web.watched.values())))() for name in web.hosts}
+    web.seeds = tuple(f"{name}/0" for name in names)
+    web.away = (web.now + away_after, web.now + away_after + LENGTH)
+
+
+@pytest.mark.parametrize("hosts", [1, 2, 5, 30])
+def test_an_outage_spends_no_attempt_and_the_crawl_goes_on_by_itself(hosts: int) -> None:
+    for seed in range(20):
+        one = Simulation(seed)
+        calm(one, hosts, attempts=2, away_after=one.dice.uniform(12, 20))
+        one.run()
+        assert one.endings[-1] is Ending.COMPLETE
+        rows = list(one.frontier.settled())
+        assert {row.reason for row in rows} == {Reason.OK}, seed
+        assert len(rows) == hosts * 40
+        # what was being fetched on a connection that stood has spent one, no more than one each
+        assert one.frontier.tally().retries <= one.room_most
+        if one.back_at:
+            assert one.back_at <= one.away[1] + PROBE_PERIOD + 10.0 * one.resumes + 1.0, (
+                "it goes on by itself, and soon"
+            )
+        if one.resumes == 0 and one.spoiled:
+            # what was on its way when the network went, three a host until it is believed, and a probe every 5 s
+            assert one.spoiled <= one.room_most + 3 * hosts + LENGTH / 4
+
+
+def test_shards_pause_each_for_itself() -> None:
+    spoiled = 0
+    for seed in range(12):
+        one = ShardedSimulation(seed)
+        calm(one.web, 12, attempts=3, away_after=one.dice.uniform(12, 20))
+        one.rules = one.web.rules
+        one.run()
+        rows = [row for frontier in one.frontiers for row in frontier.settled()]
+        assert {row.reason for row in rows} == {Reason.OK}, seed
+        assert len(rows) == 12 * 40
+        spoiled += one.web.spoiled
+    assert spoiled > 0
