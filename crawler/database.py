@@ -17,9 +17,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
 
-from crawler.errors import Corrupt, DiskFull, StorageError
+from crawler.core.messages import Pause
+from crawler.errors import Busy, Corrupt, DiskFull, StorageError
 
 LOG = 4 * 1024 * 1024
+BUSY = 5.0
+"""Seconds that SQLite itself waits for a lock, each time that it is asked."""
+LOCK_WAIT = 120.0
+"""Seconds that a lock of somebody else is waited for: a backup, or a person with a query, is done by then."""
 
 
 @contextmanager
@@ -41,6 +46,8 @@ def _storage_error(path: Path, error: sqlite3.Error) -> StorageError:
         return DiskFull(f"no space left for {path}; free some, then resume")
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return Corrupt(f"{path} is damaged ({error}); restore it from a copy or start anew with crawl --fresh")
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return Busy(f"{path} is locked by another program; close that, then resume")
     if isinstance(error, sqlite3.OperationalError) and "no such" in str(error):
         return Corrupt(f"{path} is not a file of this program ({error}); start anew with crawl --fresh")
     return StorageError(f"cannot use {path}: {error}")
@@ -52,7 +59,7 @@ def connect(path: Path, schema: str, page_size: int = 4096) -> sqlite3.Connectio
     `page_size` (bytes) counts only where the file is made; its log grows to LOG bytes before it is worked in.
     """
     with storage_errors(path):
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
+        connection = sqlite3.connect(path, BUSY, isolation_level=None, check_same_thread=False, cached_statements=64)
         try:
             connection.execute(f"PRAGMA page_size={page_size}")  # before the log is on: after that it is settled
             connection.execute("PRAGMA journal_mode=WAL")
@@ -91,19 +98,34 @@ def _reader(path: Path, how: str) -> sqlite3.Connection:
     return connection
 
 
-def keep_trying(action: Callable[[], None], seconds: float, hurry: Callable[[], bool] = lambda: False) -> None:
-    """Do what needs space on a disk; while there is none again once a second, for so long or until there is a hurry.
+def keep_trying(
+    action: Callable[[], None],
+    seconds: float,
+    hurry: Callable[[], bool] = lambda: False,
+    pause: Callable[[Pause, bool], None] = lambda why, lasts: None,
+) -> None:
+    """Do what needs a disk. While there is no space again once a second, for so many seconds; while somebody else has
+    locked a file, for LOCK_WAIT; or until there is a hurry. `pause` is told when waiting begins and ends.
 
     Raises StorageError.
     """
-    give_up_at = monotonic() + seconds
-    while True:
-        try:
-            return action()
-        except DiskFull:
-            if monotonic() >= give_up_at or hurry():
-                raise
-            sleep(min(1.0, seconds))
+    began = monotonic()
+    waiting: Pause | None = None
+    try:
+        while True:
+            try:
+                return action()
+            except (DiskFull, Busy) as error:
+                why, patience = (Pause.DISK, seconds) if isinstance(error, DiskFull) else (Pause.LOCKED, LOCK_WAIT)
+                if monotonic() - began >= patience or hurry():
+                    raise
+                if waiting is None:
+                    waiting = why
+                    pause(why, True)
+                sleep(min(1.0, patience))
+    finally:
+        if waiting is not None:
+            pause(waiting, False)
 
 
 async def akeep_trying(action: Callable[[], Awaitable[None]], seconds: float) -> None:

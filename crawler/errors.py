@@ -6,7 +6,8 @@ CrawlerError
 └── StorageError     disk, store, frontier or lock                                      exit 3
     ├── Locked       another process works on the directory
     ├── Corrupt      a file of the crawl cannot be read as what it should be
-    └── DiskFull     no space is left
+    ├── DiskFull     no space is left
+    └── Busy         somebody else has locked a file of the crawl
 
 Messages are one line and say what to do.
 """
@@ -48,3 +49,7 @@ class Corrupt(StorageError):
 
 class DiskFull(StorageError):
     """No space is left where the crawl is kept."""
+
+
+class Busy(StorageError):
+    """A file of the crawl is locked by somebody who is no crawler."""

@@ -62,6 +62,7 @@ class Job:
             else ShardedCrawl(settings, self.scope, seed, shard, settings.bounds)
         )
         self.in_flight = InFlight()
+        recorder.on_pause(self.in_flight.pause)
         self._open_writer = open_writer
         self._birth = birth
         self._verdicts = verdicts

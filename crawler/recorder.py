@@ -9,7 +9,8 @@ Rules:
   than what was in flight then plus these.
 - Back-pressure is a number: `room` falls to 0 when the disk is behind or a consumer is; `wake` is called when it rises
   again.
-- A full disk is waited for (`disk_wait` seconds), everything else that the disk refuses is raised in the pump's thread.
+- A full disk is waited for (`disk_wait` seconds), and so is a lock of somebody else; everything else that the disk
+  refuses is raised in the pump's thread.
 - Monotonic times become Unix times here, on the way to the disk, and back on resume.
 """
 
@@ -20,7 +21,7 @@ from collections.abc import Callable, Iterable
 from time import monotonic, time
 
 from crawler.core.bounds import PLENTY
-from crawler.core.messages import Actions, Discovered, Event, Link, Mail, Resumed
+from crawler.core.messages import Actions, Discovered, Event, Link, Mail, Pause, Resumed
 from crawler.core.seen import marks
 from crawler.database import keep_trying
 from crawler.errors import StorageError
@@ -55,6 +56,7 @@ class Recorder:
         self._brakes: list[Callable[[], int]] = []
         self._wake: Callable[[], None] = lambda: None
         self._post: Callable[[Event], None] = lambda event: None
+        self._tell_pause: Callable[[Pause, bool], None] = lambda why, lasts: None
         self._send: Callable[[list[Mail]], None] = lambda mail: None
         self._changed = threading.Condition()
         self._batch = Batch()
@@ -79,6 +81,10 @@ class Recorder:
     def brake(self, room: Callable[[], int]) -> None:
         """Another bound on `room`; whoever lets go of it wakes the workers itself."""
         self._brakes.append(room)
+
+    def on_pause(self, tell: Callable[[Pause, bool], None]) -> None:
+        """Call when a wait for the disk begins and ends, from any thread."""
+        self._tell_pause = tell
 
     def after_commit(self, send: Callable[[list[Mail]], None]) -> None:
         """Call with the mail of each batch, maybe none, once it is safe; on the writer thread."""
@@ -162,6 +168,13 @@ class Recorder:
                 self._changed.notify()
             return self._clean
 
+    def pause(self, why: Pause, lasts: bool) -> None:
+        """A wait for the disk begins, which is to be counted, or ends. From any thread."""
+        self._tell_pause(why, lasts)
+        if lasts:
+            with self._changed:
+                self._batch.pauses.append(why)
+
     def hurry(self) -> None:
         """Somebody wants to stop: a full disk is no longer waited for. Safe in a signal handler."""
         self._hurried = True
@@ -207,7 +220,7 @@ class Recorder:
         closing = self._closing
         to_unix = time() - monotonic()
         batch.notes = [shifted(note, to_unix) for note in batch.notes]
-        keep_trying(lambda: self._write(batch), self._disk_wait, lambda: self._hurried)
+        keep_trying(lambda: self._write(batch), self._disk_wait, lambda: self._hurried, self.pause)
         self.last_commit_at = monotonic()
         for event in answers(self._frontier, batch, self._new, -to_unix):
             self._post(event)

@@ -9,6 +9,7 @@ from time import monotonic
 
 import msgspec
 
+from crawler.brakes import put_brakes
 from crawler.core.messages import Ending
 from crawler.directory import KEPT, CrawlDirectory
 from crawler.errors import Corrupt
@@ -17,7 +18,6 @@ from crawler.frontier.memory import MemoryFrontier
 from crawler.garbage import collected_seldom
 from crawler.job import Job
 from crawler.layout import lay_out
-from crawler.memory import Brake
 from crawler.meter import Meter
 from crawler.recorder import Recorder
 from crawler.settings import Settings
@@ -55,9 +55,7 @@ def execute(
         job = Job(settings, directory.manifest.seed, recorder, store.writer, run, directory.path)
         if watch is not None:
             watch(job)
-        brake = Brake(settings.memory, job.wake)
-        recorder.brake(brake.room)
-        meter = Meter(brake.weigh)
+        meter = Meter(put_brakes(job))
         try:
             with collected_seldom():
                 ending = variants.load(settings.mode).run(job)

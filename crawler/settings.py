@@ -24,7 +24,7 @@ import msgspec
 from msgspec import Meta
 
 from crawler.core.bounds import Bounds
-from crawler.core.rules import AtLeastOne, Rules, Seconds
+from crawler.core.rules import AtLeastOne, Count, Rules, Seconds
 from crawler.core.urls import canonical
 from crawler.errors import UsageError
 from crawler.fetch.base import ClientPlan, Limits
@@ -59,6 +59,7 @@ class Settings(Rules, frozen=True, kw_only=True, forbid_unknown_fields=True):
     out: str | None = None
     store: Literal["sqlite", "files"] = "sqlite"
     disk_wait: Seconds = 0.0
+    disk_reserve: Count | None = None
     report: bool = True
 
     # fetch

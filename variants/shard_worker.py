@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from crawler.brakes import put_brakes
 from crawler.core.messages import Acknowledged, Actions, Event, Foreign, Granted, Mail, Noted, Received
 from crawler.core.shard import Shard
 from crawler.core.switchboard import Posted, Status, Verdict
@@ -24,7 +25,6 @@ from crawler.errors import CrawlerError
 from crawler.frontier.sqlite import SqliteFrontier
 from crawler.garbage import collected_seldom
 from crawler.job import Job
-from crawler.memory import Brake
 from crawler.meter import Meter
 from crawler.recorder import Recorder
 from crawler.settings import Settings
@@ -71,9 +71,7 @@ async def _crawl(spec: Spec, line: socket.socket) -> None:
         folder, verdicts = Path(spec.folder), spec.verdicts
         job = Job(settings, spec.seed, recorder, store.writer, spec.run, folder, shard, spec.birth, verdicts)
         talk.be_about(job)
-        brake = Brake(settings.memory, job.wake)
-        recorder.brake(brake.room)
-        meter = Meter(brake.weigh)
+        meter = Meter(put_brakes(job))
         try:
             await arun(job, talk.listen)
         finally:

@@ -21,7 +21,7 @@ from pathlib import Path
 import msgspec
 
 from crawler.database import connect, connect_to_read, storage_errors, transaction
-from crawler.errors import Corrupt
+from crawler.errors import Busy, Corrupt, DiskFull, StorageError
 from crawler.lock import FileLock
 from crawler.store.base import Page
 
@@ -74,6 +74,7 @@ class SqliteWriter:
             self._lock.release()
             raise
         self._position = 0
+        self._failure: StorageError | None = None
         self._waiting: deque[tuple[int, Page, str | None]] = deque()
         self._compress = zstd.ZstdCompressor(level=LEVEL)
 
@@ -97,13 +98,23 @@ class SqliteWriter:
         return self._position
 
     def flush(self) -> None:
-        """Write what waits. A page leaves the queue only after its commit, so a full disk may be tried again."""
+        """Write what waits. A page leaves the queue only after its commit, so a full disk may be tried again.
+
+        Any other failure is final: after an fsync that failed the kernel may have dropped what it could not write, and
+        a second one that succeeds would say nothing.
+        """
+        if self._failure is not None:
+            raise self._failure
         count = len(self._waiting)
         if not count:
             return
         rows = [self._row(*self._waiting[index]) for index in range(count)]
-        with transaction(self._connection, self._path) as connection:
-            connection.executemany(INSERT, rows)
+        try:
+            with transaction(self._connection, self._path) as connection:
+                connection.executemany(INSERT, rows)
+        except StorageError as error:
+            self._failure = None if isinstance(error, DiskFull | Busy) else error
+            raise
         for _ in range(count):
             _, page, _ = self._waiting.popleft()
             self._flushed += len(page.body)

@@ -1,0 +1,56 @@
+"""The whole network goes away in the middle of a crawl and comes back: a namespace of its own whose loopback is cut."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import variants
+from crawler.testweb.oracle import crawl_digest, expected
+from crawler.testweb.web import Web
+
+HOSTS, PAGES = 24, 600
+AWAY = float(os.environ.get("OUTAGE_SECONDS", "8"))
+
+# Inside the namespace: the web, the crawler, and a switch. Arguments: folder, mode, seconds before and without network.
+PLAY = f"""
+import json, subprocess, sys, time
+from pathlib import Path
+from crawler.testweb.process import start_web
+from crawler.testweb.settings import to_toml
+from tests.live.kills import Crawler
+folder, mode, before, away = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]), float(sys.argv[4])
+switch = lambda state: subprocess.run(["ip", "link", "set", "lo", state], check=True)
+switch("up")
+with start_web(hosts={HOSTS}, pages={PAGES}, log=folder / "web.log") as web:
+    (folder / "web.toml").write_text("first_byte_timeout = 3.0\\nattempts = 2\\n" + to_toml(web.settings))
+    crawler = Crawler(folder, mode, 16, "--delay", "0.2")
+    time.sleep(before)
+    switch("down")
+    time.sleep(away)
+    looked = subprocess.run([sys.executable, "-m", "crawler", "status", "--json", folder / "out"], capture_output=True)
+    switch("up")
+    back = time.monotonic()
+    told = crawler.wait(120)
+print(json.dumps({{"told": told, "looked": json.loads(looked.stdout), "after": time.monotonic() - back}}))
+"""
+
+
+@pytest.mark.parametrize("mode", variants.names())
+def test_a_crawl_survives_the_network_being_away(tmp_path: Path, mode: str) -> None:
+    if os.geteuid() != 0 or subprocess.run(["unshare", "-n", "ip", "link"], capture_output=True).returncode:
+        pytest.skip("a network of its own needs root and unshare")
+    command = ["unshare", "-n", sys.executable, "-c", PLAY, str(tmp_path), mode, "5", str(AWAY)]
+    played = subprocess.run(command, capture_output=True, text=True, timeout=AWAY + 180)
+    assert played.returncode == 0, played.stderr
+    answer = json.loads(played.stdout)
+    told = answer["told"]
+    print(mode, {key: told[key] for key in ("reasons", "retries", "pauses")}, answer["after"])
+    assert (told["complete"], told["digest"]) == (True, crawl_digest(expected(Web(hosts=HOSTS, pages=PAGES))))
+    assert told["pauses"]["outage"] >= 1
+    assert not answer["looked"]["complete"], "it waited"
