@@ -2,7 +2,7 @@
 
 Rules:
 - Evidence are connections that could not be made (no name, no connection, time-out while connecting), and answers of
-  any kind. A cut body or a slow answer says nothing: somebody was there.
+  any kind. A connection that breaks or stays silent may be either's fault: it is no evidence.
 - Only hosts that have answered in this run are witnesses: one that was never there tells nothing by staying away. While
   nobody has, all hosts are, but a few of them prove nothing, unless an earlier run had answers. All are, too, in the
   silence after a witness has failed.
@@ -10,8 +10,8 @@ Rules:
   of them failed, of fewer if all did, and FEW failures in a row were heard. One site alone that is gone is an outage,
   too: waiting is right for both.
 - The failure of a witness is in doubt until an answer comes (then it is judged as any other), the outage is certain, or
-  for DOUBT seconds of silence: then it never happened, and it is asked again. So is, in an outage, every failure to
-  reach a host.
+  for DOUBT seconds of silence: then a connection that could not be made never happened, and is tried again. So is, in
+  an outage, every failure to reach a host.
 - In an outage one host is asked every PROBE_PERIOD seconds. The first answer of a witness that had failed ends it.
 - After `wait` seconds we give up hoping: until the next answer failures are judged as any other.
 """
@@ -29,7 +29,7 @@ WINDOW = 10.0
 MANY = 20
 SHARE = 0.9
 FEW = 3
-DOUBT = 5.0
+DOUBT = 2.0
 FIRST_PROBE = 1.0
 PROBE_PERIOD = 5.0
 ANSWERS = frozenset({Trouble.TLS, Trouble.PROTOCOL, Trouble.ENCODING})
@@ -96,8 +96,10 @@ class Outage:
             return Verdict.COUNTS
         if self.on and event.trouble in UNREACHED:
             return Verdict.NEVER_HAPPENED
-        if not self._wait or not _unconnected(event) or self._hopeless:
+        if not self._wait or event.trouble not in UNREACHED or self._hopeless:
             return Verdict.COUNTS
+        if not _unconnected(event):
+            return Verdict.IN_DOUBT if host.heard else Verdict.COUNTS
         if self._heard_any and not host.heard and not self._in_a_row:
             return Verdict.COUNTS  # no witness
         self._testify(host, now, failed=True)
@@ -157,7 +159,8 @@ class Outage:
             self._end()
         while self._doubtful and next(iter(self._doubtful.values()))[3] <= now:
             host, link, event, _ = self._doubtful.pop(next(iter(self._doubtful)))
-            self._decided.append((host, link, event, Verdict.NEVER_HAPPENED))
+            verdict = Verdict.NEVER_HAPPENED if _unconnected(event) else Verdict.COUNTS
+            self._decided.append((host, link, event, verdict))
         decided, self._decided = self._decided, []
         return decided
 

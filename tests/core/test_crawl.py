@@ -560,7 +560,7 @@ def test_a_link_in_doubt_is_let_go_with_its_host() -> None:
     one, (root,) = started(outage_wait=60.0, breaker_failures=1, breaker_rests=0)
     x, y = one.answer(root, 200, f"{A}/x", f"{A}/y")
     one.step(Failed(x.id, Trouble.CONNECT))
-    one.step(Failed(y.id, Trouble.DISCONNECT))
+    one.answer(y, 500)
     assert one.reason(f"{A}/x") is one.reason(f"{A}/y") is Reason.HOST_DOWN
     assert one.last.ending is Ending.COMPLETE
     one.step(after=10.0)

@@ -66,13 +66,14 @@ def test_a_witness_that_fails_while_others_answer_is_judged_as_any_other() -> No
     assert outage.decided(2.0) == [(a, link, GONE, Verdict.COUNTS)]
 
 
-def test_silence_after_a_failure_means_that_it_is_asked_again() -> None:
+@pytest.mark.parametrize(("failure", "then"), [(GONE, Verdict.NEVER_HAPPENED), (SLOW, Verdict.COUNTS)])
+def test_silence_after_a_failure_means_that_no_connection_is_tried_again(failure: Failed, then: Verdict) -> None:
     outage, (a,) = known(1)
     link = Link(7, "http://h0.test/7", 1)
-    outage.hear(a, GONE, 1.0)
-    outage.doubt(a, link, GONE, 1.0)
+    assert outage.hear(a, failure, 1.0) is Verdict.IN_DOUBT
+    outage.doubt(a, link, failure, 1.0)
     assert outage.decided(1.0 + DOUBT - 0.1) == []
-    assert outage.decided(1.0 + DOUBT) == [(a, link, GONE, Verdict.NEVER_HAPPENED)]
+    assert outage.decided(1.0 + DOUBT) == [(a, link, failure, then)]
 
 
 @pytest.mark.parametrize(("failing", "away"), [(0.85, False), (0.9, True)])
@@ -129,8 +130,12 @@ def test_a_wait_of_0_judges_everything_at_once() -> None:
 
 def test_what_says_nothing_of_the_network_is_no_evidence() -> None:
     outage, (a,) = known(1)
-    for trouble in (Trouble.LOST, Trouble.BLOCKED, Trouble.INTERNAL, Trouble.DISCONNECT):
+    (stranger,) = hosts(1)
+    for trouble in (Trouble.LOST, Trouble.BLOCKED, Trouble.INTERNAL):
         assert [outage.hear(a, Failed(1, trouble), 10.0 + n) for n in range(5)] == [Verdict.COUNTS] * 5
+    for trouble in (Trouble.DISCONNECT, Trouble.TIMEOUT):
+        assert [outage.hear(a, Failed(1, trouble), 10.0 + n) for n in range(5)] == [Verdict.IN_DOUBT] * 5
+        assert outage.hear(stranger, Failed(1, trouble), 16.0) is Verdict.COUNTS
     assert outage.hear(a, Failed(1, Trouble.TIMEOUT, "connect"), 20.0) is Verdict.IN_DOUBT
     assert outage.hear(a, Failed(1, Trouble.TLS), 20.0) is Verdict.COUNTS
     assert outage.hear(a, GONE, 21.0) is Verdict.IN_DOUBT, "who refuses our TLS is there"
