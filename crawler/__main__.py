@@ -74,6 +74,7 @@ def _explain(error: BaseException) -> int:
 
     from click import ClickException
 
+    from crawler.cli.stderr import PATIENCE, tell
     from crawler.errors import CrawlerError
     from crawler.settings import DEBUG
     from crawler.words import printable
@@ -96,7 +97,7 @@ def _explain(error: BaseException) -> int:
         case _:
             text = f"this is a bug of the crawler: {type(error).__name__}: {error} ({DEBUG}=1 shows where)"
             code = BUG
-    print(f"error: {printable(text)}", file=sys.stderr)
+    tell(f"error: {printable(text)}", PATIENCE)
     return code
 
 

@@ -92,7 +92,7 @@ def _in_directory(path: Path, settings: Settings, stack: AsyncExitStack) -> tupl
     run = directory.begin_run(settings)
     seed = directory.manifest.seed
     tap = Tap(store.writer)
-    recorder = Recorder(frontier, seed, settings.disk_wait)
+    recorder = Recorder(frontier, seed, settings.disk_wait, to_unix=directory.to_unix)
     if settings.report:
         stack.push_async_callback(asyncio.to_thread, report, directory, variants.client_of(settings))
     stack.callback(tidy, store, frontier, recorder, run)

@@ -109,7 +109,7 @@ def _read_records(store: Store, named: Named, found: Audit, see: See) -> int:
     total = 0
     for part in store.parts():
         positions = named.get(part, {})
-        for position, page in _records(store, part):
+        for position, page in readable(store, part):
             expected = positions.pop(position, None)
             if expected is None:
                 found.orphans += 1
@@ -124,7 +124,7 @@ def _read_records(store: Store, named: Named, found: Audit, see: See) -> int:
     return total
 
 
-def _records(store: Store, part: str) -> Iterator[tuple[int, Page]]:
+def readable(store: Store, part: str) -> Iterator[tuple[int, Page]]:
     """All records of a part that can be read; after the first that cannot, one by one, which is slower."""
     position = 0
     try:

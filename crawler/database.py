@@ -45,7 +45,7 @@ def _storage_error(path: Path, error: sqlite3.Error) -> StorageError:
     if name.startswith("SQLITE_FULL"):
         return DiskFull(f"no space left for {path}; free some, then resume")
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-        return Corrupt(f"{path} is damaged ({error}); restore it from a copy or start anew with crawl --fresh")
+        return Corrupt(f"{path} is damaged ({error}); restore it from a copy, or use the command repair")
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return Busy(f"{path} is locked by another program; close that, then resume")
     if isinstance(error, sqlite3.OperationalError) and "no such" in str(error):

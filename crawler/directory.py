@@ -26,6 +26,7 @@ from typing import Any
 
 import msgspec
 
+from crawler import clock
 from crawler.database import connect_to_read, storage_errors
 from crawler.errors import Corrupt, StorageError, UsageError
 from crawler.frontier.base import FrontierReader
@@ -56,11 +57,13 @@ KEPT = (
     "obey_nofollow",
     "obey_noindex",
 )
+REPAIR = "restore it from a copy, or rebuild what can be: python -m crawler repair {}"
 CHECKED_BELOW = 256 * 1024 * 1024
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a directory says of itself. `settings` are the keys of the last run that differ from the defaults."""
+    """What a directory says of itself. `settings` are the keys of the last run that differ from the defaults; `to_unix`
+    leads from its monotonic clock, of that `boot`, to Unix time."""
 
     format: int
     seed: int
@@ -70,6 +73,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     shards: int = 1
     layout: str = ""
     moves: int = 0
+    boot: str = ""
+    to_unix: float = 0.0
 
 
 class CrawlDirectory:
@@ -153,10 +158,18 @@ class CrawlDirectory:
             os.close(descriptor)
         return None
 
+    @property
+    def to_unix(self) -> float:
+        """Seconds from the monotonic clock to the Unix time that this crawl lives by; see crawler/clock.py."""
+        files = self.path.glob(f"shard-*/{FRONTIER}*")
+        return clock.offset(self.manifest.boot, self.manifest.to_unix, files)
+
     def begin_run(self, settings: Settings) -> int:
         """Count one more run with these settings; its number."""
         runs = self.manifest.runs + 1
-        self.manifest = msgspec.structs.replace(self.manifest, runs=runs, settings=_differing(settings))
+        self.manifest = msgspec.structs.replace(
+            self.manifest, runs=runs, settings=_differing(settings), boot=clock.boot(), to_unix=self.to_unix
+        )
         self._write_manifest()
         return runs
 
@@ -185,11 +198,9 @@ class CrawlDirectory:
         path = frontier_path(self.path, shard)
         if self.manifest.layout and shard < self.manifest.shards:
             if not path.exists():
-                raise Corrupt(f"{path} is missing; restore it from a copy or start anew with crawl --fresh")
+                raise Corrupt(f"{path} is missing; {REPAIR.format(self.path)}")
             if path.stat().st_size == 0:
-                raise Corrupt(
-                    f"{path} is damaged (it is empty); restore it from a copy or start anew with crawl --fresh"
-                )
+                raise Corrupt(f"{path} is damaged (it is empty); {REPAIR.format(self.path)}")
         return path
 
     def shards_there(self) -> list[int]:
@@ -270,18 +281,25 @@ def _differing(settings: Settings) -> dict[str, Any]:
     return {key: value for key, value in mine.items() if value != defaults[key] or key == "lease"}
 
 
+def is_whole(path: Path) -> bool:
+    """Whether SQLite finds a file there, and nothing wrong with it."""
+    return path.exists() and path.stat().st_size > 0 and _verdict(path) == "ok"
+
+
 def _check(path: Path) -> None:
     """Ask SQLite whether the file is whole. Raises Corrupt."""
-    connection = connect_to_read(path)
-    try:
-        with storage_errors(path):
-            verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    except sqlite3.DatabaseError as error:
-        verdict = str(error)
-    finally:
-        connection.close()
+    verdict = _verdict(path)
     if verdict != "ok":
-        raise Corrupt(f"{path} is damaged ({verdict}); restore it from a copy or start anew with crawl --fresh")
+        raise Corrupt(f"{path} is damaged ({verdict}); {REPAIR.format(path.parent.parent)}")
+
+
+def _verdict(path: Path) -> str:
+    """ "ok", or what SQLite has found. Raises StorageError where the file cannot be read at all."""
+    try:
+        with closing(connect_to_read(path)) as connection, storage_errors(path):
+            return str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+    except (Corrupt, sqlite3.DatabaseError) as error:
+        return str(error.__cause__ or error)
 
 
 def _remove(path: Path) -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Protocol
 
 from crawler.core.crawl import Crawl
-from crawler.core.messages import Event, Stop
+from crawler.core.messages import Event, Pause, Stop
 from crawler.core.scope import Scope
 from crawler.core.shard import Shard
 from crawler.core.sharded import ShardedCrawl
+from crawler.descriptors import provide
 from crawler.errors import UsageError
 from crawler.recorder import Recorder
 from crawler.settings import Settings
@@ -83,6 +84,14 @@ class Job:
         writer = self._open_writer(self.part(self._birth))
         self.recorder.add_writer(writer)
         return writer
+
+    def fits(self, fetches: int) -> int:
+        """How many of so many fetches at once this process may have descriptors for. Raises UsageError."""
+        fitting = provide(fetches)
+        if fitting < fetches:
+            self.recorder.pause(Pause.STARVED, True)
+            self.recorder.pause(Pause.STARVED, False)
+        return fitting
 
     def attach(self, workers: Reachable) -> None:
         """The engine is ready: from now on posted events reach it."""

@@ -11,7 +11,8 @@ Rules:
   again.
 - A full disk is waited for (`disk_wait` seconds), and so is a lock of somebody else; everything else that the disk
   refuses is raised in the pump's thread.
-- Monotonic times become Unix times here, on the way to the disk, and back on resume.
+- Monotonic times become Unix times here, on the way to the disk, and back on resume, by one offset for a whole run
+  (crawler/clock.py).
 """
 
 from __future__ import annotations
@@ -42,7 +43,14 @@ MOST_MARKS = 1_000_000  # a second of work
 class Recorder:
     """The memory of one run. `keep` and `room` belong to the pump's thread."""
 
-    def __init__(self, frontier: Frontier, seed: int, disk_wait: float = 0.0, most_marks: int = MOST_MARKS) -> None:
+    def __init__(
+        self,
+        frontier: Frontier,
+        seed: int,
+        disk_wait: float = 0.0,
+        most_marks: int = MOST_MARKS,
+        to_unix: float | None = None,
+    ) -> None:
         self.stats = RunStats()
         self.records: dict[str, int] = {}
         self.first_fetch_at: float | None = None
@@ -50,6 +58,7 @@ class Recorder:
         self._frontier = frontier
         self._seed = seed
         self._disk_wait = disk_wait
+        self.to_unix = time() - monotonic() if to_unix is None else to_unix
         self._most_marks = min(most_marks, MOST_MARKS)
         self._writers: list[Writer] = []
         self._observers: list[Callable[[Actions], None]] = []
@@ -218,11 +227,10 @@ class Recorder:
     def _commit(self, batch: Batch) -> bool:
         """Make one batch durable; False after the last."""
         closing = self._closing
-        to_unix = time() - monotonic()
-        batch.notes = [shifted(note, to_unix) for note in batch.notes]
+        batch.notes = [shifted(note, self.to_unix) for note in batch.notes]
         keep_trying(lambda: self._write(batch), self._disk_wait, lambda: self._hurried, self.pause)
         self.last_commit_at = monotonic()
-        for event in answers(self._frontier, batch, self._new, -to_unix):
+        for event in answers(self._frontier, batch, self._new, -self.to_unix):
             self._post(event)
         pages = sum(1 for end in batch.settled if end.attempts)
         with self._changed:

@@ -50,7 +50,9 @@ def execute(
         frontier: Frontier = MemoryFrontier()  # where every shard has its own, nobody else writes any
         if not sharded:
             frontier = stack.enter_context(closing(directory.frontier()))
-        recorder = Recorder(frontier, directory.manifest.seed, settings.disk_wait, settings.bounds.marks)
+        recorder = Recorder(
+            frontier, directory.manifest.seed, settings.disk_wait, settings.bounds.marks, directory.to_unix
+        )
         run = directory.begin_run(settings)
         job = Job(settings, directory.manifest.seed, recorder, store.writer, run, directory.path)
         if watch is not None:
@@ -100,7 +102,9 @@ def mend(store: Store, frontier: FrontierReader, last_run: int) -> None:
     records = frontier.records()
     missing = sorted(set(records) - set(store.parts()))
     if missing:
-        raise Corrupt(f"the pages of part {missing[0]} are missing; restore them from a copy or use crawl --fresh")
+        raise Corrupt(
+            f"the pages of part {missing[0]} are missing; restore them from a copy, or use the command repair"
+        )
     _sweep(store, frontier, last_run, records)
 
 

@@ -34,6 +34,7 @@ from crawler.core.weight import HEAVY, is_heavy
 from crawler.errors import StorageError
 from crawler.fetch.base import AsyncFetcher, Fetcher, FetchError, Request, Response
 from crawler.fetch.decode import Decoded, decode
+from crawler.fetch.starving import starved
 from crawler.store.base import Page, Writer
 
 T = TypeVar("T")
@@ -251,7 +252,7 @@ def burn(seconds: float) -> None:
 def failed(fetch: Fetch, error: FetchError, seconds: float) -> Failed:
     """Trouble as a value; its detail is remote text, so it is cut and made printable."""
     detail = "".join(letter if letter.isprintable() else "?" for letter in error.detail[:MAX_DETAIL])
-    return Failed(fetch.id, error.trouble, detail, seconds)
+    return Failed(fetch.id, Trouble.STARVED if starved(error) else error.trouble, detail, seconds)
 
 
 def retry_after(value: str, now: float) -> float | None:

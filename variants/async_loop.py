@@ -13,7 +13,6 @@ from contextlib import suppress
 from time import monotonic
 
 from crawler.core.messages import Ending, Event, Fetch
-from crawler.descriptors import provide
 from crawler.errors import StorageError
 from crawler.fetch import ASYNC_CLIENTS, open_async_fetcher
 from crawler.fetch.base import AsyncFetcher
@@ -102,8 +101,7 @@ def run(job: Job) -> Ending:
 
 async def arun(job: Job, attached: Callable[[LoopWorkers], None] = lambda workers: None) -> Ending:
     """Run a job on the loop that is running; `attached` is called with its workers before they begin."""
-    concurrency = job.settings.concurrency or CONCURRENCY
-    provide(concurrency)
+    concurrency = job.fits(job.settings.concurrency or CONCURRENCY)
     writer = job.writer()
     try:
         fetcher = open_async_fetcher(client_of(job.settings), job.settings.client_plan(concurrency))

@@ -46,16 +46,22 @@ class Crew:
         self._fetchers: list[Fetcher] = []
         _share_arenas()
         previous = threading.stack_size(STACK)
-        self._threads = [
-            threading.Thread(target=self._work, name=f"fetcher-{number}", daemon=True) for number in range(size)
-        ]
+        self._threads: list[threading.Thread] = []
         try:
-            for thread in self._threads:
+            for number in range(size):
+                thread = threading.Thread(target=self._work, name=f"fetcher-{number}", daemon=True)
                 thread.start()
+                self._threads.append(thread)
         except RuntimeError as error:
-            raise CrawlerError(f"cannot start {size} threads ({error}); choose a lower --concurrency") from error
+            if not self._threads:
+                raise CrawlerError(f"cannot start a thread ({error}); raise the limit (ulimit -u)") from error
         finally:
             threading.stack_size(previous)
+
+    @property
+    def size(self) -> int:
+        """How many threads there are: fewer than were asked for where the system allows no more."""
+        return len(self._threads)
 
     def order(self, fetch: Fetch) -> None:
         """Hand a fetch to whichever thread is free first."""

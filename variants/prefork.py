@@ -20,7 +20,7 @@ from contextlib import closing
 from multiprocessing import get_context
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from time import monotonic, time
+from time import monotonic
 
 import msgspec
 from msgspec.structs import replace
@@ -131,6 +131,7 @@ class Arbiter:
             count=self._count,
             birth=self._births,
             verdicts=tuple(verdicts),
+            to_unix=job.recorder.to_unix,
         )
 
     def _lost(self, shard: int, line: Line) -> None:
@@ -245,12 +246,11 @@ class Arbiter:
             return frontier.tally().urls + frontier.left().retries
 
     def _verdicts(self) -> tuple[HostNote, ...]:
-        to_monotonic = monotonic() - time()
         notes: list[HostNote] = []
         for shard in range(self._count):
             with closing(self._frontier(shard)) as frontier:
                 notes += [note for note in frontier.notes() if note.reach or note.joined]
-        return tuple(shifted(note, to_monotonic) for note in notes)
+        return tuple(shifted(note, -self._job.recorder.to_unix) for note in notes)
 
 
 def _end(process: ForkServerProcess) -> None:

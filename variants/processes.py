@@ -30,7 +30,6 @@ from time import monotonic
 import msgspec
 
 from crawler.core.messages import Ending, Event, Failed, Fetch, Fetched, Trouble
-from crawler.descriptors import provide
 from crawler.errors import CrawlerError, StorageError, WorkersLost
 from crawler.fetch import SYNC_CLIENTS
 from crawler.job import Job, cores
@@ -259,7 +258,7 @@ def run(job: Job) -> Ending:
     processes = settings.processes or cores()
     concurrency = settings.concurrency or CONCURRENCY
     threads = settings.threads_per_process or -(-concurrency // processes)
-    provide(max(threads, processes))
+    threads = min(threads, job.fits(max(threads, processes)))
     workers = PoolWorkers(job, processes, threads)
     try:
         job.attach(workers)

@@ -48,6 +48,7 @@ class Spec(msgspec.Struct, frozen=True):
     count: int
     birth: int
     verdicts: tuple[Verdict, ...]
+    to_unix: float
 
 
 def serve(encoded: bytes, line: socket.socket) -> None:
@@ -66,7 +67,7 @@ async def _crawl(spec: Spec, line: socket.socket) -> None:
     try:
         frontier = SqliteFrontier(frontier_path(Path(spec.folder), spec.index), seed=spec.seed)
         store = open_store(settings.store, Path(spec.folder), settings.disk_wait)
-        recorder = Recorder(frontier, spec.seed, settings.disk_wait, settings.bounds.marks)
+        recorder = Recorder(frontier, spec.seed, settings.disk_wait, settings.bounds.marks, spec.to_unix)
         shard = Shard(spec.index, spec.count)
         folder, verdicts = Path(spec.folder), spec.verdicts
         job = Job(settings, spec.seed, recorder, store.writer, spec.run, folder, shard, spec.birth, verdicts)

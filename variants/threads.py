@@ -12,7 +12,6 @@ from queue import Empty
 from time import monotonic
 
 from crawler.core.messages import Ending, Event, Failed, Fetch, Fetched
-from crawler.descriptors import provide
 from crawler.errors import CrawlerError
 from crawler.fetch import SYNC_CLIENTS
 from crawler.heartbeat import beating
@@ -72,13 +71,12 @@ class ThreadWorkers:
 def run(job: Job) -> Ending:
     """Run a job on threads of this process."""
     settings = job.settings
-    size = settings.concurrency or CONCURRENCY
-    provide(size)
+    size = job.fits(settings.concurrency or CONCURRENCY)
     writer = job.writer()
     reader = open_reader(settings, job.scope)
     try:
         crew = Crew(size, client_of(settings), settings.client_plan(1), reader, writer)
-        workers = ThreadWorkers(crew, size)
+        workers = ThreadWorkers(crew, crew.size)
         job.attach(workers)
         try:
             with beating(settings.heartbeat, job.recorder.stats.lateness):

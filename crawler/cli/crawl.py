@@ -8,6 +8,7 @@ import click
 
 from crawler.cli.options import CONFIGURATION, ENGINE, LIMITS, OUTPUT, POLITENESS, SCOPE, given, with_options
 from crawler.cli.signals import Signals
+from crawler.cli.stderr import PATIENCE, tell
 
 if TYPE_CHECKING:
     from crawler.cli.plan import Order, Plan
@@ -111,7 +112,7 @@ def carry_out(order: Order, signals: Signals, as_json: bool, quiet: bool) -> int
         summary = execute(directory, settings, watch, process_started_at())
     click.echo(present(summary, stats, as_json))
     if not summary.statuses and not signals.received:
-        click.echo(f"error: nothing could be fetched: {why_nothing(directory, summary)}", err=True)
+        tell(f"error: nothing could be fetched: {why_nothing(directory, summary)}", PATIENCE)
     return signals.exit_code if signals.received and not summary.complete else exit_code(summary)
 
 
@@ -129,9 +130,9 @@ def why_nothing(directory: CrawlDirectory, summary: Summary) -> str:
 def take_note(plan: Plan) -> None:
     """Say what was asked for and is not done."""
     if plan.ignored:
-        click.echo(f"note: ignored: {', '.join(plan.ignored)}; a resumed crawl keeps what it began with", err=True)
+        tell(f"note: ignored: {', '.join(plan.ignored)}; a resumed crawl keeps what it began with")
     if plan.resume and plan.path is None:
-        click.echo("note: --resume without --out begins a new crawl", err=True)
+        tell("note: --resume without --out begins a new crawl")
 
 
 def lead_to(web: StartedWeb, settings: Settings) -> Settings:

@@ -15,6 +15,7 @@ COMMANDS = {
     "resume": ("crawler.cli.resume", "Go on with a crawl, in any mode."),
     "status": ("crawler.cli.status", "Tell how far a crawl is, also while it runs."),
     "verify": ("crawler.cli.verify", "Read everything back and check it."),
+    "repair": ("crawler.cli.repair", "Rebuild a damaged crawl from what is left of it."),
     "export": ("crawler.cli.export", "Write one row per settled URL."),
     "report": ("crawler.cli.report", "Write a crawl's report.html, or several crawls side by side."),
     "compare": ("crawler.cli.compare", "Compare the modes on the same work; writes a report."),

@@ -15,10 +15,12 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from time import monotonic
+from typing import TextIO, cast
 
 import msgspec
 
 from crawler.cli.signals import Signals
+from crawler.cli.stderr import Lines
 from crawler.stats import InFlight, RunStats
 from crawler.words import duration, size
 
@@ -134,7 +136,7 @@ def _log(pace: Pace, ended: threading.Event, signals: Signals, title: str) -> No
 
     stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
     log = structlog.wrap_logger(
-        structlog.PrintLogger(sys.stderr), processors=[stamp, structlog.processors.JSONRenderer()]
+        structlog.WriteLogger(cast(TextIO, Lines())), processors=[stamp, structlog.processors.JSONRenderer()]
     )
     with suppress(OSError):
         while not ended.is_set():

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from crawler.cli.stderr import tell
+
 if TYPE_CHECKING:
     from types import FrameType
 
@@ -25,18 +27,12 @@ AGAIN = "press Ctrl-C again to end at once"
 SECOND = "a second signal ends it at once"
 
 
-def _write(text: str) -> None:
-    """Straight to stderr: the buffered stream may be in use by the very code that was interrupted."""
-    with suppress(OSError):
-        os.write(2, f"{text}\n".encode())
-
-
 class Signals:
     """What this process was told from outside. `received` is the number of the first signal, 0 while there is none."""
 
     def __init__(self) -> None:
         self.received = 0
-        self.say: Callable[[str], None] = _write
+        self.say: Callable[[str], object] = tell
         self._held = False
         self._job: Job | None = None
         self._in_flight: Callable[[], int] = lambda: 0

@@ -21,13 +21,13 @@ def verify(directory: str, as_json: bool) -> int:
 
     from crawler.audit import audit
     from crawler.cli.present import as_object
-    from crawler.directory import CrawlDirectory
+    from crawler.directory import REPAIR, CrawlDirectory
     from crawler.errors import Corrupt
 
     found = audit(CrawlDirectory.look(Path(directory)))
     click.echo(as_object(found) if as_json else _in_words(found))
     if found.wrong:
-        raise Corrupt(f"{directory} is damaged, problems found: {found.wrong:,}; restore it from a copy or crawl anew")
+        raise Corrupt(f"{directory} is damaged, problems found: {found.wrong:,}; {REPAIR.format(directory)}")
     return 0
 
 

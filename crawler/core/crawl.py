@@ -124,6 +124,7 @@ class Crawl:
             case Stop():
                 if self._stop_at is None:
                     self._stop_at = now + self._rules.grace
+                    self._passage.stop()
             case _:
                 self._hear(event, now)
 

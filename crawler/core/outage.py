@@ -12,6 +12,7 @@ Rules:
 - The failure of a witness is in doubt until an answer comes (then it is judged as any other), the outage is certain, or
   for DOUBT seconds of silence: then a connection that could not be made never happened, and is tried again. So is, in
   an outage, every failure to reach a host.
+- When the run is stopped what is in doubt counts.
 - In an outage one host is asked every PROBE_PERIOD seconds. The first answer of a witness that had failed ends it.
 - After `wait` seconds we give up hoping: until the next answer failures are judged as any other.
 """
@@ -56,7 +57,7 @@ class Outage:
         self._probe_at = inf
         self._witnesses: dict[str, tuple[float, bool]] = {}  # when a host landed last, whether it failed; oldest first
         self._failing = self._in_a_row = 0
-        self._heard_any = self._trusted = self._hopeless = False
+        self._heard_any = self._trusted = self._hopeless = self._stopped = False
         self._doubtful: dict[int, tuple[Host, Link, Failed, float]] = {}
         self._decided: list[Decided] = []
 
@@ -78,6 +79,11 @@ class Outage:
         """An earlier run has had answers, so there has been a network."""
         self._trusted = True
 
+    def stop(self) -> None:
+        """The run ends: nobody waits to be sure any more."""
+        self._stopped = True
+        self._decide(Verdict.COUNTS)
+
     def probes(self, now: float) -> int:
         """How many hosts may be asked in an outage."""
         return int(now >= self._probe_at)
@@ -96,7 +102,7 @@ class Outage:
             return Verdict.COUNTS
         if self.on and event.trouble in UNREACHED:
             return Verdict.NEVER_HAPPENED
-        if not self._wait or event.trouble not in UNREACHED or self._hopeless:
+        if not self._wait or event.trouble not in UNREACHED or self._hopeless or self._stopped:
             return Verdict.COUNTS
         if not _unconnected(event):
             return Verdict.IN_DOUBT if host.heard else Verdict.COUNTS

@@ -23,6 +23,7 @@ import pycurl
 from crawler.core.messages import Trouble
 from crawler.fetch.base import ClientPlan, FetchError, Headers, Limits, Request, Response
 from crawler.fetch.deadlines import BlockingFetcher, Flight
+from crawler.fetch.starving import STARVING
 from crawler.fetch.wire import (
     KEPT,
     MAX_INTERIM,
@@ -44,8 +45,8 @@ _TROUBLE = {
     pycurl.E_COULDNT_RESOLVE_HOST: Trouble.DNS,
     pycurl.E_COULDNT_CONNECT: Trouble.CONNECT,
     pycurl.E_INTERFACE_FAILED: Trouble.CONNECT,
-    pycurl.E_OUT_OF_MEMORY: Trouble.CONNECT,  # of descriptors, as a rule
-    pycurl.E_FAILED_INIT: Trouble.CONNECT,
+    pycurl.E_OUT_OF_MEMORY: Trouble.STARVED,  # of descriptors, as a rule
+    pycurl.E_FAILED_INIT: Trouble.STARVED,
     pycurl.E_OPERATION_TIMEDOUT: Trouble.TIMEOUT,
     pycurl.E_SSL_CONNECT_ERROR: Trouble.TLS,
     pycurl.E_PEER_FAILED_VERIFICATION: Trouble.TLS,
@@ -145,6 +146,8 @@ class CurlFetcher(BlockingFetcher):
             whole = time.monotonic() - flight.started >= self.limits.total
             sent = self._curl.getinfo(pycurl.REQUEST_SIZE) > 0
             return FetchError(Trouble.TIMEOUT, "total" if whole or sent else "connect")
+        if code == pycurl.E_COULDNT_CONNECT and self._curl.getinfo(pycurl.OS_ERRNO) in STARVING:
+            return FetchError(Trouble.STARVED, detail)
         return FetchError(_TROUBLE.get(code, Trouble.INTERNAL), detail or "closed inside the head")
 
     def _has_dead_connections(self) -> bool:

@@ -203,6 +203,8 @@ class SqliteStore:
             with closing(connect(path, SCHEMA)) as connection, transaction(connection, path):
                 every = connection.execute("SELECT position FROM page").fetchall()
                 gone = [row for row in every if row[0] not in named]
+                if len(every) - len(gone) < len(named):
+                    raise Corrupt(f"{path} has lost pages that the frontier names; rebuild it with the command repair")
                 connection.executemany("DELETE FROM page WHERE position = ?", gone)
             if len(gone) == len(every):
                 path.unlink()

@@ -123,6 +123,16 @@ def test_an_outage_is_probed_and_given_up_after_the_wait() -> None:
     assert outage.hear(a, GONE, 61.0) is Verdict.IN_DOUBT
 
 
+def test_a_run_that_is_stopped_waits_for_no_certainty() -> None:
+    outage, (a,) = known(1)
+    link = Link(7, "http://h0.test/7", 1)
+    outage.hear(a, GONE, 1.0)
+    outage.doubt(a, link, GONE, 1.0)
+    outage.stop()
+    assert outage.decided(1.0) == [(a, link, GONE, Verdict.COUNTS)]
+    assert outage.hear(a, GONE, 1.1) is Verdict.COUNTS
+
+
 def test_a_wait_of_0_judges_everything_at_once() -> None:
     outage, (a,) = known(1, wait=0.0)
     assert {outage.hear(a, GONE, 10.0 + n) for n in range(9)} == {Verdict.COUNTS}

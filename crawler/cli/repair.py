@@ -1,0 +1,48 @@
+"""`repair DIR`: rebuild a damaged crawl from what is left of it, so that it can go on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from crawler.cli.options import OUTPUT, with_options
+
+if TYPE_CHECKING:
+    from crawler.repair import Repaired
+
+
+@click.command()
+@click.argument("directory", metavar="DIR")
+@with_options(OUTPUT[:1])
+def repair(directory: str, as_json: bool) -> int:
+    """Rebuild the crawl in DIR. What cannot be read any more is owed again; damaged files are kept as .broken."""
+    from contextlib import closing
+    from pathlib import Path
+
+    from crawler.cli.present import as_object
+    from crawler.directory import CrawlDirectory
+    from crawler.repair import repair as rebuild
+
+    with closing(CrawlDirectory.open(Path(directory))) as crawl:
+        done = rebuild(crawl)
+    click.echo(as_object(done) if as_json else _in_words(done))
+    return 0
+
+
+def _in_words(done: Repaired) -> str:
+    """What was done, for people."""
+    import shlex
+
+    from crawler.words import printable
+
+    if not done.rebuilt:
+        return f"nothing to repair: {done.records:,} records and the rows that name them are whole"
+    return "\n".join(
+        [
+            f"repaired: {done.kept:,} settled URLs kept, {done.recovered:,} rebuilt from their pages",
+            f"  owed       {done.owed:,} URLs, {done.again:,} of which had been settled",
+            f"  broken     {printable(', '.join(done.broken)) or 'no file'} (kept beside, as .broken)",
+            f"  go on      python -m crawler resume {printable(shlex.quote(done.out))}",
+        ]
+    )

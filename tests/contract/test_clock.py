@@ -1,0 +1,68 @@
+"""Clocks that are set, while a crawl runs and while it does not: no hold gets shorter or longer by it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from time import monotonic, sleep, time
+
+import pytest
+
+from crawler import clock, recorder
+from crawler.core.messages import Actions, Event, HostNote, Hungry, Offered
+from crawler.directory import CrawlDirectory
+from crawler.frontier.memory import MemoryFrontier
+from crawler.recorder import Recorder
+from crawler.settings import Settings
+
+HOST = "http://a.test"
+HOLD = 1000.0
+JUMPS = [86_400.0, -3600.0]
+
+
+@pytest.mark.parametrize("jump", JUMPS)
+def test_a_clock_that_is_set_while_it_runs_changes_no_hold(jump: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[Event] = []
+    keeper = Recorder(MemoryFrontier(), seed=1)
+    keeper.start(lambda: None, answers.append)
+    rest_until = monotonic() + HOLD
+    keeper.keep(Actions(notes=[HostNote(HOST, rest_until=rest_until)]))
+    while not keeper.clean:
+        sleep(0.001)
+    monkeypatch.setattr(recorder, "time", lambda: time() + jump)
+    keeper.keep(Actions(hungry=[Hungry(HOST, 0, 1, first=True)]))
+    keeper.close()
+    (offered,) = answers
+    assert isinstance(offered, Offered) and offered.note is not None
+    assert offered.note.rest_until == pytest.approx(rest_until, abs=1e-3)
+
+
+@pytest.mark.parametrize("jump", JUMPS)
+def test_a_clock_that_was_set_between_two_runs_changes_no_hold(
+    jump: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = CrawlDirectory.create(tmp_path / "out", Settings(), demo=False, fresh=False)
+    directory.begin_run(Settings())
+    before = directory.to_unix
+    directory.close()
+    monkeypatch.setattr(clock, "time", lambda: time() + jump)
+    assert CrawlDirectory.look(tmp_path / "out").to_unix == before
+
+
+def test_after_a_boot_a_clock_that_was_set_back_lengthens_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = tmp_path / "frontier.sqlite"
+    written.touch()
+    now = time()
+    os.utime(written, (now, now))
+    monkeypatch.setattr(clock, "time", lambda: now - 3600.0)
+    found = clock.offset("another boot", 5.0, [written, tmp_path / "none"])
+    assert found + monotonic() == pytest.approx(now, abs=1.0)
+    monkeypatch.setattr(clock, "time", lambda: now + 7200.0)
+    assert clock.offset("", 5.0, [written]) + monotonic() == pytest.approx(now + 7200.0, abs=1.0)
+
+
+def test_a_machine_that_does_not_say_when_it_booted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "BOOT", tmp_path / "none")
+    assert clock.boot() == ""
