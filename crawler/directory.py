@@ -152,7 +152,7 @@ class CrawlDirectory:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            text = os.pread(descriptor, 64, 0).strip()
+            text = os.pread(descriptor, 64, 0).partition(b"\n")[0]
             return int(text) if text.isdigit() else 0
         finally:
             os.close(descriptor)
@@ -271,7 +271,10 @@ def _read_manifest(path: Path) -> Manifest:
             f"{file} is damaged ({error}); restore it from a copy or start anew with crawl --fresh"
         ) from error
     if manifest.format != FORMAT:
-        raise StorageError(f"{path} has format {manifest.format}; this version reads format {FORMAT}")
+        age = "a newer" if manifest.format > FORMAT else "an older"
+        raise StorageError(
+            f"{path} has format {manifest.format}, this version reads format {FORMAT}; use {age} version of the crawler"
+        )
     return manifest
 
 

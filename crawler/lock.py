@@ -15,6 +15,9 @@ from pathlib import Path
 
 from crawler.errors import Locked, StorageError
 
+LONGEST = 128
+"""Bytes that tell who holds a lock: the process, and on a line of its own the machine."""
+
 
 class FileLock:
     """An exclusive lock, held from `acquire` to `release`. Not inherited by child processes started with exec."""
@@ -36,12 +39,12 @@ class FileLock:
                 break
             except BlockingIOError:
                 if time.monotonic() >= give_up_at:
-                    holder = os.pread(descriptor, 64, 0).decode("ascii", "replace").strip() or "unknown"
+                    holder = " ".join(os.pread(descriptor, LONGEST, 0).decode("ascii", "replace").split()) or "unknown"
                     os.close(descriptor)
                     raise Locked(f"{what} is in use by process {holder}; wait for it or stop it first") from None
                 time.sleep(0.02)
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        os.pwrite(descriptor, f"{os.getpid()}\non {os.uname().nodename}\n".encode()[:LONGEST], 0)
         self._descriptor = descriptor
 
     def release(self) -> None:

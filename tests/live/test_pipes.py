@@ -45,10 +45,10 @@ def full_pipe() -> Iterator[int]:
     os.close(write)
 
 
-def crawl(folder: Path, web: StartedWeb, mode: str, *more: str, **streams: int) -> subprocess.Popen[bytes]:
+def crawl(folder: Path, web: StartedWeb, mode: str, *more: str, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
     (folder / "web.toml").write_text(to_toml(web.settings))
     words = ["--mode", mode, "--profile", "demo", "--config", str(folder / "web.toml"), "--out", str(folder / "out")]
-    return subprocess.Popen([sys.executable, "-m", "crawler", *words, "--json", *more], **streams)
+    return subprocess.Popen([sys.executable, "-m", "crawler", *words, "--json", *more], stdout=stdout, stderr=stderr)
 
 
 @pytest.mark.parametrize("mode", variants.names())
