@@ -1,4 +1,4 @@
-"""Directories of other versions: one that an earlier state of this format has left is read, other formats are refused."""
+"""Directories of other versions: one that an earlier release has left in this format is read, others are refused."""
 
 from __future__ import annotations
 

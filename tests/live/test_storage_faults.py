@@ -62,7 +62,7 @@ def frontiers(out: Path) -> list[Path]:
     give_up_at = monotonic() + 30
     while monotonic() < give_up_at:
         found = [path for path in out.glob("shard-*/frontier.sqlite") if path.stat().st_size > 0]
-        if found and next(out.glob("parts/*.sqlite"), None):
+        if found and list(out.glob("parts/*.sqlite")):
             return found
         sleep(0.05)
     raise AssertionError("it never began")
