@@ -71,16 +71,18 @@ def _explain(error: BaseException) -> int:
     """Tell what went wrong, in one line; the exit code for it."""
     import os
     import sys
+    from traceback import format_exception
 
     from click import ClickException
 
-    from crawler.cli.stderr import PATIENCE, tell
     from crawler.errors import CrawlerError
     from crawler.settings import DEBUG
+    from crawler.stderr import PATIENCE, tell
     from crawler.words import printable
 
     if os.environ.get(DEBUG):
-        sys.excepthook(type(error), error, error.__traceback__)
+        for line in "".join(format_exception(error)).splitlines():
+            print(printable(line), file=sys.stderr)
     match error:
         case SystemExit():
             return error.code if isinstance(error.code, int) else 0 if error.code is None else 2

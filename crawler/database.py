@@ -27,6 +27,21 @@ LOCK_WAIT = 120.0
 """Seconds that a lock of somebody else is waited for: a backup, or a person with a query, is done by then."""
 
 
+def bound(text: str) -> str | bytes:
+    """Text as a value for a column. What SQLite calls text is UTF-8, which has no lone surrogates: where strangers
+    sent some, the row holds the bytes they would be."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+    return text
+
+
+def unbound(value: str | bytes) -> str:
+    """The text that such a column holds."""
+    return value if isinstance(value, str) else value.decode("utf-8", "surrogatepass")
+
+
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
     """Turn what SQLite and the disk say about `path` into StorageError, one line that says what to do."""

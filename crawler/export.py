@@ -3,8 +3,7 @@
 Rules:
 - One row per settled URL, in the order in which they were admitted. Fields keep their order; new ones come last.
 - `fetched_at` is when the last answer was made durable, within a second of its arrival; null where none was asked for.
-- Strangers wrote part of this. JSON is written in ASCII. In CSV a cell that a spreadsheet would take for a formula is
-  prefixed with ' (OWASP, "CSV Injection"), and control characters are escaped.
+- Strangers wrote part of this. JSON is written in ASCII, a cell of CSV that is text passes `words.cell`.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 from crawler.frontier.base import Row
-from crawler.words import printable
+from crawler.words import cell
 
 FIELDS = (
     "url",
@@ -31,7 +30,6 @@ FIELDS = (
     "truncated",
     "detail",
 )
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 Cell = str | int | float | None
 
 
@@ -46,7 +44,7 @@ def as_csv(rows: Iterable[Row]) -> Iterator[str]:
     writer = csv.writer(_Line())
     yield writer.writerow(FIELDS)
     for row in rows:
-        yield writer.writerow([_harmless(cell) for cell in cells(row)])
+        yield writer.writerow([cell(value) if isinstance(value, str) else value for value in cells(row)])
 
 
 def cells(row: Row) -> tuple[Cell, ...]:
@@ -73,13 +71,6 @@ class _Line:
 
     def write(self, line: str) -> str:
         return line
-
-
-def _harmless(cell: Cell) -> Cell:
-    if not isinstance(cell, str):
-        return cell
-    text = printable(cell)
-    return f"'{text}" if cell.startswith(FORMULA) else text
 
 
 def _utc(at: float) -> str:

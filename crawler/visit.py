@@ -36,6 +36,7 @@ from crawler.fetch.base import AsyncFetcher, Fetcher, FetchError, Request, Respo
 from crawler.fetch.decode import Decoded, decode
 from crawler.fetch.starving import starved
 from crawler.store.base import Page, Writer
+from crawler.words import printable
 
 T = TypeVar("T")
 Read = tuple[Page | None, Fetched]
@@ -250,9 +251,9 @@ def burn(seconds: float) -> None:
 
 
 def failed(fetch: Fetch, error: FetchError, seconds: float) -> Failed:
-    """Trouble as a value; its detail is remote text, so it is cut and made printable."""
-    detail = "".join(letter if letter.isprintable() else "?" for letter in error.detail[:MAX_DETAIL])
-    return Failed(fetch.id, Trouble.STARVED if starved(error) else error.trouble, detail, seconds)
+    """Trouble as a value; its detail is remote text, so it is made printable and cut."""
+    trouble = Trouble.STARVED if starved(error) else error.trouble
+    return Failed(fetch.id, trouble, printable(error.detail[:MAX_DETAIL])[:MAX_DETAIL], seconds)
 
 
 def retry_after(value: str, now: float) -> float | None:

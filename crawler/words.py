@@ -1,11 +1,37 @@
-"""How numbers and strangers' text appear on a terminal."""
+"""How numbers and strangers' text appear: on a terminal, in a log, in a report, in a cell.
+
+`printable` is the one door for whatever a server, a URL, a path or a library says. What it lets through is one line
+that cannot move a cursor, ring a bell, forge a record, reverse the direction of writing or hide a letter.
+"""
 
 from __future__ import annotations
 
+from unicodedata import normalize
+
 
 def printable(text: str) -> str:
-    """One line without control characters: escape sequences from the web must not reach a terminal."""
-    return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)
+    """One line in which all that is no letter, sign or plain space is a visible escape: C0, DEL and C1 controls, marks
+    of direction and of no width, line separators, lone surrogates, code points that mean nothing."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else _escaped(ord(letter)) for letter in text)
+
+
+def _escaped(code: int) -> str:
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+FORMULA = ("=", "+", "-", "@")
+DROPPED = " \"'"  # by some importers, before they look at a cell; tabs and line ends are escapes by then
+
+
+def cell(text: str) -> str:
+    """Text for CSV that no spreadsheet takes for a formula (OWASP, "CSV Injection"): where it begins like one it is
+    prefixed with '. Also where spaces or quotes come first, and where the sign is written in another width."""
+    shown = printable(text)
+    return f"'{shown}" if normalize("NFKC", shown.lstrip(DROPPED)[:1]).startswith(FORMULA) else shown
 
 
 def size(count: float) -> str:

@@ -16,6 +16,7 @@ from multiprocessing import resource_tracker
 from typing import Any
 
 from crawler.lifeline import die_with_parent
+from crawler.logs import speak_plainly
 
 TRACKER_IS_QUIET = "ignore:resource_tracker:UserWarning"
 
@@ -37,7 +38,8 @@ def start_fork_server() -> None:
 
 
 def bind_to_crawler() -> None:
-    """In a child: end when the crawler ends, however it ends."""
+    """In a child: end when the crawler ends, however it ends, and log as it does."""
+    speak_plainly()
     die_with_parent()  # that is the fork server, which dies with the crawler
     _let_fork_server_go()
 

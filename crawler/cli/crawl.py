@@ -8,7 +8,7 @@ import click
 
 from crawler.cli.options import CONFIGURATION, ENGINE, LIMITS, OUTPUT, POLITENESS, SCOPE, given, with_options
 from crawler.cli.signals import Signals
-from crawler.cli.stderr import PATIENCE, tell
+from crawler.stderr import PATIENCE, tell
 
 if TYPE_CHECKING:
     from crawler.cli.plan import Order, Plan
@@ -82,10 +82,12 @@ def carry_out(order: Order, signals: Signals, as_json: bool, quiet: bool) -> int
     from crawler.cli.plan import make_plan, new_path
     from crawler.cli.present import present
     from crawler.cli.progress import Pace, progress
+    from crawler.logs import speak_plainly
     from crawler.meter import process_started_at
     from crawler.run import execute, open_directory
     from crawler.summary import exit_code
 
+    speak_plainly()
     plan = make_plan(order)
     path = plan.path or new_path(plan)
     directory = open_directory(path, plan.settings, resume=plan.resume, fresh=plan.fresh, demo=plan.demo)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Protocol
 
+from crawler.words import printable
+
 
 class Say(Protocol):
     """Shows how far it is; the `last` line stays."""
@@ -18,7 +20,7 @@ def on_one_line() -> Say:
     start, end = ("\r\x1b[K", "") if sys.stderr.isatty() else ("", "\n")
 
     def say(words: str, last: bool = False) -> None:
-        sys.stderr.write(f"{start}{words}{chr(10) if last else end}")
+        sys.stderr.write(f"{start}{printable(words)}{chr(10) if last else end}")
         sys.stderr.flush()
 
     return say

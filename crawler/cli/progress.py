@@ -15,14 +15,13 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from time import monotonic
-from typing import TextIO, cast
 
 import msgspec
 
 from crawler.cli.signals import Signals
-from crawler.cli.stderr import Lines
+from crawler.logs import open_log
 from crawler.stats import InFlight, RunStats
-from crawler.words import duration, size
+from crawler.words import duration, printable, size
 
 LIVE_PERIOD = 0.5
 LOG_PERIOD = 10.0
@@ -108,7 +107,7 @@ def _show_live(pace: Pace, ended: threading.Event, signals: Signals, title: str)
     from rich.live import Live
     from rich.text import Text
 
-    notices = [title]
+    notices = [printable(title)]
     console = Console(stderr=True, highlight=False)
     live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False)
     with suppress(OSError), live:
@@ -132,12 +131,7 @@ def in_words(view: View) -> str:
 def _log(pace: Pace, ended: threading.Event, signals: Signals, title: str) -> None:
     if ended.wait(LOG_PERIOD):
         return
-    import structlog
-
-    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
-    log = structlog.wrap_logger(
-        structlog.WriteLogger(cast(TextIO, Lines())), processors=[stamp, structlog.processors.JSONRenderer()]
-    )
+    log = open_log()
     with suppress(OSError):
         while not ended.is_set():
             log.info("progress", run=title, **msgspec.structs.asdict(pace.look(monotonic())))

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from crawler.cli.stderr import tell
+from crawler.stderr import tell
 
 if TYPE_CHECKING:
     from types import FrameType

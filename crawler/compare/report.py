@@ -19,6 +19,7 @@ from crawler.compare.paper.page import page
 from crawler.compare.paper.sections import sections
 from crawler.compare.records import METRICS, Session, Trial
 from crawler.compare.results import results
+from crawler.words import cell
 
 FIELDS = (
     "sweep",
@@ -67,7 +68,7 @@ def table(trials: list[Trial]) -> str:
     written = io.StringIO()
     rows = csv.writer(written)
     head = ("order", "block", "arm", *FIELDS, "started_at", "seconds", "warm_up", "valid", "failed")
-    rows.writerow([*head, *(_cell(name) for name in metrics)])
+    rows.writerow([*head, *(cell(name) for name in metrics)])
     for trial in sorted(trials, key=lambda trial: trial.order):
         failed = " ".join(gate.name for gate in trial.gates if not gate.passed)
         where = [getattr(trial.condition, field) for field in FIELDS]
@@ -80,10 +81,5 @@ def table(trials: list[Trial]) -> str:
             *what,
             *(trial.metrics.get(name, "") for name in metrics),
         ]
-        rows.writerow([_cell(value) if isinstance(value, str) else value for value in values])
+        rows.writerow([cell(value) if isinstance(value, str) else value for value in values])
     return written.getvalue()
-
-
-def _cell(text: str) -> str:
-    """Text that a spreadsheet does not take for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text

@@ -22,7 +22,7 @@ from xxhash import xxh3_64_intdigest
 
 from crawler.core.messages import Foreign, HostNote, Link, Reach, Reason
 from crawler.core.urls import host_of
-from crawler.database import connect, connect_to_read, storage_errors, transaction
+from crawler.database import bound, connect, connect_to_read, storage_errors, transaction, unbound
 from crawler.frontier.base import Batch, Left, Row
 from crawler.stats import Tally
 
@@ -118,10 +118,10 @@ class SqliteFrontier:
                         it.size,
                         it.digest or None,
                         it.truncated or None,
-                        it.content_type or None,
+                        bound(it.content_type) or None,
                         at,
                         it.seconds,
-                        it.detail or None,
+                        bound(it.detail) or None,
                         it.id,
                     )
                     for it in batch.settled
@@ -223,10 +223,10 @@ class SqliteFrontier:
                 size=size,
                 digest=digest or b"",
                 truncated=cut or "",
-                content_type=kind or "",
+                content_type=unbound(kind or ""),
                 settled_at=at,
                 seconds=seconds,
-                detail=detail or "",
+                detail=unbound(detail or ""),
             )
 
     def named(self, parts: Iterable[str]) -> dict[str, dict[int, str]]:

@@ -117,7 +117,7 @@ def hosts(connection: sqlite3.Connection) -> Hosts:
 def troubles(connection: sqlite3.Connection) -> tuple[Trouble, ...]:
     """What went wrong, the most frequent first. With min(id) SQLite takes the URL from the same row."""
     rows = connection.execute(
-        f"""SELECT reason, status, coalesce(detail, ''), count(*) AS often, url, min(id) FROM url
+        f"""SELECT reason, status, CAST(coalesce(detail, '') AS TEXT), count(*) AS often, url, min(id) FROM url
         WHERE reason IS NOT NULL AND NOT {FINE} GROUP BY reason, status, detail
         ORDER BY often DESC, min(id) LIMIT {TOP}"""
     )

@@ -9,10 +9,10 @@ Rules:
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 from crawler.directory import REPORT, CrawlDirectory
+from crawler.logs import open_log
 from crawler.report.page import page
 from crawler.report.reading import read
 
@@ -48,10 +48,4 @@ def write_or_tell(directory: CrawlDirectory, client: str, seconds: float = 0.0) 
 
 
 def _tell(directory: CrawlDirectory, error: Exception) -> None:
-    import structlog
-
-    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
-    log = structlog.wrap_logger(
-        structlog.PrintLogger(sys.stderr), processors=[stamp, structlog.processors.JSONRenderer()]
-    )
-    log.warning("no report", run=os.fspath(directory.path), why=f"{type(error).__name__}: {error}")
+    open_log().warning("no report", run=os.fspath(directory.path), why=f"{type(error).__name__}: {error}")

@@ -20,8 +20,9 @@ from pathlib import Path
 
 import msgspec
 
-from crawler.database import connect, connect_to_read, storage_errors, transaction
+from crawler.database import bound, connect, connect_to_read, storage_errors, transaction, unbound
 from crawler.errors import Busy, Corrupt, DiskFull, StorageError
+from crawler.fetch.base import Headers
 from crawler.lock import FileLock
 from crawler.store.base import Page
 
@@ -135,13 +136,13 @@ class SqliteWriter:
         body = self._compress.compress(page.body, zstd.ZstdCompressor.FLUSH_FRAME) if file is None else None
         return (
             position,
-            page.url,
+            bound(page.url),
             page.status,
-            msgspec.json.encode(page.headers).decode(),
+            _as_json(page.headers),
             page.fetched_at,
             page.seconds,
             page.first_byte,
-            page.content_type,
+            bound(page.content_type),
             page.charset,
             page.digest,
             len(page.body),
@@ -230,16 +231,23 @@ class SqliteStore:
         except (zstd.ZstdError, OSError) as error:
             raise Corrupt(f"page {position} of part {part} ({url}) cannot be read: {error}") from error
         return Page(
-            url=url,  # type: ignore[arg-type]
+            url=unbound(url),  # type: ignore[arg-type]
             status=status,  # type: ignore[arg-type]
             headers=tuple((name, value) for name, value in json.loads(headers)),  # type: ignore[arg-type]
             fetched_at=fetched_at,  # type: ignore[arg-type]
             seconds=seconds,  # type: ignore[arg-type]
             first_byte=first_byte,  # type: ignore[arg-type]
-            content_type=content_type,  # type: ignore[arg-type]
+            content_type=unbound(content_type),  # type: ignore[arg-type]
             charset=charset,  # type: ignore[arg-type]
             digest=digest,  # type: ignore[arg-type]
             body=body,
             truncated=truncated,  # type: ignore[arg-type]
             noindex=bool(noindex),
         )
+
+
+def _as_json(headers: Headers) -> str:
+    try:
+        return msgspec.json.encode(headers).decode()
+    except UnicodeEncodeError:  # JSON in ASCII can spell lone surrogates, JSON in UTF-8 cannot
+        return json.dumps(headers)

@@ -18,6 +18,7 @@ from crawler.testweb.options import web_options
 from crawler.testweb.profile_web import ProfileWeb
 from crawler.testweb.settings import Listening, to_toml
 from crawler.testweb.web import Web
+from crawler.words import printable
 
 
 class _Group(click.Group):
@@ -32,7 +33,7 @@ class _Group(click.Group):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter must not try again
             raise SystemExit(128 + signal.SIGPIPE) from None
         except (CrawlerError, OSError, msgspec.DecodeError) as error:
-            click.echo(f"error: {_in_words(error)}", err=True)
+            click.echo(f"error: {printable(_in_words(error))}", err=True)
             raise SystemExit(getattr(error, "exit_code", 2)) from error
 
 

@@ -53,7 +53,8 @@ def test_it_needs_nothing_but_itself(folder: Path) -> None:
     assert len(running) == 1 and all("src" not in script.attrs for script in scripts)
     digest = base64.b64encode(hashlib.sha256(running[0].text.encode()).digest()).decode()
     policy = document.select("meta[http-equiv]")[0].attrs["content"]
-    assert policy == f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    sources = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    assert policy == f"{sources}; base-uri 'none'; form-action 'none'"
     assert "MIT License" in running[0].text
     silent = re.sub(r"<script.*?</script>", "", html(folder), flags=re.DOTALL)
     assert not re.findall(r"https?://|//[a-z]|@import|url\(|<script|<link|<iframe|\son\w+=", silent)

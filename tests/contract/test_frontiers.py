@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from crawler.core.digest import add, in_hex, term
 from crawler.core.messages import (
@@ -25,10 +27,12 @@ from crawler.core.messages import (
     Settled,
 )
 from crawler.errors import Corrupt, StorageError
+from crawler.export import as_csv, as_jsonl
 from crawler.frontier.answers import answers
 from crawler.frontier.base import Batch, Frontier, Left
 from crawler.frontier.memory import MemoryFrontier
 from crawler.frontier.sqlite import SqliteFrontier
+from tests.hostile_text import all_of_them
 
 Open = Callable[[], Frontier]
 
@@ -297,3 +301,15 @@ def test_a_database_of_somebody_else_is_refused(tmp_path: Path) -> None:
         other.execute("CREATE TABLE url (other TEXT)")
     with pytest.raises(Corrupt, match="not a file of this program"):
         SqliteFrontier(path)
+
+
+def test_text_of_any_kind_is_kept_and_exported_without_loss(open_frontier: Open) -> None:
+    texts = ["\0nul\0", "\ud800 lone \udfff", "caf\xe9 \x9b", "plain", *all_of_them()]
+    ends = [replace(page(n), content_type=text, detail=text) for n, text in enumerate(texts, 1)]
+    frontier = open_frontier()
+    frontier.commit(Batch(queued=[link(n) for n in range(1, len(texts) + 1)], settled=ends), at=1.0)
+    kept = list(open_frontier().settled())
+    assert [(row.content_type, row.detail) for row in kept] == [(text, text) for text in texts]
+    told = [json.loads(line) for line in as_jsonl(kept)]
+    assert [(row["content_type"], row["detail"]) for row in told] == [(text, text) for text in texts]
+    "".join(as_csv(kept)).encode()

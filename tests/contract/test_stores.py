@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,7 @@ from crawler.errors import Corrupt, Locked, StorageError
 from crawler.store import open_store
 from crawler.store.base import Page, Store
 from crawler.store.memory import MemoryStore
+from tests.hostile_text import all_of_them
 
 Open = Callable[[], Store]
 ON_DISK = ["sqlite", "files"]
@@ -231,3 +234,41 @@ def test_names_of_files_never_come_from_the_web(tmp_path: Path) -> None:
     assert len(names) == 4
     assert all(len(name) == 64 and set(name) <= set("0123456789abcdef") for name in names)
     assert len(list(store.pages("p"))) == 4
+
+
+# ---- strangers' text -------------------------------------------------------------------------------------------------
+
+ODD = ("\0nul\0", "\ud800 lone \udfff", "caf\xe9 \U0001f600 \x9b", *all_of_them())
+
+
+def test_text_of_any_kind_comes_back_as_it_was_and_its_batch_is_kept(open_any: Open) -> None:
+    store = open_any()
+    writer = store.writer("p")
+    odd = [replace(page(n), url=f"http://a.test/{text}", content_type=text) for n, text in enumerate(ODD)]
+    odd = [replace(one, headers=(("X-Odd", one.content_type), ("X-Other", "plain"))) for one in odd]
+    for one in odd:
+        writer.put(one)
+    writer.close()
+    assert [one for _, one in open_any().pages("p")] == odd
+
+
+PATHS = Path(__file__).resolve().parents[2] / ".." / "shared" / "corpora" / "paths" / "url_to_path.json"
+CLIMBING = ["http://h/../../etc/passwd", "http://h/%2e%2e/%2e%2e/x", "http://h/a%00b", "http://h/CON", "http://h/con"]
+
+
+def test_no_url_names_a_file(tmp_path: Path) -> None:
+    known = [case["url"] for case in json.loads(PATHS.read_text(encoding="utf-8"))["cases"]] if PATHS.exists() else []
+    urls = [*CLIMBING, *known]
+    folder = tmp_path / "outer" / "crawl"
+    folder.mkdir(parents=True)
+    store = open_store("files", folder)
+    writer = store.writer("p")
+    for number, url in enumerate(urls):
+        writer.put(replace(page(number, b"body of %d" % number), url=url))
+    writer.close()
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert all(path.is_relative_to(folder) and not path.is_symlink() for path in files)
+    bodies = [path.name for path in files if path.parent.parent.name == "bodies"]
+    assert len(bodies) == len(urls)  # no body lies over another
+    assert all(re.fullmatch("[0-9a-f]{64}", name) for name in bodies)
+    assert sorted(one.url for _, one in store.pages("p")) == sorted(urls)

@@ -30,7 +30,7 @@ LAYERS = {
         "crawler.lock",
     },
     "crawler/frontier": {"crawler.core", "crawler.frontier", "crawler.errors", "crawler.database", "crawler.stats"},
-    "crawler/visit.py": {"crawler.core", "crawler.fetch", "crawler.store.base", "crawler.errors"},
+    "crawler/visit.py": {"crawler.core", "crawler.fetch", "crawler.store.base", "crawler.errors", "crawler.words"},
     "crawler/recorder.py": {
         "crawler.core",
         "crawler.frontier.base",

@@ -103,4 +103,5 @@ def style() -> str:
 def policy(code: str) -> str:
     """What the page may do: apply its own styles and run this script, nothing else."""
     digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
-    return f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    sources = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    return f"{sources}; base-uri 'none'; form-action 'none'"

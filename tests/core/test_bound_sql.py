@@ -1,0 +1,76 @@
+"""Values reach SQL by binding, never by spelling: read off the syntax trees of the code.
+
+A query may be put together from constants (capitals) and from the few names below, which this program makes up itself.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+RUNS = {"execute", "executemany", "executescript", "_rows"}
+OURS = {
+    "bare": "an expression over columns",
+    "cases": "edges of a histogram, numbers of ours",
+    "since": "an expression over a column",
+    "column": "the name of a column",
+    "number": "the number of a file",
+    "page_size": "a number of ours",
+    "schema": "the name of an attached file, by its number",
+    "table": "the name of a table",
+    "union": "names of tables",
+    "wanted": "a condition over columns",
+    "where": "a condition over columns",
+}
+PASSED_ON = {"query", "schema"}  # the argument of a function whose callers are looked at, too
+
+
+def queries() -> list[tuple[str, ast.expr, dict[str, list[ast.expr]]]]:
+    """Every first argument of a call that runs SQL: where, what, and what its function assigned to local names."""
+    found = []
+    for path in sorted([*ROOT.glob("crawler/**/*.py"), *ROOT.glob("variants/**/*.py")]):
+        for function in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            local: dict[str, list[ast.expr]] = {}
+            for node in ast.walk(function):
+                if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                    local.setdefault(node.targets[0].id, []).append(node.value)
+            calls = [node for node in ast.walk(function) if isinstance(node, ast.Call)]
+            found += [
+                (f"{path.relative_to(ROOT)}:{call.lineno}", call.args[0], local)
+                for call in calls
+                if isinstance(call.func, ast.Attribute) and call.func.attr in RUNS
+            ]
+    return found
+
+
+def strange(query: ast.expr, local: dict[str, list[ast.expr]]) -> list[str]:
+    """The parts of a query that are neither written there nor known to be ours."""
+    match query:
+        case ast.Constant():
+            return []
+        case ast.JoinedStr(values=values):
+            return [part for value in values for part in strange(value, local)]
+        case ast.FormattedValue(value=value):
+            return strange(value, local)
+        case ast.BinOp(op=ast.Add(), left=left, right=right):
+            return strange(left, local) + strange(right, local)
+        case ast.BinOp(op=ast.FloorDiv()):
+            return []
+        case ast.Name(id=name) if name.isupper() or name in OURS:
+            return []
+        case ast.Name(id=name) if name in local:
+            return [part for value in local[name] for part in strange(value, local)]
+    return [ast.unparse(query)]
+
+
+def test_no_value_is_spelled_into_a_query() -> None:
+    bad = {where: parts for where, query, local in queries() if (parts := strange(query, local))}
+    bad = {where: parts for where, parts in bad.items() if not set(parts) <= PASSED_ON}
+    assert not bad
+
+
+def test_the_queries_are_found() -> None:
+    assert len(queries()) > 40

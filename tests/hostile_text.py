@@ -1,0 +1,41 @@
+"""Strings that strangers write to take over a terminal, a log, a report, a spreadsheet or a database."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+CORPUS = Path(__file__).resolve().parents[1] / ".." / "shared" / "corpora" / "inject" / "strings.json"
+OWN = (
+    "=1+1",
+    "@SUM(A1)",
+    "\t=1+1",
+    " \"'=1+1",
+    "\uff1d1+1",
+    "\ufe631+1",
+    "\x1b]0;owned\x07",
+    "\x1b[6n\x9b2J",
+    "\x7f\x00end",
+    "one\ntwo\r\nthree",
+    "a\u202eb\u2066c\u200fd\u061ce",
+    "line\u2028paragraph\u2029next\x85",
+    "\ud800 lone \udfff",
+    "\ufeff\u00ad\u2060hidden",
+    "</style></title><img src=x onerror=alert(1)>",
+    "'><a href=javascript:alert(1)>",
+    "--></script><script>alert(1)</script>",
+    "${top} $$ {{7*7}} %s",
+    "'); DROP TABLE url; --",
+)
+
+
+def corpus() -> list[str]:
+    """The strings of the corpus; none where it is not beside this checkout."""
+    if not CORPUS.is_file():
+        return []
+    return [case["value"] for case in json.loads(CORPUS.read_text(encoding="utf-8"))["cases"]]
+
+
+def all_of_them() -> list[str]:
+    """Own strings and those of the corpus, each once."""
+    return list(dict.fromkeys([*OWN, *corpus()]))
