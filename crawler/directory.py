@@ -33,7 +33,7 @@ from crawler.frontier.base import FrontierReader
 from crawler.frontier.joined import join
 from crawler.frontier.sqlite import SqliteFrontier
 from crawler.lock import FileLock
-from crawler.settings import Settings
+from crawler.settings import SECRET, Settings
 from crawler.stats import Tally
 from crawler.store import open_store
 from crawler.store.base import Store
@@ -62,8 +62,9 @@ CHECKED_BELOW = 256 * 1024 * 1024
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a directory says of itself. `settings` are the keys of the last run that differ from the defaults; `to_unix`
-    leads from its monotonic clock, of that `boot`, to Unix time."""
+    """What a directory says of itself. `settings` are the keys of the last run that differ from the defaults, but for
+    what is secret: of that only the origins are kept, `secret_origins`. `to_unix` leads from its monotonic clock, of
+    that `boot`, to Unix time."""
 
     format: int
     seed: int
@@ -75,6 +76,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     moves: int = 0
     boot: str = ""
     to_unix: float = 0.0
+    secret_origins: tuple[str, ...] = ()
 
 
 class CrawlDirectory:
@@ -168,7 +170,12 @@ class CrawlDirectory:
         """Count one more run with these settings; its number."""
         runs = self.manifest.runs + 1
         self.manifest = msgspec.structs.replace(
-            self.manifest, runs=runs, settings=_differing(settings), boot=clock.boot(), to_unix=self.to_unix
+            self.manifest,
+            runs=runs,
+            settings=_differing(settings),
+            boot=clock.boot(),
+            to_unix=self.to_unix,
+            secret_origins=settings.secret_origins,
         )
         self._write_manifest()
         return runs
@@ -279,9 +286,10 @@ def _read_manifest(path: Path) -> Manifest:
 
 
 def _differing(settings: Settings) -> dict[str, Any]:
-    """The keys that differ from the defaults, as plain values."""
+    """The keys that differ from the defaults and are not secret, as plain values."""
     mine, defaults = msgspec.to_builtins(settings), msgspec.to_builtins(Settings())
-    return {key: value for key, value in mine.items() if value != defaults[key] or key == "lease"}
+    told = (key for key in mine if key not in SECRET)
+    return {key: mine[key] for key in told if mine[key] != defaults[key] or key == "lease"}
 
 
 def is_whole(path: Path) -> bool:

@@ -14,6 +14,7 @@ from crawler.core.shard import Shard
 from crawler.core.sharded import ShardedCrawl
 from crawler.descriptors import provide
 from crawler.errors import UsageError
+from crawler.fetch.secrets import bind
 from crawler.recorder import Recorder
 from crawler.settings import Settings
 from crawler.stats import InFlight
@@ -132,11 +133,12 @@ def check_authority(settings: Settings) -> None:
 
 
 def open_reader(settings: Settings, scope: Scope) -> Reader:
-    """What turns responses into pages and events. To be closed."""
+    """What turns orders into requests, and responses into pages and events. To be closed."""
     from crawler.heavy.reader import HeavyReader
 
     heavy = HeavyReader(settings, settings.memory // 2)
-    return Reader(settings, scope, settings.max_body, settings.attempt_header, settings.spin, heavy)
+    secrets = bind(settings.headers, settings.credentials)
+    return Reader(settings, scope, settings.max_body, settings.attempt_header, settings.spin, heavy, secrets)
 
 
 def cores() -> int:

@@ -12,7 +12,7 @@ import msgspec
 from crawler.brakes import put_brakes
 from crawler.core.messages import Ending
 from crawler.directory import KEPT, CrawlDirectory
-from crawler.errors import Corrupt
+from crawler.errors import Corrupt, UsageError
 from crawler.frontier.base import Frontier, FrontierReader
 from crawler.frontier.memory import MemoryFrontier
 from crawler.garbage import collected_seldom
@@ -127,8 +127,18 @@ def _sweep(store: Store, frontier: FrontierReader, run: int, records: Mapping[st
 
 
 def kept_settings(directory: CrawlDirectory, settings: Settings) -> Settings:
-    """`settings` with everything that never changes in the life of a directory as the directory has it."""
+    """`settings` with everything that never changes in the life of a directory as the directory has it.
+
+    Raises UsageError where secrets that its last run had were not given again: a directory keeps none.
+    """
     mine = directory.settings
+    missing = set(directory.manifest.secret_origins) - set(settings.secret_origins)
+    if missing and directory.tally().owed:
+        name = min(missing)
+        raise UsageError(
+            f"the last run of {directory.path} had headers or credentials for {name}, which are not kept: give them"
+            f' again with --config, or [headers."{name}"] without any to go on without'
+        )
     return msgspec.structs.replace(settings, **{key: getattr(mine, key) for key in KEPT})
 
 

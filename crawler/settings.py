@@ -6,6 +6,7 @@ Rules:
 - A key that does not exist is refused with the nearest name that does; a value out of range is refused with its key,
   also where a later layer sets another: what somebody wrote is right or is told.
 - `lease` follows `timeout`: a layer that sets the second alone takes back what earlier layers said of the first.
+- Secrets are revealed once, at the end, and are not told in any error.
 - `Settings` extends the core's `Rules`, so a key is declared in exactly one place.
 """
 
@@ -28,6 +29,7 @@ from crawler.core.rules import AtLeastOne, Count, Rules, Seconds
 from crawler.core.urls import canonical
 from crawler.errors import UsageError
 from crawler.fetch.base import ClientPlan, Limits
+from crawler.fetch.secrets import Login, bind, reveal
 from crawler.memory import bounds_within, default_memory, parse_size
 
 ENVIRONMENT = "CRAWLER_"
@@ -71,6 +73,17 @@ class Settings(Rules, frozen=True, kw_only=True, forbid_unknown_fields=True):
     attempt_header: str = ""
     ca_file: str = ""
     resolve: dict[str, str] = msgspec.field(default_factory=dict)
+    headers: dict[str, dict[str, str]] = msgspec.field(default_factory=dict)
+    credentials: dict[str, Login] = msgspec.field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        told = (f"{key}={getattr(self, key)!r}" for key in KEYS if key not in SECRET)
+        return f"Settings({', '.join(told)})"
+
+    @property
+    def secret_origins(self) -> tuple[str, ...]:
+        """The hosts that something secret is meant for."""
+        return tuple(sorted({*self.headers, *self.credentials}))
 
     @property
     def memory(self) -> int:
@@ -102,6 +115,7 @@ class Settings(Rules, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 KEYS = Settings.__struct_fields__
+SECRET = ("headers", "credentials")
 WHERE = re.compile(
     r"([\w.-]+|\[[\da-f:.]+\])(:(?P<port>[0-9]{1,5}))?|[\da-f]*:[\da-f]*:[\da-f:.]*", re.ASCII | re.IGNORECASE
 )
@@ -148,6 +162,8 @@ def read_environment(environment: Mapping[str, str] = os.environ) -> dict[str, A
             continue
         key = name.removeprefix(ENVIRONMENT).lower()
         refuse_unknown({key: text}, f"environment variable {name}")
+        if key in SECRET:
+            raise UsageError(f"{name}: {key} stand in a --config file; a value there may be env:NAME or file:PATH")
         if key == "resolve":
             layer[key] = dict(pair.partition("=")[::2] for pair in text.split())
         else:
@@ -175,13 +191,20 @@ def settle(*layers: Mapping[str, Any]) -> Settings:
         settings = msgspec.structs.replace(settings, lease=settings.timeout + LEASE_SLACK)
     if settings.lease <= settings.timeout:
         raise UsageError(f"lease ({settings.lease:g} s) must be longer than timeout ({settings.timeout:g} s)")
-    return settings
+    headers, credentials = reveal(settings.headers, settings.credentials)
+    bind(headers, credentials)
+    return msgspec.structs.replace(settings, headers=headers, credentials=credentials)
 
 
 def check_seed(url: str) -> str:
     """The canonical form of a URL that somebody gave us. Raises UsageError."""
     if url == "-":
         raise UsageError("URLs are not read from standard input; name them, or list them as `seeds` in a --config file")
+    if "@" in url.partition("://")[2].partition("/")[0]:
+        raise UsageError(
+            "a URL with a user name or password in it cannot be crawled; remove that part (a login belongs into"
+            " [credentials] of a --config file)"
+        )
     found = canonical(url)
     if found is None:
         scheme = url.partition(":")[0] if ":" in url else ""
@@ -189,8 +212,6 @@ def check_seed(url: str) -> str:
             raise UsageError(f"cannot crawl {url!r}: only http and https URLs, not {scheme}")
         hint = "" if "://" in url or not url else f"; did you mean http://{url} ?"
         raise UsageError(f"not a URL: {url!r}{hint}")
-    if "@" in url.partition("://")[2].partition("/")[0]:
-        raise UsageError("a URL with a user name or password in it cannot be crawled; remove that part")
     return found
 
 
@@ -239,7 +260,7 @@ def _check(settings: Settings) -> None:
 def _in_words(error: msgspec.ValidationError, layer: Mapping[str, Any]) -> str:
     text, _, path = str(error).partition(" - at `$.")
     key = path.rstrip("`").partition("[")[0]
-    value = f" = {layer[key]!r}" if key in layer else ""
+    value = f" = {layer[key]!r}" if key in layer and key not in SECRET else ""
     if "enum" in text:
         text = f"expected one of {', '.join(get_args(get_type_hints(Settings)[key]))}"
     text = re.sub("`([^`]+)`", _kinds_in_words, text)

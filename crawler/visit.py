@@ -14,7 +14,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -29,10 +29,10 @@ from crawler.core.messages import Failed, Fetch, Fetched, Landing, Trouble
 from crawler.core.robots import decode_robots
 from crawler.core.rules import Rules
 from crawler.core.scope import Scope
-from crawler.core.urls import Resolver, resolve
+from crawler.core.urls import Resolver, host_of, resolve
 from crawler.core.weight import HEAVY, is_heavy
 from crawler.errors import StorageError
-from crawler.fetch.base import AsyncFetcher, Fetcher, FetchError, Request, Response
+from crawler.fetch.base import AsyncFetcher, Fetcher, FetchError, Headers, Request, Response
 from crawler.fetch.decode import Decoded, decode
 from crawler.fetch.starving import starved
 from crawler.store.base import Page, Writer
@@ -43,6 +43,7 @@ Read = tuple[Page | None, Fetched]
 ReadPage = Callable[[bytes, str, str, Sequence[str], bool], Reading]
 
 MAX_DETAIL = 200
+NONE: Mapping[str, Headers] = {}
 
 
 class Elsewhere(Protocol):
@@ -62,7 +63,8 @@ class Elsewhere(Protocol):
 
 
 class Reader:
-    """What reading needs and keeps: the rules, the scope of paths, the memo of links. Threads may share one.
+    """What asking and reading need and keep: the rules, the scope of paths, the memo of links, and `secrets`, the
+    headers that are meant for one host each (see crawler/fetch/secrets.py). Threads may share one.
 
     Without a place `elsewhere` all pages are read here.
     """
@@ -75,6 +77,7 @@ class Reader:
         attempt_header: str = "",
         spin: float = 0.0,
         elsewhere: Elsewhere | None = None,
+        secrets: Mapping[str, Headers] = NONE,
     ) -> None:
         self._rules = rules
         self._resolver = Resolver(scope.admits_path)
@@ -82,6 +85,7 @@ class Reader:
         self._attempt_header = attempt_header
         self._spin = spin
         self._elsewhere = elsewhere
+        self._secrets = secrets
 
     def close(self) -> None:
         """Read no more."""
@@ -89,10 +93,13 @@ class Reader:
             self._elsewhere.close()
 
     def request(self, fetch: Fetch) -> Request:
-        """What a client is asked for."""
+        """What a client is asked for. Here, and nowhere else, a request gets what is meant for its host alone."""
+        headers: Headers = ()
+        if self._secrets and not fetch.bare:
+            headers = self._secrets.get(host_of(fetch.url), ())
         if self._attempt_header:
-            return Request(fetch.url, ((self._attempt_header, str(fetch.attempt)),))
-        return Request(fetch.url)
+            headers = (*headers, (self._attempt_header, str(fetch.attempt)))
+        return Request(fetch.url, headers)
 
     def read(self, fetch: Fetch, response: Response, now: float) -> Read:
         """The page to store, if any, and the event without its place; `now` is Unix time. Raises FetchError."""

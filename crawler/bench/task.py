@@ -22,7 +22,7 @@ from crawler.compare.watched import Crashed, Stopped, last_line, run_watched, to
 from crawler.directory import CrawlDirectory
 from crawler.errors import CrawlerError, UsageError
 from crawler.job import open_scope
-from crawler.settings import Settings, check_seed, profile, read_file, settle
+from crawler.settings import SECRET, Settings, check_seed, profile, read_file, settle
 
 PATIENCE = math.inf
 
@@ -56,7 +56,7 @@ def check(url: str, exclude: Sequence[str], configuration: Path | None, mine: bo
     open_scope(settings)
     if settings.delay:
         raise UsageError(f"delay = {settings.delay:g} would be what is measured, not the crawler: remove it")
-    refused = order.limits(settings) + [key for key in ("resolve", "ca_file") if getattr(settings, key)]
+    refused = order.limits(settings) + [key for key in ("resolve", "ca_file", *SECRET) if getattr(settings, key)]
     if refused:
         raise UsageError(f"raw loops and peers know nothing of {', '.join(refused)}: remove that")
     if not (mine or _on_this_machine(url)):

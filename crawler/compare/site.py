@@ -39,6 +39,8 @@ def manners(profile_name: str, configuration: Path | None) -> Settings:
     settings = settle(profile(profile_name), read_file(configuration) if configuration else {})
     if found := order.limits(settings):
         raise UsageError(f"a comparison must not depend on the order of pages: remove {', '.join(found)}")
+    if settings.secret_origins:
+        raise UsageError("a comparison keeps a copy of its configuration: remove headers and credentials")
     return settings
 
 

@@ -33,7 +33,6 @@ from crawler.core.messages import (
     Ending,
     Event,
     Failed,
-    Fetch,
     Fetched,
     Found,
     HostNote,
@@ -47,6 +46,7 @@ from crawler.core.messages import (
     Stop,
     Trouble,
 )
+from crawler.core.orders import order
 from crawler.core.outage import Verdict
 from crawler.core.passage import Passage
 from crawler.core.retry import Again, after_response, after_trouble
@@ -262,9 +262,7 @@ class Crawl:
         number = self._leases.give(host, link, now)
         self._passage.asked(now)
         host.in_flight += 1
-        max_depth = self._rules.max_depth
-        follow = link is not None and (max_depth is None or link.depth < max_depth)
-        self._actions.fetches.append(Fetch(number, url, attempt, follow, link is None))
+        self._actions.fetches.append(order(number, host.name, link, url, attempt, self._rules.max_depth))
 
     def _list(self, host: Host, now: float) -> None:
         at = host.ready_at(self._fresh)

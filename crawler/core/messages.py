@@ -294,13 +294,15 @@ class Lateness(Message, frozen=True):
 
 
 class Fetch(Message, frozen=True):
-    """An order to fetch one URL once. `follow` says whether its links matter, `robots` that it is a robots.txt."""
+    """An order to fetch one URL once. `follow` says whether its links matter, `robots` that it is a robots.txt, `bare`
+    that nothing which is meant for its host alone may go with it."""
 
     id: int
     url: str
     attempt: int = 1
     follow: bool = True
     robots: bool = False
+    bare: bool = False
 
 
 class Settled(Message, frozen=True):

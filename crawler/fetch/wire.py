@@ -56,7 +56,7 @@ class Target(NamedTuple):
 
 def plan_headers(plan: ClientPlan) -> Headers:
     """The headers of every request. Raises UsageError where one could not be sent as a header."""
-    if bad := _unfit(plan.headers):
+    if bad := unfit(plan.headers):
         raise UsageError(f"header {bad!r} cannot be sent: it needs a plain name and a value without control characters")
     if any(name.lower() == "accept-encoding" for name, _ in plan.headers):
         return plan.headers
@@ -67,14 +67,14 @@ def request_headers(usual: Headers, request: Request) -> Headers:
     """`usual` with the headers of this request in place of those of the same name. Raises FetchError(INTERNAL)."""
     if not request.headers:
         return usual
-    if bad := _unfit(request.headers):
+    if bad := unfit(request.headers):
         raise FetchError(Trouble.INTERNAL, f"header {bad!r} cannot be sent")
     own = {name.lower() for name, _ in request.headers}
     return (*(pair for pair in usual if pair[0].lower() not in own), *request.headers)
 
 
-def _unfit(headers: Headers) -> str:
-    """The first name that cannot be sent, or whose value cannot."""
+def unfit(headers: Headers) -> str:
+    """The first name that cannot be sent, or whose value cannot; "" where all can."""
     for name, value in headers:
         if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
             return name or "(empty)"

@@ -1,0 +1,161 @@
+"""Secrets: headers and logins that are meant for one origin and for nobody else.
+
+Rules:
+- A secret is bound to an origin (scheme, name, port) when the settings are made, and goes only with requests for a URL
+  of exactly that origin, in every mode and with every client: `Reader.request` is the one place that adds it. Not even
+  there where redirects led away and back (`Fetch.bare`): once dropped it is not restored.
+- The robots.txt of that origin is asked for like its pages: a site that is closed to strangers may say something else
+  to us, and that is what counts.
+- Nothing is read from a .netrc or the environment unless it is named: `env:NAME`, `file:PATH`, `netrc = PATH`.
+- Values never reach a disk, a log, a report, an error or a command line. The manifest keeps the names of the origins,
+  so that a resume without them is refused instead of settling pages as forbidden.
+- Headers that frame a message, belong to a connection or a proxy, or are decided elsewhere cannot be set.
+
+Lessons of others: CVE-2018-18074, CVE-2023-32681 (requests), CVE-2018-20060, CVE-2023-43804 (urllib3), CVE-2021-41125
+(Scrapy, robots.txt too), CVE-2024-47081 (netrc), CVE-2026-34518 (aiohttp).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from base64 import b64encode
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+
+from crawler.core.urls import canonical, host_of
+from crawler.errors import UsageError
+from crawler.fetch.base import Headers
+from crawler.fetch.wire import unfit
+
+TOKEN = re.compile(r"[\x21-\x7e]+")
+NEVER = {
+    **dict.fromkeys(
+        ("host", "content-length", "transfer-encoding", "te", "trailer", "expect"), "it frames the message"
+    ),
+    **dict.fromkeys(("connection", "keep-alive", "te", "upgrade"), "it belongs to the connection"),
+    "accept-encoding": "what can be decoded is known",
+    "range": "pages are asked for whole",
+    "user-agent": "that is the key user_agent",
+}
+Named = Mapping[str, Mapping[str, str]]
+
+
+class Login(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How to log in at an origin: `user` and `password` (Basic, RFC 7617), a `token` (Bearer, RFC 6750), or the name of
+    a `netrc` file that has user and password."""
+
+    user: str = ""
+    password: str = ""
+    token: str = ""
+    netrc: str = ""
+
+    def __repr__(self) -> str:
+        return "Login(...)"
+
+
+def reveal(headers: Named, logins: Mapping[str, Login]) -> tuple[dict[str, dict[str, str]], dict[str, Login]]:
+    """The same with canonical origins, and with what `env:NAME`, `file:PATH` and `netrc` stand for. Raises UsageError,
+    which never tells a value."""
+    told_headers = {
+        _origin(origin): {name: _value(text, f"{name} of {origin}") for name, text in named.items()}
+        for origin, named in headers.items()
+    }
+    told_logins = {_origin(origin): _login(login, _origin(origin)) for origin, login in logins.items()}
+    return told_headers, told_logins
+
+
+def bind(headers: Named, logins: Mapping[str, Login]) -> dict[str, Headers]:
+    """What goes with each request to an origin, of what `reveal` has made. Raises UsageError."""
+    bound: dict[str, Headers] = {}
+    for origin in {**headers, **logins}:
+        pairs = [*headers.get(origin, {}).items(), *_authorization(logins.get(origin, Login()))]
+        seen = set()
+        for name, _ in pairs:
+            lower = name.lower()
+            why = "it is for proxies, never for a site" if lower.startswith("proxy-") else NEVER.get(lower)
+            if why:
+                raise UsageError(f"headers: {name!a} cannot be set for {origin}: {why}")
+            if lower in seen:
+                raise UsageError(f"headers: {name!a} is set twice for {origin}")
+            seen.add(lower)
+        if bad := unfit(tuple(pairs)):
+            raise UsageError(
+                f"headers: {bad!a} of {origin} cannot be sent: it needs a plain name and a value of printable ASCII"
+            )
+        if pairs:
+            bound[origin] = tuple(pairs)
+    return bound
+
+
+def _origin(said: str) -> str:
+    """The host, as the crawl names it, that somebody means. Raises UsageError."""
+    url = canonical(said)
+    if url is None or "@" in said or "#" in said or url != f"{host_of(url)}/":
+        shown = "a URL with a user or a path" if "@" in said else repr(said)
+        raise UsageError(f'headers and credentials belong to an origin like "https://example.org", not to {shown}')
+    return host_of(url)
+
+
+def _value(text: str, what: str) -> str:
+    """What a value stands for."""
+    kind, _, name = text.partition(":")
+    if kind == "env":
+        if name not in os.environ:
+            raise UsageError(f"environment variable {name}, which is to hold {what}, is not set")
+        return os.environ[name]
+    if kind == "file":
+        return _read(name, what).rstrip("\r\n")
+    return text
+
+
+def _read(path: str, what: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot read {path}, which is to hold {what}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}, which is to hold {what}, is no text in UTF-8") from None
+
+
+def _login(login: Login, origin: str) -> Login:
+    named = [key for key in ("user", "token", "netrc") if getattr(login, key)]
+    if len(named) > 1 or (login.password and named != ["user"]):
+        raise UsageError(f"credentials of {origin}: give user and password, or token, or netrc")
+    if login.netrc:
+        return _from_netrc(login.netrc, origin)
+    login = replace(login, **{key: _value(getattr(login, key), f"{key} of {origin}") for key in named})
+    login = replace(login, password=_value(login.password, f"password of {origin}"))
+    if ":" in login.user:
+        raise UsageError(f"credentials of {origin}: a user name cannot hold a colon")
+    if login.token and not TOKEN.fullmatch(login.token):
+        raise UsageError(f"credentials of {origin}: the token must be printable ASCII without spaces")
+    return login
+
+
+def _from_netrc(path: str, origin: str) -> Login:
+    from netrc import NetrcParseError, netrc
+
+    what = f"the login of {origin}"
+    _read(path, what)
+    name = origin.partition("://")[2]
+    name = name if name.endswith("]") else re.sub(r":[0-9]+$", "", name)
+    try:
+        found = netrc(path).authenticators(name)
+    except NetrcParseError as error:
+        raise UsageError(f"{path}, which is to hold {what}, cannot be read in line {error.lineno}") from None
+    if found is None:
+        raise UsageError(f"{path} has no login for {name}")
+    return Login(user=found[0], password=found[2] or "")
+
+
+def _authorization(login: Login) -> list[tuple[str, str]]:
+    if login.token:
+        return [("Authorization", f"Bearer {login.token}")]
+    if login.user or login.password:
+        pair = f"{login.user}:{login.password}".encode()
+        return [("Authorization", f"Basic {b64encode(pair).decode()}")]
+    return []
