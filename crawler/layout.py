@@ -27,7 +27,7 @@ from crawler.core.shard import Shard, together
 from crawler.core.urls import host_of
 from crawler.database import connect, storage_errors, transaction
 from crawler.directory import CrawlDirectory, frontier_path
-from crawler.frontier.sqlite import SCHEMA, host_mark, keep_tally, read_tally
+from crawler.frontier.sqlite import KEEP_COOKIES, SCHEMA, host_mark, keep_tally, read_tally
 from crawler.settings import Settings
 
 AT_ONCE = 1000
@@ -66,7 +66,7 @@ def _name(settings: Settings, shards: int) -> str:
 
 
 def _may_spread(settings: Settings, shards: int) -> bool:
-    return shards > 1 and Shard(0, shards).may_spread(settings.delay, settings.per_host)
+    return shards > 1 and Shard(0, shards).may_spread(settings.delay, settings.shared_by)
 
 
 class _Move:
@@ -89,6 +89,7 @@ class _Move:
                     path.parent.mkdir(exist_ok=True)
                 self._files[number] = path, stack.enter_context(closing(connect(path, SCHEMA)))
             self._move_notes()
+            self._share_cookies()
             for number in self._files:
                 self._move_rows(number)
             for number in self._files:
@@ -111,7 +112,7 @@ class _Move:
         now = time()
         for note in notes.values():
             known = note.robots is not None and note.robots_until > now
-            may_spread = self._spreads and self._shard.may_spread(note.delay, self._settings.per_host)
+            may_spread = self._spreads and self._shard.may_spread(note.delay, self._settings.shared_by)
             if may_spread and known and note.rest_until <= now:
                 self._spread.add(note.host)
         for number, (path, connection) in self._files.items():
@@ -122,6 +123,19 @@ class _Move:
             theirs = [(host,) for host in notes if self._shard.owner(host) != number]
             with transaction(connection, path):
                 connection.executemany("DELETE FROM host WHERE host = ?", theirs)
+
+    def _share_cookies(self) -> None:
+        """Those of a host go with it, those of a domain to every shard: it has hosts in several of them."""
+        rows: dict[str, str] = {}
+        for path, connection in self._files.values():
+            with storage_errors(path):
+                rows.update(connection.execute("SELECT home, cookies FROM cookie").fetchall())
+        for number, (path, connection) in self._files.items():
+            with transaction(connection, path):
+                connection.execute("DELETE FROM cookie")
+                if number < self._shard.count:
+                    mine = [row for row in rows.items() if "://." in row[0] or self._shard.owner(row[0]) == number]
+                    connection.executemany(KEEP_COOKIES, mine)
 
     def _row(self, note: HostNote) -> tuple[object, ...]:
         reach = Reach.SPREAD if note.host in self._spread else Reach.OWNER

@@ -26,7 +26,7 @@ from crawler.core.messages import Actions, Discovered, Event, Link, Mail, Pause,
 from crawler.core.seen import marks
 from crawler.database import keep_trying
 from crawler.errors import StorageError
-from crawler.frontier.answers import answers, shifted
+from crawler.frontier.answers import answers, shifted, shifted_cookies
 from crawler.frontier.base import Batch, Frontier, empty
 from crawler.stats import RunStats
 from crawler.store.base import Writer
@@ -228,6 +228,7 @@ class Recorder:
         """Make one batch durable; False after the last."""
         closing = self._closing
         batch.notes = [shifted(note, self.to_unix) for note in batch.notes]
+        batch.cookies = {home: shifted_cookies(note, self.to_unix) for home, note in batch.cookies.items()}
         keep_trying(lambda: self._write(batch), self._disk_wait, lambda: self._hurried, self.pause)
         self.last_commit_at = monotonic()
         for event in answers(self._frontier, batch, self._new, -self.to_unix):
@@ -252,7 +253,7 @@ class Recorder:
 
 def resumption(frontier: Frontier, seed: int, most_marks: int) -> Resumed:
     """What an earlier run left in this frontier; the marks only where there are not too many of them."""
-    tally, left = frontier.tally(), frontier.left()
+    tally, left, to_now = frontier.tally(), frontier.left(), monotonic() - time()
     return Resumed(
         marks=marks(frontier.urls(), seed) if tally.queued <= most_marks else None,
         owed=tally.owed,
@@ -263,4 +264,5 @@ def resumption(frontier: Frontier, seed: int, most_marks: int) -> Resumed:
         joined=left.joined,
         retried=left.retried,
         outbox=tuple(frontier.outbox()),
+        cookies=tuple(shifted_cookies(note, to_now) for note in frontier.cookies()),
     )

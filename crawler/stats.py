@@ -17,6 +17,10 @@ from crawler.histogram import Histogram
 
 MAX_HOSTS = 10_000
 OTHER_HOSTS = "(other hosts)"
+SUMS = (
+    *("queued", "settled", "urls", "pages", "bytes", "retries", "truncated"),
+    *("links_cut", "too_deep", "cookies_dropped"),
+)
 
 
 class Tally(msgspec.Struct):
@@ -33,12 +37,19 @@ class Tally(msgspec.Struct):
     unread: int = 0
     too_deep: int = 0
     pauses: dict[str, int] = {}
+    cookies_dropped: int = 0
     statuses: dict[str, int] = {}
     reasons: dict[str, int] = {}
     digest: str = digest.in_hex(0)
 
     def add(
-        self, queued: int, settled: Iterable[Settled], retries: int, too_deep: int, pauses: Iterable[Pause] = ()
+        self,
+        queued: int,
+        settled: Iterable[Settled],
+        retries: int,
+        too_deep: int,
+        dropped: int,
+        pauses: Iterable[Pause] = (),
     ) -> None:
         """Count one commit."""
         for pause in pauses:
@@ -46,6 +57,7 @@ class Tally(msgspec.Struct):
         self.queued += queued
         self.retries += retries
         self.too_deep += too_deep
+        self.cookies_dropped += dropped
         terms = []
         for end in settled:
             self.settled += 1
@@ -69,10 +81,7 @@ class Tally(msgspec.Struct):
 
     def merge(self, other: Tally) -> None:
         """Add what another shard has settled."""
-        for key in (
-            *("queued", "settled", "urls", "pages", "bytes", "retries"),
-            *("truncated", "links_cut", "unread", "too_deep"),
-        ):
+        for key in SUMS:
             setattr(self, key, getattr(self, key) + getattr(other, key))
         for key in ("pauses", "statuses", "reasons"):
             mine, theirs = getattr(self, key), getattr(other, key)

@@ -47,6 +47,7 @@ class Summary(msgspec.Struct, kw_only=True):
     unread: int
     too_deep: int
     pauses: dict[str, int]
+    cookies_dropped: int
     heartbeat: Heartbeat | None = None
 
 
@@ -89,6 +90,7 @@ def summarise(
         unread=tally.unread,
         too_deep=tally.too_deep,
         pauses=dict(sorted(tally.pauses.items())),
+        cookies_dropped=tally.cookies_dropped,
         heartbeat=_heartbeat(stats.lateness) if stats.lateness else None,
     )
 

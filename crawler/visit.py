@@ -25,7 +25,7 @@ from msgspec.structs import replace
 
 from crawler.core.digest import term
 from crawler.core.links import Reading, is_html, read_page
-from crawler.core.messages import Failed, Fetch, Fetched, Landing, Trouble
+from crawler.core.messages import Failed, Fetch, Fetched, Landing, SetCookie, Trouble
 from crawler.core.robots import decode_robots
 from crawler.core.rules import Rules
 from crawler.core.scope import Scope
@@ -34,6 +34,8 @@ from crawler.core.weight import HEAVY, is_heavy
 from crawler.errors import StorageError
 from crawler.fetch.base import AsyncFetcher, Fetcher, FetchError, Headers, Request, Response
 from crawler.fetch.decode import Decoded, decode
+from crawler.fetch.secrets import with_cookie
+from crawler.fetch.set_cookie import read_all
 from crawler.fetch.starving import starved
 from crawler.store.base import Page, Writer
 from crawler.words import printable
@@ -97,6 +99,8 @@ class Reader:
         headers: Headers = ()
         if self._secrets and not fetch.bare:
             headers = self._secrets.get(host_of(fetch.url), ())
+        if fetch.cookie:
+            headers = with_cookie(headers, fetch.cookie)
         if self._attempt_header:
             headers = (*headers, (self._attempt_header, str(fetch.attempt)))
         return Request(fetch.url, headers)
@@ -163,6 +167,7 @@ class Reader:
             seconds=response.seconds,
             first_byte=response.first_byte,
             unread=reading.unread,
+            cookies=self._cookies(fetch, response, now),
         )
         if not kept:
             return None, event
@@ -201,7 +206,13 @@ class Reader:
             content_type=response.header("content-type")[:MAX_DETAIL],
             seconds=response.seconds,
             first_byte=response.first_byte,
+            cookies=() if fetch.robots else self._cookies(fetch, response, now),
         )
+
+    def _cookies(self, fetch: Fetch, response: Response, now: float) -> tuple[SetCookie, ...]:
+        if not self._rules.cookies:
+            return ()
+        return read_all((value for name, value in response.headers if name.lower() == "set-cookie"), fetch.url, now)
 
     def _decode(self, response: Response, cap: int) -> Decoded:
         # Clients read as much as the larger of two caps allows, that of pages and that of robots.txt.

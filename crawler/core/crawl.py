@@ -24,6 +24,7 @@ from collections.abc import Iterable, Iterator
 from msgspec.structs import replace
 
 from crawler.core.bounds import Bounds
+from crawler.core.cookies import Jar
 from crawler.core.host import Host, State, Trigger
 from crawler.core.hosts import Hosts
 from crawler.core.leases import Lease, Leases
@@ -46,7 +47,7 @@ from crawler.core.messages import (
     Stop,
     Trouble,
 )
-from crawler.core.orders import order
+from crawler.core.orders import Orders, robots_order
 from crawler.core.outage import Verdict
 from crawler.core.passage import Passage
 from crawler.core.retry import Again, after_response, after_trouble
@@ -77,6 +78,8 @@ class Crawl:
         self._turns = Turns()
         self._leases = Leases(rules.lease)
         self._passage = Passage(rules.outage_wait)
+        self._jar = Jar()
+        self._orders = Orders(rules.max_depth, self._jar)
         self._next_id = 1
         self._owed = 0
         self._retrying = 0
@@ -214,6 +217,7 @@ class Crawl:
         self._hosts.resume(now)
         if event.fetched:
             self._passage.trust()
+        self._jar.load(event.cookies if self._rules.cookies else ())
         for name in event.joined:
             self._scope.join(name)
         for name in event.retried:
@@ -240,7 +244,7 @@ class Crawl:
                 return 0
         if host.state is State.NEW:
             host.move(Trigger.ASK)
-            self._lease(host, None, host.robots_url, 1, now)
+            self._lease(host, None, now)
             return 1
         link, again = host.take(now)
         if again:
@@ -255,14 +259,14 @@ class Crawl:
             self._spend(1)
         host.move(Trigger.WAKE)
         host.asked = True
-        self._lease(host, link, link.url, link.attempts + 1, now)
+        self._lease(host, link, now)
         return 1
 
-    def _lease(self, host: Host, link: Link | None, url: str, attempt: int, now: float) -> None:
+    def _lease(self, host: Host, link: Link | None, now: float) -> None:
         number = self._leases.give(host, link, now)
         self._passage.asked(now)
         host.in_flight += 1
-        self._actions.fetches.append(order(number, host.name, link, url, attempt, self._rules.max_depth))
+        self._actions.fetches.append(self._orders.page(number, link, now) if link else robots_order(number, host))
 
     def _list(self, host: Host, now: float) -> None:
         at = host.ready_at(self._fresh)
@@ -297,6 +301,7 @@ class Crawl:
 
     def _response_landed(self, host: Host, link: Link, event: Fetched, now: float) -> None:
         link = replace(link, attempts=link.attempts + 1, status=event.status, lost=0)
+        self._jar.take(event.cookies, now)
         if event.status >= 500 and event.status <= 599:
             self._host_failed(host, event, now)
         else:
@@ -444,6 +449,7 @@ class Crawl:
         actions = self._actions
         self._hosts.tell(actions)
         self._passage.tell(actions)
+        self._jar.tell(actions)
         actions.wake_at = min(self._wakes(now), default=None)
         if actions.wake_at is not None:
             actions.wake_at = min(actions.wake_at, now + LONGEST_WAIT)

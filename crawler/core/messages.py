@@ -146,6 +146,32 @@ class HostNote(Message, frozen=True):
     reach: Reach = Reach.OWNER
 
 
+class Cookie(Message, frozen=True):
+    """A cookie as it is kept, until a time on the clock of whoever has it (None: as long as the crawl lasts)."""
+
+    path: str
+    name: str
+    value: str
+    until: float | None = None
+
+
+class CookieNote(Message, frozen=True):
+    """All the cookies of one home, oldest first; none where all are gone. See crawler/core/cookies.py."""
+
+    home: str
+    cookies: tuple[Cookie, ...]
+
+
+class SetCookie(Message, frozen=True):
+    """A cookie that an answer sets, for so many seconds (None: as long as the crawl lasts; 0 or less: take it back)."""
+
+    home: str
+    path: str
+    name: str
+    value: str
+    lasts: float | None = None
+
+
 # ---- events: what happened -------------------------------------------------------------------------------------------
 
 
@@ -161,7 +187,7 @@ class Resumed(Message, frozen=True):
     `marks` of every URL admitted, 8 bytes each (None: too many); how many links are `owed`, how many of them are seeds
     or what one was redirected to; the first id that is free; how many URLs were asked for at least once, and `size`
     bytes came; the hosts that `joined` the scope; those that owe links `retried`, another attempt; the `outbox`: links
-    sent to other shards and not acknowledged.
+    sent to other shards and not acknowledged; the `cookies`.
     """
 
     marks: bytes | None
@@ -173,6 +199,7 @@ class Resumed(Message, frozen=True):
     joined: tuple[str, ...] = ()
     retried: tuple[str, ...] = ()
     outbox: tuple[Foreign, ...] = ()
+    cookies: tuple[CookieNote, ...] = ()
 
 
 class Fetched(Message, frozen=True):
@@ -201,6 +228,7 @@ class Fetched(Message, frozen=True):
     seconds: float = 0.0
     first_byte: float = 0.0
     unread: Unread | None = None
+    cookies: tuple[SetCookie, ...] = ()
 
 
 class Failed(Message, frozen=True):
@@ -295,7 +323,7 @@ class Lateness(Message, frozen=True):
 
 class Fetch(Message, frozen=True):
     """An order to fetch one URL once. `follow` says whether its links matter, `robots` that it is a robots.txt, `bare`
-    that nothing which is meant for its host alone may go with it."""
+    that nothing which is meant for its host alone may go with it, `cookie` what goes with it as Cookie."""
 
     id: int
     url: str
@@ -303,6 +331,7 @@ class Fetch(Message, frozen=True):
     follow: bool = True
     robots: bool = False
     bare: bool = False
+    cookie: str = ""
 
 
 class Settled(Message, frozen=True):
@@ -374,7 +403,7 @@ class Actions(msgspec.Struct):
     `queued` were admitted, `doubtful` are if the frontier does not know them, `settled` ended, `retries` spent an
     attempt and wait for another, `notes` changed. `hungry` and `search` ask for what lies in the frontier. `too_deep`
     counts links that the depth limit turned away in this step. `pauses` began in it; while the network is `away`
-    nothing but a probe goes out now and then. `ending` is set when the run is over. `mail` is what one of several
+    nothing but a probe goes out now and then. `cookies` changed, so many others were `cookies_dropped` over a cap. `ending` is set when the run is over. `mail` is what one of several
     shards has for the others.
     """
 
@@ -389,6 +418,8 @@ class Actions(msgspec.Struct):
     too_deep: int = 0
     pauses: list[Pause] = msgspec.field(default_factory=list)
     away: bool = False
+    cookies: list[CookieNote] = msgspec.field(default_factory=list)
+    cookies_dropped: int = 0
     wake_at: float | None = None
     ending: Ending | None = None
     mail: Mail | None = None

@@ -4,21 +4,36 @@ Rules:
 - Links of a page matter where what they lead to may still be asked for: not at the depth limit, not of a robots.txt.
 - An order is `bare` where redirects led away from its host and back: what is meant for this host alone (logins,
   cookies) stays at home then, because it was dropped on the way and somebody else chose where the way ends. The same
-  goes for a robots.txt that the host asked about only redirects to.
+  goes for a robots.txt that the host asked about only redirects to. Cookies never go with a robots.txt.
 """
 
 from __future__ import annotations
 
+from crawler.core.cookies import Jar
+from crawler.core.host import Host
 from crawler.core.messages import Fetch, Link
 from crawler.core.urls import host_of
 
 
-def order(lease: int, host: str, link: Link | None, url: str, attempt: int, max_depth: int | None) -> Fetch:
-    """The order of a lease: to ask for `link`, or on behalf of `host` for the robots.txt at `url`."""
-    if link is None:
-        return Fetch(lease, url, attempt, follow=False, robots=True, bare=url != f"{host}/robots.txt")
-    follow = max_depth is None or link.depth < max_depth
-    return Fetch(lease, url, attempt, follow, bare=bool(link.via) and _strayed(link.via, host))
+class Orders:
+    """Writes the orders of a crawl, with the cookies that are in its `jar`."""
+
+    def __init__(self, max_depth: int | None, jar: Jar) -> None:
+        self._max_depth = max_depth
+        self._jar = jar
+
+    def page(self, lease: int, link: Link, now: float) -> Fetch:
+        """To ask for a link."""
+        follow = self._max_depth is None or link.depth < self._max_depth
+        bare = bool(link.via) and _strayed(link.via, host_of(link.url))
+        cookie = "" if bare else self._jar.header(link.url, now)
+        return Fetch(lease, link.url, link.attempts + 1, follow, bare=bare, cookie=cookie)
+
+
+def robots_order(lease: int, host: Host) -> Fetch:
+    """To ask on behalf of a host for its robots.txt, or for what that redirects to."""
+    url = host.robots_url
+    return Fetch(lease, url, follow=False, robots=True, bare=url != f"{host.name}/robots.txt")
 
 
 def _strayed(via: tuple[str, ...], host: str) -> bool:

@@ -31,6 +31,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     max_hold: Seconds = 21_600.0
     obey_nofollow: bool = True
     obey_noindex: bool = False
+    cookies: bool = False
 
     # robots.txt
     robots_ttl: Seconds = 86_400.0
@@ -63,3 +64,8 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     # time
     lease: Seconds = 75.0
     grace: Seconds = 6.0
+
+    @property
+    def shared_by(self) -> int:
+        """How many shards may ask one host at once. One, where cookies are kept: a jar lies in one process."""
+        return 1 if self.cookies else self.per_host

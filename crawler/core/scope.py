@@ -5,8 +5,7 @@ Rules:
 - `include` and `exclude` are regular expressions searched in the path (percent-encoded, without the query). Some
   include must match where there are any, no exclude may.
 - "host" means the hosts of the seeds, scheme and port included. "domain" means every host that shares a registrable
-  domain with a seed (https://publicsuffix.org, private suffixes too): two users of one hosting service are strangers.
-  An address, a bare name and a public suffix are domains of their own.
+  domain with a seed, see crawler/core/domains.py.
 - The host that a seed redirects to joins as one host, whatever its domain.
 """
 
@@ -14,14 +13,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from functools import cache, lru_cache
-from typing import TYPE_CHECKING
 
+from crawler.core.domains import domain_of
 from crawler.core.rules import Rules
 from crawler.core.urls import canonical, host_of, path_of
-
-if TYPE_CHECKING:
-    from publicsuffixlist import PublicSuffixList
 
 
 class Scope:
@@ -36,7 +31,7 @@ class Scope:
         self._include = [_compile("include", text) for text in rules.include]
         self._exclude = [_compile("exclude", text) for text in rules.exclude]
         self._hosts = {host_of(url) for url in map(canonical, seeds) if url is not None}
-        self._domains = {_domain(host) for host in self._hosts} if rules.scope == "domain" else set()
+        self._domains = {domain_of(host) for host in self._hosts} if rules.scope == "domain" else set()
 
     def admits_path(self, url: str) -> bool:
         """Whether length and path of a canonical URL are within the rules, whatever its host."""
@@ -57,7 +52,7 @@ class Scope:
         """Whether a host, "scheme://name[:port]", is ours."""
         if self._reach == "any" or host in self._hosts:
             return True
-        return self._reach == "domain" and _domain(host) in self._domains
+        return self._reach == "domain" and domain_of(host) in self._domains
 
     def join(self, host: str) -> None:
         """Take in one more host."""
@@ -69,22 +64,3 @@ def _compile(key: str, text: str) -> re.Pattern[str]:
         return re.compile(text)
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"{key}: {text!r} is no regular expression: {error}") from None
-
-
-@lru_cache(maxsize=65_536)
-def _domain(host: str) -> str:
-    """The registrable domain of a host, or its bare name where there is none."""
-    name = host.partition("://")[2]
-    if name.startswith("["):
-        return name[: name.index("]") + 1]
-    name = name.partition(":")[0].rstrip(".")
-    if name.rpartition(".")[2].isdigit():  # a canonical name that ends in a number is an IPv4 address
-        return name
-    return _suffixes().privatesuffix(name) or name
-
-
-@cache
-def _suffixes() -> PublicSuffixList:
-    from publicsuffixlist import PublicSuffixList  # 50 ms that only this reach of scope pays
-
-    return PublicSuffixList()

@@ -1,4 +1,4 @@
-"""The end of a URL as a message, from what is known of it when it settles."""
+"""The end of a URL as a message, from what is known of it when it settles; what went wrong in words."""
 
 from __future__ import annotations
 

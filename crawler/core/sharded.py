@@ -72,7 +72,7 @@ class ShardedCrawl(Crawl):
         self._unacknowledged: dict[int, Foreign] = {}
         self._last_sent = 0
         self._others_owe_seeds = True
-        self._always_spread = not rules.robots and shard.may_spread(rules.delay, rules.per_host)
+        self._always_spread = not rules.robots and shard.may_spread(rules.delay, rules.shared_by)
         self._starved: dict[str, Host] = {}  # waiting for nothing but a grant
         self._reaches: dict[str, Reach] = {}  # of hosts that have not only an owner, in memory or not
         self._hosts.newcomer = self._introduce
@@ -263,7 +263,7 @@ class ShardedCrawl(Crawl):
     # ---- hosts are spread and gathered -------------------------------------------------------------------------------
 
     def _robots_read(self, host: Host, text: str, now: float) -> None:
-        may_spread = self._shard.may_spread(host.delay, self._rules.per_host)
+        may_spread = self._shard.may_spread(host.delay, self._rules.shared_by)
         spread = may_spread and host.reach is Reach.OWNER and not host.asked
         if spread:
             self._widen(host)

@@ -91,6 +91,13 @@ def bind(headers: Named, logins: Mapping[str, Login]) -> dict[str, Headers]:
     return bound
 
 
+def with_cookie(headers: Headers, cookie: str) -> Headers:
+    """The headers with the cookies of the crawl behind those that somebody gave."""
+    given = [value for name, value in headers if name.lower() == "cookie"]
+    others = tuple(pair for pair in headers if pair[0].lower() != "cookie")
+    return (*others, ("Cookie", "; ".join([*given, cookie])))
+
+
 def _origin(said: str) -> str:
     """The host, as the crawl names it, that somebody means. Raises UsageError."""
     url = canonical(said)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from crawler.core.messages import Event, Found, HostNote, Hungry, Judged, Link, Offered
+from crawler.core.messages import CookieNote, Event, Found, HostNote, Hungry, Judged, Link, Offered
 from crawler.frontier.base import Batch, Frontier
 
 
@@ -45,3 +45,9 @@ def _offer(frontier: Frontier, hungry: Hungry, last: int, to_now: float) -> Offe
 def shifted(note: HostNote, seconds: float) -> HostNote:
     """A note on another clock."""
     return replace(note, robots_until=note.robots_until + seconds, rest_until=note.rest_until + seconds)
+
+
+def shifted_cookies(note: CookieNote, seconds: float) -> CookieNote:
+    """Cookies on another clock."""
+    moved = (one if one.until is None else replace(one, until=one.until + seconds) for one in note.cookies)
+    return CookieNote(note.home, tuple(moved))

@@ -14,7 +14,19 @@ from typing import Protocol
 
 import msgspec
 
-from crawler.core.messages import Actions, Foreign, HostNote, Hungry, Link, Mail, Pause, Reason, Search, Settled
+from crawler.core.messages import (
+    Actions,
+    CookieNote,
+    Foreign,
+    HostNote,
+    Hungry,
+    Link,
+    Mail,
+    Pause,
+    Reason,
+    Search,
+    Settled,
+)
 from crawler.stats import Tally
 
 
@@ -27,6 +39,8 @@ class Batch(msgspec.Struct):
     notes: list[HostNote] = msgspec.field(default_factory=list)
     too_deep: int = 0
     pauses: list[Pause] = msgspec.field(default_factory=list)
+    cookies: dict[str, CookieNote] = msgspec.field(default_factory=dict)
+    cookies_dropped: int = 0
     doubtful: list[Link] = msgspec.field(default_factory=list)
     hungry: list[Hungry] = msgspec.field(default_factory=list)
     search: Search | None = None
@@ -41,6 +55,8 @@ class Batch(msgspec.Struct):
         self.notes += actions.notes
         self.too_deep += actions.too_deep
         self.pauses += actions.pauses
+        self.cookies.update((note.home, note) for note in actions.cookies)
+        self.cookies_dropped += actions.cookies_dropped
         self.hungry += actions.hungry
         self.search = actions.search or self.search
         if actions.mail:
@@ -150,6 +166,9 @@ class Frontier(FrontierReader, Protocol):
 
     def outbox(self) -> Iterator[Foreign]:
         """The links on their way to other shards, in the order they were sent."""
+
+    def cookies(self) -> Iterator[CookieNote]:
+        """The cookies of every home, in Unix time."""
 
     def next_id(self) -> int:
         """The first id that no link has."""

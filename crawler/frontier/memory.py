@@ -9,7 +9,7 @@ from itertools import islice
 
 from msgspec.structs import replace
 
-from crawler.core.messages import Foreign, HostNote, Link, Settled
+from crawler.core.messages import CookieNote, Foreign, HostNote, Link, Settled
 from crawler.core.urls import host_of
 from crawler.frontier.base import Batch, Left, Row
 from crawler.stats import Tally
@@ -23,6 +23,7 @@ class MemoryFrontier:
         self._ends: dict[int, tuple[Settled, float]] = {}
         self._notes: dict[str, HostNote] = {}
         self._outbox: dict[int, Foreign] = {}
+        self._cookies: dict[str, CookieNote] = {}
         self._tally = Tally()
         self._ids: dict[str, int] = {}
         self._owed: dict[str, dict[int, None]] = {}  # by host, oldest first
@@ -50,8 +51,9 @@ class MemoryFrontier:
                 note = replace(note, robots=known.robots if note.robots is None else note.robots)
                 note = replace(note, joined=note.joined or known.joined)
             self._notes[note.host] = note
+        self._cookies.update(batch.cookies)
         gained = len(batch.queued) + len(new) - len(batch.passed)
-        self._tally.add(gained, batch.settled, len(batch.retries), batch.too_deep, batch.pauses)
+        self._tally.add(gained, batch.settled, len(batch.retries), batch.too_deep, batch.cookies_dropped, batch.pauses)
         return new
 
     def _admit(self, link: Link) -> bool:
@@ -131,6 +133,10 @@ class MemoryFrontier:
     def tally(self) -> Tally:
         """A copy of the counts."""
         return deepcopy(self._tally)
+
+    def cookies(self) -> Iterator[CookieNote]:
+        """The cookies of every home."""
+        return (note for note in self._cookies.values() if note.cookies)
 
     def next_id(self) -> int:
         """The first free id."""

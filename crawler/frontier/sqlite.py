@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 from xxhash import xxh3_64_intdigest
 
-from crawler.core.messages import Foreign, HostNote, Link, Reach, Reason
+from crawler.core.messages import Cookie, CookieNote, Foreign, HostNote, Link, Reach, Reason
 from crawler.core.urls import host_of
 from crawler.database import bound, connect, connect_to_read, storage_errors, transaction, unbound
 from crawler.frontier.base import Batch, Left, Row
@@ -60,6 +60,7 @@ CREATE TABLE IF NOT EXISTS host (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS outbox (seq INTEGER PRIMARY KEY, shard INTEGER NOT NULL, foreign_link TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS joined ON host (host) WHERE joined;
+CREATE TABLE IF NOT EXISTS cookie (home TEXT PRIMARY KEY, cookies TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 ADMIT = "INSERT INTO url (id, url, host, depth, via, attempts, status) VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -80,6 +81,7 @@ NOTE = f"""INSERT INTO host ({NOTED}) VALUES (?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (host) DO UPDATE SET robots = coalesce(excluded.robots, robots), robots_until = excluded.robots_until,
     delay = excluded.delay, rest_until = excluded.rest_until, joined = max(joined, excluded.joined),
     reach = max(reach, excluded.reach)"""
+KEEP_COOKIES = "INSERT OR REPLACE INTO cookie VALUES (?, ?)"
 KEEP_TALLY = "INSERT INTO meta VALUES ('tally', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 
 
@@ -104,7 +106,7 @@ class SqliteFrontier:
             connection.executemany(ADMIT, map(self._row_of, batch.queued))
             new = [it for it in batch.doubtful if connection.execute(ADMIT_IF_NEW, self._row_of(it)).rowcount]
             gained = len(batch.queued) + len(new) - len(batch.passed)
-            tally.add(gained, batch.settled, len(batch.retries), batch.too_deep, batch.pauses)
+            tally.add(gained, batch.settled, len(batch.retries), batch.too_deep, batch.cookies_dropped, batch.pauses)
             connection.executemany(RETRY, [(it.attempts, it.status, it.id) for it in batch.retries])
             connection.executemany(
                 SETTLE,
@@ -137,6 +139,10 @@ class SqliteFrontier:
             connection.executemany(PASS_ON, [(key,) for key in batch.passed])
             connection.executemany(SEND, [(it.seq, it.to, msgspec.json.encode(it).decode()) for it in batch.foreign])
             connection.executemany("DELETE FROM outbox WHERE seq = ?", [(seq,) for seq in batch.acknowledged])
+            for note in batch.cookies.values():
+                connection.execute("DELETE FROM cookie WHERE home = ?", (note.home,))
+                if note.cookies:
+                    connection.execute(KEEP_COOKIES, (note.home, msgspec.json.encode(note.cookies).decode()))
             keep_tally(connection, tally)
         self._tally = tally
         return new
@@ -246,6 +252,11 @@ class SqliteFrontier:
     def tally(self) -> Tally:
         """What the last commit counted; a reader beside a live crawl sees the newest."""
         return self._read_tally()
+
+    def cookies(self) -> Iterator[CookieNote]:
+        """The cookies of every home."""
+        for home, cookies in self._rows("SELECT home, cookies FROM cookie"):
+            yield CookieNote(home, msgspec.json.decode(cookies, type=tuple[Cookie, ...]))
 
     def next_id(self) -> int:
         """The first free id."""

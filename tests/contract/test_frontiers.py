@@ -14,6 +14,9 @@ from msgspec.structs import replace
 
 from crawler.core.digest import add, in_hex, term
 from crawler.core.messages import (
+    Actions,
+    Cookie,
+    CookieNote,
     Foreign,
     Found,
     HostNote,
@@ -301,6 +304,22 @@ def test_a_database_of_somebody_else_is_refused(tmp_path: Path) -> None:
         other.execute("CREATE TABLE url (other TEXT)")
     with pytest.raises(Corrupt, match="not a file of this program"):
         SqliteFrontier(path)
+
+
+def test_cookies_are_kept_by_home_until_all_are_gone(open_frontier: Open) -> None:
+    def keep(*notes: CookieNote) -> list[CookieNote]:
+        batch = Batch()
+        batch.add(Actions(cookies=list(notes), cookies_dropped=2))
+        open_frontier().commit(batch, at=1.0)
+        return sorted(open_frontier().cookies(), key=lambda note: note.home)
+
+    ends, stays = Cookie("/", "n", "v", 7.5), Cookie("/x", "", "caf\xe9")
+    first, other = CookieNote("https://a.test", (ends, stays)), CookieNote("https://.b.test", (stays,))
+    assert keep(other, first) == [other, first]
+    changed = CookieNote("https://a.test", (stays,))
+    assert keep(first, changed) == [other, changed]
+    assert keep(CookieNote("https://.b.test", ())) == [changed]
+    assert open_frontier().tally().cookies_dropped == 6
 
 
 def test_text_of_any_kind_is_kept_and_exported_without_loss(open_frontier: Open) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from crawler.core.messages import Fetch, Link
-from crawler.core.orders import order
+from crawler.core.cookies import Jar
+from crawler.core.host import Host
+from crawler.core.messages import Fetch, Link, SetCookie
+from crawler.core.orders import Orders, robots_order
+from crawler.core.rules import Rules
 
 A, B, HTTP, PORT = "https://a.test", "https://b.test", "http://a.test", "https://a.test:8443"
 
@@ -25,14 +28,19 @@ A, B, HTTP, PORT = "https://a.test", "https://b.test", "http://a.test", "https:/
     ],
 )
 def test_what_was_dropped_on_the_way_is_not_restored(via: tuple[str, ...], bare: bool) -> None:
-    assert order(7, A, Link(1, f"{A}/x", 2, via), f"{A}/x", 3, None) == Fetch(7, f"{A}/x", 3, bare=bare)
+    link, jar = Link(1, f"{A}/x", 2, via, attempts=2), Jar()
+    assert Orders(None, jar).page(7, link, 0.0) == Fetch(7, f"{A}/x", 3, bare=bare)
+    jar.take([SetCookie(A, "/", "n", "v")], 0.0)
+    assert Orders(None, jar).page(7, link, 0.0) == Fetch(7, f"{A}/x", 3, bare=bare, cookie="" if bare else "n=v")
 
 
 @pytest.mark.parametrize(("url", "bare"), [(f"{A}/robots.txt", False), (f"{A}/other", True), (f"{B}/robots.txt", True)])
 def test_a_robots_txt_is_bare_where_it_was_redirected(url: str, bare: bool) -> None:
-    assert order(7, A, None, url, 1, 3) == Fetch(7, url, 1, follow=False, robots=True, bare=bare)
+    host = Host(A, Rules())
+    host.robots_url = url
+    assert robots_order(7, host) == Fetch(7, url, 1, follow=False, robots=True, bare=bare)
 
 
 @pytest.mark.parametrize(("depth", "follow"), [(1, True), (2, False)])
 def test_links_matter_above_the_depth_limit(depth: int, follow: bool) -> None:
-    assert order(7, A, Link(1, f"{A}/x", depth), f"{A}/x", 1, 2).follow is follow
+    assert Orders(2, Jar()).page(7, Link(1, f"{A}/x", depth), 0.0).follow is follow

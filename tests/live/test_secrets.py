@@ -61,7 +61,7 @@ HOPS = [
 ]
 OWN = [
     (secret, start, to, secret != "proxy" and secret != "certificate" and to == f"{A}/x")
-    for secret in ("login", "header", "cookie", "netrc", "proxy", "certificate")
+    for secret in ("login", "header", "cookie", "jar", "netrc", "proxy", "certificate")
     for start, to in HOPS
 ]
 KINDS = {
@@ -160,7 +160,8 @@ class Web:
         if way == "start":
             mine = [at for at, case in enumerate(self.cases) if case.start == origin.name]
             links = "".join(f'<a href="/go/{at}">go</a>' for at in mine)
-            return [response(links.encode(), "Content-Type: text/html"), "keep"]
+            baked = f"Set-Cookie: jar={secret('jar', origin.name)}; Path=/"
+            return [response(links.encode(), "Content-Type: text/html", baked), "keep"]
         if way == "land":
             if f"{origin.name}{path}" not in self.landed:
                 self.landed.add(f"{origin.name}{path}")
@@ -191,7 +192,14 @@ def web(tmp_path: Path) -> Iterator[Web]:
 
 def configuration(web: Web, netrc: Path | None) -> str:
     """Every origin has a login, a header and a cookie of its own; the login of the first may stand in a netrc."""
-    lines = ["delay = 0", "backoff = 0.01", "timeout = 10", 'scope = "any"', f"ca_file = {json.dumps(str(web.ca))}"]
+    lines = [
+        "cookies = true",
+        "delay = 0",
+        "backoff = 0.01",
+        "timeout = 10",
+        'scope = "any"',
+        f"ca_file = {json.dumps(str(web.ca))}",
+    ]
     lines += ["[resolve]", *(f"{json.dumps(name)} = {json.dumps(at)}" for name, at in web.resolve().items())]
     for origin in ORIGINS:
         lines += [f'[headers."{origin}"]', f'X-Api-Key = "{secret("header", origin)}"']
@@ -276,7 +284,7 @@ def check_nothing_kept(tmp_path: Path, said: str, titles: list[str]) -> None:
 @pytest.mark.parametrize(("mode", "client"), RUNS, ids=str)
 def test_a_secret_reaches_its_origin_and_nobody_else(web: Web, tmp_path: Path, mode: str, client: str) -> None:
     said, titles = crawl(web, tmp_path, mode, client)
-    assert not judge(web, {"login", "header", "cookie", "proxy", "certificate"})
+    assert not judge(web, {"login", "header", "cookie", "jar", "proxy", "certificate"})
     heads = [head for origin in web.origins.values() for head in origin.requests]
     unasked = [*spellings(secret("netrc", A)), basic(secret("netrc", A)), b"proxy-auth"]
     assert not [head for head in heads if any(needle in head.lower() or needle in head for needle in unasked)]

@@ -1,0 +1,133 @@
+"""The jar: which cookies go with which request, how many are kept, and what is told to be kept."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crawler.core.cookies import IN_ALL, PER_HOME, Jar
+from crawler.core.messages import Actions, Cookie, CookieNote, SetCookie
+
+A = "https://a.example"
+
+
+def put(jar: Jar, home: str, name: str = "n", value: str = "v", path: str = "/", lasts: float | None = None) -> None:
+    jar.take([SetCookie(home, path, name, value, lasts)], 0.0)
+
+
+def told(jar: Jar) -> dict[str, tuple[Cookie, ...]]:
+    actions = Actions()
+    jar.tell(actions)
+    return {note.home: note.cookies for note in actions.cookies}
+
+
+@pytest.mark.parametrize(
+    ("home", "url", "sent"),
+    [
+        (A, f"{A}/", True),
+        (A, f"{A}/x?y=/", True),
+        (A, "http://a.example/", False),  # another scheme, although the RFC would allow it
+        (A, f"{A}:8443/", False),
+        (A, "https://sub.a.example/", False),
+        (A, "https://b.example/", False),
+        (A, "https://a.example.b.example/", False),
+        (f"{A}:8443", f"{A}:8443/", True),
+        (f"{A}:8443", f"{A}/", False),
+        ("https://.a.example", f"{A}/", True),
+        ("https://.a.example", "https://x.sub.a.example/", True),
+        ("https://.a.example", f"{A}:8443/", True),
+        ("https://.a.example", "http://a.example/", False),
+        ("https://.a.example", "https://nota.example/", False),
+        ("https://.a.example", "https://example/", False),
+        ("http://[::1]:80", "http://[::1]:81/", False),
+        ("http://[::1]:81", "http://[::1]:81/", True),
+    ],
+)
+def test_a_cookie_goes_home_and_nowhere_else(home: str, url: str, sent: bool) -> None:
+    jar = Jar()
+    put(jar, home)
+    assert jar.header(url, 1.0) == ("n=v" if sent else "")
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "sent"),
+    [
+        ("/", "/anything", True),
+        ("/foo", "/foo", True),
+        ("/foo", "/foo/", True),
+        ("/foo", "/foo/bar?q", True),
+        ("/foo/", "/foo/bar", True),
+        ("/foo/", "/foo", False),
+        ("/foo", "/foobar", False),
+        ("/foo", "/", False),
+    ],
+)
+def test_a_cookie_covers_its_path(path: str, asked: str, sent: bool) -> None:
+    jar = Jar()
+    put(jar, A, path=path)
+    assert jar.header(f"{A}{asked}", 0.0) == ("n=v" if sent else "")
+
+
+def test_longer_paths_come_first_then_older_cookies_and_a_new_value_keeps_its_place() -> None:
+    jar = Jar()
+    for name, path in (("a", "/"), ("b", "/x"), ("c", "/"), ("", "/")):
+        put(jar, A, name, "1", path)
+    put(jar, A, "a", "2")
+    assert jar.header(f"{A}/x", 0.0) == "b=1; a=2; c=1; 1"
+
+
+def test_cookies_end_are_taken_back_and_told() -> None:
+    jar = Jar()
+    assert jar.header(f"{A}/", 0.0) == "" and told(jar) == {}
+    jar.take([SetCookie(A, "/", "short", "1", 10.0), SetCookie(A, "/", "long", "2")], 5.0)
+    assert told(jar) == {A: (Cookie("/", "short", "1", 15.0), Cookie("/", "long", "2"))}
+    assert jar.header(f"{A}/", 14.9) == "short=1; long=2" and told(jar) == {}
+    assert jar.header(f"{A}/", 15.0) == "long=2"
+    assert told(jar) == {A: (Cookie("/", "long", "2"),)}
+    put(jar, A, "long", lasts=0.0)
+    put(jar, A, "never there", lasts=-1.0)
+    assert jar.header(f"{A}/", 16.0) == "" and told(jar) == {A: ()}
+
+
+def test_what_was_kept_is_taken_up() -> None:
+    jar = Jar()
+    jar.load([CookieNote(A, (Cookie("/", "n", "v", 7.0), Cookie("/x", "m", "w")))])
+    assert jar.header(f"{A}/x", 1.0) == "m=w; n=v" and told(jar) == {}
+    assert jar.header(f"{A}/x", 7.0) == "m=w"
+
+
+def test_a_home_is_full_and_its_oldest_give_way_and_are_counted() -> None:
+    jar = Jar()
+    put(jar, "https://other.example", "mine")
+    for number in range(PER_HOME + 20):
+        put(jar, A, f"c{number}")
+    sent = jar.header(f"{A}/", 0.0).split("; ")
+    assert len(sent) == PER_HOME and sent[0] == "c20=v" and sent[-1] == f"c{PER_HOME + 19}=v"
+    actions = Actions()
+    jar.tell(actions)
+    assert actions.cookies_dropped == 20
+    assert jar.header("https://other.example/", 0.0) == "mine=v"
+
+
+def test_a_jar_is_full_and_its_oldest_home_gives_way() -> None:
+    jar = Jar()
+    homes = [f"https://h{number}.example" for number in range(IN_ALL + 5)]
+    for home in homes:
+        put(jar, home)
+    kept = [home for home in homes if jar.header(f"{home}/", 0.0)]
+    assert kept == homes[5:]
+    assert [home for home, cookies in told(jar).items() if not cookies] == homes[:5]
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("xyz"), st.sampled_from([None, 0.0, 5.0]))))
+def test_what_is_told_is_what_a_new_jar_needs(steps: list[tuple[str, str, float | None]]) -> None:
+    jar, kept = Jar(), dict[str, tuple[Cookie, ...]]()
+    for at, (host, name, lasts) in enumerate(steps):
+        jar.take([SetCookie(f"https://{host}.example", "/", name, str(at), lasts)], float(at))
+        kept |= told(jar)
+    again = Jar()
+    again.load(CookieNote(home, cookies) for home, cookies in kept.items())
+    for host in "abc":
+        url = f"https://{host}.example/"
+        assert again.header(url, float(len(steps))) == jar.header(url, float(len(steps)))
