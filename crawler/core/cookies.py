@@ -54,8 +54,8 @@ class Jar:
         if not self._homes:
             return ""
         path = path_of(url)
-        found = [cookie for home in _homes_of(host_of(url)) for cookie in self._live(home, now)]
-        found = [cookie for cookie in found if _covers(cookie.path, path)]
+        homes = [home for home in _homes_of(host_of(url)) if home in self._homes]
+        found = [cookie for home in homes for cookie in self._live(home, now) if _covers(cookie.path, path)]
         found.sort(key=lambda cookie: -len(cookie.path))
         return "; ".join(f"{cookie.name}={cookie.value}" if cookie.name else cookie.value for cookie in found)
 
@@ -68,7 +68,7 @@ class Jar:
 
     def _live(self, home: str, now: float) -> list[Cookie]:
         """The cookies of a home that have not ended."""
-        kept = self._homes.get(home, {})
+        kept = self._homes[home]
         for key in [key for key, cookie in kept.items() if cookie.until is not None and cookie.until <= now]:
             self._changed[home] = None
             self._forget(home, key)

@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from crawler.compare.site import manners
 from crawler.core.messages import Fetch
 from crawler.core.scope import Scope
 from crawler.errors import UsageError
-from crawler.fetch.secrets import Login, bind, reveal
+from crawler.fetch.secrets import Login, bind, reveal, with_cookie
 from crawler.job import open_reader
 from crawler.settings import Settings, read_environment, settle
 
@@ -168,3 +169,15 @@ def test_a_request_gets_what_is_meant_for_exactly_its_origin() -> None:
 def test_what_was_revealed_is_bound_as_it_is() -> None:
     assert reveal({}, {}) == ({}, {})
     assert bind({A: {"X": "y"}}, {A: Login(token="t")}) == {A: (("X", "y"), ("Authorization", "Bearer t"))}
+
+
+def test_a_comparison_keeps_its_configuration_so_it_takes_none(tmp_path: Path) -> None:
+    (tmp_path / "site.toml").write_text(f'[headers."{A}"]\nX-Api-Key = "{SECRET}"\n')
+    with pytest.raises(UsageError, match="remove headers and credentials"):
+        manners("polite", tmp_path / "site.toml")
+
+
+def test_cookies_go_behind_those_that_were_given() -> None:
+    given = (("X", "y"), ("cookie", "a=1"))
+    assert with_cookie(given, "b=2") == (("X", "y"), ("Cookie", "a=1; b=2"))
+    assert with_cookie((), "b=2") == (("Cookie", "b=2"),)
