@@ -6,8 +6,8 @@ below one ("https://.a.example"). What a Set-Cookie header means is read in craw
 Rules:
 - A home has a scheme, and a host has a port: what was set under http never goes out under https, nor to another port
   of the same name. Browsers are about to do the same ("origin-bound cookies"); the RFC does not ask for it.
-- Caps (those of browsers and of aiohttp): PER_HOME cookies of one home, IN_ALL in a jar; the oldest give way, and that
-  is counted.
+- Caps: PER_HOME cookies of one home and IN_ALL in a jar, as in browsers; SIZE_OF_HOME characters of one home, because
+  servers refuse a longer head, so that a hostile page could close a site to us. The oldest give way, and are counted.
 - Longer paths come first, then older cookies (5.4). The order of a dict is the order of creation; a cookie that is set
   again keeps its place (5.3).
 - Times are on the clock of the Crawl. A cookie without an end lasts as long as the crawl does, through every resume.
@@ -22,6 +22,7 @@ from crawler.core.urls import host_of, path_of
 
 PER_HOME = 180
 IN_ALL = 3_300
+SIZE_OF_HOME = 16_384
 
 
 class Jar:
@@ -77,13 +78,12 @@ class Jar:
     def _put(self, home: str, cookie: Cookie) -> None:
         kept = self._homes.setdefault(home, {})
         key = cookie.path, cookie.name
-        if key not in kept:
-            if len(kept) >= PER_HOME:
-                self._drop(home)
-            elif self._count >= IN_ALL:
-                self._drop(next(iter(self._homes)))
-            self._count += 1
-        self._homes.setdefault(home, kept)[key] = cookie
+        self._count += key not in kept
+        kept[key] = cookie
+        while len(kept) > PER_HOME or sum(map(_size, kept.values())) > SIZE_OF_HOME:
+            self._drop(home)
+        while self._count > IN_ALL:
+            self._drop(next(iter(self._homes)))
 
     def _drop(self, home: str) -> None:
         """Let the oldest cookie of a home give way."""
@@ -111,3 +111,7 @@ def _homes_of(host: str) -> Iterator[str]:
 def _covers(cookie: str, path: str) -> bool:
     """RFC 6265 5.1.4: does the path of a cookie cover that of a request?"""
     return path == cookie or (path.startswith(cookie) and (cookie.endswith("/") or path[len(cookie)] == "/"))
+
+
+def _size(cookie: Cookie) -> int:
+    return len(cookie.name) + len(cookie.value) + 3

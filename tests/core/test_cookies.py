@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.core.cookies import IN_ALL, PER_HOME, Jar
+from crawler.core.cookies import IN_ALL, PER_HOME, SIZE_OF_HOME, Jar
 from crawler.core.messages import Actions, Cookie, CookieNote, SetCookie
 
 A = "https://a.example"
@@ -108,6 +108,19 @@ def test_a_home_is_full_and_its_oldest_give_way_and_are_counted() -> None:
     jar.tell(actions)
     assert actions.cookies_dropped == 20
     assert jar.header("https://other.example/", 0.0) == "mine=v"
+
+
+def test_a_home_holds_no_more_than_servers_take_in_a_head() -> None:
+    jar = Jar()
+    for number in range(9):
+        put(jar, A, f"c{number}", "v" * 4000)
+    assert [one[:2] for one in jar.header(f"{A}/", 0.0).split("; ")] == ["c5", "c6", "c7", "c8"]
+    put(jar, A, "c8", "short")
+    put(jar, A, "c9", "v" * 4000)
+    assert [one[:2] for one in jar.header(f"{A}/", 0.0).split("; ")] == ["c5", "c6", "c7", "c8", "c9"]
+    actions = Actions()
+    jar.tell(actions)
+    assert actions.cookies_dropped == 5 and len(jar.header(f"{A}/", 0.0)) <= SIZE_OF_HOME
 
 
 def test_a_jar_is_full_and_its_oldest_home_gives_way() -> None:
