@@ -31,7 +31,7 @@ def open_log() -> Any:
 
 
 def speak_plainly() -> None:
-    """From now on libraries, warnings and threads of this process that fail write records too."""
+    """From now on libraries, warnings and what nobody catches in this process write records too."""
     import logging
 
     class Records(logging.Handler):
@@ -41,7 +41,7 @@ def speak_plainly() -> None:
 
     logging.lastResort = Records(logging.WARNING)  # where a program has set up loggers of its own, those are heard
     warnings.showwarning = _warned
-    threading.excepthook = _thread_failed
+    threading.excepthook = sys.unraisablehook = _failed
 
 
 def _warned(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
@@ -50,12 +50,13 @@ def _warned(message: Warning | str, category: type[Warning], *_: object, **__: o
     logging.getLogger("py.warnings").warning("%s: %s", category.__name__, message)
 
 
-def _thread_failed(failed: threading.ExceptHookArgs) -> None:
+def _failed(failed: Any) -> None:
+    """Called by the interpreter where an exception ends a thread, or can be raised nowhere."""
     import logging
 
     if failed.exc_type is not SystemExit and failed.exc_value is not None:
         cause = (failed.exc_type, failed.exc_value, failed.exc_traceback)
-        logging.getLogger("crawler").error("a thread failed", exc_info=cause)
+        logging.getLogger("crawler").error("nobody caught this", exc_info=cause)
 
 
 def _cause(error: Any) -> dict[str, str]:

@@ -15,7 +15,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from crawler.core.messages import Actions, Cookie, CookieNote, SetCookie
 from crawler.core.urls import host_of, path_of
@@ -40,8 +40,10 @@ class Jar:
             for cookie in note.cookies:
                 self._put(note.home, cookie)
 
-    def take(self, cookies: Iterable[SetCookie], now: float) -> None:
+    def take(self, cookies: Sequence[SetCookie], now: float) -> None:
         """Keep what an answer set, and forget what it took back."""
+        if not cookies:
+            return
         for one in cookies:
             self._changed[one.home] = None
             if one.lasts is not None and one.lasts <= 0:
@@ -49,6 +51,8 @@ class Jar:
             else:
                 until = None if one.lasts is None else now + one.lasts
                 self._put(one.home, Cookie(one.path, one.name, one.value, until))
+        for home in dict.fromkeys(one.home for one in cookies):
+            self._fit(home)
 
     def header(self, url: str, now: float) -> str:
         """What goes as Cookie with a request for this URL; "" where nothing does."""
@@ -80,7 +84,13 @@ class Jar:
         key = cookie.path, cookie.name
         self._count += key not in kept
         kept[key] = cookie
-        while len(kept) > PER_HOME or sum(map(_size, kept.values())) > SIZE_OF_HOME:
+
+    def _fit(self, home: str) -> None:
+        """Hold the caps."""
+        kept = self._homes.get(home, {})
+        size = sum(map(_size, kept.values()))
+        while len(kept) > PER_HOME or size > SIZE_OF_HOME:
+            size -= _size(next(iter(kept.values())))
             self._drop(home)
         while self._count > IN_ALL:
             self._drop(next(iter(self._homes)))

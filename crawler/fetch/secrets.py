@@ -33,9 +33,7 @@ from crawler.fetch.wire import unfit
 
 TOKEN = re.compile(r"[\x21-\x7e]+")
 NEVER = {
-    **dict.fromkeys(
-        ("host", "content-length", "transfer-encoding", "te", "trailer", "expect"), "it frames the message"
-    ),
+    **dict.fromkeys(("host", "content-length", "transfer-encoding", "trailer", "expect"), "it frames the message"),
     **dict.fromkeys(("connection", "keep-alive", "te", "upgrade"), "it belongs to the connection"),
     "accept-encoding": "what can be decoded is known",
     "range": "pages are asked for whole",

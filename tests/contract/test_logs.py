@@ -26,6 +26,10 @@ for work in (fail, leave):
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
+class Lost:
+    def __del__(self):
+        fail()
+Lost()
 try:
     fail()
 except ValueError:
@@ -46,10 +50,11 @@ def test_what_libraries_say_is_one_record_each() -> None:
         ("warning", "urllib3"),
         ("warning", "py.warnings"),
         ("error", "crawler"),
+        ("error", "crawler"),
         ("error", "aiohttp"),
     ]
     assert records[0]["event"] == "said a\x1b[2J\nfake entry\x9b\u202e"
-    assert "ValueError: a\x1b[2J" in records[2]["exception"] and "in fail" in records[3]["exception"]
+    assert "ValueError: a\x1b[2J" in records[2]["exception"] and "in fail" in records[4]["exception"]
 
 
 def test_a_program_with_loggers_of_its_own_keeps_them() -> None:

@@ -7,6 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crawler.core.rules import Rules
 from crawler.core.shard import SLOTS, Shard, owners, slot_of
 
 HOSTS = [f"http://host-{n}.test" for n in range(2000)]
@@ -40,3 +41,9 @@ def test_shares_add_up(count: int, total: int) -> None:
 
 def test_all_shards_agree_who_owns_a_host() -> None:
     assert all(Shard(0, 3).owner(host) == Shard(2, 3).owner(host) for host in HOSTS)
+
+
+def test_a_host_whose_cookies_are_kept_is_not_shared() -> None:
+    shard = Shard(0, 2)
+    assert shard.may_spread(0.0, Rules(per_host=8).shared_by)
+    assert not shard.may_spread(0.0, Rules(per_host=8, cookies=True).shared_by)
