@@ -11,6 +11,7 @@ Rules:
 
 from __future__ import annotations
 
+import sys
 import threading
 import warnings
 from typing import TYPE_CHECKING, Any, TextIO, cast

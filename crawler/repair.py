@@ -44,6 +44,8 @@ ROW = (
 KEEP = f"INSERT INTO url (host, {ROW}) VALUES ({', '.join('?' * 16)}) ON CONFLICT (url) DO UPDATE SET " + ", ".join(
     f"{name} = excluded.{name}" for name in ROW.split(", ")[1:]
 )
+PAGE = COLUMNS.replace("truncated", "length, truncated")
+KEEP_PAGE = f"INSERT OR IGNORE INTO page (position, {PAGE}) VALUES ({', '.join('?' * (PAGE.count(',') + 2))})"
 OWE = "INSERT OR IGNORE INTO url (url, host, depth) VALUES (?, ?, ?)"
 SETTLED = (
     "SELECT url, reason, status, attempts, size, digest, part, position,"
@@ -108,13 +110,8 @@ def repair(directory: CrawlDirectory) -> Repaired:
 def _rebuild_part(path: Path, done: Repaired) -> None:
     beside = path.with_name(path.name + NEW)
     beside.unlink(missing_ok=True)
-    columns = COLUMNS.replace("truncated", "length, truncated")
     with closing(connect(beside, PART, PAGE_SIZE)) as part, transaction(part, beside):
-        marks = ", ".join("?" * (columns.count(",") + 2))
-        part.executemany(
-            f"INSERT OR IGNORE INTO page (position, {columns}) VALUES ({marks})",
-            salvage(path, "page", "position", columns),
-        )
+        part.executemany(KEEP_PAGE, salvage(path, "page", "position", PAGE))
     _replace(path, beside)
     done.broken.append(f"parts/{path.name}")
 
@@ -245,7 +242,7 @@ class _Rebuilt:
             )
             for url, reason, status, attempts, size, digest, part, position, cut in self._connection.execute(SETTLED)
         )
-        tally.add(queued, settled, 0, 0)
+        tally.add(queued, settled, 0, 0, 0)
         keep_tally(self._connection, tally)
         self._done.owed = tally.owed
 

@@ -19,7 +19,7 @@ MAX_HOSTS = 10_000
 OTHER_HOSTS = "(other hosts)"
 SUMS = (
     *("queued", "settled", "urls", "pages", "bytes", "retries", "truncated"),
-    *("links_cut", "too_deep", "cookies_dropped"),
+    *("links_cut", "unread", "too_deep", "cookies_dropped"),
 )
 
 

@@ -403,8 +403,8 @@ class Actions(msgspec.Struct):
     `queued` were admitted, `doubtful` are if the frontier does not know them, `settled` ended, `retries` spent an
     attempt and wait for another, `notes` changed. `hungry` and `search` ask for what lies in the frontier. `too_deep`
     counts links that the depth limit turned away in this step. `pauses` began in it; while the network is `away`
-    nothing but a probe goes out now and then. `cookies` changed, so many others were `cookies_dropped` over a cap. `ending` is set when the run is over. `mail` is what one of several
-    shards has for the others.
+    nothing but a probe goes out now and then. `cookies` changed, so many others were `cookies_dropped` over a cap.
+    `ending` is set when the run is over. `mail` is what one of several shards has for the others.
     """
 
     fetches: list[Fetch] = msgspec.field(default_factory=list)

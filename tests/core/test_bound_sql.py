@@ -15,6 +15,8 @@ OURS = {
     "cases": "edges of a histogram, numbers of ours",
     "since": "an expression over a column",
     "column": "the name of a column",
+    "columns": "names of columns",
+    "key": "the name of a column",
     "number": "the number of a file",
     "page_size": "a number of ours",
     "schema": "the name of an attached file, by its number",
