@@ -18,6 +18,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
@@ -26,10 +27,11 @@ from msgspec import Meta
 
 from crawler.core.bounds import Bounds
 from crawler.core.rules import AtLeastOne, Count, Rules, Seconds
-from crawler.core.urls import canonical
+from crawler.core.urls import canonical, host_of
 from crawler.errors import UsageError
 from crawler.fetch.base import ClientPlan, Limits
 from crawler.fetch.secrets import Login, bind, reveal
+from crawler.fetch.special import BAD_PORTS
 from crawler.memory import bounds_within, default_memory, parse_size
 
 ENVIRONMENT = "CRAWLER_"
@@ -73,6 +75,8 @@ class Settings(Rules, frozen=True, kw_only=True, forbid_unknown_fields=True):
     attempt_header: str = ""
     ca_file: str = ""
     resolve: dict[str, str] = msgspec.field(default_factory=dict)
+    allow_networks: tuple[str, ...] = ()
+    trust_seeds: bool = True
     headers: dict[str, dict[str, str]] = msgspec.field(default_factory=dict)
     credentials: dict[str, Login] = msgspec.field(default_factory=dict)
 
@@ -98,6 +102,7 @@ class Settings(Rules, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def client_plan(self, connections: int) -> ClientPlan:
         """What a client is made from."""
         from crawler.fetch.decode import ACCEPT_ENCODING
+        from crawler.fetch.guard import naming
 
         return ClientPlan(
             limits=Limits(
@@ -111,6 +116,8 @@ class Settings(Rules, frozen=True, kw_only=True, forbid_unknown_fields=True):
             resolve=self.resolve,
             connections=connections,
             ca_file=self.ca_file,
+            seeds=naming(self.seeds, self.resolve) if self.trust_seeds else (),
+            networks=self.allow_networks,
         )
 
 
@@ -119,6 +126,7 @@ SECRET = ("headers", "credentials")
 WHERE = re.compile(
     r"([\w.-]+|\[[\da-f:.]+\])(:(?P<port>[0-9]{1,5}))?|[\da-f]*:[\da-f]*:[\da-f:.]*", re.ASCII | re.IGNORECASE
 )
+LISTS = ("seeds", "include", "exclude", "allow_networks")
 KINDS = {
     "int": "a whole number",
     "float": "a number",
@@ -167,7 +175,7 @@ def read_environment(environment: Mapping[str, str] = os.environ) -> dict[str, A
         if key == "resolve":
             layer[key] = dict(pair.partition("=")[::2] for pair in text.split())
         else:
-            layer[key] = tuple(text.split()) if key in ("seeds", "include", "exclude") else text
+            layer[key] = tuple(text.split()) if key in LISTS else text
     return layer
 
 
@@ -212,6 +220,8 @@ def check_seed(url: str) -> str:
             raise UsageError(f"cannot crawl {url!r}: only http and https URLs, not {scheme}")
         hint = "" if "://" in url or not url else f"; did you mean http://{url} ?"
         raise UsageError(f"not a URL: {url!r}{hint}")
+    if (port := host_of(found).rpartition(":")[2]).isdigit() and int(port) in BAD_PORTS:
+        raise UsageError(f"cannot crawl {url!r}: port {port} belongs to another protocol than HTTP")
     return found
 
 
@@ -248,6 +258,11 @@ def _check(settings: Settings) -> None:
     for name in ("user_agent", "attempt_header"):
         if any(not (32 <= ord(letter) < 127) for letter in getattr(settings, name)):
             raise UsageError(f"{name} must be printable ASCII")
+    for network in settings.allow_networks:
+        try:
+            ip_network(network)
+        except ValueError as error:
+            raise UsageError(f"bad value for allow_networks: {error}; expected networks such as 10.0.0.0/8") from None
     for host, target in settings.resolve.items():
         for said in (host, target):
             match = WHERE.fullmatch(said)

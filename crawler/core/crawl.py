@@ -415,8 +415,8 @@ class Crawl:
         text = host.hear_robots(event, now, self._seed)
         if text is not None:
             self._robots_read(host, text, now)
-        elif host.robots_asks > self._rules.robots_asks:
-            self._give_up(host, Reason.ROBOTS_UNAVAILABLE, f"robots.txt: {in_short(event)}")
+        elif (reason := host.hopeless(event)) is not None:
+            self._give_up(host, reason, f"robots.txt: {in_short(event)}")
 
     def _robots_read(self, host: Host, text: str, now: float) -> None:
         self._actions.notes.append(host.note(robots=text))

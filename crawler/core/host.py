@@ -15,6 +15,8 @@ Rules:
 - The delay counts from the end of the last fetch. A host with a delay is asked by one connection at a time, whatever
   `per_host` allows: two at once would make "the last fetch" meaningless.
 - robots.txt is a request like any other: it takes a connection and is followed by the delay.
+- A host that we may not connect to is given up at once: asking again would change nothing. So is one that says its
+  robots.txt is at such a place.
 - `queue` holds links never asked for, `later` those that wait for another attempt: page budgets stop only the first.
 - `queue` is a window: links up to the id `after` are in it, settled or in flight; those beyond it up to `last`, or
   `more`, are in the frontier only. `wanted` of them have been asked for; see crawler/core/hosts.py.
@@ -227,6 +229,8 @@ class Host:
         """Take the answer to robots.txt (RFC 9309 2.3.1). Returns the text to obey from now on, None if it must be
         asked for again; `robots_asks` then says how often it was unavailable in a row."""
         if isinstance(event, Failed):
+            if event.trouble is Trouble.BLOCKED:
+                return None
             self.robots_lost += event.trouble is Trouble.LOST
             if event.trouble is not Trouble.LOST or self.robots_lost >= self._rules.lost_limit:
                 self._robots_unavailable(now, seed)
@@ -250,6 +254,12 @@ class Host:
         self._obey(robots, robots.delay, now + self._rules.robots_ttl)
         self.hold(now + self.delay)
         return text
+
+    def hopeless(self, event: Landing) -> Reason | None:
+        """With which reason to give up the host, if any, where this answer to robots.txt left nothing to obey."""
+        if isinstance(event, Failed) and event.trouble is Trouble.BLOCKED:
+            return Reason.ROBOTS_UNAVAILABLE if self.robots_hops else Reason.BLOCKED
+        return Reason.ROBOTS_UNAVAILABLE if self.robots_asks > self._rules.robots_asks else None
 
     def _robots_unavailable(self, now: float, seed: int) -> None:
         """2.3.1.4: unreachable means that everything is disallowed; ask again after a back-off."""

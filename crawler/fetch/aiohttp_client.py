@@ -20,9 +20,11 @@ from yarl import URL
 
 from crawler.core.messages import Trouble
 from crawler.errors import UsageError
-from crawler.fetch.aiohttp_net import Connection, Resolver, connector
+from crawler.fetch.aiohttp_net import Connection, connector
 from crawler.fetch.base import ClientPlan, FetchError, Request, Response
 from crawler.fetch.deadlines import Flight, tick
+from crawler.fetch.guard import Blocked
+from crawler.fetch.ways import no_way
 from crawler.fetch.wire import check_url, one_line, plan_headers, request_headers, tls_context
 
 _MAX_FIELDS = 1_000
@@ -44,8 +46,7 @@ class AiohttpFetcher:
         self._sweep_due = 0.0
         self._tick = tick(limits)
         names = {name.lower() for name, _ in self._headers}
-        self._resolver = Resolver(plan)
-        pool = connector(plan, self._resolver)
+        pool = connector(plan)
         pool._factory = cast(Any, functools.partial(Connection, self._loop))
         self._session = aiohttp.ClientSession(
             connector=pool,
@@ -82,7 +83,7 @@ class AiohttpFetcher:
         except TimeoutError:  # aiohttp's are that, too
             raise FetchError(Trouble.TIMEOUT, "connect") from None
         except aiohttp.ClientError as error:
-            raise FetchError(_trouble(error), one_line(error)) from None
+            raise _failure(error) from None
         except OSError as error:
             raise FetchError(Trouble.DISCONNECT, one_line(error)) from None
         except Exception as error:
@@ -168,7 +169,6 @@ class AiohttpFetcher:
             self._sweeping.cancel()
             self._sweeping = None
         await self._session.close()
-        await self._resolver.close()
 
 
 class _Flight(Flight):
@@ -195,11 +195,16 @@ def _as_written(url: str) -> URL:
     return URL.build(scheme=scheme, authority=authority, path=slash + path, encoded=True)
 
 
+def _failure(error: aiohttp.ClientError) -> FetchError:
+    match error:
+        case aiohttp.ClientConnectorDNSError() | aiohttp.ClientConnectorError(os_error=Blocked()):
+            return no_way(error.os_error)
+    return FetchError(_trouble(error), one_line(error))
+
+
 def _trouble(error: aiohttp.ClientError) -> Trouble:
     """What went wrong before the head was complete. The order matters: the classes derive from each other."""
     match error:
-        case aiohttp.ClientConnectorDNSError():
-            return Trouble.DNS
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
             return Trouble.TLS
         case aiohttp.ClientConnectorError():

@@ -1,16 +1,16 @@
 """What lies beneath the aiohttp session: names and connections.
 
 Rules:
-- Names are resolved by the system in threads of our own: an installed aiodns would silently replace that resolver, and
-  slow names must not block the loop's default threads. aiohttp keeps the answers for five minutes.
+- Names are resolved as for every client (see crawler/fetch/names.py): an installed aiodns would silently replace that,
+  and slow names must not block the loop's default threads. aiohttp asks each time it opens a connection.
+- Literal addresses never come to a resolver, so the guard judges every address when its socket is made.
 - A server may send a few interim replies (1xx) before the response, not an endless stream of them.
 """
 
 from __future__ import annotations
 
-import asyncio
+import functools
 import socket
-from concurrent.futures import ThreadPoolExecutor
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -19,22 +19,29 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import RawResponseMessage
 
 from crawler.fetch.base import ClientPlan
-from crawler.fetch.wire import MAX_INTERIM, REUSED_FOR, Routes
+from crawler.fetch.guard import Guard
+from crawler.fetch.ways import Ways, family_of
+from crawler.fetch.wire import MAX_INTERIM, REUSED_FOR
 
-_NAMES_TTL = 300
-_NAMES_KEPT = 10_000
-_RESOLVERS = 16
+_AddrInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]  # as of getaddrinfo
 
 
-def connector(plan: ClientPlan, resolver: Resolver) -> aiohttp.TCPConnector:
+def connector(plan: ClientPlan) -> aiohttp.TCPConnector:
     """A pool of connections that may all go to one host: how many one may have is the Crawl's decision."""
+    ways = Ways(plan)
     return aiohttp.TCPConnector(
         limit=plan.connections,
         keepalive_timeout=REUSED_FOR,
-        resolver=resolver,
-        ttl_dns_cache=_NAMES_TTL,
-        dns_cache_max_size=_NAMES_KEPT,
+        resolver=Resolver(ways),
+        use_dns_cache=False,
+        socket_factory=functools.partial(_socket, ways.guard),
     )
+
+
+def _socket(guard: Guard, found: _AddrInfo) -> socket.socket:
+    family, kind, protocol, _, address = found
+    guard.check(address[0], address[1])
+    return socket.socket(family, kind, protocol)
 
 
 class Connection(ResponseHandler):
@@ -61,35 +68,27 @@ class Connection(ResponseHandler):
 
 
 class Resolver(AbstractResolver):
-    """The system's resolver, in threads of its own, behind the overrides of the plan."""
+    """The resolver of all clients, behind the overrides of the plan, and what the guard leaves of its answers."""
 
-    def __init__(self, plan: ClientPlan) -> None:
-        self._routes = Routes(plan)
-        self._threads = ThreadPoolExecutor(_RESOLVERS, thread_name_prefix="names")
+    def __init__(self, ways: Ways) -> None:
+        self._ways = ways
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         """Addresses and ports to try. Raises OSError."""
-        name, port = self._routes.find(host, port)
-        try:
-            found = await asyncio.get_running_loop().run_in_executor(
-                self._threads, socket.getaddrinfo, name, port, family, socket.SOCK_STREAM
-            )
-        except UnicodeError as error:  # no name of the DNS: a label is empty or too long
-            raise socket.gaierror(socket.EAI_NONAME, str(error)) from None
+        name, port = self._ways.route(host, port)
         return [
             ResolveResult(
                 hostname=host,
-                host=str(address[0]),
+                host=address,
                 port=port,
-                family=kind,
-                proto=proto,
+                family=family_of(address),
+                proto=socket.IPPROTO_TCP,
                 flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
             )
-            for kind, _, proto, _, address in found
+            for address in await self._ways.afind(name, port)
         ]
 
     async def close(self) -> None:
-        """Let go of the threads; one that still waits for an answer ends with it."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """Nothing is held."""

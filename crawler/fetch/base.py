@@ -38,7 +38,8 @@ class ClientPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     `headers` go with every request. `resolve` overrides names: "host" or "host:port" -> "address:port" or "address"
     (the port of the URL is then kept). `connections` is the most that may be open at once. `ca_file` names certificates
-    (PEM) to trust beside the usual ones.
+    (PEM) to trust beside the usual ones. Private addresses are reachable where `seeds`, `resolve` or
+    `networks` ("net/bits") name them: see crawler/fetch/guard.py.
     """
 
     limits: Limits = Limits()
@@ -46,6 +47,8 @@ class ClientPlan(msgspec.Struct, frozen=True, kw_only=True):
     resolve: Mapping[str, str] = {}
     connections: int = 100
     ca_file: str = ""
+    seeds: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
 
 
 class Request(msgspec.Struct, frozen=True):

@@ -5,6 +5,8 @@ Rules:
 - A callback in Python costs a fight for the GIL when many threads fetch, so header lines go straight into a list, which
   is looked at afterwards (libcurl itself bounds it to 300 KiB a head), and only blocks of the body meet Python code.
 - First-byte and idle deadlines are the sweeper's, which knows the descriptors of this handle by its socket callbacks.
+- libcurl asks nobody for an address: what a name means is pinned in the handle before (see crawler/fetch/names.py), and
+  each socket is made here, where the guard judges the address it is for.
 - libcurl would repeat a request by itself where a kept connection turns out to be dead before a byte came. It asks
   before each request it sends, and the second within one fetch is refused (see `wire.REUSED_FOR`). It looks for dead
   connections once a second only, so we look before each fetch: an idle one that can be read has been closed.
@@ -16,14 +18,19 @@ import os
 import select
 import socket
 import time
+from collections import OrderedDict
 from contextlib import suppress
+from typing import Protocol
 
 import pycurl
 
 from crawler.core.messages import Trouble
 from crawler.fetch.base import ClientPlan, FetchError, Headers, Limits, Request, Response
 from crawler.fetch.deadlines import BlockingFetcher, Flight
+from crawler.fetch.guard import Blocked
+from crawler.fetch.special import is_address
 from crawler.fetch.starving import STARVING
+from crawler.fetch.ways import Addresses, Ways, no_way
 from crawler.fetch.wire import (
     KEPT,
     MAX_INTERIM,
@@ -39,6 +46,8 @@ from crawler.fetch.wire import (
     usual_ca_file,
 )
 
+_PINNED = 1_000
+"""The most names whose addresses one handle holds."""
 _TOO_LARGE = 100  # CURLE_TOO_LARGE, not named by pycurl
 _TROUBLE = {
     pycurl.E_OK: Trouble.DISCONNECT,  # looked at only where the head is incomplete
@@ -74,6 +83,9 @@ class CurlFetcher(BlockingFetcher):
         self._headers = plan_headers(plan)
         self._descriptors: set[int] = set()
         self._reply = _Reply(Flight(0.0), plan.limits)
+        self._ways = Ways(plan)
+        self._pinned: OrderedDict[tuple[str, int], Addresses] = OrderedDict()
+        self._blocked: Blocked | None = None
         self._curl = curl = pycurl.Curl()
         limits = plan.limits
         for option, value in (
@@ -88,11 +100,11 @@ class CurlFetcher(BlockingFetcher):
             _trust(plan.ca_file),
             (pycurl.CONNECTTIMEOUT_MS, _milliseconds(limits.connect)),
             (pycurl.TIMEOUT_MS, _milliseconds(limits.total)),
-            (pycurl.DNS_CACHE_TIMEOUT, 300),
             (pycurl.MAXCONNECTS, max(1, min(KEPT, plan.connections))),
             (pycurl.MAXAGE_CONN, round(REUSED_FOR)),
             (pycurl.PREREQFUNCTION, self._about_to_send),
             (pycurl.BUFFERSIZE, 131_072),
+            (pycurl.OPENSOCKETFUNCTION, self._open),
             (pycurl.SOCKOPTFUNCTION, self._opened),
             (pycurl.CLOSESOCKETFUNCTION, self._closed),
             (pycurl.CONNECT_TO, _routes(plan)),
@@ -112,8 +124,10 @@ class CurlFetcher(BlockingFetcher):
     def _ask(self, request: Request, flight: Flight) -> Response:
         curl = self._curl
         reply = self._reply = _Reply(flight, self.limits)
+        target = split_url(request.url)
+        self._pin(target.host, target.port)
         curl.setopt(pycurl.URL, request.url)
-        curl.setopt(pycurl.REQUEST_TARGET, split_url(request.url).path)  # its URL parser turns %c3 into %C3
+        curl.setopt(pycurl.REQUEST_TARGET, target.path)  # its URL parser turns %c3 into %C3
         curl.setopt(pycurl.HEADERFUNCTION, reply.lines.append)
         curl.setopt(pycurl.WRITEFUNCTION, reply.take)
         if request.headers:
@@ -142,6 +156,8 @@ class CurlFetcher(BlockingFetcher):
 
     def _trouble(self, code: int, detail: str, flight: Flight) -> FetchError:
         """What an error before the end of the head means."""
+        if self._blocked is not None and code == pycurl.E_COULDNT_CONNECT:
+            return no_way(self._blocked)
         if code == pycurl.E_OPERATION_TIMEDOUT:
             whole = time.monotonic() - flight.started >= self.limits.total
             sent = self._curl.getinfo(pycurl.REQUEST_SIZE) > 0
@@ -149,6 +165,32 @@ class CurlFetcher(BlockingFetcher):
         if code == pycurl.E_COULDNT_CONNECT and self._curl.getinfo(pycurl.OS_ERRNO) in STARVING:
             return FetchError(Trouble.STARVED, detail)
         return FetchError(_TROUBLE.get(code, Trouble.INTERNAL), detail or "closed inside the head")
+
+    def _pin(self, host: str, port: int) -> None:
+        """Tell libcurl what a name means, where that is new. Raises FetchError."""
+        self._blocked = None
+        try:
+            way = self._ways.route(host, port)
+            addresses = self._ways.find(*way)
+        except OSError as error:
+            raise no_way(error) from None
+        if is_address(way[0]) or self._pinned.get(way) == addresses:
+            return
+        lines = [f"{way[0]}:{way[1]}:{','.join(map(_bracket, addresses))}"]
+        self._pinned[way] = addresses
+        if len(self._pinned) > _PINNED:
+            (name, number), _ = self._pinned.popitem(last=False)
+            lines.append(f"-{name}:{number}")
+        self._curl.setopt(pycurl.RESOLVE, lines)
+
+    def _open(self, _: int, peer: _Peer) -> socket.socket | int:
+        """The socket for a connection to `peer`, if the guard agrees."""
+        try:
+            self._ways.guard.check(peer.addr[0], peer.addr[1])
+        except Blocked as error:
+            self._blocked = error
+            return int(pycurl.SOCKET_BAD)
+        return socket.socket(peer.family, peer.socktype, peer.protocol)
 
     def _has_dead_connections(self) -> bool:
         poll = select.poll()
@@ -182,6 +224,15 @@ class CurlFetcher(BlockingFetcher):
 
     def _close(self) -> None:
         self._curl.close()
+
+
+class _Peer(Protocol):
+    """What libcurl tells of an address."""
+
+    family: int
+    socktype: int
+    protocol: int
+    addr: tuple[str, int]
 
 
 class _Reply:

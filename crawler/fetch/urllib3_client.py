@@ -21,7 +21,7 @@ from http.client import HTTPException, HTTPMessage, HTTPResponse, RemoteDisconne
 
 from urllib3 import HTTPHeaderDict
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError, LocationParseError
+from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 from urllib3.util import SKIP_HEADER
 from urllib3.util.connection import create_connection
@@ -29,12 +29,13 @@ from urllib3.util.connection import create_connection
 from crawler.core.messages import Trouble
 from crawler.fetch.base import ClientPlan, FetchError, Headers, Request, Response
 from crawler.fetch.deadlines import BlockingFetcher, Flight
+from crawler.fetch.guard import Blocked, Guard
+from crawler.fetch.ways import Addresses, Ways, no_way
 from crawler.fetch.wire import (
     KEPT,
     MAX_INTERIM,
     REUSED_FOR,
     STATUS_LINE,
-    Routes,
     Target,
     one_line,
     parse_fields,
@@ -54,7 +55,7 @@ class Urllib3Fetcher(BlockingFetcher):
     def __init__(self, plan: ClientPlan) -> None:
         self._headers = plan_headers(plan)
         self._usual = _mapping(self._headers)
-        self._routes = Routes(plan)
+        self._ways = Ways(plan)
         self._kept = max(1, min(KEPT, plan.connections))
         self._lines: OrderedDict[tuple[str, str, int], _Line] = OrderedDict()
         self._socket: socket.socket | None = None
@@ -87,8 +88,7 @@ class Urllib3Fetcher(BlockingFetcher):
         if line is None:
             if len(self._lines) >= self._kept:
                 self._lines.popitem(last=False)[1].close()
-            route = self._routes.find(target.host, target.port)
-            line = _open(target, route, self.limits.max_head, self._ca_file)
+            line = _open(target, self._ways.guard, self.limits.max_head, self._ca_file)
         self._lines[key] = line
         return line
 
@@ -110,9 +110,14 @@ class Urllib3Fetcher(BlockingFetcher):
         line.close()
         line.timeout = self.limits.connect
         try:
+            name, line.peer_port = self._ways.route(line.host, line.origin_port)
+            line.addresses = self._ways.find(name, line.peer_port)
+        except OSError as error:
+            raise no_way(error) from None
+        try:
             line.connect()
-        except (socket.gaierror, UnicodeError, LocationParseError) as error:
-            raise FetchError(Trouble.DNS, one_line(error)) from None
+        except Blocked as error:
+            raise no_way(error) from None
         except TimeoutError:
             raise FetchError(Trouble.TIMEOUT, "connect") from None
         except (OSError, HTTPError, ValueError) as error:
@@ -226,9 +231,12 @@ class _Head(HTTPResponse):
 
 
 class _Line(HTTPConnection):
-    """A connection to one origin that goes where `route` says; `head` is that of its last response."""
+    """A connection to one origin, at one of the `addresses`; `head` is that of its last response."""
 
-    route: tuple[str, int] = ("", 0)
+    guard: Guard
+    origin_port = 0
+    addresses: Addresses = ()
+    peer_port = 0
     used_at = 0.0
     head: _Head
     max_head = 65_536
@@ -240,7 +248,15 @@ class _Line(HTTPConnection):
         return self.head
 
     def _new_conn(self) -> socket.socket:
-        return create_connection(self.route, self.timeout, socket_options=self.socket_options)
+        failure: OSError = OSError("no address")
+        for address in self.addresses:
+            try:
+                self.guard.check(address, self.peer_port)
+                where = (address, self.peer_port)
+                return create_connection(where, self.timeout, socket_options=self.socket_options)
+            except OSError as error:
+                failure = error
+        raise failure
 
 
 class _SecureLine(_Line, HTTPSConnection):
@@ -259,12 +275,12 @@ def _trouble(error: Exception) -> FetchError:
     return FetchError(Trouble.INTERNAL, one_line(error))
 
 
-def _open(target: Target, route: tuple[str, int], max_head: int, ca_file: str) -> _Line:
+def _open(target: Target, guard: Guard, max_head: int, ca_file: str) -> _Line:
     if target.scheme == "https":
         line: _Line = _SecureLine(target.host, target.port, ssl_context=tls_context(ca_file), ca_certs=None)
     else:
         line = _Line(target.host, target.port)
-    line.route, line.max_head = route, max_head
+    line.guard, line.origin_port, line.max_head = guard, target.port, max_head
     return line
 
 

@@ -21,7 +21,9 @@ KEY = ConnectionKey("a.test", 80, False, True, None, None, None)
 
 @pytest.fixture
 async def fetcher() -> AsyncIterator[AiohttpFetcher]:
-    opened = AiohttpFetcher(ClientPlan(limits=Limits(first_byte=0.2, max_body=10), headers=(("User-Agent", "unit"),)))
+    limits = Limits(first_byte=0.2, max_body=10)
+    plan = ClientPlan(limits=limits, headers=(("User-Agent", "unit"),), networks=("127.0.0.0/8",))
+    opened = AiohttpFetcher(plan)
     yield opened
     await opened.close()
 

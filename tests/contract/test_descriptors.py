@@ -65,8 +65,8 @@ from crawler.fetch.base import ClientPlan
 from crawler.job import open_reader, open_scope
 from crawler.settings import Settings
 from crawler.visit import avisit, visit
-settings = Settings(seeds=("http://127.0.0.1:9/",))
-reader, fetch = open_reader(settings, open_scope(settings)), Fetch(1, "http://127.0.0.1:9/")
+settings = Settings(seeds=("http://127.0.0.1:8/",))
+reader, fetch = open_reader(settings, open_scope(settings)), Fetch(1, "http://127.0.0.1:8/")
 def take():
     try:
         while True:
@@ -74,13 +74,13 @@ def take():
     except OSError:
         pass
 async def ask():
-    fetcher = open_async_fetcher("{0}", ClientPlan())
+    fetcher = open_async_fetcher("{0}", ClientPlan(seeds=settings.seeds))
     take()
     return await avisit(fetch, fetcher, reader, None)
 if "{0}" in ASYNC_CLIENTS:
     found = asyncio.run(ask())
 else:
-    fetcher = open_fetcher("{0}", ClientPlan())
+    fetcher = open_fetcher("{0}", ClientPlan(seeds=settings.seeds))
     take()
     found = visit(fetch, fetcher, reader, None, threading.Lock())
 print(found.trouble, flush=True)

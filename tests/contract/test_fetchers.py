@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +25,7 @@ from crawler.fetch.wire import trusted_certificates, usual_ca_file
 from .raw_server import RawServer, Step, chunked, response
 
 CLIENTS = (*SYNC_CLIENTS, *ASYNC_CLIENTS)
+LOOPBACK: dict[str, Any] = {"networks": ("127.0.0.0/8",)}
 USUAL = (("User-Agent", "contract/1"), ("Accept", "text/html"))
 DRIP: list[Step] = [b"x", 0.05] * 60
 OPEN_END = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
@@ -71,11 +73,11 @@ def client(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def opened(client: str) -> Iterator[Open]:
-    """Opens fetchers of the client and closes them: limits and other fields of the plan by name."""
+    """Opens fetchers of the client that may go to loopback, and closes them: limits and fields of the plan by name."""
     fetchers: list[Fetcher] = []
 
     def open_one(limits: Limits | None = None, **fields: object) -> Fetcher:
-        plan = ClientPlan(limits=limits or Limits(), **{"headers": USUAL, **fields})  # type: ignore[arg-type]
+        plan = ClientPlan(limits=limits or Limits(), **{**LOOPBACK, "headers": USUAL, **fields})  # type: ignore[arg-type]
         fetchers.append(start(client, plan))
         return fetchers[-1]
 
@@ -489,7 +491,7 @@ def test_many_at_once_share_the_connections() -> None:
     with always(0.02, response(b"ok")) as server:
 
         async def crawl() -> list[Response]:
-            fetcher = open_async_fetcher("aiohttp", ClientPlan(headers=USUAL, connections=5))
+            fetcher = open_async_fetcher("aiohttp", ClientPlan(headers=USUAL, connections=5, **LOOPBACK))
             try:
                 return await asyncio.gather(*(fetcher.fetch(Request(f"{server.url}/{n}")) for n in range(25)))
             finally:
@@ -501,7 +503,9 @@ def test_many_at_once_share_the_connections() -> None:
 
 def test_time_in_which_something_else_blocked_the_loop_counts_for_no_deadline() -> None:
     async def fetch_around_a_block(url: str) -> Response:
-        fetcher = open_async_fetcher("aiohttp", ClientPlan(limits=Limits(first_byte=0.5, idle=0.5, total=1)))
+        fetcher = open_async_fetcher(
+            "aiohttp", ClientPlan(limits=Limits(first_byte=0.5, idle=0.5, total=1), **LOOPBACK)
+        )
         try:
             fetching = asyncio.create_task(fetcher.fetch(Request(url)))
             await asyncio.sleep(0.1)
@@ -519,7 +523,7 @@ def test_cancelled_fetch_is_cancelled_and_frees_its_connection() -> None:
     with RawServer(lambda path: [3.0] if path == "/slow" else [response(b"ok")]) as server:
 
         async def crawl() -> bytes:
-            fetcher = open_async_fetcher("aiohttp", ClientPlan(headers=USUAL, connections=1))
+            fetcher = open_async_fetcher("aiohttp", ClientPlan(headers=USUAL, connections=1, **LOOPBACK))
             slow = asyncio.create_task(fetcher.fetch(Request(server.url + "/slow")))
             await asyncio.sleep(0.05)
             slow.cancel()
@@ -657,7 +661,7 @@ def test_port_that_does_not_speak_tls(opened: Open) -> None:
 
 def test_descriptors_are_given_back(opened: Open, client: str) -> None:
     with always(response(b"x")) as server:
-        plan = ClientPlan(headers=USUAL)
+        plan = ClientPlan(headers=USUAL, **LOOPBACK)
         start(client, plan).close()
         before = len(list(Path("/proc/self/fd").iterdir()))
         for _ in range(5):

@@ -373,6 +373,28 @@ def test_robots_unavailable_disallows_all_is_asked_again_and_given_up(event: obj
     assert one.last.ending is Ending.COMPLETE
 
 
+def test_a_host_that_may_not_be_connected_to_is_given_up_at_once() -> None:
+    one, (robots,) = started(robots=True)
+    assert not one.step(Failed(robots.id, Trouble.BLOCKED, "10.0.0.1:80, private"))
+    assert one.settled[f"{A}/"].detail == "robots.txt: blocked: 10.0.0.1:80, private"
+    assert (one.reason(f"{A}/"), one.last.ending) == (Reason.BLOCKED, Ending.COMPLETE)
+
+
+def test_a_robots_redirect_to_where_we_may_not_connect_forbids_all_at_once() -> None:
+    one, (robots,) = started(robots=True)
+    (elsewhere,) = one.answer(robots, 301, location=f"{B}/r")
+    assert not one.step(Failed(elsewhere.id, Trouble.BLOCKED))
+    assert (one.reason(f"{A}/"), one.last.ending) == (Reason.ROBOTS_UNAVAILABLE, Ending.COMPLETE)
+
+
+def test_a_blocked_page_is_not_asked_for_again_and_its_host_is_not_blamed() -> None:
+    one, (root,) = started(breaker_failures=1)
+    x, _ = one.answer(root, 200, f"{A}/x", f"{A}/y")
+    assert urls(one.step(Failed(x.id, Trouble.BLOCKED))) == []
+    assert one.reason(x.url) is Reason.BLOCKED
+    assert not one.last.notes, "its host rests for no such reason"
+
+
 def test_robots_with_a_hold_beyond_max_hold_ends_the_host() -> None:
     one, (robots,) = started(robots=True, max_hold=60.0)
     one.answer(robots, 503, retry_after=100.0)

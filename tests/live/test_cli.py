@@ -201,7 +201,7 @@ class TestCrawl:
         kept = json.loads((tmp_path / "c/crawl.json").read_text())["settings"]
         assert (kept["max_pages"], kept["max_depth"], kept["delay"]) == (2, 0, 0.0)
 
-    @pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "http://no-such-host.invalid/"])
+    @pytest.mark.parametrize("url", ["http://127.0.0.1:2/", "http://no-such-host.invalid/"])
     def test_nothing_could_be_fetched(self, url: str, tmp_path: Path) -> None:
         ran = run(url, "--config", "hasty.toml", "--mode", "threads", "--json", "--out", "c", cwd=hasty(tmp_path))
         assert (ran.code, ran.json["reasons"]) == (1, {"robots_unavailable": 1})
@@ -209,7 +209,7 @@ class TestCrawl:
 
     def test_nothing_could_be_fetched_for_people(self, tmp_path: Path) -> None:
         ran = run(
-            "http://127.0.0.1:1/", "--no-robots", "--config", "hasty.toml", "-q", "--out", "c", cwd=hasty(tmp_path)
+            "http://127.0.0.1:2/", "--no-robots", "--config", "hasty.toml", "-q", "--out", "c", cwd=hasty(tmp_path)
         )
         assert (ran.code, ran.out.startswith("nothing could be fetched (URLs given up: 1)\n")) == (1, True)
         assert re.fullmatch(r"error: nothing could be fetched: .*127\.0\.0\.1.*\n", ran.err)

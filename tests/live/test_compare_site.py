@@ -150,7 +150,7 @@ def test_politeness_holds_within_and_between_trials(
         (["--url", "http://a.test/", "--urls", "x"], "either --url or --urls"),
         (["--urls", "/nowhere/urls"], "cannot read the URLs"),
         (["--url", "http://a.test/", "--profile", "rude"], "unknown profile"),
-        (["--url", "http://127.0.0.1:9/"], "nothing to compare on"),
+        (["--url", "http://127.0.0.1:8/"], "nothing to compare on"),
     ],
 )
 def test_what_cannot_be_compared_is_refused_before_anything_is_made(

@@ -40,6 +40,7 @@ CRAWL_SEED = 7
 AGENT = "sim"
 MANY = 1_000_000_000
 STRANGER = "http://stranger.test"
+BLOCKED = 0  # a status that no server has: the guard refuses to ask for it
 
 
 @dataclass
@@ -128,6 +129,8 @@ class Simulation:
                 [(503, "")],
                 [(301, ""), (200, rules)],
                 [(301, "")],
+                [(BLOCKED, "")],
+                [(301, ""), (BLOCKED, "")],
             ]
         )
         paths = ["/", *(f"/p{n}" for n in range(dice.randint(0, 12))), "/no/1", "/no/2"]
@@ -159,7 +162,7 @@ class Simulation:
         if kind < 0.85:
             return [Fetched(0, 503, retry_after=dice.choice([None, 0.5, 4.0, 100.0])), good]
         if kind < 0.95:
-            return [Failed(0, dice.choice([Trouble.CONNECT, Trouble.TIMEOUT, Trouble.TLS])), good]
+            return [Failed(0, dice.choice([Trouble.CONNECT, Trouble.TIMEOUT, Trouble.TLS, Trouble.BLOCKED])), good]
         return [Failed(0, Trouble.CONNECT)]
 
     def _answer(self, fetch: Fetch) -> Fetched | Failed:
@@ -174,6 +177,8 @@ class Simulation:
             count = self.asked.get(host.name, 0)
             self.asked[host.name] = count + 1
             status, text = host.robots[min(count, len(host.robots) - 1)]
+            if status == BLOCKED:
+                return Failed(fetch.id, Trouble.BLOCKED)
             return Fetched(
                 fetch.id, status, location=f"{host.name}/robots.txt" if status == 301 else "", robots_text=text
             )
@@ -378,4 +383,11 @@ class Simulation:
             assert row.attempts <= self.rules.attempts
 
 
-UNASKED = {Reason.ROBOTS, Reason.ROBOTS_UNAVAILABLE, Reason.HOST_DOWN, Reason.HELD, Reason.POISON}
+UNASKED = {
+    Reason.ROBOTS,
+    Reason.ROBOTS_UNAVAILABLE,
+    Reason.HOST_DOWN,
+    Reason.HELD,
+    Reason.POISON,
+    Reason.BLOCKED,
+}

@@ -36,4 +36,5 @@ def test_the_crawls_are_not_trivial() -> None:
         "poison",
         "robots",
         "robots_unavailable",
+        "blocked",
     } <= reasons

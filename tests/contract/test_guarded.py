@@ -1,0 +1,202 @@
+# ruff: noqa: F401, F811 - fixtures come from the other contract of the clients
+"""Every client asks the guard before it connects, and one resolver for names. Answers of the DNS are made up here."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from crawler.core.messages import Trouble
+from crawler.errors import UsageError
+from crawler.fetch import ways
+from crawler.fetch.base import Limits, Request
+from crawler.fetch.names import Names, Unanswered
+from crawler.settings import check_seed, settle
+
+from .raw_server import response
+from .test_fetchers import Open, always, client, opened, trouble
+
+Answers = dict[str, list[str] | OSError | float]
+
+
+class Dns:
+    """What the system's resolver says: addresses, an error, or silence for so many seconds. Counts the questions."""
+
+    def __init__(self) -> None:
+        self.answers: Answers = {}
+        self.questions: list[str] = []
+        self._real = socket.getaddrinfo
+
+    def __call__(self, host: str, port: Any, *args: Any, **options: Any) -> Any:
+        answer = self.answers.get(host)
+        if answer is None:
+            return self._real(host, port, *args, **options)
+        self.questions.append(host)
+        if isinstance(answer, float):
+            time.sleep(answer)
+            answer = ["127.0.0.1"]
+        if isinstance(answer, OSError):
+            raise answer
+        return [found for one in answer for found in self._real(one, port, type=socket.SOCK_STREAM)]
+
+
+@pytest.fixture
+def dns(monkeypatch: pytest.MonkeyPatch) -> Iterator[Dns]:
+    made_up = Dns()
+    monkeypatch.setattr(socket, "getaddrinfo", made_up)
+    monkeypatch.setattr(ways, "NAMES", Names())
+    yield made_up
+
+
+# ---- the guard -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "localhost"])
+def test_an_address_that_nobody_named_is_never_connected_to(opened: Open, host: str) -> None:
+    with always(response()) as server:
+        error = trouble(opened(networks=()), f"http://{host}:{server.port}/")
+    assert (error.trouble, server.connections) == (Trouble.BLOCKED, 0)
+    assert str(server.port) in error.detail
+
+
+def test_a_seed_opens_one_port_of_one_address(opened: Open) -> None:
+    with always(response(b"mine")) as mine, always(response()) as other:
+        fetcher = opened(networks=(), seeds=(mine.url + "/",))
+        assert fetcher.fetch(Request(mine.url + "/x")).body == b"mine"
+        assert trouble(fetcher, other.url + "/").trouble is Trouble.BLOCKED
+        assert fetcher.fetch(Request(mine.url + "/y")).body == b"mine"
+    assert other.connections == 0
+
+
+def test_localhost_is_open_where_a_seed_says_so(opened: Open) -> None:
+    with always(response(b"mine")) as server:
+        seed = f"http://localhost:{server.port}/"
+        assert opened(networks=(), seeds=(seed,)).fetch(Request(seed)).body == b"mine"
+
+
+def test_only_the_answers_that_may_be_connected_to_are_tried(opened: Open, dns: Dns) -> None:
+    with always(response(b"fine")) as server:
+        fetcher = opened(networks=("127.0.0.1",))
+        dns.answers = {"mixed.test": ["10.0.0.1", "127.0.0.1", "::1"], "bad.test": ["10.0.0.1", "::1"]}
+        assert fetcher.fetch(Request(f"http://mixed.test:{server.port}/")).body == b"fine"
+        error = trouble(fetcher, f"http://bad.test:{server.port}/")
+    assert error.trouble is Trouble.BLOCKED
+    assert error.detail.startswith(f"bad.test is 10.0.0.1:{server.port}, private (10.0.0.0/8)")
+
+
+def test_an_answer_that_changes_after_it_was_judged_leads_nowhere(
+    opened: Open,
+    dns: Dns,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with always(response()) as server:
+        fetcher = opened(networks=("127.0.0.1",))
+        dns.answers = {"rebind.test": ["127.0.0.1"]}
+        fetcher.fetch(Request(f"http://rebind.test:{server.port}/"))
+        monkeypatch.setattr(ways, "NAMES", Names())  # what was learnt has expired
+        dns.answers = {"rebind.test": ["127.0.0.2"]}
+        kept = [trouble(fetcher, f"http://rebind.test:{server.port + 1}/").trouble]
+    assert kept == [Trouble.BLOCKED]
+
+
+@pytest.mark.parametrize("port", [22, 25, 6667])
+def test_ports_of_other_protocols_are_not_spoken_to(opened: Open, port: int) -> None:
+    fetcher = opened(networks=("127.0.0.0/8",))
+    for host in ("127.0.0.1", "no-such-host.invalid"):
+        error = trouble(fetcher, f"http://{host}:{port}/")
+        assert (error.trouble, error.detail) == (Trouble.BLOCKED, f"port {port} is none of HTTP's")
+
+
+def test_a_seed_with_such_a_port_is_refused_in_words() -> None:
+    with pytest.raises(UsageError, match="port 22 belongs to another protocol"):
+        check_seed("http://example.org:22/")
+    assert check_seed("http://example.org:8022/") == "http://example.org:8022/"
+
+
+@pytest.mark.parametrize("network", ["10.0.0.1/8", "intranet", "10.0.0.0/40"])
+def test_what_is_no_network_is_refused_in_words(network: str) -> None:
+    with pytest.raises(UsageError, match=r"bad value for allow_networks: .*expected networks such as"):
+        settle({"allow_networks": [network]})
+
+
+def test_seeds_of_strangers_open_nothing() -> None:
+    seeds = ["http://127.0.0.1:8000/", "http://example.org/"]
+    assert settle({"seeds": seeds}).client_plan(1).seeds == ("http://127.0.0.1:8000/",)
+    assert settle({"seeds": seeds, "trust_seeds": False}).client_plan(1).seeds == ()
+
+
+# ---- names -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_name_is_looked_up_once(opened: Open, dns: Dns) -> None:
+    dns.answers = {"once.test": ["127.0.0.1"], "never.test": socket.gaierror(socket.EAI_NONAME, "no such name")}
+    with always(response()) as server:
+        for fetcher in (opened(), opened()):
+            for path in ("a", "b"):
+                fetcher.fetch(Request(f"http://once.test:{server.port}/{path}"))
+                assert trouble(fetcher, "http://never.test/").trouble is Trouble.DNS
+    assert sorted(dns.questions) == ["never.test", "once.test"]
+
+
+def test_a_slow_name_ends_with_the_connect_deadline_and_is_there_for_the_next_attempt(
+    opened: Open,
+    dns: Dns,
+) -> None:
+    dns.answers = {"slow.test": 1.0}
+    with always(response()) as server:
+        fetcher = opened(limits=Limits(connect=0.2))
+        errors = [trouble(fetcher, f"http://slow.test:{server.port}/") for _ in range(3)]
+        assert [error.trouble for error in errors] == [Trouble.DNS] * 3
+        assert "no answer within 0.2 s" in errors[0].detail
+        time.sleep(1.2)
+        assert fetcher.fetch(Request(f"http://slow.test:{server.port}/")).status == 200
+    assert dns.questions == ["slow.test"]
+
+
+def test_a_failure_is_believed_for_as_long_as_it_took(dns: Dns) -> None:
+    names = Names()
+    dns.answers = {"flaps.test": socket.gaierror(socket.EAI_AGAIN, "try again")}
+    with pytest.raises(socket.gaierror):
+        names.find("flaps.test", 5)
+    dns.answers = {"flaps.test": ["127.0.0.1"]}
+    assert names.find("flaps.test", 5) == ("127.0.0.1",)
+
+
+def test_slow_names_hold_up_no_other(dns: Dns) -> None:
+    names = Names(threads=50)
+    dns.answers = {f"slow{n}.test": 2.0 for n in range(40)} | {"fine.test": ["127.0.0.1"]}
+    ended: list[OSError] = []
+
+    def wait(name: str) -> None:
+        with pytest.raises(Unanswered) as caught:
+            names.find(name, 0.3)
+        ended.append(caught.value)
+
+    waiting = [threading.Thread(target=wait, args=(f"slow{n}.test",)) for n in range(40)]
+    for one in waiting:
+        one.start()
+    assert names.find("fine.test", 1.0) == ("127.0.0.1",)
+    for one in waiting:
+        one.join()
+    assert len(ended) == 40
+
+
+def test_idle_threads_end(dns: Dns, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crawler.fetch.names._IDLE", 0.05)
+    names = Names()
+    dns.answers = {f"n{n}.test": ["127.0.0.1"] for n in range(20)}
+    before = threading.active_count()
+    for _ in range(2):
+        for name in dns.answers:
+            names.find(name, 5)
+        give_up_at = time.monotonic() + 5
+        while threading.active_count() > before and time.monotonic() < give_up_at:
+            time.sleep(0.02)
+        assert threading.active_count() <= before
+        names._known.clear()
+    assert len(dns.questions) == 40
