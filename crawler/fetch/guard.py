@@ -67,7 +67,7 @@ class Guard:
         if (bare in _THIS_MACHINE or bare in _METADATA or bare.endswith(_THIS_MACHINE_BELOW)) and not (
             (bare, port) in self._names or self._networks
         ):
-            raise Blocked(f"{bare}:{port} is this machine or its cloud, and no seed names it")
+            raise Blocked(f"{bare}:{port} is this machine or its cloud; if that is meant, name it as a seed")
 
     def found(self, name: str, port: int, addresses: Iterable[str]) -> tuple[str, ...]:
         """Those of the addresses of a name that may be connected to. Raises Blocked where there is none."""
@@ -92,7 +92,7 @@ class Guard:
         for reached in reached_by(address):
             if not self._admits(reached, port) and (why := special(reached)):
                 carried = "" if address == str(reached) else f"{address}, that is "
-                raise Blocked(f"{carried}{reached}:{port}, {why}: no seed names it (see allow_networks)")
+                raise Blocked(f"{carried}{reached}:{port}, {why}; if that is meant, name it in allow_networks")
 
     def _admits(self, address: Address, port: int) -> bool:
         return (address, port) in self._addresses or any(address in network for network in self._networks)
