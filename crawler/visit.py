@@ -103,7 +103,7 @@ class Reader:
             headers = with_cookie(headers, fetch.cookie)
         if self._attempt_header:
             headers = (*headers, (self._attempt_header, str(fetch.attempt)))
-        return Request(fetch.url, headers)
+        return Request(fetch.url, headers, fetch.patient)
 
     def read(self, fetch: Fetch, response: Response, now: float) -> Read:
         """The page to store, if any, and the event without its place; `now` is Unix time. Raises FetchError."""

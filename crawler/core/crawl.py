@@ -266,7 +266,9 @@ class Crawl:
         number = self._leases.give(host, link, now)
         self._passage.asked(now)
         host.in_flight += 1
-        self._actions.fetches.append(self._orders.page(number, link, now) if link else robots_order(number, host))
+        self._actions.fetches.append(
+            self._orders.page(number, link, now, host.is_patient) if link else robots_order(number, host)
+        )
 
     def _list(self, host: Host, now: float) -> None:
         at = host.ready_at(self._fresh)
@@ -289,7 +291,7 @@ class Crawl:
     def _land(self, lease: Lease, event: Landing, now: float) -> None:
         host, link = lease.host, lease.link
         host.in_flight -= 1
-        host.hold(now + host.delay)
+        host.rest(event, now)
         verdict = self._passage.judge(host, event, len(self._leases), now)
         if link is None:
             self._robots_landed(host, event, verdict, now)
@@ -347,6 +349,9 @@ class Crawl:
                 self._settle(link, Reason.POISON, event)
             else:
                 self._owe_again(host, link, now, now)
+            return
+        if event.trouble is Trouble.LOOKUP:
+            self._owe_again(host, replace(link, lost=link.lost or 1), now, now)
             return
         link = replace(link, attempts=link.attempts + 1, status=0, lost=0)
         if event.trouble in HOST_TROUBLES:

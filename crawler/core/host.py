@@ -14,6 +14,9 @@ Rules:
 - Time only ever lengthens a rest (`hold`): a short back-off must never replace a longer politeness delay.
 - The delay counts from the end of the last fetch. A host with a delay is asked by one connection at a time, whatever
   `per_host` allows: two at once would make "the last fetch" meaningless.
+- A host whose name is slow to be looked up rests meanwhile, first shortly, then for as long as a lookup may take, so
+  that others go first. Having been `put_off` twice in a row it is patient: else a name that is slow each time would
+  never be waited for.
 - robots.txt is a request like any other: it takes a connection and is followed by the delay.
 - A host that we may not connect to is given up at once: asking again would change nothing. So is one that says its
   robots.txt is at such a place.
@@ -32,12 +35,13 @@ from collections import deque
 from collections.abc import Iterator
 from enum import Enum, auto
 
-from crawler.core.messages import Failed, HostNote, Landing, Link, Reach, Reason, Trouble
+from crawler.core.messages import Failed, Fetched, HostNote, Landing, Link, Reach, Reason, Trouble
 from crawler.core.retry import RETRIED_CUTS, backoff
 from crawler.core.robots import ALLOW_ALL, Robots, RobotsAnswer, classify
 from crawler.core.rules import Rules
 
 NEVER = float("inf")
+FIRST_LOOKUP_REST = 1.0
 
 
 class State(Enum):
@@ -97,6 +101,7 @@ class Host:
         "more",
         "name",
         "per_host",
+        "put_off",
         "queue",
         "reach",
         "rest_until",
@@ -131,6 +136,7 @@ class Host:
         self.gone: Reason | None = None
         self.gone_because = ""
         self.asked = self.heard = False
+        self.put_off = 0
         self.per_host = rules.per_host
         self.reach = Reach.OWNER
         self.unknown = False
@@ -146,6 +152,21 @@ class Host:
     def hold(self, until: float) -> None:
         """Ask nothing before `until`. Never shortens a rest."""
         self.rest_until = max(self.rest_until, until)
+
+    def rest(self, event: Landing, now: float) -> None:
+        """Leave it alone now that a fetch has landed. One whose name is still looked up has not been asked."""
+        if isinstance(event, Failed) and event.trouble is Trouble.LOOKUP:
+            longest = self._rules.lookup_rest
+            self.hold(now + (longest if self.put_off else min(longest, FIRST_LOOKUP_REST)))
+            self.put_off += 1
+        else:
+            self.put_off = 0 if isinstance(event, Fetched) else self.put_off
+            self.hold(now + self.delay)
+
+    @property
+    def is_patient(self) -> bool:
+        """Whether a fetch waits for its name."""
+        return self.put_off > 1
 
     def ready_at(self, fresh: bool) -> float | None:
         """From when on it may be asked; None: not before something lands or arrives. `fresh`: new URLs are allowed."""
@@ -230,6 +251,9 @@ class Host:
         asked for again; `robots_asks` then says how often it was unavailable in a row."""
         if isinstance(event, Failed):
             if event.trouble is Trouble.BLOCKED:
+                return None
+            if event.trouble is Trouble.LOOKUP:
+                self.move(Trigger.ASK_AGAIN)
                 return None
             self.robots_lost += event.trouble is Trouble.LOST
             if event.trouble is not Trouble.LOST or self.robots_lost >= self._rules.lost_limit:

@@ -17,7 +17,7 @@ import msgspec
 
 
 class Trouble(StrEnum):
-    """Why a fetch brought no response."""
+    """Why a fetch brought no response. `LOOKUP`: its name is slow to be looked up, nothing has been asked for yet."""
 
     DNS = "dns"
     CONNECT = "connect"
@@ -29,6 +29,7 @@ class Trouble(StrEnum):
     BLOCKED = "blocked"
     LOST = "lost"
     STARVED = "starved"
+    LOOKUP = "lookup"
     INTERNAL = "internal"
 
 
@@ -98,7 +99,8 @@ class Link(Message, frozen=True):
     """A URL that the crawl has admitted and still owes an end.
 
     `attempts` counts the fetches that were spent on it, `status` is what the last of them answered (0: no response),
-    `lost` the leases in a row whose worker fell silent, `via` the redirects that led here, oldest first.
+    `lost` the leases in a row whose worker fell silent (1 also where its name was slow), `via` the redirects that led
+    here, oldest first.
     """
 
     id: int
@@ -323,7 +325,8 @@ class Lateness(Message, frozen=True):
 
 class Fetch(Message, frozen=True):
     """An order to fetch one URL once. `follow` says whether its links matter, `robots` that it is a robots.txt, `bare`
-    that nothing which is meant for its host alone may go with it, `cookie` what goes with it as Cookie."""
+    that nothing which is meant for its host alone may go with it, `cookie` what goes with it as Cookie; a `patient` one
+    waits for a slow name, where others come back with `Trouble.LOOKUP`."""
 
     id: int
     url: str
@@ -332,6 +335,7 @@ class Fetch(Message, frozen=True):
     robots: bool = False
     bare: bool = False
     cookie: str = ""
+    patient: bool = False
 
 
 class Settled(Message, frozen=True):

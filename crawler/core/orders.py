@@ -22,18 +22,19 @@ class Orders:
         self._max_depth = max_depth
         self._jar = jar
 
-    def page(self, lease: int, link: Link, now: float) -> Fetch:
+    def page(self, lease: int, link: Link, now: float, patient: bool = False) -> Fetch:
         """To ask for a link."""
         follow = self._max_depth is None or link.depth < self._max_depth
         bare = bool(link.via) and _strayed(link.via, host_of(link.url))
         cookie = "" if bare else self._jar.header(link.url, now)
-        return Fetch(lease, link.url, link.attempts + 1, follow, bare=bare, cookie=cookie)
+        return Fetch(lease, link.url, link.attempts + 1, follow, bare=bare, cookie=cookie, patient=patient)
 
 
 def robots_order(lease: int, host: Host) -> Fetch:
     """To ask on behalf of a host for its robots.txt, or for what that redirects to."""
     url = host.robots_url
-    return Fetch(lease, url, follow=False, robots=True, bare=url != f"{host.name}/robots.txt")
+    bare = url != f"{host.name}/robots.txt"
+    return Fetch(lease, url, follow=False, robots=True, bare=bare, patient=host.is_patient)
 
 
 def _strayed(via: tuple[str, ...], host: str) -> bool:

@@ -43,7 +43,7 @@ def after_response(event: Fetched, url: str, attempt: int, rules: Rules, seed: i
 
 
 def after_trouble(event: Failed, url: str, attempt: int, rules: Rules, seed: int) -> Again | Enough:
-    """Judge attempt number `attempt`, which brought no response. A lost lease is no attempt and not judged here."""
+    """Judge attempt number `attempt`, which brought no response. Losses and slow names are none: not judged here."""
     if event.trouble in RETRIED_TROUBLES and attempt < rules.attempts:
         return Again(backoff(url, attempt, rules.backoff, rules.backoff_cap, seed))
     return Enough(Reason(event.trouble.value))

@@ -49,6 +49,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     breaker_rests: Few = 3
     lost_limit: AtLeastOne = 3
     outage_wait: Seconds = 300.0
+    lookup_rest: Seconds = 10.0
 
     # scope and budgets
     scope: Literal["host", "domain", "any"] = "host"

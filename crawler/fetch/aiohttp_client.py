@@ -20,7 +20,7 @@ from yarl import URL
 
 from crawler.core.messages import Trouble
 from crawler.errors import UsageError
-from crawler.fetch.aiohttp_net import Connection, connector
+from crawler.fetch.aiohttp_net import PATIENT, Connection, connector
 from crawler.fetch.base import ClientPlan, FetchError, Request, Response
 from crawler.fetch.deadlines import Flight, tick
 from crawler.fetch.guard import Blocked
@@ -111,6 +111,7 @@ class AiohttpFetcher:
 
     async def _head(self, request: Request) -> aiohttp.ClientResponse:
         url = _as_written(request.url)
+        PATIENT.set(request.patient)
         headers = request_headers((), request) or None
         tls = tls_context(self._ca_file) if request.url.startswith("https") else True
         return await self._session.get(url, headers=headers, allow_redirects=False, ssl=tls)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import socket
+from contextvars import ContextVar
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -24,6 +25,9 @@ from crawler.fetch.ways import Ways, family_of
 from crawler.fetch.wire import MAX_INTERIM, REUSED_FOR
 
 _AddrInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]  # as of getaddrinfo
+
+PATIENT: ContextVar[bool] = ContextVar("PATIENT", default=True)
+"""Whether the fetch of this task waits for a slow name: between it and the resolver lies aiohttp."""
 
 
 def connector(plan: ClientPlan) -> aiohttp.TCPConnector:
@@ -87,7 +91,7 @@ class Resolver(AbstractResolver):
                 proto=socket.IPPROTO_TCP,
                 flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
             )
-            for address in await self._ways.afind(name, port)
+            for address in await self._ways.afind(name, port, PATIENT.get())
         ]
 
     async def close(self) -> None:

@@ -52,10 +52,11 @@ class ClientPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Request(msgspec.Struct, frozen=True):
-    """A GET of one canonical URL, sent byte for byte as written, with extra headers."""
+    """A GET of one canonical URL, sent byte for byte as written, with extra headers. `patient`: see Fetch."""
 
     url: str
     headers: Headers = ()
+    patient: bool = False
 
 
 class Response(msgspec.Struct, frozen=True):

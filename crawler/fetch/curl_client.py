@@ -125,7 +125,7 @@ class CurlFetcher(BlockingFetcher):
         curl = self._curl
         reply = self._reply = _Reply(flight, self.limits)
         target = split_url(request.url)
-        self._pin(target.host, target.port)
+        self._pin(target.host, target.port, request.patient)
         curl.setopt(pycurl.URL, request.url)
         curl.setopt(pycurl.REQUEST_TARGET, target.path)  # its URL parser turns %c3 into %C3
         curl.setopt(pycurl.HEADERFUNCTION, reply.lines.append)
@@ -166,12 +166,12 @@ class CurlFetcher(BlockingFetcher):
             return FetchError(Trouble.STARVED, detail)
         return FetchError(_TROUBLE.get(code, Trouble.INTERNAL), detail or "closed inside the head")
 
-    def _pin(self, host: str, port: int) -> None:
+    def _pin(self, host: str, port: int, patient: bool) -> None:
         """Tell libcurl what a name means, where that is new. Raises FetchError."""
         self._blocked = None
         try:
             way = self._ways.route(host, port)
-            addresses = self._ways.find(*way)
+            addresses = self._ways.find(*way, patient)
         except OSError as error:
             raise no_way(error) from None
         if is_address(way[0]) or self._pinned.get(way) == addresses:

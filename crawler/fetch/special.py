@@ -73,7 +73,16 @@ _Blocks = tuple[tuple[int, int, str], ...]
 
 def is_address(host: str) -> bool:
     """Whether the host of a canonical URL, its brackets taken off, is an IP address."""
-    return ":" in host or host.rpartition(".")[2].isdigit()
+    return (":" in host or host[-1:].isdigit()) and _is_ip(host)
+
+
+@lru_cache(maxsize=8_192)
+def _is_ip(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def is_public(address: str) -> bool:

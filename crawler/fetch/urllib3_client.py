@@ -96,7 +96,7 @@ class Urllib3Fetcher(BlockingFetcher):
         headers = _mapping(request_headers(self._headers, request)) if request.headers else self._usual
         try:
             if not line.is_connected or flight.started - line.used_at > REUSED_FOR:
-                self._connect(line)
+                self._connect(line, request.patient)
             self._watch(line, flight)
             line.request("GET", target.path, headers=headers, preload_content=False, decode_content=False)
             reply = line.getresponse()
@@ -106,12 +106,12 @@ class Urllib3Fetcher(BlockingFetcher):
         flight.head_at = line.used_at = time.monotonic()
         return reply
 
-    def _connect(self, line: _Line) -> None:
+    def _connect(self, line: _Line, patient: bool) -> None:
         line.close()
         line.timeout = self.limits.connect
         try:
             name, line.peer_port = self._ways.route(line.host, line.origin_port)
-            line.addresses = self._ways.find(name, line.peer_port)
+            line.addresses = self._ways.find(name, line.peer_port, patient)
         except OSError as error:
             raise no_way(error) from None
         try:

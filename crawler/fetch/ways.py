@@ -7,7 +7,7 @@ import socket
 from crawler.core.messages import Trouble
 from crawler.fetch.base import ClientPlan, FetchError
 from crawler.fetch.guard import Blocked, Guard
-from crawler.fetch.names import NAMES
+from crawler.fetch.names import NAMES, Slow
 from crawler.fetch.special import is_address
 from crawler.fetch.wire import Routes, one_line
 
@@ -20,7 +20,7 @@ class Ways:
     def __init__(self, plan: ClientPlan) -> None:
         self.guard = Guard(plan)
         self._routes = Routes(plan)
-        self._patience = plan.limits.connect
+        self._deadline = plan.limits.connect
 
     def route(self, host: str, port: int) -> tuple[str, int]:
         """The name or address, and the port, that stand for those of a URL. Raises Blocked."""
@@ -28,22 +28,27 @@ class Ways:
         self.guard.check_name(name, port)
         return name, port
 
-    def find(self, name: str, port: int) -> Addresses:
+    def find(self, name: str, port: int, patient: bool) -> Addresses:
         """The addresses of what `route` said. Raises OSError, Blocked too."""
         if is_address(name):
             return (name,)
-        return self.guard.found(name, port, NAMES.find(name, self._patience))
+        return self.guard.found(name, port, NAMES.find(name, self._deadline, patient))
 
-    async def afind(self, name: str, port: int) -> Addresses:
+    async def afind(self, name: str, port: int, patient: bool) -> Addresses:
         """`find` on an event loop."""
         if is_address(name):
             return (name,)
-        return self.guard.found(name, port, await NAMES.afind(name, self._patience))
+        return self.guard.found(name, port, await NAMES.afind(name, self._deadline, patient))
 
 
 def no_way(error: OSError) -> FetchError:
     """What it means for a fetch that there is no address to connect to."""
-    return FetchError(Trouble.BLOCKED if isinstance(error, Blocked) else Trouble.DNS, one_line(error))
+    match error:
+        case Blocked():
+            return FetchError(Trouble.BLOCKED, one_line(error))
+        case Slow():
+            return FetchError(Trouble.LOOKUP, one_line(error))
+    return FetchError(Trouble.DNS, one_line(error))
 
 
 def family_of(address: str) -> socket.AddressFamily:

@@ -77,7 +77,7 @@ def opened(client: str) -> Iterator[Open]:
     fetchers: list[Fetcher] = []
 
     def open_one(limits: Limits | None = None, **fields: object) -> Fetcher:
-        plan = ClientPlan(limits=limits or Limits(), **{**LOOPBACK, "headers": USUAL, **fields})  # type: ignore[arg-type]
+        plan = ClientPlan(limits=limits or Limits(), **{**LOOPBACK, "headers": USUAL, **fields})
         fetchers.append(start(client, plan))
         return fetchers[-1]
 

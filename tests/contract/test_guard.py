@@ -184,6 +184,13 @@ def test_routes_name_their_targets() -> None:
     assert judge.found("backend", 9000, ["192.168.0.9"]) == ("192.168.0.9",)
 
 
+def test_numbers_that_are_no_address_are_names() -> None:
+    judge = guard(there={"a.test": "127.1:80", "b.test": "300.1.1.1", "c.test": "2130706433:81"})
+    with pytest.raises(Blocked):
+        judge.found("127.1", 80, ["127.0.0.1"])
+    assert judge.found("2130706433", 81, ["127.0.0.1"]) == ("127.0.0.1",)
+
+
 @pytest.mark.parametrize("name", ["localhost", "LOCALHOST.", "x.localhost", "localhost.localdomain", "ip6-localhost"])
 def test_this_machine_is_refused_by_name(name: str) -> None:
     with pytest.raises(Blocked):

@@ -387,6 +387,36 @@ def test_a_robots_redirect_to_where_we_may_not_connect_forbids_all_at_once() -> 
     assert (one.reason(f"{A}/"), one.last.ending) == (Reason.ROBOTS_UNAVAILABLE, Ending.COMPLETE)
 
 
+def test_a_host_whose_name_is_slow_rests_and_whoever_asks_again_is_patient() -> None:
+    one, (robots,) = started(robots=True, lookup_rest=10.0, robots_asks=0)
+    for rest in (1.0, 10.0):
+        assert robots.robots and not robots.patient
+        assert not one.step(Failed(robots.id, Trouble.LOOKUP))
+        assert not one.step(after=rest - 0.1)
+        (robots,) = one.step(after=0.1)
+    assert robots.robots and robots.patient
+    (root,) = one.answer(robots, 404)
+    assert (root.url, root.patient) == (f"{A}/", False)
+
+
+def test_a_page_whose_name_is_slow_spends_no_attempt_and_no_page() -> None:
+    one, (root,) = started(max_pages=1, attempts=1)
+    assert not one.step(Failed(root.id, Trouble.LOOKUP))
+    (root,) = one.step(after=10.0)
+    assert (root.attempt, root.patient) == (1, False)
+    assert not one.step(Failed(root.id, Trouble.LOOKUP), after=0.0)
+    (root,) = one.step(after=10.0)
+    assert (root.attempt, root.patient) == (1, True)
+    one.answer(root, 200)
+    assert one.last.ending is Ending.COMPLETE
+
+
+def test_a_name_that_is_slow_after_all_delays_nobody_beyond_its_own_rest() -> None:
+    one, (root,) = started(delay=300.0, lookup_rest=10.0)
+    one.step(Failed(root.id, Trouble.LOOKUP))
+    assert len(one.step(after=10.0)) == 1, "nothing was asked of the host, so it needs no delay"
+
+
 def test_a_blocked_page_is_not_asked_for_again_and_its_host_is_not_blamed() -> None:
     one, (root,) = started(breaker_failures=1)
     x, _ = one.answer(root, 200, f"{A}/x", f"{A}/y")

@@ -142,6 +142,14 @@ def serve_names() -> None:
         line.sendto(head + query[12 : at + 5] + records, client)
 
 
+def why_no_network() -> str:
+    """Why an empty network cannot be had here, "" where it can."""
+    if shutil.which("unshare") is None or shutil.which("ip") is None:
+        return "unshare (util-linux) and ip (iproute2) are needed"
+    tried = subprocess.run(["unshare", "-n", "-m", "ip", "link", "set", "lo", "up"], capture_output=True, check=False)
+    return "" if tried.returncode == 0 else "no network namespace can be made here: that takes root"
+
+
 def prepare(folder: Path) -> None:
     """Make the network."""
     run("ip", "link", "set", "lo", "up")

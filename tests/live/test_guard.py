@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,24 +15,16 @@ from typing import Any
 
 import pytest
 
-from .guarded_web import ALLOWED, BAD_PORTS, BLOCKED, CRAWLS, PUBLIC, RESOLVER
+from .guarded_web import ALLOWED, BAD_PORTS, BLOCKED, CRAWLS, PUBLIC, RESOLVER, why_no_network
 
 ROOT = Path(__file__).resolve().parents[2]
 CONNECT = re.compile(r'connect\(\d+, \{sa_family=AF_INET6?, sin6?_port=htons\((\d+)\).*?"([^"]+)"')
 REDIRECTING = {"/to-private", "/to-name", "/hop1", "/hop2", "/hop3"}
 
 
-def _why_not() -> str:
-    """Why an empty network cannot be had here, "" where it can."""
-    if shutil.which("unshare") is None or shutil.which("ip") is None:
-        return "unshare (util-linux) and ip (iproute2) are needed"
-    tried = subprocess.run(["unshare", "-n", "-m", "ip", "link", "set", "lo", "up"], capture_output=True, check=False)
-    return "" if tried.returncode == 0 else "no network namespace can be made here: that takes root"
-
-
 @pytest.fixture(scope="module")
 def crawled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    if why := _why_not():
+    if why := why_no_network():
         pytest.skip(why)
     folder = tmp_path_factory.mktemp("guarded")
     words = ["unshare", "-n", "-m", sys.executable, "-m", "tests.live.guarded_web", str(folder)]

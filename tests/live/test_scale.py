@@ -7,9 +7,13 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
 
-def told(*words: str) -> dict[str, Any]:
-    done = subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True, timeout=120)
+from .guarded_web import why_no_network
+
+
+def told(*words: str, before: tuple[str, ...] = ()) -> dict[str, Any]:
+    done = subprocess.run([*before, sys.executable, "-m", *words], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)  # type: ignore[no-any-return]
 
@@ -33,3 +37,12 @@ def test_neither_tarpits_nor_hostile_pages_hold_up_the_others() -> None:
     assert found["alone"]["urls"] == found["tarpits"]["urls"] == 360
     assert found["hostile"]["urls"] > 360 and found["alone"]["unread"] == 0
     assert min(found["tarpits"]["share"], found["hostile"]["share"]) > 0.5, "politeness decides, not they"
+
+
+def test_names_that_nobody_answers_for_hold_up_nobody() -> None:
+    if why := why_no_network():
+        pytest.skip(why)
+    words = ["--slow", "200", "--good", "20", "--pages", "10", "--modes", "threads"]
+    found = told("tests.slow_names", *words, before=("unshare", "-n", "-m"))
+    assert found["mode"] == "threads"
+    assert found["share_of_good_pages_per_second"] > 0.5, "200 names at 10 s by 32 threads would leave a sixth"

@@ -51,6 +51,7 @@ class SimHost:
     robots: list[tuple[int, str]]
     pages: dict[str, list[Fetched | Failed]]
     delay: float = 0.0
+    slow_name: bool = False
 
 
 @dataclass
@@ -135,6 +136,7 @@ class Simulation:
         )
         paths = ["/", *(f"/p{n}" for n in range(dice.randint(0, 12))), "/no/1", "/no/2"]
         host = SimHost(name, robots, {path: [] for path in paths})
+        host.slow_name = dice.random() < 0.1
         host.delay = delay if any(status == 200 for status, _ in robots) else 0.0
         return host
 
@@ -173,6 +175,8 @@ class Simulation:
             self.back_at = self.now
         host = self.hosts[host_of(fetch.url)]
         path = fetch.url.removeprefix(host.name)
+        if host.slow_name and not fetch.patient:
+            return Failed(fetch.id, Trouble.LOOKUP)
         if fetch.robots:
             count = self.asked.get(host.name, 0)
             self.asked[host.name] = count + 1
@@ -282,7 +286,8 @@ class Simulation:
         name, _ = leases.pop(event.id)
         watched = self.watched[name]
         watched.in_flight -= 1
-        watched.last_end = at
+        if not isinstance(event, Failed) or event.trouble is not Trouble.LOOKUP:  # then nothing was asked
+            watched.last_end = at
         if isinstance(event, Fetched) and event.status in (429, 503) and event.retry_after:
             watched.not_before = max(watched.not_before, at + min(event.retry_after, self.rules.retry_after_cap))
 

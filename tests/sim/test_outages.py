@@ -31,7 +31,7 @@ def calm(web: Simulation, hosts: int, attempts: int, away_after: float) -> None:
     names = [f"http://h{n}.test" for n in range(hosts)]
     web.hosts = {name: web._make_host(name) for name in [*names, STRANGER]}
     for host in web.hosts.values():
-        host.robots, host.delay = [(404, "")], 0.0
+        host.robots, host.delay, host.slow_name = [(404, "")], 0.0, False
         urls = [f"{host.name}/{n}" for n in range(40)]
         host.pages = {f"/{n}": [Fetched(0, 200, tuple(urls), size=10, part="p", position=1)] for n in range(40)}
     web.watched = {name: type(next(iter(web.watched.values())))() for name in web.hosts}
