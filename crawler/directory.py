@@ -54,6 +54,7 @@ KEPT = (
     "max_body",
     "max_links",
     "max_url_length",
+    "respell",
     "obey_nofollow",
     "obey_noindex",
 )

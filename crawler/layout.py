@@ -22,12 +22,12 @@ from time import time
 
 import msgspec
 
-from crawler.core.messages import Foreign, HostNote, Reach
+from crawler.core.messages import Budget, Foreign, HostNote, Reach
 from crawler.core.shard import Shard, together
 from crawler.core.urls import host_of
 from crawler.database import connect, storage_errors, transaction
 from crawler.directory import CrawlDirectory, frontier_path
-from crawler.frontier.sqlite import KEEP_COOKIES, SCHEMA, host_mark, keep_tally, read_tally
+from crawler.frontier.sqlite import KEEP_COOKIES, SCHEMA, SPENT, host_mark, keep_tally, read_tally, spent_rows
 from crawler.settings import Settings
 
 AT_ONCE = 1000
@@ -90,6 +90,7 @@ class _Move:
                 self._files[number] = path, stack.enter_context(closing(connect(path, SCHEMA)))
             self._move_notes()
             self._share_cookies()
+            self._move_budgets()
             for number in self._files:
                 self._move_rows(number)
             for number in self._files:
@@ -99,7 +100,10 @@ class _Move:
 
     def _home(self, url: str) -> int:
         name = host_of(url)
-        return self._shard.owner(url if self._spreads and (not self._settings.robots or name in self._spread) else name)
+        return self._shard.owner(url if self._is_spread(name) else name)
+
+    def _is_spread(self, name: str) -> bool:
+        return self._spreads and (not self._settings.robots or name in self._spread)
 
     def _move_notes(self) -> None:
         """Every note goes to the owner of its host, what several shards have noted becomes one."""
@@ -140,6 +144,30 @@ class _Move:
     def _row(self, note: HostNote) -> tuple[object, ...]:
         reach = Reach.SPREAD if note.host in self._spread else Reach.OWNER
         return note.host, note.robots, note.robots_until, note.delay, note.rest_until, note.joined, reach
+
+    def _move_budgets(self) -> None:
+        """What a host was asked for goes to its owner, or in equal shares to all shards. Of two accounts of a pattern
+        the larger counts: a host may be asked for somewhat more than its budget, never for less."""
+        spent: dict[tuple[str, int], Budget] = {}
+        for path, connection in self._files.values():
+            with storage_errors(path):
+                for (encoded,) in connection.execute("SELECT spent FROM budget"):
+                    budget = msgspec.json.decode(encoded, type=Budget)
+                    key = budget.host, budget.pattern
+                    spent[key] = max(budget, spent.get(key, budget), key=lambda one: one.pages)
+        for number, (path, connection) in self._files.items():
+            mine = [share for budget in spent.values() if (share := self._share_of(budget, number)) is not None]
+            with transaction(connection, path):
+                connection.executemany(SPENT, spent_rows(mine))
+        for number, (path, connection) in self._files.items():
+            theirs = [key for key, budget in spent.items() if self._share_of(budget, number) is None]
+            with transaction(connection, path):
+                connection.executemany("DELETE FROM budget WHERE host = ? AND pattern = ?", theirs)
+
+    def _share_of(self, budget: Budget, number: int) -> Budget | None:
+        if self._is_spread(budget.host) and number < self._shard.count:
+            return Budget(budget.host, budget.pattern, budget.pages // self._shard.count, stopped=budget.stopped)
+        return budget if self._shard.owner(budget.host) == number else None
 
     def _move_rows(self, source: int) -> None:
         path, connection = self._files[source]

@@ -25,6 +25,7 @@ from crawler.core.digest import term
 from crawler.core.links import read_page
 from crawler.core.messages import Foreign, Reach, Reason, Settled
 from crawler.core.scope import Scope
+from crawler.core.spelling import speller
 from crawler.core.urls import Resolver, canonical, host_of
 from crawler.database import connect, storage_errors, transaction
 from crawler.directory import FRONTIER, CrawlDirectory, frontier_path, is_whole
@@ -213,7 +214,7 @@ class _Rebuilt:
         """The links of all bodies: some may have had no row but one that was lost."""
         for (url,) in self._connection.execute("SELECT url FROM url").fetchall():
             self._scope.join(host_of(url))  # whatever was admitted was in scope
-        store, resolver = self._directory.store(), Resolver(self._scope.admits_path)
+        store, resolver = self._directory.store(), Resolver(self._scope.admits_path, respell=speller(self._settings))
         most = self._settings.max_depth
         for part in store.parts():
             for position, page in readable(store, part):

@@ -29,6 +29,7 @@ from crawler.core.messages import Failed, Fetch, Fetched, Landing, SetCookie, Tr
 from crawler.core.robots import decode_robots
 from crawler.core.rules import Rules
 from crawler.core.scope import Scope
+from crawler.core.spelling import speller
 from crawler.core.urls import Resolver, host_of, resolve
 from crawler.core.weight import HEAVY, is_heavy
 from crawler.errors import StorageError
@@ -42,7 +43,7 @@ from crawler.words import printable
 
 T = TypeVar("T")
 Read = tuple[Page | None, Fetched]
-ReadPage = Callable[[bytes, str, str, Sequence[str], bool], Reading]
+ReadPage = Callable[[bytes, str, str, Sequence[str], bool, bool], Reading]
 
 MAX_DETAIL = 200
 NONE: Mapping[str, Headers] = {}
@@ -51,7 +52,9 @@ NONE: Mapping[str, Headers] = {}
 class Elsewhere(Protocol):
     """Where heavy pages are read."""
 
-    def read(self, body: bytes, url: str, content_type: str, x_robots: Sequence[str], follow: bool) -> Reading:
+    def read(
+        self, body: bytes, url: str, content_type: str, x_robots: Sequence[str], follow: bool, sketch: bool
+    ) -> Reading:
         """As `read_page`."""
 
     def alone(self, work: Callable[[], T]) -> T:
@@ -82,7 +85,7 @@ class Reader:
         secrets: Mapping[str, Headers] = NONE,
     ) -> None:
         self._rules = rules
-        self._resolver = Resolver(scope.admits_path)
+        self._resolver = Resolver(scope.admits_path, respell=speller(rules))
         self._max_body = max_body
         self._attempt_header = attempt_header
         self._spin = spin
@@ -143,14 +146,16 @@ class Reader:
         html = is_html(decoded.body, response.header("content-type"))
         return self._page(fetch, response, now, decoded, self._elsewhere.read if html else self._read_here)
 
-    def _read_here(self, body: bytes, url: str, content_type: str, x_robots: Sequence[str], follow: bool) -> Reading:
-        return read_page(body, url, content_type, self._rules, self._resolver, x_robots, follow)
+    def _read_here(
+        self, body: bytes, url: str, content_type: str, x_robots: Sequence[str], follow: bool, sketch: bool
+    ) -> Reading:
+        return read_page(body, url, content_type, self._rules, self._resolver, x_robots, follow, sketch)
 
     def _page(self, fetch: Fetch, response: Response, now: float, decoded: Decoded, read: ReadPage) -> Read:
         body, truncated = decoded
         content_type = response.header("content-type")
         x_robots = tuple(value for name, value in response.headers if name.lower() == "x-robots-tag")
-        reading = read(body, fetch.url, content_type, x_robots, fetch.follow)
+        reading = read(body, fetch.url, content_type, x_robots, fetch.follow, fetch.sketch)
         if self._spin:
             burn(self._spin)
         kept = not (reading.noindex and self._rules.obey_noindex)
@@ -168,6 +173,7 @@ class Reader:
             first_byte=response.first_byte,
             unread=reading.unread,
             cookies=self._cookies(fetch, response, now),
+            sketch=reading.sketch,
         )
         if not kept:
             return None, event

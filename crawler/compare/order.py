@@ -1,16 +1,18 @@
 """Could the order in which pages arrive change what a crawl finds? Then two honest engines may differ, and a comparison
 of them means nothing.
 
-A limit on URLs or bytes keeps whatever came first. A limit on depth turns away a page that was first found by a longer
-way. A page that takes too much time or memory to read keeps its links for itself. Depth 0 is no such limit: nothing but
-the seeds is asked for, whatever the order.
+A limit on URLs or bytes keeps whatever came first, and so do the budgets of a host and of its patterns. A limit on
+depth turns away a page that was first found by a longer way. A page that takes too much time or memory to read keeps
+its links for itself. Depth 0 is no such limit: nothing but the seeds is asked for, whatever the order.
 """
 
 from __future__ import annotations
 
+from crawler.core.messages import Reason
 from crawler.settings import Settings
 from crawler.summary import Summary
 
+BUDGETS = (Reason.REPEATED_PAGES, Reason.HOST_LIMIT)
 LIMITS = ("max_pages", "max_bytes", "max_depth")
 
 
@@ -26,9 +28,10 @@ def reached(settings: Settings, told: Summary) -> list[str]:
     """The limits that bound in a crawl, in numbers."""
     found = [] if told.complete else [f"it ended as {told.ending}, {told.owed} URLs still owed"]
     if told.links_cut:
-        found.append(f"{told.links_cut} links beyond max_links were cut")
+        found.append(f"{told.links_cut} links beyond max_links or max_url_length were cut")
     if told.unread:
         found.append(f"{told.unread} pages were too much to read")
+    found += [f"{told.reasons[word]} URLs ended as {word}" for word in BUDGETS if word in told.reasons]
     if told.too_deep and settings.max_depth != 0:
         found.append(f"{told.too_deep} links were too deep")
     return found

@@ -50,11 +50,12 @@ from crawler.core.messages import (
 from crawler.core.orders import Orders, robots_order
 from crawler.core.outage import Verdict
 from crawler.core.passage import Passage
+from crawler.core.redirects import after_redirect
 from crawler.core.retry import Again, after_response, after_trouble
 from crawler.core.rules import Rules
 from crawler.core.scope import Scope
 from crawler.core.seen import Seen
-from crawler.core.settling import end_of, in_short, redirected
+from crawler.core.settling import end_of, in_short
 from crawler.core.strays import Strays
 from crawler.core.turns import Turns
 from crawler.core.urls import host_of
@@ -251,24 +252,29 @@ class Crawl:
             self._retrying -= 1
         else:
             self._hosts.taken(host)
-        if not host.robots.allows(link.url):
-            self._settle(link, Reason.ROBOTS)
+        refusal = host.refuses(link)
+        if refusal is not None:
+            self._settle(link, refusal[0], detail=refusal[1])
             self._refused += 1
             return 0
+        sketch = False
         if not again:
             self._spend(1)
+            sketch = host.ledger.count(link.url)
         host.move(Trigger.WAKE)
         host.asked = True
-        self._lease(host, link, now)
+        self._lease(host, link, now, sketch)
         return 1
 
-    def _lease(self, host: Host, link: Link | None, now: float) -> None:
+    def _lease(self, host: Host, link: Link | None, now: float, sketch: bool = False) -> None:
         number = self._leases.give(host, link, now)
         self._passage.asked(now)
         host.in_flight += 1
-        self._actions.fetches.append(
-            self._orders.page(number, link, now, host.is_patient) if link else robots_order(number, host)
-        )
+        if link is None:
+            order = robots_order(number, host)
+        else:
+            order = self._orders.page(number, link, now, patient=host.is_patient, sketch=sketch)
+        self._actions.fetches.append(order)
 
     def _list(self, host: Host, now: float) -> None:
         at = host.ready_at(self._fresh)
@@ -317,11 +323,13 @@ class Crawl:
         if event.status in REDIRECTS:
             reason = self._redirected(link, event.location, now)
         self._settle(link, reason, event)
+        host.ledger.land(link.url, event.sketch)
+        self._actions.budgets += host.ledger.due(host.name, link.url)
         for url in event.links:
             self._admit(url, link.depth + 1, (), now)
 
     def _redirected(self, link: Link, target: str, now: float) -> Reason:
-        reason = redirected(link, target, self._rules.max_redirects)
+        reason, target = after_redirect(link, target, self._rules)
         if reason is Reason.REDIRECT and self._scope.admits_path(target):
             name = host_of(target)
             if link.depth == 0 and not self._scope.admits_host(name):
@@ -467,6 +475,8 @@ class Crawl:
             actions.ending = Ending.STOPPED
         elif self._out_of_bytes or not (self._fresh or self._retrying or self._hosts.awaited):
             actions.ending = Ending.LIMIT
+        if actions.ending is not None and self._owed:
+            actions.budgets += self._hosts.untold()
         return actions
 
     def _wakes(self, now: float) -> Iterator[float]:

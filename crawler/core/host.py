@@ -36,9 +36,11 @@ from collections.abc import Iterator
 from enum import Enum, auto
 
 from crawler.core.messages import Failed, Fetched, HostNote, Landing, Link, Reach, Reason, Trouble
+from crawler.core.patterns import Refusal
 from crawler.core.retry import RETRIED_CUTS, backoff
 from crawler.core.robots import ALLOW_ALL, Robots, RobotsAnswer, classify
 from crawler.core.rules import Rules
+from crawler.core.traps import Ledger
 
 NEVER = float("inf")
 FIRST_LOOKUP_REST = 1.0
@@ -97,6 +99,7 @@ class Host:
         "in_flight",
         "last",
         "later",
+        "ledger",
         "listed_at",
         "more",
         "name",
@@ -139,6 +142,7 @@ class Host:
         self.put_off = 0
         self.per_host = rules.per_host
         self.reach = Reach.OWNER
+        self.ledger = Ledger(rules)
         self.unknown = False
         self._rules = rules
         self._count = 0
@@ -209,6 +213,12 @@ class Host:
             heapq.heapify(left)
             self.later = left
         return found
+
+    def refuses(self, link: Link) -> Refusal | None:
+        """Why the link taken must not be asked for, None where it may."""
+        if not self.robots.allows(link.url):
+            return Reason.ROBOTS, ""
+        return None if link.attempts or link.lost else self.ledger.refuses(link)
 
     def give_up(self, reason: Reason, because: str) -> Iterator[Link]:
         """Enter GONE and hand over every link in memory that was still owed."""

@@ -23,7 +23,7 @@ from math import inf
 
 from crawler.core.bounds import Bounds
 from crawler.core.host import Host
-from crawler.core.messages import Actions, Found, HostNote, Hungry, Link, Offered, Reason, Search
+from crawler.core.messages import Actions, Budget, Found, HostNote, Hungry, Link, Offered, Reason, Search
 from crawler.core.rules import Rules
 
 FEWEST = 4
@@ -50,6 +50,7 @@ class Hosts:
         self.newcomer: Callable[[Host], None] = lambda host: None  # what else befalls a host that is taken in
         self._hungry: list[Hungry] = []
         self._notes: list[HostNote] = []
+        self._budgets: list[Budget] = []
 
     def resume(self, now: float) -> None:
         """There was an earlier run: anything may be in the frontier, and everybody rests first."""
@@ -107,6 +108,7 @@ class Hosts:
 
     def _forget(self, host: Host, now: float) -> None:
         del self._hosts[host.name]
+        self._budgets += host.ledger.untold(host.name)
         if host.gone is not None:
             self._gone[host.name] = (host.gone, host.gone_because)
         elif host.rest_until > now:
@@ -165,16 +167,23 @@ class Hosts:
         host.more = event.more
         if event.note is not None:
             host.recall(event.note, now, self._began_at)
+        host.ledger.recall(event.budgets)
         return host
+
+    def untold(self) -> Iterator[Budget]:
+        """What the frontier must hear of these hosts before all is forgotten."""
+        for host in self._hosts.values():
+            yield from host.ledger.untold(host.name)
 
     # ---- hosts that were left out ------------------------------------------------------------------------------------
 
     def tell(self, actions: Actions) -> None:
         """What the frontier must note and is asked for."""
         actions.notes += self._notes
+        actions.budgets += self._budgets
         actions.hungry = self._hungry
         actions.search = self._search()
-        self._notes, self._hungry = [], []
+        self._notes, self._budgets, self._hungry = [], [], []
 
     def _search(self) -> Search | None:
         if self._searching or not (self._left_out or self._left_out_again):

@@ -30,6 +30,7 @@ from turbohtml import Document, XPath, parse
 from turbohtml.detect import detect
 
 from crawler.core.messages import Unread
+from crawler.core.patterns import sketch_of
 from crawler.core.robots import product_token
 from crawler.core.rules import Rules
 from crawler.core.urls import Resolver, resolve
@@ -41,6 +42,7 @@ _ANCHORS = XPath("//a/@href")
 _HREFS = XPath("//a/@href | //area/@href")
 _FOLLOWED = XPath(f"//a[{_FOLLOW}]/@href | //area[{_FOLLOW}]/@href")
 _BASES = XPath("//base/@href")
+_TEXT = XPath("string(/)")
 _NAME = "translate(@name, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz')"
 _ORDERS = XPath(f"//meta[{_NAME} = 'robots' or {_NAME} = $token]/@content")
 
@@ -61,7 +63,8 @@ _VALUED = ("unavailable_after", "max-snippet", "max-image-preview", "max-video-p
 
 
 class Reading(msgspec.Struct, frozen=True, gc=False):
-    """What a page says. `links` are canonical, distinct and admitted by path; `cut` counts those beyond `max_links`.
+    """What a page says. `links` are canonical, distinct and admitted by path; `cut` counts those beyond `max_links` or
+    longer than `max_url_length`. `sketch` are the marks of its text, where they were asked for.
 
     `charset` is the WHATWG name of its encoding ("UTF-8"); what is no HTML has the one it declares, or "". `unread`
     says why nobody could read the page: then these are only its headers.
@@ -73,6 +76,7 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     noindex: bool = False
     nofollow: bool = False
     unread: Unread | None = None
+    sketch: tuple[int, int] | None = None
 
 
 def is_html(body: bytes, content_type: str) -> bool:
@@ -95,8 +99,9 @@ def read_page(
     resolver: Resolver,
     x_robots: Sequence[str],
     follow: bool,
+    sketch: bool = False,
 ) -> Reading:
-    """Read the page of `url` (canonical), without its links unless `follow`.
+    """Read the page of `url` (canonical), without its links unless `follow`; `sketch` its text where it has links.
 
     `resolver` knows which URLs are admitted by path; `x_robots` are the X-Robots-Tag headers.
     """
@@ -120,11 +125,18 @@ def read_page(
     cut = 0
     if wanted and not (rules.obey_nofollow and _asks(orders, "nofollow")):
         links, cut = _links(page, url, rules, resolver)
-    return _reading(str(page.encoding), orders, links, cut)
+    marks = sketch_of(str(_TEXT(page))) if sketch and links else None
+    return _reading(str(page.encoding), orders, links, cut, marks)
 
 
-def _reading(charset: str, orders: set[str], links: tuple[str, ...] = (), cut: int = 0) -> Reading:
-    return Reading(charset, links, cut, _asks(orders, "noindex"), _asks(orders, "nofollow"))
+def _reading(
+    charset: str,
+    orders: set[str],
+    links: tuple[str, ...] = (),
+    cut: int = 0,
+    sketch: tuple[int, int] | None = None,
+) -> Reading:
+    return Reading(charset, links, cut, _asks(orders, "noindex"), _asks(orders, "nofollow"), sketch=sketch)
 
 
 def _asks(orders: set[str], word: str) -> bool:
@@ -132,7 +144,7 @@ def _asks(orders: set[str], word: str) -> bool:
 
 
 def _links(page: Document, url: str, rules: Rules, resolver: Resolver) -> tuple[tuple[str, ...], int]:
-    """The links of a page, and how many lie beyond the limit: hrefs left unread are counted, not resolved."""
+    """The links of a page, and how many lie beyond its limits: hrefs left unread are counted, not resolved."""
     bases = _strings(_BASES(page)) if page.select("base") else ()
     base = (resolve(url, bases[0]) if bases else None) or url
     if len(base) > rules.max_url_length:  # every href would be copied onto it
@@ -140,12 +152,17 @@ def _links(page: Document, url: str, rules: Rules, resolver: Resolver) -> tuple[
     hrefs = _hrefs(page, rules.obey_nofollow)
     most = rules.max_links
     links: dict[str, None] = {}
-    read = 0
+    read = long = 0
     while read < min(len(hrefs), MOST_HREFS) and len(links) < most:
-        links.update(dict.fromkeys(resolver.resolve_all(base, hrefs[read : read + most])))
+        found = resolver.resolve_all(base, hrefs[read : read + most])
+        if max(map(len, found), default=0) > rules.max_url_length:
+            short = [url for url in found if len(url) <= rules.max_url_length]
+            long += len(found) - len(short)
+            found = short
+        links.update(dict.fromkeys(found))
         read += most
     left = set(hrefs[read:]).difference(hrefs[:read]) if read < len(hrefs) else ()
-    return tuple(links)[:most], max(0, len(links) - most) + len(left)
+    return tuple(links)[:most], long + max(0, len(links) - most) + len(left)
 
 
 def _hrefs(page: Document, obey_nofollow: bool) -> list[str]:

@@ -68,6 +68,11 @@ class Reason(StrEnum):
     ROBOTS_UNAVAILABLE = "robots_unavailable"
     HOST_DOWN = "host_down"
     HELD = "held"
+    DEEP_PATH = "deep_path"
+    REPEATED_PATH = "repeated_path"
+    MANY_KEYS = "many_keys"
+    REPEATED_PAGES = "repeated_pages"
+    HOST_LIMIT = "host_limit"
 
 
 class Ending(StrEnum):
@@ -174,6 +179,20 @@ class SetCookie(Message, frozen=True):
     lasts: float | None = None
 
 
+class Budget(Message, frozen=True):
+    """What must be remembered of one pattern of the URLs of a host, or of the whole host, so that a kill does not renew
+    its budget: how many `pages` were asked for, the exam that is open (see crawler/core/traps.py), and why it was
+    stopped, if it was."""
+
+    host: str
+    pattern: int
+    pages: int
+    seen: int | None = None
+    texts: bytes = b""
+    words: bytes = b""
+    stopped: str = ""
+
+
 # ---- events: what happened -------------------------------------------------------------------------------------------
 
 
@@ -211,7 +230,7 @@ class Fetched(Message, frozen=True):
     in decoded bytes; (`part`, `position`) name the stored record ("" where nothing was stored); `digest` is the 16-byte
     term of this URL in the digest of the crawl; `truncated` is "", "length", "time" or "disconnect"; `cut` counts links
     beyond the limit of a page; `seconds` lasts from lease to last byte, `first_byte` to the first; `unread` says why
-    nobody could look for links.
+    nobody could look for links; `sketch` are the two marks of its text, where they were asked for.
     """
 
     id: int
@@ -231,6 +250,7 @@ class Fetched(Message, frozen=True):
     first_byte: float = 0.0
     unread: Unread | None = None
     cookies: tuple[SetCookie, ...] = ()
+    sketch: tuple[int, int] | None = None
 
 
 class Failed(Message, frozen=True):
@@ -244,14 +264,15 @@ class Failed(Message, frozen=True):
 
 class Offered(Message, frozen=True):
     """The next links of a host that the frontier owes, oldest first. They are all up to the id `upto`; after it there
-    may be `more`. The answer to a `Hungry`: where that asked from the beginning, with the `note` of the host, and first
-    of all the links that wait for another attempt."""
+    may be `more`. The answer to a `Hungry`: where that asked from the beginning, with the `note` and the `budgets` of
+    the host, and first of all the links that wait for another attempt."""
 
     host: str
     links: tuple[Link, ...]
     upto: int
     more: bool
     note: HostNote | None = None
+    budgets: tuple[Budget, ...] = ()
 
 
 class Judged(Message, frozen=True):
@@ -326,7 +347,8 @@ class Lateness(Message, frozen=True):
 class Fetch(Message, frozen=True):
     """An order to fetch one URL once. `follow` says whether its links matter, `robots` that it is a robots.txt, `bare`
     that nothing which is meant for its host alone may go with it, `cookie` what goes with it as Cookie; a `patient` one
-    waits for a slow name, where others come back with `Trouble.LOOKUP`."""
+    waits for a slow name, where others come back with `Trouble.LOOKUP`. `sketch`: the text of a page with links must
+    be told from others."""
 
     id: int
     url: str
@@ -336,6 +358,7 @@ class Fetch(Message, frozen=True):
     bare: bool = False
     cookie: str = ""
     patient: bool = False
+    sketch: bool = False
 
 
 class Settled(Message, frozen=True):
@@ -405,10 +428,11 @@ class Actions(msgspec.Struct):
     come).
 
     `queued` were admitted, `doubtful` are if the frontier does not know them, `settled` ended, `retries` spent an
-    attempt and wait for another, `notes` changed. `hungry` and `search` ask for what lies in the frontier. `too_deep`
-    counts links that the depth limit turned away in this step. `pauses` began in it; while the network is `away`
-    nothing but a probe goes out now and then. `cookies` changed, so many others were `cookies_dropped` over a cap.
-    `ending` is set when the run is over. `mail` is what one of several shards has for the others.
+    attempt and wait for another, `notes` and `budgets` changed. `hungry` and `search` ask for what lies in the
+    frontier. `too_deep` counts links that the depth limit turned away in this step. `pauses` began in it; while the
+    network is `away` nothing but a probe goes out now and then. `cookies` changed, so many others were
+    `cookies_dropped` over a cap. `ending` is set when the run is over. `mail` is what one of several shards has for the
+    others.
     """
 
     fetches: list[Fetch] = msgspec.field(default_factory=list)
@@ -416,6 +440,7 @@ class Actions(msgspec.Struct):
     settled: list[Settled] = msgspec.field(default_factory=list)
     retries: list[Link] = msgspec.field(default_factory=list)
     notes: list[HostNote] = msgspec.field(default_factory=list)
+    budgets: list[Budget] = msgspec.field(default_factory=list)
     doubtful: list[Link] = msgspec.field(default_factory=list)
     hungry: list[Hungry] = msgspec.field(default_factory=list)
     search: Search | None = None

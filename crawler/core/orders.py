@@ -22,12 +22,14 @@ class Orders:
         self._max_depth = max_depth
         self._jar = jar
 
-    def page(self, lease: int, link: Link, now: float, patient: bool = False) -> Fetch:
+    def page(self, lease: int, link: Link, now: float, *, patient: bool = False, sketch: bool = False) -> Fetch:
         """To ask for a link."""
         follow = self._max_depth is None or link.depth < self._max_depth
         bare = bool(link.via) and _strayed(link.via, host_of(link.url))
         cookie = "" if bare else self._jar.header(link.url, now)
-        return Fetch(lease, link.url, link.attempts + 1, follow, bare=bare, cookie=cookie, patient=patient)
+        return Fetch(
+            lease, link.url, link.attempts + 1, follow, bare=bare, cookie=cookie, patient=patient, sketch=sketch
+        )
 
 
 def robots_order(lease: int, host: Host) -> Fetch:

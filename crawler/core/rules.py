@@ -62,6 +62,14 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     max_url_length: AtLeastOne = 2083
     max_links: AtLeastOne = 5000
 
+    # endless sites
+    respell: bool = True
+    max_path_segments: AtLeastOne = 20
+    max_path_repeats: AtLeastOne = 2
+    max_query_keys: AtLeastOne = 20
+    pattern_pages: Annotated[int, Meta(ge=400)] = 1000  # fewer prove nothing
+    max_host_pages: AtLeastOne = 100_000
+
     # time
     lease: Seconds = 75.0
     grace: Seconds = 6.0

@@ -27,16 +27,13 @@ class Scope:
 
     def __init__(self, rules: Rules, seeds: Iterable[str]) -> None:
         self._reach = rules.scope
-        self._longest = rules.max_url_length
         self._include = [_compile("include", text) for text in rules.include]
         self._exclude = [_compile("exclude", text) for text in rules.exclude]
         self._hosts = {host_of(url) for url in map(canonical, seeds) if url is not None}
         self._domains = {domain_of(host) for host in self._hosts} if rules.scope == "domain" else set()
 
     def admits_path(self, url: str) -> bool:
-        """Whether length and path of a canonical URL are within the rules, whatever its host."""
-        if len(url) > self._longest:
-            return False
+        """Whether the path of a canonical URL is within the rules, whatever its host."""
         if not self._include and not self._exclude:
             return True
         path = path_of(url)

@@ -29,15 +29,6 @@ def end_of(link: Link, reason: Reason, event: Landing | None, detail: str) -> Se
     return Settled(link.id, link.url, reason, link.status, link.attempts, seconds=seconds, detail=detail)
 
 
-def redirected(link: Link, target: str, most: int) -> Reason:
-    """How a link ends that redirects to this URL ("": to none), when so many redirects in a row are followed."""
-    if not target:
-        return Reason.REDIRECT_INVALID
-    if target == link.url or target in link.via:
-        return Reason.REDIRECT_LOOP
-    return Reason.REDIRECT_LIMIT if len(link.via) >= most else Reason.REDIRECT
-
-
 def in_short(event: Landing) -> str:
     """What went wrong, for people."""
     if isinstance(event, Fetched):

@@ -103,6 +103,7 @@ class ShardedCrawl(Crawl):
     def _widen(self, host: Host, reach: Reach = Reach.SPREAD) -> None:
         host.reach = self._reaches[host.name] = reach
         host.per_host = self._shard.share(self._rules.per_host)
+        host.ledger.share(self._shard.count if reach is Reach.SPREAD else 1)
 
     def _home(self, name: str, url: str) -> int:
         """The shard that tells whether a URL of this host is new."""

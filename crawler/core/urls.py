@@ -49,11 +49,17 @@ def path_of(url: str) -> str:
 class Resolver:
     """Resolves the hrefs of pages and remembers answers, in about `memory` bytes (roughly, where threads share it).
 
-    `admits` says which canonical URLs are wanted; its answers must not change.
+    `admits` says which canonical URLs are wanted, `respell` how they are spelt; their answers must not change.
     """
 
-    def __init__(self, admits: Callable[[str], bool] = bool, memory: int = 32 * 1024 * 1024) -> None:
+    def __init__(
+        self,
+        admits: Callable[[str], bool] = bool,
+        memory: int = 32 * 1024 * 1024,
+        respell: Callable[[str], str] = str,
+    ) -> None:
         self._admits = admits
+        self._respell = respell
         self._memory = memory
         self._left = memory
         self._directories: dict[str, dict[str, str]] = {}  # directory -> href -> canonical URL, "" where none is wanted
@@ -89,7 +95,7 @@ class Resolver:
         return known
 
     def _learn(self, known: dict[str, str], base: can_ada.URL | None, href: str) -> str:
-        url = _spell(_parse(href, base)) or ""
+        url = self._respell(_spell(_parse(href, base)) or "")
         if url and not self._admits(url):
             url = ""
         if len(href) <= _LONGEST and _ANYWHERE(href):

@@ -39,7 +39,7 @@ def _offer(frontier: Frontier, hungry: Hungry, last: int, to_now: float) -> Offe
         return Offered(hungry.host, tuple(links), upto, more)
     note = frontier.note(hungry.host)
     links = [*frontier.retried(hungry.host), *links]
-    return Offered(hungry.host, tuple(links), upto, more, note and shifted(note, to_now))
+    return Offered(hungry.host, tuple(links), upto, more, note and shifted(note, to_now), frontier.budgets(hungry.host))
 
 
 def shifted(note: HostNote, seconds: float) -> HostNote:

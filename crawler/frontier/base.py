@@ -16,6 +16,7 @@ import msgspec
 
 from crawler.core.messages import (
     Actions,
+    Budget,
     CookieNote,
     Foreign,
     HostNote,
@@ -37,6 +38,7 @@ class Batch(msgspec.Struct):
     settled: list[Settled] = msgspec.field(default_factory=list)
     retries: list[Link] = msgspec.field(default_factory=list)
     notes: list[HostNote] = msgspec.field(default_factory=list)
+    budgets: list[Budget] = msgspec.field(default_factory=list)
     too_deep: int = 0
     pauses: list[Pause] = msgspec.field(default_factory=list)
     cookies: dict[str, CookieNote] = msgspec.field(default_factory=dict)
@@ -53,6 +55,7 @@ class Batch(msgspec.Struct):
         self.settled += actions.settled
         self.retries += actions.retries
         self.notes += actions.notes
+        self.budgets += actions.budgets
         self.too_deep += actions.too_deep
         self.pauses += actions.pauses
         self.cookies.update((note.home, note) for note in actions.cookies)
@@ -81,7 +84,7 @@ class Batch(msgspec.Struct):
 def empty(step: Batch | Actions) -> bool:
     """Whether there is nothing in it for a frontier."""
     asks = step.hungry or step.search is not None
-    kept = step.queued or step.settled or step.doubtful or step.retries or step.notes or step.pauses
+    kept = step.queued or step.settled or step.doubtful or step.retries or step.notes or step.pauses or step.budgets
     return not (kept or asks or step.mail)
 
 
@@ -163,6 +166,9 @@ class Frontier(FrontierReader, Protocol):
 
     def note(self, host: str) -> HostNote | None:
         """The latest note of a host, in Unix time."""
+
+    def budgets(self, host: str) -> tuple[Budget, ...]:
+        """What was asked for of a host, by pattern."""
 
     def outbox(self) -> Iterator[Foreign]:
         """The links on their way to other shards, in the order they were sent."""

@@ -9,7 +9,7 @@ from itertools import islice
 
 from msgspec.structs import replace
 
-from crawler.core.messages import CookieNote, Foreign, HostNote, Link, Settled
+from crawler.core.messages import Budget, CookieNote, Foreign, HostNote, Link, Settled
 from crawler.core.urls import host_of
 from crawler.frontier.base import Batch, Left, Row
 from crawler.stats import Tally
@@ -22,6 +22,7 @@ class MemoryFrontier:
         self._links: dict[int, Link] = {}
         self._ends: dict[int, tuple[Settled, float]] = {}
         self._notes: dict[str, HostNote] = {}
+        self._budgets: dict[str, dict[int, Budget]] = {}
         self._outbox: dict[int, Foreign] = {}
         self._cookies: dict[str, CookieNote] = {}
         self._tally = Tally()
@@ -45,6 +46,8 @@ class MemoryFrontier:
         for end in batch.settled:
             self._ends[end.id] = (end, at)
             self._let_go(end.id, end.url)
+        for budget in batch.budgets:
+            self._budgets.setdefault(budget.host, {})[budget.pattern] = budget
         for note in batch.notes:
             known = self._notes.get(note.host)
             if known is not None:
@@ -112,6 +115,10 @@ class MemoryFrontier:
     def note(self, host: str) -> HostNote | None:
         """The latest note of a host."""
         return self._notes.get(host)
+
+    def budgets(self, host: str) -> tuple[Budget, ...]:
+        """What was asked for of a host."""
+        return tuple(self._budgets.get(host, {}).values())
 
     def settled(self) -> Iterator[Row]:
         """Every settled URL."""

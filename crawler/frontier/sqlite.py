@@ -1,8 +1,8 @@
 """The default frontier: one SQLite file that anybody may query with plain SQL.
 
-`url` has one row per URL; `reason` is NULL while it is owed. `host` has what must be remembered of a host, `outbox` the
-links on their way to other shards. `meta` holds the tally, committed with the rows it counts. A kill loses at most the
-open batch.
+`url` has one row per URL; `reason` is NULL while it is owed. `host` has what must be remembered of a host, `budget`
+what was asked for of its patterns, `outbox` the links on their way to other shards. `meta` holds the tally, committed
+with the rows it counts. A kill loses at most the open batch.
 
 `url.host` is a mark of the host (63 bits of xxh3 under the seed of the crawl: by accident two of 10^6 hosts share one
 with a chance of 5e-8, and nobody can do it on purpose). The index `owed` makes the links that a host owes a queue on
@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 from xxhash import xxh3_64_intdigest
 
-from crawler.core.messages import Cookie, CookieNote, Foreign, HostNote, Link, Reach, Reason
+from crawler.core.messages import Budget, Cookie, CookieNote, Foreign, HostNote, Link, Reach, Reason
 from crawler.core.urls import host_of
 from crawler.database import bound, connect, connect_to_read, storage_errors, transaction, unbound
 from crawler.frontier.base import Batch, Left, Row
@@ -59,6 +59,12 @@ CREATE TABLE IF NOT EXISTS host (
     reach INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS outbox (seq INTEGER PRIMARY KEY, shard INTEGER NOT NULL, foreign_link TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS budget (
+    host TEXT NOT NULL,
+    pattern INTEGER NOT NULL,
+    spent TEXT NOT NULL,
+    PRIMARY KEY (host, pattern)
+) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS joined ON host (host) WHERE joined;
 CREATE TABLE IF NOT EXISTS cookie (home TEXT PRIMARY KEY, cookies TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -82,6 +88,7 @@ NOTE = f"""INSERT INTO host ({NOTED}) VALUES (?, ?, ?, ?, ?, ?, ?)
     delay = excluded.delay, rest_until = excluded.rest_until, joined = max(joined, excluded.joined),
     reach = max(reach, excluded.reach)"""
 KEEP_COOKIES = "INSERT OR REPLACE INTO cookie VALUES (?, ?)"
+SPENT = "INSERT OR REPLACE INTO budget VALUES (?, ?, ?)"
 KEEP_TALLY = "INSERT INTO meta VALUES ('tally', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 
 
@@ -136,6 +143,7 @@ class SqliteFrontier:
                     for it in batch.notes
                 ],
             )
+            connection.executemany(SPENT, spent_rows(batch.budgets))
             connection.executemany(PASS_ON, [(key,) for key in batch.passed])
             connection.executemany(SEND, [(it.seq, it.to, msgspec.json.encode(it).decode()) for it in batch.foreign])
             connection.executemany("DELETE FROM outbox WHERE seq = ?", [(seq,) for seq in batch.acknowledged])
@@ -193,6 +201,11 @@ class SqliteFrontier:
         """The latest note of a host."""
         row = next(self._rows(f"SELECT {NOTED} FROM host WHERE host = ?", host), None)
         return None if row is None else _note_of(row)
+
+    def budgets(self, host: str) -> tuple[Budget, ...]:
+        """What was asked for of a host."""
+        rows = self._rows("SELECT spent FROM budget WHERE host = ?", host)
+        return tuple(msgspec.json.decode(spent, type=Budget) for (spent,) in rows)
 
     def settled(self) -> Iterator[Row]:
         """Every settled URL."""
@@ -291,6 +304,12 @@ def _link_of(row: sqlite3.Row) -> Link:
 def _note_of(row: sqlite3.Row) -> HostNote:
     host, robots, robots_until, delay, rest_until, joined, reach = row
     return HostNote(host, robots, robots_until, delay, rest_until, bool(joined), Reach(reach))
+
+
+def spent_rows(budgets: Iterable[Budget]) -> list[tuple[str, int, str]]:
+    """Budgets as rows; of several of one pattern the last."""
+    last = {(it.host, it.pattern): it for it in budgets}
+    return [(it.host, it.pattern, msgspec.json.encode(it).decode()) for it in last.values()]
 
 
 def host_mark(host: str, seed: int) -> int:

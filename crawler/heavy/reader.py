@@ -13,6 +13,7 @@ from crawler.core.links import Reading, read_page, unread_page
 from crawler.core.messages import Unread
 from crawler.core.rules import Rules
 from crawler.core.scope import Scope
+from crawler.core.spelling import speller
 from crawler.core.urls import Resolver
 from crawler.heavy.words import Charter, Order
 
@@ -39,9 +40,11 @@ class HeavyReader:
         self._thread: ThreadPoolExecutor | None = None
         self._closed = False
 
-    def read(self, body: bytes, url: str, content_type: str, x_robots: Sequence[str], follow: bool) -> Reading:
+    def read(
+        self, body: bytes, url: str, content_type: str, x_robots: Sequence[str], follow: bool, sketch: bool = False
+    ) -> Reading:
         """`read_page`, elsewhere; from any thread. It raises nothing but what `read_page` would."""
-        order = Order(url, content_type, tuple(x_robots), follow)
+        order = Order(url, content_type, tuple(x_robots), follow, sketch)
         with self._lock:
             for _ in range(TRIES):
                 try:
@@ -96,5 +99,7 @@ class HeavyReader:
         return None if process is None else process.end()
 
     def _read_here(self, order: Order, body: bytes) -> Reading:
-        resolver = Resolver(Scope(self._rules, ()).admits_path, 0)
-        return read_page(body, order.url, order.content_type, self._rules, resolver, order.x_robots, order.follow)
+        resolver = Resolver(Scope(self._rules, ()).admits_path, 0, speller(self._rules))
+        return read_page(
+            body, order.url, order.content_type, self._rules, resolver, order.x_robots, order.follow, order.sketch
+        )

@@ -23,6 +23,7 @@ import msgspec
 from crawler.core.links import read_page, unread_page
 from crawler.core.messages import Unread
 from crawler.core.scope import Scope
+from crawler.core.spelling import speller
 from crawler.core.urls import Resolver
 from crawler.heavy.words import Answer, Charter, Order
 from crawler.lifeline import die_with_parent
@@ -42,7 +43,7 @@ def serve(descriptor: int) -> None:
     os.nice(NICER)
     with Connection(descriptor) as line, suppress(EOFError, OSError):
         charter = msgspec.msgpack.decode(line.recv_bytes(), type=Charter)
-        resolver = Resolver(Scope(charter.rules, ()).admits_path, REMEMBERED)
+        resolver = Resolver(Scope(charter.rules, ()).admits_path, REMEMBERED, speller(charter.rules))
         while True:
             order = msgspec.msgpack.decode(line.recv_bytes(), type=Order)
             answer = _answer(order, line.recv_bytes(), charter, resolver)
@@ -56,7 +57,9 @@ def _answer(order: Order, body: bytes, charter: Charter, resolver: Resolver) -> 
     taken, _ = _memory()
     _limit(resource.RLIMIT_AS, taken + granted if taken else resource.RLIM_INFINITY)
     try:
-        reading = read_page(body, order.url, order.content_type, rules, resolver, order.x_robots, order.follow)
+        reading = read_page(
+            body, order.url, order.content_type, rules, resolver, order.x_robots, order.follow, order.sketch
+        )
         return Answer(reading, spent=_memory()[1] > LEAN)
     except MemoryError:
         return Answer(unread_page(order.content_type, rules, order.x_robots, Unread.MEMORY), spent=True)

@@ -23,6 +23,7 @@ class Order(msgspec.Struct, frozen=True):
     content_type: str
     x_robots: tuple[str, ...]
     follow: bool
+    sketch: bool
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from crawler.core.digest import add, in_hex, term
 from crawler.core.messages import (
     Actions,
+    Budget,
     Cookie,
     CookieNote,
     Foreign,
@@ -238,6 +239,21 @@ def test_the_note_of_one_host(open_frontier: Open) -> None:
     frontier.commit(Batch(notes=[HostNote("http://a.test", None, 10.0, 3.0)]), 1.0)
     assert frontier.note("http://a.test") == HostNote("http://a.test", "x", 10.0, 3.0, joined=True)
     assert frontier.note("http://b.test") is None
+
+
+def test_budgets_are_kept_by_host_the_last_of_each_pattern(open_frontier: Open) -> None:
+    frontier = open_frontier()
+    exam = Budget("http://a.test", 7, 950, 150, b"\x01\xff", b"\x80", "")
+    stopped = Budget("http://a.test", 8, 300, stopped="/x/0: the same")
+    frontier.commit(Batch(budgets=[Budget("http://a.test", 7, 10), Budget("http://b.test", 0, 5)]), 1.0)
+    frontier.commit(Batch(budgets=[Budget("http://a.test", 7, 20), exam, stopped]), 2.0)
+    for again in (frontier, open_frontier()):
+        assert sorted(again.budgets("http://a.test"), key=lambda one: one.pattern) == [exam, stopped]
+        assert again.budgets("http://c.test") == ()
+    batch = Batch(hungry=[Hungry("http://b.test", 0, 2, first=True), Hungry("http://b.test", 0, 2)])
+    first, second = answers(frontier, batch, [], 0.0)
+    assert first == Offered("http://b.test", (), 0, False, budgets=(Budget("http://b.test", 0, 5),))
+    assert second == Offered("http://b.test", (), 0, False)
 
 
 def test_doubtful_links_are_admitted_where_they_are_new(open_frontier: Open) -> None:

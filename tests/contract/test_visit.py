@@ -24,12 +24,13 @@ def read(
     body: bytes = b"",
     robots: bool = False,
     max_body: int = 1000,
+    sketch: bool = False,
     **keys: bool,
 ) -> tuple[Page | None, Fetched]:
     rules = Rules(robots_size=20, **keys)  # type: ignore[arg-type]
     reader = Reader(rules, Scope(rules, [HERE]), max_body)
     response = Response(status, headers, body, "", 0.1, 0.2)
-    return reader.read(Fetch(1, HERE, robots=robots), response, NOW)
+    return reader.read(Fetch(1, HERE, robots=robots, sketch=sketch), response, NOW)
 
 
 @pytest.mark.parametrize(
@@ -47,6 +48,14 @@ def test_a_redirect_is_resolved(written: str, meant: str) -> None:
     page, event = read(301, ("Location", written), body=b"moved")
     assert page is None
     assert event.location == meant
+
+
+def test_links_are_respelled_and_texts_sketched_as_the_order_and_the_rules_say() -> None:
+    body = b"<a href='/%7Eme/;jsessionid=1'>"
+    assert read(200, HTML, body=body)[1].links == ("http://a.test/~me/",)
+    assert read(200, HTML, body=body, respell=False)[1].links == ("http://a.test/%7Eme/;jsessionid=1",)
+    assert read(200, HTML, body=body)[1].sketch is None
+    assert read(200, HTML, body=body, sketch=True)[1].sketch is not None
 
 
 def test_only_redirects_have_a_location() -> None:

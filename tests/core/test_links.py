@@ -76,6 +76,26 @@ def test_links_beyond_the_limit_are_counted(most: int, links: int, cut: int) -> 
     assert reading.cut == cut
 
 
+def test_links_that_are_too_long_are_counted_and_do_not_use_up_the_limit() -> None:
+    body = "".join(f"<a href=/{'x' * 3000}{number}>" for number in range(4)) + "<a href=/1><a href=/2>"
+    reading = read(body, max_links=6)
+    assert (reading.links, reading.cut) == (("http://h.test/1", "http://h.test/2"), 4)
+    assert read(body, max_links=2).cut == 4
+    assert read(body, max_url_length=10_000).cut == 0
+
+
+def test_the_text_of_a_page_with_links_is_sketched_where_that_is_asked_for() -> None:
+    def sketch(body: str, follow: bool = True, asked: bool = True) -> tuple[int, int] | None:
+        rules = Rules()
+        return read_page(body.encode(), PAGE, "text/html", rules, Resolver(), (), follow, asked).sketch
+
+    may = sketch("<a href=/5>May</a> 2026")
+    assert may is not None
+    assert may == sketch("<p>May<a href=/6> 2026</a>"), "markup and links are not looked at"
+    assert may[1] == (sketch("<a href=/5>May</a> 2027") or may)[1] != may[0]
+    assert sketch("May 2026") is sketch("<a href=/5>", follow=False) is sketch("<a href=/5>", asked=False) is None
+
+
 def test_inadmissible_hrefs_do_not_use_up_the_limit() -> None:
     body = "".join(f"<a href=/no/{number}>" for number in range(100)) + "<a href=/yes/1><a href=/yes/2><a href=/yes/3>"
     reading = read(body, max_links=2, exclude=("^/no/",))

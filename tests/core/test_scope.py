@@ -31,12 +31,6 @@ def test_paths(include: tuple[str, ...], exclude: tuple[str, ...], url: str, our
     assert Scope(Rules(include=include, exclude=exclude), []).admits_path(url) is ours
 
 
-def test_length() -> None:
-    scope = Scope(Rules(max_url_length=20), [])
-    assert scope.admits_path("http://h.test/".ljust(20, "x"))
-    assert not scope.admits_path("http://h.test/".ljust(21, "x"))
-
-
 @pytest.mark.parametrize(
     ("reach", "host", "ours"),
     [

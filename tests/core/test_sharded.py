@@ -121,6 +121,22 @@ def test_a_host_that_must_rest_or_has_too_few_connections_stays_with_its_owner(
     assert [note.reach for note in player.actions.notes] == [Reach.OWNER]
 
 
+def test_a_host_that_is_spread_has_a_share_of_its_budget_here_until_it_is_gathered() -> None:
+    player = Player(max_host_pages=4)
+    (root,) = player.spread()
+    links = [url_of(ME, number=number) for number in range(6)]
+    fetches = player.step(Fetched(root.id, 200, tuple(links)))
+    assert len(fetches) == 1
+    assert [end.reason for end in player.actions.settled] == [Reason.OK, *[Reason.HOST_LIMIT] * 5]
+    player.step(Noted(HostNote(MINE, rest_until=player.now, reach=Reach.GATHERED)))
+    player.step(Fetched(fetches[0].id, 200))
+    more = tuple(Foreign(n, ME, Link(n, f"{MINE}/more{n}", 1), admitted=True) for n in range(4))
+    asked = player.step(Received(OTHER, more))
+    assert [fetch.url for fetch in asked] == [f"{MINE}/more0", f"{MINE}/more1"], "two were asked for, four may be"
+    player.step(*(Fetched(fetch.id, 200) for fetch in asked))
+    assert [end.reason for end in player.actions.settled] == [Reason.OK] * 2 + [Reason.HOST_LIMIT] * 2
+
+
 def test_a_host_that_was_asked_before_is_not_spread() -> None:
     player = Player()
     player.step(Resumed(b"", 0, 0, 1, 0, 0), Discovered((f"{MINE}/",)))

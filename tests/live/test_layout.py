@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from crawler.core.messages import Foreign, HostNote, Link, Mail, Reason, Settled
+from crawler.core.messages import Budget, Foreign, HostNote, Link, Mail, Reason, Settled
 from crawler.core.shard import Shard
 from crawler.core.urls import host_of
 from crawler.directory import CrawlDirectory
@@ -99,6 +99,32 @@ def test_rows_lie_where_a_run_looks_for_them_and_nothing_else_changes(
         lay_out(directory, settings, shards)
         assert content(directory) == first
         lies_at_home(directory, shards, by_url)
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_what_hosts_were_asked_for_is_not_forgotten_in_a_move(directory: CrawlDirectory, stops: bool) -> None:
+    stopped = "/0: the same" if stops else ""
+    with closing(directory.frontier()) as frontier:
+        budgets = [Budget(f"http://h{n}.test", mark, 12 * n, stopped=stopped) for n in range(HOSTS) for mark in (0, 9)]
+        frontier.commit(Batch(budgets=budgets), 4.0)
+
+    def pages(host: str, shards: int) -> list[list[int]]:
+        found = []
+        for number in range(shards):
+            with closing(directory.frontier(number)) as frontier:
+                spent = sorted(frontier.budgets(host), key=lambda one: one.pattern)
+            assert {one.stopped for one in spent} <= {stopped}
+            found.append([one.pages for one in spent])
+        return found
+
+    for shards in (3, 2, 1):
+        lay_out(directory, POLITE, shards)
+        for n in range(0, HOSTS, 7):
+            told = pages(f"http://h{n}.test", shards)
+            assert sorted(told) == [[]] * (shards - 1) + [[12 * n] * 2], "with the owner of the host and nobody else"
+    lay_out(directory, FAST, 3)
+    assert pages("http://h2.test", 3) == [[8, 8]] * 3, "a host that is spread: in equal shares"
+    assert sorted(pages("http://h3.test", 3)) == [[], [], [36, 36]], "its note asks for a delay"
 
 
 def test_the_same_layout_is_left_alone(directory: CrawlDirectory) -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import heapq
 import random
+from collections import Counter
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
 from crawler.core.bounds import Bounds
-from crawler.core.crawl import Crawl
+from crawler.core.crawl import REFUSALS, Crawl
 from crawler.core.hosts import FEWEST
 from crawler.core.messages import (
     Actions,
@@ -30,6 +31,7 @@ from crawler.core.messages import (
 from crawler.core.robots import Robots
 from crawler.core.rules import Rules
 from crawler.core.scope import Scope
+from crawler.core.traps import TOLD
 from crawler.core.urls import host_of
 from crawler.frontier.answers import answers
 from crawler.frontier.base import Batch
@@ -68,9 +70,11 @@ class Watched:
 
 @dataclass
 class Simulation:
-    """One crawl. `dice` decides everything, so a failing seed can be played again."""
+    """One crawl. `dice` decides everything, so a failing seed can be played again. On `large` sites, which all look the
+    same, budgets are met."""
 
     seed: int
+    large: bool = False
     steps: int = 0
     now: float = 1000.0
     lost_leases: int = 0
@@ -113,6 +117,16 @@ class Simulation:
         self.ids: dict[str, int] = {}
         self.tried: set[int] = set()
         self.watched = {name: Watched() for name in self.hosts}
+        if self.large:
+            self.rules = replace(
+                self.rules,
+                max_host_pages=dice.choice([30, 100_000, 100_000]),
+                pattern_pages=400,
+                max_path_segments=dice.choice([1, 20, 20]),
+                max_pages=None,
+                max_bytes=None,
+                breaker_failures=100,
+            )
         self.room_most = dice.choice([1, 4, 50])
         self.silence = dice.choice([0.01, 0.01, 0.3])
 
@@ -135,6 +149,8 @@ class Simulation:
             ]
         )
         paths = ["/", *(f"/p{n}" for n in range(dice.randint(0, 12))), "/no/1", "/no/2"]
+        if self.large:
+            paths += [f"/p{n}" for n in range(20, 440)]
         host = SimHost(name, robots, {path: [] for path in paths})
         host.slow_name = dice.random() < 0.1
         host.delay = delay if any(status == 200 for status, _ in robots) else 0.0
@@ -146,14 +162,14 @@ class Simulation:
             dead = self.dice.random() < 0.15
             for path in host.pages:
                 host.pages[path] = [Failed(0, Trouble.CONNECT)] if dead else self._answers(urls, host.name + path)
-            if dead:
-                host.pages["/"] = [Fetched(0, 200, tuple(host.name + path for path in host.pages))]
+            if dead or self.large:
+                host.pages["/"] = [Fetched(0, 200, tuple(host.name + path for path in host.pages), sketch=(1, 1))]
 
     def _answers(self, urls: list[str], own: str) -> list[Fetched | Failed]:
         """What one page answers to its attempts, the last for ever."""
         dice = self.dice
         links = tuple(dice.choice(urls) for _ in range(dice.randint(0, 8)))
-        good = Fetched(0, 200, links, size=10, digest=b"d" * 16, part="p", position=1)
+        good = Fetched(0, 200, links, size=10, digest=b"d" * 16, part="p", position=1, sketch=(1, 1))
         kind = dice.random()
         if kind < 0.6:
             return [good]
@@ -271,7 +287,8 @@ class Simulation:
         if stuck:
             times.append(self.now + 0.2)
         assert times, "nothing in flight, nothing to wait for, and no ending: the crawl would hang"
-        assert stuck or actions.wake_at is None or actions.wake_at > self.now, "it asks to be woken in the past"
+        at_once = stuck or len(actions.settled) >= REFUSALS
+        assert at_once or actions.wake_at is None or actions.wake_at > self.now, "it asks to be woken in the past"
         self.now = max(self.now, min(times))
         events = []
         while coming and coming[0][0] <= self.now:
@@ -383,16 +400,15 @@ class Simulation:
             assert self.frontier.tally().urls <= self.rules.max_pages, "the page budget was exceeded"
         if self.rules.max_depth is not None:
             assert all(row.depth <= self.rules.max_depth for row in rows)
+        asked = Counter(host_of(row.url) for row in rows if row.attempts)
+        forgiven = self.resumes * TOLD
+        assert max(asked.values(), default=0) <= self.rules.max_host_pages + forgiven, "a host's budget was exceeded"
         for row in rows:
             assert (row.attempts > 0) or row.reason in UNASKED, f"{row.reason} without a fetch"
             assert row.attempts <= self.rules.attempts
 
 
 UNASKED = {
-    Reason.ROBOTS,
-    Reason.ROBOTS_UNAVAILABLE,
-    Reason.HOST_DOWN,
-    Reason.HELD,
-    Reason.POISON,
-    Reason.BLOCKED,
+    *(Reason.ROBOTS, Reason.ROBOTS_UNAVAILABLE, Reason.HOST_DOWN, Reason.HELD, Reason.POISON, Reason.BLOCKED),
+    *(Reason.DEEP_PATH, Reason.REPEATED_PAGES, Reason.HOST_LIMIT),
 }

@@ -1,0 +1,113 @@
+"""The shape of a URL, the pattern it shares with its like, and the marks of a text."""
+
+from __future__ import annotations
+
+import pytest
+
+from crawler.core.messages import Reason
+from crawler.core.patterns import SKETCHED, odd, pattern_of, sketch_of
+from crawler.core.rules import Rules
+from tests.effort import effort
+
+H = "http://h1.test"
+RULES = Rules()
+
+
+def reason(path: str, rules: Rules = RULES) -> Reason | None:
+    refusal = odd(H + path, rules)
+    return None if refusal is None else refusal[0]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/a/b/c",
+        "/a/a/b",
+        "/a/b/a/b",
+        "/a/a/b/b/a/a",
+        "/11/11/11/11",
+        "/tiles/0/0/0",
+        "/" + "/".join(f"s{n}" for n in range(20)),
+        "/" + "/".join(f"s{n}" for n in range(20)) + "/",
+        "/?" + "&".join(f"k{n}=1" for n in range(20)),
+        "/" + "a&b" * 30,
+    ],
+)
+def test_shapes_that_honest_sites_have(path: str) -> None:
+    assert reason(path) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("/" + "/".join(f"s{n}" for n in range(21)), Reason.DEEP_PATH),
+        ("/a/a/a", Reason.REPEATED_PATH),
+        ("/z/a/b/a/b/a/b", Reason.REPEATED_PATH),
+        ("/a/b/a/b/a/b/z", Reason.REPEATED_PATH),
+        ("/a/1/a/1/a/1/", Reason.REPEATED_PATH),
+        ("/1//////2", Reason.REPEATED_PATH),
+        ("/?" + "&".join(f"k{n}=1" for n in range(21)), Reason.MANY_KEYS),
+        ("/?" + "n=1&" * 21, Reason.MANY_KEYS),
+    ],
+)
+def test_shapes_of_endless_sites(path: str, why: Reason) -> None:
+    assert reason(path) is why
+
+
+def test_every_limit_of_shape_can_be_moved() -> None:
+    rules = Rules(max_path_segments=1000, max_path_repeats=1000, max_query_keys=1000)
+    assert reason("/a" * 500 + "?" + "n=1&" * 500, rules) is None
+    strict = Rules(max_path_segments=2, max_path_repeats=1, max_query_keys=1)
+    assert [reason(path, strict) for path in ("/a/b", "/a/a", "/a/b/c", "/?a&b")] == [
+        None,
+        Reason.REPEATED_PATH,
+        Reason.DEEP_PATH,
+        Reason.MANY_KEYS,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "pattern"),
+    [
+        ("/about/us.html", ""),
+        ("/", ""),
+        ("/?", ""),
+        ("/product/17/reviews", "/product/0/reviews"),
+        ("/2026/11/25/", "/0/0/0/"),
+        ("/news/2026-nov/May", "/news/0-0/0"),
+        ("/news/may", ""),
+        ("/i/1b4e28ba-2fa1-11d2-883f-b9a761bde3fb", "/i/0"),
+        ("/i/deadbeef01", "/i/0"),
+        ("/i/aZ3kQ9x", "/i/0"),
+        ("/i/deadbeef", ""),
+        ("/python3/mp4", "/python0/mp0"),
+        ("/cal?y=2026&m=11", "/cal?m&y"),
+        ("/cal?m=2&y=1", "/cal?m&y"),
+        ("/x?n=1&n=2&f[7]=a", "/x?f[0]&n"),
+    ],
+)
+def test_patterns(url: str, pattern: str) -> None:
+    assert pattern_of(H + url) == pattern
+
+
+def test_two_texts_that_differ_in_numbers_and_ids_differ_in_one_mark() -> None:
+    may, june = sketch_of("May 2026, seen by deadbeef"), sketch_of("May 2027 - seen by cafe0123")
+    assert may[0] != june[0]
+    assert may[1] == june[1]
+    assert sketch_of("May 2026")[1] != sketch_of("July 2026")[1]
+    assert sketch_of("\ud800") != sketch_of("\ud801"), "text that is no text has marks, too"
+    assert sketch_of("x" * SKETCHED + "y") == sketch_of("x" * SKETCHED + "z")
+
+
+@pytest.mark.parametrize("unit", ["a", "1a", "a/", "abcdef12-", "aZ3k", "&n=1"])
+def test_long_urls_cost_what_their_length_costs(unit: str) -> None:
+    def work(times: int) -> None:
+        for n in range(50):
+            odd(f"{H}/{n}?{unit * times}", RULES)
+            odd(f"{H}/{n}/{unit * times}", RULES)
+            pattern_of(f"{H}/{n}/{unit * times}?{unit * times}")
+
+    _, few = effort(lambda: work(300))
+    _, many = effort(lambda: work(3000))
+    assert many < 40 * few + 10

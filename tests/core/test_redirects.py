@@ -1,0 +1,37 @@
+"""What a redirect leads to."""
+
+from __future__ import annotations
+
+import pytest
+
+from crawler.core.messages import Link, Reason
+from crawler.core.redirects import after_redirect
+from crawler.core.rules import Rules
+
+H = "http://h.test"
+LINK = Link(1, f"{H}/a", 1, (f"{H}/first",))
+
+
+@pytest.mark.parametrize(
+    ("target", "reason", "followed"),
+    [
+        (f"{H}/b", Reason.REDIRECT, f"{H}/b"),
+        (f"{H}/b;jsessionid=1", Reason.REDIRECT, f"{H}/b"),
+        (f"{H}/a;jsessionid=1", Reason.REDIRECT, f"{H}/a;jsessionid=1"),
+        (f"{H}/first?PHPSESSID=1", Reason.REDIRECT, f"{H}/first?PHPSESSID=1"),
+        (f"{H}/a", Reason.REDIRECT_LOOP, ""),
+        (f"{H}/first", Reason.REDIRECT_LOOP, ""),
+        ("", Reason.REDIRECT_INVALID, ""),
+        (f"{H}/".ljust(2084, "x"), Reason.REDIRECT_INVALID, ""),
+    ],
+)
+def test_where_a_redirect_leads(target: str, reason: Reason, followed: str) -> None:
+    assert after_redirect(LINK, target, Rules()) == (reason, followed)
+
+
+def test_spelling_is_left_alone_where_that_is_wished() -> None:
+    assert after_redirect(LINK, f"{H}/b;jsessionid=1", Rules(respell=False))[1] == f"{H}/b;jsessionid=1"
+
+
+def test_a_chain_ends_at_its_limit_even_if_a_site_insists() -> None:
+    assert after_redirect(LINK, f"{H}/a;jsessionid=1", Rules(max_redirects=1))[0] is Reason.REDIRECT_LIMIT

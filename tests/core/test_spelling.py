@@ -1,0 +1,76 @@
+"""Links are respelled where that cannot lead to another page, and nowhere else."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crawler.core.spelling import respell
+from crawler.core.urls import canonical
+from tests.effort import effort
+
+H = "http://h.test"
+UUID = "1b4e28ba-2fa1-11d2-883f-b9a761bde3fb"
+
+
+@pytest.mark.parametrize(
+    ("url", "ours"),
+    [
+        ("/p;jsessionid=0A1B.node1", "/p"),
+        ("/p;JSESSIONID=x;v=2/q;jsessionid=y?a=1", "/p;v=2/q?a=1"),
+        ("/?PHPSESSID=abc", "/"),
+        ("/?a=1&PHPSESSID=abc&b=2", "/?a=1&b=2"),
+        ("/?ASPSESSIONIDQQRT=x&CFID=1&CFTOKEN=2&osCsid=3", "/"),
+        ("/?sid=a3f9bc21", "/"),
+        ("/?sid=123456789&x=1", "/?x=1"),
+        (f"/?session_id={UUID}", "/"),
+        ("/?sessionId=Zk3kd93mZm2kd93m", "/"),
+        ("/p;sid=a3f9bc21", "/p"),
+        ("/%7Euser/%61%2D%2e.html?q=%7E", "/~user/a-..html?q=%7E"),
+    ],
+)
+def test_what_cannot_matter_is_dropped(url: str, ours: str) -> None:
+    assert respell(H + url) == H + ours
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "/",
+        "/?",
+        "/?&a",
+        "/a;b",
+        "/article.php?sid=123",
+        "/?sid=20261125",
+        "/?session_id=keynote2026",
+        "/?session=2025-2026",
+        "/?sid=deadbeef",  # a word
+        "/?mysid=a3f9bc21",
+        "/jsessionid=x",
+        "/jsessionid;a",
+        "/?phpsessid",
+        "/A//b/",
+        "/%2F%25%C3%A9?%41",
+        "/%2561",
+    ],
+)
+def test_what_may_matter_stays(url: str) -> None:
+    assert respell(H + url) == H + url
+
+
+@given(st.text(alphabet="/;?&=%aA1s2d67eE.~", max_size=40), st.sampled_from(["", "?sid=a3f9bc21", ";jsessionid=1"]))
+def test_it_is_canonical_and_the_same_when_done_again(path: str, session: str) -> None:
+    url = canonical(f"{H}/{path}{session}")
+    assert url is not None
+    ours = respell(url)
+    assert canonical(ours) == ours == respell(ours)
+    assert len(ours) <= len(url)
+
+
+@pytest.mark.parametrize("unit", ["a1", "sid=a1&", "%61", ";", "a" * 8, "1234-"])
+def test_long_urls_cost_what_their_length_costs(unit: str) -> None:
+    short, long = ([f"{H}/{unit * n};sid={unit * n}?sid={unit * n}!"] for n in (500, 5000))
+    _, few = effort(lambda: [respell(url) for url in short * 100])
+    _, many = effort(lambda: [respell(url) for url in long * 100])
+    assert many < 40 * few + 10

@@ -1,0 +1,55 @@
+"""Traps and honest sites in one crawl, in every mode: each trap ends within its bound, no honest page is missed.
+
+The smallest budgets, so that honest sites outlive them; `python -m tests.live.trap_sites` has the large web.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import variants
+from tests.live.trap_sites import TrapWeb, crawled
+from tests.trap_web import HONEST, NOTES, SESSION_PAGES
+
+PATTERN = 400
+SITES = dict.fromkeys(HONEST, 60) | {"shop-large": PATTERN + 150, "months-large": PATTERN + 150}
+LIMITS = {"pattern_pages": PATTERN, "max_path_segments": 8, "max_pages": 20_000}
+IN_FLIGHT = 16
+BOUNDS = {
+    "calendar": 2 * PATTERN + IN_FLIGHT + NOTES + 1,  # in two processes each has a budget of this size
+    "calendar-in-path": 2 * PATTERN + IN_FLIGHT + 1,
+    "sessions": SESSION_PAGES * 1.1,
+    "unknown-sessions": 2 * PATTERN + IN_FLIGHT + 1,
+    "deep-path": 9,
+    "relative-loop": 200,
+    "param-junk": 21,
+    "long-url": 14,
+    "redirects": 11,
+    "honeypot": 1,
+    "cookie": 1,
+    "insists": 6,
+}
+
+
+@pytest.mark.parametrize("mode", variants.names())
+def test_traps_end_and_honest_sites_do_not_suffer(mode: str, tmp_path: Path) -> None:
+    with TrapWeb(SITES) as web:
+        found = crawled(web, mode, tmp_path / "c", concurrency=IN_FLIGHT, **LIMITS)
+    assert found.complete, "it ends by itself"
+    assert (found.missed, dict(found.false_stops), found.honeypot) == ({}, {}, [])
+    assert {name: count for name, count in found.requests.items() if count > BOUNDS[name]} == {}
+    for name, reason in (
+        ("calendar", "repeated_pages"),
+        ("unknown-sessions", "repeated_pages"),
+        ("deep-path", "deep_path"),
+        ("relative-loop", "repeated_path"),
+        ("param-junk", "many_keys"),
+        ("redirects", "redirect_limit"),
+        ("cookie", "redirect_loop"),
+        ("honeypot", "robots"),
+    ):
+        assert reason in found.reasons[name]
+    assert found.reasons["calendar"]["ok"] >= NOTES, "what is beside a trap is found"
+    assert found.reasons["insists"]["ok"] == 3
