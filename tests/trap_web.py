@@ -119,6 +119,11 @@ def cookie(target: str, turn: int) -> Answer:
     return Answer(302, location=target, cookie="seen=1")
 
 
+def case_slash(target: str, turn: int) -> Answer:
+    """One page under six names, of which two are respelled and four may be pages of their own."""
+    return page("One page.", "/A", "/a", "/a/", "//a", "/a/.", "/%61")
+
+
 def insists_on_sessions(target: str, turn: int) -> Answer:
     """No trap: a site that sends everybody without a session to the same page with one, and works with it."""
     if "jsessionid" not in target:
@@ -138,6 +143,7 @@ TRAPS: dict[str, Callable[[str, int], Answer]] = {
     "redirects": redirects,
     "honeypot": honeypot,
     "cookie": cookie,
+    "case-slash": case_slash,
     "insists": insists_on_sessions,
 }
 

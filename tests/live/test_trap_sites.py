@@ -5,13 +5,14 @@ The smallest budgets, so that honest sites outlive them; `python -m tests.live.t
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 import variants
 from tests.live.trap_sites import TrapWeb, crawled
-from tests.trap_web import HONEST, NOTES, SESSION_PAGES
+from tests.trap_web import HONEST, NOTES, SESSION_PAGES, TRAPS
 
 PATTERN = 400
 SITES = dict.fromkeys(HONEST, 60) | {"shop-large": PATTERN + 150, "months-large": PATTERN + 150}
@@ -29,8 +30,36 @@ BOUNDS = {
     "redirects": 11,
     "honeypot": 1,
     "cookie": 1,
+    "case-slash": 5,  # and the root
     "insists": 6,
 }
+
+
+CORPUS = Path(__file__).resolve().parents[2] / ".." / "shared" / "corpora" / "traps" / "traps.json"
+NAMES = {"session_query": "sessions", "infinite_redirect": "redirects", "hidden_honeypot": "honeypot"} | {
+    "content_neg_cookie": "cookie"
+}
+ELSEWHERE = {"link_farm", "tarpit_slow"}  # a matter of addresses; of time
+
+
+@pytest.mark.skipif(not CORPUS.is_file(), reason="the corpora are not beside this checkout")
+def test_every_trap_of_the_corpus_has_a_site() -> None:
+    cases = {case["id"] for case in json.loads(CORPUS.read_text())["cases"]}
+    assert {NAMES.get(case, case.replace("_", "-")) for case in cases - ELSEWHERE} <= set(TRAPS)
+
+
+def test_a_crawl_that_is_resumed_in_other_modes_does_not_begin_its_budgets_anew(tmp_path: Path) -> None:
+    with TrapWeb({}) as web:
+        seeds = [f"http://{name}.trap/" for name in ("calendar", "unknown-sessions")]
+        for run, mode in enumerate(("async", "threads", "prefork", "processes", "prefork", "async") * 2, 1):
+            found = crawled(web, mode, tmp_path / "c", **LIMITS | {"max_pages": 150 * run, "seeds": seeds})
+            if found.complete:
+                break
+    assert found.complete, "it ends by itself"
+    months = found.reasons["calendar"]["ok"] - NOTES - 1
+    sessions = found.reasons["unknown-sessions"]["ok"]
+    assert 200 <= months <= BOUNDS["calendar"]
+    assert 200 <= sessions <= BOUNDS["unknown-sessions"]
 
 
 @pytest.mark.parametrize("mode", variants.names())
