@@ -37,6 +37,7 @@ from crawler.core.rules import Rules
 WINDOW = 200
 SAME = 10
 TOLD = 16
+SHOWN = 100  # characters of a pattern
 WHOLE = 0
 """Stands for the host itself among the marks of its patterns."""
 MOST = 500
@@ -117,10 +118,11 @@ class Ledger:
         if seen * 4 < WINDOW:
             return
         texts, words = account.texts.bit_count(), account.words.bit_count()
+        pattern = pattern_of(url)[:SHOWN]
         if texts * SAME <= seen:
-            account.stopped = f"{pattern_of(url)}: {texts} different texts in {seen} pages"
+            account.stopped = f"{pattern}: {texts} different texts in {seen} pages"
         elif late and words * SAME <= seen:
-            account.stopped = f"{pattern_of(url)}: {words} texts that differ in more than numbers in {seen} pages"
+            account.stopped = f"{pattern}: {words} texts that differ in more than numbers in {seen} pages"
         account.seen = None
         account.texts = account.words = 0
         account.told = min(account.told, account.pages - TOLD)
