@@ -4,6 +4,8 @@ Rules:
 - They start from a fork server, so no thread, loop, lock or connection of the crawler crosses a fork.
 - They leave SIGINT and SIGTERM to the crawler, which drains: the fork server has them blocked, children inherit that.
 - The fork server dies with the crawler (it holds the other end of a pipe), and the kernel kills its children then.
+- Nobody is killed by number alone. The fork server buries its children, so the number of one that died may belong to
+  somebody else by now: a stranger, or a thread of one, which would die instead.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import os
 import signal
 import sys
 from multiprocessing import resource_tracker
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from crawler.lifeline import die_with_parent
@@ -44,11 +47,22 @@ def bind_to_crawler() -> None:
     _let_fork_server_go()
 
 
-def kill(pid: int | None) -> None:
-    """End a process now, if it was born and is still there."""
-    if pid is not None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+def kill(process: BaseProcess) -> None:
+    """End a process that we started now, if it is still there."""
+    pid = process.pid
+    if pid is None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        if not hasattr(os, "pidfd_open"):  # not Linux: a moment remains between looking and killing
+            if process.is_alive():
+                os.kill(pid, signal.SIGKILL)
+            return
+        held = os.pidfd_open(pid)
+        try:
+            if process.is_alive():  # then it was so before, and what we hold is no stranger of its number
+                signal.pidfd_send_signal(held, signal.SIGKILL)
+        finally:
+            os.close(held)
 
 
 def _let_fork_server_go() -> None:

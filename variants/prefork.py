@@ -169,7 +169,7 @@ class Arbiter:
             await asyncio.sleep(min(1.0, lease / 4))
             for born in self._shards.values():
                 if monotonic() - born.heard_at > (lease if born.spoken else max(PATIENCE, lease)):
-                    kill(born.process.pid)
+                    kill(born.process)
 
     # ---- words -------------------------------------------------------------------------------------------------------
 
@@ -254,7 +254,7 @@ class Arbiter:
 
 
 def _end(process: ForkServerProcess) -> None:
-    kill(process.pid)
+    kill(process)
     process.join()
 
 

@@ -162,7 +162,7 @@ class PoolWorkers:
                 f"{MOST_DEATHS} worker processes died one after another and fetched nothing; "
                 "try --mode threads, which shows why (out of memory? killed from outside?)"
             )
-        kill(worker.pid)
+        self._kill(worker)
         del self._workers[worker.pipe]
         worker.pipe.close()
         self._give_up_at = monotonic() + START_PATIENCE
@@ -177,10 +177,16 @@ class PoolWorkers:
             if worker.orders:
                 hung_at = next(iter(worker.orders.values())) + patience
                 if hung_at <= monotonic():
-                    kill(worker.pid)
+                    self._kill(worker)
                 else:
                     look_at = min(look_at, hung_at)
         return look_at
+
+    def _kill(self, worker: PoolWorker) -> None:
+        """The Pool forgets a process once it is dead."""
+        for process in list(self._pool._pool):  # type: ignore[attr-defined]
+            if process.pid == worker.pid:
+                kill(process)
 
     def _greet(self) -> None:
         """A new worker says hello with its process id and an end of a pipe, and is told the name of its part."""
@@ -220,7 +226,7 @@ class PoolWorkers:
             for ready in connection.wait(list(self._workers), left):
                 self._drain(self._workers[ready])  # type: ignore[index]
         for worker in self._workers.values():
-            kill(worker.pid)
+            self._kill(worker)
         self._dissolve_pool()
         self._greeter.close()
         self._hello.close()
@@ -236,8 +242,8 @@ class PoolWorkers:
         give_up_at = monotonic() + BIRTH_PATIENCE
         while joining.is_alive() and monotonic() < give_up_at + CLOSE_PATIENCE:
             if monotonic() >= give_up_at:
-                for process in self._pool._pool:  # type: ignore[attr-defined]
-                    kill(process.pid)  # stopped before it said hello, so nobody knows it
+                for process in list(self._pool._pool):  # type: ignore[attr-defined]
+                    kill(process)  # stopped before it said hello, so nobody knows it
             if connection.wait([self._hello], 0.02):
                 _, descriptors, _, _ = socket.recv_fds(self._hello, 64, 1)
                 for descriptor in descriptors:

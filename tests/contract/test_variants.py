@@ -282,7 +282,7 @@ def test_shards_that_die_one_after_another_end_the_crawl_with_a_line_that_says_w
         def strike() -> None:
             while not done.wait(0.05):
                 for born in list(job._workers._shards.values()):  # type: ignore[union-attr]
-                    kill(born.process.pid)
+                    kill(born.process)
 
         threading.Thread(target=strike, daemon=True).start()
 
