@@ -29,6 +29,7 @@ import msgspec
 from crawler import clock
 from crawler.database import connect_to_read, storage_errors
 from crawler.errors import Corrupt, StorageError, UsageError
+from crawler.failpoints import passing
 from crawler.frontier.base import FrontierReader
 from crawler.frontier.joined import join
 from crawler.frontier.sqlite import SqliteFrontier
@@ -112,6 +113,8 @@ class CrawlDirectory:
                 if not fresh:
                     raise UsageError(f"{path} is a crawl already; continue it with --resume or replace it with --fresh")
                 _remove(path)
+            with storage_errors(path):
+                passing("directory.made")
             directory._write_manifest()
             stack.pop_all()
             return directory
@@ -250,6 +253,7 @@ class CrawlDirectory:
                 file.write(msgspec.json.format(msgspec.json.encode(self.manifest)) + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
+            passing("manifest.replace")
             beside.replace(path)
 
 
@@ -322,4 +326,5 @@ def _remove(path: Path) -> None:
                 shutil.rmtree(entry)
         for name in (REPORT, f".{REPORT}"):
             (path / name).unlink(missing_ok=True)
+        passing("directory.removed")
         (path / MANIFEST).unlink()

@@ -27,6 +27,7 @@ from crawler.core.shard import Shard, together
 from crawler.core.urls import host_of
 from crawler.database import connect, storage_errors, transaction
 from crawler.directory import CrawlDirectory, frontier_path
+from crawler.failpoints import passing
 from crawler.frontier.sqlite import KEEP_COOKIES, SCHEMA, SPENT, host_mark, keep_tally, read_tally, spent_rows
 from crawler.settings import Settings
 
@@ -178,6 +179,7 @@ class _Move:
                     copied = [row for row in rows if target.execute(COPY, row[1:]).rowcount]
                     _count_owed(target, sum(row[REASON] is None for row in copied))
             with transaction(connection, path):
+                passing("layout.copied")
                 moved = [row for rows in batch.values() for row in rows]
                 connection.executemany("DELETE FROM url WHERE id = ?", [(row[0],) for row in moved])
                 _count_owed(connection, -sum(row[REASON] is None for row in moved))

@@ -26,6 +26,7 @@ from crawler.core.messages import Actions, Discovered, Event, Link, Mail, Pause,
 from crawler.core.seen import marks
 from crawler.database import keep_trying
 from crawler.errors import StorageError
+from crawler.failpoints import passing
 from crawler.frontier.answers import answers, shifted, shifted_cookies
 from crawler.frontier.base import Batch, Frontier, empty
 from crawler.stats import RunStats
@@ -248,7 +249,9 @@ class Recorder:
     def _write(self, batch: Batch) -> None:
         for writer in self._writers:
             writer.flush()
+        passing("recorder.flushed")
         self._new = self._frontier.commit(batch, time())
+        passing("recorder.committed")
 
 
 def resumption(frontier: Frontier, seed: int, most_marks: int) -> Resumed:

@@ -29,13 +29,16 @@ from crawler.core.bounds import Bounds
 from crawler.core.rules import AtLeastOne, Count, Rules, Seconds
 from crawler.core.urls import canonical, host_of
 from crawler.errors import UsageError
+from crawler.failpoints import VARIABLE as FAILPOINTS
+from crawler.failpoints import parse as parse_failpoints
 from crawler.fetch.base import ClientPlan, Limits
 from crawler.fetch.secrets import Login, bind, reveal
 from crawler.fetch.special import BAD_PORTS
 from crawler.memory import bounds_within, default_memory, parse_size
 
 ENVIRONMENT = "CRAWLER_"
-DEBUG = "CRAWLER_DEBUG"  # not a key: shows tracebacks, see crawler/__main__.py
+DEBUG = "CRAWLER_DEBUG"  # shows tracebacks, see crawler/__main__.py
+NO_KEYS = (DEBUG, FAILPOINTS)
 PROFILES = ("polite", "fast", "demo")
 LEASE_SLACK = 15.0
 FASTEST_HEARTBEAT = 0.001  # event loops keep no finer time
@@ -165,8 +168,9 @@ def read_file(path: Path) -> dict[str, Any]:
 def read_environment(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """The keys that CRAWLER_<KEY> variables set; lists are separated by spaces. Raises UsageError."""
     layer: dict[str, Any] = {}
+    parse_failpoints(environment.get(FAILPOINTS, ""))
     for name, text in environment.items():
-        if not name.startswith(ENVIRONMENT) or name == DEBUG:
+        if not name.startswith(ENVIRONMENT) or name in NO_KEYS:
             continue
         key = name.removeprefix(ENVIRONMENT).lower()
         refuse_unknown({key: text}, f"environment variable {name}")

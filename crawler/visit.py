@@ -33,6 +33,7 @@ from crawler.core.spelling import speller
 from crawler.core.urls import Resolver, host_of, resolve
 from crawler.core.weight import HEAVY, is_heavy
 from crawler.errors import StorageError
+from crawler.failpoints import passing
 from crawler.fetch.base import AsyncFetcher, Fetcher, FetchError, Headers, Request, Response
 from crawler.fetch.decode import Decoded, decode
 from crawler.fetch.secrets import with_cookie
@@ -235,9 +236,11 @@ def visit(
     started = perf_counter()
     try:
         response = fetcher.fetch(reader.request(fetch))
+        passing("fetch.done")
         page, event = reader.read(fetch, response, time())
         if page is None:
             return event
+        passing("store.put")
         with lock:
             position = writer.put(page)
         return replace(event, part=writer.part, position=position)
@@ -254,9 +257,11 @@ async def avisit(fetch: Fetch, fetcher: AsyncFetcher, reader: Reader, writer: Wr
     started = perf_counter()
     try:
         response = await fetcher.fetch(reader.request(fetch))
+        passing("fetch.done")
         page, event = await reader.aread(fetch, response, time())
         if page is None:
             return event
+        passing("store.put")
         position = await writer.aput(page)
         return replace(event, part=writer.part, position=position)
     except FetchError as error:

@@ -22,6 +22,7 @@ from crawler.core.shard import Shard
 from crawler.core.switchboard import Posted, Status, Verdict
 from crawler.directory import frontier_path
 from crawler.errors import CrawlerError
+from crawler.failpoints import passing
 from crawler.frontier.sqlite import SqliteFrontier
 from crawler.garbage import collected_seldom
 from crawler.job import Job
@@ -180,7 +181,11 @@ class Talk:
                 receipts.setdefault(sender, []).append(seq)
         words += [Posted(to, Received(self._index, tuple(some))) for to, some in links.items()]
         words += [Posted(to, Acknowledged(tuple(seqs))) for to, seqs in receipts.items()]
+        if words:
+            passing("outbox.send")
         self._line.say(words)
+        if words:
+            passing("outbox.sent")
         self._unsaid -= len(letters)
         self._say_standing()
 

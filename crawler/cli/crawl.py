@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -130,11 +131,16 @@ def why_nothing(directory: CrawlDirectory, summary: Summary) -> str:
 
 
 def take_note(plan: Plan) -> None:
-    """Say what was asked for and is not done."""
+    """Say what was asked for and is not done, or is done and seldom asked for."""
+    from crawler.failpoints import VARIABLE as FAILPOINTS
+    from crawler.words import printable
+
     if plan.ignored:
         tell(f"note: ignored: {', '.join(plan.ignored)}; a resumed crawl keeps what it began with")
     if plan.resume and plan.path is None:
         tell("note: --resume without --out begins a new crawl")
+    if faults := os.environ.get(FAILPOINTS):
+        tell(printable(f"note: faults are set on purpose: {FAILPOINTS}={faults}"))
 
 
 def lead_to(web: StartedWeb, settings: Settings) -> Settings:

@@ -23,6 +23,7 @@ from xxhash import xxh3_64_intdigest
 from crawler.core.messages import Budget, Cookie, CookieNote, Foreign, HostNote, Link, Reach, Reason
 from crawler.core.urls import host_of
 from crawler.database import bound, connect, connect_to_read, storage_errors, transaction, unbound
+from crawler.failpoints import passing
 from crawler.frontier.base import Batch, Left, Row
 from crawler.stats import Tally
 
@@ -152,6 +153,7 @@ class SqliteFrontier:
                 if note.cookies:
                     connection.execute(KEEP_COOKIES, (note.home, msgspec.json.encode(note.cookies).decode()))
             keep_tally(connection, tally)
+            passing("frontier.commit")
         self._tally = tally
         return new
 
@@ -278,6 +280,7 @@ class SqliteFrontier:
     def close(self) -> None:
         """Close the file."""
         with storage_errors(self._path):
+            passing("frontier.close")
             self._connection.close()
 
     def _mark(self, host: str) -> int:

@@ -18,6 +18,7 @@ import aiofiles.os
 
 from crawler.database import akeep_trying, connect_to_read, keep_trying, storage_errors
 from crawler.errors import DiskFull
+from crawler.failpoints import passing
 from crawler.store.base import Page
 from crawler.store.sqlite import SqliteStore, SqliteWriter
 
@@ -54,6 +55,7 @@ class FilesWriter(SqliteWriter):
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 beside.write_bytes(body)
+                passing("store.body")
                 beside.replace(path)
 
     async def _awrite(self, path: Path, body: bytes) -> None:
@@ -62,6 +64,7 @@ class FilesWriter(SqliteWriter):
                 await aiofiles.os.makedirs(path.parent, exist_ok=True)
                 async with aiofiles.open(beside, "wb") as file:
                     await file.write(body)
+                passing("store.body")
                 await aiofiles.os.replace(beside, path)
 
     @contextmanager

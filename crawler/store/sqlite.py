@@ -22,6 +22,7 @@ import msgspec
 
 from crawler.database import bound, connect, connect_to_read, storage_errors, transaction, unbound
 from crawler.errors import Busy, Corrupt, DiskFull, StorageError
+from crawler.failpoints import passing
 from crawler.fetch.base import Headers
 from crawler.lock import FileLock
 from crawler.store.base import Page
@@ -113,6 +114,7 @@ class SqliteWriter:
         try:
             with transaction(self._connection, self._path) as connection:
                 connection.executemany(INSERT, rows)
+                passing("store.flush")
         except StorageError as error:
             self._failure = None if isinstance(error, DiskFull | Busy) else error
             raise
@@ -126,6 +128,7 @@ class SqliteWriter:
             self.flush()
         finally:
             with storage_errors(self._path):
+                passing("store.close")
                 self._connection.close()
                 if not self._position:
                     self._path.unlink(missing_ok=True)
@@ -190,12 +193,12 @@ class SqliteStore:
         return last
 
     def unclosed(self) -> list[str]:
-        """Parts whose writer never closed them."""
-        return [part for part in self.parts() if (self._folder / f"{part}.lock").exists()]
+        """Parts whose writer never closed them, or never came to make them."""
+        return sorted(path.stem for path in self._folder.glob("*.lock"))
 
     def sweep(self, named: Mapping[str, Mapping[int, str]]) -> int:
         """Remove the records that do not exist."""
-        return sum(self._sweep_part(self._path(part), positions) for part, positions in named.items())
+        return sum(self._sweep_part(self._folder / f"{part}.sqlite", kept) for part, kept in named.items())
 
     def _sweep_part(self, path: Path, named: Mapping[int, str]) -> int:
         lock = FileLock(path.with_suffix(".lock"))

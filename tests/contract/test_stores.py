@@ -195,6 +195,14 @@ def test_a_part_that_cannot_be_opened_is_not_left_locked(tmp_path: Path, monkeyp
     store.writer("p").close()
 
 
+def test_the_lock_of_a_part_that_was_never_made_is_swept(tmp_path: Path) -> None:
+    store = open_store("sqlite", tmp_path)
+    (tmp_path / "parts" / "p.lock").touch()
+    assert store.unclosed() == ["p"]
+    store.sweep({"p": {}})
+    assert (store.unclosed(), store.parts()) == ([], [])
+
+
 def test_a_damaged_body_is_reported_not_returned(tmp_path: Path) -> None:
     store = open_store("sqlite", tmp_path)
     writer = store.writer("p")

@@ -27,10 +27,25 @@ LAYERS = {
         "crawler.fetch.base",
         "crawler.errors",
         "crawler.database",
+        "crawler.failpoints",
         "crawler.lock",
     },
-    "crawler/frontier": {"crawler.core", "crawler.frontier", "crawler.errors", "crawler.database", "crawler.stats"},
-    "crawler/visit.py": {"crawler.core", "crawler.fetch", "crawler.store.base", "crawler.errors", "crawler.words"},
+    "crawler/frontier": {
+        "crawler.core",
+        "crawler.frontier",
+        "crawler.errors",
+        "crawler.database",
+        "crawler.failpoints",
+        "crawler.stats",
+    },
+    "crawler/visit.py": {
+        "crawler.core",
+        "crawler.fetch",
+        "crawler.store.base",
+        "crawler.errors",
+        "crawler.failpoints",
+        "crawler.words",
+    },
     "crawler/recorder.py": {
         "crawler.core",
         "crawler.frontier.base",
@@ -39,6 +54,7 @@ LAYERS = {
         "crawler.stats",
         "crawler.errors",
         "crawler.database",
+        "crawler.failpoints",
     },
 }
 OVERRIDDEN = {"feed_data", "data_received", "unused_data"}  # methods that a library calls by these names
