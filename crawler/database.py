@@ -19,6 +19,7 @@ from time import monotonic, sleep
 
 from crawler.core.messages import Pause
 from crawler.errors import Busy, Corrupt, DiskFull, StorageError
+from crawler.threads import NO_MORE
 
 LOG = 4 * 1024 * 1024
 BUSY = 5.0
@@ -53,6 +54,10 @@ def storage_errors(path: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull(f"no space left for {path}; free some, then resume") from error
         raise StorageError(f"cannot use {path}: {error.strerror or error}") from error
+    except RuntimeError as error:
+        if NO_MORE not in str(error):
+            raise
+        raise StorageError(f"cannot use {path}: no more threads can be started") from error
 
 
 def _storage_error(path: Path, error: sqlite3.Error) -> StorageError:

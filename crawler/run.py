@@ -24,6 +24,7 @@ from crawler.settings import Settings
 from crawler.stats import RunStats
 from crawler.store.base import Store
 from crawler.summary import Summary, summarise
+from crawler.threads import threads_or_a_line
 
 Watch = Callable[[Job], None]
 
@@ -57,9 +58,10 @@ def execute(
         job = Job(settings, directory.manifest.seed, recorder, store.writer, run, directory.path)
         if watch is not None:
             watch(job)
-        meter = Meter(put_brakes(job))
+        with threads_or_a_line():
+            meter = Meter(put_brakes(job))
         try:
-            with collected_seldom():
+            with collected_seldom(), threads_or_a_line():
                 ending = variants.load(settings.mode).run(job)
         finally:
             meter.stop()

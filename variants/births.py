@@ -14,13 +14,16 @@ import contextlib
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from crawler.errors import WorkersLost
 from crawler.lifeline import die_with_parent
 from crawler.logs import speak_plainly
 
+PRELOADED = "variants.fork_server"
 TRACKER_IS_QUIET = "ignore:resource_tracker:UserWarning"
 
 
@@ -45,6 +48,16 @@ def bind_to_crawler() -> None:
     speak_plainly()
     die_with_parent()  # that is the fork server, which dies with the crawler
     _let_fork_server_go()
+
+
+@contextlib.contextmanager
+def birth() -> Iterator[None]:
+    """Around the start of a process. Raises WorkersLost where the fork server or the system will not give one."""
+    try:
+        yield
+    except (OSError, EOFError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else "the fork server is gone"
+        raise WorkersLost(f"cannot start a worker process ({why}); see to it (ulimit -u, pids.max), resume") from error
 
 
 def kill(process: BaseProcess) -> None:

@@ -27,6 +27,7 @@ from crawler.job import open_reader, open_scope
 from crawler.settings import Settings
 from crawler.store import open_store
 from crawler.store.base import Writer
+from crawler.threads import threads_or_a_line
 from variants.births import bind_to_crawler
 from variants.crew import Crew
 
@@ -76,9 +77,9 @@ def serve(greeter: socket.socket, encoded: bytes) -> None:
         pipe.send_bytes(ERROR + str(error).encode())
         os._exit(1)
     try:
-        with collected_seldom():
+        with collected_seldom(), threads_or_a_line():
             _serve(pipe, spec, writer)
-    except StorageError as error:
+    except CrawlerError as error:
         _tell(pipe, ERROR + str(error).encode())
         os._exit(1)
     os._exit(0)

@@ -39,7 +39,7 @@ from crawler.memory import LEAST
 from variants import client_of, shards_of
 from variants.async_loop import CONCURRENCY as CONCURRENCY
 from variants.async_loop import loop_factory
-from variants.births import kill, start_fork_server
+from variants.births import PRELOADED, birth, kill, start_fork_server
 from variants.line import Farewell, Line, Progress, decode_to_arbiter
 from variants.shard_worker import Spec, serve
 
@@ -78,7 +78,7 @@ class Arbiter:
         pages = None if settings.max_pages is None else settings.max_pages - started
         self._board = Switchboard(shards, pages, settings.max_bytes, self._verdicts())
         self._context = get_context("forkserver")
-        self._context.set_forkserver_preload(["variants.shard_worker"])
+        self._context.set_forkserver_preload([PRELOADED])
         start_fork_server()
 
     async def run(self) -> Ending:
@@ -110,8 +110,15 @@ class Arbiter:
         outgoing = self._board.born(shard, started)
         spec = msgspec.json.encode(self._spec(shard, verdicts))
         process = self._context.Process(target=serve, args=(spec, theirs), name=f"shard-{shard}", daemon=True)
-        process.start()
-        theirs.close()
+        try:
+            with birth():
+                process.start()
+        except WorkersLost as error:
+            line.cut()
+            self._fail(error)
+            return
+        finally:
+            theirs.close()
         self._births += 1
         self._shards[shard] = Born(process, line)
         self._pass_on(outgoing)

@@ -25,6 +25,8 @@ from collections import deque
 from contextlib import suppress
 from multiprocessing import active_children, connection, get_context
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext
+from multiprocessing.pool import Pool
 from time import monotonic
 
 import msgspec
@@ -34,7 +36,7 @@ from crawler.errors import CrawlerError, StorageError, WorkersLost
 from crawler.fetch import SYNC_CLIENTS
 from crawler.job import Job, cores
 from variants import client_of
-from variants.births import kill, start_fork_server
+from variants.births import PRELOADED, birth, kill, start_fork_server
 from variants.pool_worker import ERROR, Spec, encode_fetches, lateness_of, serve
 from variants.pump import BLIND
 from variants.pump import run as drive
@@ -79,10 +81,13 @@ class PoolWorkers:
         self._woken, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._give_up_at = monotonic() + START_PATIENCE
         context = get_context("forkserver")
-        context.set_forkserver_preload(["variants.pool_worker"])
-        start_fork_server()
+        context.set_forkserver_preload([PRELOADED])
+        self._hear_of_dead_threads = threading.excepthook
+        threading.excepthook = self._hear
         spec = Spec(settings=job.settings, client=client_of(job.settings), threads=threads, folder=str(job.folder))
-        self._pool = context.Pool(processes, initializer=serve, initargs=(self._greeter, msgspec.json.encode(spec)))
+        with birth():
+            start_fork_server()
+            self._pool = _open_pool(context, processes, (self._greeter, msgspec.json.encode(spec)))
 
     @property
     def room(self) -> int:
@@ -151,8 +156,17 @@ class PoolWorkers:
             raise WorkersLost(
                 f"no worker process has started within {START_PATIENCE:.0f} s; resume, or use another mode"
             )
+        self._check_supervision()
+
+    def _check_supervision(self) -> None:
+        """Nobody is born any more once the Pool's own thread has met with a fork server that is gone."""
         if not self._pool._worker_handler.is_alive():  # type: ignore[attr-defined]
-            raise WorkersLost("the process that starts workers was killed from outside; resume to go on")
+            raise WorkersLost("the process that starts workers was killed or cannot start any; resume to go on")
+
+    def _hear(self, died: threading.ExceptHookArgs) -> None:
+        """The death of the Pool's own thread is told in one line, by `_check_supervision`, not in a traceback."""
+        if died.thread is None or died.thread is not getattr(self._pool, "_worker_handler", None):
+            self._hear_of_dead_threads(died)
 
     def _bury(self, worker: PoolWorker) -> list[Event]:
         """A worker has died: what it had in hand is lost. Where nothing lands between deaths, something is wrong."""
@@ -163,6 +177,7 @@ class PoolWorkers:
                 "try --mode threads, which shows why (out of memory? killed from outside?)"
             )
         self._kill(worker)
+        self._check_supervision()
         del self._workers[worker.pipe]
         worker.pipe.close()
         self._give_up_at = monotonic() + START_PATIENCE
@@ -228,6 +243,7 @@ class PoolWorkers:
         for worker in self._workers.values():
             self._kill(worker)
         self._dissolve_pool()
+        threading.excepthook = self._hear_of_dead_threads
         self._greeter.close()
         self._hello.close()
         waker, self._waker = self._waker, -1  # a late signal must not write into whatever gets this number next
@@ -238,16 +254,23 @@ class PoolWorkers:
         """Wait until the Pool has ended; a worker born too late is sent away. Only then may the sockets be closed: the
         Pool's own thread may be starting a process that inherits one, and `join` waits for that thread for ever."""
         joining = threading.Thread(target=self._pool.join, name="pool-join", daemon=True)
-        joining.start()
+        try:
+            joining.start()
+        except RuntimeError:  # no thread to be had: nobody is waited for
+            self._kill_all()
+            raise
         give_up_at = monotonic() + BIRTH_PATIENCE
         while joining.is_alive() and monotonic() < give_up_at + CLOSE_PATIENCE:
             if monotonic() >= give_up_at:
-                for process in list(self._pool._pool):  # type: ignore[attr-defined]
-                    kill(process)  # stopped before it said hello, so nobody knows it
+                self._kill_all()  # one was stopped before it said hello, so nobody knows it
             if connection.wait([self._hello], 0.02):
                 _, descriptors, _, _ = socket.recv_fds(self._hello, 64, 1)
                 for descriptor in descriptors:
                     os.close(descriptor)
+
+    def _kill_all(self) -> None:
+        for process in list(self._pool._pool):  # type: ignore[attr-defined]
+            kill(process)
 
     def _drain(self, worker: PoolWorker) -> None:
         try:
@@ -256,6 +279,18 @@ class PoolWorkers:
         except (EOFError, OSError):
             del self._workers[worker.pipe]
             worker.pipe.close()
+
+
+def _open_pool(context: ForkServerContext, processes: int, told: tuple[socket.socket, bytes]) -> Pool:
+    """A Pool, or nothing: one that is half made would wait at exit for the workers that it has."""
+    others = active_children()
+    try:
+        return context.Pool(processes, initializer=serve, initargs=told)
+    except BaseException:
+        for process in active_children():
+            if process not in others:
+                kill(process)
+        raise
 
 
 def run(job: Job) -> Ending:

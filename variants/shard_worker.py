@@ -30,6 +30,7 @@ from crawler.meter import Meter
 from crawler.recorder import Recorder
 from crawler.settings import Settings
 from crawler.store import open_store
+from crawler.threads import threads_or_a_line
 from variants.async_loop import LoopWorkers, arun, loop_factory
 from variants.births import bind_to_crawler
 from variants.line import Farewell, Line, Progress, Word, decode_to_shard
@@ -73,9 +74,11 @@ async def _crawl(spec: Spec, line: socket.socket) -> None:
         folder, verdicts = Path(spec.folder), spec.verdicts
         job = Job(settings, spec.seed, recorder, store.writer, spec.run, folder, shard, spec.birth, verdicts)
         talk.be_about(job)
-        meter = Meter(put_brakes(job))
+        with threads_or_a_line():
+            meter = Meter(put_brakes(job))
         try:
-            await arun(job, talk.listen)
+            with threads_or_a_line():
+                await arun(job, talk.listen)
         finally:
             meter.stop()
             frontier.close()

@@ -6,6 +6,7 @@
 - The rest of a host runs from the end of one request to the arrival of the next: max(delay, its Crawl-delay), but only
   `delay` before robots.txt itself. Server and crawler share one clock, and what the crawler calls the end of a fetch is
   later than what the server calls it, so an honest crawler never comes too early; `slack` forgives rounding.
+- A request that was in flight when a process was killed ended with the kill: nobody was there to see its end.
 - Rests are judged where one page at a time is allowed (`per_host` 1); with more, only the number at once is.
 - A Retry-After binds the whole host from the end of the answer that carried it. A crawler that was killed within
   `untold` seconds of that end had no chance to write it down; such a breach is excused. Where several pages at a time
@@ -127,7 +128,7 @@ def judge(
     watches = {host: _Watch(web, host, delay, per_host, slack) for host in by_host}
     for host, watch in watches.items():
         for entry in by_host[host]:
-            watch.see(entry)
+            watch.see(_as_asked(entry, kills))
     closed = [_url(entry) for entry in pages if web.closed(entry.host)]
     disallowed = [_url(entry) for entry in pages if not web.allowed(entry.host, entry.path)]
     strangers = [_url(entry) for entry in entries if entry.host not in web.names]
@@ -224,6 +225,14 @@ def _repeated(
             duplicate = Duplicate(url, attempt, tuple(entry.at for entry in entries))
             (excused if fine else duplicates).append(duplicate)
     return duplicates, excused
+
+
+def _as_asked(entry: Entry, kills: Sequence[float]) -> Entry:
+    """The request as whoever asked knows it: a server may see it, and go on answering, after a kill of the asker."""
+    after = bisect_left(kills, entry.at - ON_ITS_WAY)
+    if after < len(kills) and kills[after] < entry.end:
+        return msgspec.structs.replace(entry, end=kills[after])
+    return entry
 
 
 def _flow(entries: Sequence[Entry]) -> tuple[int, Steady]:

@@ -15,7 +15,7 @@ from crawler.testweb.oracle import crawl_digest, expected
 from crawler.testweb.process import StartedWeb, start_web
 from crawler.testweb.settings import to_toml
 from crawler.testweb.web import Web
-from tests.live.kills import Crawler
+from tests.faults.crawlers import Crawler
 
 HOSTS, PAGES = 13, 300
 DIGEST = crawl_digest(expected(Web(hosts=HOSTS, pages=PAGES)))

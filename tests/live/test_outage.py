@@ -23,7 +23,7 @@ import json, subprocess, sys, time
 from pathlib import Path
 from crawler.testweb.process import start_web
 from crawler.testweb.settings import to_toml
-from tests.live.kills import Crawler
+from tests.faults.crawlers import Crawler
 folder, mode, before, away = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]), float(sys.argv[4])
 switch = lambda state: subprocess.run(["ip", "link", "set", "lo", state], check=True)
 switch("up")

@@ -33,6 +33,7 @@ def write(path: Path, entries: list[Entry]) -> Path:
 def verdict_on(
     tmp_path: Path, *entries: Entry, delay: float = 1.0, per_host: int = 1, kills: tuple[float, ...] = ()
 ) -> Verdict:
+    tmp_path.mkdir(exist_ok=True)
     return judge(write(tmp_path / "log", list(entries)), WEB, delay, per_host, kills=kills)
 
 
@@ -143,3 +144,10 @@ def test_a_half_written_line_is_left_out(tmp_path: Path) -> None:
     with (tmp_path / "log").open("ab") as file:
         file.write(b'{"at": 2.0, "wal')
     assert [found.at for found in read_log(tmp_path / "log")] == [1.0]
+
+
+def test_nobody_waits_for_the_end_of_an_answer_to_the_dead(tmp_path: Path) -> None:
+    asked = entry("/", 10.0, lasts=0.9), entry("/1", 11.5)
+    assert len(verdict_on(tmp_path / "early", *asked).gaps) == 1
+    assert verdict_on(tmp_path / "killed", *asked, kills=(10.4,)).clean
+    assert len(verdict_on(tmp_path / "rested", *asked, kills=(10.6,)).gaps) == 1, "the rest begins with the kill"

@@ -18,7 +18,7 @@ from crawler.testweb.oracle import crawl_digest, expected
 from crawler.testweb.process import StartedWeb, start_web
 from crawler.testweb.settings import to_toml
 from crawler.testweb.web import Web
-from tests.live.kills import Crawler
+from tests.faults.crawlers import Crawler
 from tests.live.test_storage_faults import frontiers
 
 HOSTS, PAGES = 13, 300

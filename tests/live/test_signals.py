@@ -17,7 +17,8 @@ from crawler.testweb.process import start_web
 from crawler.testweb.referee import judge
 from crawler.testweb.settings import to_toml
 from crawler.testweb.web import Web
-from tests.live.kills import DELAY, ORPHANS_GONE_WITHIN, Crawler
+from tests.faults.crawlers import ORPHANS_GONE_WITHIN, Crawler
+from tests.faults.invariants import DELAY
 
 HOSTS, PAGES, CONCURRENCY = 13, 150, 16
 WEB = Web(hosts=HOSTS, pages=PAGES)

@@ -1,0 +1,112 @@
+"""What must hold of a crawl of the demo web, whatever was done to it on the way.
+
+- Nothing lost: every URL that the oracle knows is settled, as the oracle says, and no other.
+- Nothing twice: all parts together hold each page once, and the records are those that the rows name.
+- Little again: what the server was asked for again was in flight or uncommitted at a blow, per blow no more than both.
+- Whole records: the audit reads everything back; the digest is the oracle's.
+- Honest numbers: the summary is what a count of the oracle's ends gives.
+- Polite throughout: the referee finds no request too early, forbidden or at once with another.
+- Nothing left behind: no unclosed part, no half-written file, no lock held.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import msgspec
+
+from crawler.audit import audit
+from crawler.directory import CrawlDirectory
+from crawler.testweb.oracle import crawl_digest, expected
+from crawler.testweb.process import StartedWeb, start_web
+from crawler.testweb.referee import Verdict, judge
+from crawler.testweb.web import Web
+from tests.contract.webs import rows
+from tests.faults.crawlers import Told
+
+DELAY = 0.02
+UNCOMMITTED = 64
+ON_ITS_WAY = 0.1  # a request may still arrive after whoever sent it is dead
+
+
+class Toll(msgspec.Struct):
+    """What blows have cost one crawl: fetches repeated in all, most by one blow; the longest wait for one, in
+    seconds."""
+
+    repeated: int = 0
+    most: int = 0
+    slowest_return: float = 0.0
+
+
+class Truth:
+    """A demo web, and how a crawl of it must end."""
+
+    def __init__(self, hosts: int, pages: int, attempts: int = 3, seed: int = 1) -> None:
+        self.seed = seed
+        self.web = Web(seed, hosts=hosts, pages=pages)
+        self.ends = expected(self.web, attempts)
+        self.digest = crawl_digest(self.ends)
+
+    def serve(self, folder: Path) -> StartedWeb:
+        """The web, with its log in `folder`."""
+        return start_web(seed=self.seed, hosts=len(self.web.names), pages=self.web.pages, log=folder / "web.log")
+
+    def check(self, folder: Path, served: StartedWeb, told: Told, struck: Sequence[float], in_flight: int) -> Toll:
+        """Judge the complete crawl in `folder`/out by all of the above; `told` is what its last run did, `struck` are
+        the moments of the blows, on the monotonic clock. Closes the server."""
+        self._check_numbers(told)
+        found_whole = audit(CrawlDirectory.look(folder / "out"))
+        assert (found_whole.wrong, found_whole.orphans, found_whole.digest) == (0, 0, self.digest), found_whole
+        found = {url: (row.reason, row.status) for url, row in rows(folder / "out").items()}
+        assert found == {url: (end.reason, end.status) for url, end in self.ends.items()}
+        self._check_records(folder / "out")
+        check_nothing_left(folder / "out")
+        served.close()
+        # A blow has no one moment: it is noted just before it falls, and requests may be under way for a little longer.
+        kills = sorted(at + ON_ITS_WAY * step / 20 for at in struck for step in range(21))
+        return take_toll(judge(folder / "web.log", self.web, DELAY, kills=kills), sorted(struck), in_flight)
+
+    def _check_numbers(self, told: Told) -> None:
+        asked = [end for end in self.ends.values() if end.attempts]
+        answered = Counter(str(end.status) for end in self.ends.values() if end.status)
+        reasons = Counter(end.reason.value for end in self.ends.values())
+        assert told["complete"] and told["owed"] == 0, told
+        assert (told["digest"], told["urls"]) == (self.digest, len(asked)), told
+        assert (told["statuses"], told["reasons"]) == (answered, reasons), told
+        assert told["bytes"] == sum(end.size for end in asked), told
+
+    def _check_records(self, out: Path) -> None:
+        store = CrawlDirectory.look(out).store()
+        stored = Counter(page.url for part in store.parts() for _, page in store.pages(part))
+        assert stored == Counter(url for url, end in self.ends.items() if 200 <= end.status <= 299)
+
+
+def check_nothing_left(out: Path) -> None:
+    """No half-written file, no unclosed part, no lock held."""
+    left = [path for path in out.rglob("*") if path.name.startswith(".") or path.suffix == ".lock"]
+    assert not left, left
+    descriptor = os.open(out / "lock", os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(descriptor)
+
+
+def take_toll(verdict: Verdict, struck: Sequence[float], in_flight: int) -> Toll:
+    """What the server saw again, by blow."""
+    told = verdict.duplicates, verdict.disallowed, verdict.closed, verdict.gaps, verdict.overlaps, verdict.holds
+    assert verdict.clean, told
+    toll, by_blow = Toll(), [0] * len(struck)
+    for repeated in verdict.excused:
+        for first, again in pairwise(repeated.times):
+            number = next(number for number, at in enumerate(struck) if at + ON_ITS_WAY >= first)
+            by_blow[number] += 1
+            toll.slowest_return = max(toll.slowest_return, again - struck[number])
+    toll.repeated, toll.most = sum(by_blow), max(by_blow, default=0)
+    assert toll.most <= in_flight + UNCOMMITTED
+    return toll

@@ -1,0 +1,134 @@
+"""One crawl of the demo web that is struck again and again, goes on after each blow, and is judged at its end."""
+
+from __future__ import annotations
+
+import random
+import signal
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from time import monotonic, sleep
+from typing import NamedTuple
+
+from crawler.testweb.settings import to_toml
+from tests.faults.calls import Fault, Shim
+from tests.faults.crawlers import NO_MORE, Crawler, Ended, Told
+from tests.faults.invariants import Toll, Truth
+
+IN_FLIGHT = 16
+ATTEMPTS = 6  # a connection that we refuse is an attempt: there must be enough left for pages that heal at the third
+SHARDS = 2
+DEAD = -signal.SIGKILL
+STORAGE = 3
+MAY_END_WITH = (0, STORAGE, 2)  # 2: no more threads; fewer fetches in flight would do
+
+
+class Blow(NamedTuple):
+    """What is done to a run of the crawler: a kind of victim, `point:NAME=RULE` or `call`."""
+
+    kind: str
+    mode: str
+    fault: Fault | None = None
+
+
+class Trial:
+    """A web, a crawl of it, and what was done to it. The server lives as long as the `with` block."""
+
+    def __init__(self, truth: Truth, folder: Path, store: str, dice: random.Random) -> None:
+        self.struck: list[float] = []
+        self.landed: Counter[tuple[str, str]] = Counter()
+        self._truth = truth
+        self._folder = folder
+        self._store = store
+        self._dice = dice
+        self._blows = 0
+        self._told: Told | None = None
+        self._served = truth.serve(folder)
+        (folder / "web.toml").write_text(f"attempts = {ATTEMPTS}\n{to_toml(self._served.settings)}")
+
+    def __enter__(self) -> Trial:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._served.close()
+
+    @property
+    def complete(self) -> bool:
+        """The crawl has nothing left to do."""
+        return self._told is not None
+
+    def strike(self, blow: Blow, life: tuple[float, float] = (0.3, 1.5)) -> Ended | None:
+        """Run the crawler and do that to it, seconds between `life` after its start where it is for us to choose. How
+        it ended; None where it was killed."""
+        self._blows += 1
+        if blow.fault is not None:
+            return self._fail_call(blow, blow.fault)
+        if blow.kind.startswith("point:"):
+            return self._fail_point(blow)
+        return self._kill(blow, life)
+
+    def finish(self, mode: str) -> Toll:
+        """Let the crawl end, and judge it."""
+        if self._told is None:
+            self._told = self._start(mode).wait()
+        return self._truth.check(self._folder, self._served, self._told, self.struck, IN_FLIGHT)
+
+    def counts(self, mode: str) -> dict[str, int]:
+        """How often a whole run calls what can be failed."""
+        shim = self._shim(Fault("write", 0))
+        self._told = self._start(mode, shim.environment).wait()
+        return shim.counts
+
+    def _start(self, mode: str, environment: Mapping[str, str] = NO_MORE) -> Crawler:
+        more = ("--store", self._store, "--processes", str(SHARDS))
+        return Crawler(self._folder, mode, IN_FLIGHT, *more, environment=environment)
+
+    def _shim(self, fault: Fault) -> Shim:
+        return Shim(fault, self._folder / "out", self._folder / f"shim-{self._blows}")
+
+    def _kill(self, blow: Blow, life: tuple[float, float]) -> Ended | None:
+        crawler = self._start(blow.mode)
+        blow_at = monotonic() + self._dice.uniform(*life)
+        while monotonic() < blow_at and not crawler.ended():
+            sleep(0.005)
+        hit_at = None if crawler.ended() else crawler.strike(blow.kind)
+        if hit_at is not None:
+            self._land(blow, hit_at)
+        return self._end(crawler, killed=hit_at is not None and blow.kind in ("group", "parent"))
+
+    def _fail_point(self, blow: Blow) -> Ended | None:
+        log = self._folder / f"points-{self._blows}"
+        rule = blow.kind.partition(":")[2]
+        crawler = self._start(blow.mode, {"CRAWLER_FAILPOINTS": f"{rule} log={log}"})
+        ended = self._end(crawler)
+        if log.exists():
+            blow = blow._replace(kind="point:" + rule.partition("@")[0])
+            self._land(blow, *(float(line.split()[0]) for line in log.read_text().splitlines()))
+        return ended
+
+    def _fail_call(self, blow: Blow, fault: Fault) -> Ended | None:
+        shim = self._shim(fault)
+        ended = self._end(self._start(blow.mode, shim.environment))
+        if (fired_at := shim.fired_at) is not None:
+            self._land(blow, fired_at)
+        return ended
+
+    def _land(self, blow: Blow, *moments: float) -> None:
+        kind = f"call:{blow.fault.call}" if blow.fault else blow.kind
+        self.landed[blow.mode, kind] += 1
+        self.struck += moments
+
+    def _end(self, crawler: Crawler, killed: bool = False) -> Ended | None:
+        """The end of a run that was struck: killed, complete, or one line and exit code 3."""
+        ended = None if killed else crawler.end()
+        crawler.bury()
+        if ended is None or ended.code == DEAD:
+            return None
+        assert ended.code in MAY_END_WITH, ended
+        if ended.code == 0:
+            assert ended.told is not None and ended.told["complete"], ended
+            self._told = ended.told
+        else:
+            self.struck.append(monotonic())
+            assert any(line.startswith("error:") for line in ended.lines), ended
+        return ended
