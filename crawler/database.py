@@ -16,10 +16,13 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
+from typing import TypeVar
 
 from crawler.core.messages import Pause
 from crawler.errors import Busy, Corrupt, DiskFull, StorageError
 from crawler.threads import NO_MORE
+
+T = TypeVar("T")
 
 LOG = 4 * 1024 * 1024
 BUSY = 5.0
@@ -62,7 +65,7 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 def _storage_error(path: Path, error: sqlite3.Error) -> StorageError:
     name = getattr(error, "sqlite_errorname", "") or ""
-    if name.startswith("SQLITE_FULL"):
+    if name.startswith(("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")):  # the second: no space for the index of the log
         return DiskFull(f"no space left for {path}; free some, then resume")
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return Corrupt(f"{path} is damaged ({error}); restore it from a copy, or use the command repair")
@@ -119,11 +122,11 @@ def _reader(path: Path, how: str) -> sqlite3.Connection:
 
 
 def keep_trying(
-    action: Callable[[], None],
+    action: Callable[[], T],
     seconds: float,
     hurry: Callable[[], bool] = lambda: False,
     pause: Callable[[Pause, bool], None] = lambda why, lasts: None,
-) -> None:
+) -> T:
     """Do what needs a disk. While there is no space again once a second, for so many seconds; while somebody else has
     locked a file, for LOCK_WAIT; or until there is a hurry. `pause` is told when waiting begins and ends.
 

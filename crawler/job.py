@@ -12,6 +12,7 @@ from crawler.core.messages import Event, Pause, Stop
 from crawler.core.scope import Scope
 from crawler.core.shard import Shard
 from crawler.core.sharded import ShardedCrawl
+from crawler.database import keep_trying
 from crawler.descriptors import provide
 from crawler.errors import UsageError
 from crawler.fetch.secrets import bind
@@ -82,7 +83,8 @@ class Job:
 
     def writer(self) -> Writer:
         """The one writer of an engine that stores pages in this process; the recorder flushes it."""
-        writer = self._open_writer(self.part(self._birth))
+        part = self.part(self._birth)
+        writer = keep_trying(lambda: self._open_writer(part), self.settings.disk_wait)
         self.recorder.add_writer(writer)
         return writer
 

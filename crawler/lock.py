@@ -8,12 +8,14 @@ SQLite's own locks.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
-from crawler.errors import Locked, StorageError
+from crawler.errors import DiskFull, Locked, StorageError
 
 LONGEST = 128
 """Bytes that tell who holds a lock: the process, and on a line of its own the machine."""
@@ -31,6 +33,8 @@ class FileLock:
         try:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise DiskFull(f"no space left for {self.path}; free some, then resume") from error
             raise StorageError(f"cannot write in {self.path.parent}: {error.strerror}; it must be writable") from error
         give_up_at = time.monotonic() + patience
         while True:
@@ -43,8 +47,9 @@ class FileLock:
                     os.close(descriptor)
                     raise Locked(f"{what} is in use by process {holder}; wait for it or stop it first") from None
                 time.sleep(0.02)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\non {os.uname().nodename}\n".encode()[:LONGEST], 0)
+        with suppress(OSError):  # a full disk: who holds it cannot be told, but it is held
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\non {os.uname().nodename}\n".encode()[:LONGEST], 0)
         self._descriptor = descriptor
 
     def release(self) -> None:

@@ -70,7 +70,8 @@ def serve(greeter: socket.socket, encoded: bytes) -> None:
         greeter.close()
         pipe = Connection(mine.detach())
         store = open_store(spec.settings.store, Path(spec.folder), _disk_wait(spec))
-        writer = store.writer(pipe.recv_bytes().decode())
+        part = pipe.recv_bytes().decode()
+        writer = keep_trying(lambda: store.writer(part), _disk_wait(spec))
     except (OSError, EOFError):
         os._exit(0)  # the parent is gone
     except StorageError as error:

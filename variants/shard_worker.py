@@ -20,6 +20,7 @@ from crawler.brakes import put_brakes
 from crawler.core.messages import Acknowledged, Actions, Event, Foreign, Granted, Mail, Noted, Received
 from crawler.core.shard import Shard
 from crawler.core.switchboard import Posted, Status, Verdict
+from crawler.database import keep_trying
 from crawler.directory import frontier_path
 from crawler.errors import CrawlerError
 from crawler.failpoints import passing
@@ -67,7 +68,8 @@ async def _crawl(spec: Spec, line: socket.socket) -> None:
     talk = Talk(spec.index, asyncio.get_running_loop())
     await talk.begin(line)
     try:
-        frontier = SqliteFrontier(frontier_path(Path(spec.folder), spec.index), seed=spec.seed)
+        path = frontier_path(Path(spec.folder), spec.index)
+        frontier = keep_trying(lambda: SqliteFrontier(path, seed=spec.seed), settings.disk_wait)
         store = open_store(settings.store, Path(spec.folder), settings.disk_wait)
         recorder = Recorder(frontier, spec.seed, settings.disk_wait, settings.bounds.marks, spec.to_unix)
         shard = Shard(spec.index, spec.count)

@@ -60,12 +60,27 @@ class Truth:
         """Judge the complete crawl in `folder`/out by all of the above; `told` is what its last run did, `struck` are
         the moments of the blows, on the monotonic clock. Closes the server."""
         self._check_numbers(told)
-        found_whole = audit(CrawlDirectory.look(folder / "out"))
-        assert (found_whole.wrong, found_whole.orphans, found_whole.digest) == (0, 0, self.digest), found_whole
+        whole = audit(CrawlDirectory.look(folder / "out"))
+        assert (whole.wrong, whole.orphans, whole.digest) == (0, 0, self.digest), whole
         found = {url: (row.reason, row.status) for url, row in rows(folder / "out").items()}
         assert found == {url: (end.reason, end.status) for url, end in self.ends.items()}
         self._check_records(folder / "out")
         check_nothing_left(folder / "out")
+        return self._take_toll(folder, served, struck, in_flight)
+
+    def check_so_far(
+        self, folder: Path, served: StartedWeb, told: Told, struck: Sequence[float], in_flight: int
+    ) -> Toll:
+        """Judge a crawl that was stopped, as far as it came: as above."""
+        found = audit(CrawlDirectory.look(folder / "out"))
+        assert (found.wrong, found.orphans, found.digest) == (0, 0, told["digest"]), found
+        for url, row in rows(folder / "out").items():
+            assert (row.reason, row.status) == (self.ends[url].reason, self.ends[url].status), row
+        assert found.urls == told["urls"], (found, told)
+        check_nothing_left(folder / "out")
+        return self._take_toll(folder, served, struck, in_flight)
+
+    def _take_toll(self, folder: Path, served: StartedWeb, struck: Sequence[float], in_flight: int) -> Toll:
         served.close()
         # A blow has no one moment: it is noted just before it falls, and requests may be under way for a little longer.
         kills = sorted(at + ON_ITS_WAY * step / 20 for at in struck for step in range(21))
