@@ -48,7 +48,7 @@ def lay_out(directory: CrawlDirectory, settings: Settings, shards: int) -> None:
     if directory.manifest.layout == layout and directory.manifest.shards == shards:
         return
     if not directory.manifest.runs:
-        for shard in range(shards):
+        for shard in {*range(shards), *directory.shards_there()}:  # those too that a kill left half made
             directory.frontier(shard).close()
         directory.lay_out(shards, layout)
         return

@@ -11,7 +11,7 @@ import msgspec
 
 from crawler.brakes import put_brakes
 from crawler.core.messages import Ending
-from crawler.directory import KEPT, CrawlDirectory
+from crawler.directory import KEPT, REPORT, CrawlDirectory
 from crawler.errors import Corrupt, UsageError
 from crawler.frontier.base import Frontier, FrontierReader
 from crawler.frontier.memory import MemoryFrontier
@@ -46,6 +46,8 @@ def execute(
     mend_all(store, directory)
     tally = directory.tally()
     if tally.queued and not tally.owed:
+        if settings.report and (directory.path / f".{REPORT}").exists():  # killed over it
+            report(directory, client)
         return summarise(tally, out=out, mode=settings.mode, client=client, ending=Ending.COMPLETE, stats=RunStats())
     with ExitStack() as stack:
         frontier: Frontier = MemoryFrontier()  # where every shard has its own, nobody else writes any

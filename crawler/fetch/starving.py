@@ -3,6 +3,7 @@
 Rules:
 - The error number decides, wherever in the chain of exceptions it is: descriptors of the process (EMFILE) or of the
   machine (ENFILE), buffers, memory, threads.
+- Python has no number for a thread that cannot be started, only words.
 - Resolvers and libcurl hide it: they say "no such name" where they could open nothing. So where a name or a connection
   was not to be had it is tried whether a descriptor is.
 """
@@ -14,6 +15,7 @@ import os
 
 from crawler.core.messages import Trouble
 from crawler.fetch.base import FetchError
+from crawler.threads import NO_MORE
 
 STARVING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 SUSPECT = frozenset({Trouble.DNS, Trouble.CONNECT})
@@ -22,7 +24,7 @@ DEPTH = 8
 
 def starved(error: FetchError) -> bool:
     """Whether this failure says nothing of the web."""
-    if error.trouble is Trouble.STARVED:
+    if error.trouble is Trouble.STARVED or NO_MORE in error.detail:
         return True
     cause: BaseException | None = error
     for _ in range(DEPTH):

@@ -160,7 +160,10 @@ def test_a_finished_crawl_is_only_summed_up(web: LoggedWeb, tmp_path: Path, mode
     chosen = webs.settings(web.started, mode)
     first = webs.crawl(tmp_path / "out", chosen)
     web.started.close()
+    half = tmp_path / "out" / ".report.html"
+    half.touch()
     again = webs.crawl(tmp_path / "out", chosen)
+    assert not half.exists(), "a kill had left a report half written"
     assert (again.digest, again.urls, again.urls_this_run, again.complete) == (first.digest, first.urls, 0, True)
 
 

@@ -6,12 +6,12 @@ import time
 
 import pytest
 
-from crawler.core.messages import Fetch, Fetched
+from crawler.core.messages import Fetch, Fetched, Trouble
 from crawler.core.rules import Rules
 from crawler.core.scope import Scope
-from crawler.fetch.base import Response
+from crawler.fetch.base import FetchError, Response
 from crawler.store.base import Page
-from crawler.visit import Reader, retry_after
+from crawler.visit import Reader, failed, retry_after
 
 HERE = "http://a.test/folder/page"
 NOW = 1_700_000_000.0
@@ -115,3 +115,10 @@ def test_robots_txt_has_a_cap_of_its_own_and_is_no_page() -> None:
     page, event = read(200, body=b"Disallow: /a\nDisallow: /b\n", robots=True)
     assert page is None
     assert event.robots_text == "Disallow: /a\n", "half a rule is no rule"
+
+
+def test_where_no_thread_can_be_had_it_is_asked_again() -> None:
+    fetch = Fetch(1, "http://a.test/", 1)
+    wanting = failed(fetch, FetchError(Trouble.INTERNAL, "RuntimeError: can't start new thread"), 0.1)
+    assert (wanting.trouble, wanting.seconds) == (Trouble.STARVED, 0.1)
+    assert failed(fetch, FetchError(Trouble.INTERNAL, "KeyError: 1"), 0.1).trouble is Trouble.INTERNAL

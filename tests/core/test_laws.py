@@ -20,7 +20,7 @@ FORBIDDEN_IN_CORE = {
 MAY_NAME_VARIANTS = ("crawler/cli/", "crawler/api.py", "crawler/run.py", "crawler/compare/", "crawler/service/")
 LAYERS = {
     "crawler/core": {"crawler.core"},
-    "crawler/fetch": {"crawler.core", "crawler.fetch", "crawler.errors"},
+    "crawler/fetch": {"crawler.core", "crawler.fetch", "crawler.errors", "crawler.threads"},
     "crawler/store": {
         "crawler.core",
         "crawler.store",

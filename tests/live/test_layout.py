@@ -127,6 +127,16 @@ def test_what_hosts_were_asked_for_is_not_forgotten_in_a_move(directory: CrawlDi
     assert sorted(pages("http://h3.test", 3)) == [[], [], [36, 36]], "its note asks for a delay"
 
 
+def test_a_frontier_that_a_kill_left_half_made_is_made_whole_in_any_layout(tmp_path: Path) -> None:
+    made = CrawlDirectory.create(tmp_path / "c", POLITE, demo=False, fresh=False)
+    half = made.path / "shard-0001" / "frontier.sqlite"
+    half.parent.mkdir()
+    half.touch()
+    lay_out(made, POLITE, 1)
+    with closing(made.look_back()) as frontier:
+        assert frontier.tally().queued == 0
+
+
 def test_the_same_layout_is_left_alone(directory: CrawlDirectory) -> None:
     lay_out(directory, POLITE, 3)
     before = directory.manifest
