@@ -12,7 +12,10 @@ from tests.faults.calls import Fault, missing
 from tests.faults.test_points import truth
 from tests.faults.trial import STORAGE, Blow, Trial
 
-pytestmark = pytest.mark.skipif(bool(missing()), reason=missing() or "there is a shim")
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.skipif(bool(missing()), reason=missing() or "there is a shim"),
+]
 CASES = [
     ("async", "sqlite", Fault("pwrite", 150, errno.EIO)),
     ("async", "files", Fault("write", 20)),

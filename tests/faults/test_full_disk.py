@@ -14,6 +14,8 @@ from tests.faults.soak import disk
 from tests.faults.test_points import truth
 from tests.faults.trial import ATTEMPTS, IN_FLIGHT
 
+pytestmark = pytest.mark.faults
+
 
 @pytest.mark.parametrize("mode", ["processes", "prefork"])
 def test_a_worker_reborn_on_a_full_disk_waits_for_space(tmp_path: Path, mode: str) -> None:

@@ -14,6 +14,7 @@ from tests.faults.crawlers import Crawler
 from tests.faults.invariants import Truth
 from tests.faults.trial import ATTEMPTS, Blow, Trial
 
+pytestmark = pytest.mark.faults
 HOSTS, PAGES, SEED = 13, 90, 1
 CASES = {
     "fetch.done": ("threads", "sqlite", "kill@20"),
