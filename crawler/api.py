@@ -22,6 +22,7 @@ from crawler.core.bounds import PLENTY
 from crawler.core.messages import Actions, Stop
 from crawler.directory import CrawlDirectory
 from crawler.errors import UsageError
+from crawler.fetch import check_client
 from crawler.frontier.memory import MemoryFrontier
 from crawler.job import Job, check_authority, open_scope
 from crawler.layout import lay_out
@@ -145,7 +146,7 @@ def _settings(seeds: tuple[str, ...], use: str | None, keys: dict[str, Any], nee
     settings = settle(profile(use) if use else {}, keys, {"seeds": seeds} if seeds else {})
     if needed and not settings.seeds:
         raise UsageError("nothing to crawl: name at least one URL")
-    variants.client_of(settings)
+    check_client(variants.client_of(settings))
     open_scope(settings)
     check_authority(settings)
     return settings

@@ -45,6 +45,7 @@ FASTEST_HEARTBEAT = 0.001  # event loops keep no finer time
 Sockets = Annotated[int, Meta(ge=1, le=10_000)]  # each is a descriptor, and a host sees them all
 Workers = Annotated[int, Meta(ge=1, le=1024)]
 Timeout = Annotated[float, Meta(gt=0, le=86_400)]
+Rate = Annotated[float, Meta(ge=0, le=1e9)]
 ACCEPT = "text/html,application/xhtml+xml,*/*;q=0.5"
 
 
@@ -74,6 +75,7 @@ class Settings(Rules, frozen=True, kw_only=True, forbid_unknown_fields=True):
     first_byte_timeout: Timeout = 20.0
     idle_timeout: Timeout = 15.0
     timeout: Timeout = 60.0
+    min_rate: Rate = 100.0
     max_body: AtLeastOne = 10 * 1024 * 1024
     attempt_header: str = ""
     ca_file: str = ""
@@ -113,6 +115,7 @@ class Settings(Rules, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 first_byte=min(self.first_byte_timeout, self.timeout),
                 idle=min(self.idle_timeout, self.timeout),
                 total=self.timeout,
+                min_rate=self.min_rate,
                 max_body=max(self.max_body, self.robots_size + 1),
             ),
             headers=(("User-Agent", self.user_agent), ("Accept", ACCEPT), ("Accept-Encoding", ACCEPT_ENCODING)),

@@ -21,6 +21,7 @@ import msgspec
 from crawler.core.urls import host_of
 from crawler.directory import KEPT, CrawlDirectory
 from crawler.errors import StorageError, UsageError
+from crawler.fetch import check_client
 from crawler.job import check_authority, open_scope
 from crawler.run import kept_settings
 from crawler.settings import Settings, profile, read_environment, read_file, settle
@@ -71,7 +72,7 @@ def make_plan(order: Order) -> Plan:
         demo = not any(layer.get("seeds") for layer in (profiled, *said))
         settings = settle(profile("demo") if demo and not order.profile else profiled, *said)
         ignored = ()
-    variants.client_of(settings)
+    check_client(variants.client_of(settings))
     open_scope(settings)
     check_authority(settings)
     # the directory may be moved: where it lies is not one of its settings

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import os
+from importlib.machinery import PathFinder
+from importlib.util import find_spec
+
 from crawler.errors import UsageError
 from crawler.fetch.base import AsyncFetcher, ClientPlan, Fetcher
 
 SYNC_CLIENTS = ("curl", "urllib3")
 ASYNC_CLIENTS = ("aiohttp",)
+NO_C_PARSER = (
+    "aiohttp is without its C parser: unset AIOHTTP_NO_EXTENSIONS, install aiohttp from a wheel, or use --mode threads"
+)
+
+
+def check_client(client: str) -> None:
+    """Raises UsageError where a client cannot work here, before a crawl begins. It is looked for, not imported."""
+    if client == "aiohttp":
+        package = find_spec("aiohttp")
+        paths = package.submodule_search_locations if package else None
+        if os.environ.get("AIOHTTP_NO_EXTENSIONS") or not PathFinder.find_spec("aiohttp._http_parser", paths):
+            raise UsageError(NO_C_PARSER)
 
 
 def open_fetcher(client: str, plan: ClientPlan) -> Fetcher:

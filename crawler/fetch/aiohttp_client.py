@@ -1,6 +1,7 @@
 """The asynchronous client: one aiohttp session in one event loop. This is the hot path of the product.
 
 Rules:
+- aiohttp's parser must be the one in C: that in Python takes several times as long, and is no crawler's hot path.
 - Redirects, cookies, proxies, netrc, decompression and quoting are off; URLs go out as written (`encoded=True`).
 - aiohttp's own timers (one per fetch, one per read) are off but for the connect deadline, which costs nothing on a kept
   connection: one timer per tick sweeps all flights and cancels the task of what is overdue.
@@ -16,24 +17,27 @@ import time
 from typing import Any, cast
 
 import aiohttp
+from aiohttp.http_parser import HttpResponseParser, HttpResponseParserPy
 from yarl import URL
 
 from crawler.core.messages import Trouble
 from crawler.errors import UsageError
-from crawler.fetch.aiohttp_net import PATIENT, Connection, connector
+from crawler.fetch import NO_C_PARSER
+from crawler.fetch.aiohttp_connection import Connection
+from crawler.fetch.aiohttp_net import PATIENT, connector
 from crawler.fetch.base import ClientPlan, FetchError, Request, Response
 from crawler.fetch.deadlines import Flight, tick
 from crawler.fetch.guard import Blocked
 from crawler.fetch.ways import no_way
 from crawler.fetch.wire import check_url, one_line, plan_headers, request_headers, tls_context
 
-_MAX_FIELDS = 1_000
-
 
 class AiohttpFetcher:
     """An asynchronous client on aiohttp. Make it in the running loop."""
 
     def __init__(self, plan: ClientPlan) -> None:
+        if HttpResponseParser is HttpResponseParserPy:
+            raise UsageError(NO_C_PARSER)
         limits = plan.limits
         self._limits = limits
         self._ca_file = plan.ca_file
@@ -47,7 +51,7 @@ class AiohttpFetcher:
         self._tick = tick(limits)
         names = {name.lower() for name, _ in self._headers}
         pool = connector(plan)
-        pool._factory = cast(Any, functools.partial(Connection, self._loop))
+        pool._factory = cast(Any, functools.partial(Connection, self._loop, limits.max_head))
         self._session = aiohttp.ClientSession(
             connector=pool,
             headers=self._headers,
@@ -57,9 +61,6 @@ class AiohttpFetcher:
             auto_decompress=False,
             trust_env=False,
             requote_redirect_url=False,
-            max_line_size=limits.max_head,
-            max_field_size=limits.max_head,
-            max_headers=_MAX_FIELDS,
         )
         self._session._retry_connection = False
 
@@ -94,15 +95,13 @@ class AiohttpFetcher:
     async def _ask(self, request: Request, flight: _Flight) -> Response:
         reply = await self._head(request)
         head_at = flight.head_at = time.monotonic()
-        raw = reply.raw_headers
-        if sum(len(name) + len(value) for name, value in raw) > self._limits.max_head:
-            reply.close()
-            raise FetchError(Trouble.PROTOCOL, "head too large")
+        head = cast(Connection, reply._protocol).head
+        assert head is not None  # this is the first to run since it came
         body, truncated = await self._read(reply, flight)
         started = flight.started
         return Response(
-            status=reply.status,
-            headers=tuple([(name.decode("latin-1"), value.decode("latin-1")) for name, value in raw]),
+            status=head.status,
+            headers=head.fields,
             body=body,
             truncated=truncated,
             first_byte=head_at - started,
@@ -117,12 +116,13 @@ class AiohttpFetcher:
         return await self._session.get(url, headers=headers, allow_redirects=False, ssl=tls)
 
     async def _read(self, reply: aiohttp.ClientResponse, flight: _Flight) -> tuple[bytes, str]:
-        """The body, and how it was cut short. A connection whose body was is closed."""
+        """The body, and how it was cut short. A connection whose body was is closed. Raises FetchError(PROTOCOL)."""
         content = flight.content = reply.content
         cap = self._limits.max_body
         blocks: list[bytes] = []
         size = 0
         truncated = ""
+        broken: FetchError | None = None
         try:
             while block := await content.readany():
                 blocks.append(block)
@@ -137,13 +137,18 @@ class AiohttpFetcher:
             if flight.cancelled_by_others():
                 raise
             truncated = "time"
-        except (aiohttp.ClientError, OSError, RuntimeError):
+        except (aiohttp.ClientError, OSError, RuntimeError, FetchError) as error:
             truncated = "disconnect"
+            broken = error if isinstance(error, FetchError) else None
             if content._buffer:  # an error hides the bytes that came before it from every public way of reading
                 blocks.append(content._read_nowait(-1))
         reply.close()
         body = b"".join(blocks)
-        return (body[:cap], "length") if len(body) > cap else (body, truncated)
+        if len(body) > cap:
+            return body[:cap], "length"
+        if broken:
+            raise broken
+        return body, truncated
 
     def _sweep(self) -> None:
         now = time.monotonic()

@@ -1,10 +1,9 @@
-"""What lies beneath the aiohttp session: names and connections.
+"""What lies beneath the aiohttp session: names, and the pool of connections.
 
 Rules:
 - Names are resolved as for every client (see crawler/fetch/names.py): an installed aiodns would silently replace that,
   and slow names must not block the loop's default threads. aiohttp asks each time it opens a connection.
 - Literal addresses never come to a resolver, so the guard judges every address when its socket is made.
-- A server may send a few interim replies (1xx) before the response, not an endless stream of them.
 """
 
 from __future__ import annotations
@@ -15,14 +14,11 @@ from contextvars import ContextVar
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.http_parser import RawResponseMessage
 
 from crawler.fetch.base import ClientPlan
 from crawler.fetch.guard import Guard
 from crawler.fetch.ways import Ways, family_of
-from crawler.fetch.wire import MAX_INTERIM, REUSED_FOR
+from crawler.fetch.wire import REUSED_FOR
 
 _AddrInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]  # as of getaddrinfo
 
@@ -46,29 +42,6 @@ def _socket(guard: Guard, found: _AddrInfo) -> socket.socket:
     family, kind, protocol, _, address = found
     guard.check(address[0], address[1])
     return socket.socket(family, kind, protocol)
-
-
-class Connection(ResponseHandler):
-    """A connection that bounds interim replies, and whose failure always reaches the reader of the body."""
-
-    interim = 0
-
-    def feed_data(self, data: tuple[RawResponseMessage, aiohttp.StreamReader], size: int = 0) -> None:
-        """Called by aiohttp for each head that was parsed."""
-        if self.interim > MAX_INTERIM:
-            return
-        self.interim = self.interim + 1 if data[0].code < 200 else 0
-        if self.interim <= MAX_INTERIM:
-            super().feed_data(data, size)
-        elif self.transport is not None:
-            self.transport.close()
-            self.set_exception(HttpProcessingError(code=400, message="too many interim replies"))
-
-    def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
-        """Called by aiohttp when the connection fails; it forgets whoever waits for a body with broken chunks."""
-        super().set_exception(exc, *cause)
-        if self._payload is not None and not self._payload.is_eof():
-            self._payload.set_exception(aiohttp.ClientPayloadError(str(exc)))
 
 
 class Resolver(AbstractResolver):

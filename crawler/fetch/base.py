@@ -4,10 +4,13 @@ Rules that hold for every client:
 - It never follows redirects, retries, sleeps, reads robots.txt, keeps cookies, reads netrc or proxy variables, or
   decompresses: those are decisions of the Crawl, or shared code (`decode`).
 - The body is the raw body as sent (after transfer coding), cut at exactly `Limits.max_body` bytes.
-- Once the head of a response is there, trouble with the body is no error but a mark: `Response.truncated` is "length"
-  (more than the cap came), "time" (idle or total deadline) or "disconnect" (fewer bytes than promised, no last chunk).
+- Once the head of a response is there, a body cut short is no error but a mark: `Response.truncated` is "length" (more
+  than the cap came), "time" (idle or total deadline) or "disconnect" (fewer bytes than promised, no last chunk).
 - Before that, anything wrong raises `FetchError` and nothing else.
-- Four deadlines bound every fetch: connect, first byte (end of the response head), idle (between two reads), total.
+- Four deadlines bound every fetch: connect, first byte (end of the response head), idle (of a body), total. A body
+  that comes slower than `min_rate` over the time of an idle one is as good as idle.
+- What came is judged by shared code (`framing`, `chunks`), not by a client's parser: a head or chunks that are no HTTP
+  raise FetchError(PROTOCOL) in every client alike, also where part of a body had come.
 """
 
 from __future__ import annotations
@@ -23,12 +26,13 @@ Headers = tuple[tuple[str, str], ...]
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds of every fetch: seconds and bytes."""
+    """Bounds of every fetch: seconds, bytes, and bytes per second (0: as slow as it likes)."""
 
     connect: float = 10.0
     first_byte: float = 20.0
     idle: float = 15.0
     total: float = 60.0
+    min_rate: float = 0.0
     max_body: int = 10 * 1024 * 1024
     max_head: int = 64 * 1024
 

@@ -3,7 +3,8 @@
 Rules:
 - All that can be decided by libcurl is decided there, without the GIL: connect and total deadline, framing, keep-alive.
 - A callback in Python costs a fight for the GIL when many threads fetch, so header lines go straight into a list, which
-  is looked at afterwards (libcurl itself bounds it to 300 KiB a head), and only blocks of the body meet Python code.
+  `framing` judges once the body begins (libcurl itself bounds a head to 300 KiB), and only blocks of the body meet
+  Python code. Chunks come as they are, for `chunks`; libcurl takes them apart for itself to know where they end.
 - First-byte and idle deadlines are the sweeper's, which knows the descriptors of this handle by its socket callbacks.
 - libcurl asks nobody for an address: what a name means is pinned in the handle before (see crawler/fetch/names.py), and
   each socket is made here, where the guard judges the address it is for.
@@ -26,18 +27,16 @@ import pycurl
 
 from crawler.core.messages import Trouble
 from crawler.fetch.base import ClientPlan, FetchError, Headers, Limits, Request, Response
+from crawler.fetch.chunks import Chunks
 from crawler.fetch.deadlines import BlockingFetcher, Flight
+from crawler.fetch.framing import Head, read_head
 from crawler.fetch.guard import Blocked
 from crawler.fetch.special import is_address
 from crawler.fetch.starving import STARVING
 from crawler.fetch.ways import Addresses, Ways, no_way
 from crawler.fetch.wire import (
     KEPT,
-    MAX_INTERIM,
     REUSED_FOR,
-    STATUS_LINE,
-    one_line,
-    parse_fields,
     plan_headers,
     request_headers,
     split_port,
@@ -94,6 +93,7 @@ class CurlFetcher(BlockingFetcher):
             (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
             (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1),
             (pycurl.HTTP_CONTENT_DECODING, 0),
+            (pycurl.HTTP_TRANSFER_DECODING, 0),
             (pycurl.NETRC, pycurl.NETRC_IGNORED),
             (pycurl.PROXY, ""),
             (pycurl.NOPROXY, "*"),
@@ -145,11 +145,15 @@ class CurlFetcher(BlockingFetcher):
         head = reply.head()
         if head is None:
             raise self._trouble(code, detail, flight)
+        truncated = reply.truncated(code)
+        if head.doubt or reply.has_surplus():
+            with self._lock:
+                self._cut()
         return Response(
-            status=head[0],
-            headers=head[1],
+            status=head.status,
+            headers=head.fields,
             body=reply.body(),
-            truncated=reply.truncated(code),
+            truncated=truncated,
             first_byte=(flight.head_at or now) - flight.started,
             seconds=now - flight.started,
         )
@@ -243,51 +247,56 @@ class _Reply:
         self.lines: list[bytes] = []
         self.sent = False
         self._blocks: list[bytes] = []
+        self._begun = False
+        self._head: Head | None = None
+        self._chunks: Chunks | None = None
         self._max_body = limits.max_body
         self._max_head = limits.max_head
 
     def take(self, block: bytes) -> int | None:
         """A block of the body; refusing it ends the transfer and closes the connection."""
         flight = self.flight
-        if not flight.head_at:
-            flight.head_at = time.monotonic()
+        if not self._begun:
+            self._begun = True
+            flight.head_at = flight.head_at or time.monotonic()
+            try:
+                head = self.head()
+            except FetchError:  # told once more when the transfer has ended
+                return -1
+            self._chunks = Chunks() if head and head.chunked else None
+        chunks = self._chunks
+        if chunks is not None:
+            block = b"".join(chunks.feed(block))
         flight.size += len(block)
         self._blocks.append(block)
-        return -1 if flight.size > self._max_body else None
+        return -1 if flight.size > self._max_body or (chunks is not None and chunks.broken) else None
 
-    def head(self) -> tuple[int, Headers] | None:
-        """Status and fields of the response, None where its head is incomplete. Raises FetchError(PROTOCOL)."""
-        lines, start = self.lines, 0
-        if sum(map(len, lines)) > self._max_head:
-            raise FetchError(Trouble.PROTOCOL, "head too large")
-        for _ in range(MAX_INTERIM + 1):
-            blank = b"\r\n" if b"\r\n" in lines else b"\n"
-            if blank not in lines[start:]:
-                return None
-            end = lines.index(blank, start)
-            match = STATUS_LINE.fullmatch(lines[start])
-            if match is None:
-                raise FetchError(Trouble.PROTOCOL, "no status line")
-            if match[1][:1] != b"1":
-                try:
-                    return int(match[1]), parse_fields(lines[start + 1 : end])
-                except ValueError as error:
-                    raise FetchError(Trouble.PROTOCOL, one_line(error)) from None
-            start = end + 1
-        raise FetchError(Trouble.PROTOCOL, "too many interim replies")
+    def head(self) -> Head | None:
+        """That of the response, None where it is incomplete. Raises FetchError(PROTOCOL)."""
+        if self._head is None:
+            found = read_head(b"".join(self.lines), self._max_head)
+            self._head = found[0] if found else None
+        return self._head
 
     def body(self) -> bytes:
         """What came of it, up to the cap."""
         body = b"".join(self._blocks)
         return body if len(body) <= self._max_body else body[: self._max_body]
 
+    def has_surplus(self) -> bool:
+        """Whether more came than chunks that ended; libcurl sees for itself where more came than a length promised."""
+        return self._chunks is not None and self._chunks.surplus
+
     def truncated(self, code: int) -> str:
-        """The mark of the body after perform ended with this code."""
+        """The mark of the body after perform ended with this code. Raises FetchError(PROTOCOL)."""
+        chunks = self._chunks
         if self.flight.size > self._max_body:
             return "length"
+        if chunks and chunks.broken:
+            raise chunks.broken
         if self.flight.ended or code == pycurl.E_OPERATION_TIMEDOUT:  # the sweeper's cut looks like the end of a stream
             return "time"
-        return "" if code == pycurl.E_OK else "disconnect"
+        return "" if code == pycurl.E_OK or (chunks and chunks.done) else "disconnect"
 
 
 def _milliseconds(seconds: float) -> int:

@@ -2,6 +2,8 @@
 
 Rules:
 - A `Flight` is what is known of a fetch in the air; `overdue` alone decides which deadline it has passed.
+- A body must grow by a byte, or by what `min_rate` makes of that time, before `idle` is over; then it has as long
+  again. Without a rate, one byte now and then would hold a worker until `total`.
 - Nobody sets a timer per fetch or per read: those cost more than all else that we add to a client. Flights are swept
   once per tick (a tenth of the shortest deadline, 1 s at most), so a deadline is kept to within a tick.
 - asyncio clients sweep by their loop. Where something else has blocked the loop, the sweep comes late by so much, and
@@ -25,8 +27,8 @@ from crawler.fetch.wire import check_url
 class Flight:
     """A fetch in the air: monotonic times in seconds, `head_at` 0 until the head is complete, `size` body bytes so far.
 
-    `ended` says which deadline cut it short, "" while none has. `excused` are seconds in which nobody could have taken
-    what came: they count for no deadline.
+    `seen` is the size at `seen_at`, when it had last grown by enough. `ended` says which deadline cut it short, ""
+    while none has. `excused` are seconds in which nobody could have taken what came: they count for no deadline.
     """
 
     __slots__ = ("ended", "excused", "head_at", "seen", "seen_at", "size", "started")
@@ -47,7 +49,7 @@ class Flight:
             return "total"
         if not self.head_at:
             return "first byte" if now - self.started >= limits.first_byte else ""
-        if self.size != self.seen:
+        if self.seen < 0 or self.size - self.seen >= max(1.0, limits.min_rate * limits.idle):
             self.seen, self.seen_at = self.size, now
             return ""
         return "idle" if now - self.seen_at >= limits.idle else ""

@@ -2,9 +2,8 @@
 
 Rules:
 - Connections, not a PoolManager: its URL parser rewrites what it sends (`/a/../b`, `%2f`); a URL is sent as it is.
-- The head is read here, line by line: http.client would refuse the 101st header, take 103 for the final status and
-  allow any number of 100s. Framing that is not clear (RFC 9112 section 6.3) is refused: after a wrong guess one page
-  would be read as another.
+- The head is read here and judged by `framing`: http.client would refuse the 101st header, take 103 for the final
+  status and allow any number of 100s. It would also take any two bytes for the end of a chunk: that is for `chunks`.
 - urllib3 knows no deadline but that of one read. All but the connect deadline are the sweeper's.
 - A request goes out once (see `wire.REUSED_FOR`). A connection that became readable while idle is not used again: the
   server closed it, or said something unasked.
@@ -12,7 +11,6 @@ Rules:
 
 from __future__ import annotations
 
-import re
 import socket
 import time
 from collections import OrderedDict
@@ -28,17 +26,16 @@ from urllib3.util.connection import create_connection
 
 from crawler.core.messages import Trouble
 from crawler.fetch.base import ClientPlan, FetchError, Headers, Request, Response
+from crawler.fetch.chunks import Chunks
 from crawler.fetch.deadlines import BlockingFetcher, Flight
+from crawler.fetch.framing import Head, check_begun, read_head
 from crawler.fetch.guard import Blocked, Guard
 from crawler.fetch.ways import Addresses, Ways, no_way
 from crawler.fetch.wire import (
     KEPT,
-    MAX_INTERIM,
     REUSED_FOR,
-    STATUS_LINE,
     Target,
     one_line,
-    parse_fields,
     plan_headers,
     request_headers,
     split_url,
@@ -46,7 +43,7 @@ from crawler.fetch.wire import (
 )
 
 _READ = 65_536
-_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n]*)?\r?\n")
+_ENDS = (b"\r\n", b"\n")
 
 
 class Urllib3Fetcher(BlockingFetcher):
@@ -68,13 +65,17 @@ class Urllib3Fetcher(BlockingFetcher):
         target = split_url(request.url)
         line = self._line(target)
         reply = self._head(line, target, request, flight)
-        body, truncated = self._body(reply, flight)
-        if truncated:
+        try:
+            body, truncated = self._body(line, reply, flight)
+        except FetchError:
+            line.close()
+            raise
+        if truncated or line.reply.surplus:
             line.close()
         now = time.monotonic()
         return Response(
-            status=line.head.status,
-            headers=line.head.fields,
+            status=line.reply.head.status,
+            headers=line.reply.head.fields,
             body=body,
             truncated=truncated,
             first_byte=flight.head_at - flight.started,
@@ -132,20 +133,31 @@ class Urllib3Fetcher(BlockingFetcher):
             if flight.ended:
                 self._cut()
 
-    def _body(self, reply: BaseHTTPResponse, flight: Flight) -> tuple[bytes, str]:
+    def _body(self, line: _Line, reply: BaseHTTPResponse, flight: Flight) -> tuple[bytes, str]:
         cap = self.limits.max_body
         blocks: list[bytes] = []
         truncated = ""
+        chunks = Chunks() if line.reply.head.chunked else None
         try:
             while block := reply.read1(_READ, decode_content=False):
-                blocks.append(block)
-                flight.size += len(block)
+                found = chunks.feed(block) if chunks else [block]
+                blocks += found
+                flight.size += sum(map(len, found))
                 if flight.size > cap:
                     return b"".join(blocks)[:cap], "length"
+                if chunks and (chunks.done or chunks.broken):
+                    break
         except (HTTPError, HTTPException, OSError):
+            truncated = "disconnect"
+        if chunks and chunks.broken:
+            raise chunks.broken
+        if line.reply.length or (chunks and not chunks.done):  # something is left of it
             truncated = "disconnect"
         if flight.ended:  # the read ended because the sweeper shut the socket down
             truncated = "time"
+        if chunks:
+            line.reply.surplus = chunks.surplus
+            line.reply.close()
         return b"".join(blocks), truncated
 
     def _cut(self) -> None:
@@ -159,93 +171,63 @@ class Urllib3Fetcher(BlockingFetcher):
         self._lines.clear()
 
 
-class _Head(HTTPResponse):
-    """http.client's response with a head of its own: `fields` as sent, capped in bytes and in interim replies."""
+class _Reply(HTTPResponse):
+    """http.client's response with the `head` that `framing` found in it; `surplus`: more came than was promised."""
 
-    fields: Headers = ()
+    head: Head
     max_head = 65_536
+    surplus = False
 
     def begin(self) -> None:
-        """Read status and header fields. Raises HTTPException or ValueError where they are no HTTP."""
-        room = self.max_head
-        for _ in range(MAX_INTERIM + 1):
-            status = self._line(room)
-            match = STATUS_LINE.fullmatch(status)
-            if match is None:
-                raise HTTPException(f"no status line: {status[:60]!a}")
-            lines = self._lines(room - len(status))
-            room -= len(status) + sum(map(len, lines))
-            self.status = self.code = int(match[1])
-            if not 100 <= self.status < 200:
-                break
-        else:
-            raise HTTPException("too many interim replies")
-        self.version = 10 if status.startswith(b"HTTP/1.0") else 11
-        self.reason = ""
-        self.fields = parse_fields(lines)
-        self.headers = self.msg = HTTPMessage()
-        for name, value in self.fields:
-            self.headers[name] = value
-        self._frame()
-
-    def _lines(self, room: int) -> list[bytes]:
-        """The header lines up to the empty one."""
+        """Read the head. Raises FetchError, or RemoteDisconnected where it ends early."""
+        check_begun(self.fp.peek(1)[:5])
         lines: list[bytes] = []
-        while (line := self._line(room)) not in (b"\r\n", b"\n"):
+        room = self.max_head + 1
+        found = None
+        while found is None:
+            line = self.fp.readline(room)
             room -= len(line)
             lines.append(line)
-        return lines
+            over = not line.endswith(b"\n")
+            if over or line in _ENDS:
+                found = read_head(b"".join(lines), self.max_head)
+                if over:
+                    raise RemoteDisconnected("closed inside the head")
+        self.head = head = found[0]
+        self.status = self.code = head.status
+        self.version, self.reason = 11, ""
+        self.headers = self.msg = HTTPMessage()  # nobody but us needs to know the fields
+        self.chunked = False
+        self.length = head.length
+        self.will_close = not head.keeps
 
-    def _line(self, room: int) -> bytes:
-        line: bytes = self.fp.readline(room + 1)
-        if len(line) > room:
-            raise HTTPException("head too large")
-        if not line.endswith(b"\n") and line[:5] == b"HTTP/"[: len(line)]:
-            raise RemoteDisconnected("closed inside the head")
-        return line
-
-    def _frame(self) -> None:
-        """How the body ends (RFC 9112 section 6.3)."""
-        codings = ",".join(self.headers.get_all("transfer-encoding", [])).lower()
-        lengths = {part.strip() for value in self.headers.get_all("content-length", []) for part in value.split(",")}
-        if codings.strip() not in ("", "chunked"):
-            raise HTTPException(f"unknown transfer coding {codings[:40]!a}")
-        if len(lengths) > 1 or not all(length.isdecimal() and len(length) < 20 for length in lengths):
-            raise HTTPException(f"unclear content length {ascii(sorted(lengths))[:60]}")
-        self.chunked = bool(codings)
-        self.chunk_left = None
-        self.length = None
-        if self.status in (204, 304):
-            self.chunked, self.length = False, 0
-        elif lengths and not self.chunked:
-            self.length = int(lengths.pop())
-        open_end = not self.chunked and self.length is None
-        self.will_close = bool(open_end or (codings and lengths) or self._check_close())  # type: ignore[attr-defined]
-
-    def _read_next_chunk_size(self) -> int:
-        match = _CHUNK.fullmatch(self.fp.readline(_READ))
-        if match is None:
-            self._close_conn()  # type: ignore[attr-defined]
-            raise ValueError("no chunk size")
-        return int(match[1], 16)
+    def _close_conn(self) -> None:
+        """Called at the end of the body, where more may lie unread."""
+        line = self.fp.raw._sock  # type: ignore[attr-defined]
+        patience = line.gettimeout()
+        line.settimeout(0)
+        with suppress(OSError):  # TLS says so where nothing does
+            self.surplus |= bool(self.fp.peek(1))
+        line.settimeout(patience)
+        super()._close_conn()  # type: ignore[misc]
 
 
 class _Line(HTTPConnection):
-    """A connection to one origin, at one of the `addresses`; `head` is that of its last response."""
+    """A connection to one origin, at one of the `addresses`; `reply` is its last response."""
 
     guard: Guard
     origin_port = 0
     addresses: Addresses = ()
     peer_port = 0
     used_at = 0.0
-    head: _Head
+    reply: _Reply
     max_head = 65_536
 
-    def response_class(self, *args: object, **options: object) -> _Head:  # type: ignore[override]
+    def response_class(self, *args: object, **options: object) -> _Reply:  # type: ignore[override]
         """Called by http.client where it needs a response."""
-        self.head = _Head(*args, **options)  # type: ignore[arg-type]
-        self.head.max_head = self.max_head
-        return self.head
+        self.reply = _Reply(*args, **options)  # type: ignore[arg-type]
+        self.reply.max_head = self.max_head
+        return self.reply
 
     def _new_conn(self) -> socket.socket:
         failure: OSError = OSError("no address")

@@ -1,4 +1,4 @@
-"""What all clients put on the wire and read off it in the same way.
+"""What all clients put on the wire in the same way.
 
 Rules:
 - A header that we send holds no control character: whoever can smuggle CR LF into one writes requests of his own.
@@ -13,7 +13,6 @@ import functools
 import os
 import re
 import ssl
-from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,23 +23,16 @@ from crawler.errors import UsageError
 from crawler.fetch.base import ClientPlan, FetchError, Headers, Request
 from crawler.fetch.decode import ACCEPT_ENCODING
 
-MAX_INTERIM = 8
-"""The most 1xx replies before a response."""
-
 KEPT = 8
+"""The most connections a blocking client keeps: 64 threads of them stay under the usual 1,024 descriptors."""
+
 # A kept connection is used again this long (seconds). A server may close it at any moment, also while a request is on
 # its way. Repeating the request, as HTTP clients do by themselves (RFC 9112 section 9.3.1), would be a second request
 # without the politeness delay and without a trace: it ends as "disconnect" and the Crawl decides. To keep that rare
 # the age stays below the 5 s after which common servers (Apache, Node) close an idle connection.
 REUSED_FOR = 4.0
-"""The most connections a blocking client keeps: 64 threads of them stay under the usual 1,024 descriptors."""
-
-STATUS_LINE = re.compile(rb"HTTP/1\.[0-9] ([1-9][0-9]{2})(?: [^\r\n]*)?\r?\n")
-"""A status line (RFC 9112 section 4), its end included; the group is the code."""
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_FIELD = re.compile(rf"(?m)^({_NAME.pattern}):[ \t]*+((?:[^\r\n]*[^ \t\r\n])?+)[ \t]*+\r?\n")  # linear: possessive
-_FOLD = re.compile(r"\r?\n[ \t]+")
 _URL = re.compile(r"(https?)://(?:[^/?#]*@)?([^/?#]*)([^#]*)")
 _VALUE = re.compile(r"[\t\x20-\x7e]*")
 
@@ -123,17 +115,6 @@ class Routes:
             return host, port
         address, other = routes.get((host, port)) or routes.get((host, 0)) or (host, port)
         return address, other or port
-
-
-def parse_fields(lines: Iterable[bytes]) -> Headers:
-    """Header lines as sent -> pairs, folded ones joined (RFC 9112 section 5.2). Raises ValueError for no field."""
-    text = b"".join(lines).decode("latin-1")
-    if "\n " in text or "\n\t" in text:
-        text = _FOLD.sub(" ", text)
-    fields: list[tuple[str, str]] = _FIELD.findall(text)
-    if len(fields) != text.count("\n"):
-        raise ValueError("a header line is no field")
-    return tuple(fields)
 
 
 def one_line(error: BaseException) -> str:

@@ -28,23 +28,6 @@ async def fetcher() -> AsyncIterator[AiohttpFetcher]:
     await opened.close()
 
 
-async def test_status_body_and_cap(fetcher: AiohttpFetcher) -> None:
-    with aioresponses() as web:
-        web.get(PAGE, status=404, body=b"0123456789")
-        web.get(PAGE, body=b"0123456789+")
-        first, second = await fetcher.fetch(Request(PAGE)), await fetcher.fetch(Request(PAGE))
-    assert (first.status, first.body, first.truncated) == (404, b"0123456789", "")
-    assert (second.status, second.body, second.truncated) == (200, b"0123456789", "length")
-
-
-async def test_redirects_are_left_to_the_crawl(fetcher: AiohttpFetcher) -> None:
-    with aioresponses() as web:
-        web.get(PAGE, status=302, headers={"Location": "http://b.test/"})
-        assert (await fetcher.fetch(Request(PAGE))).status == 302
-        ((call,),) = web.requests.values()
-    assert call.kwargs["allow_redirects"] is False
-
-
 @pytest.mark.parametrize(
     ("error", "trouble"),
     [

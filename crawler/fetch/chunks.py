@@ -1,0 +1,78 @@
+"""The chunks of a body taken apart, once for all clients (RFC 9112 section 7.1).
+
+Rules:
+- Client libraries agree on well-formed chunks only: of the odd ones each takes others. So they hand over the bytes as
+  they came, and the same bytes are the same body, or broken, in every client, in whatever pieces they arrive.
+- Tolerated: extensions (ignored), blanks after a size, line ends without CR. A size has at most 15 digits: libcurl
+  takes two more, llhttp as many zeros as come.
+- What stands between two blocks of data is bounded, and so are the trailers, which nobody reads. They must look like
+  fields all the same: libcurl would hang up on others.
+"""
+
+from __future__ import annotations
+
+import re
+
+from crawler.core.messages import Trouble
+from crawler.fetch.base import FetchError
+
+MOST_BETWEEN = 4_096
+"""The most bytes of a line before a chunk, and of all trailers together."""
+
+_SIZE = rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n\0]*)?\r?\n"
+_FIRST = re.compile(_SIZE)
+_NEXT = re.compile(rb"\r?\n" + _SIZE)
+_TRAILERS = re.compile(rb"(?:[^\0-\x20:\x7f]+:[^\r\n\0]*\r?\n)*\r?\n")
+_ENDS = {_FIRST: (b"0\n", b"\n"), _NEXT: (b"\n0\n", b"0\n", b"\n"), _TRAILERS: (b"\n", b"\n\n", b":\n\n")}
+
+
+class Chunks:
+    """One body. `done`: its end has come; `surplus`: and more; `broken`: why it is none, None while it may be one."""
+
+    __slots__ = ("_expected", "_left", "_rest", "broken", "done", "surplus")
+
+    def __init__(self) -> None:
+        self.done = False
+        self.surplus = False
+        self.broken: FetchError | None = None
+        self._expected = _FIRST
+        self._left = 0
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The blocks of the body among the next bytes. Nothing after the end, nor after what is broken."""
+        blocks: list[bytes] = []
+        if self._rest:
+            data, self._rest = self._rest + data, b""
+        position, end = 0, len(data)
+        while position < end and not self.broken:
+            if self._left:
+                block = data[position : position + self._left]
+                position += len(block)
+                self._left -= len(block)
+                blocks.append(block)
+            elif self.done:
+                self.surplus = True
+                break
+            else:
+                position = self._line(data, position)
+        return blocks
+
+    def _line(self, data: bytes, position: int) -> int:
+        """What stands between blocks; returns where it ends."""
+        match = self._expected.match(data, position, position + MOST_BETWEEN)
+        if match is None:
+            self._keep(data[position:])
+            return len(data)
+        if self._expected is _TRAILERS:
+            self.done = True
+            return match.end()
+        self._left = int(match[1], 16)
+        self._expected = _NEXT if self._left else _TRAILERS
+        return match.end()
+
+    def _keep(self, rest: bytes) -> None:
+        """Waits for more, where that can make the rest what is expected."""
+        self._rest = rest
+        if len(rest) >= MOST_BETWEEN or not any(self._expected.fullmatch(rest + end) for end in _ENDS[self._expected]):
+            self.broken = FetchError(Trouble.PROTOCOL, f"broken chunks: {rest[:40]!a}")

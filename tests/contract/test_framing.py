@@ -1,0 +1,114 @@
+"""Heads and chunks: any bytes at all are judged, and in whatever pieces they come."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crawler.core.messages import Trouble
+from crawler.fetch.base import FetchError
+from crawler.fetch.chunks import MOST_BETWEEN, Chunks
+from crawler.fetch.framing import Head, read_head
+from tests.effort import effort
+
+from .hostile import GOOD, REFUSED, REPLIES, hi
+
+LIMIT = 65_536
+RAW = [reply for reply, _ in REPLIES.values() if len(reply) < 2_000]
+CHUNKED = [reply.partition(b"\r\n\r\n")[2] for reply in RAW if b"\r\nTransfer-Encoding: chunked\r\n\r\n" in reply]
+ODD = st.sampled_from([b"\r", b"\n", b"\r\n", b"\0", b" ", b":", b",", b";", b"0", b"-", b"HTTP/1.1 ", b"\xff"])
+PLACES = st.lists(st.integers(0, 999), max_size=9)
+
+
+@st.composite
+def mutated(draw: st.DrawFn, seeds: list[bytes]) -> bytes:
+    """One of the seeds with some bytes taken out or put in."""
+    raw = draw(st.sampled_from(seeds))
+    for _ in range(draw(st.integers(0, 3))):
+        start = draw(st.integers(0, len(raw)))
+        end = draw(st.integers(start, min(len(raw), start + 5)))
+        raw = raw[:start] + draw(ODD | st.binary(max_size=3)) + raw[end:]
+    return raw
+
+
+def judged(raw: bytes) -> tuple[Head, int] | Trouble | None:
+    try:
+        return read_head(raw, LIMIT)
+    except FetchError as error:
+        return error.trouble
+
+
+def taken(pieces: list[bytes]) -> tuple[bytes, bool, bool, bool]:
+    chunks = Chunks()
+    body = b"".join(block for piece in pieces for block in chunks.feed(piece))
+    return body, chunks.done, chunks.surplus, chunks.broken is not None
+
+
+def cut(raw: bytes, places: list[int]) -> list[bytes]:
+    edges = sorted({0, len(raw), *(place % (len(raw) + 1) for place in places)})
+    return [raw[start:end] for start, end in pairwise(edges)]
+
+
+@given(raw=mutated(RAW) | st.binary(max_size=200), at=st.integers(0, 2_000))
+def test_a_head_is_judged_alike_as_soon_as_it_is_judged(raw: bytes, at: int) -> None:
+    verdict, early = judged(raw), judged(raw[:at])
+    assert verdict is None or isinstance(verdict, tuple) or verdict is Trouble.PROTOCOL
+    assert early is None or early == verdict
+
+
+@given(raw=mutated(list(GOOD.values())))
+def test_the_frame_of_a_head_says_the_same_of_its_body(raw: bytes) -> None:
+    verdict = judged(raw)
+    if not isinstance(verdict, tuple):
+        return
+    head, start = verdict
+    again = read_head(head.frame(), LIMIT)
+    assert again is not None
+    assert again[0][2:5] == (head.length, head.chunked, head.keeps)
+    assert again[1] == len(head.frame())
+    assert start <= len(raw)
+
+
+def test_a_limit_is_exact() -> None:
+    raw = hi("A: b")
+    size = raw.index(b"\r\n\r\n") + 4
+    assert read_head(raw, size) is not None
+    with pytest.raises(FetchError, match="head too large"):
+        read_head(raw, size - 1)
+
+
+def test_a_refusal_names_the_line_without_its_control_characters() -> None:
+    with pytest.raises(FetchError) as refused:
+        read_head(REFUSED["escape in a value"], LIMIT)
+    assert refused.value.detail == r"no header field: 'A: \x1b[31m\r\n'"
+
+
+@given(st.lists(st.binary(min_size=1, max_size=50), max_size=8), PLACES)
+def test_what_was_put_into_chunks_comes_out(blocks: list[bytes], places: list[int]) -> None:
+    raw = b"".join(b"%x;a=b\r\n%b\r\n" % (len(block), block) for block in blocks) + b"0\r\nA: b\r\n\r\n"
+    assert taken(cut(raw, places)) == (b"".join(blocks), True, False, False)
+    assert taken(cut(raw[:-1], places))[1:] == (False, False, False)
+    assert taken(cut(raw + b"x", places))[1:] == (True, True, False)
+
+
+@settings(max_examples=300)
+@given(raw=mutated(CHUNKED) | st.binary(max_size=200), places=PLACES)
+def test_pieces_do_not_change_what_chunks_are(raw: bytes, places: list[int]) -> None:
+    assert taken(cut(raw, places)) == taken([raw])
+
+
+@pytest.mark.parametrize("unit", [b"1\r\nx\r\n", b"0", b"0\r\n" + b"A: b\r\n" * 900, b"1;" + b"a" * 4_000])
+def test_effort_grows_with_the_bytes_and_no_faster(unit: bytes) -> None:
+    once, eightfold = (
+        min(effort(partial(taken, [unit * (size // len(unit))]))[1] for _ in range(3)) for size in (200_000, 1_600_000)
+    )
+    assert eightfold < 20 * once + 1
+
+
+def test_a_line_that_comes_byte_by_byte_costs_no_more_than_its_bound() -> None:
+    _, units = effort(partial(taken, [b"2;", *[b"a"] * 10 * MOST_BETWEEN]))
+    assert units < 2_000

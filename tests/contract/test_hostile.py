@@ -1,0 +1,106 @@
+"""The same bytes end in the same way in every client, in whatever pieces they arrive."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from crawler.fetch.base import ClientPlan, Fetcher, FetchError, Limits, Request
+
+from .hostile import DOUBTFUL, OPEN, REPLIES
+from .raw_server import RawServer, Step, response
+from .test_fetchers import CLIENTS, start
+
+KEPT = [name for name, (_, end) in REPLIES.items() if end[0].isdigit() and "disconnect" not in end and name not in OPEN]
+LIMITS = Limits(first_byte=10, idle=10, total=15)
+
+
+@pytest.fixture(scope="module")
+def fetchers() -> Iterator[dict[str, Fetcher]]:
+    opened = {client: start(client, ClientPlan(limits=LIMITS)) for client in CLIENTS}
+    yield opened
+    for fetcher in opened.values():
+        fetcher.close()
+
+
+def ending(fetcher: Fetcher, url: str) -> str:
+    """How a fetch ends: status, body and mark, or the trouble."""
+    try:
+        got = fetcher.fetch(Request(url))
+    except FetchError as error:
+        assert error.detail.isprintable()
+        return str(error.trouble)
+    return " ".join(filter(None, (str(got.status), got.body.decode("latin-1"), got.truncated)))
+
+
+def play(fetchers: dict[str, Fetcher], steps: list[Step]) -> dict[str, str]:
+    with RawServer(lambda path: steps) as server:
+        return {client: ending(fetcher, server.url + "/") for client, fetcher in fetchers.items()}
+
+
+@pytest.mark.parametrize("name", REPLIES)
+def test_every_client_ends_alike(fetchers: dict[str, Fetcher], name: str) -> None:
+    reply, expected = REPLIES[name]
+    assert play(fetchers, [reply, "close"]) == dict.fromkeys(CLIENTS, expected)
+
+
+@pytest.mark.parametrize("name", REPLIES)
+def test_pieces_change_nothing(fetchers: dict[str, Fetcher], name: str) -> None:
+    reply, expected = REPLIES[name]
+    bytewise: list[Step] = [step for n in range(min(len(reply), 250)) for step in (reply[n : n + 1], 0.0002)]
+    assert play(fetchers, [*bytewise, reply[250:], 0.005, "close"]) == dict.fromkeys(CLIENTS, expected)
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("name", KEPT)
+def test_a_doubtful_connection_is_not_used_again(client: str, name: str) -> None:
+    reply, expected = REPLIES[name]
+    with RawServer(lambda path: [reply if path == "/odd" else response(b"next")]) as server:
+        fetcher = start(client, ClientPlan(limits=LIMITS))
+        try:
+            assert ending(fetcher, server.url + "/odd") == expected
+            time.sleep(0.01)  # for the surplus to arrive, or news of the end
+            assert ending(fetcher, server.url + "/next") == "200 next"
+        finally:
+            fetcher.close()
+    assert server.connections == (2 if name in DOUBTFUL else 1)
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_what_a_server_says_unasked_answers_nobody(client: str) -> None:
+    with RawServer(lambda path: [response(b"first"), 0.03, response(b"POISON")]) as server:
+        fetcher = start(client, ClientPlan(limits=LIMITS))
+        try:
+            for _ in range(3):
+                assert ending(fetcher, server.url + "/") == "200 first"
+                time.sleep(0.06)
+        finally:
+            fetcher.close()
+    assert server.connections == 3
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("rate", [0.0, 1_000.0])
+def test_a_body_that_drips_is_ended_by_its_rate(client: str, rate: float) -> None:
+    drip: list[Step] = [b"x", 0.02] * 60
+    with RawServer(lambda path: [b"HTTP/1.1 200 OK\r\nContent-Length: 60\r\n\r\n", *drip, "close"]) as server:
+        fetcher = start(client, ClientPlan(limits=Limits(idle=0.3, total=20, min_rate=rate)))
+        try:
+            got = fetcher.fetch(Request(server.url + "/"))
+        finally:
+            fetcher.close()
+    assert (got.truncated, len(got.body) < 60) == (("time", True) if rate else ("", False))
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_body_that_keeps_its_rate_may_take_longer_than_an_idle_one(client: str) -> None:
+    drip: list[Step] = [b"x" * 100, 0.02] * 40
+    with RawServer(lambda path: [b"HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\n", *drip, "close"]) as server:
+        fetcher = start(client, ClientPlan(limits=Limits(idle=0.3, total=20, min_rate=500)))
+        try:
+            got = fetcher.fetch(Request(server.url + "/"))
+        finally:
+            fetcher.close()
+    assert (got.truncated, len(got.body)) == ("", 4_000)
