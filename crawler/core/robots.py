@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import Enum
 from urllib.parse import quote
 
@@ -29,6 +29,7 @@ MOST_STARS = 2_000
 _BLANK = " \t\v\f"
 _NAME = f"{string.ascii_letters}_-"
 _UNSAFE = re.compile(r"[^\x21-\x7e]+")  # would end a line in Protego, or a word
+_PLAIN = re.compile(r"[!-)+-~]*").fullmatch
 _STARS = re.compile(r"\*+")
 _KEYS = {
     "user-agent": "user-agent",
@@ -82,9 +83,8 @@ class Robots:
     """What a robots.txt asks of us: what may be asked for, and `delay` in seconds (finite, uncapped, 0.0: none)."""
 
     def __init__(self, text: str, user_agent: str) -> None:
-        records = list(_records(text))
-        ours = _group(records, product_token(user_agent))
-        group = _group(records, "*") if ours is None else ours
+        ours = _group(_records(text), product_token(user_agent))
+        group = _group(_records(text), "*") if ours is None else ours
         self._rules = Protego.parse("\n".join(["user-agent:*", *_bounded(group or [])]))
         self.delay = self._rules.crawl_delay("*") or 0.0
 
@@ -106,9 +106,9 @@ def _records(text: str) -> Iterator[tuple[str, str]]:
             yield known, value.strip(_BLANK)
 
 
-def _group(records: list[tuple[str, str]], agent: str) -> list[tuple[str, str]] | None:
-    """The rules and delays of all groups that name `agent`, None where none does."""
-    found: list[tuple[str, str]] = []
+def _group(records: Iterable[tuple[str, str]], agent: str) -> list[str] | None:
+    """The rules and delays, "key:value", of all groups that name `agent`, None where none does."""
+    found: list[str] = []
     ever = named = closed = False
     for key, value in records:
         if key == "user-agent":
@@ -117,7 +117,7 @@ def _group(records: list[tuple[str, str]], agent: str) -> list[tuple[str, str]] 
         else:
             closed = closed or key != "crawl-delay"
             if named:
-                found.append((key, value))
+                found.append(f"{key}:{value}")
     return found if ever else None
 
 
@@ -127,10 +127,14 @@ def _names(value: str, agent: str) -> bool:
     return agent != "" and agent == product_token(value)
 
 
-def _bounded(group: list[tuple[str, str]]) -> Iterator[str]:
+def _bounded(group: list[str]) -> Iterator[str]:
     """The lines of a group in plain ASCII, repetitions and wildcards beyond MOST_STARS left out."""
     stars = 0
-    for key, value in dict.fromkeys(group):
+    for record in dict.fromkeys(group):
+        if _PLAIN(record):  # as almost all are, and a file may hold 20,000
+            yield record
+            continue
+        key, _, value = record.partition(":")
         pattern = _STARS.sub("*", _UNSAFE.sub(lambda run: quote(run[0], errors="replace"), value))
         stars += pattern.count("*")
         if "*" not in pattern or stars <= MOST_STARS:

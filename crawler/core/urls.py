@@ -21,17 +21,19 @@ import can_ada
 
 _LONGEST = 1024  # characters of a href worth remembering
 _ENTRY = 300  # bytes that an entry costs beside its characters: two string headers and a slot in a dict, rounded up
+_AUTHORITY = re.compile(r"\A[\x00- ]*(?:https?:)?[/\\]{2}[^/\\?#]*", re.IGNORECASE)
+_PUNY = re.compile(r"(?<=[/\\@.])xn(?=--)", re.IGNORECASE)
 _ANYWHERE = re.compile(r"(?!https?:(?![/\\]))[^\x00- ?#][^\t\n\r]*", re.IGNORECASE).fullmatch
 
 
 def canonical(url: str) -> str | None:
     """The canonical form of an absolute URL, None where it is no http(s) URL. Idempotent."""
-    return _spell(_parse(url, None))
+    return _spell(_parse(url, None)) or _with_punycode_as_it_is(url, "")
 
 
 def resolve(base: str, href: str) -> str | None:
     """The canonical form of `href` as found on the page `base` (canonical), None where it is no http(s) URL."""
-    return _spell(_parse(href, _parse(base, None)))
+    return _spell(_parse(href, _parse(base, None))) or _with_punycode_as_it_is(href, base)
 
 
 def host_of(url: str) -> str:
@@ -78,7 +80,7 @@ class Resolver:
             if url is None:
                 if href:
                     parsed = parsed or _parse(base, None)
-                    url = self._learn(known, parsed, href)
+                    url = self._learn(known, base, parsed, href)
                 else:
                     url = base if self._admits(base) else ""
             urls[url] = None
@@ -94,8 +96,8 @@ class Resolver:
             known = self._directories[directory] = {}
         return known
 
-    def _learn(self, known: dict[str, str], base: can_ada.URL | None, href: str) -> str:
-        url = self._respell(_spell(_parse(href, base)) or "")
+    def _learn(self, known: dict[str, str], base: str, parsed: can_ada.URL | None, href: str) -> str:
+        url = self._respell(_spell(_parse(href, parsed)) or _with_punycode_as_it_is(href, base) or "")
         if url and not self._admits(url):
             url = ""
         if len(href) <= _LONGEST and _ANYWHERE(href):
@@ -121,6 +123,22 @@ def _parse(text: str, base: can_ada.URL | None) -> can_ada.URL | None:
         return None
     except TypeError:  # can_ada takes UTF-8 only; WHATWG URLs are made of scalar values
         return _parse(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"), base)
+
+
+def _with_punycode_as_it_is(href: str, base: str) -> str | None:
+    """The canonical form of a URL whose host has a label like "xn--0" that stands for no Unicode name, else None.
+
+    Since 2026 the standard keeps such a host, if it is ASCII; can_ada 3.0 refuses it. So it is shown another prefix.
+    """
+    text = f"{base} {href}".lower()
+    if "xn--" not in text or not href.isascii():
+        return None
+    prefix = next((f"x{letter}" for letter in "qjzkvwy" if f"x{letter}--" not in text), "xx")
+    shown_base, shown = (_AUTHORITY.sub(lambda name: _PUNY.sub(prefix, name[0]), said) for said in (base, href))
+    url = _spell(_parse(shown, _parse(shown_base, None) if base else None))
+    if url is None or "xn--" in (host := host_of(url)):  # then a name was not ASCII, after all
+        return None
+    return host.replace(f"{prefix}--", "xn--") + url[len(host) :]
 
 
 def _spell(url: can_ada.URL | None) -> str | None:

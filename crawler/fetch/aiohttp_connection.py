@@ -19,7 +19,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from crawler.core.messages import Trouble
 from crawler.fetch.base import FetchError
 from crawler.fetch.chunks import Chunks
-from crawler.fetch.framing import Head, read_head
+from crawler.fetch.framing import Head, check_cut, read_head
 from crawler.fetch.wire import one_line
 
 
@@ -62,6 +62,15 @@ class Connection(ResponseHandler):
         super().data_received(frame + data)
         if chunks is not None and chunks.broken:
             self._fail(chunks.broken)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Called by the loop when there is nothing more to come."""
+        if self._raw:
+            try:
+                check_cut(self._raw, self._max_head)
+            except FetchError as error:
+                self._fail(error)
+        super().connection_lost(exc)
 
     def _begin(self, data: bytes) -> bytes:
         """The next bytes of a head; returns those of the body."""

@@ -42,34 +42,30 @@ class Chunks:
     def feed(self, data: bytes) -> list[bytes]:
         """The blocks of the body among the next bytes. Nothing after the end, nor after what is broken."""
         blocks: list[bytes] = []
-        if self._rest:
-            data, self._rest = self._rest + data, b""
-        position, end = 0, len(data)
-        while position < end and not self.broken:
-            if self._left:
-                block = data[position : position + self._left]
-                position += len(block)
-                self._left -= len(block)
+        if self.done or self.broken:
+            self.surplus |= self.done and bool(data)
+            return blocks
+        data, self._rest = self._rest + data, b""
+        position, end, left = 0, len(data), self._left
+        while position < end:  # a chunk may be a byte: each turn counts
+            if left:
+                block = data[position : position + left]
                 blocks.append(block)
-            elif self.done:
-                self.surplus = True
+                position += len(block)
+                left -= len(block)
+                continue
+            match = self._expected.match(data, position, position + MOST_BETWEEN)
+            if match is None:
+                self._keep(data[position:])
                 break
-            else:
-                position = self._line(data, position)
+            position = match.end()
+            if self._expected is _TRAILERS:
+                self.done, self.surplus = True, position < end
+                break
+            left = int(match[1], 16)
+            self._expected = _NEXT if left else _TRAILERS
+        self._left = left
         return blocks
-
-    def _line(self, data: bytes, position: int) -> int:
-        """What stands between blocks; returns where it ends."""
-        match = self._expected.match(data, position, position + MOST_BETWEEN)
-        if match is None:
-            self._keep(data[position:])
-            return len(data)
-        if self._expected is _TRAILERS:
-            self.done = True
-            return match.end()
-        self._left = int(match[1], 16)
-        self._expected = _NEXT if self._left else _TRAILERS
-        return match.end()
 
     def _keep(self, rest: bytes) -> None:
         """Waits for more, where that can make the rest what is expected."""

@@ -29,7 +29,7 @@ from crawler.core.messages import Trouble
 from crawler.fetch.base import ClientPlan, FetchError, Headers, Limits, Request, Response
 from crawler.fetch.chunks import Chunks
 from crawler.fetch.deadlines import BlockingFetcher, Flight
-from crawler.fetch.framing import Head, read_head
+from crawler.fetch.framing import Head, check_cut, read_head
 from crawler.fetch.guard import Blocked
 from crawler.fetch.special import is_address
 from crawler.fetch.starving import STARVING
@@ -144,6 +144,7 @@ class CurlFetcher(BlockingFetcher):
         now = time.monotonic()
         head = reply.head()
         if head is None:
+            check_cut(b"".join(reply.lines), self.limits.max_head)
             raise self._trouble(code, detail, flight)
         truncated = reply.truncated(code)
         if head.doubt or reply.has_surplus():

@@ -86,6 +86,13 @@ def read_head(raw: bytes, limit: int) -> tuple[Head, int] | None:
     raise _refused("too many interim replies")
 
 
+def check_cut(raw: bytes, limit: int) -> None:
+    """Raises FetchError(PROTOCOL) where the whole lines of a head that was cut off could not have become one."""
+    lines = raw[: raw.rfind(b"\n") + 1]
+    if lines and not lines.endswith((b"\n\r\n", b"\n\n")):
+        read_head(lines + b"\r\n", limit)
+
+
 def _refused(why: str) -> FetchError:
     return FetchError(Trouble.PROTOCOL, why)
 

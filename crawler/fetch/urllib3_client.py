@@ -28,7 +28,7 @@ from crawler.core.messages import Trouble
 from crawler.fetch.base import ClientPlan, FetchError, Headers, Request, Response
 from crawler.fetch.chunks import Chunks
 from crawler.fetch.deadlines import BlockingFetcher, Flight
-from crawler.fetch.framing import Head, check_begun, read_head
+from crawler.fetch.framing import Head, check_begun, check_cut, read_head
 from crawler.fetch.guard import Blocked, Guard
 from crawler.fetch.ways import Addresses, Ways, no_way
 from crawler.fetch.wire import (
@@ -140,9 +140,10 @@ class Urllib3Fetcher(BlockingFetcher):
         chunks = Chunks() if line.reply.head.chunked else None
         try:
             while block := reply.read1(_READ, decode_content=False):
-                found = chunks.feed(block) if chunks else [block]
-                blocks += found
-                flight.size += sum(map(len, found))
+                if chunks:
+                    block = b"".join(chunks.feed(block))
+                blocks.append(block)
+                flight.size += len(block)
                 if flight.size > cap:
                     return b"".join(blocks)[:cap], "length"
                 if chunks and (chunks.done or chunks.broken):
@@ -192,6 +193,7 @@ class _Reply(HTTPResponse):
             if over or line in _ENDS:
                 found = read_head(b"".join(lines), self.max_head)
                 if over:
+                    check_cut(b"".join(lines), self.max_head)
                     raise RemoteDisconnected("closed inside the head")
         self.head = head = found[0]
         self.status = self.code = head.status

@@ -8,10 +8,13 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 from aiohttp.client_reqrep import ConnectionKey
+from aiohttp.http_parser import HttpResponseParserPy
 from aioresponses import CallbackResult, aioresponses
 from yarl import URL
 
 from crawler.core.messages import Trouble
+from crawler.errors import UsageError
+from crawler.fetch import check_client
 from crawler.fetch.aiohttp_client import AiohttpFetcher
 from crawler.fetch.base import ClientPlan, FetchError, Limits, Request
 
@@ -65,3 +68,17 @@ async def test_sweep_ends_what_is_overdue_and_stops_when_idle(fetcher: AiohttpFe
     assert task.cancelling() == 0
     await asyncio.sleep(0.05)
     assert fetcher._sweeping is None
+
+
+def test_without_the_parser_in_c_nothing_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_client("aiohttp")
+    monkeypatch.setenv("AIOHTTP_NO_EXTENSIONS", "1")
+    check_client("curl")
+    with pytest.raises(UsageError, match="unset AIOHTTP_NO_EXTENSIONS"):
+        check_client("aiohttp")
+
+
+async def test_the_parser_is_looked_at_once_more_when_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crawler.fetch.aiohttp_client.HttpResponseParser", HttpResponseParserPy)
+    with pytest.raises(UsageError, match="C parser"):
+        AiohttpFetcher(ClientPlan())

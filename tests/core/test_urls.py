@@ -129,3 +129,24 @@ def test_one_page_cannot_fill_the_memory() -> None:
     kept = resolver._directory(PAGE)
     assert len(resolver.resolve_all(PAGE, map(str, range(5000)))) == 5000
     assert len(kept) < 100_000 / 300
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://xn--/", "https://xn--/"),
+        ("http://u:p@a.XN--pokxncvks:81/XN--/?xn--#x", "http://a.xn--pokxncvks:81/XN--/?xn--"),
+        ("http://xn--9ca.xn--pokxncvks", "http://xn--9ca.xn--pokxncvks/"),
+        ("http://xq--a.xn--pokxncvks/xj--", "http://xq--a.xn--pokxncvks/xj--"),
+        ("http://\xe9.xn--pokxncvks/", None),
+        ("http://%C3%A9.xn--pokxncvks/", None),
+        ("http://xn--pokxncvks:99999/", None),
+        ("mailto:a@xn--pokxncvks", None),
+    ],
+)
+def test_an_ascii_name_whose_punycode_is_broken_is_kept(url: str, expected: str | None) -> None:
+    assert canonical(url) == expected
+    if expected:
+        assert canonical(expected) == expected
+        assert resolve(expected, "/other") == host_of(expected) + "/other"
+        assert Resolver().resolve_all(expected, ["y", "http://a.test/"])[1:] == ["http://a.test/"]

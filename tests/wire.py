@@ -1,0 +1,249 @@
+"""Rounds of hostile replies against one client: what they leave behind in connections, memory and time.
+
+    python -m tests.wire [--client aiohttp|curl|urllib3] [--rounds 1000]
+
+Every case of the corpus hostile_http, in every round, is fetched and read as in a crawl, with AT_ONCE fetches in the
+air, under the limits that the corpus names. The server closes connections without a word, so a fetch that breaks before
+a head came is tried again, as a crawl does. Then each connection must bring a good page. What is printed is one JSON
+object: how each case ended, the slowest fetch, the time that the good page took, the growth of resident memory since
+the first rounds, and which cases did not always end alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from base64 import b64encode
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic, process_time, time
+from typing import Any, NamedTuple
+
+from crawler.core.messages import Fetch
+from crawler.core.rules import Rules
+from crawler.core.scope import Scope
+from crawler.fetch import ASYNC_CLIENTS, SYNC_CLIENTS, open_async_fetcher, open_fetcher
+from crawler.fetch.base import ClientPlan, FetchError, Limits, Request, Response
+from crawler.visit import Reader
+from variants.crew import _share_arenas
+
+HOSTILE = Path(__file__).resolve().parents[1] / ".." / "shared" / "corpora" / "hostile_http"
+AT_ONCE = 10
+ATTEMPTS = 4
+BROKEN = "disconnect"
+WARM = 10
+GOOD = "cl_exact"
+LOOP = b"HTTP/1.1 302 Moved\r\nConnection: close\r\nLocation: /c/rd_b\r\nContent-Length: 0\r\n\r\n"
+
+
+class Replay(NamedTuple):
+    """A running replay server: its address, the cases, and the limits to fetch them with."""
+
+    address: str
+    cases: list[dict[str, Any]]
+    limits: dict[str, float]
+
+    def plan(self) -> ClientPlan:
+        """What a client is made from."""
+        known = self.limits
+        return ClientPlan(
+            limits=Limits(
+                connect=known["connect_timeout"],
+                first_byte=known["first_byte_timeout"],
+                idle=known["idle_timeout"],
+                total=known["total_timeout"],
+                max_body=int(known["max_body"]),
+                max_head=int(known["header_block"]),
+            ),
+            headers=(("User-Agent", "wire/1"),),
+            connections=AT_ONCE,
+        )
+
+
+@contextmanager
+def replaying() -> Iterator[Replay]:
+    """The cases, served by the server beside them, with the page that one of them forms a loop with."""
+    known = json.loads((HOSTILE / "cases.json").read_text())
+    with tempfile.TemporaryDirectory() as folder:
+        server = shutil.copy(HOSTILE / "replay_server.py", folder)
+        loop = {"id": "rd_a", "close": True, "raw": b64encode(LOOP).decode()}
+        served = [*known["cases"], loop]
+        Path(folder, "cases.json").write_text(json.dumps({"cases": served}))
+        process = subprocess.Popen([sys.executable, server], stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        try:
+            yield Replay(f"127.0.0.1:{process.stdout.readline().strip()}", known["cases"], known["limits"])
+        finally:
+            process.kill()
+            process.communicate()
+
+
+class Tally:
+    """How cases ended; threads may share one. `slowest` in seconds, by case."""
+
+    def __init__(self, replay: Replay, rounds: int) -> None:
+        self.endings: dict[str, Counter[str]] = defaultdict(Counter)
+        self.slowest: dict[str, float] = defaultdict(float)
+        self.cases = (case["id"] for _ in range(rounds) for case in replay.cases)
+        self.resident: list[int] = []
+        self.done = 0
+        self._replay = replay
+        self._lock = threading.Lock()
+        rules = Rules()
+        self._reader = Reader(
+            rules, Scope(rules, [f"http://{replay.address}/"]), int(replay.limits["max_decompressed"])
+        )
+
+    def next(self) -> Fetch | None:
+        """What to fetch next."""
+        with self._lock:
+            case = next(self.cases, None)
+        return None if case is None else self.order(case)
+
+    def order(self, case: str) -> Fetch:
+        """The fetch of one case."""
+        return Fetch(1, f"http://{self._replay.address}/c/{case}")
+
+    def read(self, fetch: Fetch, response: Response) -> str:
+        """How a response ends. Raises FetchError."""
+        _, event = self._reader.read(fetch, response, time())
+        return f"{event.status} {event.truncated}".strip()
+
+    def clock(self, fetch: Fetch, began: float) -> None:
+        """Note how long one attempt took."""
+        case = fetch.url.rpartition("/")[2]
+        with self._lock:
+            self.slowest[case] = max(self.slowest[case], monotonic() - began)
+
+    def count(self, fetch: Fetch, ending: str) -> None:
+        """Note how the last attempt ended."""
+        with self._lock:
+            self.endings[fetch.url.rpartition("/")[2]][ending] += 1
+            self.done += 1
+            if self.done % len(self._replay.cases) == 0:
+                self.resident.append(resident())
+
+
+def play_blocking(client: str, replay: Replay, tally: Tally) -> list[float]:
+    """All rounds in threads, a client each; returns how long the good page took each of them at the end."""
+    _share_arenas()
+    good: list[float] = []
+    all_done = threading.Barrier(AT_ONCE)
+
+    def work() -> None:
+        fetcher = open_fetcher(client, replay.plan())
+
+        def ask(fetch: Fetch) -> str:
+            ending = BROKEN
+            for _ in range(ATTEMPTS):
+                began = monotonic()
+                try:
+                    ending = tally.read(fetch, fetcher.fetch(Request(fetch.url)))
+                except FetchError as error:
+                    ending = str(error.trouble)
+                tally.clock(fetch, began)
+                if ending != BROKEN:
+                    break
+            tally.count(fetch, ending)
+            return ending
+
+        while fetch := tally.next():
+            ask(fetch)
+        all_done.wait()
+        began = monotonic()
+        assert ask(tally.order(GOOD)) == "200"
+        good.append(monotonic() - began)
+        fetcher.close()
+
+    threads = [threading.Thread(target=work) for _ in range(AT_ONCE)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return good
+
+
+async def play(client: str, replay: Replay, tally: Tally) -> list[float]:
+    """All rounds in one loop, one client with so many connections; returns how long as many good pages took."""
+    fetcher = open_async_fetcher(client, replay.plan())
+
+    async def ask(fetch: Fetch) -> str:
+        ending = BROKEN
+        for _ in range(ATTEMPTS):
+            began = monotonic()
+            try:
+                ending = tally.read(fetch, await fetcher.fetch(Request(fetch.url)))
+            except FetchError as error:
+                ending = str(error.trouble)
+            tally.clock(fetch, began)
+            if ending != BROKEN:
+                break
+        tally.count(fetch, ending)
+        return ending
+
+    async def work() -> None:
+        while fetch := tally.next():
+            await ask(fetch)
+
+    await asyncio.gather(*(work() for _ in range(AT_ONCE)))
+    began = monotonic()
+    assert await asyncio.gather(*(ask(tally.order(GOOD)) for _ in range(AT_ONCE))) == ["200"] * AT_ONCE
+    good = monotonic() - began
+    await fetcher.close()
+    return [good]
+
+
+def resident() -> int:
+    """The memory of this process in bytes."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def rounds(client: str, count: int) -> dict[str, Any]:
+    """Play so many rounds and tell what they left."""
+    with replaying() as replay:
+        tally = Tally(replay, count)
+        began, used, start = monotonic(), process_time(), resident()
+        blocking = client in SYNC_CLIENTS
+        good = play_blocking(client, replay, tally) if blocking else asyncio.run(play(client, replay, tally))
+        slowest = max(tally.slowest, key=tally.slowest.__getitem__)
+        return {
+            "client": client,
+            "rounds": count,
+            "seconds": monotonic() - began,
+            "cpu_seconds": process_time() - used,
+            "slowest": slowest,
+            "slowest_seconds": tally.slowest[slowest],
+            "total_timeout": replay.limits["total_timeout"],
+            "good_seconds": max(good),
+            "start_bytes": start,
+            "resident_bytes": max(tally.resident),
+            "resident_by_tenths": tally.resident[:: max(1, count // 10)],
+            "growth_bytes": tally.resident[-1] - tally.resident[min(WARM, count) - 1],
+            "max_body": replay.limits["max_body"],
+            "unsteady": {case: dict(found) for case, found in tally.endings.items() if len(found) > 1},
+            "endings": {case: max(found, key=found.__getitem__) for case, found in tally.endings.items()},
+        }
+
+
+def main() -> None:
+    """Play the rounds that the command line asks for and print what they left."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--client", choices=(*ASYNC_CLIENTS, *SYNC_CLIENTS), default="aiohttp")
+    parser.add_argument("--rounds", type=int, default=1_000)
+    said = parser.parse_args()
+    if not HOSTILE.is_dir():
+        sys.exit(f"the corpus is not there: {HOSTILE}")
+    print(json.dumps(rounds(said.client, said.rounds), indent=2))
+
+
+if __name__ == "__main__":
+    main()
