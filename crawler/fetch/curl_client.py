@@ -270,7 +270,9 @@ class _Reply:
             block = b"".join(chunks.feed(block))
         flight.size += len(block)
         self._blocks.append(block)
-        return -1 if flight.size > self._max_body or (chunks is not None and chunks.broken) else None
+        if flight.ended or flight.size > self._max_body or (chunks is not None and chunks.broken):
+            return -1  # what the kernel holds can be read long after a deadline has shut the socket
+        return None
 
     def head(self) -> Head | None:
         """That of the response, None where it is incomplete. Raises FetchError(PROTOCOL)."""

@@ -146,8 +146,8 @@ class Urllib3Fetcher(BlockingFetcher):
                 flight.size += len(block)
                 if flight.size > cap:
                     return b"".join(blocks)[:cap], "length"
-                if chunks and (chunks.done or chunks.broken):
-                    break
+                if flight.ended or (chunks and (chunks.done or chunks.broken)):
+                    break  # what the kernel holds can be read long after a deadline has shut the socket
         except (HTTPError, HTTPException, OSError):
             truncated = "disconnect"
         if chunks and chunks.broken:
