@@ -189,14 +189,14 @@ def test_it_can_be_switched_off(web: StartedWeb, tmp_path: Path) -> None:
 
 
 def test_a_report_that_fails_is_logged_and_the_crawl_is_fine(
-    web: StartedWeb, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    web: StartedWeb, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     chosen = webs.settings(web, "async", max_pages=5)
     CrawlDirectory.create(tmp_path / "out", chosen, demo=False, fresh=False).close()
     (tmp_path / "out/report.html").mkdir()
     summary = webs.crawl(tmp_path / "out", chosen)
     assert summary.urls == 5
-    told = json.loads(capsys.readouterr().err)
+    told = json.loads(capfd.readouterr().err)
     assert (told["event"], told["run"]) == ("no report", str(tmp_path / "out"))
     assert sorted(path.name for path in (tmp_path / "out").glob("*report*")) == ["report.html"]
 

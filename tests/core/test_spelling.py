@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.core.spelling import respell
+from crawler.core.rules import Rules
+from crawler.core.spelling import respell, speller
 from crawler.core.urls import canonical
 from tests.effort import effort
 
@@ -74,3 +75,8 @@ def test_long_urls_cost_what_their_length_costs(unit: str) -> None:
     _, few = effort(lambda: [respell(url) for url in short * 100])
     _, many = effort(lambda: [respell(url) for url in long * 100])
     assert many < 40 * few + 10
+
+
+def test_rules_say_whether_links_are_respelled() -> None:
+    url = "http://a.test/x?jsessionid=1"
+    assert [speller(Rules(respell=wanted))(url) for wanted in (True, False)] == ["http://a.test/x", url]

@@ -289,9 +289,9 @@ class TestMistakes:
         assert "cannot write in c" in ran.err
         assert "--out" not in ran.err
 
-    def test_a_bug_is_one_harmless_line(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_bug_is_one_harmless_line(self, capfd: pytest.CaptureFixture[str]) -> None:
         assert _explain(ValueError("two\nlines \x1b[31m")) == 3
-        out, err = capsys.readouterr()
+        out, err = capfd.readouterr()
         assert (out, err.count("\n")) == ("", 1)
         assert "\x1b" not in err
         assert "CRAWLER_DEBUG" in err
