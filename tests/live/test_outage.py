@@ -15,7 +15,7 @@ from crawler.testweb.oracle import crawl_digest, expected
 from crawler.testweb.web import Web
 
 HOSTS, PAGES = 24, 600
-AWAY = float(os.environ.get("OUTAGE_SECONDS", "8"))
+AWAY = float(os.environ.get("OUTAGE_SECONDS", "25"))
 
 # Inside the namespace: the web, the crawler, and a switch. Arguments: folder, mode, seconds before and without network.
 PLAY = f"""
