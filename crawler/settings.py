@@ -27,13 +27,12 @@ from msgspec import Meta
 
 from crawler.core.bounds import Bounds
 from crawler.core.rules import AtLeastOne, Count, Rules, Seconds
-from crawler.core.urls import canonical, host_of
+from crawler.core.urls import canonical
 from crawler.errors import UsageError
 from crawler.failpoints import VARIABLE as FAILPOINTS
 from crawler.failpoints import parse as parse_failpoints
 from crawler.fetch.base import ClientPlan, Limits
 from crawler.fetch.secrets import Login, bind, reveal
-from crawler.fetch.special import BAD_PORTS
 from crawler.memory import bounds_within, default_memory, parse_size
 
 ENVIRONMENT = "CRAWLER_"
@@ -227,8 +226,6 @@ def check_seed(url: str) -> str:
             raise UsageError(f"cannot crawl {url!r}: only http and https URLs, not {scheme}")
         hint = "" if "://" in url or not url else f"; did you mean http://{url} ?"
         raise UsageError(f"not a URL: {url!r}{hint}")
-    if (port := host_of(found).rpartition(":")[2]).isdigit() and int(port) in BAD_PORTS:
-        raise UsageError(f"cannot crawl {url!r}: port {port} belongs to another protocol than HTTP")
     return found
 
 

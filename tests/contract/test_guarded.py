@@ -119,12 +119,6 @@ def test_ports_of_other_protocols_are_not_spoken_to(opened: Open, port: int) -> 
         assert (error.trouble, error.detail) == (Trouble.BLOCKED, f"port {port} is none of HTTP's")
 
 
-def test_a_seed_with_such_a_port_is_refused_in_words() -> None:
-    with pytest.raises(UsageError, match="port 22 belongs to another protocol"):
-        check_seed("http://example.org:22/")
-    assert check_seed("http://example.org:8022/") == "http://example.org:8022/"
-
-
 @pytest.mark.parametrize("network", ["10.0.0.1/8", "intranet", "10.0.0.0/40"])
 def test_what_is_no_network_is_refused_in_words(network: str) -> None:
     with pytest.raises(UsageError, match=r"bad value for allow_networks: .*expected networks such as"):
