@@ -56,6 +56,7 @@ class Replay(NamedTuple):
         """What a client is made from."""
         known = self.limits
         return ClientPlan(
+            networks=("127.0.0.0/8",),
             limits=Limits(
                 connect=known["connect_timeout"],
                 first_byte=known["first_byte_timeout"],

@@ -16,12 +16,13 @@ from .test_fetchers import CLIENTS, start
 from .test_framing import mutated
 
 KEPT = [name for name, (_, end) in REPLIES.items() if end[0].isdigit() and "disconnect" not in end and name not in OPEN]
+LOOPBACK = ("127.0.0.0/8",)
 LIMITS = Limits(first_byte=10, idle=10, total=15)
 
 
 @pytest.fixture(scope="module")
 def fetchers() -> Iterator[dict[str, Fetcher]]:
-    opened = {client: start(client, ClientPlan(limits=LIMITS)) for client in CLIENTS}
+    opened = {client: start(client, ClientPlan(limits=LIMITS, networks=LOOPBACK)) for client in CLIENTS}
     yield opened
     for fetcher in opened.values():
         fetcher.close()
@@ -60,7 +61,7 @@ def test_pieces_change_nothing(fetchers: dict[str, Fetcher], name: str) -> None:
 def test_a_doubtful_connection_is_not_used_again(client: str, name: str) -> None:
     reply, expected = REPLIES[name]
     with RawServer(lambda path: [reply if path == "/odd" else response(b"next")]) as server:
-        fetcher = start(client, ClientPlan(limits=LIMITS))
+        fetcher = start(client, ClientPlan(limits=LIMITS, networks=LOOPBACK))
         try:
             assert ending(fetcher, server.url + "/odd") == expected
             time.sleep(0.01)  # for the surplus to arrive, or news of the end
@@ -80,7 +81,7 @@ def test_replies_that_nobody_thought_of_end_alike(fetchers: dict[str, Fetcher], 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_what_a_server_says_unasked_answers_nobody(client: str) -> None:
     with RawServer(lambda path: [response(b"first"), 0.03, response(b"POISON")]) as server:
-        fetcher = start(client, ClientPlan(limits=LIMITS))
+        fetcher = start(client, ClientPlan(limits=LIMITS, networks=LOOPBACK))
         try:
             for _ in range(3):
                 assert ending(fetcher, server.url + "/") == "200 first"
@@ -95,7 +96,7 @@ def test_what_a_server_says_unasked_answers_nobody(client: str) -> None:
 def test_a_body_that_drips_is_ended_by_its_rate(client: str, rate: float) -> None:
     drip: list[Step] = [b"x", 0.02] * 60
     with RawServer(lambda path: [b"HTTP/1.1 200 OK\r\nContent-Length: 60\r\n\r\n", *drip, "close"]) as server:
-        fetcher = start(client, ClientPlan(limits=Limits(idle=0.3, total=20, min_rate=rate)))
+        fetcher = start(client, ClientPlan(limits=Limits(idle=0.3, total=20, min_rate=rate), networks=LOOPBACK))
         try:
             got = fetcher.fetch(Request(server.url + "/"))
         finally:
@@ -107,7 +108,7 @@ def test_a_body_that_drips_is_ended_by_its_rate(client: str, rate: float) -> Non
 def test_a_body_that_keeps_its_rate_may_take_longer_than_an_idle_one(client: str) -> None:
     drip: list[Step] = [b"x" * 100, 0.02] * 40
     with RawServer(lambda path: [b"HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\n", *drip, "close"]) as server:
-        fetcher = start(client, ClientPlan(limits=Limits(idle=0.3, total=20, min_rate=500)))
+        fetcher = start(client, ClientPlan(limits=Limits(idle=0.3, total=20, min_rate=500), networks=LOOPBACK))
         try:
             got = fetcher.fetch(Request(server.url + "/"))
         finally:
