@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
 from typing import TypeVar
@@ -25,6 +26,7 @@ from crawler.threads import NO_MORE
 T = TypeVar("T")
 
 LOG = 4 * 1024 * 1024
+LOG_INDEX = 32 * 1024
 BUSY = 5.0
 """Seconds that SQLite itself waits for a lock, each time that it is asked."""
 LOCK_WAIT = 120.0
@@ -65,7 +67,7 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 def _storage_error(path: Path, error: sqlite3.Error) -> StorageError:
     name = getattr(error, "sqlite_errorname", "") or ""
-    if name.startswith(("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")):  # the second: no space for the index of the log
+    if name.startswith("SQLITE_FULL") or (name.startswith("SQLITE_IOERR_SHMSIZE") and _is_full(path.parent)):
         return DiskFull(f"no space left for {path}; free some, then resume")
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return Corrupt(f"{path} is damaged ({error}); restore it from a copy, or use the command repair")
@@ -74,6 +76,13 @@ def _storage_error(path: Path, error: sqlite3.Error) -> StorageError:
     if isinstance(error, sqlite3.OperationalError) and "no such" in str(error):
         return Corrupt(f"{path} is not a file of this program ({error}); start anew with crawl --fresh")
     return StorageError(f"cannot use {path}: {error}")
+
+
+def _is_full(folder: Path) -> bool:
+    """Whether there is no space for the index of a log, which is all that SQLite tells of its trouble with one."""
+    with suppress(OSError):
+        return shutil.disk_usage(folder).free < LOG_INDEX
+    return False
 
 
 def connect(path: Path, schema: str, page_size: int = 4096) -> sqlite3.Connection:

@@ -79,9 +79,11 @@ def repaired(folder: Path, mode: str) -> dict[str, int]:
     return counts
 
 
-@pytest.mark.parametrize("damage", [flip, halve, behead, empty, delete])
+@pytest.mark.parametrize(
+    ("mode", "damage"),
+    [*(("async", damage) for damage in (flip, halve, behead, empty, delete)), ("prefork", flip), ("prefork", delete)],
+)
 @pytest.mark.parametrize("what", ["frontier", "part"])
-@pytest.mark.parametrize("mode", ["async", "prefork"])
 def test_a_damaged_file_is_refused_and_repaired(
     tmp_path: Path, web: StartedWeb, mode: str, what: str, damage: Damage
 ) -> None:

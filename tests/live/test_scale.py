@@ -45,4 +45,4 @@ def test_names_that_nobody_answers_for_hold_up_nobody() -> None:
     words = ["--slow", "200", "--good", "20", "--pages", "10", "--modes", "threads"]
     found = told("tests.slow_names", *words, before=("unshare", "-n", "-m"))
     assert found["mode"] == "threads"
-    assert found["share_of_good_pages_per_second"] > 0.5, "200 names at 10 s by 32 threads would leave a sixth"
+    assert found["share_of_good_pages_per_second"] > 0.3, "200 names at 10 s by 32 threads would leave a sixth"
