@@ -113,7 +113,7 @@ class Recorder:
         """
         events: list[Event] = []
         if again:
-            resumed = resumption(self._frontier, self._seed, self._most_marks)
+            resumed = resumption(self._frontier, self._seed, self._most_marks, -self.to_unix)
             self.stats.queued = resumed.owed
             events.append(resumed)
         events.append(Discovered(tuple(seeds)))
@@ -254,9 +254,10 @@ class Recorder:
         passing("recorder.committed")
 
 
-def resumption(frontier: Frontier, seed: int, most_marks: int) -> Resumed:
-    """What an earlier run left in this frontier; the marks only where there are not too many of them."""
-    tally, left, to_now = frontier.tally(), frontier.left(), monotonic() - time()
+def resumption(frontier: Frontier, seed: int, most_marks: int, to_now: float) -> Resumed:
+    """What an earlier run left in this frontier, the marks only where there are not too many of them. `to_now` leads
+    from Unix time to the clock of the Crawl, in seconds."""
+    tally, left = frontier.tally(), frontier.left()
     return Resumed(
         marks=marks(frontier.urls(), seed) if tally.queued <= most_marks else None,
         owed=tally.owed,

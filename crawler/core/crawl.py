@@ -252,7 +252,7 @@ class Crawl:
             self._retrying -= 1
         else:
             self._hosts.taken(host)
-        refusal = host.refuses(link)
+        refusal = host.refuses(link, again)
         if refusal is not None:
             self._settle(link, refusal[0], detail=refusal[1])
             self._refused += 1
@@ -359,7 +359,7 @@ class Crawl:
                 self._owe_again(host, link, now, now)
             return
         if event.trouble is Trouble.LOOKUP:
-            self._owe_again(host, replace(link, lost=link.lost or 1), now, now)
+            self._owe_again(host, link, now, now)
             return
         link = replace(link, attempts=link.attempts + 1, status=0, lost=0)
         if event.trouble in HOST_TROUBLES:

@@ -214,11 +214,11 @@ class Host:
             self.later = left
         return found
 
-    def refuses(self, link: Link) -> Refusal | None:
-        """Why the link taken must not be asked for, None where it may."""
+    def refuses(self, link: Link, again: bool) -> Refusal | None:
+        """Why a link must not be asked for, None where it may. One taken `again` is in the ledger already."""
         if not self.robots.allows(link.url):
             return Reason.ROBOTS, ""
-        return None if link.attempts or link.lost else self.ledger.refuses(link)
+        return None if again else self.ledger.refuses(link)
 
     def give_up(self, reason: Reason, because: str) -> Iterator[Link]:
         """Enter GONE and hand over every link in memory that was still owed."""

@@ -104,8 +104,7 @@ class Link(Message, frozen=True):
     """A URL that the crawl has admitted and still owes an end.
 
     `attempts` counts the fetches that were spent on it, `status` is what the last of them answered (0: no response),
-    `lost` the leases in a row whose worker fell silent (1 also where its name was slow), `via` the redirects that led
-    here, oldest first.
+    `lost` the leases in a row whose worker fell silent, `via` the redirects that led here, oldest first.
     """
 
     id: int

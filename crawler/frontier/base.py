@@ -84,8 +84,8 @@ class Batch(msgspec.Struct):
 def empty(step: Batch | Actions) -> bool:
     """Whether there is nothing in it for a frontier."""
     asks = step.hungry or step.search is not None
-    kept = step.queued or step.settled or step.doubtful or step.retries or step.notes or step.pauses or step.budgets
-    return not (kept or asks or step.mail)
+    kept = step.queued or step.settled or step.doubtful or step.retries or step.notes or step.pauses
+    return not (kept or step.budgets or step.cookies or asks or step.mail)
 
 
 class Row(msgspec.Struct, frozen=True):

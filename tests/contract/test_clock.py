@@ -9,7 +9,7 @@ from time import monotonic, sleep, time
 import pytest
 
 from crawler import clock, recorder
-from crawler.core.messages import Actions, Event, HostNote, Hungry, Offered
+from crawler.core.messages import Actions, Cookie, CookieNote, Event, HostNote, Hungry, Offered, Resumed
 from crawler.directory import CrawlDirectory
 from crawler.frontier.memory import MemoryFrontier
 from crawler.recorder import Recorder
@@ -47,6 +47,20 @@ def test_a_clock_that_was_set_between_two_runs_changes_no_hold(
     directory.close()
     monkeypatch.setattr(clock, "time", lambda: time() + jump)
     assert CrawlDirectory.look(tmp_path / "out").to_unix == before
+
+
+@pytest.mark.parametrize("jump", JUMPS)
+def test_a_clock_that_was_set_changes_no_cookie(jump: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    frontier, until = MemoryFrontier(), monotonic() + HOLD
+    keeper = Recorder(frontier, seed=1)
+    keeper.start(lambda: None, lambda event: None)
+    keeper.keep(Actions(cookies=[CookieNote(HOST, (Cookie("/", "n", "v", until),))]))
+    keeper.close()
+    monkeypatch.setattr(recorder, "time", lambda: time() + jump)
+    (resumed, _) = Recorder(frontier, seed=1, to_unix=keeper.to_unix).resume((), again=True)
+    assert isinstance(resumed, Resumed)
+    ((cookie,),) = [note.cookies for note in resumed.cookies]
+    assert cookie.until == pytest.approx(until, abs=1e-3)
 
 
 def test_after_a_boot_a_clock_that_was_set_back_lengthens_nothing(

@@ -71,7 +71,7 @@ class Driver:
         return list(self.last.fetches)
 
     def resume(self, *seeds: str, most_marks: int = 1000) -> list[Fetch]:
-        return self.step(resumption(self.frontier, SEED, most_marks), Discovered(seeds or (f"{A}/",)))
+        return self.step(resumption(self.frontier, SEED, most_marks, 0.0), Discovered(seeds or (f"{A}/",)))
 
     def answer(self, fetch: Fetch, status: int = 200, *links: str, after: float = 0.0, **facts: object) -> list[Fetch]:
         return self.step(Fetched(fetch.id, status, links, **facts), after=after)  # type: ignore[arg-type]
@@ -409,6 +409,15 @@ def test_a_page_whose_name_is_slow_spends_no_attempt_and_no_page() -> None:
     assert (root.attempt, root.patient) == (1, True)
     one.answer(root, 200)
     assert one.last.ending is Ending.COMPLETE
+
+
+def test_a_slow_name_is_no_lost_lease() -> None:
+    one, (root,) = started(lost_limit=2)
+    one.step(Failed(root.id, Trouble.LOOKUP))
+    (root,) = one.step(after=10.0)
+    (root,) = one.step(Failed(root.id, Trouble.LOST, "worker died"))
+    one.answer(root, 200)
+    assert one.reason(f"{A}/") is Reason.OK
 
 
 def test_a_name_that_is_slow_after_all_delays_nobody_beyond_its_own_rest() -> None:

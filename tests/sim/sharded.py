@@ -126,7 +126,7 @@ class ShardedSimulation:
         )
         life = Life(index, crawl)
         if self.web.resumes or self.kills:
-            life.inbox.append((self.now, resumption(self.frontiers[index], CRAWL_SEED, self.bounds.marks)))
+            life.inbox.append((self.now, resumption(self.frontiers[index], CRAWL_SEED, self.bounds.marks, 0.0)))
         life.inbox += [(self.now, verdict) for verdict in self.board.verdicts()]
         life.inbox.append((self.now, Discovered(self.web.seeds)))
         if self.stopping:

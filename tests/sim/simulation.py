@@ -278,7 +278,7 @@ class Simulation:
     def _first(self) -> list[Event]:
         events: list[Event] = []
         if self.resumes:
-            events.append(resumption(self.frontier, CRAWL_SEED, self.bounds.marks))
+            events.append(resumption(self.frontier, CRAWL_SEED, self.bounds.marks, 0.0))
         return [*events, Discovered(self.seeds)]
 
     def _wait(self, actions: Actions, coming: list[tuple[float, int, Event]], stuck: bool) -> list[Event]:
