@@ -34,7 +34,7 @@ from crawler.core.scope import Scope
 from crawler.fetch import ASYNC_CLIENTS, SYNC_CLIENTS, open_async_fetcher, open_fetcher
 from crawler.fetch.base import ClientPlan, FetchError, Limits, Request, Response
 from crawler.visit import Reader
-from variants.crew import _share_arenas
+from variants.crew import share_arenas
 
 HOSTILE = Path(__file__).resolve().parents[1] / ".." / "shared" / "corpora" / "hostile_http"
 AT_ONCE = 10
@@ -136,7 +136,7 @@ class Tally:
 
 def play_blocking(client: str, replay: Replay, tally: Tally) -> list[float]:
     """All rounds in threads, a client each; returns how long the good page took each of them at the end."""
-    _share_arenas()
+    share_arenas()
     good: list[float] = []
     all_done = threading.Barrier(AT_ONCE)
 

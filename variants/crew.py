@@ -44,7 +44,7 @@ class Crew:
         self._writer_lock = threading.Lock()
         self._local = threading.local()
         self._fetchers: list[Fetcher] = []
-        _share_arenas()
+        share_arenas()
         previous = threading.stack_size(STACK)
         self._threads: list[threading.Thread] = []
         try:
@@ -97,7 +97,7 @@ class Crew:
         return self._local.fetcher  # type: ignore[no-any-return]
 
 
-def _share_arenas() -> None:
+def share_arenas() -> None:
     """Let the threads share a few malloc arenas: glibc gives each its own, and bodies that wander from thread to thread
     leave every one of them full of holes (measured: 240 MB without, 150 MB with, and no slower). Other C libraries do
     without."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from crawler.core.messages import Link, Reason
 from crawler.core.rules import Rules
-from crawler.core.spelling import respell
+from crawler.core.spelling import speller
 
 
 def after_redirect(link: Link, target: str, rules: Rules) -> tuple[Reason, str]:
@@ -18,7 +18,7 @@ def after_redirect(link: Link, target: str, rules: Rules) -> tuple[Reason, str]:
     is to be followed where the reason is REDIRECT."""
     if not target or len(target) > rules.max_url_length:
         return Reason.REDIRECT_INVALID, ""
-    plain = respell(target) if rules.respell else target
+    plain = speller(rules)(target)
     if plain != link.url and plain not in link.via:  # else the site insists on its own spelling
         target = plain
     if target == link.url or target in link.via:

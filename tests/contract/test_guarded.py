@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -14,10 +15,10 @@ from msgspec.structs import replace
 
 from crawler.core.messages import Trouble
 from crawler.errors import UsageError
-from crawler.fetch import ways
-from crawler.fetch.base import Fetcher, FetchError, Limits, Request
+from crawler.fetch import curl_client, ways
+from crawler.fetch.base import ClientPlan, Fetcher, FetchError, Limits, Request
 from crawler.fetch.names import AT_ONCE, CROWD, Names, Slow, Unanswered
-from crawler.settings import check_seed, settle
+from crawler.settings import settle
 
 from .raw_server import response
 from .test_fetchers import Open, always, client, opened
@@ -142,6 +143,18 @@ def test_a_name_is_looked_up_once(opened: Open, dns: Dns) -> None:
                 fetcher.fetch(Request(f"http://once.test:{server.port}/{path}"))
                 assert trouble(fetcher, "http://never.test/").trouble is Trouble.DNS
     assert sorted(dns.questions) == ["never.test", "once.test"]
+
+
+def test_libcurl_forgets_the_names_that_are_too_many(dns: Dns, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(curl_client, "_PINNED", 2)
+    names = [f"n{number}.test" for number in range(5)]
+    dns.answers = {name: ["127.0.0.1"] for name in names}
+    fetcher = curl_client.CurlFetcher(ClientPlan(networks=("127.0.0.0/8",)))
+    with closing(fetcher), always(response()) as server:
+        for name in names * 2:
+            assert fetcher.fetch(Request(f"http://{name}:{server.port}/")).status == 200
+            assert len(fetcher._pinned) <= 2
+    assert sorted(dns.questions) == names
 
 
 def test_a_slow_name_ends_with_the_connect_deadline_and_is_there_for_the_next_attempt(

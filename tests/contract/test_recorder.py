@@ -6,8 +6,9 @@ from time import monotonic
 
 import pytest
 
+from crawler import database
 from crawler.core.messages import Actions, Link
-from crawler.errors import DiskFull
+from crawler.errors import Busy, DiskFull
 from crawler.frontier.base import Batch
 from crawler.frontier.memory import MemoryFrontier
 from crawler.recorder import Recorder
@@ -37,6 +38,19 @@ def test_the_last_commit_of_a_crawl_waits_for_space_like_every_other() -> None:
     recorder.keep(BATCH)
     recorder.close()
     assert [link.url for link in frontier.owed()] == ["http://a.test/"]
+
+
+def test_a_lock_of_somebody_else_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "LOCK_WAIT", 0.2)
+    asked = []
+
+    def locked() -> None:
+        asked.append(monotonic())
+        raise Busy("locked by another program")
+
+    with pytest.raises(Busy):
+        database.keep_trying(locked, seconds=0.0)
+    assert len(asked) > 1, "it was tried again"
 
 
 def test_whoever_wants_to_stop_does_not_wait() -> None:

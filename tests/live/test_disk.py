@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from crawler.testweb.process import StartedWeb, start_web
 from crawler.testweb.settings import to_toml
 from crawler.testweb.web import Web
 from tests.faults.crawlers import Crawler
+from tests.live.disks import mounted
 
 HOSTS, PAGES = 13, 300
 DIGEST = crawl_digest(expected(Web(hosts=HOSTS, pages=PAGES)))
@@ -24,14 +24,8 @@ DIGEST = crawl_digest(expected(Web(hosts=HOSTS, pages=PAGES)))
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 1.5 MB; the crawl needs more."""
-    place = tmp_path / "out"
-    place.mkdir()
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small file system needs root")
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1500k", "tmpfs", place], capture_output=True).returncode:
-        pytest.skip("no file system can be mounted here")
-    yield place
-    subprocess.run(["umount", "-l", place], check=True)
+    with mounted(tmp_path / "out", 1500 * 1024) as place:
+        yield place
 
 
 @pytest.fixture

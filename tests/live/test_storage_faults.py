@@ -21,6 +21,7 @@ from crawler.testweb.process import StartedWeb, start_web
 from crawler.testweb.settings import to_toml
 from crawler.testweb.web import Web
 from tests.faults.crawlers import Crawler
+from tests.live.disks import mounted
 
 HOSTS, PAGES = 13, 300
 DIGEST = crawl_digest(expected(Web(hosts=HOSTS, pages=PAGES)))
@@ -38,14 +39,8 @@ def web(tmp_path: Path) -> Iterator[StartedWeb]:
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 12 MiB."""
-    place = tmp_path / "out"
-    place.mkdir()
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small file system needs root")
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={12 * MIB}", "tmpfs", place]).returncode:
-        pytest.skip("no file system can be mounted here")
-    yield place
-    subprocess.run(["umount", "-l", place], check=True)
+    with mounted(tmp_path / "out", 12 * MIB) as place:
+        yield place
 
 
 def configure(folder: Path, *lines: str) -> None:
