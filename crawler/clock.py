@@ -30,8 +30,8 @@ def offset(earlier_boot: str, earlier: float, written: Iterable[Path]) -> float:
     `written` these files last."""
     if earlier_boot and earlier_boot == boot():
         return earlier
-    latest = time()
+    latest = 0.0
     for path in written:
         with suppress(OSError):
             latest = max(latest, path.stat().st_mtime)
-    return latest - monotonic()
+    return max(latest, time()) - monotonic()

@@ -21,6 +21,7 @@ import secrets
 import shutil
 import sqlite3
 from contextlib import ExitStack, closing
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -164,9 +165,10 @@ class CrawlDirectory:
             os.close(descriptor)
         return None
 
-    @property
+    @cached_property
     def to_unix(self) -> float:
-        """Seconds from the monotonic clock to the Unix time that this crawl lives by; see crawler/clock.py."""
+        """Seconds from the monotonic clock to the Unix time that this run lives by; see crawler/clock.py. Found out once:
+        two looks at the clocks differ by as long as the machine was busy elsewhere between them."""
         files = self.path.glob(f"shard-*/{FRONTIER}*")
         return clock.offset(self.manifest.boot, self.manifest.to_unix, files)
 

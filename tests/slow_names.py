@@ -76,10 +76,11 @@ async def good_pages_per_second(mode: str, good: int, slow: int, pages: int, fol
     words = [sys.executable, "-m", "crawler", "--config", str(config), "--mode", mode, "--json", "-q"]
     words += ["--out", str(folder / f"{mode}-{slow}")]
     process = await asyncio.create_subprocess_exec(*words, stdout=subprocess.PIPE)
-    while site.asked < good * pages:
+    while site.asked < good * pages and process.returncode is None:
         await asyncio.sleep(0.1)
-        assert process.returncode is None, f"{site.asked} pages of {good * pages} were asked for"
-    process.terminate()
+    assert site.asked == good * pages, f"{site.asked} pages of {good * pages} were asked for"
+    if process.returncode is None:
+        process.terminate()
     told = json.loads((await process.communicate())[0])
     print(mode, slow, told["reasons"], f"cpu {told['cpu_seconds']:.1f} s", file=sys.stderr)
     listener.close()

@@ -37,6 +37,15 @@ def test_a_clock_that_is_set_while_it_runs_changes_no_hold(jump: float, monkeypa
     assert offered.note.rest_until == pytest.approx(rest_until, abs=1e-3)
 
 
+def test_a_run_has_one_offset_however_busy_the_machine_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = CrawlDirectory.create(tmp_path / "out", Settings(), demo=False, fresh=False)
+    lived_by = directory.to_unix
+    monkeypatch.setattr(clock, "time", lambda: time() - 0.01)
+    directory.begin_run(Settings())
+    directory.close()
+    assert lived_by == directory.to_unix == CrawlDirectory.look(tmp_path / "out").to_unix
+
+
 @pytest.mark.parametrize("jump", JUMPS)
 def test_a_clock_that_was_set_between_two_runs_changes_no_hold(
     jump: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
