@@ -167,8 +167,8 @@ class CrawlDirectory:
 
     @cached_property
     def to_unix(self) -> float:
-        """Seconds from the monotonic clock to the Unix time that this run lives by; see crawler/clock.py. Found out once:
-        two looks at the clocks differ by as long as the machine was busy elsewhere between them."""
+        """Seconds from the monotonic clock to the Unix time that this run lives by; see crawler/clock.py. Found out
+        once: two looks at the clocks differ by as long as the machine was busy elsewhere between them."""
         files = self.path.glob(f"shard-*/{FRONTIER}*")
         return clock.offset(self.manifest.boot, self.manifest.to_unix, files)
 

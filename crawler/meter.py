@@ -2,8 +2,9 @@
 
 PSS shares each page of memory among the processes that map it, so its sum over the tree is what the tree takes; RSS
 would count shared pages once per process. What a process has used counts with whoever reaps it (the crawler, or the
-fork server), so the last sample knows of those that died too. Where there is no /proc the figures cover this process
-and the children it has reaped.
+fork server), so each sample knows of those that died too, and each process counts once, alive or dead. What a fork
+server that was killed had in its books is known from the sample before. Where there is no /proc the figures cover this
+process and the children it has reaped.
 """
 
 from __future__ import annotations
@@ -27,16 +28,16 @@ class Meter:
     def __init__(self, weigh: Callable[[int], None] = lambda memory: None) -> None:
         self.peak_memory = 0
         self._weigh = weigh
-        self._others = 0.0
         self._own_before = _own_cpu()
+        self._seen = self._forgotten = 0.0  # CPU seconds: of the last sample, and of those who died unreaped
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, name="meter", daemon=True)
         self._thread.start()
 
     @property
     def cpu_seconds(self) -> float:
-        """User and system time of this process and all below it, the dead included."""
-        return _own_cpu() - self._own_before + self._others
+        """User and system time of this process and all below it, the dead included, at the last sample."""
+        return self._seen - self._own_before
 
     def stop(self) -> None:
         """Take a last sample and end."""
@@ -48,9 +49,12 @@ class Meter:
         """Look at the tree now."""
         if not (PROC / "self/smaps_rollup").exists():  # the peak is all that can be known: it cannot be held against us
             self.peak_memory = max(self.peak_memory, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+            self._seen = _own_cpu()
             return
-        children = descendants(os.getpid())
-        self._others = max(self._others, sum(children.values()))  # never less: a fork server may die with its books
+        children = _living()
+        used = _own_cpu() + sum(children.values()) + self._forgotten
+        self._forgotten += max(0.0, self._seen - used)
+        self._seen = max(self._seen, used)
         memory = sum(_pss(pid) for pid in (os.getpid(), *children))
         self.peak_memory = max(self.peak_memory, memory)
         self._weigh(memory)
@@ -72,6 +76,15 @@ def _own_cpu() -> float:
         usage.ru_utime + usage.ru_stime
         for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     )
+
+
+def _living() -> dict[int, float]:
+    """Our `descendants`, seen while none of them was reaped: such a one would count twice, or not at all."""
+    while True:
+        reaped = resource.getrusage(resource.RUSAGE_CHILDREN)
+        found = descendants(os.getpid())
+        if resource.getrusage(resource.RUSAGE_CHILDREN) == reaped:
+            return found
 
 
 def descendants(root: int) -> dict[int, float]:

@@ -10,7 +10,10 @@ import pytest
 from crawler.meter import Meter
 
 BURN = "from time import process_time\nwhile process_time() < 0.3: pass"
-BURN_BELOW = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {BURN!r}]); print(flush=True); input()"
+BURN_THEN_WAIT = f"{BURN}\nprint(flush=True); import sys; sys.stdin.readline()"
+BURN_BELOW = (
+    f"import subprocess, sys; subprocess.run([sys.executable, '-c', {BURN!r}]); print(flush=True); sys.stdin.readline()"
+)
 
 
 @pytest.fixture
@@ -22,7 +25,34 @@ def meter(monkeypatch: pytest.MonkeyPatch) -> Meter:
 def test_a_child_that_died_between_two_samples_counts(meter: Meter) -> None:
     subprocess.run([sys.executable, "-c", BURN], check=True)
     meter.stop()
-    assert 0.3 <= meter.cpu_seconds < 3
+    assert 0.25 <= meter.cpu_seconds < 3
+
+
+def test_a_child_that_was_seen_alive_and_reaped_counts_once(meter: Meter) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", BURN_THEN_WAIT], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdin is not None and child.stdout is not None
+        child.stdout.readline()
+        meter.sample()
+        alive = meter.cpu_seconds
+        child.stdin.write(b"\n")
+    meter.stop()
+    assert 0.25 <= alive <= meter.cpu_seconds < alive + 0.2
+
+
+def test_what_is_below_us_no_more_is_not_forgotten(meter: Meter) -> None:
+    """As when a fork server is killed: nobody of ours reaps its workers."""
+    below = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {BURN_THEN_WAIT!r}])"
+    with subprocess.Popen([sys.executable, "-c", below], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdin is not None and child.stdout is not None
+        child.stdout.readline()
+        meter.sample()
+        alive = meter.cpu_seconds
+        child.kill()
+        child.wait()
+        meter.stop()
+    assert 0.25 <= alive <= meter.cpu_seconds < alive + 0.2
 
 
 def test_what_a_living_child_has_reaped_counts(meter: Meter) -> None:
@@ -32,4 +62,4 @@ def test_what_a_living_child_has_reaped_counts(meter: Meter) -> None:
         child.stdout.readline()
         meter.stop()
         child.stdin.write(b"\n")
-    assert 0.3 <= meter.cpu_seconds < 3
+    assert 0.25 <= meter.cpu_seconds < 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from turbohtml import parse
 
 from crawler.core.weight import HEAVY, is_heavy
 from tests.hostile_pages import bomb
@@ -33,6 +34,33 @@ def test_formatting_that_is_reopened_in_every_block_is_heavy_however_it_is_spell
     assert is_heavy(page)
     assert is_heavy(page.replace(b" ", b"\n")) and is_heavy(page.replace(b" ", b"/"))
     assert is_heavy(page.decode().encode("utf-16-le"))
+
+
+@pytest.mark.parametrize(
+    "differing",
+    [
+        '<b x="a>{0}">',  # the value goes on beyond the first ">"
+        '<b x=\'"\' y=">{0}">',
+        '<b x=a"b y=">{0}">',
+        '<b x="y" x{0}>',
+        '<b x="y" z=">"w={0}>',
+    ],
+)
+def test_formatting_that_only_looks_alike_is_heavy(differing: str) -> None:
+    assert is_heavy(b"<p>" + b"".join(differing.format(n).encode() for n in range(3_000)) + b"<p>x" * 3_000)
+
+
+@pytest.mark.parametrize("value", [b'\x1b$B">\x1b(B%d', b"\0" * 30 + b"%d"], ids=["ISO-2022-JP", "NUL"])
+def test_no_charset_hides_that_formatting_differs(value: bytes) -> None:
+    formats = b"".join(b'<b x="' + value % n + b'">' for n in range(3_000))
+    assert is_heavy(formats + b"<p>x" * 3_000)
+
+
+@pytest.mark.parametrize("tag", [b'<b class="x">', b'<code class="docutils literal" lang="en">'])
+def test_formatting_that_repeats_itself_is_light_as_parsers_keep_three(tag: bytes) -> None:
+    page = b"<p>" + tag * 3_000 + b"<p>x" * 20_000
+    assert not is_heavy(page)
+    assert len(parse(page).select("b, code")) <= 3_000 + 3 * 20_001
 
 
 def test_few_tags_cannot_reopen_much() -> None:
