@@ -28,6 +28,10 @@ def test_a_page_with_much_markup_is_not_heavy(size: int) -> None:
     assert not is_heavy(filled(PROSE, size))
 
 
+def test_many_tags_with_little_formatting_are_not_heavy() -> None:
+    assert not is_heavy(filled(b"<p><i class=y>note</i>" + b"<br>" * 200, 100_000))
+
+
 @pytest.mark.parametrize("tag", ["b", "FONT", "code", "Strong", "em", "tt", "small", "strike", "big", "i", "u", "s"])
 def test_formatting_that_is_reopened_in_every_block_is_heavy_however_it_is_spelled(tag: str) -> None:
     page = bomb(100_000, tag)
