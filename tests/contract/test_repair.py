@@ -1,0 +1,63 @@
+"""What a repair keeps beside pages: the accounts of hosts and their cookies. (Files that are damaged: tests/live.)"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from crawler.core.messages import Budget, Cookie, CookieNote, Link, Reason, Settled
+from crawler.directory import CrawlDirectory, frontier_path
+from crawler.frontier.base import Batch
+from crawler.repair import repair
+from crawler.settings import Settings
+
+HOST = "http://a.test"
+COOKIES = CookieNote(HOST, (Cookie("/", "n", "v", 5e9),))
+
+
+def lost(**kept: Any) -> Batch:
+    """A page whose record is gone, and what else a shard keeps."""
+    settled = Settled(1, f"{HOST}/", Reason.OK, 200, 1, 5, b"d" * 16, part="gone", position=1)
+    return Batch(queued=[Link(1, f"{HOST}/", 0)], settled=[settled], **kept)
+
+
+def rebuilt(path: Path, *shards: Batch, broken: str = "") -> CrawlDirectory:
+    """A crawl whose pages are gone, repaired. `broken` is what a budget says that nobody can read."""
+    directory = CrawlDirectory.create(path / "out", Settings(seeds=(f"{HOST}/",)), demo=False, fresh=False)
+    directory.begin_run(directory.settings)
+    for number, batch in enumerate(shards):
+        with closing(directory.frontier(number)) as frontier:
+            frontier.commit(batch, 0.0)
+    if broken:
+        with closing(sqlite3.connect(frontier_path(directory.path, 0))) as connection, connection:
+            connection.execute("INSERT INTO budget VALUES (?, 9, ?)", (HOST, broken))
+    directory.lay_out(len(shards), "whole")
+    done = repair(directory)
+    assert (done.rebuilt, done.again, done.owed) == (True, 1, 1)
+    return directory
+
+
+def test_accounts_and_cookies_are_kept(tmp_path: Path) -> None:
+    stopped, whole = Budget(HOST, 7, 300, stopped="alike"), Budget(HOST, 0, 900, texts=b"x")
+    shard = lost(budgets=[stopped, whole], cookies={HOST: COOKIES})
+    with closing(rebuilt(tmp_path, shard)) as directory, closing(directory.frontier()) as frontier:
+        assert set(frontier.budgets(HOST)) == {stopped, whole}
+        assert list(frontier.cookies()) == [COOKIES]
+
+
+def test_of_two_accounts_the_larger_counts(tmp_path: Path) -> None:
+    shard = lost(budgets=[Budget(HOST, 7, 300)])
+    other = Batch(budgets=[Budget(HOST, 7, 500), Budget(HOST, 8, 1)])
+    with closing(rebuilt(tmp_path, shard, other)) as directory, closing(directory.frontier()) as frontier:
+        assert set(frontier.budgets(HOST)) == {Budget(HOST, 7, 500), Budget(HOST, 8, 1)}
+
+
+def test_an_account_that_nobody_can_read_is_left_out(tmp_path: Path) -> None:
+    shard = lost(budgets=[Budget(HOST, 7, 300)])
+    with (
+        closing(rebuilt(tmp_path, shard, broken='{"host": 1}')) as directory,
+        closing(directory.frontier()) as frontier,
+    ):
+        assert frontier.budgets(HOST) == (Budget(HOST, 7, 300),)
