@@ -28,7 +28,7 @@ from crawler.core.urls import host_of
 from crawler.database import connect, storage_errors, transaction
 from crawler.directory import CrawlDirectory, frontier_path
 from crawler.failpoints import passing
-from crawler.frontier.sqlite import KEEP_COOKIES, SCHEMA, SPENT, host_mark, keep_tally, read_tally, spent_rows
+from crawler.frontier.sqlite import KEEP_COOKIES, SCHEMA, SPENT, host_mark, keep_tally, largest, read_tally, spent_rows
 from crawler.settings import Settings
 
 AT_ONCE = 1000
@@ -147,15 +147,13 @@ class _Move:
         return note.host, note.robots, note.robots_until, note.delay, note.rest_until, note.joined, reach
 
     def _move_budgets(self) -> None:
-        """What a host was asked for goes to its owner, or in equal shares to all shards. Of two accounts of a pattern
-        the larger counts: a host may be asked for somewhat more than its budget, never for less."""
-        spent: dict[tuple[str, int], Budget] = {}
+        """What a host was asked for goes to its owner, or in equal shares to all shards."""
+        budgets: list[Budget] = []
         for path, connection in self._files.values():
             with storage_errors(path):
-                for (encoded,) in connection.execute("SELECT spent FROM budget"):
-                    budget = msgspec.json.decode(encoded, type=Budget)
-                    key = budget.host, budget.pattern
-                    spent[key] = max(budget, spent.get(key, budget), key=lambda one: one.pages)
+                rows = connection.execute("SELECT spent FROM budget")
+                budgets += [msgspec.json.decode(encoded, type=Budget) for (encoded,) in rows]
+        spent = largest(budgets)
         for number, (path, connection) in self._files.items():
             mine = [share for budget in spent.values() if (share := self._share_of(budget, number)) is not None]
             with transaction(connection, path):

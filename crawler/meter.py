@@ -28,8 +28,8 @@ class Meter:
     def __init__(self, weigh: Callable[[int], None] = lambda memory: None) -> None:
         self.peak_memory = 0
         self._weigh = weigh
-        self._own_before = _own_cpu()
-        self._seen = self._forgotten = 0.0  # CPU seconds: of the last sample, and of those who died unreaped
+        self._own_before = self._used = _own_cpu()
+        self._unreaped = 0.0  # CPU seconds of those that went away and left them to nobody of ours
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, name="meter", daemon=True)
         self._thread.start()
@@ -37,7 +37,7 @@ class Meter:
     @property
     def cpu_seconds(self) -> float:
         """User and system time of this process and all below it, the dead included, at the last sample."""
-        return self._seen - self._own_before
+        return self._used - self._own_before
 
     def stop(self) -> None:
         """Take a last sample and end."""
@@ -49,13 +49,12 @@ class Meter:
         """Look at the tree now."""
         if not (PROC / "self/smaps_rollup").exists():  # the peak is all that can be known: it cannot be held against us
             self.peak_memory = max(self.peak_memory, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
-            self._seen = _own_cpu()
+            self._used = _own_cpu()
             return
-        children = _living()
-        used = _own_cpu() + sum(children.values()) + self._forgotten
-        self._forgotten += max(0.0, self._seen - used)
-        self._seen = max(self._seen, used)
-        memory = sum(_pss(pid) for pid in (os.getpid(), *children))
+        used, living = _tree()
+        self._unreaped += max(0.0, self._used - used - self._unreaped)
+        self._used = used + self._unreaped
+        memory = sum(_pss(pid) for pid in (os.getpid(), *living))
         self.peak_memory = max(self.peak_memory, memory)
         self._weigh(memory)
 
@@ -78,13 +77,15 @@ def _own_cpu() -> float:
     )
 
 
-def _living() -> dict[int, float]:
-    """Our `descendants`, seen while none of them was reaped: such a one would count twice, or not at all."""
+def _tree() -> tuple[float, list[int]]:
+    """CPU seconds of this process and all below it, and the living ones, seen while none of them was reaped: such a one
+    would count twice, or not at all."""
     while True:
         reaped = resource.getrusage(resource.RUSAGE_CHILDREN)
-        found = descendants(os.getpid())
+        living = descendants(os.getpid())
+        used = _own_cpu() + sum(living.values())
         if resource.getrusage(resource.RUSAGE_CHILDREN) == reaped:
-            return found
+            return used, [*living]
 
 
 def descendants(root: int) -> dict[int, float]:

@@ -5,8 +5,8 @@ Rules:
   gives its digest, a whole record of a 2xx answer without a row counts as settled.
 - Where rows of a frontier were lost, so may be links. All bodies are read again for theirs, and what has no body to
   read (a redirect, a page that was not kept) is owed again. How deep a link lies is then known as far as rows say.
-- What hosts were asked for and the cookies that they set are kept as far as they can be read. Of two accounts of a
-  pattern the larger counts; a host whose account is lost gets another.
+- What hosts were asked for and the cookies that they set are kept as far as they can be read. Of two jars of a
+  home the last counts; a host whose account is lost gets another.
 - Nothing is deleted: damaged files stay beside the new ones, as `.broken`. An interrupted repair may be begun again.
 - The rebuilt frontier is one shard; the next run lays it out as it needs.
 - Where nothing is wrong nothing is touched.
@@ -31,7 +31,7 @@ from crawler.core.spelling import speller
 from crawler.core.urls import Resolver, canonical, host_of
 from crawler.database import connect, storage_errors, transaction
 from crawler.directory import FRONTIER, CrawlDirectory, frontier_path, is_whole
-from crawler.frontier.sqlite import KEEP_COOKIES, NOTE, NOTED, SCHEMA, SPENT, host_mark, keep_tally, spent_rows
+from crawler.frontier.sqlite import KEEP_COOKIES, NOTE, NOTED, SCHEMA, SPENT, host_mark, keep_tally, largest, spent_rows
 from crawler.job import open_scope
 from crawler.salvage import first_rows
 from crawler.salvage import rows as salvage
@@ -187,18 +187,16 @@ class _Rebuilt:
         self._take_accounts(frontiers)
 
     def _take_accounts(self, frontiers: list[Path]) -> None:
-        spent: dict[tuple[str, int], Budget] = {}
+        budgets: list[Budget] = []
         for path in frontiers:
             for (encoded,) in first_rows(path, "SELECT spent FROM budget"):
                 with suppress(msgspec.DecodeError):
-                    budget = msgspec.json.decode(str(encoded), type=Budget)
-                    key = budget.host, budget.pattern
-                    spent[key] = max(budget, spent.get(key, budget), key=lambda one: one.pages)
+                    budgets.append(msgspec.json.decode(str(encoded), type=Budget))
             for home, cookies in first_rows(path, "SELECT home, cookies FROM cookie"):
                 with suppress(msgspec.DecodeError):
                     msgspec.json.decode(str(cookies), type=tuple[Cookie, ...])
                     self._connection.execute(KEEP_COOKIES, (home, cookies))
-        self._connection.executemany(SPENT, spent_rows(spent.values()))
+        self._connection.executemany(SPENT, spent_rows(largest(budgets).values()))
 
     def _take_row(self, url: str, row: list[Any]) -> None:
         depth, _, _, status, reason, part, position, *_ = row

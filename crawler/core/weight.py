@@ -24,18 +24,16 @@ _TAGS = 2_828  # the root of 4 * NODES
 _SHORTEST = 5  # bytes, a tag, on the average of "<b x0>" and "<p>x"
 _EQUAL = 3  # "the Noah's Ark clause" of the standard
 _NAMES = ("b", "big", "code", "em", "font", "i", "s", "small", "strike", "strong", "tt", "u")
-_END = r"[ \t\n\f\r/]"
 
 
 def _any_case(word: str) -> str:
     return "".join(f"[{letter}{letter.upper()}]" for letter in word)
 
 
-# Of 20 tags 19 are others: what looks ahead lets them go in a quarter of the time that the names take.
+# Of 20 tags 19 are others: what looks ahead lets them go in half the time that the names take.
 _NAMED = rf"(?=[bcefistuBCEFISTU][imotIMOT \t\n\f\r/])(?:{'|'.join(map(_any_case, _NAMES))})"
 _ATTRIBUTES = r'(?: [a-zA-Z-]+="[^"<>\x00-\x1f]*")+>'
-_FORMATTING = re.compile(rf"<{_NAMED}{_END}".encode())
-_WRITTEN = re.compile(rf"<({_NAMED}(?P<simply>{_ATTRIBUTES})?)(?(simply)|{_END})".encode())
+_FORMATTING = re.compile(rf"<({_NAMED}(?P<simply>{_ATTRIBUTES})?)(?(simply)|[ \t\n\f\r/])".encode())
 
 
 def is_heavy(body: bytes) -> bool:
@@ -46,10 +44,7 @@ def is_heavy(body: bytes) -> bool:
     if size < _TAGS * _SHORTEST or (tags := body.count(b"<")) < _TAGS:
         return False
     utf_16 = b"\0" in body
-    if utf_16:
-        body = body.replace(b"\0", b"")
-    if tags * len(_FORMATTING.findall(body)) <= NODES:
-        return False
-    written = Counter(_WRITTEN.findall(body))
+    written = Counter(_FORMATTING.findall(body.replace(b"\0", b"") if utf_16 else body))
+    # Without its NULs nobody knows what was written alike.
     kept = sum(min(times, _EQUAL) if simply and not utf_16 else times for (_, simply), times in written.items())
     return tags * kept > NODES

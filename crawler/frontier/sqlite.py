@@ -309,6 +309,16 @@ def _note_of(row: sqlite3.Row) -> HostNote:
     return HostNote(host, robots, robots_until, delay, rest_until, bool(joined), Reach(reach))
 
 
+def largest(budgets: Iterable[Budget]) -> dict[tuple[str, int], Budget]:
+    """Those of several shards, by host and pattern. Of two of one pattern the larger counts: a host may be asked for
+    somewhat more than its budget, never for less."""
+    found: dict[tuple[str, int], Budget] = {}
+    for budget in budgets:
+        key = budget.host, budget.pattern
+        found[key] = max(budget, found.get(key, budget), key=lambda one: one.pages)
+    return found
+
+
 def spent_rows(budgets: Iterable[Budget]) -> list[tuple[str, int, str]]:
     """Budgets as rows; of several of one pattern the last."""
     last = {(it.host, it.pattern): it for it in budgets}

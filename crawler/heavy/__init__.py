@@ -5,7 +5,7 @@ Rules, and why:
   to 70 ns a byte, so one of 10 MiB stalls everything else in its process for 60 to 700 ms. A page of 512 KiB takes 3 to
   34 ms, which nobody notices; one that may take more (crawler/core/weight.py) crosses to another process. Undoing a
   content coding, compressing and hashing let go of the GIL: on an event loop a thread does that (`apart`).
-- Crossing costs, so honest pages must not: of 4,500 pages of documentation two do.
+- Crossing costs, so honest pages must not: of 4,500 pages of documentation four do.
 - One process for each reader of pages, born at the first heavy page: who never meets one pays nothing. It is a fresh
   interpreter with one descriptor, so nothing that is open here crosses, and it may be born by any process, a daemon of
   multiprocessing too, which may have no children of its own.

@@ -24,7 +24,7 @@ def lost(**kept: Any) -> Batch:
 
 
 def rebuilt(path: Path, *shards: Batch, broken: str = "") -> CrawlDirectory:
-    """A crawl whose pages are gone, repaired. `broken` is what a budget says that nobody can read."""
+    """A crawl whose pages are gone, repaired. `broken` is what a budget and a jar say that nobody can read."""
     directory = CrawlDirectory.create(path / "out", Settings(seeds=(f"{HOST}/",)), demo=False, fresh=False)
     directory.begin_run(directory.settings)
     for number, batch in enumerate(shards):
@@ -33,6 +33,7 @@ def rebuilt(path: Path, *shards: Batch, broken: str = "") -> CrawlDirectory:
     if broken:
         with closing(sqlite3.connect(frontier_path(directory.path, 0))) as connection, connection:
             connection.execute("INSERT INTO budget VALUES (?, 9, ?)", (HOST, broken))
+            connection.execute("INSERT INTO cookie VALUES ('http://b.test', ?)", (broken,))
     directory.lay_out(len(shards), "whole")
     done = repair(directory)
     assert (done.rebuilt, done.again, done.owed) == (True, 1, 1)
@@ -48,16 +49,17 @@ def test_accounts_and_cookies_are_kept(tmp_path: Path) -> None:
 
 
 def test_of_two_accounts_the_larger_counts(tmp_path: Path) -> None:
-    shard = lost(budgets=[Budget(HOST, 7, 300)])
-    other = Batch(budgets=[Budget(HOST, 7, 500), Budget(HOST, 8, 1)])
+    shard = lost(budgets=[Budget(HOST, 7, 300), Budget(HOST, 9, 40)])
+    other = Batch(budgets=[Budget(HOST, 7, 500), Budget(HOST, 8, 1), Budget(HOST, 9, 30)])
     with closing(rebuilt(tmp_path, shard, other)) as directory, closing(directory.frontier()) as frontier:
-        assert set(frontier.budgets(HOST)) == {Budget(HOST, 7, 500), Budget(HOST, 8, 1)}
+        assert set(frontier.budgets(HOST)) == {Budget(HOST, 7, 500), Budget(HOST, 8, 1), Budget(HOST, 9, 40)}
 
 
-def test_an_account_that_nobody_can_read_is_left_out(tmp_path: Path) -> None:
-    shard = lost(budgets=[Budget(HOST, 7, 300)])
+def test_what_nobody_can_read_is_left_out(tmp_path: Path) -> None:
+    shard = lost(budgets=[Budget(HOST, 7, 300)], cookies={HOST: COOKIES})
     with (
         closing(rebuilt(tmp_path, shard, broken='{"host": 1}')) as directory,
         closing(directory.frontier()) as frontier,
     ):
         assert frontier.budgets(HOST) == (Budget(HOST, 7, 300),)
+        assert list(frontier.cookies()) == [COOKIES]
