@@ -37,7 +37,7 @@ def test_many_tags_with_little_formatting_are_not_heavy() -> None:
 @pytest.mark.parametrize("tag", ["b", "FONT", "code", "Strong", "em", "tt", "small", "strike", "big", "i", "u", "s"])
 def test_formatting_that_is_reopened_in_every_block_is_heavy_however_it_is_spelled(tag: str) -> None:
     page = bomb(100_000, tag)
-    assert is_heavy(page)
+    assert is_heavy(page) and is_heavy(bomb(100_000, tag.upper())) and is_heavy(bomb(100_000, tag.lower()))
     assert is_heavy(page.replace(b" ", b"\n")) and is_heavy(page.replace(b" ", b"/"))
     assert is_heavy(page.decode().encode("utf-16-le"))
 
@@ -54,6 +54,11 @@ def test_formatting_that_is_reopened_in_every_block_is_heavy_however_it_is_spell
 )
 def test_formatting_that_only_looks_alike_is_heavy(differing: str) -> None:
     assert is_heavy(b"<p>" + b"".join(differing.format(n).encode() for n in range(3_000)) + b"<p>x" * 3_000)
+
+
+def test_what_looks_like_one_tag_hides_no_others() -> None:
+    formats = b"".join(b"<b y%d>" % n for n in range(3_000))
+    assert is_heavy(b'<p><!--<b x="-->' + formats + b'">' + b"<p>x" * 3_000)
 
 
 @pytest.mark.parametrize(
