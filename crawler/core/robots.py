@@ -83,8 +83,9 @@ class Robots:
     """What a robots.txt asks of us: what may be asked for, and `delay` in seconds (finite, uncapped, 0.0: none)."""
 
     def __init__(self, text: str, user_agent: str) -> None:
-        ours = _group(_records(text), product_token(user_agent))
-        group = _group(_records(text), "*") if ours is None else ours
+        records = list(_records(text))
+        ours = _group(records, product_token(user_agent))
+        group = _group(records, "*") if ours is None else ours
         self._rules = Protego.parse("\n".join(["user-agent:*", *_bounded(group or [])]))
         self.delay = self._rules.crawl_delay("*") or 0.0
 
