@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from crawler.cli.signals import Signals
 
+NOT_INSTALLED = 2
 BUG = 3
 INTERRUPTED = 130
 BROKEN_PIPE = 141
@@ -72,6 +73,10 @@ def _explain(error: BaseException) -> int:
     import os
     import sys
     from traceback import format_exception
+
+    if isinstance(error, ModuleNotFoundError):  # what follows may need the same module
+        print(f"error: {error}: install the crawler for {sys.executable}, see README.md", file=sys.stderr)
+        return NOT_INSTALLED
 
     from click import ClickException
 

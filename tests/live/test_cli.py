@@ -149,6 +149,13 @@ def crawled(site: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
     return folder, crawl(site, folder)
 
 
+def test_without_its_dependencies_one_line_says_what_to_do() -> None:
+    command = [sys.executable, "-S", "-m", "crawler", "crawl"]  # -S: nothing that was installed is found
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(r"error: No module named '\w+': install the crawler for .+, see README\.md\n", done.stderr)
+
+
 class TestCrawl:
     def test_json_is_the_contract(self, site: str, crawled: tuple[Path, Ran]) -> None:
         _, ran = crawled
