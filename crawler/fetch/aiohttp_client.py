@@ -153,12 +153,11 @@ class AiohttpFetcher:
     def _sweep(self) -> None:
         now = time.monotonic()
         late = now - self._sweep_due
+        blocked = late if late > self._tick else 0.0
         for flight in self._flights.values():
-            if late > self._tick:
-                flight.excused += late
             if flight.content is not None:
                 flight.size = flight.content.total_bytes
-            if not flight.ended and (reason := flight.overdue(self._limits, now)):
+            if not flight.ended and (reason := flight.overdue(self._limits, now, blocked)):
                 flight.ended = reason
                 flight.task.cancel()
         self._sweeping = None

@@ -7,7 +7,8 @@ Rules:
 - Nobody sets a timer per fetch or per read: those cost more than all else that we add to a client. Flights are swept
   once per tick (a tenth of the shortest deadline, 1 s at most), so a deadline is kept to within a tick.
 - asyncio clients sweep by their loop. Where something else has blocked the loop, the sweep comes late by so much, and
-  answers may lie unread in the kernel: that time is excused.
+  answers may lie unread in the kernel: that time is excused. For `total` only the last such time is, or a loop that is
+  late again and again, as hostile replies can make it, would let a fetch take twice as long as it may.
 - Blocking clients share one daemon thread per process, which shuts down the sockets of what is overdue: the blocked
   read then returns. (libcurl's progress callback would do it without a thread, but takes the GIL some ten times per
   fetch: with 16 threads it tripled the CPU time of a page.)
@@ -28,7 +29,7 @@ class Flight:
     """A fetch in the air: monotonic times in seconds, `head_at` 0 until the head is complete, `size` body bytes so far.
 
     `seen` is the size at `seen_at`, when it had last grown by enough. `ended` says which deadline cut it short, ""
-    while none has. `excused` are seconds in which nobody could have taken what came: they count for no deadline.
+    while none has. `excused` are seconds in which nobody could have taken what came.
     """
 
     __slots__ = ("ended", "excused", "head_at", "seen", "seen_at", "size", "started")
@@ -42,11 +43,13 @@ class Flight:
         self.ended = ""
         self.excused = 0.0
 
-    def overdue(self, limits: Limits, now: float) -> str:
-        """The deadline that has passed: "total", "first byte", "idle", or ""."""
-        now -= self.excused
-        if now - self.started >= limits.total:
+    def overdue(self, limits: Limits, now: float, late: float = 0.0) -> str:
+        """The deadline that has passed: "total", "first byte", "idle", or "". `late` are the seconds until `now` in
+        which nobody could have taken what came."""
+        if now - late - self.started >= limits.total:
             return "total"
+        self.excused += late
+        now -= self.excused
         if not self.head_at:
             return "first byte" if now - self.started >= limits.first_byte else ""
         if self.seen < 0 or self.size - self.seen >= max(1.0, limits.min_rate * limits.idle):

@@ -19,6 +19,7 @@ from crawler.core.messages import Trouble
 from crawler.errors import UsageError
 from crawler.fetch import ASYNC_CLIENTS, SYNC_CLIENTS, open_async_fetcher, open_fetcher
 from crawler.fetch.base import AsyncFetcher, ClientPlan, Fetcher, FetchError, Limits, Request, Response
+from crawler.fetch.deadlines import Flight
 from crawler.fetch.decode import ACCEPT_ENCODING
 from crawler.fetch.wire import trusted_certificates, usual_ca_file
 
@@ -515,6 +516,17 @@ def test_time_in_which_something_else_blocked_the_loop_counts_for_no_deadline() 
 
     with always(0.2, response(b"in time")) as server:
         assert asyncio.run(fetch_around_a_block(server.url + "/")).body == b"in time"
+
+
+def test_a_loop_that_is_late_again_and_again_keeps_the_total_deadline() -> None:
+    limits, flight = Limits(first_byte=1, idle=1, total=4), Flight(0.0)
+    now, late = 0.0, 0.4
+    while not (reason := flight.overdue(limits, now, late)):
+        flight.head_at = 0.1
+        flight.size += 1
+        now += 0.1 + late
+    assert reason == "total"
+    assert 4 <= now <= 4 + 2 * late + 0.1
 
 
 def test_cancelled_fetch_is_cancelled_and_frees_its_connection() -> None:
