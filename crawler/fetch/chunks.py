@@ -7,6 +7,7 @@ Rules:
   takes two more, llhttp as many zeros as come.
 - What stands between two blocks of data is bounded, and so are the trailers, which nobody reads. They must look like
   fields all the same: libcurl would hang up on others.
+- A chunk costs 0.4 us however small it is, so their number is bounded too: 10 MiB in chunks of a byte would take 5 s.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from crawler.fetch.base import FetchError
 
 MOST_BETWEEN = 4_096
 """The most bytes of a line before a chunk, and of all trailers together."""
+MOST_CHUNKS = 2_000_000
+"""The most chunks of a body, the last, which is empty, among them."""
 
 _SIZE = rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n\0]*)?\r?\n"
 _FIRST = re.compile(_SIZE)
@@ -29,7 +32,7 @@ _ENDS = {_FIRST: (b"0\n", b"\n"), _NEXT: (b"\n0\n", b"0\n", b"\n"), _TRAILERS: (
 class Chunks:
     """One body. `done`: its end has come; `surplus`: and more; `broken`: why it is none, None while it may be one."""
 
-    __slots__ = ("_expected", "_left", "_rest", "broken", "done", "surplus")
+    __slots__ = ("_count", "_expected", "_left", "_rest", "broken", "done", "surplus")
 
     def __init__(self) -> None:
         self.done = False
@@ -38,6 +41,7 @@ class Chunks:
         self._expected = _FIRST
         self._left = 0
         self._rest = b""
+        self._count = 0
 
     def feed(self, data: bytes) -> list[bytes]:
         """The blocks of the body among the next bytes. Nothing after the end, nor after what is broken."""
@@ -46,7 +50,7 @@ class Chunks:
             self.surplus |= self.done and bool(data)
             return blocks
         data, self._rest = self._rest + data, b""
-        position, end, left = 0, len(data), self._left
+        position, end, left, count = 0, len(data), self._left, self._count
         while position < end:  # a chunk may be a byte: each turn counts
             if left:
                 block = data[position : position + left]
@@ -63,8 +67,12 @@ class Chunks:
                 self.done, self.surplus = True, position < end
                 break
             left = int(match[1], 16)
+            count += 1
+            if count > MOST_CHUNKS:
+                self.broken = FetchError(Trouble.PROTOCOL, f"more than {MOST_CHUNKS} chunks")
+                break
             self._expected = _NEXT if left else _TRAILERS
-        self._left = left
+        self._left, self._count = left, count
         return blocks
 
     def _keep(self, rest: bytes) -> None:

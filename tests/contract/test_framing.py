@@ -101,6 +101,15 @@ def test_pieces_do_not_change_what_chunks_are(raw: bytes, places: list[int]) -> 
     assert taken(cut(raw, places)) == taken([raw])
 
 
+@pytest.mark.parametrize("size", [1, 6, 1_000])
+def test_a_body_in_more_chunks_than_may_be_is_broken_there(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crawler.fetch.chunks.MOST_CHUNKS", 5)
+    raw = b"1\r\nx\r\n" * 4 + b"0\r\n\r\n"
+    pieces = [raw[start : start + size] for start in range(0, len(raw), size)]
+    assert taken(pieces) == (b"xxxx", True, False, False)
+    assert taken([b"1\r\nx\r\n", *pieces]) == (b"xxxxx", False, False, True)
+
+
 @pytest.mark.parametrize("unit", [b"1\r\nx\r\n", b"0", b"0\r\n" + b"A: b\r\n" * 900, b"1;" + b"a" * 4_000])
 def test_effort_grows_with_the_bytes_and_no_faster(unit: bytes) -> None:
     once, eightfold = (
