@@ -35,7 +35,7 @@ from crawler.frontier.base import FrontierReader
 from crawler.frontier.joined import join
 from crawler.frontier.sqlite import SqliteFrontier
 from crawler.lock import FileLock
-from crawler.settings import SECRET, Settings
+from crawler.settings import RETIRED, SECRET, Settings
 from crawler.stats import Tally
 from crawler.store import open_store
 from crawler.store.base import Store
@@ -139,7 +139,8 @@ class CrawlDirectory:
     def settings(self) -> Settings:
         """The settings of the last run. Raises Corrupt."""
         try:
-            return msgspec.convert(self.manifest.settings, Settings)
+            kept = {key: value for key, value in self.manifest.settings.items() if key not in RETIRED}
+            return msgspec.convert(kept, Settings)
         except msgspec.ValidationError as error:
             raise Corrupt(
                 f"{self.path / MANIFEST} is damaged ({error}); restore it from a copy or start anew with crawl --fresh"

@@ -39,6 +39,8 @@ ENVIRONMENT = "CRAWLER_"
 DEBUG = "CRAWLER_DEBUG"  # shows tracebacks, see crawler/__main__.py
 NO_KEYS = (DEBUG, FAILPOINTS)
 PROFILES = ("polite", "fast", "demo")
+RETIRED = {"robots_asks": "host_patience", "breaker_rests": "host_patience"}
+"""Keys of earlier versions that mean nothing any more, and which key says it now. They are accepted and told of."""
 LEASE_SLACK = 15.0
 FASTEST_HEARTBEAT = 0.001  # event loops keep no finer time
 Sockets = Annotated[int, Meta(ge=1, le=10_000)]  # each is a descriptor, and a host sees them all
@@ -188,14 +190,15 @@ def read_environment(environment: Mapping[str, str] = os.environ) -> dict[str, A
 def refuse_unknown(layer: Mapping[str, Any], where: str) -> None:
     """Raises UsageError for the first key that is not one of ours."""
     for key in layer:
-        if key not in KEYS:
+        if key not in KEYS and key not in RETIRED:
             raise UsageError(f"unknown key {key!r} in {where}{_nearest(key, KEYS)}")
 
 
 def settle(*layers: Mapping[str, Any]) -> Settings:
     """One Settings from layers, the last one winning. Raises UsageError."""
     merged: dict[str, Any] = {}
-    for layer in layers:
+    for written in layers:
+        layer = {key: value for key, value in written.items() if key not in RETIRED}
         _convert(layer)
         if "timeout" in layer:
             merged.pop("lease", None)

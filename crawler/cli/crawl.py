@@ -133,10 +133,13 @@ def why_nothing(directory: CrawlDirectory, summary: Summary) -> str:
 def take_note(plan: Plan) -> None:
     """Say what was asked for and is not done, or is done and seldom asked for."""
     from crawler.failpoints import VARIABLE as FAILPOINTS
+    from crawler.settings import RETIRED
     from crawler.words import printable
 
     if plan.ignored:
         tell(f"note: ignored: {', '.join(plan.ignored)}; a resumed crawl keeps what it began with")
+    for key in plan.retired:
+        tell(f"note: {key} means nothing any more: {RETIRED[key]} says how long a host is waited for")
     if plan.resume and plan.path is None:
         tell("note: --resume without --out begins a new crawl")
     if faults := os.environ.get(FAILPOINTS):

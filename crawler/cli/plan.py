@@ -24,7 +24,7 @@ from crawler.errors import StorageError, UsageError
 from crawler.fetch import check_client
 from crawler.job import check_authority, open_scope
 from crawler.run import kept_settings
-from crawler.settings import Settings, profile, read_environment, read_file, settle
+from crawler.settings import RETIRED, Settings, profile, read_environment, read_file, settle
 
 CRAWLS = Path("crawls")
 LONGEST_NAME = 200
@@ -41,7 +41,8 @@ class Order(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What will be done. `path` None: a new directory of the default name. `ignored` keys cannot change any more."""
+    """What will be done. `path` None: a new directory of the default name. `ignored` keys cannot change any more,
+    `retired` ones mean nothing any more."""
 
     path: Path | None
     settings: Settings
@@ -49,6 +50,7 @@ class Plan(NamedTuple):
     fresh: bool
     demo: bool
     ignored: tuple[str, ...]
+    retired: tuple[str, ...]
 
 
 def make_plan(order: Order) -> Plan:
@@ -77,7 +79,8 @@ def make_plan(order: Order) -> Plan:
     check_authority(settings)
     # the directory may be moved: where it lies is not one of its settings
     settings = msgspec.structs.replace(settings, out=None)
-    return Plan(path, settings, order.resume, order.fresh, demo, ignored)
+    retired = tuple(key for key in RETIRED if any(key in layer for layer in said))
+    return Plan(path, settings, order.resume, order.fresh, demo, ignored, retired)
 
 
 def _stored(known: CrawlDirectory, *later: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from msgspec.structs import replace
 
 from crawler.core.bounds import Bounds
 from crawler.core.cookies import Jar
+from crawler.core.health import Fate, failure_of
 from crawler.core.host import Host, State, Trigger
 from crawler.core.hosts import Hosts
 from crawler.core.leases import Lease, Leases
@@ -51,7 +52,7 @@ from crawler.core.orders import Orders, robots_order
 from crawler.core.outage import Verdict
 from crawler.core.passage import Passage
 from crawler.core.redirects import after_redirect
-from crawler.core.retry import Again, after_response, after_trouble
+from crawler.core.retry import backoff, gap, is_transient, reason_of
 from crawler.core.rules import Rules
 from crawler.core.scope import Scope
 from crawler.core.seen import Seen
@@ -61,7 +62,6 @@ from crawler.core.turns import Turns
 from crawler.core.urls import host_of
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-HOST_TROUBLES = frozenset({Trouble.DNS, Trouble.CONNECT, Trouble.TLS, Trouble.TIMEOUT, Trouble.DISCONNECT})
 REFUSALS = 32
 LONGEST_WAIT = 3600.0  # what every clock and every queue can wait for
 
@@ -78,7 +78,8 @@ class Crawl:
         self._hosts = Hosts(rules, bounds)
         self._turns = Turns()
         self._leases = Leases(rules.lease)
-        self._passage = Passage(rules.outage_wait)
+        self._passage = Passage(rules.outage_wait, min(rules.outage_wait, rules.host_patience))
+        self._passage.ended = self._hosts.restart_absences
         self._jar = Jar()
         self._orders = Orders(rules.max_depth, self._jar)
         self._next_id = 1
@@ -239,6 +240,7 @@ class Crawl:
 
     def _ask(self, host: Host, now: float) -> int:
         """Issue one fetch to a host that is ready; 0 where its next URL turned out to be forbidden."""
+        host.probe()
         if host.state is State.OPEN and host.robots_until <= now:
             host.move(Trigger.STALE)
             if host.in_flight:
@@ -247,7 +249,7 @@ class Crawl:
             host.move(Trigger.ASK)
             self._lease(host, None, now)
             return 1
-        link, again = host.take(now)
+        link, again = host.take(now, self._fresh)
         if again:
             self._retrying -= 1
         else:
@@ -261,7 +263,6 @@ class Crawl:
         if not again:
             self._spend(1)
             sketch = host.ledger.count(link.url)
-        host.move(Trigger.WAKE)
         host.asked = True
         self._lease(host, link, now, sketch)
         return 1
@@ -308,25 +309,27 @@ class Crawl:
         self._list(host, now)
 
     def _response_landed(self, host: Host, link: Link, event: Fetched, now: float) -> None:
-        link = replace(link, attempts=link.attempts + 1, status=event.status, lost=0)
         self._jar.take(event.cookies, now)
-        if event.status >= 500 and event.status <= 599:
-            self._host_failed(host, event, now)
-        else:
-            host.answered()
         self._obey_retry_after(host, event, now)
-        verdict = after_response(event, link.url, link.attempts, self._rules, self._seed)
-        if isinstance(verdict, Again):
-            self._retry(host, link, verdict, now)
+        if is_transient(event):
+            self._page_failed(host, link, event, now)
             return
-        reason = verdict.reason
-        if event.status in REDIRECTS:
-            reason = self._redirected(link, event.location, now)
+        self._answered(host, now)
+        link = replace(link, attempts=link.attempts + 1, status=event.status, lost=0)
+        reason = self._redirected(link, event.location, now) if event.status in REDIRECTS else reason_of(event)
         self._settle(link, reason, event)
+        self._read(host, link, event, now)
+
+    def _read(self, host: Host, link: Link, event: Fetched, now: float) -> None:
+        """Take in what a page that settles has brought."""
         host.ledger.land(link.url, event.sketch)
         self._actions.budgets += host.ledger.due(host.name, link.url)
         for url in event.links:
             self._admit(url, link.depth + 1, (), now)
+
+    def _answered(self, host: Host, now: float, refused: bool = False) -> None:
+        if host.answered(refused):
+            self._actions.notes.append(host.note(now))
 
     def _redirected(self, link: Link, target: str, now: float) -> Reason:
         reason, target = after_redirect(link, target, self._rules)
@@ -361,18 +364,38 @@ class Crawl:
         if event.trouble is Trouble.LOOKUP:
             self._owe_again(host, link, now, now)
             return
-        link = replace(link, attempts=link.attempts + 1, status=0, lost=0)
-        if event.trouble in HOST_TROUBLES:
-            self._host_failed(host, event, now)
-        next_step = after_trouble(event, link.url, link.attempts, self._rules, self._seed)
-        if isinstance(next_step, Again):
-            self._retry(host, link, next_step, now)
-        else:
-            self._settle(link, next_step.reason, event)
+        self._page_failed(host, link, event, now)
 
-    def _retry(self, host: Host, link: Link, verdict: Again, now: float) -> None:
-        self._actions.retries.append(link)
-        self._owe_again(host, link, now + verdict.after, now)
+    def _page_failed(self, host: Host, link: Link, event: Landing, now: float) -> None:
+        """A page brought trouble, or an answer that another attempt may better."""
+        status = event.status if isinstance(event, Fetched) else 0
+        spent = replace(link, attempts=link.attempts + 1, status=status, lost=0)
+        if host.gone is not None:
+            self._settle(spent, host.gone, detail=host.gone_because)
+            return
+        fate = Fate.SPENDS if spent.attempts < self._rules.attempts else Fate.ENDS
+        failure = failure_of(event)
+        if failure is not None:
+            fate = host.failed(link, event, failure, now, self._seed)
+        elif isinstance(event, Fetched):  # 408, 429
+            self._answered(host, now, refused=status == 429)
+        if host.is_hopeless(now):
+            self._give_up(host, Reason.HOST_DOWN, f"the last failure: {in_short(event)}", now)
+            fate = Fate.ENDS
+        elif host.state is State.DOWN:
+            self._actions.notes.append(host.note(now))
+        if fate is Fate.ENDS or not is_transient(event):
+            self._settle(spent, reason_of(event), event)
+            if isinstance(event, Fetched):
+                self._read(host, spent, event, now)
+        elif fate is Fate.WAITS:
+            rest = gap(link.url, 1, self._rules.breaker_rest, self._rules.backoff_cap, self._seed)
+            self._put_back(host, replace(link, lost=0), max(now + rest, host.rest_until))
+        else:
+            self._actions.retries.append(spent)
+            cap = min(self._rules.backoff_cap, self._rules.host_patience or self._rules.backoff_cap)
+            after = backoff(link.url, spent.attempts, self._rules.backoff, cap, self._seed)
+            self._put_back(host, spent, now + after)
 
     def _owe_again(self, host: Host, link: Link, at: float, now: float) -> None:
         if host.gone is not None:
@@ -387,52 +410,58 @@ class Crawl:
     # ---- hosts hold, rest and are given up ---------------------------------------------------------------------------
 
     def _obey_retry_after(self, host: Host, event: Fetched, now: float) -> None:
-        """RFC 9110 10.2.3: who says 429 or 503 may say until when."""
-        if event.retry_after is None or event.status not in (429, 503):
+        """RFC 9110 10.2.3: a 429 or 503 may say until when. A 429 that does not is obeyed, too."""
+        if event.status not in (429, 503) or (event.retry_after is None and event.status == 503):
             return
-        wait = min(event.retry_after, self._rules.retry_after_cap)
+        if event.retry_after is None:
+            wait = host.health.rest_after_429(host.name, self._seed)
+        else:
+            wait = min(event.retry_after, self._rules.retry_after_cap)
         host.hold(now + wait)
-        self._actions.notes.append(host.note())
+        self._actions.notes.append(host.note(now))
         self._held(host, now)
 
     def _held(self, host: Host, now: float) -> None:
         """Give a host up that asked to wait for too long."""
         wait = host.rest_until - now
         if wait > self._rules.max_hold:
-            self._give_up(host, Reason.HELD, f"asked to wait {wait:.0f} s")
+            self._give_up(host, Reason.HELD, f"asked to wait {wait:.0f} s", now)
 
-    def _host_failed(self, host: Host, event: Landing, now: float) -> None:
-        if host.failed(now):
-            self._give_up(host, Reason.HOST_DOWN, f"the last failure: {in_short(event)}")
-        elif host.state is State.DOWN:
-            self._actions.notes.append(host.note())
-
-    def _give_up(self, host: Host, reason: Reason, because: str) -> None:
+    def _give_up(self, host: Host, reason: Reason, because: str, now: float) -> None:
+        """End everything that a host owes: pages that failed while it was away by their own failure."""
         self._retrying -= len(host.later)
         queued = len(host.queue)
         for link in host.give_up(reason, because):
-            self._settle(link, reason, detail=because)
+            failure = host.health.tried.get(link.id)
+            if failure is None or reason is Reason.HELD:
+                self._settle(link, reason, detail=because)
+            else:
+                status = failure.status if isinstance(failure, Fetched) else 0
+                spent = replace(link, attempts=max(1, link.attempts), status=status)
+                self._settle(spent, reason_of(failure), failure)
         self._hosts.taken(host, queued)
 
     def _robots_landed(self, host: Host, event: Landing, verdict: Verdict, now: float) -> None:
         if host.gone is not None:
             return
-        if verdict is not Verdict.COUNTS:
+        if verdict is Verdict.NEVER_HAPPENED:
             host.hold(self._passage.again_at(event, now))
             host.move(Trigger.ASK_AGAIN)
             return
-        if isinstance(event, Fetched):
+        if isinstance(event, Fetched) and event.retry_after is not None:
             self._obey_retry_after(host, event, now)
             if host.gone is not None:
                 return
         text = host.hear_robots(event, now, self._seed)
         if text is not None:
             self._robots_read(host, text, now)
-        elif (reason := host.hopeless(event)) is not None:
-            self._give_up(host, reason, f"robots.txt: {in_short(event)}")
+        elif (reason := host.lost_hope(event, now)) is not None:
+            self._give_up(host, reason, f"robots.txt: {in_short(event)}", now)
+        elif host.health.since is not None:
+            self._actions.notes.append(host.note(now))
 
     def _robots_read(self, host: Host, text: str, now: float) -> None:
-        self._actions.notes.append(host.note(robots=text))
+        self._actions.notes.append(host.note(now, robots=text))
 
     # ---- the end -----------------------------------------------------------------------------------------------------
 

@@ -5,8 +5,8 @@ A host is an origin (scheme, name, port). It moves through six states:
     NEW      its robots.txt must be asked for first (with robots off a host begins OPEN)
     ASKING   robots.txt, or a redirect of it, is in flight
     OPEN     pages may be asked for
-    DOWN     it failed too often in a row and rests
-    PROBING  the rest is over: one request at a time until one is answered
+    DOWN     it is away, or seems to be, and rests (see crawler/core/health.py)
+    PROBING  the rest is over: one page at a time until one is answered well
     GONE     given up: whatever is owed or found later ends with `gone`
 
 Rules:
@@ -17,7 +17,8 @@ Rules:
 - A host whose name is slow to be looked up rests meanwhile, first shortly, then for as long as a lookup may take, so
   that others go first. Having been `put_off` twice in a row it is patient: else a name that is slow each time would
   never be waited for.
-- robots.txt is a request like any other: it takes a connection and is followed by the delay.
+- robots.txt is a request like any other: it takes a connection and is followed by the delay. A host that is down is
+  asked for it first.
 - A host that we may not connect to is given up at once: asking again would change nothing. So is one that says its
   robots.txt is at such a place.
 - `queue` holds links never asked for, `later` those that wait for another attempt: page budgets stop only the first.
@@ -25,7 +26,7 @@ Rules:
   `more`, are in the frontier only. `wanted` of them have been asked for; see crawler/core/hosts.py.
 - While a host is `unknown` the frontier has yet to tell what is noted of it, and nothing is asked of it.
 - `asked` says that somebody, in this run or an earlier one, may have asked for a page of it; `heard`, that it has
-  answered in this one.
+  answered in this one (`health.heard`: in any).
 """
 
 from __future__ import annotations
@@ -35,9 +36,10 @@ from collections import deque
 from collections.abc import Iterator
 from enum import Enum, auto
 
+from crawler.core.health import Failure, Fate, Health, failure_of
 from crawler.core.messages import Failed, Fetched, HostNote, Landing, Link, Reach, Reason, Trouble
 from crawler.core.patterns import Refusal
-from crawler.core.retry import RETRIED_CUTS, backoff
+from crawler.core.retry import RETRIED_CUTS
 from crawler.core.robots import ALLOW_ALL, Robots, RobotsAnswer, classify
 from crawler.core.rules import Rules
 from crawler.core.traps import Ledger
@@ -65,6 +67,7 @@ class Trigger(Enum):
     ASK_AGAIN = auto()
     STALE = auto()
     TRIP = auto()
+    DOUBT = auto()
     WAKE = auto()
     ANSWER = auto()
     GIVE_UP = auto()
@@ -76,7 +79,10 @@ TRANSITIONS: dict[tuple[State, Trigger], State] = {
     (State.ASKING, Trigger.ASK_AGAIN): State.NEW,
     (State.OPEN, Trigger.STALE): State.NEW,
     (State.OPEN, Trigger.TRIP): State.DOWN,
+    (State.OPEN, Trigger.DOUBT): State.PROBING,
+    (State.DOWN, Trigger.STALE): State.NEW,
     (State.DOWN, Trigger.WAKE): State.PROBING,
+    (State.DOWN, Trigger.ANSWER): State.OPEN,
     (State.PROBING, Trigger.ANSWER): State.OPEN,
     (State.PROBING, Trigger.TRIP): State.DOWN,
     **{(state, Trigger.GIVE_UP): State.GONE for state in State},
@@ -92,9 +98,9 @@ class Host:
         "after",
         "asked",
         "delay",
-        "failures",
         "gone",
         "gone_because",
+        "health",
         "heard",
         "in_flight",
         "last",
@@ -108,9 +114,7 @@ class Host:
         "queue",
         "reach",
         "rest_until",
-        "rests",
         "robots",
-        "robots_asks",
         "robots_hops",
         "robots_lost",
         "robots_until",
@@ -134,8 +138,8 @@ class Host:
         self.robots: Robots = ALLOW_ALL
         self.robots_until = NEVER
         self.robots_url = f"{name}/robots.txt"
-        self.robots_hops = self.robots_asks = self.robots_lost = 0
-        self.failures = self.rests = 0
+        self.robots_hops = self.robots_lost = 0
+        self.health = Health(rules)
         self.gone: Reason | None = None
         self.gone_because = ""
         self.asked = self.heard = False
@@ -199,9 +203,11 @@ class Host:
         self._count += 1
         heapq.heappush(self.later, (at, self._count, link))
 
-    def take(self, now: float) -> tuple[Link, bool]:
-        """The next link of a host that is ready, and whether it was taken before: such a one goes first."""
-        if self.later and self.later[0][0] <= now:
+    def take(self, now: float, fresh: bool) -> tuple[Link, bool]:
+        """The next link of a host that is ready, and whether it was taken before: such a one goes first, unless the
+        host is probed, for it has failed. `fresh`: new URLs are allowed."""
+        is_probe = self.state is State.PROBING and fresh and self.queue
+        if self.later and self.later[0][0] <= now and not is_probe:
             return heapq.heappop(self.later)[2], True
         return self.queue.popleft(), False
 
@@ -235,46 +241,52 @@ class Host:
 
     # ---- health ------------------------------------------------------------------------------------------------------
 
-    def answered(self) -> None:
-        """The host gave an answer that is no failure: the count of failures starts again."""
-        self.failures = self.rests = 0
+    def answered(self, refused: bool = False) -> bool:
+        """A page was answered, well or with a 429. Whether that is to be noted: it ends an absence, or is the first
+        sign of life of a host whose robots.txt nobody reads."""
+        is_news = self.health.since is not None or not self.health.heard
+        self.health.answered(refused)
         self.move(Trigger.ANSWER)
+        return is_news
 
-    def failed(self, now: float) -> bool:
-        """Count a failure in a row; rest when there are too many. True: it has rested often enough, give it up."""
-        if self.state not in (State.OPEN, State.PROBING):
-            return False
-        self.failures += 1
-        if self.state is State.OPEN and self.failures < self._rules.breaker_failures:
-            return False
-        if self.rests >= self._rules.breaker_rests:
-            return True
-        self.hold(now + self._rules.breaker_rest * 2**self.rests)
-        self.rests += 1
-        self.move(Trigger.TRIP)
-        return False
+    def failed(self, link: Link, event: Landing, failure: Failure, now: float, seed: int) -> Fate:
+        """A page failed: what becomes of it. The host rests where that means that it is down."""
+        health = self.health
+        again = health.failed(failure, event, link.id, now)
+        if self.state is State.PROBING and health.believe(now):
+            self.move(Trigger.ANSWER)
+        fate = health.fate(failure, link.id, link.attempts + 1, again, is_up=self.state is State.OPEN)
+        if self.state in (State.OPEN, State.PROBING) and (self.state is State.PROBING or health.is_down(fate, failure)):
+            self.hold(health.next_probe(self._rules.breaker_rest, self.name, seed, now))
+            self.move(Trigger.TRIP)
+        return fate
+
+    def is_hopeless(self, now: float) -> bool:
+        """Whether it has been away for too long."""
+        return self.state is State.DOWN and self.health.is_hopeless(now)
+
+    def probe(self) -> None:
+        """Its rest is over: it is asked for its robots.txt first, where that matters."""
+        if self.state is State.DOWN:
+            self.move(Trigger.STALE if self._rules.robots else Trigger.WAKE)
 
     # ---- robots.txt --------------------------------------------------------------------------------------------------
 
     def hear_robots(self, event: Landing, now: float, seed: int) -> str | None:
         """Take the answer to robots.txt (RFC 9309 2.3.1). Returns the text to obey from now on, None if it must be
-        asked for again; `robots_asks` then says how often it was unavailable in a row."""
+        asked for again."""
         if isinstance(event, Failed):
-            if event.trouble is Trouble.BLOCKED:
-                return None
-            if event.trouble is Trouble.LOOKUP:
-                self.move(Trigger.ASK_AGAIN)
-                return None
             self.robots_lost += event.trouble is Trouble.LOST
-            if event.trouble is not Trouble.LOST or self.robots_lost >= self._rules.lost_limit:
-                self._robots_unavailable(now, seed)
+            spared = event.trouble in (Trouble.BLOCKED, Trouble.LOOKUP)
+            if not spared and (event.trouble is not Trouble.LOST or self.robots_lost >= self._rules.lost_limit):
+                self._robots_unavailable(event, now, seed)
             self.move(Trigger.ASK_AGAIN)
             return None
         answer = classify(event.status)
         if event.truncated in RETRIED_CUTS:
             answer = RobotsAnswer.UNAVAILABLE  # half a robots.txt may lack the very line that forbids
         if answer is RobotsAnswer.UNAVAILABLE:
-            self._robots_unavailable(now, seed)
+            self._robots_unavailable(event, now, seed)
             self.move(Trigger.ASK_AGAIN)
             return None
         if answer is RobotsAnswer.REDIRECT and event.location and self.robots_hops < self._rules.robots_redirects:
@@ -285,22 +297,27 @@ class Host:
         # 4xx, or redirected too often (2.3.1.2): as if there were none, so all is allowed.
         text = event.robots_text or "" if answer is RobotsAnswer.RULES else ""
         robots = self._parse(text)
+        self.health.answered_for_robots()
         self._obey(robots, robots.delay, now + self._rules.robots_ttl)
+        if self.health.since is not None:
+            self.move(Trigger.DOUBT)
         self.hold(now + self.delay)
         return text
 
-    def hopeless(self, event: Landing) -> Reason | None:
+    def lost_hope(self, event: Landing, now: float) -> Reason | None:
         """With which reason to give up the host, if any, where this answer to robots.txt left nothing to obey."""
         if isinstance(event, Failed) and event.trouble is Trouble.BLOCKED:
             return Reason.ROBOTS_UNAVAILABLE if self.robots_hops else Reason.BLOCKED
-        return Reason.ROBOTS_UNAVAILABLE if self.robots_asks > self._rules.robots_asks else None
+        if not self.health.is_hopeless(now):
+            return None
+        away = failure_of(event) is Failure.UNREACHED and self.health.heard
+        return Reason.HOST_DOWN if away else Reason.ROBOTS_UNAVAILABLE
 
-    def _robots_unavailable(self, now: float, seed: int) -> None:
-        """2.3.1.4: unreachable means that everything is disallowed; ask again after a back-off."""
-        self.robots_asks += 1
-        self.hold(
-            now + backoff(self.robots_url, self.robots_asks, self._rules.robots_backoff, self._rules.backoff_cap, seed)
-        )
+    def _robots_unavailable(self, event: Landing, now: float, seed: int) -> None:
+        """2.3.1.4: unreachable means that everything is disallowed; ask again after a while."""
+        self.health.failed(failure_of(event) or Failure.UNANSWERED, event, None, now)
+        first = self._rules.breaker_rest if self.health.heard else self._rules.robots_backoff
+        self.hold(self.health.next_probe(first, self.name, seed, now))
         self.robots_url = f"{self.name}/robots.txt"
         self.robots_hops = 0
 
@@ -313,10 +330,10 @@ class Host:
         self.robots_until = until
         self.delay = max(self._rules.delay, min(crawl_delay, self._rules.crawl_delay_cap))
         self.robots_url = f"{self.name}/robots.txt"
-        self.robots_hops = self.robots_asks = self.robots_lost = 0
+        self.robots_hops = self.robots_lost = 0
         self.move(Trigger.READ)
 
-    def note(self, robots: str | None = None) -> HostNote:
+    def note(self, now: float, robots: str | None = None) -> HostNote:
         """What must survive a kill."""
         return HostNote(
             host=self.name,
@@ -325,12 +342,15 @@ class Host:
             delay=self.delay if self.delay > self._rules.delay else 0.0,
             rest_until=self.rest_until,
             reach=self.reach,
+            heard=self.health.heard,
+            down_for=self.health.down_for(now),
         )
 
     def recall(self, note: HostNote, now: float, began_at: float) -> None:
         """Take up where this host was left. An earlier run may have asked something of it just before this one began,
         at `began_at`: so it rests its whole delay from then on."""
         self.asked = True
+        self.health.recall(note.heard, note.down_for, now)
         if self._rules.robots:
             self.delay = max(self.delay, note.delay)
             if note.robots is not None and note.robots_until > now:
@@ -338,5 +358,5 @@ class Host:
                 robots = self._parse(note.robots)
                 self._obey(robots, robots.delay, note.robots_until)
         # A clock that was set back must not turn a rest into a life sentence.
-        longest = max(self._rules.retry_after_cap, self._rules.breaker_rest * 2**self._rules.breaker_rests)
+        longest = max(self._rules.retry_after_cap, self._rules.backoff_cap)
         self.hold(max(min(note.rest_until, now + longest), began_at + self.delay))

@@ -112,7 +112,7 @@ class Hosts:
         if host.gone is not None:
             self._gone[host.name] = (host.gone, host.gone_because)
         elif host.rest_until > now:
-            self._notes.append(host.note())
+            self._notes.append(host.note(now))
         self._strangers = True
 
     # ---- windows -----------------------------------------------------------------------------------------------------
@@ -169,6 +169,11 @@ class Hosts:
             host.recall(event.note, now, self._began_at)
         host.ledger.recall(event.budgets)
         return host
+
+    def restart_absences(self, now: float) -> None:
+        """The network was away: what hosts were away for counts from now on."""
+        for host in self._hosts.values():
+            host.health.restart(now)
 
     def untold(self) -> Iterator[Budget]:
         """What the frontier must hear of these hosts before all is forgotten."""

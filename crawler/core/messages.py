@@ -140,7 +140,8 @@ class HostNote(Message, frozen=True):
 
     `robots` is the text of its robots.txt (None: as noted before), good until `robots_until`; `delay` the Crawl-delay
     it asks for (0: none); `rest_until` ends a hold; `joined` says that a seed's redirect brought the host into scope;
-    `reach` is for crawls of several shards.
+    `reach` is for crawls of several shards; `heard` says that it has ever answered, `down_for` how many seconds it has
+    been away (0: it is not).
     """
 
     host: str
@@ -150,6 +151,8 @@ class HostNote(Message, frozen=True):
     rest_until: float = 0.0
     joined: bool = False
     reach: Reach = Reach.OWNER
+    heard: bool = False
+    down_for: float = 0.0
 
 
 class Cookie(Message, frozen=True):

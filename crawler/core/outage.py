@@ -7,11 +7,11 @@ Rules:
   nobody has, all hosts are, but a few of them prove nothing, unless an earlier run had answers. All are, too, in the
   silence after a witness has failed.
 - Each witness counts once, by its last landing within WINDOW seconds. From MANY witnesses on it is an outage if SHARE
-  of them failed, of fewer if all did, and FEW failures in a row were heard. One site alone that is gone is an outage,
-  too: waiting is right for both.
-- The failure of a witness is in doubt until an answer comes (then it is judged as any other), the outage is certain, or
-  for DOUBT seconds of silence: then a connection that could not be made never happened, and is tried again. So is, in
-  an outage, every failure to reach a host.
+  of them failed, of fewer if all did, and FEW failures in a row were heard.
+- One host alone is never an outage: it is away (crawler/core/health.py).
+- A connection that breaks or stays silent, of a host that has answered, is in doubt until an answer comes or for DOUBT
+  seconds (then it is judged as any other), or until the outage is certain: then it never happened. In an outage no
+  failure to reach a host ever happened.
 - When the run is stopped what is in doubt counts.
 - In an outage one host is asked every PROBE_PERIOD seconds. The first answer of a witness that had failed ends it.
 - After `wait` seconds we give up hoping: until the next answer failures are judged as any other.
@@ -19,10 +19,11 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum, auto
 from math import inf
 
+from crawler.core.health import is_unreached
 from crawler.core.host import Host
 from crawler.core.messages import Failed, Fetched, Landing, Link, Trouble
 
@@ -60,6 +61,7 @@ class Outage:
         self._heard_any = self._trusted = self._hopeless = self._stopped = False
         self._doubtful: dict[int, tuple[Host, Link, Failed, float]] = {}
         self._decided: list[Decided] = []
+        self.ended: Callable[[float], None] = lambda now: None  # called when an outage is over
 
     @property
     def on(self) -> bool:
@@ -104,7 +106,7 @@ class Outage:
             return Verdict.NEVER_HAPPENED
         if not self._wait or event.trouble not in UNREACHED or self._hopeless or self._stopped:
             return Verdict.COUNTS
-        if not _unconnected(event):
+        if not is_unreached(event):
             return Verdict.IN_DOUBT if host.heard else Verdict.COUNTS
         if self._heard_any and not host.heard and not self._in_a_row:
             return Verdict.COUNTS  # no witness
@@ -114,7 +116,7 @@ class Outage:
             self._since, self._probe_at = now, now + FIRST_PROBE
             self._decide(Verdict.NEVER_HAPPENED)
             return Verdict.NEVER_HAPPENED
-        return Verdict.IN_DOUBT if self._heard_any or self._trusted else Verdict.COUNTS
+        return Verdict.COUNTS
 
     def _answered(self, host: Host, now: float) -> None:
         host.heard = True
@@ -124,7 +126,7 @@ class Outage:
         if self.on:
             if not self._witnesses.get(host.name, (now, True))[1]:
                 return  # it never failed: it lies on this side of what is broken
-            self._end()
+            self._end(now)
         self._hopeless = False
         self._in_a_row = 0
         self._decide(Verdict.COUNTS)
@@ -141,11 +143,13 @@ class Outage:
         witnesses = len(self._witnesses)
         if witnesses >= MANY:
             return self._failing >= SHARE * witnesses
-        return (self._heard_any or self._trusted) and self._failing == witnesses and self._in_a_row >= FEW
+        known = self._heard_any or self._trusted
+        return known and 2 <= witnesses == self._failing and self._in_a_row >= FEW
 
-    def _end(self) -> None:
+    def _end(self, now: float) -> None:
         self._since = self._probe_at = inf
         self._forget()
+        self.ended(now)
 
     def _forget(self) -> None:
         self._witnesses.clear()
@@ -162,21 +166,13 @@ class Outage:
         """The failures that are in doubt no longer."""
         if self.on and now >= self._since + self._wait:
             self._hopeless = True
-            self._end()
+            self._end(now)
         while self._doubtful and next(iter(self._doubtful.values()))[3] <= now:
             host, link, event, _ = self._doubtful.pop(next(iter(self._doubtful)))
-            verdict = Verdict.NEVER_HAPPENED if _unconnected(event) else Verdict.COUNTS
-            self._decided.append((host, link, event, verdict))
+            self._decided.append((host, link, event, Verdict.COUNTS))
         decided, self._decided = self._decided, []
         return decided
 
     def _decide(self, verdict: Verdict) -> None:
         self._decided += [(host, link, event, verdict) for host, link, event, _ in self._doubtful.values()]
         self._doubtful.clear()
-
-
-def _unconnected(event: Failed) -> bool:
-    """No connection came about."""
-    return event.trouble in (Trouble.DNS, Trouble.CONNECT) or (
-        event.trouble is Trouble.TIMEOUT and event.detail == "connect"
-    )

@@ -22,10 +22,11 @@ REST = 1.0
 
 
 class Passage(Outage):
-    """What one crawl may send out. `wait` as in Outage."""
+    """What one crawl may send out. `wait` is how long it may starve, `outage` as `wait` in Outage; in seconds."""
 
-    def __init__(self, wait: float) -> None:
-        super().__init__(wait)
+    def __init__(self, wait: float, outage: float) -> None:
+        super().__init__(outage)
+        self._longest = wait
         self._most = PLENTY
         self._landed = 0
         self._cut_at = -REST
@@ -72,7 +73,7 @@ class Passage(Outage):
             self._starving_since = None
         elif self._starving_since is None:
             self._starving_since = now
-        hopeless = self._starving_since is not None and now - self._starving_since >= self._wait
+        hopeless = self._starving_since is not None and now - self._starving_since >= self._longest
         return Verdict.COUNTS if hopeless else Verdict.NEVER_HAPPENED
 
     def _fed(self) -> None:

@@ -1,58 +1,53 @@
-"""One outcome and the attempts so far in; "again after t" or "enough, because" out.
+"""What is worth another attempt, how long to wait for it, and how a URL ends that gets none.
 
 Rules:
 - Worth another attempt: connection trouble, timeouts, bodies cut by the network, 408, 429 and 5xx. Nothing else: other
   4xx will not change, and TLS, protocol and encoding trouble is the same the next time.
-- The wait is exponential with full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter", 2015): uniform
-  between 0 and min(cap, base * 2^(attempt - 1)). The dice are a hash of (seed, URL, attempt), so a crawl can be
+- Attempts are spread over time, because most trouble passes: the wait grows fourfold, up to a cap. It is drawn from
+  the upper half of that ("equal jitter", AWS Architecture Blog, "Exponential Backoff And Jitter", 2015), so that pages
+  which failed together are not asked for together. The draw is a hash of (seed, URL, attempt), so a crawl can be
   replayed.
+- What a failure says of the host, and whether it spends an attempt at all, is decided in crawler/core/health.py.
 - The wait of a URL never shortens the rest of its host; `Host` sees to that.
 """
 
 from __future__ import annotations
 
-import msgspec
 from xxhash import xxh3_64_intdigest
 
-from crawler.core.messages import Failed, Fetched, Reason, Trouble
-from crawler.core.rules import Rules
+from crawler.core.messages import Failed, Landing, Reason, Trouble
 
 RETRIED_TROUBLES = frozenset({Trouble.DNS, Trouble.CONNECT, Trouble.TIMEOUT, Trouble.DISCONNECT})
 RETRIED_CUTS = frozenset({"time", "disconnect"})
+MOST_STEPS = 60  # floats hold it, and every cap is below it
 
 
-class Again(msgspec.Struct, frozen=True):
-    """Ask once more, `after` seconds from now at the earliest."""
-
-    after: float
-
-
-class Enough(msgspec.Struct, frozen=True):
-    """No further attempt; the URL ends with this reason."""
-
-    reason: Reason
-
-
-def after_response(event: Fetched, url: str, attempt: int, rules: Rules, seed: int) -> Again | Enough:
-    """Judge the answer to attempt number `attempt` (1 is the first)."""
-    status = event.status
-    transient = status in (408, 429) or 500 <= status <= 599 or event.truncated in RETRIED_CUTS
-    if transient and attempt < rules.attempts:
-        return Again(backoff(url, attempt, rules.backoff, rules.backoff_cap, seed))
-    return Enough(_reason_of(status))
-
-
-def after_trouble(event: Failed, url: str, attempt: int, rules: Rules, seed: int) -> Again | Enough:
-    """Judge attempt number `attempt`, which brought no response. Losses and slow names are none: not judged here."""
-    if event.trouble in RETRIED_TROUBLES and attempt < rules.attempts:
-        return Again(backoff(url, attempt, rules.backoff, rules.backoff_cap, seed))
-    return Enough(Reason(event.trouble.value))
+def is_transient(event: Landing) -> bool:
+    """Whether another attempt may bring something else."""
+    if isinstance(event, Failed):
+        return event.trouble in RETRIED_TROUBLES
+    return event.status in (408, 429) or 500 <= event.status <= 599 or event.truncated in RETRIED_CUTS
 
 
 def backoff(url: str, attempt: int, base: float, cap: float, seed: int) -> float:
-    """Seconds to wait after attempt number `attempt`: full jitter below a doubling ceiling."""
-    ceiling = min(cap, base * 2.0 ** (attempt - 1))
-    return ceiling * (xxh3_64_intdigest(f"{url} {attempt}".encode(), seed) / 2**64)
+    """Seconds to wait after attempt number `attempt` of a URL: at most base, 4 base, 16 base, ...; at least half
+    of that."""
+    return _jittered(url, attempt, min(cap, base * 4.0 ** min(attempt - 1, MOST_STEPS)), seed)
+
+
+def gap(name: str, number: int, base: float, cap: float, seed: int) -> float:
+    """Seconds to wait after failure number `number` in a row of a host: at most base, 1.5 base, 2.25 base, ...; at
+    least half of that. So what has come back is noticed after a third of the time that it was away."""
+    return _jittered(name, number, min(cap, base * 1.5 ** min(number - 1, MOST_STEPS)), seed)
+
+
+def _jittered(key: str, number: int, ceiling: float, seed: int) -> float:
+    return ceiling * (0.5 + xxh3_64_intdigest(f"{key} {number}".encode(), seed) / 2**65)
+
+
+def reason_of(event: Landing) -> Reason:
+    """How a URL ends with this landing as its last."""
+    return Reason(event.trouble.value) if isinstance(event, Failed) else _reason_of(event.status)
 
 
 def _reason_of(status: int) -> Reason:

@@ -13,7 +13,6 @@ from msgspec import Meta
 
 YEAR = 366 * 86_400
 Count = Annotated[int, Meta(ge=0)]
-Few = Annotated[int, Meta(ge=0, le=30)]  # powers of two of it are multiplied with seconds
 AtLeastOne = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(ge=0, le=YEAR)]
 
@@ -35,18 +34,17 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     # robots.txt
     robots_ttl: Seconds = 86_400.0
-    robots_asks: Few = 3
     robots_backoff: Seconds = 1.0
     robots_redirects: Count = 5
     robots_size: AtLeastOne = 512_000
 
     # retries and resting hosts
     attempts: Annotated[int, Meta(ge=1, le=30)] = 3
-    backoff: Seconds = 1.0
+    backoff: Seconds = 5.0
     backoff_cap: Seconds = 60.0
+    host_patience: Seconds = 7200.0
     breaker_failures: AtLeastOne = 20
-    breaker_rest: Seconds = 600.0
-    breaker_rests: Few = 3
+    breaker_rest: Seconds = 1.0
     lost_limit: AtLeastOne = 3
     outage_wait: Seconds = 300.0
     lookup_rest: Seconds = 10.0

@@ -67,4 +67,6 @@ def together(before: HostNote | None, note: HostNote) -> HostNote:
         rest_until=max(note.rest_until, before.rest_until),
         joined=note.joined or before.joined,
         reach=Reach(max(note.reach, before.reach)),
+        heard=note.heard or before.heard,
+        down_for=min(note.down_for, before.down_for),
     )

@@ -270,7 +270,7 @@ class ShardedCrawl(Crawl):
             self._widen(host)
         super()._robots_read(host, text, now)
         if spread:
-            self._mail.notes.append(host.note(robots=text))
+            self._mail.notes.append(host.note(now, robots=text))
             self._let_go(host)
 
     def _land(self, lease: Lease, event: Landing, now: float) -> None:
@@ -283,11 +283,11 @@ class ShardedCrawl(Crawl):
         if host.reach is Reach.SPREAD and (slowed or _is_429(event) or host.state is not State.OPEN):
             self._widen(host, Reach.GATHERED)
             slowed = True
-            self._actions.notes.append(host.note())
+            self._actions.notes.append(host.note(now))
             self._let_go(host)
             self._list(host, now)
         if slowed:
-            self._mail.notes.append(host.note())
+            self._mail.notes.append(host.note(now))
 
     def _list(self, host: Host, now: float) -> None:
         super()._list(host, now)

@@ -46,34 +46,40 @@ def test_a_dead_stranger_among_sites_that_answer_is_no_outage() -> None:
 def test_a_few_witnesses_that_all_fail_are_an_outage_and_what_was_in_doubt_never_happened() -> None:
     outage, (a, b) = known(2)
     link = Link(7, "http://h0.test/7", 1)
-    assert outage.hear(a, GONE, WINDOW) is Verdict.IN_DOUBT
-    outage.doubt(a, link, GONE, WINDOW)
+    assert outage.hear(a, SLOW, WINDOW) is Verdict.IN_DOUBT
+    outage.doubt(a, link, SLOW, WINDOW)
+    assert outage.hear(a, GONE, WINDOW) is Verdict.COUNTS
     assert outage.decided(WINDOW) == []
-    assert outage.hear(b, GONE, WINDOW) is Verdict.IN_DOUBT
+    assert outage.hear(b, GONE, WINDOW) is Verdict.COUNTS
     assert outage.hear(b, GONE, WINDOW) is Verdict.NEVER_HAPPENED
     assert outage.on
-    assert outage.decided(WINDOW) == [(a, link, GONE, Verdict.NEVER_HAPPENED)]
+    assert outage.decided(WINDOW) == [(a, link, SLOW, Verdict.NEVER_HAPPENED)]
     assert outage.hear(a, SLOW, WINDOW) is Verdict.NEVER_HAPPENED
 
 
 def test_a_witness_that_fails_while_others_answer_is_judged_as_any_other() -> None:
     outage, (a, b) = known(2)
     link = Link(7, "http://h0.test/7", 1)
-    assert outage.hear(a, GONE, 1.0) is Verdict.IN_DOUBT
-    outage.doubt(a, link, GONE, 1.0)
+    assert outage.hear(a, SLOW, 1.0) is Verdict.IN_DOUBT
+    outage.doubt(a, link, SLOW, 1.0)
     assert list(outage.wakes(1.0)) == [1.0 + DOUBT]
     outage.hear(b, HERE, 2.0)
-    assert outage.decided(2.0) == [(a, link, GONE, Verdict.COUNTS)]
+    assert outage.decided(2.0) == [(a, link, SLOW, Verdict.COUNTS)]
 
 
-@pytest.mark.parametrize(("failure", "then"), [(GONE, Verdict.NEVER_HAPPENED), (SLOW, Verdict.COUNTS)])
-def test_silence_after_a_failure_means_that_no_connection_is_tried_again(failure: Failed, then: Verdict) -> None:
+def test_after_a_silence_a_failure_in_doubt_is_judged_as_any_other() -> None:
     outage, (a,) = known(1)
     link = Link(7, "http://h0.test/7", 1)
-    assert outage.hear(a, failure, 1.0) is Verdict.IN_DOUBT
-    outage.doubt(a, link, failure, 1.0)
+    assert outage.hear(a, SLOW, 1.0) is Verdict.IN_DOUBT
+    outage.doubt(a, link, SLOW, 1.0)
     assert outage.decided(1.0 + DOUBT - 0.1) == []
-    assert outage.decided(1.0 + DOUBT) == [(a, link, failure, then)]
+    assert outage.decided(1.0 + DOUBT) == [(a, link, SLOW, Verdict.COUNTS)]
+
+
+def test_one_host_alone_is_away_however_often_it_fails() -> None:
+    outage, (a,) = known(1)
+    assert {outage.hear(a, GONE, WINDOW + n / 10) for n in range(50)} == {Verdict.COUNTS}
+    assert not outage.on
 
 
 @pytest.mark.parametrize(("failing", "away"), [(0.85, False), (0.9, True)])
@@ -97,40 +103,43 @@ def test_many_strangers_are_witnesses_while_nobody_has_answered() -> None:
 
 
 def test_an_earlier_run_that_had_answers_is_trusted() -> None:
-    outage, (host,) = Outage(300.0), hosts(1)
+    outage, (a, b) = Outage(300.0), hosts(2)
     outage.trust()
-    assert outage.hear(host, GONE, 1.0) is Verdict.IN_DOUBT
-    outage.hear(host, GONE, 2.0)
-    outage.hear(host, GONE, 3.0)
+    outage.hear(a, GONE, 1.0)
+    outage.hear(b, GONE, 2.0)
+    assert not outage.on
+    outage.hear(a, GONE, 3.0)
     assert outage.on
 
 
 def test_an_outage_is_probed_and_given_up_after_the_wait() -> None:
-    outage, (a,) = known(1, wait=30.0)
-    for now in (10.0, 11.0, 12.0):
-        outage.hear(a, GONE, now)
+    outage, (a, b) = known(2, wait=30.0)
+    ends: list[float] = []
+    outage.ended = ends.append
+    for host, now in ((a, 10.0), (b, 11.0), (a, 12.0)):
+        outage.hear(host, GONE, now)
     assert (outage.probes(12.5), outage.probes(13.0)) == (0, 1)
     assert sorted(outage.wakes(12.5)) == [13.0, 42.0]
     outage.asked(13.0)
     assert (outage.probes(17.9), outage.probes(18.0)) == (0, 1)
     assert list(outage.wakes(18.0)) == [42.0], "a probe that is due waits for a host that may be asked"
     outage.decided(41.9)
-    assert outage.on
+    assert outage.on and not ends
     outage.decided(42.0)
-    assert not outage.on
+    assert not outage.on and ends == [42.0]
     assert [outage.hear(a, GONE, 43.0 + n) for n in range(9)] == [Verdict.COUNTS] * 9, "no more hope"
     outage.hear(a, HERE, 60.0)
-    assert outage.hear(a, GONE, 61.0) is Verdict.IN_DOUBT
+    assert outage.hear(a, SLOW, 61.0) is Verdict.IN_DOUBT
 
 
 def test_a_run_that_is_stopped_waits_for_no_certainty() -> None:
     outage, (a,) = known(1)
     link = Link(7, "http://h0.test/7", 1)
-    outage.hear(a, GONE, 1.0)
-    outage.doubt(a, link, GONE, 1.0)
+    outage.hear(a, SLOW, 1.0)
+    outage.doubt(a, link, SLOW, 1.0)
     outage.stop()
-    assert outage.decided(1.0) == [(a, link, GONE, Verdict.COUNTS)]
-    assert outage.hear(a, GONE, 1.1) is Verdict.COUNTS
+    assert outage.decided(1.0) == [(a, link, SLOW, Verdict.COUNTS)]
+    assert outage.hear(a, SLOW, 1.1) is Verdict.COUNTS
 
 
 def test_a_wait_of_0_judges_everything_at_once() -> None:
@@ -146,16 +155,15 @@ def test_what_says_nothing_of_the_network_is_no_evidence() -> None:
     for trouble in (Trouble.DISCONNECT, Trouble.TIMEOUT):
         assert [outage.hear(a, Failed(1, trouble), 10.0 + n) for n in range(5)] == [Verdict.IN_DOUBT] * 5
         assert outage.hear(stranger, Failed(1, trouble), 16.0) is Verdict.COUNTS
-    assert outage.hear(a, Failed(1, Trouble.TIMEOUT, "connect"), 20.0) is Verdict.IN_DOUBT
+    assert outage.hear(a, Failed(1, Trouble.TIMEOUT, "connect"), 20.0) is Verdict.COUNTS
     assert outage.hear(a, Failed(1, Trouble.TLS), 20.0) is Verdict.COUNTS
-    assert outage.hear(a, GONE, 21.0) is Verdict.IN_DOUBT, "who refuses our TLS is there"
 
 
 # ---- descriptors -----------------------------------------------------------------------------------------------------
 
 
 def test_who_starves_asks_less_at_once_and_slowly_more_again() -> None:
-    passage, (a,) = Passage(300.0), hosts(1)
+    passage, (a,) = Passage(300.0, 300.0), hosts(1)
     assert passage.room(PLENTY, 0, 1.0) == PLENTY
     assert passage.judge(a, STARVED, 39, 10.0) is Verdict.NEVER_HAPPENED
     assert passage.room(PLENTY, 0, 10.0) == 30
@@ -173,7 +181,7 @@ def test_who_starves_asks_less_at_once_and_slowly_more_again() -> None:
 
 
 def test_who_starves_alone_for_too_long_fails() -> None:
-    passage, (a,) = Passage(30.0), hosts(1)
+    passage, (a,) = Passage(30.0, 30.0), hosts(1)
     assert passage.judge(a, STARVED, 0, 10.0) is Verdict.NEVER_HAPPENED
     assert passage.judge(a, STARVED, 0, 39.0) is Verdict.NEVER_HAPPENED
     assert passage.judge(a, STARVED, 1, 39.5) is Verdict.NEVER_HAPPENED, "somebody else holds what is missing"
@@ -184,10 +192,11 @@ def test_who_starves_alone_for_too_long_fails() -> None:
 
 
 def test_an_outage_is_told_once_and_lets_only_probes_out() -> None:
-    passage, (a,) = Passage(30.0), hosts(1)
+    passage, (a, b) = Passage(30.0, 30.0), hosts(2)
     passage.judge(a, HERE, 0, 0.0)
-    for now in (10.0, 11.0, 12.0, 12.5):
-        passage.judge(a, GONE, 0, now)
+    passage.judge(b, HERE, 0, 0.0)
+    for host, now in ((b, 10.0), (a, 11.0), (b, 12.0), (a, 12.5)):
+        passage.judge(host, GONE, 0, now)
     assert (passage.room(5, 0, 12.5), passage.room(5, 0, 13.0)) == (0, 1)
     actions = Actions()
     passage.tell(actions)

@@ -7,7 +7,7 @@ import pytest
 from crawler.core import seen
 from crawler.core.bounds import Bounds
 from crawler.core.hosts import Hosts
-from crawler.core.messages import Acknowledged, Discovered, Ending, Failed, Fetched, HostNote, Link, Reason, Trouble
+from crawler.core.messages import Acknowledged, Discovered, Ending, Failed, Fetched, Link, Reason, Trouble
 from crawler.core.rules import Rules
 from crawler.frontier.base import Batch
 from tests.core.test_crawl import A, B, C, Driver, driver, started, urls
@@ -41,9 +41,9 @@ def test_a_host_may_fill_a_window_that_nobody_else_needs() -> None:
 
 
 def test_links_of_a_host_that_is_given_up_are_settled_wherever_they_wait() -> None:
-    one, (root,) = started(per_host=1, bounds=TINY, breaker_failures=1, breaker_rests=0)
+    one, (root,) = started(per_host=1, bounds=TINY, breaker_failures=1)
     (page,) = one.answer(root, 200, *(f"{A}/{number}" for number in range(1200)))
-    one.step(Failed(page.id, Trouble.CONNECT))
+    one.step(Failed(page.id, Trouble.TIMEOUT, "idle"))
     assert one.last.ending is Ending.COMPLETE
     assert len(one.settled) == 1201
 
@@ -81,8 +81,8 @@ def test_a_rest_survives_being_forgotten() -> None:
 
 
 def test_why_a_host_was_given_up_is_not_forgotten() -> None:
-    one, (root,) = started(f"{A}/", f"{B}/", bounds=TINY, breaker_failures=1, breaker_rests=0)
-    (page,) = one.step(Failed(root.id, Trouble.CONNECT))
+    one, (root,) = started(f"{A}/", f"{B}/", bounds=TINY, breaker_failures=1)
+    (page,) = one.step(Failed(root.id, Trouble.TIMEOUT, "idle"))
     assert page.url == f"{B}/"
     one.answer(page, 200, f"{A}/x")
     assert one.reason(f"{A}/x") is Reason.HOST_DOWN
@@ -162,9 +162,9 @@ def test_a_crawl_that_is_alone_hears_nobody() -> None:
 def test_nothing_is_noted_of_a_host_that_is_forgotten_after_its_rest() -> None:
     one, fetches = started(f"{A}/", f"{B}/", bounds=TINY)
     one.answer(fetches[0])
-    assert one.notes == []
+    assert [(note.host, note.heard) for note in one.notes] == [(A, True)], "that it has answered is noted once"
     assert one.step(Discovered((f"{A}/",))) == []
-    assert HostNote(A) not in one.notes
+    assert [note.host for note in one.notes] == [A]
 
 
 def test_a_host_that_was_idle_and_is_owed_something_again_is_not_forgotten() -> None:

@@ -10,6 +10,7 @@ import heapq
 import random
 from collections import Counter
 from dataclasses import dataclass, field
+from math import inf
 
 from msgspec.structs import replace
 
@@ -65,6 +66,7 @@ class Watched:
     not_before: float = -1e9
     robots_read: bool = False
     robots_read_at: float = 0.0
+    in_doubt: bool = False
     last_new: int = 0
 
 
@@ -84,6 +86,7 @@ class Simulation:
     away: tuple[float, float] = (0.0, 0.0)
     spoiled: int = 0
     back_at: float = 0.0
+    first_answer_at: float = inf
 
     def __post_init__(self) -> None:
         self.dice = random.Random(self.seed)
@@ -96,7 +99,8 @@ class Simulation:
             backoff=dice.choice([0.01, 1.0]),
             robots_backoff=dice.choice([0.01, 1.0]),
             breaker_failures=dice.choice([3, 20]),
-            breaker_rest=5.0,
+            breaker_rest=dice.choice([0.1, 5.0]),
+            host_patience=dice.choice([0.0, 5.0, 60.0, 600.0]),
             max_hold=dice.choice([50.0, 21_600.0]),
             max_redirects=dice.choice([0, 1, 10]),
             max_pages=dice.choice([None, None, None, 15]),
@@ -126,6 +130,8 @@ class Simulation:
                 max_pages=None,
                 max_bytes=None,
                 breaker_failures=100,
+                host_patience=600.0,
+                max_hold=21_600.0,
             )
         self.room_most = dice.choice([1, 4, 50])
         self.silence = dice.choice([0.01, 0.01, 0.3])
@@ -187,6 +193,7 @@ class Simulation:
         if self._is_away(self.now):
             self.spoiled += 1
             return Failed(fetch.id, Trouble.CONNECT)
+        self.first_answer_at = min(self.first_answer_at, self.now)
         if self.spoiled and not self.back_at:
             self.back_at = self.now
         host = self.hosts[host_of(fetch.url)]
@@ -267,6 +274,8 @@ class Simulation:
         self.ids = {link.url: link.id for link in self.frontier.owed()}
         self.tried = {link.id for link in self.frontier.owed() if link.attempts}
         noted = {note.host: note for note in self.frontier.notes()}
+        if not any(note.heard for note in noted.values()):
+            self.first_answer_at = inf
         for name, watched in self.watched.items():
             note = noted.get(name)
             watched.in_flight = 0
@@ -305,6 +314,7 @@ class Simulation:
         watched.in_flight -= 1
         if not isinstance(event, Failed) or event.trouble is not Trouble.LOOKUP:  # then nothing was asked
             watched.last_end = at
+        watched.in_doubt |= isinstance(event, Failed) or event.status >= 500
         if isinstance(event, Fetched) and event.status in (429, 503) and event.retry_after:
             watched.not_before = max(watched.not_before, at + min(event.retry_after, self.rules.retry_after_cap))
 
@@ -328,9 +338,10 @@ class Simulation:
         host, watched = self.hosts[name], self.watched[name]
         if fetch.robots:
             assert self.rules.robots
-            assert watched.in_flight == 0, "robots.txt was asked for beside something else"
+            assert watched.in_flight == 0 or watched.in_doubt, "robots.txt was asked for beside something else"
             known_until = watched.robots_read_at + self.rules.robots_ttl * watched.robots_read
-            assert self.now >= known_until or (301, "") in host.robots, "robots.txt was asked for twice"
+            needless = not watched.in_doubt and (301, "") not in host.robots
+            assert self.now >= known_until or not needless, "robots.txt was asked for twice"
         elif self.rules.robots:
             assert watched.robots_read, "a page was asked for before robots.txt was read"
             text = next((text for status, text in host.robots if status == 200), "")

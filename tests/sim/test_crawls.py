@@ -16,7 +16,7 @@ def test_random_crawls_keep_every_invariant(block: int) -> None:
 
 
 def test_the_crawls_are_not_trivial() -> None:
-    played = [Simulation(seed).run() for seed in range(130)]
+    played = [Simulation(seed).run() for seed in range(200)]
     endings = {ending for one in played for ending in one.endings}
     assert endings == set(Ending)
     assert sum(one.resumes for one in played) > 5
@@ -41,7 +41,7 @@ def test_the_crawls_are_not_trivial() -> None:
 
 
 def test_the_budgets_of_large_sites_hold_whatever_is_killed() -> None:
-    played = [Simulation(seed, large=True).run() for seed in range(30)]
+    played = [Simulation(seed, large=True).run() for seed in range(40)]
     assert sum(one.resumes for one in played) > 5
     reasons = {row.reason.value for one in played for row in one.frontier.settled()}
     assert {"ok", "deep_path", "repeated_pages", "host_limit"} <= reasons
