@@ -40,7 +40,9 @@ from crawler.stats import Tally
 from crawler.store import open_store
 from crawler.store.base import Store
 
-FORMAT = 3
+FORMAT = 4
+OLDEST = 3
+"""The oldest format that is still read; a run that writes to such a crawl makes it one of FORMAT."""
 MANIFEST = "crawl.json"
 BESIDE = f".{MANIFEST}"
 REPORT = "report.html"
@@ -189,6 +191,8 @@ class CrawlDirectory:
     def frontier(self, shard: int = 0) -> SqliteFrontier:
         """The frontier of a shard, to write to; it is checked first. Raises StorageError."""
         path = self._frontier_path(shard)
+        if self.manifest.format < FORMAT:  # first, so that no earlier version writes to a file that has been upgraded
+            self._write_manifest()
         with storage_errors(path):
             path.parent.mkdir(exist_ok=True)
         if path.exists() and path.stat().st_size < CHECKED_BELOW:
@@ -248,6 +252,7 @@ class CrawlDirectory:
             self._lock.release()
 
     def _write_manifest(self) -> None:
+        self.manifest = msgspec.structs.replace(self.manifest, format=FORMAT)
         path = self.path / MANIFEST
         beside = self.path / BESIDE
         with storage_errors(path):
@@ -284,10 +289,11 @@ def _read_manifest(path: Path) -> Manifest:
         raise Corrupt(
             f"{file} is damaged ({error}); restore it from a copy or start anew with crawl --fresh"
         ) from error
-    if manifest.format != FORMAT:
+    if not OLDEST <= manifest.format <= FORMAT:
         age = "a newer" if manifest.format > FORMAT else "an older"
         raise StorageError(
-            f"{path} has format {manifest.format}, this version reads format {FORMAT}; use {age} version of the crawler"
+            f"{path} has format {manifest.format}, this version reads formats {OLDEST} to {FORMAT}; "
+            f"use {age} version of the crawler"
         )
     return manifest
 

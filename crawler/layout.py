@@ -25,21 +25,32 @@ import msgspec
 from crawler.core.messages import Budget, Foreign, HostNote, Reach
 from crawler.core.shard import Shard, together
 from crawler.core.urls import host_of
-from crawler.database import connect, storage_errors, transaction
+from crawler.database import storage_errors, transaction
 from crawler.directory import CrawlDirectory, frontier_path
 from crawler.failpoints import passing
-from crawler.frontier.sqlite import KEEP_COOKIES, SCHEMA, SPENT, host_mark, keep_tally, largest, read_tally, spent_rows
+from crawler.frontier.schema import open_file
+from crawler.frontier.sqlite import (
+    KEEP,
+    KEEP_COOKIES,
+    NOTED,
+    SPENT,
+    host_mark,
+    keep_tally,
+    largest,
+    read_tally,
+    spent_rows,
+)
 from crawler.settings import Settings
 
 AT_ONCE = 1000
 REASON = 7  # its place in a row
 COLUMNS = (
     "url, host, depth, via, attempts, status, reason, part, position, size, digest, truncated, content_type,"
-    " settled_at, seconds, detail"
+    " settled_at, seconds, detail, cut, unread"
 )
-COPY = f"INSERT OR IGNORE INTO url ({COLUMNS}) VALUES ({', '.join('?' * 16)})"
+COPY = f"INSERT OR IGNORE INTO url ({COLUMNS}) VALUES ({', '.join('?' * 18)})"
 RECEIVE = "INSERT OR IGNORE INTO url (url, host, depth, via, attempts, status) VALUES (?, ?, ?, ?, ?, ?)"
-NOTE = "INSERT OR REPLACE INTO host VALUES (?, ?, ?, ?, ?, ?, ?)"
+NOTE = f"INSERT OR REPLACE INTO host ({NOTED}) VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 
 def lay_out(directory: CrawlDirectory, settings: Settings, shards: int) -> None:
@@ -88,7 +99,7 @@ class _Move:
                 path = frontier_path(self._directory.path, number)
                 with storage_errors(path):
                     path.parent.mkdir(exist_ok=True)
-                self._files[number] = path, stack.enter_context(closing(connect(path, SCHEMA)))
+                self._files[number] = path, stack.enter_context(closing(open_file(path)))
             self._move_notes()
             self._share_cookies()
             self._move_budgets()
@@ -111,7 +122,9 @@ class _Move:
         notes: dict[str, HostNote] = {}
         for path, connection in self._files.values():
             with storage_errors(path):
-                for host, robots, until, delay, rest_until, joined, _ in connection.execute("SELECT * FROM host"):
+                for host, robots, until, delay, rest_until, joined, _ in connection.execute(
+                    f"SELECT {NOTED} FROM host"
+                ):
                     note = HostNote(host, robots, until, delay, rest_until, bool(joined))
                     notes[note.host] = together(notes.get(note.host), note)
         now = time()
@@ -227,7 +240,7 @@ class _Move:
                 total = read_tally(first)
                 total.merge(tally)
                 keep_tally(first, total)
-                first.execute("INSERT INTO meta VALUES (?, '')", (done,))
+                first.execute(KEEP, (done, ""))
         with transaction(connection, path):
             connection.execute("DELETE FROM meta WHERE key = 'tally'")
 

@@ -31,7 +31,8 @@ from crawler.core.spelling import speller
 from crawler.core.urls import Resolver, canonical, host_of
 from crawler.database import connect, storage_errors, transaction
 from crawler.directory import FRONTIER, CrawlDirectory, frontier_path, is_whole
-from crawler.frontier.sqlite import KEEP_COOKIES, NOTE, NOTED, SCHEMA, SPENT, host_mark, keep_tally, largest, spent_rows
+from crawler.frontier.schema import open_file
+from crawler.frontier.sqlite import KEEP_COOKIES, NOTE, NOTED, SPENT, host_mark, keep_tally, largest, spent_rows
 from crawler.job import open_scope
 from crawler.salvage import first_rows
 from crawler.salvage import rows as salvage
@@ -142,7 +143,7 @@ def _rebuild_frontier(
     beside.unlink(missing_ok=True)
     with storage_errors(target):
         target.parent.mkdir(exist_ok=True)
-    with closing(connect(beside, SCHEMA)) as connection, transaction(connection, beside):
+    with closing(open_file(beside)) as connection, transaction(connection, beside):
         frontier = _Rebuilt(connection, directory, records, lost, done)
         frontier.take_rows(frontiers)
         if lost:

@@ -31,7 +31,7 @@ from crawler.testweb.process import StartedWeb, start_web
 from crawler.testweb.settings import to_toml
 
 GOLDEN = Path(__file__).parent / "golden"
-WEB: dict[str, int] = {"seed": 1, "hosts": 13, "pages": 100}
+WEB: dict[str, Any] = {"seed": 1, "hosts": 13, "pages": 100}
 CONFIG = "web.toml"
 HOST = "http://host-00.demo.test"
 PATTERN = 0x5EED

@@ -171,4 +171,6 @@ def row_of(end: Settled, depth: int, at: float) -> Row:
         settled_at=at,
         seconds=end.seconds,
         detail=end.detail,
+        cut=end.cut,
+        unread=end.unread or "",
     )

@@ -22,55 +22,15 @@ from xxhash import xxh3_64_intdigest
 
 from crawler.core.messages import Budget, Cookie, CookieNote, Foreign, HostNote, Link, Reach, Reason
 from crawler.core.urls import host_of
-from crawler.database import bound, connect, connect_to_read, storage_errors, transaction, unbound
+from crawler.database import bound, connect_to_read, storage_errors, transaction, unbound
 from crawler.failpoints import passing
 from crawler.frontier.base import Batch, Left, Row
+from crawler.frontier.schema import add_checksum, is_sealed, open_file, sealed
 from crawler.stats import Tally
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS url (
-    id INTEGER PRIMARY KEY,
-    url TEXT NOT NULL UNIQUE,
-    host INTEGER NOT NULL,
-    depth INTEGER NOT NULL,
-    via TEXT,
-    attempts INTEGER NOT NULL DEFAULT 0,
-    status INTEGER NOT NULL DEFAULT 0,
-    reason TEXT,
-    part TEXT,
-    position INTEGER,
-    size INTEGER,
-    digest BLOB,
-    truncated TEXT,
-    content_type TEXT,
-    settled_at REAL,
-    seconds REAL,
-    detail TEXT
-);
-CREATE INDEX IF NOT EXISTS owed ON url (host) WHERE reason IS NULL;
-CREATE INDEX IF NOT EXISTS retried ON url (host) WHERE reason IS NULL AND attempts > 0;
-CREATE INDEX IF NOT EXISTS seed ON url (id) WHERE reason IS NULL AND depth = 0;
-CREATE TABLE IF NOT EXISTS host (
-    host TEXT PRIMARY KEY,
-    robots TEXT,
-    robots_until REAL NOT NULL,
-    delay REAL NOT NULL,
-    rest_until REAL NOT NULL,
-    joined INTEGER NOT NULL,
-    reach INTEGER NOT NULL DEFAULT 0
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS outbox (seq INTEGER PRIMARY KEY, shard INTEGER NOT NULL, foreign_link TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS budget (
-    host TEXT NOT NULL,
-    pattern INTEGER NOT NULL,
-    spent TEXT NOT NULL,
-    PRIMARY KEY (host, pattern)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS joined ON host (host) WHERE joined;
-CREATE TABLE IF NOT EXISTS cookie (home TEXT PRIMARY KEY, cookies TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-"""
-ADMIT = "INSERT INTO url (id, url, host, depth, via, attempts, status) VALUES (?, ?, ?, ?, ?, ?, ?)"
+ADMITTED = ("id", "url", "host", "depth", "via", "attempts", "status")
+ADMIT = f"""INSERT INTO url ({", ".join(ADMITTED)}, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7,
+    {sealed("url", {name: f"?{place}" for place, name in enumerate(ADMITTED, 1)})})"""
 ADMIT_IF_NEW = f"{ADMIT} ON CONFLICT (url) DO NOTHING"
 LINK = "id, url, depth, via, attempts, status"
 PENDING = f"""SELECT {LINK} FROM url INDEXED BY owed
@@ -78,19 +38,28 @@ PENDING = f"""SELECT {LINK} FROM url INDEXED BY owed
 RETRIED = f"""SELECT {LINK} FROM url INDEXED BY retried
     WHERE host = ? AND reason IS NULL AND attempts > 0 ORDER BY id"""
 NEXT_HOST = "SELECT host, url FROM url INDEXED BY owed WHERE host > ? AND reason IS NULL ORDER BY host LIMIT 1"
-RETRY = "UPDATE url SET attempts = ?, status = ? WHERE id = ?"
-SETTLE = """UPDATE url SET reason = ?, status = ?, attempts = ?, part = ?, position = ?, size = ?, digest = ?,
-    truncated = ?, content_type = ?, settled_at = ?, seconds = ?, detail = ? WHERE id = ? AND reason IS NULL"""
+RETRY = f"""UPDATE url SET attempts = ?1, status = ?2,
+    checksum = {sealed("url", {"attempts": "?1", "status": "?2"}, "")} WHERE id = ?3"""
+ENDED = (
+    *("reason", "status", "attempts", "part", "position", "size", "digest", "truncated", "content_type", "settled_at"),
+    *("seconds", "detail", "cut", "unread"),
+)
+SETTLE = f"""UPDATE url SET {", ".join(f"{name} = ?{place}" for place, name in enumerate(ENDED, 1))},
+    checksum = {sealed("url", {name: f"?{place}" for place, name in enumerate(ENDED, 1)}, "")}
+    WHERE id = ?{len(ENDED) + 1} AND reason IS NULL"""
 PASS_ON = "DELETE FROM url WHERE id = ? AND reason IS NULL"
-SEND = "INSERT OR REPLACE INTO outbox VALUES (?, ?, ?)"
+SEND = f"""INSERT OR REPLACE INTO outbox (seq, shard, foreign_link, checksum) VALUES (?1, ?2, ?3,
+    {sealed("outbox", {"seq": "?1", "shard": "?2", "foreign_link": "?3"})})"""
 NOTED = "host, robots, robots_until, delay, rest_until, joined, reach"
 NOTE = f"""INSERT INTO host ({NOTED}) VALUES (?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (host) DO UPDATE SET robots = coalesce(excluded.robots, robots), robots_until = excluded.robots_until,
     delay = excluded.delay, rest_until = excluded.rest_until, joined = max(joined, excluded.joined),
     reach = max(reach, excluded.reach)"""
-KEEP_COOKIES = "INSERT OR REPLACE INTO cookie VALUES (?, ?)"
-SPENT = "INSERT OR REPLACE INTO budget VALUES (?, ?, ?)"
-KEEP_TALLY = "INSERT INTO meta VALUES ('tally', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+KEEP_COOKIES = "INSERT OR REPLACE INTO cookie (home, cookies) VALUES (?, ?)"
+SPENT = f"""INSERT OR REPLACE INTO budget (host, pattern, spent, checksum) VALUES (?1, ?2, ?3,
+    {sealed("budget", {"host": "?1", "pattern": "?2", "spent": "?3"})})"""
+KEEP = f"""INSERT INTO meta (key, value, checksum) VALUES (?1, ?2, {sealed("meta", {"key": "?1", "value": "?2"})})
+    ON CONFLICT (key) DO UPDATE SET value = excluded.value, checksum = excluded.checksum"""
 
 
 class SqliteFrontier:
@@ -100,8 +69,11 @@ class SqliteFrontier:
     def __init__(self, path: Path, read_only: bool = False, seed: int = 0) -> None:
         self._path = path
         self._seed = seed
-        self._connection = connect_to_read(path) if read_only else connect(path, SCHEMA)
+        self._connection = connect_to_read(path) if read_only else open_file(path)
         try:
+            add_checksum(self._connection)
+            with storage_errors(path):
+                self._sealed = is_sealed(self._connection)
             self._tally = self._read_tally()
         except BaseException:
             self._connection.close()
@@ -132,6 +104,8 @@ class SqliteFrontier:
                         at,
                         it.seconds,
                         bound(it.detail) or None,
+                        it.cut,
+                        it.unread,
                         it.id,
                     )
                     for it in batch.settled
@@ -213,7 +187,8 @@ class SqliteFrontier:
         """Every settled URL."""
         rows = self._rows(
             "SELECT id, url, depth, reason, status, attempts, part, position, size, digest, truncated, content_type,"
-            " settled_at, seconds, detail FROM url WHERE reason IS NOT NULL ORDER BY id"
+            f" settled_at, seconds, detail, {'cut, unread' if self._sealed else '0, NULL'}"
+            " FROM url WHERE reason IS NOT NULL ORDER BY id"
         )
         for (
             key,
@@ -231,6 +206,8 @@ class SqliteFrontier:
             at,
             seconds,
             detail,
+            links_cut,
+            unread,
         ) in rows:
             yield Row(
                 id=key,
@@ -248,6 +225,8 @@ class SqliteFrontier:
                 settled_at=at,
                 seconds=seconds,
                 detail=unbound(detail or ""),
+                cut=links_cut,
+                unread=unread or "",
             )
 
     def named(self, parts: Iterable[str]) -> dict[str, dict[int, str]]:
@@ -338,4 +317,4 @@ def read_tally(connection: sqlite3.Connection) -> Tally:
 
 def keep_tally(connection: sqlite3.Connection, tally: Tally) -> None:
     """Keep it, in the transaction that is open."""
-    connection.execute(KEEP_TALLY, (msgspec.json.encode(tally).decode(),))
+    connection.execute(KEEP, ("tally", msgspec.json.encode(tally).decode()))
