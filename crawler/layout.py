@@ -25,12 +25,12 @@ import msgspec
 from crawler.core.messages import Budget, Foreign, HostNote, Reach
 from crawler.core.shard import Shard, together
 from crawler.core.urls import host_of
-from crawler.database import storage_errors, transaction
+from crawler.database import storage_errors
 from crawler.directory import CrawlDirectory, frontier_path
 from crawler.failpoints import passing
+from crawler.frontier.commits import KEEP, counted
 from crawler.frontier.schema import open_file
 from crawler.frontier.sqlite import (
-    KEEP,
     KEEP_COOKIES,
     NOTED,
     SPENT,
@@ -135,11 +135,11 @@ class _Move:
                 self._spread.add(note.host)
         for number, (path, connection) in self._files.items():
             mine = [note for note in notes.values() if self._shard.owner(note.host) == number]
-            with transaction(connection, path):
+            with counted(connection, path):
                 connection.executemany(NOTE, [self._row(note) for note in mine])
         for number, (path, connection) in self._files.items():
             theirs = [(host,) for host in notes if self._shard.owner(host) != number]
-            with transaction(connection, path):
+            with counted(connection, path):
                 connection.executemany("DELETE FROM host WHERE host = ?", theirs)
 
     def _share_cookies(self) -> None:
@@ -149,7 +149,7 @@ class _Move:
             with storage_errors(path):
                 rows.update(connection.execute("SELECT home, cookies FROM cookie").fetchall())
         for number, (path, connection) in self._files.items():
-            with transaction(connection, path):
+            with counted(connection, path):
                 connection.execute("DELETE FROM cookie")
                 if number < self._shard.count:
                     mine = [row for row in rows.items() if "://." in row[0] or self._shard.owner(row[0]) == number]
@@ -169,11 +169,11 @@ class _Move:
         spent = largest(budgets)
         for number, (path, connection) in self._files.items():
             mine = [share for budget in spent.values() if (share := self._share_of(budget, number)) is not None]
-            with transaction(connection, path):
+            with counted(connection, path):
                 connection.executemany(SPENT, spent_rows(mine))
         for number, (path, connection) in self._files.items():
             theirs = [key for key, budget in spent.items() if self._share_of(budget, number) is None]
-            with transaction(connection, path):
+            with counted(connection, path):
                 connection.executemany("DELETE FROM budget WHERE host = ? AND pattern = ?", theirs)
 
     def _share_of(self, budget: Budget, number: int) -> Budget | None:
@@ -186,10 +186,10 @@ class _Move:
         for batch in self._strangers(source):
             for home, rows in batch.items():
                 target_path, target = self._files[home]
-                with transaction(target, target_path):
+                with counted(target, target_path):
                     copied = [row for row in rows if target.execute(COPY, row[1:]).rowcount]
                     _count_owed(target, sum(row[REASON] is None for row in copied))
-            with transaction(connection, path):
+            with counted(connection, path):
                 passing("layout.copied")
                 moved = [row for rows in batch.values() for row in rows]
                 connection.executemany("DELETE FROM url WHERE id = ?", [(row[0],) for row in moved])
@@ -221,11 +221,11 @@ class _Move:
             link = msgspec.json.decode(encoded, type=Foreign).link
             target_path, target = self._files[self._home(link.url)]
             via = msgspec.json.encode(link.via).decode() if link.via else None
-            with transaction(target, target_path):
+            with counted(target, target_path):
                 mark = host_mark(host_of(link.url), self._directory.manifest.seed)
                 row = link.url, mark, link.depth, via, link.attempts, link.status
                 _count_owed(target, target.execute(RECEIVE, row).rowcount)
-            with transaction(connection, path):
+            with counted(connection, path):
                 connection.execute("DELETE FROM outbox WHERE seq = ?", (seq,))
 
     def _moveread_tally(self, source: int) -> None:
@@ -235,13 +235,13 @@ class _Move:
         done = f"tally of shard {source} in move {self._directory.manifest.moves}"
         with storage_errors(path):
             tally = read_tally(connection)
-        with transaction(first, first_path):
+        with counted(first, first_path):
             if first.execute("SELECT 1 FROM meta WHERE key = ?", (done,)).fetchone() is None:
                 total = read_tally(first)
                 total.merge(tally)
                 keep_tally(first, total)
                 first.execute(KEEP, (done, ""))
-        with transaction(connection, path):
+        with counted(connection, path):
             connection.execute("DELETE FROM meta WHERE key = 'tally'")
 
 

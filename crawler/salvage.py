@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from crawler.database import connect_to_read
+from crawler.database import any_text, connect_to_read
 from crawler.errors import StorageError
 
 MISSES = 10_000
@@ -22,7 +22,7 @@ def rows(path: Path, table: str, key: str, columns: str) -> Iterator[tuple[objec
     except (StorageError, sqlite3.Error):
         return
     with closing(connection):
-        connection.text_factory = lambda text: text.decode("utf-8", "replace")
+        connection.text_factory = any_text
         query = f"SELECT {key}, {columns} FROM {table}"
         last = -1
         try:
@@ -47,12 +47,13 @@ def rows(path: Path, table: str, key: str, columns: str) -> Iterator[tuple[objec
 def _one_by_one(
     connection: sqlite3.Connection, query: str, start: int, end: int | None
 ) -> Iterator[tuple[object, ...]]:
-    """The rows with keys from `start` to before `end`; None: until there seem to be no more."""
+    """The rows with keys from `start` to before `end` (None: to the last), as long as not too many are missing in a
+    row: a damaged key may be any number."""
     number, misses = start, 0
-    while number < end if end is not None else misses < MISSES:
+    while misses < MISSES and (end is None or number < end):
         try:
             row = connection.execute(query, (number,)).fetchone()
-        except sqlite3.Error:
+        except (sqlite3.Error, OverflowError):
             row = None
         misses = 0 if row else misses + 1
         if row:
@@ -64,6 +65,7 @@ def first_rows(path: Path, query: str) -> Iterator[tuple[object, ...]]:
     """What a query answers until it meets what is broken."""
     try:
         with closing(connect_to_read(path)) as connection:
+            connection.text_factory = any_text
             yield from connection.execute(query)
     except (StorageError, sqlite3.Error):
         return

@@ -154,7 +154,7 @@ def _enrich(path: Path) -> None:
 
 def main() -> None:
     """Make all of this format."""
-    from crawler.directory import FORMAT
+    from crawler.manifest import FORMAT
 
     target = Path(sys.argv[1]) / f"format-{FORMAT}"
     target.mkdir(parents=True, exist_ok=True)

@@ -127,6 +127,9 @@ class FrontierReader(Protocol):
     def owed(self) -> Iterator[Link]:
         """The links admitted and not settled, oldest first."""
 
+    def count(self) -> int:
+        """How many URLs were ever admitted."""
+
     def urls(self) -> Iterator[str]:
         """Every URL ever admitted."""
 

@@ -100,6 +100,10 @@ class MemoryFrontier:
             joined=tuple(note.host for note in self._notes.values() if note.joined),
         )
 
+    def count(self) -> int:
+        """How many URLs there are."""
+        return len(self._links)
+
     def urls(self) -> Iterator[str]:
         """Every URL."""
         return (link.url for link in self._links.values())

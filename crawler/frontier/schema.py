@@ -14,10 +14,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-import msgspec
-from xxhash import xxh3_64_intdigest
-
-from crawler.database import connect, storage_errors, transaction
+from crawler.database import add_checksum, columns_there, connect, storage_errors, transaction
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS url (
@@ -93,22 +90,13 @@ KEYS = {
     "cookie": ("home",),
     "meta": ("key",),
 }
+NUMBERED = ("url", "outbox")
+"""Tables whose key is a number that SQLite keeps its rows by."""
 ADDED = {"url": {"cut": "INTEGER NOT NULL DEFAULT 0", "unread": "TEXT"}}
 """Columns that files of format 3 lack, beside the checksum."""
 DEFAULTS = {"via": "NULL", "attempts": "0", "status": "0", "cut": "0", "reach": "0"}
 FRACTIONS = {"settled_at", "seconds", "robots_until", "delay", "rest_until"}
 """Columns in which SQLite keeps every number as REAL."""
-
-_encode = msgspec.msgpack.Encoder().encode
-
-
-def row_checksum(*row: object) -> int:
-    """63 bits that tell a row, its values in the order of COLUMNS, from any other; -1 where it holds what is no text.
-    (By accident two rows share one with a chance of 1e-19.)"""
-    try:
-        return xxh3_64_intdigest(_encode(row)) >> 1
-    except UnicodeEncodeError:
-        return -1
 
 
 def sealed(table: str, values: dict[str, str], kept: str | None = None) -> str:
@@ -139,16 +127,6 @@ def open_file(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
-
-
-def add_checksum(connection: sqlite3.Connection) -> None:
-    """Let statements of a connection call `row_checksum`."""
-    connection.create_function("row_checksum", -1, row_checksum, deterministic=True)
-
-
-def columns_there(connection: sqlite3.Connection, table: str) -> set[str]:
-    """The columns that a table has in this file; none where there is no such table."""
-    return {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
 
 
 def is_sealed(connection: sqlite3.Connection) -> bool:

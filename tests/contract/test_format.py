@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from crawler.audit import audit
-from crawler.directory import FORMAT, OLDEST, CrawlDirectory
+from crawler.directory import CrawlDirectory
+from crawler.manifest import FORMAT, OLDEST
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "format-3"
 
