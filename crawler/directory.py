@@ -234,8 +234,11 @@ class CrawlDirectory:
     def look_back(self, lenient: bool = False) -> FrontierReader:
         """The frontiers of all shards as one, to read, also while they are written to; a `lenient` one passes over what
         is damaged. Raises UsageError, Corrupt."""
-        seed = self.manifest.seed
-        return join([SqliteFrontier(path, True, seed, lenient) for path in self.frontier_files()])
+        return join([self.reader(path, lenient) for path in self.frontier_files()])
+
+    def reader(self, path: Path, lenient: bool = False) -> SqliteFrontier:
+        """One of these files, to read. Raises StorageError."""
+        return SqliteFrontier(path, True, self.manifest.seed, lenient)
 
     def part_files(self) -> list[Path]:
         """The files of all parts."""

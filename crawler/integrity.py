@@ -27,7 +27,7 @@ from crawler.database import any_text, columns_there, connect_to_read, row_check
 from crawler.errors import Corrupt, StorageError
 from crawler.frontier import schema
 from crawler.frontier.commits import committed, noted
-from crawler.frontier.sqlite import host_mark
+from crawler.frontier.sqlite import UNREADABLE, host_mark
 from crawler.stats import Tally
 from crawler.store.sqlite import SCHEMA as PART
 from crawler.words import printable
@@ -232,7 +232,7 @@ def is_plausible(table: str, names: Sequence[str], row: Sequence[Any], seed: int
                 msgspec.json.decode(values[column], type=kind)
         if table == "meta" and values["key"] == "tally":
             msgspec.json.decode(values["value"], type=Tally)
-    except (msgspec.MsgspecError, ValueError, TypeError):
+    except UNREADABLE:
         return False
     return True
 

@@ -95,14 +95,15 @@ def serve(folder: Path) -> StartedWeb:
     return web
 
 
-def _make(golden: Golden, folder: Path) -> None:
+def make(golden: Golden, folder: Path) -> None:
+    """One crawl, in a folder beside the configuration."""
     words = ("crawl", "--profile", "demo", "--config", CONFIG, "--out", golden.name, "--json", "-q", *golden.options)
     if not golden.killed:
         ended = command(folder, *words)
         assert ended.returncode in (0, 1), ended.stderr
     else:
         _kill(folder, folder / golden.name, words)
-    if not golden.name.endswith("complete") and not golden.killed:
+    if golden.name.endswith("limit"):
         _enrich(folder / golden.name)
 
 
@@ -162,7 +163,7 @@ def main() -> None:
         folder = Path(name)
         with serve(folder):
             for golden in CRAWLS:
-                _make(golden, folder)
+                make(golden, folder)
                 with tarfile.open(target / f"{golden.name}.tar.xz", "w:xz") as packed:  # before anybody has read it
                     packed.add(folder / golden.name, golden.name, filter=_anonymous)
                 told = outputs(folder, golden.name)

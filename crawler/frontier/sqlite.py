@@ -37,6 +37,8 @@ ADMIT = f"""INSERT INTO url ({", ".join(ADMITTED)}, checksum) VALUES (?1, ?2, ?3
     {sealed("url", {name: f"?{place}" for place, name in enumerate(ADMITTED, 1)})})"""
 ADMIT_IF_NEW = f"{ADMIT} ON CONFLICT (url) DO NOTHING"
 NOTHING = {"part": "", "position": 0, "digest": b"", "truncated": "", "unread": ""}
+UNREADABLE = (msgspec.MsgspecError, ValueError, TypeError, AttributeError)
+"""What goes wrong where a row is damaged and has no checksum, or is read all the same."""
 MANIFEST = "manifest"
 REPAIR = "the command repair"
 LINK = "id, url, depth, via, attempts, status"
@@ -204,7 +206,7 @@ class SqliteFrontier:
         for values in self._whole("SELECT {} FROM url WHERE reason IS NOT NULL ORDER BY id", ALL):
             try:
                 yield _row_of(values)
-            except (msgspec.MsgspecError, ValueError, TypeError) as error:
+            except UNREADABLE as error:
                 if not self._lenient:
                     raise self._damaged(values[0]) from error
 
@@ -267,7 +269,7 @@ class SqliteFrontier:
         for row in self._whole(query, LINK, *values):
             try:
                 yield _link_of(row)
-            except (ValueError, TypeError) as error:
+            except UNREADABLE as error:
                 if not self._lenient:
                     raise self._damaged(row[0]) from error
                 yield Link(row[0], "", 0)
