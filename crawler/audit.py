@@ -58,7 +58,7 @@ def audit(directory: CrawlDirectory, see: See = lambda page: None) -> Audit:
 
     Raises UsageError where it has not begun. Whatever else is wrong is a problem that was found.
     """
-    found = Audit(out=str(directory.path), running=directory.holder())
+    found = Audit(out=str(directory.path), running=None if directory.ours else directory.holder())
     try:
         paths = directory.frontier_files()
         for path in paths:

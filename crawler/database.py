@@ -86,6 +86,10 @@ def storage_errors(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise _storage_error(path, error) from error
+    except UnicodeDecodeError as error:  # in what SQLite says of a damaged file
+        raise Corrupt(
+            f"{path} is damaged ({error.reason}); restore it from a copy, or use the command repair"
+        ) from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull(f"no space left for {path}; free some, then resume") from error

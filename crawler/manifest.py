@@ -27,7 +27,7 @@ FORMAT = 4
 OLDEST = 3
 """The oldest format that is still read; a run that writes to such a crawl makes it one of FORMAT."""
 WITHOUT_CHECKSUM = 3
-MARK = b',\n "checksum": "'
+MARK = b',\n  "checksum": "'
 END = b'"\n}\n'
 REBUILD = "rebuild it: python -m crawler repair {}"
 
@@ -52,7 +52,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 def encode(manifest: Manifest) -> bytes:
     """The content of the file."""
-    head = msgspec.json.format(msgspec.json.encode(manifest), indent=1).removesuffix(b"\n}")
+    head = msgspec.json.format(msgspec.json.encode(manifest)).removesuffix(b"\n}")
     return head + MARK + xxh3_64_hexdigest(head).encode() + END
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from crawler.database import any_text, connect_to_read
 from crawler.errors import StorageError
 
+UNREADABLE = (sqlite3.Error, UnicodeError, OverflowError)
+"""What SQLite and its driver raise where a file is damaged, not always with text that can be read itself."""
 MISSES = 10_000
 """So many keys in a row without a row, and there are no more."""
 
@@ -30,7 +32,7 @@ def rows(path: Path, table: str, key: str, columns: str) -> Iterator[tuple[objec
                 last = row[0]
                 yield row
             return
-        except sqlite3.Error:
+        except UNREADABLE:
             pass
         tail: list[tuple[object, ...]] = []
         first = None
@@ -38,7 +40,7 @@ def rows(path: Path, table: str, key: str, columns: str) -> Iterator[tuple[objec
             for row in connection.execute(f"{query} WHERE {key} > ? ORDER BY {key} DESC", (last,)):
                 first = row[0]
                 tail.append(row)
-        except sqlite3.Error:
+        except UNREADABLE:
             pass
         yield from _one_by_one(connection, f"{query} WHERE {key} = ?", last + 1, first)
         yield from reversed(tail)
@@ -53,7 +55,7 @@ def _one_by_one(
     while misses < MISSES and (end is None or number < end):
         try:
             row = connection.execute(query, (number,)).fetchone()
-        except (sqlite3.Error, OverflowError):
+        except UNREADABLE:
             row = None
         misses = 0 if row else misses + 1
         if row:
@@ -67,5 +69,5 @@ def first_rows(path: Path, query: str) -> Iterator[tuple[object, ...]]:
         with closing(connect_to_read(path)) as connection:
             connection.text_factory = any_text
             yield from connection.execute(query)
-    except (StorageError, sqlite3.Error):
+    except (StorageError, *UNREADABLE):
         return
