@@ -1,8 +1,9 @@
 """Reads a whole crawl back and checks it against what it says of itself.
 
-Checked: the file of the frontier; that each settled row which names a record has exactly that one, and none names the
-same; that every body still gives its digest, in its record and in its row; that the tally is what the rows add up to;
-that the digest of the crawl, worked out anew from the bodies on disk, is the one that was kept.
+Checked: each file by itself (crawler/integrity.py); that each settled row which names a record has exactly that one,
+and none names the same; that every body still gives its digest, in its record and in its row, and the row says what its
+record says; that the tally is what the rows add up to; that the digest of the crawl, worked out anew from the bodies on
+disk, is the one that was kept.
 
 Rules:
 - Rows are read before records: a page is on disk before its row, so a crawl that is running never looks wrong.
@@ -13,20 +14,21 @@ Rules:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 
 import msgspec
 
 from crawler.core import digest
 from crawler.directory import CrawlDirectory
-from crawler.errors import Corrupt
+from crawler.errors import Corrupt, StorageError
 from crawler.frontier.base import FrontierReader, Row
+from crawler.integrity import frontier_faults, part_faults
 from crawler.stats import Tally
 from crawler.store.base import Page, Store
 
 MOST_TOLD = 20
-Named = dict[str, dict[int, bytes]]
+Named = dict[str, dict[int, tuple[bytes, str, int, str]]]
 See = Callable[[Page], None]
 
 
@@ -54,22 +56,38 @@ class Audit(msgspec.Struct, kw_only=True):
 def audit(directory: CrawlDirectory, see: See = lambda page: None) -> Audit:
     """Read a crawl back; `see` is shown each page that a settled row names.
 
-    Raises UsageError where it has not begun, Corrupt where its frontier cannot be read at all.
+    Raises UsageError where it has not begun. Whatever else is wrong is a problem that was found.
     """
-    found = Audit(out=str(directory.path), running=directory.holder())
-    with closing(directory.look_back()) as frontier:
-        directory.check()
-        kept = frontier.tally()
-        owed = sum(1 for _ in frontier.owed())
-        counted, named, sum_of_rows = _read_rows(frontier, found)
-        sum_of_bodies = _read_records(directory.store(), named, found, see)
-        _tell_missing(frontier, named, found)
-        counted.bytes = found.bytes
-        counted.digest = found.digest = digest.in_hex(digest.add(sum_of_rows, [sum_of_bodies.to_bytes(16, "big")]))
-        counted.queued = counted.settled + owed
-        if found.running is None and frontier.tally() == kept:
-            _compare(kept, counted, found)
+    found = Audit(out=str(directory.path), running=None if directory.ours else directory.holder())
+    try:
+        paths = directory.frontier_files()
+        for path in paths:
+            for fault in frontier_faults(path, directory.manifest.seed, directory.moving):
+                found.object_to(fault)
+    except Corrupt as error:
+        found.object_to(str(error))
+    for path in directory.part_files():
+        for fault in part_faults(path):
+            found.object_to(fault)
+    try:
+        with closing(directory.look_back(lenient=True)) as frontier:
+            _read_back(directory, frontier, found, see)
+    except StorageError as error:
+        found.object_to(str(error))
     return found
+
+
+def _read_back(directory: CrawlDirectory, frontier: FrontierReader, found: Audit, see: See) -> None:
+    kept = frontier.tally()
+    owed = sum(1 for _ in frontier.owed())
+    counted, named, sum_of_rows = _read_rows(frontier, found)
+    sum_of_bodies = _read_records(directory.store(), named, found, see)
+    _tell_missing(frontier, named, found)
+    counted.bytes = found.bytes
+    counted.digest = found.digest = digest.in_hex(digest.add(sum_of_rows, [sum_of_bodies.to_bytes(16, "big")]))
+    counted.queued = counted.settled + owed
+    if found.running is None and frontier.tally() == kept:
+        _compare(kept, counted, found)
 
 
 def _read_rows(frontier: FrontierReader, found: Audit) -> tuple[Tally, Named, int]:
@@ -89,7 +107,7 @@ def _read_rows(frontier: FrontierReader, found: Audit) -> tuple[Tally, Named, in
             positions = named.setdefault(row.part, {})
             if row.position in positions:
                 found.object_to(f"{row.url}: its record {row.part}:{row.position} is named by another URL too")
-            positions[row.position] = row.digest
+            positions[row.position] = row.digest, row.url, row.size, row.content_type
         elif row.status:
             total = digest.add(total, [_term_without_body(row, found)])
     counted.statuses, counted.reasons = dict(statuses), dict(reasons)
@@ -109,11 +127,11 @@ def _read_records(store: Store, named: Named, found: Audit, see: See) -> int:
     total = 0
     for part in store.parts():
         positions = named.get(part, {})
-        for position, page in readable(store, part):
-            expected = positions.pop(position, None)
-            if expected is None:
-                found.orphans += 1
+        for position, page in store.records(part):
+            if page is None or position not in positions:
+                found.orphans += position not in positions
                 continue
+            expected, *facts = positions.pop(position)
             see(page)
             term = digest.term(page.url, page.status, page.body)
             total = digest.add(total, [term])
@@ -121,27 +139,9 @@ def _read_records(store: Store, named: Named, found: Audit, see: See) -> int:
             found.bytes += len(page.body)
             if not term == page.digest == expected:
                 found.object_to(f"{page.url}: record {part}:{position} is not what was fetched")
+            elif facts != [page.url, len(page.body), page.content_type]:
+                found.object_to(f"{page.url}: record {part}:{position} is not what its row says")
     return total
-
-
-def readable(store: Store, part: str) -> Iterator[tuple[int, Page]]:
-    """All records of a part that can be read; after the first that cannot, one by one, which is slower."""
-    position = 0
-    try:
-        for position, page in store.pages(part):
-            yield position, page
-        return
-    except Corrupt:
-        pass
-    try:
-        last = store.last(part)
-    except Corrupt:
-        return  # the whole part is damaged: what it held is missing
-    for each in range(position + 1, last + 1):
-        try:
-            yield each, store.read(part, each)
-        except (KeyError, Corrupt):
-            continue  # a row that names it is told of as missing: once, and by its URL
 
 
 def _tell_missing(frontier: FrontierReader, named: Named, found: Audit) -> None:

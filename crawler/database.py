@@ -19,12 +19,19 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import TypeVar
 
+import msgspec
+from xxhash import xxh3_64_intdigest
+
 from crawler.core.messages import Pause
 from crawler.errors import Busy, Corrupt, DiskFull, StorageError
 from crawler.threads import NO_MORE
 
 T = TypeVar("T")
+_encode = msgspec.msgpack.Encoder().encode
 
+DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT", "SQLITE_IOERR_SHORT_READ", "SQLITE_TOOBIG")
+SIGNS = ("Could not decode to UTF-8", "unsupported file format", "user-defined function raised", "malformed")
+"""What SQLite and its driver say of damaged files, by name and by words."""
 LOG = 4 * 1024 * 1024
 LOG_INDEX = 32 * 1024
 BUSY = 5.0
@@ -48,6 +55,30 @@ def unbound(value: str | bytes) -> str:
     return value if isinstance(value, str) else value.decode("utf-8", "surrogatepass")
 
 
+def any_text(raw: bytes) -> str:
+    """A text factory for files that may be damaged: what is no UTF-8 becomes lone surrogates."""
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def row_checksum(*row: object) -> int:
+    """63 bits that tell a row, its values in a fixed order, from any other; -1 where it holds what is no text. (By
+    accident two rows share one with a chance of 1e-19.)"""
+    try:
+        return xxh3_64_intdigest(_encode(row)) >> 1
+    except UnicodeEncodeError:
+        return -1
+
+
+def add_checksum(connection: sqlite3.Connection) -> None:
+    """Let statements of a connection call `row_checksum`."""
+    connection.create_function("row_checksum", -1, row_checksum, deterministic=True)
+
+
+def columns_there(connection: sqlite3.Connection, table: str) -> set[str]:
+    """The columns that a table has in this file; none where there is no such table."""
+    return {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
+
+
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
     """Turn what SQLite and the disk say about `path` into StorageError, one line that says what to do."""
@@ -55,6 +86,10 @@ def storage_errors(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise _storage_error(path, error) from error
+    except UnicodeDecodeError as error:  # in what SQLite says of a damaged file
+        raise Corrupt(
+            f"{path} is damaged ({error.reason}); restore it from a copy, or use the command repair"
+        ) from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull(f"no space left for {path}; free some, then resume") from error
@@ -69,12 +104,12 @@ def _storage_error(path: Path, error: sqlite3.Error) -> StorageError:
     name = getattr(error, "sqlite_errorname", "") or ""
     if name.startswith("SQLITE_FULL") or (name.startswith("SQLITE_IOERR_SHMSIZE") and _is_full(path.parent)):
         return DiskFull(f"no space left for {path}; free some, then resume")
-    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+    if name.startswith(DAMAGED) or any(words in str(error) for words in SIGNS):
         return Corrupt(f"{path} is damaged ({error}); restore it from a copy, or use the command repair")
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return Busy(f"{path} is locked by another program; close that, then resume")
     if isinstance(error, sqlite3.OperationalError) and "no such" in str(error):
-        return Corrupt(f"{path} is not a file of this program ({error}); start anew with crawl --fresh")
+        return Corrupt(f"{path} is damaged, or no file of this program ({error}); use the command repair")
     return StorageError(f"cannot use {path}: {error}")
 
 

@@ -1,10 +1,11 @@
 """A crawl is a directory: a manifest, a lock, pages in parts, and one folder per shard with its frontier.
 
-    DIR/crawl.json             manifest: format, seed of the marks and dice, settings of the last run, number of runs
+    DIR/crawl.json             manifest: format, seed of the marks and dice, settings of the last run, number of runs;
+                               see crawler/manifest.py
     DIR/lock                   flock of the process that works on it
     DIR/report.html            what a reader may want to know of it, see crawler/report
     DIR/parts/                 pages (and bodies/ beside it with the `files` store), written by any shard
-    DIR/shard-0000/frontier.sqlite, one folder for each shard there ever was
+    DIR/shard-0000/frontier.sqlite, and `commits` beside it (crawler/frontier/commits.py): one folder for each shard
 
 Rules:
 - The manifest is replaced as a whole (written beside, synced, renamed). It is there before anything it names.
@@ -19,33 +20,34 @@ import fcntl
 import os
 import secrets
 import shutil
-import sqlite3
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from crawler import clock
-from crawler.database import connect_to_read, storage_errors
+from crawler import clock, manifest
+from crawler.database import storage_errors
 from crawler.errors import Corrupt, StorageError, UsageError
 from crawler.failpoints import passing
 from crawler.frontier.base import FrontierReader
 from crawler.frontier.joined import join
 from crawler.frontier.sqlite import SqliteFrontier
+from crawler.integrity import frontier_faults, lost_commits
 from crawler.lock import FileLock
+from crawler.logs import open_log
+from crawler.manifest import FORMAT, MANIFEST, REBUILD, Manifest, is_lost
 from crawler.settings import RETIRED, SECRET, Settings
 from crawler.stats import Tally
 from crawler.store import open_store
 from crawler.store.base import Store
 
-FORMAT = 3
-MANIFEST = "crawl.json"
 BESIDE = f".{MANIFEST}"
 REPORT = "report.html"
 LOCK = "lock"
 FRONTIER = "frontier.sqlite"
+BROKEN = ".broken"
 LOCK_PATIENCE = 0.2  # `holder` of another process takes the lock for a moment
 KEPT = (
     "seeds",
@@ -64,30 +66,12 @@ REPAIR = "restore it from a copy, or rebuild what can be: python -m crawler repa
 CHECKED_BELOW = 256 * 1024 * 1024
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a directory says of itself. `settings` are the keys of the last run that differ from the defaults, but for
-    what is secret: of that only the origins are kept, `secret_origins`. `to_unix` leads from its monotonic clock, of
-    that `boot`, to Unix time."""
-
-    format: int
-    seed: int
-    runs: int
-    demo: bool
-    settings: dict[str, Any]
-    shards: int = 1
-    layout: str = ""
-    moves: int = 0
-    boot: str = ""
-    to_unix: float = 0.0
-    secret_origins: tuple[str, ...] = ()
-
-
 class CrawlDirectory:
     """One crawl on disk. `create` and `open` take the lock, `look` does not."""
 
-    def __init__(self, path: Path, manifest: Manifest, lock: FileLock | None) -> None:
+    def __init__(self, path: Path, told: Manifest, lock: FileLock | None) -> None:
         self.path = path
-        self.manifest = manifest
+        self.manifest = told
         self._lock = lock
 
     @staticmethod
@@ -105,11 +89,13 @@ class CrawlDirectory:
             strangers = [entry.name for entry in path.iterdir() if entry.name not in (LOCK, BESIDE)]
         except OSError as error:
             raise StorageError(f"cannot write {path}: {error.strerror}; choose another --out") from error
-        if strangers and not cls.exists(path):
+        if strangers and not cls.exists(path) and not is_lost(path):
             raise UsageError(f"{path} is not empty and not a crawl; choose another --out")
-        manifest = Manifest(format=FORMAT, seed=secrets.randbits(63), runs=0, demo=demo, settings=_differing(settings))
+        begun = Manifest(format=FORMAT, seed=secrets.randbits(63), runs=0, demo=demo, settings=_differing(settings))
         with ExitStack() as stack:
-            directory = cls(path, manifest, _locked(path, stack))
+            directory = cls(path, begun, _locked(path, stack))
+            if is_lost(path):
+                raise Corrupt(f"{path / MANIFEST} is missing; {REBUILD.format(path)}")
             if cls.exists(path):
                 if not fresh:
                     raise UsageError(f"{path} is a crawl already; continue it with --resume or replace it with --fresh")
@@ -123,17 +109,33 @@ class CrawlDirectory:
     @classmethod
     def open(cls, path: Path) -> CrawlDirectory:
         """An existing crawl, to go on with it. Raises UsageError, Corrupt, Locked."""
-        _read_manifest(path)
+        manifest.read(path)
         with ExitStack() as stack:
             lock = _locked(path, stack)
-            directory = cls(path, _read_manifest(path), lock)
+            directory = cls(path, manifest.read(path), lock)
             stack.pop_all()
             return directory
 
     @classmethod
+    def rescue(cls, path: Path) -> tuple[CrawlDirectory, bool]:
+        """An existing crawl, to repair it, and whether its manifest was damaged or lost: then it has been rebuilt.
+        Raises UsageError, Corrupt, Locked."""
+        if not is_lost(path):
+            with suppress(Corrupt):
+                return cls.open(path), False
+        with ExitStack() as stack:
+            directory = cls(path, manifest.rebuilt(path), _locked(path, stack))
+            if (path / MANIFEST).exists():
+                with storage_errors(path):
+                    (path / MANIFEST).replace(free_name(path / f"{MANIFEST}{BROKEN}"))
+            directory._write_manifest()
+            stack.pop_all()
+            return directory, True
+
+    @classmethod
     def look(cls, path: Path) -> CrawlDirectory:
         """An existing crawl, to read what is there, also while another process works on it."""
-        return cls(path, _read_manifest(path), None)
+        return cls(path, manifest.read(path), None)
 
     @property
     def settings(self) -> Settings:
@@ -142,9 +144,12 @@ class CrawlDirectory:
             kept = {key: value for key, value in self.manifest.settings.items() if key not in RETIRED}
             return msgspec.convert(kept, Settings)
         except msgspec.ValidationError as error:
-            raise Corrupt(
-                f"{self.path / MANIFEST} is damaged ({error}); restore it from a copy or start anew with crawl --fresh"
-            ) from error
+            raise Corrupt(f"{self.path / MANIFEST} is damaged ({error}); {REBUILD.format(self.path)}") from error
+
+    @property
+    def moving(self) -> bool:
+        """Whether rows are being moved between the files of its shards, or none were ever made."""
+        return not self.manifest.layout
 
     @property
     def ours(self) -> bool:
@@ -173,8 +178,9 @@ class CrawlDirectory:
         files = self.path.glob(f"shard-*/{FRONTIER}*")
         return clock.offset(self.manifest.boot, self.manifest.to_unix, files)
 
-    def begin_run(self, settings: Settings) -> int:
-        """Count one more run with these settings; its number."""
+    def begin_run(self, settings: Settings, frontier: SqliteFrontier | None = None) -> int:
+        """Count one more run with these settings; its number. A copy of the manifest is kept in the `frontier` that is
+        open, else in all there are."""
         runs = self.manifest.runs + 1
         self.manifest = msgspec.structs.replace(
             self.manifest,
@@ -185,25 +191,64 @@ class CrawlDirectory:
             secret_origins=settings.secret_origins,
         )
         self._write_manifest()
+        copy = msgspec.json.encode(self.manifest)
+        if frontier is not None:
+            frontier.keep_manifest(copy)
+            return runs
+        for shard in self.shards_there():
+            with closing(SqliteFrontier(frontier_path(self.path, shard), seed=self.manifest.seed)) as one:
+                one.keep_manifest(copy)
         return runs
+
+    def check_to_write(self) -> None:
+        """Whether the frontiers may be gone on with. Raises Corrupt, which says what is wrong and what to do."""
+        for path in self.frontier_files():
+            if path.stat().st_size < CHECKED_BELOW:
+                self._check(path)
+        with closing(self.look_back()) as reader:
+            tally, rows = reader.tally(), reader.count()
+        if self.manifest.layout and rows != tally.queued:
+            raise Corrupt(
+                f"{self.path} is damaged ({tally.queued} URLs were admitted, {rows} are there); "
+                + REPAIR.format(self.path)
+            )
+
+    def _check(self, path: Path) -> None:
+        """Raises Corrupt where something is wrong with a frontier's file. Commits that it has lost are told only: what
+        is left is whole."""
+        for fault in frontier_faults(path, self.manifest.seed, self.moving, for_run=True):
+            raise Corrupt(f"{fault}; {REPAIR.format(self.path)}")
+        if lost := lost_commits(path):
+            open_log().warning("lost commits", file=str(path), commits=lost, hint="what is missing is fetched again")
 
     def frontier(self, shard: int = 0) -> SqliteFrontier:
         """The frontier of a shard, to write to; it is checked first. Raises StorageError."""
         path = self._frontier_path(shard)
+        if self.manifest.format < FORMAT:  # first, so that no earlier version writes to a file that has been upgraded
+            self._write_manifest()
         with storage_errors(path):
             path.parent.mkdir(exist_ok=True)
         if path.exists() and path.stat().st_size < CHECKED_BELOW:
-            _check(path)
+            self._check(path)
         return SqliteFrontier(path, seed=self.manifest.seed)
 
-    def look_back(self) -> FrontierReader:
-        """The frontiers of all shards as one, to read, also while they are written to. Raises UsageError, Corrupt."""
-        return join([SqliteFrontier(path, read_only=True, seed=self.manifest.seed) for path in self.frontier_files()])
+    def look_back(self, lenient: bool = False) -> FrontierReader:
+        """The frontiers of all shards as one, to read, also while they are written to; a `lenient` one passes over what
+        is damaged. Raises UsageError, Corrupt."""
+        return join([self.reader(path, lenient) for path in self.frontier_files()])
+
+    def reader(self, path: Path, lenient: bool = False) -> SqliteFrontier:
+        """One of these files, to read. Raises StorageError."""
+        return SqliteFrontier(path, True, self.manifest.seed, lenient)
+
+    def part_files(self) -> list[Path]:
+        """The files of all parts."""
+        return sorted((self.path / "parts").glob("*.sqlite"))
 
     def frontier_files(self) -> list[Path]:
         """The files of all frontiers that are there, for readers. Raises UsageError, Corrupt."""
         needed = [self._frontier_path(shard) for shard in range(self.manifest.shards)]
-        if not needed[0].exists():
+        if not any(path.exists() for path in needed):
             raise UsageError(f"{self.path} has not been started yet; go on with it first: resume {self.path}")
         return sorted({*(path for path in needed if path.exists()), *self.path.glob(f"shard-*/{FRONTIER}")})
 
@@ -234,11 +279,6 @@ class CrawlDirectory:
         with closing(self.look_back()) as frontier:
             return frontier.tally()
 
-    def check(self) -> None:
-        """Ask SQLite whether the frontiers' files are whole. Raises Corrupt."""
-        for path in self.frontier_files():
-            _check(path)
-
     def store(self, disk_wait: float = 0.0) -> Store:
         """The pages; `disk_wait` as in `open_store`."""
         return open_store(str(self.manifest.settings.get("store", "sqlite")), self.path, disk_wait)
@@ -249,11 +289,12 @@ class CrawlDirectory:
             self._lock.release()
 
     def _write_manifest(self) -> None:
+        self.manifest = msgspec.structs.replace(self.manifest, format=FORMAT)
         path = self.path / MANIFEST
         beside = self.path / BESIDE
         with storage_errors(path):
             with beside.open("wb") as file:
-                file.write(msgspec.json.format(msgspec.json.encode(self.manifest)) + b"\n")
+                file.write(manifest.encode(self.manifest))
                 file.flush()
                 os.fsync(file.fileno())
             passing("manifest.replace")
@@ -273,26 +314,6 @@ def _locked(path: Path, stack: ExitStack) -> FileLock:
     return lock
 
 
-def _read_manifest(path: Path) -> Manifest:
-    file = path / MANIFEST
-    try:
-        manifest = msgspec.json.decode(file.read_bytes(), type=Manifest)
-    except (FileNotFoundError, NotADirectoryError):
-        raise UsageError(f"{path} is not a crawl (no {MANIFEST} in it)") from None
-    except OSError as error:
-        raise StorageError(f"cannot read {file}: {error.strerror}") from error
-    except msgspec.DecodeError as error:
-        raise Corrupt(
-            f"{file} is damaged ({error}); restore it from a copy or start anew with crawl --fresh"
-        ) from error
-    if manifest.format != FORMAT:
-        age = "a newer" if manifest.format > FORMAT else "an older"
-        raise StorageError(
-            f"{path} has format {manifest.format}, this version reads format {FORMAT}; use {age} version of the crawler"
-        )
-    return manifest
-
-
 def _differing(settings: Settings) -> dict[str, Any]:
     """The keys that differ from the defaults and are not secret, as plain values."""
     mine, defaults = msgspec.to_builtins(settings), msgspec.to_builtins(Settings())
@@ -300,25 +321,13 @@ def _differing(settings: Settings) -> dict[str, Any]:
     return {key: mine[key] for key in told if mine[key] != defaults[key] or key == "lease"}
 
 
-def is_whole(path: Path) -> bool:
-    """Whether SQLite finds a file there, and nothing wrong with it."""
-    return path.exists() and path.stat().st_size > 0 and _verdict(path) == "ok"
-
-
-def _check(path: Path) -> None:
-    """Ask SQLite whether the file is whole. Raises Corrupt."""
-    verdict = _verdict(path)
-    if verdict != "ok":
-        raise Corrupt(f"{path} is damaged ({verdict}); {REPAIR.format(path.parent.parent)}")
-
-
-def _verdict(path: Path) -> str:
-    """ "ok", or what SQLite has found. Raises StorageError where the file cannot be read at all."""
-    try:
-        with closing(connect_to_read(path)) as connection, storage_errors(path):
-            return str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
-    except (Corrupt, sqlite3.DatabaseError) as error:
-        return str(error.__cause__ or error)
+def free_name(path: Path) -> Path:
+    """This name, or the first with a number behind it that nothing has."""
+    number, free = 0, path
+    while free.exists():
+        number += 1
+        free = path.with_name(f"{path.name}{number}")
+    return free
 
 
 def _remove(path: Path) -> None:

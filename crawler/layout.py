@@ -21,25 +21,38 @@ from pathlib import Path
 from time import time
 
 import msgspec
+from msgspec.structs import replace
 
 from crawler.core.messages import Budget, Foreign, HostNote, Reach
 from crawler.core.shard import Shard, together
 from crawler.core.urls import host_of
-from crawler.database import connect, storage_errors, transaction
+from crawler.database import storage_errors
 from crawler.directory import CrawlDirectory, frontier_path
 from crawler.failpoints import passing
-from crawler.frontier.sqlite import KEEP_COOKIES, SCHEMA, SPENT, host_mark, keep_tally, largest, read_tally, spent_rows
+from crawler.frontier.commits import KEEP, counted
+from crawler.frontier.schema import open_file
+from crawler.frontier.sqlite import (
+    KEEP_COOKIES,
+    NOTED,
+    SPENT,
+    host_mark,
+    keep_tally,
+    largest,
+    note_row,
+    read_tally,
+    spent_rows,
+)
 from crawler.settings import Settings
 
 AT_ONCE = 1000
 REASON = 7  # its place in a row
 COLUMNS = (
     "url, host, depth, via, attempts, status, reason, part, position, size, digest, truncated, content_type,"
-    " settled_at, seconds, detail"
+    " settled_at, seconds, detail, cut, unread"
 )
-COPY = f"INSERT OR IGNORE INTO url ({COLUMNS}) VALUES ({', '.join('?' * 16)})"
+COPY = f"INSERT OR IGNORE INTO url ({COLUMNS}) VALUES ({', '.join('?' * 18)})"
 RECEIVE = "INSERT OR IGNORE INTO url (url, host, depth, via, attempts, status) VALUES (?, ?, ?, ?, ?, ?)"
-NOTE = "INSERT OR REPLACE INTO host VALUES (?, ?, ?, ?, ?, ?, ?)"
+NOTE = f"INSERT OR REPLACE INTO host ({NOTED}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 def lay_out(directory: CrawlDirectory, settings: Settings, shards: int) -> None:
@@ -88,7 +101,7 @@ class _Move:
                 path = frontier_path(self._directory.path, number)
                 with storage_errors(path):
                     path.parent.mkdir(exist_ok=True)
-                self._files[number] = path, stack.enter_context(closing(connect(path, SCHEMA)))
+                self._files[number] = path, stack.enter_context(closing(open_file(path)))
             self._move_notes()
             self._share_cookies()
             self._move_budgets()
@@ -111,8 +124,12 @@ class _Move:
         notes: dict[str, HostNote] = {}
         for path, connection in self._files.values():
             with storage_errors(path):
-                for host, robots, until, delay, rest_until, joined, _ in connection.execute("SELECT * FROM host"):
-                    note = HostNote(host, robots, until, delay, rest_until, bool(joined))
+                for host, robots, until, delay, rest_until, joined, _, heard, down_for in connection.execute(
+                    f"SELECT {NOTED} FROM host"
+                ):
+                    note = HostNote(
+                        host, robots, until, delay, rest_until, bool(joined), heard=bool(heard), down_for=down_for
+                    )
                     notes[note.host] = together(notes.get(note.host), note)
         now = time()
         for note in notes.values():
@@ -122,11 +139,11 @@ class _Move:
                 self._spread.add(note.host)
         for number, (path, connection) in self._files.items():
             mine = [note for note in notes.values() if self._shard.owner(note.host) == number]
-            with transaction(connection, path):
+            with counted(connection, path):
                 connection.executemany(NOTE, [self._row(note) for note in mine])
         for number, (path, connection) in self._files.items():
             theirs = [(host,) for host in notes if self._shard.owner(host) != number]
-            with transaction(connection, path):
+            with counted(connection, path):
                 connection.executemany("DELETE FROM host WHERE host = ?", theirs)
 
     def _share_cookies(self) -> None:
@@ -136,7 +153,7 @@ class _Move:
             with storage_errors(path):
                 rows.update(connection.execute("SELECT home, cookies FROM cookie").fetchall())
         for number, (path, connection) in self._files.items():
-            with transaction(connection, path):
+            with counted(connection, path):
                 connection.execute("DELETE FROM cookie")
                 if number < self._shard.count:
                     mine = [row for row in rows.items() if "://." in row[0] or self._shard.owner(row[0]) == number]
@@ -144,7 +161,7 @@ class _Move:
 
     def _row(self, note: HostNote) -> tuple[object, ...]:
         reach = Reach.SPREAD if note.host in self._spread else Reach.OWNER
-        return note.host, note.robots, note.robots_until, note.delay, note.rest_until, note.joined, reach
+        return note_row(replace(note, reach=reach))
 
     def _move_budgets(self) -> None:
         """What a host was asked for goes to its owner, or in equal shares to all shards."""
@@ -156,11 +173,11 @@ class _Move:
         spent = largest(budgets)
         for number, (path, connection) in self._files.items():
             mine = [share for budget in spent.values() if (share := self._share_of(budget, number)) is not None]
-            with transaction(connection, path):
+            with counted(connection, path):
                 connection.executemany(SPENT, spent_rows(mine))
         for number, (path, connection) in self._files.items():
             theirs = [key for key, budget in spent.items() if self._share_of(budget, number) is None]
-            with transaction(connection, path):
+            with counted(connection, path):
                 connection.executemany("DELETE FROM budget WHERE host = ? AND pattern = ?", theirs)
 
     def _share_of(self, budget: Budget, number: int) -> Budget | None:
@@ -173,10 +190,10 @@ class _Move:
         for batch in self._strangers(source):
             for home, rows in batch.items():
                 target_path, target = self._files[home]
-                with transaction(target, target_path):
+                with counted(target, target_path):
                     copied = [row for row in rows if target.execute(COPY, row[1:]).rowcount]
                     _count_owed(target, sum(row[REASON] is None for row in copied))
-            with transaction(connection, path):
+            with counted(connection, path):
                 passing("layout.copied")
                 moved = [row for rows in batch.values() for row in rows]
                 connection.executemany("DELETE FROM url WHERE id = ?", [(row[0],) for row in moved])
@@ -208,11 +225,11 @@ class _Move:
             link = msgspec.json.decode(encoded, type=Foreign).link
             target_path, target = self._files[self._home(link.url)]
             via = msgspec.json.encode(link.via).decode() if link.via else None
-            with transaction(target, target_path):
+            with counted(target, target_path):
                 mark = host_mark(host_of(link.url), self._directory.manifest.seed)
                 row = link.url, mark, link.depth, via, link.attempts, link.status
                 _count_owed(target, target.execute(RECEIVE, row).rowcount)
-            with transaction(connection, path):
+            with counted(connection, path):
                 connection.execute("DELETE FROM outbox WHERE seq = ?", (seq,))
 
     def _moveread_tally(self, source: int) -> None:
@@ -222,13 +239,13 @@ class _Move:
         done = f"tally of shard {source} in move {self._directory.manifest.moves}"
         with storage_errors(path):
             tally = read_tally(connection)
-        with transaction(first, first_path):
+        with counted(first, first_path):
             if first.execute("SELECT 1 FROM meta WHERE key = ?", (done,)).fetchone() is None:
                 total = read_tally(first)
                 total.merge(tally)
                 keep_tally(first, total)
-                first.execute("INSERT INTO meta VALUES (?, '')", (done,))
-        with transaction(connection, path):
+                first.execute(KEEP, (done, ""))
+        with counted(connection, path):
             connection.execute("DELETE FROM meta WHERE key = 'tally'")
 
 

@@ -1,77 +1,75 @@
 """Rebuilds a damaged crawl from what is left of it: the rows of its frontiers, the records of its parts.
 
 Rules:
-- What cannot be trusted is owed again, never made up: a settled row counts if the record that it names can be read and
-  gives its digest, a whole record of a 2xx answer without a row counts as settled.
+- It sees what `verify` sees: where that finds nothing nothing is touched, and after a repair it finds nothing.
+- What cannot be trusted is owed again, never made up: a settled row counts if it is what was written and the record
+  that it names can be read and gives its digest, a whole record of a 2xx answer without a row counts as settled.
 - Where rows of a frontier were lost, so may be links. All bodies are read again for theirs, and what has no body to
   read (a redirect, a page that was not kept) is owed again. How deep a link lies is then known as far as rows say.
 - What hosts were asked for and the cookies that they set are kept as far as they can be read. Of two jars of a
   home the last counts; a host whose account is lost gets another.
 - Nothing is deleted: damaged files stay beside the new ones, as `.broken`. An interrupted repair may be begun again.
 - The rebuilt frontier is one shard; the next run lays it out as it needs.
-- Where nothing is wrong nothing is touched.
+- A manifest that was lost is rebuilt first, from its copies in the frontiers.
 """
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
-from crawler.audit import readable
+from crawler.audit import audit
 from crawler.core.digest import term
 from crawler.core.links import read_page
-from crawler.core.messages import Budget, Cookie, Foreign, Reach, Reason, Settled
+from crawler.core.messages import Budget, Cookie, Foreign, Reach, Reason, Settled, Unread
 from crawler.core.scope import Scope
 from crawler.core.spelling import speller
 from crawler.core.urls import Resolver, canonical, host_of
-from crawler.database import connect, storage_errors, transaction
-from crawler.directory import FRONTIER, CrawlDirectory, frontier_path, is_whole
-from crawler.frontier.sqlite import KEEP_COOKIES, NOTE, NOTED, SCHEMA, SPENT, host_mark, keep_tally, largest, spent_rows
+from crawler.database import storage_errors, transaction, unbound
+from crawler.directory import FRONTIER, CrawlDirectory, frontier_path
+from crawler.frontier import commits
+from crawler.frontier.schema import COLUMNS, open_file
+from crawler.frontier.sqlite import (
+    KEEP_COOKIES,
+    MANIFEST,
+    NOTE,
+    NOTED,
+    SPENT,
+    host_mark,
+    keep_tally,
+    largest,
+    spent_rows,
+)
+from crawler.integrity import frontier_faults, intact_rows
 from crawler.job import open_scope
-from crawler.salvage import first_rows
-from crawler.salvage import rows as salvage
+from crawler.repair_parts import NEW, Records, read_records, rebuild_parts, replace, set_aside, whole_records
 from crawler.stats import Tally
-from crawler.store.base import Page, Store
-from crawler.store.sqlite import COLUMNS, PAGE_SIZE
-from crawler.store.sqlite import SCHEMA as PART
+from crawler.store.base import Page
 
-ROW = (
-    "url, depth, via, attempts, status, reason, part, position, size, digest, truncated, content_type, settled_at,"
-    " seconds, detail"
-)
-KEEP = f"INSERT INTO url (host, {ROW}) VALUES ({', '.join('?' * 16)}) ON CONFLICT (url) DO UPDATE SET " + ", ".join(
-    f"{name} = excluded.{name}" for name in ROW.split(", ")[1:]
-)
-PAGE = COLUMNS.replace("truncated", "length, truncated")
-KEEP_PAGE = f"INSERT OR IGNORE INTO page (position, {PAGE}) VALUES ({', '.join('?' * (PAGE.count(',') + 2))})"
-OWE = "INSERT OR IGNORE INTO url (url, host, depth) VALUES (?, ?, ?)"
+ROW = COLUMNS["url"][1:]
+KEEP = f"""INSERT INTO url ({", ".join(ROW)}) VALUES ({", ".join("?" * len(ROW))}) ON CONFLICT (url) DO UPDATE SET
+    {", ".join(f"{name} = excluded.{name}" for name in ROW[1:])}"""
+LACKING = {"cut": 0, "unread": None}
+"""What rows of format 3 do not say."""
+OWE = "INSERT OR IGNORE INTO url (url, host, depth, via) VALUES (?, ?, ?, ?)"
 SETTLED = (
-    "SELECT url, reason, status, attempts, size, digest, part, position,"
-    " coalesce(truncated, '') FROM url WHERE reason NOTNULL"
+    "SELECT url, reason, status, attempts, size, digest, part, position, truncated, cut, unread FROM url"
+    " WHERE reason NOTNULL"
 )
+COUNTED_ANEW = (
+    *("queued", "settled", "urls", "pages", "bytes", "truncated", "links_cut", "unread"),
+    *("statuses", "reasons", "digest"),
+)
+"""The counts that rows add up to. Of the others what was kept is all that is known."""
+TAKEN = ("url", "host", "outbox", "budget", "cookie", "meta")
+"""Tables whose rows are looked at one by one; those of others are taken over as they are."""
 UNKNOWN_DEPTH = 1
 REDIRECTS = {reason for reason in Reason if reason.value.startswith("redirect")}
-NEW, BROKEN = ".new", ".broken"
-
-
-class Record(NamedTuple):
-    """What a whole record says of its URL; `size` of its body in bytes."""
-
-    url: str
-    status: int
-    size: int
-    digest: bytes
-    truncated: str
-    content_type: str
-    fetched_at: float
-
-
-Records = dict[tuple[str, int], Record]
 
 
 class Repaired(msgspec.Struct, kw_only=True):
@@ -88,49 +86,39 @@ class Repaired(msgspec.Struct, kw_only=True):
     records: int = 0
 
 
-def repair(directory: CrawlDirectory) -> Repaired:
-    """Make a crawl whole again that is not; it must be opened to work on it. Raises StorageError."""
-    done = Repaired(out=str(directory.path))
-    for path in sorted((directory.path / "parts").glob("*.sqlite")):
-        if not is_whole(path):
-            _rebuild_part(path, done)
-    records = _records(directory.store())
-    done.records = len(records)
+def repair(directory: CrawlDirectory, lost_manifest: bool = False) -> Repaired:
+    """Make a crawl whole again that is not; it must be opened to work on it. `lost_manifest`: that had to be rebuilt.
+
+    Raises UsageError where it has not begun, StorageError.
+    """
+    done = Repaired(out=str(directory.path), rebuilt=lost_manifest)
     shards = sorted({*range(directory.manifest.shards), *directory.shards_there()})
     frontiers = [frontier_path(directory.path, shard) for shard in shards]
-    damaged = [path for path in frontiers if not is_whole(path)]
-    if not damaged and all(named in records for path in frontiers for named in _named(path)):
+    needed = lost_manifest or directory.manifest.layout != ""
+    missing = [path for path in frontiers if needed and not path.exists()]
+    found = audit(directory)
+    store = directory.store()
+    if not found.wrong and not missing:
+        done.records = found.pages + found.orphans
+        done.owed = directory.tally().owed
         return done
     done.rebuilt = True
-    _rebuild_frontier(directory, frontiers, records, bool(damaged), done)
+    for path in rebuild_parts(store, directory.part_files()):
+        done.broken.append(f"parts/{path.name}")
+    records = read_records(store)
+    done.records = len(records)
+    seed = directory.manifest.seed
+    damaged = [path for path in frontiers if path.exists() and any(frontier_faults(path, seed, False))]
+    lost = bool(damaged or missing or _rows_are_missing(directory))
+    _rebuild_frontier(directory, frontiers, records, lost, done)
     done.broken += [str(path.relative_to(directory.path)) for path in frontiers if path in damaged]
     return done
 
 
-# ---- parts -----------------------------------------------------------------------------------------------------------
-
-
-def _rebuild_part(path: Path, done: Repaired) -> None:
-    beside = path.with_name(path.name + NEW)
-    beside.unlink(missing_ok=True)
-    with closing(connect(beside, PART, PAGE_SIZE)) as part, transaction(part, beside):
-        part.executemany(KEEP_PAGE, salvage(path, "page", "position", PAGE))
-    _replace(path, beside)
-    done.broken.append(f"parts/{path.name}")
-
-
-def _records(store: Store) -> Records:
-    """Every record that can be read and is what it was."""
-    found: Records = {}
-    for part in store.parts():
-        for position, page in readable(store, part):
-            if page.digest == term(page.url, page.status, page.body):
-                facts = page.digest, page.truncated, page.content_type, page.fetched_at
-                found[part, position] = Record(page.url, page.status, len(page.body), *facts)
-    return found
-
-
-# ---- the frontier ----------------------------------------------------------------------------------------------------
+def _rows_are_missing(directory: CrawlDirectory) -> bool:
+    """Whether more was admitted than is there."""
+    with closing(directory.look_back(lenient=True)) as frontier:
+        return frontier.count() != frontier.tally().queued
 
 
 def _rebuild_frontier(
@@ -142,17 +130,19 @@ def _rebuild_frontier(
     beside.unlink(missing_ok=True)
     with storage_errors(target):
         target.parent.mkdir(exist_ok=True)
-    with closing(connect(beside, SCHEMA)) as connection, transaction(connection, beside):
+    with closing(open_file(beside)) as connection, transaction(connection, beside):
         frontier = _Rebuilt(connection, directory, records, lost, done)
         frontier.take_rows(frontiers)
         if lost:
             frontier.take_records()
             frontier.take_links()
-        frontier.count()
-    _replace(target, beside)
+        frontier.count(frontiers)
+    commits.forget(target)
+    replace(target, beside)
     for path in frontiers:
         if path != target and path.exists():
-            _set_aside(path)
+            commits.forget(path)
+            set_aside(path)
     directory.lay_out(1, "whole")
 
 
@@ -169,49 +159,69 @@ class _Rebuilt:
         self._scope: Scope = open_scope(self._settings)
         self._seeds = {canonical(url) for url in self._settings.seeds}
         self._records = records
+        self._named: set[tuple[str, int]] = set()
         self._lost = lost
         self._done = done
 
     def take_rows(self, frontiers: list[Path]) -> None:
         """What is left of the old ones: URLs, notes of hosts, links that were on their way."""
         for path in frontiers:
-            for _, url, *row in salvage(path, "url", "id", ROW):
-                if isinstance(url, str) and canonical(url) == url:
-                    self._take_row(url, row)
-            for note in first_rows(path, f"SELECT {NOTED} FROM host"):
-                self._connection.execute(NOTE, (*note[:-1], Reach.OWNER))
-            for _, encoded in salvage(path, "outbox", "seq", "foreign_link"):
+            for row in intact_rows(path, "url", self._seed):
+                self._take_row(LACKING | row)
+            for note in intact_rows(path, "host", self._seed):
+                note["reach"] = Reach.OWNER
+                self._connection.execute(NOTE, [note.get(name, 0) for name in NOTED.split(", ")])
+            for sent in intact_rows(path, "outbox", self._seed):
                 with suppress(msgspec.DecodeError):
-                    link = msgspec.json.decode(str(encoded), type=Foreign).link
-                    self._owe(link.url, link.depth)
+                    link = msgspec.json.decode(sent["foreign_link"], type=Foreign).link
+                    self._owe(link.url, link.depth, json.dumps(link.via) if link.via else None)
+            for table in COLUMNS.keys() - set(TAKEN):
+                self._take_over(path, table)
         self._take_accounts(frontiers)
+
+    def _take_over(self, path: Path, table: str) -> None:
+        for row in intact_rows(path, table, self._seed):
+            query = f"INSERT OR REPLACE INTO {table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})"
+            self._connection.execute(query, list(row.values()))
 
     def _take_accounts(self, frontiers: list[Path]) -> None:
         budgets: list[Budget] = []
         for path in frontiers:
-            for (encoded,) in first_rows(path, "SELECT spent FROM budget"):
+            for row in intact_rows(path, "budget", self._seed):
                 with suppress(msgspec.DecodeError):
-                    budgets.append(msgspec.json.decode(str(encoded), type=Budget))
-            for home, cookies in first_rows(path, "SELECT home, cookies FROM cookie"):
+                    budgets.append(msgspec.json.decode(row["spent"], type=Budget))
+            for row in intact_rows(path, "cookie", self._seed):
                 with suppress(msgspec.DecodeError):
-                    msgspec.json.decode(str(cookies), type=tuple[Cookie, ...])
-                    self._connection.execute(KEEP_COOKIES, (home, cookies))
+                    msgspec.json.decode(row["cookies"], type=tuple[Cookie, ...])
+                    self._connection.execute(KEEP_COOKIES, (row["home"], row["cookies"]))
         self._connection.executemany(SPENT, spent_rows(largest(budgets).values()))
 
-    def _take_row(self, url: str, row: list[Any]) -> None:
-        depth, _, _, status, reason, part, position, *_ = row
-        stands = reason in {it.value for it in Reason}
-        if stands and part:
-            record = self._records.get((part, position))
-            stands = record is not None and record.url == url
-        elif stands and self._lost:
-            stands = reason not in REDIRECTS and not 200 <= status <= 299
-        if stands:
-            self._connection.execute(KEEP, (self._mark(url), url, *row))
+    def _take_row(self, row: dict[str, Any]) -> None:
+        if self._stands(row):
+            self._connection.execute(KEEP, [row[name] for name in ROW])
             self._done.kept += 1
         else:
-            self._owe(url, depth if isinstance(depth, int) else UNKNOWN_DEPTH)
-            self._done.again += reason is not None
+            self._owe(row["url"], row["depth"], row["via"])
+            self._done.again += row["reason"] is not None
+
+    def _stands(self, row: dict[str, Any]) -> bool:
+        """Whether a URL is settled as its row says."""
+        url, status, reason = row["url"], row["status"], row["reason"]
+        if reason is None:
+            return False
+        if row["part"]:
+            key = row["part"], row["position"]
+            record = self._records.get(key)
+            if record is None or key in self._named:
+                return False
+            said = url, row["size"], row["digest"], unbound(row["content_type"] or "")
+            if said != (record.url, record.size, record.digest, record.content_type):
+                return False
+            self._named.add(key)
+            return True
+        if row["digest"] and row["digest"] != term(url, status):
+            return False
+        return not self._lost or (reason not in REDIRECTS and not 200 <= status <= 299)
 
     def take_records(self) -> None:
         """Pages that no row names any more. One that was cut by the network would have been tried again."""
@@ -219,10 +229,24 @@ class _Rebuilt:
             known = self._connection.execute("SELECT reason, depth FROM url WHERE url = ?", (page.url,)).fetchone()
             if (known and known[0]) or page.truncated in ("time", "disconnect") or canonical(page.url) != page.url:
                 continue
-            depth = known[1] if known else 0 if page.url in self._seeds else UNKNOWN_DEPTH
-            row = (page.url, depth, None, 1, page.status, Reason.OK.value, part, position, page.size)
-            rest = (page.digest, page.truncated or None, page.content_type or None, page.fetched_at, 0.0, None)
-            self._connection.execute(KEEP, (self._mark(page.url), *row, *rest))
+            row = dict.fromkeys(ROW) | {
+                "url": page.url,
+                "host": self._mark(page.url),
+                "depth": known[1] if known else 0 if page.url in self._seeds else UNKNOWN_DEPTH,
+                "attempts": 1,
+                "status": page.status,
+                "reason": Reason.OK.value,
+                "part": part,
+                "position": position,
+                "size": page.size,
+                "digest": page.digest,
+                "truncated": page.truncated or None,
+                "content_type": page.content_type or None,
+                "settled_at": page.fetched_at,
+                "seconds": 0.0,
+                "cut": 0,
+            }
+            self._connection.execute(KEEP, [row[name] for name in ROW])
             self._done.recovered += 1
 
     def take_links(self) -> None:
@@ -232,9 +256,7 @@ class _Rebuilt:
         store, resolver = self._directory.store(), Resolver(self._scope.admits_path, respell=speller(self._settings))
         most = self._settings.max_depth
         for part in store.parts():
-            for position, page in readable(store, part):
-                if (part, position) not in self._records:
-                    continue
+            for position, page in whole_records(store, part):
                 query = "SELECT depth FROM url WHERE part = ? AND position = ?"
                 named = self._connection.execute(query, (part, position)).fetchone()
                 if named and (most is None or named[0] < most):
@@ -242,56 +264,48 @@ class _Rebuilt:
                         if self._scope.admits_host(host_of(link)):
                             self._owe(link, named[0] + 1)
 
-    def _owe(self, url: str, depth: int) -> None:
-        self._connection.execute(OWE, (url, self._mark(url), depth))
+    def _owe(self, url: str, depth: int, via: str | None = None) -> None:
+        self._connection.execute(OWE, (url, self._mark(url), depth, via))
 
     def _mark(self, url: str) -> int:
         return host_mark(host_of(url), self._seed)
 
-    def count(self) -> None:
-        """The tally is what the rows add up to."""
-        tally = Tally()
+    def count(self, frontiers: list[Path]) -> None:
+        """The tally is what the rows add up to, and what else was kept; the manifest has its copy."""
+        fresh, tally = Tally(), Tally()
         queued = self._connection.execute("SELECT count(*) FROM url").fetchone()[0]
         settled = (
             Settled(
-                0, url, Reason(reason), status, attempts, size or 0, digest or b"", part or "", position or 0, cut or ""
+                0,
+                url,
+                Reason(reason),
+                status,
+                attempts,
+                size or 0,
+                digest or b"",
+                part or "",
+                position or 0,
+                truncated or "",
+                cut,
+                unread=Unread(unread) if unread else None,
             )
-            for url, reason, status, attempts, size, digest, part, position, cut in self._connection.execute(SETTLED)
+            for url, reason, status, attempts, size, digest, part, position, truncated, cut, unread in (
+                self._connection.execute(SETTLED)
+            )
         )
-        tally.add(queued, settled, 0, 0, 0)
+        fresh.add(queued, settled, 0, 0, 0)
+        for path in frontiers:
+            for row in intact_rows(path, "meta", self._seed):
+                if row["key"] == "tally":
+                    tally.merge(msgspec.json.decode(row["value"], type=Tally))
+        for name in COUNTED_ANEW:
+            setattr(tally, name, getattr(fresh, name))
         keep_tally(self._connection, tally)
+        copy = msgspec.json.encode(self._directory.manifest).decode()
+        self._connection.execute(commits.KEEP, (MANIFEST, copy))
         self._done.owed = tally.owed
 
 
 def _links(page: Page, settings: Any, resolver: Resolver) -> tuple[str, ...]:
     x_robots = tuple(value for name, value in page.headers if name.lower() == "x-robots-tag")
     return read_page(page.body, page.url, page.content_type, settings, resolver, x_robots, True).links
-
-
-def _named(path: Path) -> Iterator[tuple[str, int]]:
-    """The records that the rows of a whole frontier name."""
-    for _, part, position in salvage(path, "url", "id", "part, position"):
-        if part:
-            yield str(part), int(str(position))
-
-
-# ---- files -----------------------------------------------------------------------------------------------------------
-
-
-def _replace(path: Path, beside: Path) -> None:
-    """Put a new file in the place of an old one, which is kept."""
-    with storage_errors(path):
-        if path.exists():
-            _set_aside(path)
-        beside.replace(path)
-
-
-def _set_aside(path: Path) -> None:
-    """Rename a file and its log. The log goes first: beside another file it would be taken for that one's."""
-    number = 0
-    while path.with_name(f"{path.name}{BROKEN}{number or ''}").exists():
-        number += 1
-    aside = path.with_name(f"{path.name}{BROKEN}{number or ''}")
-    for suffix in ("-wal", "-shm", ""):
-        with suppress(FileNotFoundError):
-            path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))

@@ -15,6 +15,7 @@ from crawler.directory import KEPT, REPORT, CrawlDirectory
 from crawler.errors import Corrupt, UsageError
 from crawler.frontier.base import Frontier, FrontierReader
 from crawler.frontier.memory import MemoryFrontier
+from crawler.frontier.sqlite import SqliteFrontier
 from crawler.garbage import collected_seldom
 from crawler.job import Job
 from crawler.layout import lay_out
@@ -41,6 +42,8 @@ def execute(
     started_at = monotonic() if started_at is None else started_at
     client, sharded = variants.client_of(settings), variants.is_sharded(settings)
     out = str(directory.path)
+    if directory.manifest.runs and directory.manifest.layout:
+        directory.check_to_write()
     lay_out(directory, settings, variants.shards_of(settings))
     store = directory.store(settings.disk_wait)
     mend_all(store, directory)
@@ -51,12 +54,13 @@ def execute(
         return summarise(tally, out=out, mode=settings.mode, client=client, ending=Ending.COMPLETE, stats=RunStats())
     with ExitStack() as stack:
         frontier: Frontier = MemoryFrontier()  # where every shard has its own, nobody else writes any
+        file: SqliteFrontier | None = None
         if not sharded:
-            frontier = stack.enter_context(closing(directory.frontier()))
+            frontier = file = stack.enter_context(closing(directory.frontier()))
         recorder = Recorder(
             frontier, directory.manifest.seed, settings.disk_wait, settings.bounds.marks, directory.to_unix
         )
-        run = directory.begin_run(settings)
+        run = directory.begin_run(settings, file)
         job = Job(settings, directory.manifest.seed, recorder, store.writer, run, directory.path)
         if watch is not None:
             watch(job)

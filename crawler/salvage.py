@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from crawler.database import connect_to_read
+from crawler.database import any_text, connect_to_read
 from crawler.errors import StorageError
 
+UNREADABLE = (sqlite3.Error, UnicodeError, OverflowError)
+"""What SQLite and its driver raise where a file is damaged, not always with text that can be read itself."""
 MISSES = 10_000
 """So many keys in a row without a row, and there are no more."""
 
@@ -22,7 +24,7 @@ def rows(path: Path, table: str, key: str, columns: str) -> Iterator[tuple[objec
     except (StorageError, sqlite3.Error):
         return
     with closing(connection):
-        connection.text_factory = lambda text: text.decode("utf-8", "replace")
+        connection.text_factory = any_text
         query = f"SELECT {key}, {columns} FROM {table}"
         last = -1
         try:
@@ -30,7 +32,7 @@ def rows(path: Path, table: str, key: str, columns: str) -> Iterator[tuple[objec
                 last = row[0]
                 yield row
             return
-        except sqlite3.Error:
+        except UNREADABLE:
             pass
         tail: list[tuple[object, ...]] = []
         first = None
@@ -38,7 +40,7 @@ def rows(path: Path, table: str, key: str, columns: str) -> Iterator[tuple[objec
             for row in connection.execute(f"{query} WHERE {key} > ? ORDER BY {key} DESC", (last,)):
                 first = row[0]
                 tail.append(row)
-        except sqlite3.Error:
+        except UNREADABLE:
             pass
         yield from _one_by_one(connection, f"{query} WHERE {key} = ?", last + 1, first)
         yield from reversed(tail)
@@ -47,12 +49,13 @@ def rows(path: Path, table: str, key: str, columns: str) -> Iterator[tuple[objec
 def _one_by_one(
     connection: sqlite3.Connection, query: str, start: int, end: int | None
 ) -> Iterator[tuple[object, ...]]:
-    """The rows with keys from `start` to before `end`; None: until there seem to be no more."""
+    """The rows with keys from `start` to before `end` (None: to the last), as long as not too many are missing in a
+    row: a damaged key may be any number."""
     number, misses = start, 0
-    while number < end if end is not None else misses < MISSES:
+    while misses < MISSES and (end is None or number < end):
         try:
             row = connection.execute(query, (number,)).fetchone()
-        except sqlite3.Error:
+        except UNREADABLE:
             row = None
         misses = 0 if row else misses + 1
         if row:
@@ -64,6 +67,7 @@ def first_rows(path: Path, query: str) -> Iterator[tuple[object, ...]]:
     """What a query answers until it meets what is broken."""
     try:
         with closing(connect_to_read(path)) as connection:
+            connection.text_factory = any_text
             yield from connection.execute(query)
-    except (StorageError, sqlite3.Error):
+    except (StorageError, *UNREADABLE):
         return

@@ -24,8 +24,9 @@ def repair(directory: str, as_json: bool) -> int:
     from crawler.directory import CrawlDirectory
     from crawler.repair import repair as rebuild
 
-    with closing(CrawlDirectory.open(Path(directory))) as crawl:
-        done = rebuild(crawl)
+    crawl, lost_manifest = CrawlDirectory.rescue(Path(directory))
+    with closing(crawl):
+        done = rebuild(crawl, lost_manifest)
     click.echo(as_object(done) if as_json else _in_words(done))
     return 0
 

@@ -89,7 +89,8 @@ def empty(step: Batch | Actions) -> bool:
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One settled URL, as exports and audits read it. `settled_at` is Unix time."""
+    """One settled URL, as exports and audits read it. `settled_at` is Unix time; `cut` counts links beyond the limit of
+    a page, `unread` says why its links were not read. (Both are 0 and "" for what format 3 has settled.)"""
 
     id: int
     url: str
@@ -106,6 +107,8 @@ class Row(msgspec.Struct, frozen=True):
     settled_at: float
     seconds: float
     detail: str
+    cut: int = 0
+    unread: str = ""
 
 
 class Left(msgspec.Struct, frozen=True):
@@ -123,6 +126,9 @@ class FrontierReader(Protocol):
 
     def owed(self) -> Iterator[Link]:
         """The links admitted and not settled, oldest first."""
+
+    def count(self) -> int:
+        """How many URLs were ever admitted."""
 
     def urls(self) -> Iterator[str]:
         """Every URL ever admitted."""

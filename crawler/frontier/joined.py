@@ -25,6 +25,10 @@ class JoinedFrontier:
         """The links not settled."""
         return chain.from_iterable(one.owed() for one in self._frontiers)
 
+    def count(self) -> int:
+        """How many URLs there are in all."""
+        return sum(one.count() for one in self._frontiers)
+
     def urls(self) -> Iterator[str]:
         """Every URL."""
         return chain.from_iterable(one.urls() for one in self._frontiers)

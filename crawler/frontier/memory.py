@@ -52,7 +52,7 @@ class MemoryFrontier:
             known = self._notes.get(note.host)
             if known is not None:
                 note = replace(note, robots=known.robots if note.robots is None else note.robots)
-                note = replace(note, joined=note.joined or known.joined)
+                note = replace(note, joined=note.joined or known.joined, heard=note.heard or known.heard)
             self._notes[note.host] = note
         self._cookies.update(batch.cookies)
         gained = len(batch.queued) + len(new) - len(batch.passed)
@@ -99,6 +99,10 @@ class MemoryFrontier:
             retried=tuple(dict.fromkeys(host_of(link.url) for link in retried)),
             joined=tuple(note.host for note in self._notes.values() if note.joined),
         )
+
+    def count(self) -> int:
+        """How many URLs there are."""
+        return len(self._links)
 
     def urls(self) -> Iterator[str]:
         """Every URL."""
@@ -171,4 +175,6 @@ def row_of(end: Settled, depth: int, at: float) -> Row:
         settled_at=at,
         seconds=end.seconds,
         detail=end.detail,
+        cut=end.cut,
+        unread=end.unread or "",
     )

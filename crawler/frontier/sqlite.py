@@ -14,94 +14,79 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from xxhash import xxh3_64_intdigest
 
-from crawler.core.messages import Budget, Cookie, CookieNote, Foreign, HostNote, Link, Reach, Reason
+from crawler.core.messages import Budget, Cookie, CookieNote, Foreign, HostNote, Link, Reach
 from crawler.core.urls import host_of
-from crawler.database import bound, connect, connect_to_read, storage_errors, transaction, unbound
+from crawler.database import add_checksum, any_text, bound, connect_to_read, row_checksum, storage_errors, unbound
+from crawler.errors import Corrupt
 from crawler.failpoints import passing
 from crawler.frontier.base import Batch, Left, Row
+from crawler.frontier.commits import KEEP, counted
+from crawler.frontier.schema import COLUMNS, is_sealed, open_file, sealed
 from crawler.stats import Tally
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS url (
-    id INTEGER PRIMARY KEY,
-    url TEXT NOT NULL UNIQUE,
-    host INTEGER NOT NULL,
-    depth INTEGER NOT NULL,
-    via TEXT,
-    attempts INTEGER NOT NULL DEFAULT 0,
-    status INTEGER NOT NULL DEFAULT 0,
-    reason TEXT,
-    part TEXT,
-    position INTEGER,
-    size INTEGER,
-    digest BLOB,
-    truncated TEXT,
-    content_type TEXT,
-    settled_at REAL,
-    seconds REAL,
-    detail TEXT
-);
-CREATE INDEX IF NOT EXISTS owed ON url (host) WHERE reason IS NULL;
-CREATE INDEX IF NOT EXISTS retried ON url (host) WHERE reason IS NULL AND attempts > 0;
-CREATE INDEX IF NOT EXISTS seed ON url (id) WHERE reason IS NULL AND depth = 0;
-CREATE TABLE IF NOT EXISTS host (
-    host TEXT PRIMARY KEY,
-    robots TEXT,
-    robots_until REAL NOT NULL,
-    delay REAL NOT NULL,
-    rest_until REAL NOT NULL,
-    joined INTEGER NOT NULL,
-    reach INTEGER NOT NULL DEFAULT 0
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS outbox (seq INTEGER PRIMARY KEY, shard INTEGER NOT NULL, foreign_link TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS budget (
-    host TEXT NOT NULL,
-    pattern INTEGER NOT NULL,
-    spent TEXT NOT NULL,
-    PRIMARY KEY (host, pattern)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS joined ON host (host) WHERE joined;
-CREATE TABLE IF NOT EXISTS cookie (home TEXT PRIMARY KEY, cookies TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-"""
-ADMIT = "INSERT INTO url (id, url, host, depth, via, attempts, status) VALUES (?, ?, ?, ?, ?, ?, ?)"
+ADMITTED = ("id", "url", "host", "depth", "via", "attempts", "status")
+ADMIT = f"""INSERT INTO url ({", ".join(ADMITTED)}, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7,
+    {sealed("url", {name: f"?{place}" for place, name in enumerate(ADMITTED, 1)})})"""
 ADMIT_IF_NEW = f"{ADMIT} ON CONFLICT (url) DO NOTHING"
+NOTHING = {"part": "", "position": 0, "digest": b"", "truncated": "", "unread": ""}
+UNREADABLE = (msgspec.MsgspecError, ValueError, TypeError, AttributeError)
+"""What goes wrong where a row is damaged and has no checksum, or is read all the same."""
+MANIFEST = "manifest"
+REPAIR = "the command repair"
 LINK = "id, url, depth, via, attempts, status"
-PENDING = f"""SELECT {LINK} FROM url INDEXED BY owed
+PENDING = """SELECT {} FROM url INDEXED BY owed
     WHERE host = ? AND reason IS NULL AND id > ? AND attempts = 0 ORDER BY id LIMIT ?"""
-RETRIED = f"""SELECT {LINK} FROM url INDEXED BY retried
+RETRIED = """SELECT {} FROM url INDEXED BY retried
     WHERE host = ? AND reason IS NULL AND attempts > 0 ORDER BY id"""
 NEXT_HOST = "SELECT host, url FROM url INDEXED BY owed WHERE host > ? AND reason IS NULL ORDER BY host LIMIT 1"
-RETRY = "UPDATE url SET attempts = ?, status = ? WHERE id = ?"
-SETTLE = """UPDATE url SET reason = ?, status = ?, attempts = ?, part = ?, position = ?, size = ?, digest = ?,
-    truncated = ?, content_type = ?, settled_at = ?, seconds = ?, detail = ? WHERE id = ? AND reason IS NULL"""
+RETRY = f"""UPDATE url SET attempts = ?1, status = ?2,
+    checksum = {sealed("url", {"attempts": "?1", "status": "?2"}, "")} WHERE id = ?3"""
+ENDED = (
+    *("reason", "status", "attempts", "part", "position", "size", "digest", "truncated", "content_type", "settled_at"),
+    *("seconds", "detail", "cut", "unread"),
+)
+SETTLE = f"""UPDATE url SET {", ".join(f"{name} = ?{place}" for place, name in enumerate(ENDED, 1))},
+    checksum = {sealed("url", {name: f"?{place}" for place, name in enumerate(ENDED, 1)}, "")}
+    WHERE id = ?{len(ENDED) + 1} AND reason IS NULL"""
 PASS_ON = "DELETE FROM url WHERE id = ? AND reason IS NULL"
-SEND = "INSERT OR REPLACE INTO outbox VALUES (?, ?, ?)"
-NOTED = "host, robots, robots_until, delay, rest_until, joined, reach"
-NOTE = f"""INSERT INTO host ({NOTED}) VALUES (?, ?, ?, ?, ?, ?, ?)
+SEND = f"""INSERT OR REPLACE INTO outbox (seq, shard, foreign_link, checksum) VALUES (?1, ?2, ?3,
+    {sealed("outbox", {"seq": "?1", "shard": "?2", "foreign_link": "?3"})})"""
+NOTED = "host, robots, robots_until, delay, rest_until, joined, reach, heard, down_for"
+NOTE = f"""INSERT INTO host ({NOTED}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (host) DO UPDATE SET robots = coalesce(excluded.robots, robots), robots_until = excluded.robots_until,
     delay = excluded.delay, rest_until = excluded.rest_until, joined = max(joined, excluded.joined),
-    reach = max(reach, excluded.reach)"""
-KEEP_COOKIES = "INSERT OR REPLACE INTO cookie VALUES (?, ?)"
-SPENT = "INSERT OR REPLACE INTO budget VALUES (?, ?, ?)"
-KEEP_TALLY = "INSERT INTO meta VALUES ('tally', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+    reach = max(reach, excluded.reach), heard = max(heard, excluded.heard), down_for = excluded.down_for"""
+KEEP_COOKIES = "INSERT OR REPLACE INTO cookie (home, cookies) VALUES (?, ?)"
+SPENT = f"""INSERT OR REPLACE INTO budget (host, pattern, spent, checksum) VALUES (?1, ?2, ?3,
+    {sealed("budget", {"host": "?1", "pattern": "?2", "spent": "?3"})})"""
+WHOLE = f"checksum IS row_checksum({', '.join(COLUMNS['url'])})"
+ALL = ", ".join(COLUMNS["url"])
 
 
 class SqliteFrontier:
     """The frontier of one shard. `read_only` looks at the file of a crawl that may be running; `seed` is that of the
-    crawl."""
+    crawl. Rows that are damaged raise Corrupt when they are read; a `lenient` one passes over what it cannot read."""
 
-    def __init__(self, path: Path, read_only: bool = False, seed: int = 0) -> None:
+    def __init__(self, path: Path, read_only: bool = False, seed: int = 0, lenient: bool = False) -> None:
         self._path = path
         self._seed = seed
-        self._connection = connect_to_read(path) if read_only else connect(path, SCHEMA)
+        self._lenient = lenient
+        self._connection = connect_to_read(path) if read_only else open_file(path)
         try:
+            add_checksum(self._connection)
+            if lenient:
+                self._connection.text_factory = any_text
+            with storage_errors(path):
+                self._sealed = is_sealed(self._connection)
+            self._noted = NOTED if self._sealed else NOTED.replace("heard, down_for", "robots IS NOT NULL, 0")
             self._tally = self._read_tally()
         except BaseException:
             self._connection.close()
@@ -110,7 +95,7 @@ class SqliteFrontier:
     def commit(self, batch: Batch, at: float) -> list[Link]:
         """Keep a batch in one transaction."""
         tally = msgspec.json.decode(msgspec.json.encode(self._tally), type=Tally)
-        with transaction(self._connection, self._path) as connection:
+        with counted(self._connection, self._path) as connection:
             connection.executemany(ADMIT, map(self._row_of, batch.queued))
             new = [it for it in batch.doubtful if connection.execute(ADMIT_IF_NEW, self._row_of(it)).rowcount]
             gained = len(batch.queued) + len(new) - len(batch.passed)
@@ -132,18 +117,14 @@ class SqliteFrontier:
                         at,
                         it.seconds,
                         bound(it.detail) or None,
+                        it.cut,
+                        it.unread,
                         it.id,
                     )
                     for it in batch.settled
                 ],
             )
-            connection.executemany(
-                NOTE,
-                [
-                    (it.host, it.robots, it.robots_until, it.delay, it.rest_until, it.joined, it.reach)
-                    for it in batch.notes
-                ],
-            )
+            connection.executemany(NOTE, map(note_row, batch.notes))
             connection.executemany(SPENT, spent_rows(batch.budgets))
             connection.executemany(PASS_ON, [(key,) for key in batch.passed])
             connection.executemany(SEND, [(it.seq, it.to, msgspec.json.encode(it).decode()) for it in batch.foreign])
@@ -159,15 +140,15 @@ class SqliteFrontier:
 
     def owed(self) -> Iterator[Link]:
         """The links not settled."""
-        return map(_link_of, self._rows(f"SELECT {LINK} FROM url WHERE reason IS NULL ORDER BY id"))
+        return self._links("SELECT {} FROM url WHERE reason IS NULL ORDER BY id")
 
     def pending(self, host: str, after: int, count: int) -> list[Link]:
         """A window of the links of a host."""
-        return [_link_of(row) for row in self._rows(PENDING, self._mark(host), after, count)]
+        return list(self._links(PENDING, self._mark(host), after, count))
 
     def retried(self, host: str) -> list[Link]:
         """The links of a host owed another attempt."""
-        return [_link_of(row) for row in self._rows(RETRIED, self._mark(host))]
+        return list(self._links(RETRIED, self._mark(host)))
 
     def hosts(self, after: str, count: int) -> list[str]:
         """Hosts that owe links, by their marks."""
@@ -186,69 +167,43 @@ class SqliteFrontier:
         joined = tuple(host for (host,) in self._rows("SELECT host FROM host INDEXED BY joined WHERE joined"))
         return Left(seeds, hosts.total(), tuple(hosts), joined)
 
+    def count(self) -> int:
+        """How many URLs there are."""
+        return next(self._rows("SELECT count(*) FROM url"))[0]  # type: ignore[no-any-return]
+
     def urls(self) -> Iterator[str]:
         """Every URL."""
         return (url for (url,) in self._rows("SELECT url FROM url"))
 
     def outbox(self) -> Iterator[Foreign]:
         """The links on their way."""
-        for (foreign,) in self._rows("SELECT foreign_link FROM outbox ORDER BY seq"):
-            yield msgspec.json.decode(foreign, type=Foreign)
+        with self._decoding():
+            for (foreign,) in self._rows("SELECT foreign_link FROM outbox ORDER BY seq"):
+                yield msgspec.json.decode(foreign, type=Foreign)
 
     def notes(self) -> Iterator[HostNote]:
         """The latest notes."""
-        return map(_note_of, self._rows(f"SELECT {NOTED} FROM host"))
+        return map(_note_of, self._rows(f"SELECT {self._noted} FROM host"))
 
     def note(self, host: str) -> HostNote | None:
         """The latest note of a host."""
-        row = next(self._rows(f"SELECT {NOTED} FROM host WHERE host = ?", host), None)
+        row = next(self._rows(f"SELECT {self._noted} FROM host WHERE host = ?", host), None)
         return None if row is None else _note_of(row)
 
     def budgets(self, host: str) -> tuple[Budget, ...]:
         """What was asked for of a host."""
         rows = self._rows("SELECT spent FROM budget WHERE host = ?", host)
-        return tuple(msgspec.json.decode(spent, type=Budget) for (spent,) in rows)
+        with self._decoding():
+            return tuple(msgspec.json.decode(spent, type=Budget) for (spent,) in rows)
 
     def settled(self) -> Iterator[Row]:
         """Every settled URL."""
-        rows = self._rows(
-            "SELECT id, url, depth, reason, status, attempts, part, position, size, digest, truncated, content_type,"
-            " settled_at, seconds, detail FROM url WHERE reason IS NOT NULL ORDER BY id"
-        )
-        for (
-            key,
-            url,
-            depth,
-            reason,
-            status,
-            attempts,
-            part,
-            position,
-            size,
-            digest,
-            cut,
-            kind,
-            at,
-            seconds,
-            detail,
-        ) in rows:
-            yield Row(
-                id=key,
-                url=url,
-                depth=depth,
-                reason=Reason(reason),
-                status=status,
-                attempts=attempts,
-                part=part or "",
-                position=position or 0,
-                size=size,
-                digest=digest or b"",
-                truncated=cut or "",
-                content_type=unbound(kind or ""),
-                settled_at=at,
-                seconds=seconds,
-                detail=unbound(detail or ""),
-            )
+        for values in self._whole("SELECT {} FROM url WHERE reason IS NOT NULL ORDER BY id", ALL):
+            try:
+                yield _row_of(values)
+            except UNREADABLE as error:
+                if not self._lenient:
+                    raise self._damaged(values[0]) from error
 
     def named(self, parts: Iterable[str]) -> dict[str, dict[int, str]]:
         """Positions that settled rows name."""
@@ -270,8 +225,9 @@ class SqliteFrontier:
 
     def cookies(self) -> Iterator[CookieNote]:
         """The cookies of every home."""
-        for home, cookies in self._rows("SELECT home, cookies FROM cookie"):
-            yield CookieNote(home, msgspec.json.decode(cookies, type=tuple[Cookie, ...]))
+        with self._decoding():
+            for home, cookies in self._rows("SELECT home, cookies FROM cookie"):
+                yield CookieNote(home, msgspec.json.decode(cookies, type=tuple[Cookie, ...]))
 
     def next_id(self) -> int:
         """The first free id."""
@@ -290,23 +246,80 @@ class SqliteFrontier:
         via = json.dumps(link.via) if link.via else None
         return link.id, link.url, self._mark(host_of(link.url)), link.depth, via, link.attempts, link.status
 
+    def keep_manifest(self, manifest: bytes) -> None:
+        """Keep a copy of what the directory says of itself, so that it can be rebuilt."""
+        with counted(self._connection, self._path) as connection:
+            connection.execute(KEEP, (MANIFEST, manifest.decode()))
+
     def _read_tally(self) -> Tally:
-        with storage_errors(self._path):
-            return read_tally(self._connection)
+        try:
+            with storage_errors(self._path), self._decoding():
+                return read_tally(self._connection)
+        except Corrupt:
+            if self._lenient:
+                return Tally()
+            raise
+
+    def _links(self, query: str, *values: object) -> Iterator[Link]:
+        for row in self._whole(query, LINK, *values):
+            try:
+                yield _link_of(row)
+            except UNREADABLE as error:
+                if not self._lenient:
+                    raise self._damaged(row[0]) from error
+                yield Link(row[0], "", 0)
+
+    def _whole(self, query: str, columns: str, *values: object) -> Iterator[Sequence[Any]]:
+        """Rows of `url`, the id first; each gives its checksum. Raises Corrupt."""
+        if not self._sealed:
+            columns = columns.replace("cut, unread", "0, NULL")
+        check = WHOLE if self._sealed and not self._lenient else "1"
+        for *row, whole in self._rows(query.format(f"{columns}, {check}"), *values):
+            if not whole:
+                raise self._damaged(row[0])
+            yield row
+
+    def _damaged(self, key: object) -> Corrupt:
+        return Corrupt(f"{self._path} is damaged (row {key} of its URLs is not what was written); use {REPAIR}")
+
+    @contextmanager
+    def _decoding(self) -> Iterator[None]:
+        """Raises Corrupt where a value is not what this program writes."""
+        try:
+            yield
+        except (msgspec.MsgspecError, UnicodeError) as error:
+            raise Corrupt(f"{self._path} is damaged ({error}); use {REPAIR}") from error
 
     def _rows(self, query: str, *values: object) -> Iterator[sqlite3.Row]:
         with storage_errors(self._path):
             yield from self._connection.execute(query, values)
 
 
-def _link_of(row: sqlite3.Row) -> Link:
+def _link_of(row: Sequence[Any]) -> Link:
     key, url, depth, via, attempts, status = row
     return Link(key, url, depth, tuple(json.loads(via)) if via else (), attempts, status)
 
 
+def _row_of(values: Sequence[Any]) -> Row:
+    """A settled row. Raises ValidationError, ValueError, TypeError."""
+    row = dict(zip(COLUMNS["url"], values, strict=True))
+    for name in ("content_type", "detail"):
+        row[name] = unbound(row[name] or "")
+    for name, nothing in NOTHING.items():
+        row[name] = row[name] or nothing
+    return msgspec.convert(row, Row)
+
+
 def _note_of(row: sqlite3.Row) -> HostNote:
-    host, robots, robots_until, delay, rest_until, joined, reach = row
-    return HostNote(host, robots, robots_until, delay, rest_until, bool(joined), Reach(reach))
+    host, robots, robots_until, delay, rest_until, joined, reach, heard, down_for = row
+    return HostNote(
+        host, robots, robots_until, delay, rest_until, bool(joined), Reach(reach), bool(heard), float(down_for)
+    )
+
+
+def note_row(note: HostNote) -> tuple[object, ...]:
+    """The row of what is noted of a host, for NOTE."""
+    return tuple(getattr(note, name) for name in HostNote.__struct_fields__)
 
 
 def largest(budgets: Iterable[Budget]) -> dict[tuple[str, int], Budget]:
@@ -331,11 +344,16 @@ def host_mark(host: str, seed: int) -> int:
 
 
 def read_tally(connection: sqlite3.Connection) -> Tally:
-    """What the last commit to a file counted."""
-    row = connection.execute("SELECT value FROM meta WHERE key = 'tally'").fetchone()
-    return Tally() if row is None else msgspec.json.decode(row[0], type=Tally)
+    """What the last commit to a file counted. Raises DecodeError where it is damaged."""
+    checksum = "checksum" if is_sealed(connection) else "NULL"
+    row = connection.execute(f"SELECT value, {checksum} FROM meta WHERE key = 'tally'").fetchone()
+    if row is None:
+        return Tally()
+    if row[1] not in (None, row_checksum("tally", row[0])):
+        raise msgspec.DecodeError("the tally is not what was written")
+    return msgspec.json.decode(row[0], type=Tally)
 
 
 def keep_tally(connection: sqlite3.Connection, tally: Tally) -> None:
     """Keep it, in the transaction that is open."""
-    connection.execute(KEEP_TALLY, (msgspec.json.encode(tally).decode(),))
+    connection.execute(KEEP, ("tally", msgspec.json.encode(tally).decode()))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from crawler.directory import Manifest
+from crawler.manifest import Manifest
 from crawler.stats import Tally
 
 TOP = 10

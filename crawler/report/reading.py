@@ -8,8 +8,9 @@ from pathlib import Path
 from time import monotonic, time
 
 from crawler.database import connect_to_read, storage_errors
-from crawler.directory import MANIFEST, CrawlDirectory
+from crawler.directory import CrawlDirectory
 from crawler.errors import StorageError, UsageError
+from crawler.manifest import MANIFEST
 from crawler.report import frontier_facts
 from crawler.report.facts import Facts
 from crawler.report.politeness import audit

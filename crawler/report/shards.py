@@ -10,6 +10,8 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
+from crawler.frontier.schema import COLUMNS, DEFAULTS
+
 ATTACHED = 9
 TABLES = ("url", "host", "meta")
 
@@ -20,16 +22,23 @@ def unite(connection: sqlite3.Connection, others: Sequence[Path]) -> None:
     for number, path in enumerate(others[:ATTACHED]):
         _attach(connection, path, f"shard{number}")
         schemas.append(f"shard{number}")
-    sources = {table: [f"{schema}.{table}" for schema in schemas] for table in TABLES}
+    sources = {table: [_source(connection, schema, table) for schema in schemas] for table in TABLES}
     for number, path in enumerate(others[ATTACHED:]):
         _attach(connection, path, "further")
         for table in TABLES:
-            connection.execute(f"CREATE TEMP TABLE {table}{number} AS SELECT * FROM further.{table}")
-            sources[table].append(f"temp.{table}{number}")
+            source = _source(connection, "further", table)
+            connection.execute(f"CREATE TEMP TABLE {table}{number} AS {source}")
+            sources[table].append(f"SELECT * FROM temp.{table}{number}")
         connection.execute("DETACH further")
-    for table, names in sources.items():
-        union = " UNION ALL ".join(f"SELECT * FROM {name}" for name in names)
-        connection.execute(f"CREATE TEMP VIEW {table} AS {union}")
+    for table, queries in sources.items():
+        connection.execute(f"CREATE TEMP VIEW {table} AS {' UNION ALL '.join(queries)}")
+
+
+def _source(connection: sqlite3.Connection, schema: str, table: str) -> str:
+    """The query for all rows of a table in one file."""
+    there = {row[1] for row in connection.execute(f"PRAGMA {schema}.table_info({table})")}
+    wanted = (name if name in there else f"{DEFAULTS.get(name, 'NULL')} AS {name}" for name in COLUMNS[table])
+    return f"SELECT {', '.join(wanted)} FROM {schema}.{table}"
 
 
 def _attach(connection: sqlite3.Connection, path: Path, schema: str) -> None:

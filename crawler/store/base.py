@@ -72,7 +72,10 @@ class Store(Protocol):
         """One page. Raises KeyError where it is missing, Corrupt where it is damaged."""
 
     def pages(self, part: str) -> Iterator[tuple[int, Page]]:
-        """All records of a part, in order of position, those that do not exist included."""
+        """All records of a part, in order of position, those that do not exist included. Raises Corrupt."""
+
+    def records(self, part: str) -> Iterator[tuple[int, Page | None]]:
+        """The same of a part that may be damaged: None for each record that cannot be read."""
 
     def last(self, part: str) -> int:
         """The highest position ever put into a part that still lives there; 0 for an empty one."""

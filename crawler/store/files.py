@@ -22,6 +22,9 @@ from crawler.failpoints import passing
 from crawler.store.base import Page
 from crawler.store.sqlite import SqliteStore, SqliteWriter
 
+NAME = 64
+"""The length of a name."""
+
 
 class FilesWriter(SqliteWriter):
     """Writes bodies at once and their descriptions in groups."""
@@ -120,5 +123,15 @@ class FilesStore(SqliteStore):
                     Path(folder, file).unlink(missing_ok=True)
         return removed
 
-    def _body(self, packed: bytes | None, file: str | None) -> bytes:
+    def set_damaged_aside(self) -> int:
+        """Rename the files whose content is not what their names say, so that they may be written anew; how many."""
+        count = 0
+        with storage_errors(self._bodies):
+            for path in sorted(self._bodies.glob("??/*")):
+                if len(path.name) == NAME and hashlib.sha256(path.read_bytes()).hexdigest() != path.name:
+                    path.replace(path.with_name(f"{path.name}.broken"))
+                    count += 1
+        return count
+
+    def _body(self, packed: bytes | None, file: str | None, length: int) -> bytes:
         return (self._bodies / file[:2] / file).read_bytes() if file else b""

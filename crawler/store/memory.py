@@ -55,6 +55,10 @@ class MemoryStore:
         """All records of a part."""
         yield from sorted(self._parts[part].items())
 
+    def records(self, part: str) -> Iterator[tuple[int, Page | None]]:
+        """The same: memory has no damage."""
+        yield from self.pages(part)
+
     def last(self, part: str) -> int:
         """The highest position."""
         return max(self._parts[part], default=0)

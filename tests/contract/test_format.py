@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from crawler.audit import audit
-from crawler.directory import FORMAT, CrawlDirectory
+from crawler.directory import CrawlDirectory
+from crawler.manifest import FORMAT, OLDEST
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "format-3"
 
@@ -40,7 +41,7 @@ def test_a_crawl_of_an_earlier_release_is_read_and_gone_on_with(kept: Path) -> N
     assert (ended.returncode, told["pages"], told["digest"]) == (1, 2, found.digest)
 
 
-@pytest.mark.parametrize("number", [FORMAT - 1, FORMAT + 1])
+@pytest.mark.parametrize("number", [OLDEST - 1, FORMAT + 1])
 @pytest.mark.parametrize("command", ["resume", "status", "verify", "export", "repair"])
 def test_another_format_is_refused_with_one_line(kept: Path, number: int, command: str) -> None:
     manifest = json.loads((kept / "crawl.json").read_text()) | {"format": number}
@@ -50,5 +51,5 @@ def test_another_format_is_refused_with_one_line(kept: Path, number: int, comman
     )
     assert ended.returncode == 3
     (line,) = ended.stderr.splitlines()
-    assert f"format {number}" in line and f"format {FORMAT}" in line
+    assert f"format {number}" in line and f"formats {OLDEST} to {FORMAT}" in line
     assert ("newer" if number > FORMAT else "older") in line, line

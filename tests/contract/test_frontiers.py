@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -29,12 +30,15 @@ from crawler.core.messages import (
     Reason,
     Search,
     Settled,
+    Unread,
 )
+from crawler.database import add_checksum
 from crawler.errors import Corrupt, StorageError
 from crawler.export import as_csv, as_jsonl
 from crawler.frontier.answers import answers
 from crawler.frontier.base import Batch, Frontier, Left
 from crawler.frontier.memory import MemoryFrontier
+from crawler.frontier.schema import COLUMNS, open_file
 from crawler.frontier.sqlite import SqliteFrontier
 from tests.hostile_text import all_of_them
 
@@ -318,7 +322,7 @@ def test_a_database_of_somebody_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "f.sqlite"
     with sqlite3.connect(path) as other:
         other.execute("CREATE TABLE url (other TEXT)")
-    with pytest.raises(Corrupt, match="not a file of this program"):
+    with pytest.raises(Corrupt, match="no file of this program"):
         SqliteFrontier(path)
 
 
@@ -348,3 +352,72 @@ def test_text_of_any_kind_is_kept_and_exported_without_loss(open_frontier: Open)
     told = [json.loads(line) for line in as_jsonl(kept)]
     assert [(row["content_type"], row["detail"]) for row in told] == [(text, text) for text in texts]
     "".join(as_csv(kept)).encode()
+
+
+def sealed_rows(path: Path) -> dict[str, int]:
+    """How many rows each table of a file has; all of them must have the right checksum."""
+    with closing(sqlite3.connect(path)) as connection:
+        add_checksum(connection)
+        counts = {}
+        for table, columns in COLUMNS.items():
+            query = f"SELECT count(*), sum(checksum IS NOT row_checksum({', '.join(columns)})) FROM {table}"
+            counts[table], wrong = connection.execute(query).fetchone()
+            assert not wrong, table
+    return counts
+
+
+def everything() -> list[Batch]:
+    """Batches that write each kind of row, and write it again."""
+    note, budget = HostNote("http://a.test", "Disallow: /", 10, 2, 1.5), Budget("http://a.test", 7, 3, 5, b"t", b"w")
+    jar = CookieNote("http://a.test", (Cookie("/", "n", "v", 9.0),))
+    cut = replace(page(1), cut=3, unread=Unread.EFFORT, seconds=1, detail="\udcff", content_type="a\udcff")
+    foreign = [Foreign(seq, 1, link(seq, via=("http://b.test/",))) for seq in (1, 2)]
+    return [
+        Batch(queued=[link(1), link(2, attempts=1, status=503)], doubtful=[link(3, via=("http://c.test/",))]),
+        Batch(retries=[link(3, attempts=2, status=500)], notes=[note], budgets=[budget], cookies={jar.home: jar}),
+        Batch(settled=[cut], notes=[replace(note, robots=None, joined=True)], budgets=[replace(budget, pages=4)]),
+        Batch(mail=[Mail(foreign=foreign, passed=[2])], cookies={jar.home: replace(jar, cookies=jar.cookies * 2)}),
+    ]
+
+
+def test_each_row_that_is_written_carries_its_checksum(tmp_path: Path) -> None:
+    path = tmp_path / "f.sqlite"
+    with closing(SqliteFrontier(path)) as frontier:
+        for batch in everything():
+            frontier.commit(batch, 2)
+            counts = sealed_rows(path)
+        (row,) = frontier.settled()
+        assert (row.cut, row.unread) == (3, "effort")
+    assert counts == {"url": 2, "host": 1, "outbox": 2, "budget": 1, "cookie": 1, "meta": 2}
+
+
+def test_whatever_statement_writes_a_row_seals_it(tmp_path: Path) -> None:
+    path = tmp_path / "f.sqlite"
+    with closing(SqliteFrontier(path)) as frontier:
+        for batch in everything():
+            frontier.commit(batch, 2.0)
+    with closing(open_file(path)) as connection:
+        connection.execute("UPDATE url SET reason = NULL, attempts = 0, settled_at = NULL WHERE reason NOTNULL")
+        connection.execute("UPDATE host SET delay = delay + 1")
+        connection.execute("INSERT OR REPLACE INTO budget (host, pattern, spent) VALUES ('http://a.test', 7, 'other')")
+        connection.execute("INSERT INTO meta (key, value) VALUES ('k', 'v') ON CONFLICT DO NOTHING")
+        connection.execute("INSERT INTO url (url, host, depth) VALUES ('http://d.test/', 5, 1)")
+        connection.execute("DELETE FROM outbox WHERE seq = 1")
+    assert sealed_rows(path) == {"url": 3, "host": 1, "outbox": 1, "budget": 1, "cookie": 1, "meta": 3}
+
+
+def test_a_file_of_format_3_is_upgraded_when_it_is_written_to_and_not_before(tmp_path: Path) -> None:
+    path = tmp_path / "f.sqlite"
+    old = Path(__file__).parents[1] / "golden" / "format-3" / "frontier.sql"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(old.read_text())
+        connection.execute("PRAGMA journal_mode=WAL")
+    before = path.read_bytes()
+    with closing(SqliteFrontier(path, read_only=True)) as frontier:
+        rows, owed = list(frontier.settled()), list(frontier.owed())
+        assert (len(rows), len(owed), frontier.tally().settled) == (2, 68, 2)
+    assert path.read_bytes() == before
+    for _ in range(2):
+        with closing(SqliteFrontier(path)) as frontier:
+            assert (list(frontier.settled()), list(frontier.owed())) == (rows, owed)
+        assert sealed_rows(path) == {"url": 70, "host": 0, "outbox": 0, "budget": 0, "cookie": 0, "meta": 1}

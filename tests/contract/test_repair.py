@@ -32,8 +32,8 @@ def rebuilt(path: Path, *shards: Batch, broken: str = "") -> CrawlDirectory:
             frontier.commit(batch, 0.0)
     if broken:
         with closing(sqlite3.connect(frontier_path(directory.path, 0))) as connection, connection:
-            connection.execute("INSERT INTO budget VALUES (?, 9, ?)", (HOST, broken))
-            connection.execute("INSERT INTO cookie VALUES ('http://b.test', ?)", (broken,))
+            connection.execute("INSERT INTO budget (host, pattern, spent) VALUES (?, 9, ?)", (HOST, broken))
+            connection.execute("INSERT INTO cookie (home, cookies) VALUES ('http://b.test', ?)", (broken,))
     directory.lay_out(len(shards), "whole")
     done = repair(directory)
     assert (done.rebuilt, done.again, done.owed) == (True, 1, 1)

@@ -28,6 +28,7 @@ LAYERS = {
         "crawler.errors",
         "crawler.database",
         "crawler.failpoints",
+        "crawler.salvage",
         "crawler.lock",
     },
     "crawler/frontier": {

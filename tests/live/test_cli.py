@@ -29,7 +29,8 @@ from crawler.__main__ import _explain
 from crawler.cli.present import present
 from crawler.cli.progress import Pace, in_words
 from crawler.core.messages import Actions, Fetch, Link, Reason, Settled
-from crawler.directory import FORMAT, CrawlDirectory
+from crawler.directory import CrawlDirectory
+from crawler.manifest import FORMAT
 from crawler.stats import InFlight, RunStats
 from crawler.summary import Summary
 from crawler.words import counts, duration, printable, size

@@ -1,0 +1,183 @@
+"""Golden directories: small crawls as a release has left them, for every later one to read and go on with.
+
+`python -m tests.goldens FOLDER` makes those of the format of this release: one archive for each crawl and the outputs
+that were expected of it then. All are crawls of one small web (`WEB`), which later releases serve to go on with them.
+An archive is made once, by the last release of its format, and never again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any, NamedTuple
+
+from msgspec.structs import replace
+
+from crawler.core.messages import Budget, Cookie, CookieNote, Foreign, HostNote, Link, Mail
+from crawler.core.shard import Shard
+from crawler.core.urls import host_of
+from crawler.directory import CrawlDirectory
+from crawler.frontier.base import Batch
+from crawler.testweb.process import StartedWeb, start_web
+from crawler.testweb.settings import to_toml
+
+GOLDEN = Path(__file__).parent / "golden"
+WEB: dict[str, Any] = {"seed": 1, "hosts": 13, "pages": 100}
+CONFIG = "web.toml"
+HOST = "http://host-00.demo.test"
+PATTERN = 0x5EED
+
+
+class Golden(NamedTuple):
+    """One crawl: how it was begun, and stopped (`killed`: with SIGKILL, its logs not yet worked in)."""
+
+    name: str
+    options: tuple[str, ...]
+    killed: bool = False
+
+
+CRAWLS = (
+    Golden("async-complete", ("--mode", "async", "--store", "files")),
+    Golden("async-killed", ("--mode", "async", "--delay", "0.2"), killed=True),
+    Golden("threads-limit", ("--mode", "threads", "--max-pages", "30")),
+    Golden("processes-limit", ("--mode", "processes", "--processes", "2", "--max-pages", "36")),
+    Golden("prefork-limit", ("--mode", "prefork", "--processes", "2", "--store", "files", "--max-pages", "60")),
+    Golden("prefork-killed", ("--mode", "prefork", "--processes", "2", "--delay", "0.2"), killed=True),
+)
+
+
+def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """A command of the crawler, in a folder that has a configuration."""
+    root = str(Path(__file__).parents[1])
+    environment = os.environ | {"PYTHONPATH": root}
+    return subprocess.run(
+        [sys.executable, "-m", "crawler", *words],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def outputs(folder: Path, name: str) -> dict[str, Any]:
+    """What the commands that only read say of a crawl: objects, and the lines of the export sorted by URL."""
+    status, verify = (json.loads(command(folder, word, name, "--json").stdout) for word in ("status", "verify"))
+    rows = [json.loads(line) for line in command(folder, "export", name).stdout.splitlines()]
+    return {"status": status, "verify": verify, "export": sorted(rows, key=lambda row: str(row["url"]))}
+
+
+def unpack(archive: Path, folder: Path) -> Path:
+    """The directory in an archive."""
+    with tarfile.open(archive) as packed:
+        packed.extractall(folder, filter="data")
+    return folder / archive.name.removesuffix(".tar.xz")
+
+
+def archives() -> Iterator[Path]:
+    """All of every format."""
+    return iter(sorted(GOLDEN.glob("format-*/*.tar.xz")))
+
+
+def serve(folder: Path) -> StartedWeb:
+    """The web, and the configuration that leads to it."""
+    web = start_web(**WEB)
+    (folder / CONFIG).write_text(to_toml(web.settings), encoding="utf-8")
+    return web
+
+
+def make(golden: Golden, folder: Path) -> None:
+    """One crawl, in a folder beside the configuration."""
+    words = ("crawl", "--profile", "demo", "--config", CONFIG, "--out", golden.name, "--json", "-q", *golden.options)
+    if not golden.killed:
+        ended = command(folder, *words)
+        assert ended.returncode in (0, 1), ended.stderr
+    else:
+        _kill(folder, folder / golden.name, words)
+    if golden.name.endswith("limit"):
+        _enrich(folder / golden.name)
+
+
+def _kill(folder: Path, path: Path, words: tuple[str, ...]) -> None:
+    """Begin a crawl and kill all of it once it has some pages."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "crawler", *words],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    give_up_at = monotonic() + 30
+    while monotonic() < give_up_at:
+        sleep(0.05)
+        status = command(folder, "status", path.name, "--json")
+        if status.returncode == 0 and json.loads(status.stdout)["pages"] >= 25:
+            break
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    sleep(1.0)
+
+
+def _enrich(path: Path) -> None:
+    """Leave one of each message that lies on disk, as a run would: a hold, a budget, cookies, a link to a shard."""
+    directory = CrawlDirectory.look(path)
+    shards = directory.manifest.shards
+    owner = Shard(0, shards).owner(HOST)
+    with closing(directory.look_back()) as reader:
+        known = next(url for url in reader.urls() if host_of(url) == HOST)
+        owed = next(link for link in reader.owed() if host_of(link.url) == HOST)
+    with closing(directory.frontier(owner)) as frontier:
+        frontier.commit(
+            Batch(
+                retries=[replace(owed, attempts=1, status=503)],
+                notes=[HostNote(HOST, None, 1.8e9, 0.0, 1.7e9, False)],
+                budgets=[Budget(HOST, PATTERN, 7, 5, b"texts", b"words", "alike")],
+                cookies={HOST: CookieNote(HOST, (Cookie("/", "n", "v", 4e9), Cookie("/a", "m", "w")))},
+            ),
+            1.7e9,
+        )
+    if shards > 1:
+        sender = (owner + 1) % shards
+        foreign = Foreign(1_000_000, owner, Link(0, known, 1, (f"{HOST}/from",)))
+        with closing(directory.frontier(sender)) as frontier:
+            frontier.commit(Batch(mail=[Mail(foreign=[foreign])]), 1.7e9)
+
+
+def main() -> None:
+    """Make all of this format."""
+    from crawler.manifest import FORMAT
+
+    target = Path(sys.argv[1]) / f"format-{FORMAT}"
+    target.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with serve(folder):
+            for golden in CRAWLS:
+                make(golden, folder)
+                with tarfile.open(target / f"{golden.name}.tar.xz", "w:xz") as packed:  # before anybody has read it
+                    packed.add(folder / golden.name, golden.name, filter=_anonymous)
+                told = outputs(folder, golden.name)
+                (target / f"{golden.name}.json").write_text(
+                    json.dumps(told, separators=(",", ":")) + "\n", encoding="utf-8"
+                )
+                print(golden.name, told["verify"], told["status"]["owed"])
+
+
+def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    return member
+
+
+if __name__ == "__main__":
+    main()
