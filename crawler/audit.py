@@ -20,7 +20,7 @@ from contextlib import closing
 import msgspec
 
 from crawler.core import digest
-from crawler.directory import CrawlDirectory
+from crawler.directory import REPAIR, CrawlDirectory
 from crawler.errors import Corrupt, StorageError
 from crawler.frontier.base import FrontierReader, Row
 from crawler.integrity import frontier_faults, part_faults
@@ -56,7 +56,8 @@ class Audit(msgspec.Struct, kw_only=True):
 def audit(directory: CrawlDirectory, see: See = lambda page: None) -> Audit:
     """Read a crawl back; `see` is shown each page that a settled row names.
 
-    Raises UsageError where it has not begun. Whatever else is wrong is a problem that was found.
+    Raises UsageError where it has not begun, Corrupt where its frontier cannot be read at all. Whatever else is wrong
+    is a problem that was found.
     """
     found = Audit(out=str(directory.path), running=None if directory.ours else directory.holder())
     try:
@@ -73,7 +74,8 @@ def audit(directory: CrawlDirectory, see: See = lambda page: None) -> Audit:
         with closing(directory.look_back(lenient=True)) as frontier:
             _read_back(directory, frontier, found, see)
     except StorageError as error:
-        found.object_to(str(error))
+        first = found.problems[0] if found.problems else str(error)
+        raise Corrupt(first if "repair" in first else f"{first}; {REPAIR.format(directory.path)}") from error
     return found
 
 
@@ -133,7 +135,7 @@ def _read_records(store: Store, named: Named, found: Audit, see: See) -> int:
                 continue
             expected, *facts = positions.pop(position)
             see(page)
-            term = digest.term(page.url, page.status, page.body)
+            term = term_of(page)
             total = digest.add(total, [term])
             found.pages += 1
             found.bytes += len(page.body)
@@ -142,6 +144,14 @@ def _read_records(store: Store, named: Named, found: Audit, see: See) -> int:
             elif facts != [page.url, len(page.body), page.content_type]:
                 found.object_to(f"{page.url}: record {part}:{position} is not what its row says")
     return total
+
+
+def term_of(page: Page) -> bytes:
+    """What a page adds to the digest of the crawl; nothing where its URL is no text, as none ever was."""
+    try:
+        return digest.term(page.url, page.status, page.body)
+    except UnicodeEncodeError:
+        return b""
 
 
 def _tell_missing(frontier: FrontierReader, named: Named, found: Audit) -> None:

@@ -23,7 +23,7 @@ from typing import Any
 
 import msgspec
 
-from crawler.audit import audit
+from crawler.audit import Audit, audit
 from crawler.core.digest import term
 from crawler.core.links import read_page
 from crawler.core.messages import Budget, Cookie, Foreign, Reach, Reason, Settled, Unread
@@ -32,6 +32,7 @@ from crawler.core.spelling import speller
 from crawler.core.urls import Resolver, canonical, host_of
 from crawler.database import storage_errors, transaction, unbound
 from crawler.directory import FRONTIER, CrawlDirectory, frontier_path
+from crawler.errors import Corrupt
 from crawler.frontier import commits
 from crawler.frontier.schema import COLUMNS, open_file
 from crawler.frontier.sqlite import (
@@ -96,9 +97,9 @@ def repair(directory: CrawlDirectory, lost_manifest: bool = False) -> Repaired:
     frontiers = [frontier_path(directory.path, shard) for shard in shards]
     needed = lost_manifest or directory.manifest.layout != ""
     missing = [path for path in frontiers if needed and not path.exists()]
-    found = audit(directory)
+    found = _found(directory)
     store = directory.store()
-    if not found.wrong and not missing:
+    if found is not None and not found.wrong and not missing:
         done.records = found.pages + found.orphans
         done.owed = directory.tally().owed
         return done
@@ -115,10 +116,21 @@ def repair(directory: CrawlDirectory, lost_manifest: bool = False) -> Repaired:
     return done
 
 
+def _found(directory: CrawlDirectory) -> Audit | None:
+    """What verify finds; None where it cannot even read the frontier."""
+    try:
+        return audit(directory)
+    except Corrupt:
+        return None
+
+
 def _rows_are_missing(directory: CrawlDirectory) -> bool:
     """Whether more was admitted than is there."""
-    with closing(directory.look_back(lenient=True)) as frontier:
-        return frontier.count() != frontier.tally().queued
+    try:
+        with closing(directory.look_back(lenient=True)) as frontier:
+            return frontier.count() != frontier.tally().queued
+    except Corrupt:
+        return True
 
 
 def _rebuild_frontier(

@@ -7,7 +7,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from crawler.core.digest import term
+from crawler.audit import term_of
 from crawler.database import bound, connect, row_checksum, storage_errors, transaction
 from crawler.directory import BROKEN, free_name
 from crawler.integrity import part_faults
@@ -37,7 +37,7 @@ Records = dict[tuple[str, int], Record]
 def whole_records(store: Store, part: str) -> Iterator[tuple[int, Page]]:
     """The records of a part that are what was written and fetched."""
     for position, page in store.records(part):
-        if page is not None and page.digest == term(page.url, page.status, page.body):
+        if page is not None and page.digest == term_of(page):
             yield position, page
 
 

@@ -46,7 +46,7 @@ PENDING = """SELECT {} FROM url INDEXED BY owed
     WHERE host = ? AND reason IS NULL AND id > ? AND attempts = 0 ORDER BY id LIMIT ?"""
 RETRIED = """SELECT {} FROM url INDEXED BY retried
     WHERE host = ? AND reason IS NULL AND attempts > 0 ORDER BY id"""
-NEXT_HOST = "SELECT host, url FROM url INDEXED BY owed WHERE host > ? AND reason IS NULL ORDER BY host LIMIT 1"
+NEXT_HOST = "SELECT {} FROM url INDEXED BY owed WHERE host > ? AND reason IS NULL ORDER BY host LIMIT 1"
 RETRY = f"""UPDATE url SET attempts = ?1, status = ?2,
     checksum = {sealed("url", {"attempts": "?1", "status": "?2"}, "")} WHERE id = ?3"""
 ENDED = (
@@ -154,16 +154,17 @@ class SqliteFrontier:
         """Hosts that owe links, by their marks."""
         names: list[str] = []
         mark = self._mark(after) if after else -1
-        while len(names) < count and (row := next(self._rows(NEXT_HOST, mark), None)) is not None:
-            mark = row[0]
-            names.append(host_of(row[1]))
+        while len(names) < count and (row := next(self._whole(NEXT_HOST, "id, host, url", mark), None)) is not None:
+            mark = row[1]
+            names.append(host_of(row[2]))
         return names
 
     def left(self) -> Left:
         """What a resume has to know."""
         seeds = next(self._rows("SELECT count(*) FROM url INDEXED BY seed WHERE reason IS NULL AND depth = 0"))[0]
         retried = self._rows("SELECT url FROM url INDEXED BY retried WHERE reason IS NULL AND attempts > 0")
-        hosts = Counter(host_of(url) for (url,) in retried)
+        with self._decoding():
+            hosts = Counter(host_of(url) for (url,) in retried)
         joined = tuple(host for (host,) in self._rows("SELECT host FROM host INDEXED BY joined WHERE joined"))
         return Left(seeds, hosts.total(), tuple(hosts), joined)
 
@@ -178,21 +179,21 @@ class SqliteFrontier:
     def outbox(self) -> Iterator[Foreign]:
         """The links on their way."""
         with self._decoding():
-            for (foreign,) in self._rows("SELECT foreign_link FROM outbox ORDER BY seq"):
+            for (foreign,) in self._checked("outbox", "foreign_link", "ORDER BY seq"):
                 yield msgspec.json.decode(foreign, type=Foreign)
 
     def notes(self) -> Iterator[HostNote]:
         """The latest notes."""
-        return map(_note_of, self._rows(f"SELECT {self._noted} FROM host"))
+        return map(_note_of, self._checked("host", self._noted, ""))
 
     def note(self, host: str) -> HostNote | None:
         """The latest note of a host."""
-        row = next(self._rows(f"SELECT {self._noted} FROM host WHERE host = ?", host), None)
+        row = next(self._checked("host", self._noted, "WHERE host = ?", host), None)
         return None if row is None else _note_of(row)
 
     def budgets(self, host: str) -> tuple[Budget, ...]:
         """What was asked for of a host."""
-        rows = self._rows("SELECT spent FROM budget WHERE host = ?", host)
+        rows = self._checked("budget", "spent", "WHERE host = ?", host)
         with self._decoding():
             return tuple(msgspec.json.decode(spent, type=Budget) for (spent,) in rows)
 
@@ -226,7 +227,7 @@ class SqliteFrontier:
     def cookies(self) -> Iterator[CookieNote]:
         """The cookies of every home."""
         with self._decoding():
-            for home, cookies in self._rows("SELECT home, cookies FROM cookie"):
+            for home, cookies in self._checked("cookie", "home, cookies", ""):
                 yield CookieNote(home, msgspec.json.decode(cookies, type=tuple[Cookie, ...]))
 
     def next_id(self) -> int:
@@ -279,6 +280,17 @@ class SqliteFrontier:
                 raise self._damaged(row[0])
             yield row
 
+    def _checked(self, table: str, columns: str, which: str, *values: object) -> Iterator[Sequence[Any]]:
+        """Rows of another table; each gives its checksum. Raises Corrupt."""
+        checked = self._sealed and not self._lenient
+        check = f"checksum IS row_checksum({', '.join(COLUMNS[table])})" if checked else "1"
+        for *row, whole in self._rows(f"SELECT {columns}, {check} FROM {table} {which}", *values):
+            if not whole:
+                raise Corrupt(
+                    f"{self._path} is damaged (a row of its table {table} is not what was written); use {REPAIR}"
+                )
+            yield row
+
     def _damaged(self, key: object) -> Corrupt:
         return Corrupt(f"{self._path} is damaged (row {key} of its URLs is not what was written); use {REPAIR}")
 
@@ -287,7 +299,7 @@ class SqliteFrontier:
         """Raises Corrupt where a value is not what this program writes."""
         try:
             yield
-        except (msgspec.MsgspecError, UnicodeError) as error:
+        except UNREADABLE as error:
             raise Corrupt(f"{self._path} is damaged ({error}); use {REPAIR}") from error
 
     def _rows(self, query: str, *values: object) -> Iterator[sqlite3.Row]:
@@ -307,10 +319,11 @@ def _row_of(values: Sequence[Any]) -> Row:
         row[name] = unbound(row[name] or "")
     for name, nothing in NOTHING.items():
         row[name] = row[name] or nothing
+    row["url"].encode()  # what is no text was never a URL
     return msgspec.convert(row, Row)
 
 
-def _note_of(row: sqlite3.Row) -> HostNote:
+def _note_of(row: Sequence[Any]) -> HostNote:
     host, robots, robots_until, delay, rest_until, joined, reach, heard, down_for = row
     return HostNote(
         host, robots, robots_until, delay, rest_until, bool(joined), Reach(reach), bool(heard), float(down_for)
