@@ -234,6 +234,14 @@ class CrawlDirectory:
         with closing(self.look_back()) as frontier:
             return frontier.tally()
 
+    def admit_within(self, max_depth: int | None) -> None:
+        """Before a run: let it owe the URLs that the depth limit of earlier runs kept out and this one does not.
+        Raises StorageError."""
+        if self.tally().too_deep:
+            for shard in self.shards_there():
+                with closing(self.frontier(shard)) as frontier:
+                    frontier.admit_within(max_depth)
+
     def check(self) -> None:
         """Ask SQLite whether the frontiers' files are whole. Raises Corrupt."""
         for path in self.frontier_files():

@@ -31,6 +31,7 @@ from crawler.core.spelling import speller
 from crawler.core.urls import Resolver, canonical, host_of
 from crawler.database import connect, storage_errors, transaction
 from crawler.directory import FRONTIER, CrawlDirectory, frontier_path, is_whole
+from crawler.frontier.beyond import forget_known, keep_rows
 from crawler.frontier.sqlite import KEEP_COOKIES, NOTE, NOTED, SCHEMA, SPENT, host_mark, keep_tally, largest, spent_rows
 from crawler.job import open_scope
 from crawler.salvage import first_rows
@@ -182,9 +183,13 @@ class _Rebuilt:
                 self._connection.execute(NOTE, (*note[:-1], Reach.OWNER))
             for _, encoded in salvage(path, "outbox", "seq", "foreign_link"):
                 with suppress(msgspec.DecodeError):
-                    link = msgspec.json.decode(str(encoded), type=Foreign).link
-                    self._owe(link.url, link.depth)
+                    foreign = msgspec.json.decode(str(encoded), type=Foreign)
+                    self._owe(foreign.link.url, foreign.link.depth, foreign.beyond or not foreign.admitted)
         self._take_accounts(frontiers)
+        for path in frontiers:
+            for _, url, depth, _ in salvage(path, "beyond", "id", "url, depth, via"):
+                if isinstance(url, str) and isinstance(depth, int) and canonical(url) == url:
+                    keep_rows(self._connection, [(url, depth, None)])
 
     def _take_accounts(self, frontiers: list[Path]) -> None:
         budgets: list[Budget] = []
@@ -230,26 +235,32 @@ class _Rebuilt:
         for (url,) in self._connection.execute("SELECT url FROM url").fetchall():
             self._scope.join(host_of(url))  # whatever was admitted was in scope
         store, resolver = self._directory.store(), Resolver(self._scope.admits_path, respell=speller(self._settings))
-        most = self._settings.max_depth
         for part in store.parts():
             for position, page in readable(store, part):
                 if (part, position) not in self._records:
                     continue
                 query = "SELECT depth FROM url WHERE part = ? AND position = ?"
                 named = self._connection.execute(query, (part, position)).fetchone()
-                if named and (most is None or named[0] < most):
+                if named:
                     for link in _links(page, self._settings, resolver):
                         if self._scope.admits_host(host_of(link)):
-                            self._owe(link, named[0] + 1)
+                            self._owe(link, named[0] + 1, limited=True)
 
-    def _owe(self, url: str, depth: int) -> None:
-        self._connection.execute(OWE, (url, self._mark(url), depth))
+    def _owe(self, url: str, depth: int, limited: bool = False) -> None:
+        """A URL is owed; `limited`: unless the depth limit keeps it out."""
+        most = self._settings.max_depth
+        if limited and most is not None and depth > most:
+            keep_rows(self._connection, [(url, depth, None)])
+        else:
+            self._connection.execute(OWE, (url, self._mark(url), depth))
 
     def _mark(self, url: str) -> int:
         return host_mark(host_of(url), self._seed)
 
     def count(self) -> None:
         """The tally is what the rows add up to."""
+        forget_known(self._connection)
+        too_deep = self._connection.execute("SELECT count(*) FROM beyond").fetchone()[0]
         tally = Tally()
         queued = self._connection.execute("SELECT count(*) FROM url").fetchone()[0]
         settled = (
@@ -258,7 +269,7 @@ class _Rebuilt:
             )
             for url, reason, status, attempts, size, digest, part, position, cut in self._connection.execute(SETTLED)
         )
-        tally.add(queued, settled, 0, 0, 0)
+        tally.add(queued, settled, 0, too_deep, 0)
         keep_tally(self._connection, tally)
         self._done.owed = tally.owed
 

@@ -2,7 +2,8 @@
 
 `url` has one row per URL; `reason` is NULL while it is owed. `host` has what must be remembered of a host, `budget`
 what was asked for of its patterns, `outbox` the links on their way to other shards. `meta` holds the tally, committed
-with the rows it counts. A kill loses at most the open batch.
+with the rows it counts. `beyond` has the URLs beyond the depth limit, see beyond.py. A kill loses at most the open
+batch.
 
 `url.host` is a mark of the host (63 bits of xxh3 under the seed of the crawl: by accident two of 10^6 hosts share one
 with a chance of 5e-8, and nobody can do it on purpose). The index `owed` makes the links that a host owes a queue on
@@ -24,10 +25,11 @@ from crawler.core.messages import Budget, Cookie, CookieNote, Foreign, HostNote,
 from crawler.core.urls import host_of
 from crawler.database import bound, connect, connect_to_read, storage_errors, transaction, unbound
 from crawler.failpoints import passing
+from crawler.frontier import beyond
 from crawler.frontier.base import Batch, Left, Row
 from crawler.stats import Tally
 
-SCHEMA = """
+SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS url (
     id INTEGER PRIMARY KEY,
     url TEXT NOT NULL UNIQUE,
@@ -69,7 +71,7 @@ CREATE TABLE IF NOT EXISTS budget (
 CREATE INDEX IF NOT EXISTS joined ON host (host) WHERE joined;
 CREATE TABLE IF NOT EXISTS cookie (home TEXT PRIMARY KEY, cookies TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-"""
+{beyond.SCHEMA}"""
 ADMIT = "INSERT INTO url (id, url, host, depth, via, attempts, status) VALUES (?, ?, ?, ?, ?, ?, ?)"
 ADMIT_IF_NEW = f"{ADMIT} ON CONFLICT (url) DO NOTHING"
 LINK = "id, url, depth, via, attempts, status"
@@ -103,6 +105,10 @@ class SqliteFrontier:
         self._connection = connect_to_read(path) if read_only else connect(path, SCHEMA)
         try:
             self._tally = self._read_tally()
+            if self._tally.too_deep and not read_only and next(self.beyond(), None) is None:
+                self._tally.too_deep = 0  # older versions counted mentions and kept none
+                with storage_errors(path):
+                    keep_tally(self._connection, self._tally)
         except BaseException:
             self._connection.close()
             raise
@@ -114,7 +120,11 @@ class SqliteFrontier:
             connection.executemany(ADMIT, map(self._row_of, batch.queued))
             new = [it for it in batch.doubtful if connection.execute(ADMIT_IF_NEW, self._row_of(it)).rowcount]
             gained = len(batch.queued) + len(new) - len(batch.passed)
-            tally.add(gained, batch.settled, len(batch.retries), batch.too_deep, batch.cookies_dropped, batch.pauses)
+            too_deep = beyond.keep(connection, batch.beyond)
+            if tally.too_deep + too_deep:
+                admitted = (link.url for link in (*batch.queued, *new))
+                too_deep -= beyond.forget(connection, (*admitted, *batch.handed))
+            tally.add(gained, batch.settled, len(batch.retries), too_deep, batch.cookies_dropped, batch.pauses)
             connection.executemany(RETRY, [(it.attempts, it.status, it.id) for it in batch.retries])
             connection.executemany(
                 SETTLE,
@@ -250,6 +260,27 @@ class SqliteFrontier:
                 detail=unbound(detail or ""),
             )
 
+    def beyond(self) -> Iterator[Link]:
+        """The URLs beyond the depth limit."""
+        with storage_errors(self._path):
+            yield from beyond.rows(self._connection)
+
+    def admit_within(self, max_depth: int | None) -> int:
+        """Admit what is within the limit, in several transactions."""
+        total = 0
+        while self._tally.too_deep:
+            tally = msgspec.json.decode(msgspec.json.encode(self._tally), type=Tally)
+            with transaction(self._connection, self._path) as connection:
+                gone, admitted = beyond.admit_some(connection, max_depth, self._mark)
+                tally.too_deep -= gone
+                tally.queued += admitted
+                keep_tally(connection, tally)
+            self._tally = tally
+            total += admitted
+            if not gone:
+                break
+        return total
+
     def named(self, parts: Iterable[str]) -> dict[str, dict[int, str]]:
         """Positions that settled rows name."""
         named: dict[str, dict[int, str]] = {part: {} for part in parts}
@@ -333,7 +364,10 @@ def host_mark(host: str, seed: int) -> int:
 def read_tally(connection: sqlite3.Connection) -> Tally:
     """What the last commit to a file counted."""
     row = connection.execute("SELECT value FROM meta WHERE key = 'tally'").fetchone()
-    return Tally() if row is None else msgspec.json.decode(row[0], type=Tally)
+    tally = Tally() if row is None else msgspec.json.decode(row[0], type=Tally)
+    if tally.too_deep and not beyond.is_there(connection):
+        tally.too_deep = 0  # older versions counted mentions
+    return tally
 
 
 def keep_tally(connection: sqlite3.Connection, tally: Tally) -> None:
