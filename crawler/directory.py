@@ -10,6 +10,7 @@ Rules:
 - The manifest is replaced as a whole (written beside, synced, renamed). It is there before anything it names.
 - Part names carry the number of the run and of the process that writes, so no name is ever used twice.
 - `layout` says how URLs are laid out over the shards (see crawler.layout). While it is "" they are being moved.
+- What is made is for its owner alone: pages and cookies may be secret. A directory that was there keeps its mode.
 - What decides which URLs are ours and how pages are kept (`KEPT`) never changes in the life of a directory.
 """
 
@@ -28,7 +29,7 @@ from typing import Any
 import msgspec
 
 from crawler import clock
-from crawler.database import connect_to_read, storage_errors
+from crawler.database import PRIVATE, connect_to_read, storage_errors
 from crawler.errors import Corrupt, StorageError, UsageError
 from crawler.failpoints import passing
 from crawler.frontier.base import FrontierReader
@@ -101,7 +102,7 @@ class CrawlDirectory:
         if path.exists() and not path.is_dir():
             raise UsageError(f"{path} is not a directory; choose another --out")
         try:
-            path.mkdir(parents=True, exist_ok=True)
+            path.mkdir(PRIVATE, parents=True, exist_ok=True)
             strangers = [entry.name for entry in path.iterdir() if entry.name not in (LOCK, BESIDE)]
         except OSError as error:
             raise StorageError(f"cannot write {path}: {error.strerror}; choose another --out") from error
@@ -191,7 +192,7 @@ class CrawlDirectory:
         """The frontier of a shard, to write to; it is checked first. Raises StorageError."""
         path = self._frontier_path(shard)
         with storage_errors(path):
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(PRIVATE, exist_ok=True)
         if path.exists() and path.stat().st_size < CHECKED_BELOW:
             _check(path)
         return SqliteFrontier(path, seed=self.manifest.seed)

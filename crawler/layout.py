@@ -25,7 +25,7 @@ import msgspec
 from crawler.core.messages import Budget, Foreign, HostNote, Reach
 from crawler.core.shard import Shard, together
 from crawler.core.urls import host_of
-from crawler.database import connect, storage_errors, transaction
+from crawler.database import PRIVATE, connect, storage_errors, transaction
 from crawler.directory import CrawlDirectory, frontier_path
 from crawler.failpoints import passing
 from crawler.frontier import beyond
@@ -88,7 +88,7 @@ class _Move:
             for number in sorted({*self._directory.shards_there(), *range(self._shard.count)}):
                 path = frontier_path(self._directory.path, number)
                 with storage_errors(path):
-                    path.parent.mkdir(exist_ok=True)
+                    path.parent.mkdir(PRIVATE, exist_ok=True)
                 self._files[number] = path, stack.enter_context(closing(connect(path, SCHEMA)))
             self._move_notes()
             self._share_cookies()

@@ -29,7 +29,7 @@ from crawler.core.messages import Budget, Cookie, Foreign, Reach, Reason, Settle
 from crawler.core.scope import Scope
 from crawler.core.spelling import speller
 from crawler.core.urls import Resolver, canonical, host_of
-from crawler.database import connect, storage_errors, transaction
+from crawler.database import PRIVATE, connect, storage_errors, transaction
 from crawler.directory import FRONTIER, CrawlDirectory, frontier_path, is_whole
 from crawler.frontier.beyond import forget_known, keep_rows
 from crawler.frontier.sqlite import KEEP_COOKIES, NOTE, NOTED, SCHEMA, SPENT, host_mark, keep_tally, largest, spent_rows
@@ -142,7 +142,7 @@ def _rebuild_frontier(
     beside = target.with_name(FRONTIER + NEW)
     beside.unlink(missing_ok=True)
     with storage_errors(target):
-        target.parent.mkdir(exist_ok=True)
+        target.parent.mkdir(PRIVATE, exist_ok=True)
     with closing(connect(beside, SCHEMA)) as connection, transaction(connection, beside):
         frontier = _Rebuilt(connection, directory, records, lost, done)
         frontier.take_rows(frontiers)

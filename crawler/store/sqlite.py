@@ -20,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 
-from crawler.database import bound, connect, connect_to_read, storage_errors, transaction, unbound
+from crawler.database import PRIVATE, bound, connect, connect_to_read, storage_errors, transaction, unbound
 from crawler.errors import Busy, Corrupt, DiskFull, StorageError
 from crawler.failpoints import passing
 from crawler.fetch.base import Headers
@@ -162,7 +162,7 @@ class SqliteStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         with storage_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(PRIVATE, parents=True, exist_ok=True)
 
     def writer(self, part: str) -> SqliteWriter:
         """Open a new part."""
