@@ -5,9 +5,10 @@ The public names are imported when they are first used: `import crawler` alone c
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from crawler.api import acrawl, crawl
     from crawler.errors import CrawlerError, StorageError, UsageError
     from crawler.settings import Settings

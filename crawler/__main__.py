@@ -23,12 +23,12 @@ BROKEN_PIPE = 141
 
 def main() -> None:
     """Run the command line and end the process."""
-    _open_streams()
     try:
         from crawler.cli.signals import Signals
 
         signals = Signals()
-        signals.install()
+        signals.install()  # first of all: from now on a crawl that is interrupted says so
+        _open_streams()
         code = _run(signals)
     except BaseException as error:
         code = _explain(error)

@@ -90,6 +90,7 @@ def _in_directory(path: Path, settings: Settings, stack: AsyncExitStack) -> tupl
     mend(store, frontier, directory.manifest.runs)
     _refuse_other_seeds(directory, settings)
     settings = kept_settings(directory, settings)
+    frontier.admit_within(settings.max_depth)
     run = directory.begin_run(settings, frontier)
     seed = directory.manifest.seed
     tap = Tap(store.writer)

@@ -29,6 +29,7 @@ from crawler.store.base import Page, Store
 
 MOST_TOLD = 20
 Named = dict[str, dict[int, tuple[bytes, str, int, str]]]
+COUNTED = ("queued", "settled", "urls", "pages", "bytes", "truncated", "too_deep", "statuses", "reasons", "digest")
 See = Callable[[Page], None]
 
 
@@ -88,6 +89,7 @@ def _read_back(directory: CrawlDirectory, frontier: FrontierReader, found: Audit
     counted.bytes = found.bytes
     counted.digest = found.digest = digest.in_hex(digest.add(sum_of_rows, [sum_of_bodies.to_bytes(16, "big")]))
     counted.queued = counted.settled + owed
+    counted.too_deep = sum(1 for _ in frontier.beyond())
     if found.running is None and frontier.tally() == kept:
         _compare(kept, counted, found)
 
@@ -164,7 +166,7 @@ def _tell_missing(frontier: FrontierReader, named: Named, found: Audit) -> None:
 
 def _compare(kept: Tally, counted: Tally, found: Audit) -> None:
     """Object to every count that is not what the rows and records add up to. Some cannot be counted anew."""
-    for key in ("queued", "settled", "urls", "pages", "bytes", "truncated", "statuses", "reasons", "digest"):
+    for key in COUNTED:
         said, is_now = getattr(kept, key), getattr(counted, key)
         if said != is_now:
             found.object_to(f"{key}: {said} was kept, {is_now} is there")

@@ -13,7 +13,7 @@ from crawler.memory import Brake
 def put_brakes(job: Job) -> Callable[[int], None]:
     """Put all brakes on a job. What is returned is to be told the weight (bytes) of the run once a second."""
     settings, recorder = job.settings, job.recorder
-    memory = Brake(settings.memory, job.wake)
+    memory = Brake(job.memory, job.wake)
     recorder.brake(memory.room)
     if job.folder is None:
         return memory.weigh

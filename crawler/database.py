@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
@@ -34,6 +35,7 @@ SIGNS = ("Could not decode to UTF-8", "unsupported file format", "user-defined f
 """What SQLite and its driver say of damaged files, by name and by words."""
 LOG = 4 * 1024 * 1024
 LOG_INDEX = 32 * 1024
+PRIVATE = 0o700  # of a folder for its owner alone
 BUSY = 5.0
 """Seconds that SQLite itself waits for a lock, each time that it is asked."""
 LOCK_WAIT = 120.0
@@ -123,9 +125,13 @@ def _is_full(folder: Path) -> bool:
 def connect(path: Path, schema: str, page_size: int = 4096) -> sqlite3.Connection:
     """The one writing connection of a file, made if missing. It may change threads, never serve two at once.
 
-    `page_size` (bytes) counts only where the file is made; its log grows to LOG bytes before it is worked in.
+    `page_size` (bytes) counts only where the file is made; its log grows to LOG bytes before it is worked in. A new
+    file is for its owner alone, whatever the umask: it may hold cookies and pages behind a login. SQLite gives the log
+    the same permissions.
     """
     with storage_errors(path):
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
         connection = sqlite3.connect(path, BUSY, isolation_level=None, check_same_thread=False, cached_statements=64)
         try:
             connection.execute(f"PRAGMA page_size={page_size}")  # before the log is on: after that it is settled

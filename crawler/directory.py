@@ -11,6 +11,7 @@ Rules:
 - The manifest is replaced as a whole (written beside, synced, renamed). It is there before anything it names.
 - Part names carry the number of the run and of the process that writes, so no name is ever used twice.
 - `layout` says how URLs are laid out over the shards (see crawler.layout). While it is "" they are being moved.
+- What is made is for its owner alone: pages and cookies may be secret. A directory that was there keeps its mode.
 - What decides which URLs are ours and how pages are kept (`KEPT`) never changes in the life of a directory.
 """
 
@@ -28,7 +29,7 @@ from typing import Any
 import msgspec
 
 from crawler import clock, manifest
-from crawler.database import storage_errors
+from crawler.database import PRIVATE, storage_errors
 from crawler.errors import Corrupt, StorageError, UsageError
 from crawler.failpoints import passing
 from crawler.frontier.base import FrontierReader
@@ -85,7 +86,7 @@ class CrawlDirectory:
         if path.exists() and not path.is_dir():
             raise UsageError(f"{path} is not a directory; choose another --out")
         try:
-            path.mkdir(parents=True, exist_ok=True)
+            path.mkdir(PRIVATE, parents=True, exist_ok=True)
             strangers = [entry.name for entry in path.iterdir() if entry.name not in (LOCK, BESIDE)]
         except OSError as error:
             raise StorageError(f"cannot write {path}: {error.strerror}; choose another --out") from error
@@ -227,7 +228,7 @@ class CrawlDirectory:
         if self.manifest.format < FORMAT:  # first, so that no earlier version writes to a file that has been upgraded
             self._write_manifest()
         with storage_errors(path):
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(PRIVATE, exist_ok=True)
         if path.exists() and path.stat().st_size < CHECKED_BELOW:
             self._check(path)
         return SqliteFrontier(path, seed=self.manifest.seed)
@@ -278,6 +279,14 @@ class CrawlDirectory:
             return Tally()
         with closing(self.look_back()) as frontier:
             return frontier.tally()
+
+    def admit_within(self, max_depth: int | None) -> None:
+        """Before a run: let it owe the URLs that the depth limit of earlier runs kept out and this one does not.
+        Raises StorageError."""
+        if self.tally().too_deep:
+            for shard in self.shards_there():
+                with closing(self.frontier(shard)) as frontier:
+                    frontier.admit_within(max_depth)
 
     def store(self, disk_wait: float = 0.0) -> Store:
         """The pages; `disk_wait` as in `open_store`."""

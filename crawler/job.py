@@ -16,6 +16,7 @@ from crawler.database import keep_trying
 from crawler.descriptors import provide
 from crawler.errors import UsageError
 from crawler.fetch.secrets import bind
+from crawler.memory import bounds_within
 from crawler.recorder import Recorder
 from crawler.settings import Settings
 from crawler.stats import InFlight
@@ -38,7 +39,7 @@ class Job:
 
     `open_writer` opens a part for an engine that stores pages in this process; others open theirs below `folder`.
     `shard`: which of several this one is; `birth` counts the processes that were given a part of it in this
-    run, `verdicts` are what it must hear before its seeds.
+    run, `verdicts` are what it must hear before its seeds, `memory` is its share in bytes.
     """
 
     def __init__(
@@ -52,17 +53,19 @@ class Job:
         shard: Shard | None = None,
         birth: int = 0,
         verdicts: Sequence[Event] = (),
+        memory: int | None = None,
     ) -> None:
         self.settings = settings
+        self.memory = settings.memory if memory is None else memory
         self.recorder = recorder
         self.folder = folder
         self.run = run
         self.seed = seed
         self.scope = open_scope(settings)
         self.crawl = (
-            Crawl(settings, self.scope, seed, settings.bounds)
+            Crawl(settings, self.scope, seed, bounds_within(self.memory))
             if shard is None
-            else ShardedCrawl(settings, self.scope, seed, shard, settings.bounds)
+            else ShardedCrawl(settings, self.scope, seed, shard, bounds_within(self.memory))
         )
         self.in_flight = InFlight()
         recorder.on_pause(self.in_flight.pause)
@@ -136,9 +139,9 @@ def check_authority(settings: Settings) -> None:
 
 def open_reader(settings: Settings, scope: Scope) -> Reader:
     """What turns orders into requests, and responses into pages and events. To be closed."""
-    from crawler.heavy.reader import HeavyReader
+    from crawler.heavy.reader import HeavyReader, page_memory
 
-    heavy = HeavyReader(settings, settings.memory // 2)
+    heavy = HeavyReader(settings, page_memory(settings.memory))
     secrets = bind(settings.headers, settings.credentials)
     return Reader(settings, scope, settings.max_body, settings.attempt_header, settings.spin, heavy, secrets)
 

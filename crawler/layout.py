@@ -26,9 +26,10 @@ from msgspec.structs import replace
 from crawler.core.messages import Budget, Foreign, HostNote, Reach
 from crawler.core.shard import Shard, together
 from crawler.core.urls import host_of
-from crawler.database import storage_errors
+from crawler.database import PRIVATE, storage_errors
 from crawler.directory import CrawlDirectory, frontier_path
 from crawler.failpoints import passing
+from crawler.frontier import beyond
 from crawler.frontier.commits import KEEP, counted
 from crawler.frontier.schema import open_file
 from crawler.frontier.sqlite import (
@@ -100,7 +101,7 @@ class _Move:
             for number in sorted({*self._directory.shards_there(), *range(self._shard.count)}):
                 path = frontier_path(self._directory.path, number)
                 with storage_errors(path):
-                    path.parent.mkdir(exist_ok=True)
+                    path.parent.mkdir(PRIVATE, exist_ok=True)
                 self._files[number] = path, stack.enter_context(closing(open_file(path)))
             self._move_notes()
             self._share_cookies()
@@ -109,6 +110,10 @@ class _Move:
                 self._move_rows(number)
             for number in self._files:
                 self._empty_outbox(number)
+            for number in self._files:
+                self._move_beyond(number)
+            for number in self._files:
+                self._forget_known(number)
                 if number >= self._shard.count:
                     self._moveread_tally(number)
 
@@ -192,12 +197,12 @@ class _Move:
                 target_path, target = self._files[home]
                 with counted(target, target_path):
                     copied = [row for row in rows if target.execute(COPY, row[1:]).rowcount]
-                    _count_owed(target, sum(row[REASON] is None for row in copied))
+                    _count(target, owed=sum(row[REASON] is None for row in copied))
             with counted(connection, path):
                 passing("layout.copied")
                 moved = [row for rows in batch.values() for row in rows]
                 connection.executemany("DELETE FROM url WHERE id = ?", [(row[0],) for row in moved])
-                _count_owed(connection, -sum(row[REASON] is None for row in moved))
+                _count(connection, owed=-sum(row[REASON] is None for row in moved))
 
     def _strangers(self, source: int) -> Iterator[dict[int, list[sqlite3.Row]]]:
         """The rows of a shard that belong elsewhere, by home, in the order they were admitted."""
@@ -222,15 +227,51 @@ class _Move:
         with storage_errors(path):
             rows = connection.execute("SELECT seq, foreign_link FROM outbox ORDER BY seq").fetchall()
         for seq, encoded in rows:
-            link = msgspec.json.decode(encoded, type=Foreign).link
+            foreign = msgspec.json.decode(encoded, type=Foreign)
+            link = foreign.link
             target_path, target = self._files[self._home(link.url)]
             via = msgspec.json.encode(link.via).decode() if link.via else None
             with counted(target, target_path):
                 mark = host_mark(host_of(link.url), self._directory.manifest.seed)
                 row = link.url, mark, link.depth, via, link.attempts, link.status
-                _count_owed(target, target.execute(RECEIVE, row).rowcount)
+                if foreign.beyond or not (foreign.admitted or self._is_within(link.depth)):
+                    _count(target, too_deep=beyond.keep_rows(target, [(link.url, link.depth, via)]))
+                else:
+                    _count(target, owed=target.execute(RECEIVE, row).rowcount)
             with counted(connection, path):
                 connection.execute("DELETE FROM outbox WHERE seq = ?", (seq,))
+
+    def _is_within(self, depth: int) -> bool:
+        return self._settings.max_depth is None or depth <= self._settings.max_depth
+
+    def _move_beyond(self, source: int) -> None:
+        """URLs beyond the depth limit go where they would be admitted, unless they were there."""
+        path, connection = self._files[source]
+        last = 0
+        while True:
+            with storage_errors(path):
+                query = "SELECT id, url, depth, via FROM beyond WHERE id > ? ORDER BY id LIMIT ?"
+                rows = connection.execute(query, (last, AT_ONCE)).fetchall()
+            if not rows:
+                return
+            last = rows[-1][0]
+            homes = sorted(((self._home(row[1]), row) for row in rows), key=lambda pair: pair[0])
+            for home, pairs in groupby(homes, key=lambda pair: pair[0]):
+                moved = [row for _, row in pairs]
+                target_path, target = self._files[home]
+                if home == source:
+                    continue
+                with counted(target, target_path):
+                    _count(target, too_deep=beyond.keep_rows(target, [row[1:] for row in moved]))
+                with counted(connection, path):
+                    passing("layout.copied")
+                    _count(connection, too_deep=-beyond.forget(connection, [row[1] for row in moved]))
+
+    def _forget_known(self, source: int) -> None:
+        """A URL that was admitted elsewhere may have come to a shard that remembers it as beyond the limit."""
+        path, connection = self._files[source]
+        with counted(connection, path):
+            _count(connection, too_deep=-beyond.forget_known(connection))
 
     def _moveread_tally(self, source: int) -> None:
         """Add the counts of a shard that is no more to those of the first, once."""
@@ -249,7 +290,8 @@ class _Move:
             connection.execute("DELETE FROM meta WHERE key = 'tally'")
 
 
-def _count_owed(connection: sqlite3.Connection, links: int) -> None:
+def _count(connection: sqlite3.Connection, owed: int = 0, too_deep: int = 0) -> None:
     tally = read_tally(connection)
-    tally.queued += links
+    tally.queued += owed
+    tally.too_deep += too_deep
     keep_tally(connection, tally)

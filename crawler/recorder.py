@@ -24,6 +24,7 @@ from time import monotonic, time
 from crawler.core.bounds import PLENTY
 from crawler.core.messages import Actions, Discovered, Event, Link, Mail, Pause, Resumed
 from crawler.core.seen import marks
+from crawler.core.urls import host_of
 from crawler.database import keep_trying
 from crawler.errors import StorageError
 from crawler.failpoints import passing
@@ -269,4 +270,5 @@ def resumption(frontier: Frontier, seed: int, most_marks: int, to_now: float) ->
         retried=left.retried,
         outbox=tuple(frontier.outbox()),
         cookies=tuple(shifted_cookies(note, to_now) for note in frontier.cookies()),
+        beyond=tuple({host_of(link.url) for link in frontier.beyond()} if tally.too_deep else ()),
     )

@@ -30,10 +30,11 @@ from crawler.core.messages import Budget, Cookie, Foreign, Reach, Reason, Settle
 from crawler.core.scope import Scope
 from crawler.core.spelling import speller
 from crawler.core.urls import Resolver, canonical, host_of
-from crawler.database import storage_errors, transaction, unbound
+from crawler.database import PRIVATE, storage_errors, transaction, unbound
 from crawler.directory import FRONTIER, CrawlDirectory, frontier_path
 from crawler.errors import Corrupt
 from crawler.frontier import commits
+from crawler.frontier.beyond import forget_known, keep_rows
 from crawler.frontier.schema import COLUMNS, open_file
 from crawler.frontier.sqlite import (
     KEEP_COOKIES,
@@ -63,11 +64,11 @@ SETTLED = (
     " WHERE reason NOTNULL"
 )
 COUNTED_ANEW = (
-    *("queued", "settled", "urls", "pages", "bytes", "truncated", "links_cut", "unread"),
+    *("queued", "settled", "urls", "pages", "bytes", "truncated", "links_cut", "unread", "too_deep"),
     *("statuses", "reasons", "digest"),
 )
 """The counts that rows add up to. Of the others what was kept is all that is known."""
-TAKEN = ("url", "host", "outbox", "budget", "cookie", "meta")
+TAKEN = ("url", "host", "outbox", "budget", "cookie", "beyond", "meta")
 """Tables whose rows are looked at one by one; those of others are taken over as they are."""
 UNKNOWN_DEPTH = 1
 REDIRECTS = {reason for reason in Reason if reason.value.startswith("redirect")}
@@ -141,7 +142,7 @@ def _rebuild_frontier(
     beside = target.with_name(FRONTIER + NEW)
     beside.unlink(missing_ok=True)
     with storage_errors(target):
-        target.parent.mkdir(exist_ok=True)
+        target.parent.mkdir(PRIVATE, exist_ok=True)
     with closing(open_file(beside)) as connection, transaction(connection, beside):
         frontier = _Rebuilt(connection, directory, records, lost, done)
         frontier.take_rows(frontiers)
@@ -185,11 +186,15 @@ class _Rebuilt:
                 self._connection.execute(NOTE, [note.get(name, 0) for name in NOTED.split(", ")])
             for sent in intact_rows(path, "outbox", self._seed):
                 with suppress(msgspec.DecodeError):
-                    link = msgspec.json.decode(sent["foreign_link"], type=Foreign).link
-                    self._owe(link.url, link.depth, json.dumps(link.via) if link.via else None)
+                    foreign = msgspec.json.decode(sent["foreign_link"], type=Foreign)
+                    link, via = foreign.link, json.dumps(foreign.link.via) if foreign.link.via else None
+                    self._owe(link.url, link.depth, via, limited=foreign.beyond or not foreign.admitted)
             for table in COLUMNS.keys() - set(TAKEN):
                 self._take_over(path, table)
         self._take_accounts(frontiers)
+        for path in frontiers:
+            for row in intact_rows(path, "beyond", self._seed):
+                keep_rows(self._connection, [(row["url"], row["depth"], row["via"])])
 
     def _take_over(self, path: Path, table: str) -> None:
         for row in intact_rows(path, table, self._seed):
@@ -266,24 +271,30 @@ class _Rebuilt:
         for (url,) in self._connection.execute("SELECT url FROM url").fetchall():
             self._scope.join(host_of(url))  # whatever was admitted was in scope
         store, resolver = self._directory.store(), Resolver(self._scope.admits_path, respell=speller(self._settings))
-        most = self._settings.max_depth
         for part in store.parts():
             for position, page in whole_records(store, part):
                 query = "SELECT depth FROM url WHERE part = ? AND position = ?"
                 named = self._connection.execute(query, (part, position)).fetchone()
-                if named and (most is None or named[0] < most):
+                if named:
                     for link in _links(page, self._settings, resolver):
                         if self._scope.admits_host(host_of(link)):
-                            self._owe(link, named[0] + 1)
+                            self._owe(link, named[0] + 1, limited=True)
 
-    def _owe(self, url: str, depth: int, via: str | None = None) -> None:
-        self._connection.execute(OWE, (url, self._mark(url), depth, via))
+    def _owe(self, url: str, depth: int, via: str | None = None, *, limited: bool = False) -> None:
+        """A URL is owed; `limited`: unless the depth limit keeps it out."""
+        most = self._settings.max_depth
+        if limited and most is not None and depth > most:
+            keep_rows(self._connection, [(url, depth, via)])
+        else:
+            self._connection.execute(OWE, (url, self._mark(url), depth, via))
 
     def _mark(self, url: str) -> int:
         return host_mark(host_of(url), self._seed)
 
     def count(self, frontiers: list[Path]) -> None:
         """The tally is what the rows add up to, and what else was kept; the manifest has its copy."""
+        forget_known(self._connection)
+        too_deep = self._connection.execute("SELECT count(*) FROM beyond").fetchone()[0]
         fresh, tally = Tally(), Tally()
         queued = self._connection.execute("SELECT count(*) FROM url").fetchone()[0]
         settled = (
@@ -305,13 +316,14 @@ class _Rebuilt:
                 self._connection.execute(SETTLED)
             )
         )
-        fresh.add(queued, settled, 0, 0, 0)
+        fresh.add(queued, settled, 0, too_deep, 0)
         for path in frontiers:
             for row in intact_rows(path, "meta", self._seed):
                 if row["key"] == "tally":
                     tally.merge(msgspec.json.decode(row["value"], type=Tally))
         for name in COUNTED_ANEW:
             setattr(tally, name, getattr(fresh, name))
+        tally.add(queued, settled, 0, too_deep, 0)
         keep_tally(self._connection, tally)
         copy = msgspec.json.encode(self._directory.manifest).decode()
         self._connection.execute(commits.KEEP, (MANIFEST, copy))

@@ -47,6 +47,7 @@ def execute(
     lay_out(directory, settings, variants.shards_of(settings))
     store = directory.store(settings.disk_wait)
     mend_all(store, directory)
+    directory.admit_within(settings.max_depth)
     tally = directory.tally()
     if tally.queued and not tally.owed:
         if settings.report and (directory.path / f".{REPORT}").exists():  # killed over it

@@ -130,7 +130,8 @@ class Arbiter:
         memory = max(LEAST, settings.memory // self._count)
         share = Shard(shard, self._count).share(settings.concurrency or CONCURRENCY)
         return Spec(
-            settings=replace(settings, concurrency=share, client=client_of(settings), max_memory=str(memory)),
+            settings=replace(settings, concurrency=share, client=client_of(settings)),
+            memory=memory,
             folder=str(job.folder),
             seed=job.seed,
             run=job.run,

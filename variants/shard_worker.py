@@ -27,6 +27,7 @@ from crawler.failpoints import passing
 from crawler.frontier.sqlite import SqliteFrontier
 from crawler.garbage import collected_seldom
 from crawler.job import Job
+from crawler.memory import bounds_within
 from crawler.meter import Meter
 from crawler.recorder import Recorder
 from crawler.settings import Settings
@@ -41,9 +42,11 @@ STEPS = 200
 
 
 class Spec(msgspec.Struct, frozen=True):
-    """All that a shard is told at birth. Verdicts are on the monotonic clock, which all processes share."""
+    """All that a shard is told at birth. It may take `memory` bytes. Verdicts are on the monotonic clock, which all
+    processes share."""
 
     settings: Settings
+    memory: int
     folder: str
     seed: int
     run: int
@@ -71,10 +74,13 @@ async def _crawl(spec: Spec, line: socket.socket) -> None:
         path = frontier_path(Path(spec.folder), spec.index)
         frontier = keep_trying(lambda: SqliteFrontier(path, seed=spec.seed), settings.disk_wait)
         store = open_store(settings.store, Path(spec.folder), settings.disk_wait)
-        recorder = Recorder(frontier, spec.seed, settings.disk_wait, settings.bounds.marks, spec.to_unix)
+        marks = bounds_within(spec.memory).marks
+        recorder = Recorder(frontier, spec.seed, settings.disk_wait, marks, spec.to_unix)
         shard = Shard(spec.index, spec.count)
         folder, verdicts = Path(spec.folder), spec.verdicts
-        job = Job(settings, spec.seed, recorder, store.writer, spec.run, folder, shard, spec.birth, verdicts)
+        job = Job(
+            settings, spec.seed, recorder, store.writer, spec.run, folder, shard, spec.birth, verdicts, spec.memory
+        )
         talk.be_about(job)
         with threads_or_a_line():
             meter = Meter(put_brakes(job))

@@ -83,6 +83,7 @@ def carry_out(order: Order, signals: Signals, as_json: bool, quiet: bool) -> int
     from crawler.cli.plan import make_plan, new_path
     from crawler.cli.present import present
     from crawler.cli.progress import Pace, progress
+    from crawler.directory import CrawlDirectory
     from crawler.logs import speak_plainly
     from crawler.meter import process_started_at
     from crawler.run import execute, open_directory
@@ -91,6 +92,9 @@ def carry_out(order: Order, signals: Signals, as_json: bool, quiet: bool) -> int
     speak_plainly()
     plan = make_plan(order)
     path = plan.path or new_path(plan)
+    if signals.received and (plan.fresh or not CrawlDirectory.exists(path)):
+        click.echo(present(nothing_done(plan.settings), None, as_json))  # what was asked for has not begun
+        return signals.exit_code
     directory = open_directory(path, plan.settings, resume=plan.resume, fresh=plan.fresh, demo=plan.demo)
     if not quiet:
         take_note(plan)
@@ -117,6 +121,17 @@ def carry_out(order: Order, signals: Signals, as_json: bool, quiet: bool) -> int
     if not summary.statuses and not signals.received:
         tell(f"error: nothing could be fetched: {why_nothing(directory, summary)}", PATIENCE)
     return signals.exit_code if signals.received and not summary.complete else exit_code(summary)
+
+
+def nothing_done(settings: Settings) -> Summary:
+    """The summary of a run that was stopped before there was a directory."""
+    import variants
+    from crawler.core.messages import Ending
+    from crawler.stats import RunStats, Tally
+    from crawler.summary import summarise
+
+    client = variants.client_of(settings)
+    return summarise(Tally(), out=None, mode=settings.mode, client=client, ending=Ending.STOPPED, stats=RunStats())
 
 
 def why_nothing(directory: CrawlDirectory, summary: Summary) -> str:

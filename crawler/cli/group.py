@@ -10,6 +10,8 @@ from importlib import import_module
 
 import click
 
+from crawler.cli.signals import Signals
+
 COMMANDS = {
     "crawl": ("crawler.cli.crawl", "Crawl; without a URL the built-in test web. The default command."),
     "resume": ("crawler.cli.resume", "Go on with a crawl, in any mode."),
@@ -22,6 +24,8 @@ COMMANDS = {
     "bench": ("crawler.cli.bench", "Measure against the raw client loops and other crawlers, in ratios."),
     "testweb": ("crawler.testweb.commands", "Serve or describe the built-in test web."),
 }
+STOPPED_IN_ORDER = ("crawl", "resume", "compare", "bench")
+"""Commands that end in an orderly way when a signal comes. All others just end."""
 
 
 class DefaultGroup(click.Group):
@@ -40,6 +44,8 @@ class DefaultGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
+        if cmd_name not in STOPPED_IN_ORDER and (signals := ctx.find_object(Signals)) is not None:
+            signals.release()
         command: click.Command = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name)
         return command
 

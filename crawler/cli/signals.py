@@ -2,7 +2,10 @@
 
 Rules:
 - Nothing is raised in the middle of whatever is running: a handler says a word, posts `Stop` and returns.
-- A command that has nothing to bring in order, or has not begun to, ends with the first signal. `hold` says: there is.
+- Until it is known which command runs, a signal is remembered. A command that has nothing to bring in order ends with
+  it (`release`); one that has is told to stop as soon as it can be (`hold`, `drain`), so that it says what it has done.
+- The same signal again within ECHO seconds is no second one: `timeout` sends it to a process and to its group, which
+  the process is in.
 - Ending at once is safe: a crawl survives any kill, and its worker processes die with their parent.
 - SIGINT and SIGTERM are obeyed even where a shell started us with them ignored (`crawler & kill -INT $!` in a script);
   SIGHUP stays ignored under nohup.
@@ -14,15 +17,17 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from time import monotonic
 
 from crawler.stderr import tell
 
+TYPE_CHECKING = False  # as in typing, whose import takes longer than all else until the handlers are installed
 if TYPE_CHECKING:
     from types import FrameType
 
     from crawler.job import Job
 
+ECHO = 0.25
 AGAIN = "press Ctrl-C again to end at once"
 SECOND = "a second signal ends it at once"
 
@@ -33,7 +38,8 @@ class Signals:
     def __init__(self) -> None:
         self.received = 0
         self.say: Callable[[str], object] = tell
-        self._held = False
+        self._held: bool | None = None
+        self._received_at = 0.0
         self._job: Job | None = None
         self._in_flight: Callable[[], int] = lambda: 0
 
@@ -45,8 +51,14 @@ class Signals:
             signal.signal(signal.SIGHUP, self._receive)
 
     def hold(self) -> None:
-        """From now on the first signal is an order to stop, not the end."""
+        """The first signal, also one that has come, is an order to stop, not the end."""
         self._held = True
+
+    def release(self) -> None:
+        """The first signal, also one that has come, is the end."""
+        self._held = False
+        if self.received:
+            os._exit(self.exit_code)
 
     def drain(self, job: Job, in_flight: Callable[[], int]) -> None:
         """From now on, and if one came already, the first signal stops this job."""
@@ -61,9 +73,13 @@ class Signals:
         return 128 + self.received
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self.received or not self._held:
+        if number == self.received and monotonic() - self._received_at < ECHO:
+            return
+        if self.received or self._held is False:
             os._exit(128 + number)
-        self.received = number
+        self.received, self._received_at = number, monotonic()
+        if self._held is None:
+            return
         count = self._in_flight()
         waiting = f"waiting for {count} fetches in flight" if count else "waiting for what is in flight"
         self.say(f"stopping: {waiting}; {AGAIN if number == signal.SIGINT else SECOND}")

@@ -25,6 +25,7 @@ from msgspec.structs import replace
 
 from crawler.core.bounds import Bounds
 from crawler.core.cookies import Jar
+from crawler.core.depth import DepthLimit
 from crawler.core.health import Fate, failure_of
 from crawler.core.host import Host, State, Trigger
 from crawler.core.hosts import Hosts
@@ -81,7 +82,8 @@ class Crawl:
         self._passage = Passage(rules.outage_wait, min(rules.outage_wait, rules.host_patience))
         self._passage.ended = self._hosts.restart_absences
         self._jar = Jar()
-        self._orders = Orders(rules.max_depth, self._jar)
+        self._orders = Orders(self._jar)
+        self._depth = DepthLimit(rules.max_depth, seed)
         self._next_id = 1
         self._owed = 0
         self._retrying = 0
@@ -147,11 +149,11 @@ class Crawl:
             if self._awaits_seeds:
                 self._strays.keep(name, url, depth)
             return
-        if self._rules.max_depth is not None and depth > self._rules.max_depth:
-            self._actions.too_deep += 1
-            return
         link = Link(self._next_id, url, depth, via)
         if not self._is_ours(name, link):
+            return
+        if self._depth.exceeded(depth):
+            self._leave_beyond(name, link)
             return
         self._next_id += 1
         self._enter(name, link, now)
@@ -170,6 +172,11 @@ class Crawl:
     def _is_ours(self, name: str, link: Link) -> bool:
         """Whether a new link of this host is ours to admit; whoever is not alone passes on what is not."""
         return True
+
+    def _leave_beyond(self, name: str, link: Link) -> None:
+        """A link of ours is beyond the depth limit."""
+        if self._depth.is_news(link):
+            self._actions.beyond.append(link)
 
     def _place(self, name: str, link: Link, now: float) -> None:
         host = self._hosts.meet(name, now)

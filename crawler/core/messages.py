@@ -118,12 +118,14 @@ class Link(Message, frozen=True):
 
 class Foreign(Message, frozen=True):
     """A link on its way to shard `to`; `seq` numbers what its sender has sent. `admitted`: the sender had admitted it,
-    so it is only passed on; otherwise the receiver decides whether it is new."""
+    so it is only passed on; otherwise the receiver decides whether it is new. `beyond`: nobody has admitted it, because
+    of the depth limit, and the receiver remembers it if it is new."""
 
     seq: int
     to: int
     link: Link
     admitted: bool = False
+    beyond: bool = False
 
 
 class Reach(IntEnum):
@@ -210,7 +212,7 @@ class Resumed(Message, frozen=True):
     `marks` of every URL admitted, 8 bytes each (None: too many); how many links are `owed`, how many of them are seeds
     or what one was redirected to; the first id that is free; how many URLs were asked for at least once, and `size`
     bytes came; the hosts that `joined` the scope; those that owe links `retried`, another attempt; the `outbox`: links
-    sent to other shards and not acknowledged; the `cookies`.
+    sent to other shards and not acknowledged; the `cookies`; the hosts of URLs `beyond` the depth limit.
     """
 
     marks: bytes | None
@@ -223,6 +225,7 @@ class Resumed(Message, frozen=True):
     retried: tuple[str, ...] = ()
     outbox: tuple[Foreign, ...] = ()
     cookies: tuple[CookieNote, ...] = ()
+    beyond: tuple[str, ...] = ()
 
 
 class Fetched(Message, frozen=True):
@@ -404,9 +407,10 @@ class Mail(msgspec.Struct):
     """What one of several shards has for the others, beside its Actions.
 
     Kept in the same transaction: `foreign` links, first in our outbox; the ids of links `passed` on, no longer ours;
-    the numbers that were `acknowledged`, out of our outbox. Told once that is safe: what is `received`, (sender,
-    number) each; `notes` for all. `wants` pages to ask for, gives them `returned`; `quiet` until something arrives;
-    `seeds_settled`: owes no seed; `size` of what is stored, in bytes.
+    URLs beyond the depth limit that another remembers from now on (`handed`); the numbers that were
+    `acknowledged`, out of our outbox. Told once that is safe: what is `received`, (sender, number) each; `notes` for
+    all. `wants` pages to ask for, gives them `returned`; `quiet` until something arrives; `seeds_settled`: owes no
+    seed; `size` of what is stored, in bytes.
     """
 
     foreign: list[Foreign] = msgspec.field(default_factory=list)
@@ -419,6 +423,7 @@ class Mail(msgspec.Struct):
     quiet: bool = False
     seeds_settled: bool = False
     size: int = 0
+    handed: list[str] = msgspec.field(default_factory=list)
 
     def __bool__(self) -> bool:
         """Is there anything to keep, or to tell once that is safe?"""
@@ -431,7 +436,7 @@ class Actions(msgspec.Struct):
 
     `queued` were admitted, `doubtful` are if the frontier does not know them, `settled` ended, `retries` spent an
     attempt and wait for another, `notes` and `budgets` changed. `hungry` and `search` ask for what lies in the
-    frontier. `too_deep` counts links that the depth limit turned away in this step. `pauses` began in it; while the
+    frontier. `beyond` are links in scope that the depth limit turned away. `pauses` began in this step; while the
     network is `away` nothing but a probe goes out now and then. `cookies` changed, so many others were
     `cookies_dropped` over a cap. `ending` is set when the run is over. `mail` is what one of several shards has for the
     others.
@@ -446,7 +451,7 @@ class Actions(msgspec.Struct):
     doubtful: list[Link] = msgspec.field(default_factory=list)
     hungry: list[Hungry] = msgspec.field(default_factory=list)
     search: Search | None = None
-    too_deep: int = 0
+    beyond: list[Link] = msgspec.field(default_factory=list)
     pauses: list[Pause] = msgspec.field(default_factory=list)
     away: bool = False
     cookies: list[CookieNote] = msgspec.field(default_factory=list)

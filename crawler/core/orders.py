@@ -1,7 +1,7 @@
 """From a lease to the order that a worker gets.
 
 Rules:
-- Links of a page matter where what they lead to may still be asked for: not at the depth limit, not of a robots.txt.
+- Links of a page are read also at the depth limit, where they are counted. Those of a robots.txt are not.
 - An order is `bare` where redirects led away from its host and back: what is meant for this host alone (logins,
   cookies) stays at home then, because it was dropped on the way and somebody else chose where the way ends. The same
   goes for a robots.txt that the host asked about only redirects to. Cookies never go with a robots.txt.
@@ -18,18 +18,14 @@ from crawler.core.urls import host_of
 class Orders:
     """Writes the orders of a crawl, with the cookies that are in its `jar`."""
 
-    def __init__(self, max_depth: int | None, jar: Jar) -> None:
-        self._max_depth = max_depth
+    def __init__(self, jar: Jar) -> None:
         self._jar = jar
 
     def page(self, lease: int, link: Link, now: float, *, patient: bool = False, sketch: bool = False) -> Fetch:
         """To ask for a link."""
-        follow = self._max_depth is None or link.depth < self._max_depth
         bare = bool(link.via) and _strayed(link.via, host_of(link.url))
         cookie = "" if bare else self._jar.header(link.url, now)
-        return Fetch(
-            lease, link.url, link.attempts + 1, follow, bare=bare, cookie=cookie, patient=patient, sketch=sketch
-        )
+        return Fetch(lease, link.url, link.attempts + 1, bare=bare, cookie=cookie, patient=patient, sketch=sketch)
 
 
 def robots_order(lease: int, host: Host) -> Fetch:

@@ -14,6 +14,9 @@ Rules:
 - Nobody ends alone: `mail.quiet` says that nothing more will happen here by itself. The end comes as a Stop.
 - Hosts may be forgotten here as anywhere, so who asks for their URLs is remembered beside them (`_reaches`), and what
   others have noted of them is noted here, too. `_away` are links that were passed on and may come back.
+- A URL beyond the depth limit is remembered by the shard that would ask for it, where it becomes known when it is
+  admitted. So a host of which the owner remembers some is not spread. Of a host that was gathered the home of a URL
+  remembers it until it is mentioned again, then it is `handed` to the owner.
 - Pages are asked for out of grants; a shard that has nothing to spend one on returns it.
 """
 
@@ -28,6 +31,7 @@ from msgspec.structs import replace
 
 from crawler.core.bounds import Bounds
 from crawler.core.crawl import Crawl
+from crawler.core.depth import DepthLimit
 from crawler.core.host import Host, State
 from crawler.core.leases import Lease
 from crawler.core.messages import (
@@ -68,6 +72,7 @@ class ShardedCrawl(Crawl):
         super().__init__(rules, scope, seed, bounds)
         self._shard = shard
         self._sent = Seen(seed, bounds.marks)
+        self._sent_beyond = DepthLimit(rules.max_depth, seed)
         self._away: set[str] = set()
         self._unacknowledged: dict[int, Foreign] = {}
         self._last_sent = 0
@@ -118,10 +123,23 @@ class ShardedCrawl(Crawl):
         if home == self._shard.index:
             return True
         from_seeds = link.depth == 0 and not link.via  # every shard was told of them
-        if not from_seeds and link.url not in self._sent:
+        if from_seeds or link.url in self._sent:
+            return False
+        if not self._depth.exceeded(link.depth):
             self._sent.add(link.url)
-            self._send(link, home, admitted=False)
+            self._send(link, home)
+        elif self._sent_beyond.is_news(link):
+            self._send(link, home)
         return False
+
+    def _leave_beyond(self, name: str, link: Link) -> None:
+        asker = self._asker(name, link.url)
+        if asker == self._shard.index:
+            super()._leave_beyond(name, link)
+            self._depth.remember((name,))
+        elif self._depth.is_news(link):
+            self._mail.handed.append(link.url)
+            self._send(link, asker, beyond=True)
 
     def _owe(self, host: Host, link: Link, now: float) -> None:
         if host.unknown or self._asker(host.name, link.url) == self._shard.index:
@@ -165,9 +183,9 @@ class ShardedCrawl(Crawl):
         self._mail.passed.append(link.id)
         self._send(link, self._asker(host.name, link.url), admitted=True)
 
-    def _send(self, link: Link, to: int, admitted: bool) -> None:
+    def _send(self, link: Link, to: int, admitted: bool = False, beyond: bool = False) -> None:
         self._last_sent += 1
-        self._await_receipt(Foreign(self._last_sent, to, link, admitted))
+        self._await_receipt(Foreign(self._last_sent, to, link, admitted, beyond))
 
     def _await_receipt(self, foreign: Foreign) -> None:
         self._mail.foreign.append(foreign)
@@ -204,7 +222,11 @@ class ShardedCrawl(Crawl):
 
     def _receive(self, foreign: Foreign, now: float) -> None:
         link = foreign.link
-        if not foreign.admitted:
+        if foreign.beyond and self._depth.exceeded(link.depth):
+            if link.url not in self._seen:
+                super()._leave_beyond(host_of(link.url), link)
+            return
+        if not (foreign.admitted or foreign.beyond):
             self._admit(link.url, link.depth, link.via, now)
             return
         name, is_new = host_of(link.url), link.url not in self._seen
@@ -247,10 +269,12 @@ class ShardedCrawl(Crawl):
     def _resume(self, event: Resumed, now: float) -> None:
         left = self._left
         super()._resume(event, now)
+        self._depth.remember(event.beyond)
         self._left = left  # grants are for what was never asked for
         for foreign in event.outbox:
             self._last_sent = max(self._last_sent, foreign.seq)
-            self._sent.add(foreign.link.url)
+            if not self._depth.exceeded(foreign.link.depth):  # or a shorter path to it would be forgotten
+                self._sent.add(foreign.link.url)
             self._await_receipt(foreign)
 
     @property
@@ -265,7 +289,8 @@ class ShardedCrawl(Crawl):
 
     def _robots_read(self, host: Host, text: str, now: float) -> None:
         may_spread = self._shard.may_spread(host.delay, self._rules.shared_by)
-        spread = may_spread and host.reach is Reach.OWNER and not host.asked
+        first = host.reach is Reach.OWNER and not host.asked
+        spread = may_spread and first and not self._depth.may_have(host.name)
         if spread:
             self._widen(host)
         super()._robots_read(host, text, now)

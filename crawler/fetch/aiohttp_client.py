@@ -213,8 +213,10 @@ def _trouble(error: aiohttp.ClientError) -> Trouble:
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
             return Trouble.TLS
         case aiohttp.ClientConnectorError():
-            broken = isinstance(error.os_error, ConnectionResetError | ConnectionAbortedError | ssl.SSLError)
-            return Trouble.TLS if broken and error.ssl else Trouble.CONNECT
+            reset = isinstance(error.os_error, ConnectionResetError | ConnectionAbortedError)
+            if error.ssl:
+                return Trouble.TLS if reset or isinstance(error.os_error, ssl.SSLError) else Trouble.CONNECT
+            return Trouble.DISCONNECT if reset else Trouble.CONNECT
         case aiohttp.ClientOSError() | aiohttp.ServerDisconnectedError() | aiohttp.ClientPayloadError():
             return Trouble.DISCONNECT
         case aiohttp.ClientResponseError():

@@ -15,6 +15,7 @@ Rules:
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
@@ -48,6 +49,7 @@ from crawler.fetch.wire import (
 _PINNED = 1_000
 """The most names whose addresses one handle holds."""
 _TOO_LARGE = 100  # CURLE_TOO_LARGE, not named by pycurl
+_RESET = (errno.ECONNRESET, errno.ECONNABORTED)
 _TROUBLE = {
     pycurl.E_OK: Trouble.DISCONNECT,  # looked at only where the head is incomplete
     pycurl.E_COULDNT_RESOLVE_HOST: Trouble.DNS,
@@ -125,6 +127,7 @@ class CurlFetcher(BlockingFetcher):
         curl = self._curl
         reply = self._reply = _Reply(flight, self.limits)
         target = split_url(request.url)
+        self._secure = target.scheme == "https"
         self._pin(target.host, target.port, request.patient)
         curl.setopt(pycurl.URL, request.url)
         curl.setopt(pycurl.REQUEST_TARGET, target.path)  # its URL parser turns %c3 into %C3
@@ -167,8 +170,12 @@ class CurlFetcher(BlockingFetcher):
             whole = time.monotonic() - flight.started >= self.limits.total
             sent = self._curl.getinfo(pycurl.REQUEST_SIZE) > 0
             return FetchError(Trouble.TIMEOUT, "total" if whole or sent else "connect")
-        if code == pycurl.E_COULDNT_CONNECT and self._curl.getinfo(pycurl.OS_ERRNO) in STARVING:
-            return FetchError(Trouble.STARVED, detail)
+        if code == pycurl.E_COULDNT_CONNECT:
+            number = self._curl.getinfo(pycurl.OS_ERRNO)
+            if number in STARVING:
+                return FetchError(Trouble.STARVED, detail)
+            if number in _RESET:
+                return FetchError(Trouble.TLS if self._secure else Trouble.DISCONNECT, detail)
         return FetchError(_TROUBLE.get(code, Trouble.INTERNAL), detail or "closed inside the head")
 
     def _pin(self, host: str, port: int, patient: bool) -> None:

@@ -30,6 +30,7 @@ MAX_FIELDS = 1_000
 _LONGEST = 2**63 - 1  # bytes of a body: what libcurl can count
 _VISIBLE = r"\x21-\x7e\x80-\xff"
 _STATUS = re.compile(rf"HTTP/1\.([01]) ([1-9][0-9]{{2}})(?: [\t {_VISIBLE}]*)?\r?\n".encode("latin-1"))
+_BLANK = (b"\n\r\n", b"\n\n")
 _END = re.compile(rb"\n\r?\n")
 _FIELD = re.compile(  # linear: possessive
     rf"(?m)^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*+((?:[\t {_VISIBLE}]*[{_VISIBLE}])?+)[ \t]*+\r?\n"
@@ -87,9 +88,16 @@ def read_head(raw: bytes, limit: int) -> tuple[Head, int] | None:
 
 
 def check_cut(raw: bytes, limit: int) -> None:
-    """Raises FetchError(PROTOCOL) where the whole lines of a head that was cut off could not have become one."""
+    """Raises FetchError(PROTOCOL) where the whole lines of a head that was cut off could not have become one.
+
+    A field without a colon is not judged where it is the last that came: the next line might have continued it, and
+    libcurl does not show it to us."""
     lines = raw[: raw.rfind(b"\n") + 1]
-    if lines and not lines.endswith((b"\n\r\n", b"\n\n")):
+    before = lines[: lines.rfind(b"\n", 0, -1) + 1]
+    is_field = before and not before.endswith(_BLANK)
+    if len(lines) == len(raw) and is_field and b":" not in lines[len(before) :].partition(b"\0")[0]:
+        lines = before
+    if lines and not lines.endswith(_BLANK):
         read_head(lines + b"\r\n", limit)
 
 
@@ -98,8 +106,9 @@ def _refused(why: str) -> FetchError:
 
 
 def check_begun(line: bytes) -> None:
-    """Raises FetchError(PROTOCOL) for what cannot become a status line."""
-    if b"\n" in line or line[:5] != b"HTTP/"[: len(line)]:
+    """Raises FetchError(PROTOCOL) for what cannot become a status line. Small letters are told when the line is whole,
+    as by libcurl."""
+    if b"\n" in line or line[:5].upper() != b"HTTP/"[: len(line)]:
         raise _refused(f"no status line: {line[:60]!a}")
 
 

@@ -123,6 +123,8 @@ class Urllib3Fetcher(BlockingFetcher):
             raise FetchError(Trouble.TIMEOUT, "connect") from None
         except (OSError, HTTPError, ValueError) as error:
             trouble = Trouble.CONNECT if line.sock is None else Trouble.TLS
+            if isinstance(error, ConnectionResetError | ConnectionAbortedError):
+                trouble = Trouble.TLS if isinstance(line, _SecureLine) else Trouble.DISCONNECT
             raise FetchError(trouble, one_line(error)) from None
         line.timeout = self.limits.total
 
@@ -186,7 +188,13 @@ class _Reply(HTTPResponse):
         room = self.max_head + 1
         found = None
         while found is None:
-            line = self.fp.readline(room)
+            begun = b""
+            try:
+                begun = self.fp.peek(1)[:1]  # of a line that does not end nothing else is left
+                line = self.fp.readline(room)
+            except OSError:
+                check_cut(b"".join((*lines, begun)), self.max_head)
+                raise
             room -= len(line)
             lines.append(line)
             over = not line.endswith(b"\n")

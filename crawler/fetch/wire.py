@@ -74,9 +74,12 @@ def unfit(headers: Headers) -> str:
 
 
 def check_url(url: str) -> None:
-    """Raises FetchError(INTERNAL) for a URL that cannot be sent byte for byte."""
+    """Raises FetchError(INTERNAL) for a URL that cannot be sent byte for byte, FetchError(BLOCKED) for port 0, which
+    clients would take for different things."""
     if not url.isascii() or not url.isprintable() or " " in url or not url.startswith(("http://", "https://")):
         raise FetchError(Trouble.INTERNAL, f"not a canonical http(s) URL: {url[:200]!a}")
+    if ":0" in url and split_url(url).port == 0:
+        raise FetchError(Trouble.BLOCKED, "port 0 is none of HTTP's")
 
 
 def split_url(url: str) -> Target:
@@ -85,11 +88,15 @@ def split_url(url: str) -> Target:
     if match is None:
         raise FetchError(Trouble.INTERNAL, f"not a canonical http(s) URL: {url[:200]!a}")
     scheme, address, path = match.groups()
+    path = path if path[:1] == "/" else "/" + path
+    name, _, digits = address.rpartition(":")
+    if name and digits and not digits.strip("0"):
+        return Target(scheme, name.strip("[]"), 0, path)
     try:
         host, port = split_port(address)
     except UsageError as error:
         raise FetchError(Trouble.INTERNAL, str(error)) from None
-    return Target(scheme, host, port or (443 if scheme == "https" else 80), path if path[:1] == "/" else "/" + path)
+    return Target(scheme, host, port or (443 if scheme == "https" else 80), path)
 
 
 def split_port(address: str) -> tuple[str, int]:

@@ -39,7 +39,7 @@ class Batch(msgspec.Struct):
     retries: list[Link] = msgspec.field(default_factory=list)
     notes: list[HostNote] = msgspec.field(default_factory=list)
     budgets: list[Budget] = msgspec.field(default_factory=list)
-    too_deep: int = 0
+    beyond: list[Link] = msgspec.field(default_factory=list)
     pauses: list[Pause] = msgspec.field(default_factory=list)
     cookies: dict[str, CookieNote] = msgspec.field(default_factory=dict)
     cookies_dropped: int = 0
@@ -56,7 +56,7 @@ class Batch(msgspec.Struct):
         self.retries += actions.retries
         self.notes += actions.notes
         self.budgets += actions.budgets
-        self.too_deep += actions.too_deep
+        self.beyond += actions.beyond
         self.pauses += actions.pauses
         self.cookies.update((note.home, note) for note in actions.cookies)
         self.cookies_dropped += actions.cookies_dropped
@@ -69,6 +69,11 @@ class Batch(msgspec.Struct):
     def passed(self) -> list[int]:
         """Ids of links that are no longer ours."""
         return [key for mail in self.mail for key in mail.passed]
+
+    @property
+    def handed(self) -> list[str]:
+        """URLs beyond the depth limit that another shard remembers now."""
+        return [url for mail in self.mail for url in mail.handed]
 
     @property
     def foreign(self) -> list[Foreign]:
@@ -85,7 +90,7 @@ def empty(step: Batch | Actions) -> bool:
     """Whether there is nothing in it for a frontier."""
     asks = step.hungry or step.search is not None
     kept = step.queued or step.settled or step.doubtful or step.retries or step.notes or step.pauses
-    return not (kept or step.budgets or step.cookies or asks or step.mail)
+    return not (kept or step.beyond or step.budgets or step.cookies or asks or step.mail)
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -139,6 +144,9 @@ class FrontierReader(Protocol):
     def settled(self) -> Iterator[Row]:
         """Every settled URL, in the order they were admitted."""
 
+    def beyond(self) -> Iterator[Link]:
+        """The URLs in scope that the depth limit kept out, without an id, in the order they were found."""
+
     def named(self, parts: Iterable[str]) -> dict[str, dict[int, str]]:
         """For each of these parts the positions that settled rows name, with their URLs."""
 
@@ -157,6 +165,10 @@ class Frontier(FrontierReader, Protocol):
 
     def commit(self, batch: Batch, at: float) -> list[Link]:
         """Keep a batch that happened before the Unix time `at`. Returns those of its doubtful links that were new."""
+
+    def admit_within(self, max_depth: int | None) -> int:
+        """Before a run: admit the URLs beyond the limit of earlier runs that are within this one; None: all of them.
+        Returns how many."""
 
     def pending(self, host: str, after: int, count: int) -> list[Link]:
         """So many links of a host that are owed and were never tried, oldest first, from the first after this id."""

@@ -41,6 +41,10 @@ class JoinedFrontier:
         """Every settled URL."""
         return chain.from_iterable(one.settled() for one in self._frontiers)
 
+    def beyond(self) -> Iterator[Link]:
+        """The URLs beyond the depth limit."""
+        return chain.from_iterable(one.beyond() for one in self._frontiers)
+
     def named(self, parts: Iterable[str]) -> dict[str, dict[int, str]]:
         """Positions that settled rows name."""
         named: dict[str, dict[int, str]] = {part: {} for part in parts}

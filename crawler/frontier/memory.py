@@ -25,6 +25,7 @@ class MemoryFrontier:
         self._budgets: dict[str, dict[int, Budget]] = {}
         self._outbox: dict[int, Foreign] = {}
         self._cookies: dict[str, CookieNote] = {}
+        self._beyond: dict[str, Link] = {}
         self._tally = Tally()
         self._ids: dict[str, int] = {}
         self._owed: dict[str, dict[int, None]] = {}  # by host, oldest first
@@ -34,6 +35,7 @@ class MemoryFrontier:
         for link in batch.queued:
             self._admit(link)
         new = [link for link in batch.doubtful if link.url not in self._ids and self._admit(link)]
+        too_deep = self._keep_beyond(batch, new)
         for link in batch.retries:
             self._links[link.id] = link
         for key in batch.passed:
@@ -56,7 +58,7 @@ class MemoryFrontier:
             self._notes[note.host] = note
         self._cookies.update(batch.cookies)
         gained = len(batch.queued) + len(new) - len(batch.passed)
-        self._tally.add(gained, batch.settled, len(batch.retries), batch.too_deep, batch.cookies_dropped, batch.pauses)
+        self._tally.add(gained, batch.settled, len(batch.retries), too_deep, batch.cookies_dropped, batch.pauses)
         return new
 
     def _admit(self, link: Link) -> bool:
@@ -64,6 +66,28 @@ class MemoryFrontier:
         self._ids[link.url] = link.id
         self._owed.setdefault(host_of(link.url), {})[link.id] = None
         return True
+
+    def _keep_beyond(self, batch: Batch, new: list[Link]) -> int:
+        before = len(self._beyond)
+        for link in batch.beyond:
+            known = self._beyond.get(link.url)
+            if link.url not in self._ids and (known is None or link.depth < known.depth):
+                self._beyond[link.url] = replace(link, id=0)
+        for url in (*(link.url for link in (*batch.queued, *new)), *batch.handed):
+            self._beyond.pop(url, None)
+        return len(self._beyond) - before
+
+    def admit_within(self, max_depth: int | None) -> int:
+        """Admit what is within the limit."""
+        within = [link for link in self._beyond.values() if max_depth is None or link.depth <= max_depth]
+        for link in within:
+            self._admit(replace(self._beyond.pop(link.url), id=self.next_id()))
+        self._tally.add(len(within), (), 0, -len(within), 0)
+        return len(within)
+
+    def beyond(self) -> Iterator[Link]:
+        """The URLs beyond the depth limit."""
+        return iter(self._beyond.values())
 
     def _let_go(self, key: int, url: str) -> None:
         host = host_of(url)

@@ -69,6 +69,13 @@ CREATE TABLE IF NOT EXISTS budget (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS joined ON host (host) WHERE joined;
 CREATE TABLE IF NOT EXISTS cookie (home TEXT PRIMARY KEY, cookies TEXT NOT NULL, checksum INTEGER) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS beyond (
+    id INTEGER PRIMARY KEY,
+    url TEXT NOT NULL UNIQUE,
+    depth INTEGER NOT NULL,
+    via TEXT,
+    checksum INTEGER
+);
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL, checksum INTEGER) WITHOUT ROWID;
 """
 URL = (
@@ -81,6 +88,7 @@ COLUMNS = {
     "outbox": ("seq", "shard", "foreign_link"),
     "budget": ("host", "pattern", "spent"),
     "cookie": ("home", "cookies"),
+    "beyond": ("id", "url", "depth", "via"),
     "meta": ("key", "value"),
 }
 """The columns that a checksum covers, in this order. A new table that is named here is sealed and checked as well."""
@@ -90,9 +98,10 @@ KEYS = {
     "outbox": ("seq",),
     "budget": ("host", "pattern"),
     "cookie": ("home",),
+    "beyond": ("id",),
     "meta": ("key",),
 }
-NUMBERED = ("url", "outbox")
+NUMBERED = ("url", "outbox", "beyond")
 """Tables whose key is a number that SQLite keeps its rows by."""
 ADDED = {
     "url": {"cut": "INTEGER NOT NULL DEFAULT 0", "unread": "TEXT"},

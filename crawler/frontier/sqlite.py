@@ -2,7 +2,8 @@
 
 `url` has one row per URL; `reason` is NULL while it is owed. `host` has what must be remembered of a host, `budget`
 what was asked for of its patterns, `outbox` the links on their way to other shards. `meta` holds the tally, committed
-with the rows it counts. A kill loses at most the open batch.
+with the rows it counts. `beyond` has the URLs beyond the depth limit, see beyond.py. A kill loses at most the open
+batch.
 
 `url.host` is a mark of the host (63 bits of xxh3 under the seed of the crawl: by accident two of 10^6 hosts share one
 with a chance of 5e-8, and nobody can do it on purpose). The index `owed` makes the links that a host owes a queue on
@@ -27,6 +28,7 @@ from crawler.core.urls import host_of
 from crawler.database import add_checksum, any_text, bound, connect_to_read, row_checksum, storage_errors, unbound
 from crawler.errors import Corrupt
 from crawler.failpoints import passing
+from crawler.frontier import beyond
 from crawler.frontier.base import Batch, Left, Row
 from crawler.frontier.commits import KEEP, counted
 from crawler.frontier.schema import COLUMNS, is_sealed, open_file, sealed
@@ -88,6 +90,10 @@ class SqliteFrontier:
                 self._sealed = is_sealed(self._connection)
             self._noted = NOTED if self._sealed else NOTED.replace("heard, down_for", "robots IS NOT NULL, 0")
             self._tally = self._read_tally()
+            if self._tally.too_deep and not read_only and next(self.beyond(), None) is None:
+                self._tally.too_deep = 0  # older versions counted mentions and kept none
+                with storage_errors(path):
+                    keep_tally(self._connection, self._tally)
         except BaseException:
             self._connection.close()
             raise
@@ -99,7 +105,11 @@ class SqliteFrontier:
             connection.executemany(ADMIT, map(self._row_of, batch.queued))
             new = [it for it in batch.doubtful if connection.execute(ADMIT_IF_NEW, self._row_of(it)).rowcount]
             gained = len(batch.queued) + len(new) - len(batch.passed)
-            tally.add(gained, batch.settled, len(batch.retries), batch.too_deep, batch.cookies_dropped, batch.pauses)
+            too_deep = beyond.keep(connection, batch.beyond)
+            if tally.too_deep + too_deep:
+                admitted = (link.url for link in (*batch.queued, *new))
+                too_deep -= beyond.forget(connection, (*admitted, *batch.handed))
+            tally.add(gained, batch.settled, len(batch.retries), too_deep, batch.cookies_dropped, batch.pauses)
             connection.executemany(RETRY, [(it.attempts, it.status, it.id) for it in batch.retries])
             connection.executemany(
                 SETTLE,
@@ -205,6 +215,29 @@ class SqliteFrontier:
             except UNREADABLE as error:
                 if not self._lenient:
                     raise self._damaged(values[0]) from error
+
+    def beyond(self) -> Iterator[Link]:
+        """The URLs beyond the depth limit."""
+        if not beyond.is_there(self._connection):
+            return
+        for url, depth, via in self._checked("beyond", "url, depth, via", "ORDER BY id"):
+            yield Link(0, url, depth, tuple(json.loads(via)) if via else ())
+
+    def admit_within(self, max_depth: int | None) -> int:
+        """Admit what is within the limit, in several transactions."""
+        total = 0
+        while self._tally.too_deep:
+            tally = msgspec.json.decode(msgspec.json.encode(self._tally), type=Tally)
+            with counted(self._connection, self._path) as connection:
+                gone, admitted = beyond.admit_some(connection, max_depth, self._mark)
+                tally.too_deep -= gone
+                tally.queued += admitted
+                keep_tally(connection, tally)
+            self._tally = tally
+            total += admitted
+            if not gone:
+                break
+        return total
 
     def named(self, parts: Iterable[str]) -> dict[str, dict[int, str]]:
         """Positions that settled rows name."""
@@ -364,7 +397,10 @@ def read_tally(connection: sqlite3.Connection) -> Tally:
         return Tally()
     if row[1] not in (None, row_checksum("tally", row[0])):
         raise msgspec.DecodeError("the tally is not what was written")
-    return msgspec.json.decode(row[0], type=Tally)
+    tally = msgspec.json.decode(row[0], type=Tally)
+    if tally.too_deep and not beyond.is_there(connection):
+        tally.too_deep = 0  # older versions counted mentions
+    return tally
 
 
 def keep_tally(connection: sqlite3.Connection, tally: Tally) -> None:

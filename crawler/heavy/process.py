@@ -8,13 +8,15 @@ import struct
 import subprocess
 import sys
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import msgspec
 
 from crawler.heavy.words import Answer, Charter, Order
 
 PATIENCE = 30.0
-"""Seconds until a process that says nothing is taken for stopped: three times the CPU time that a page may take."""
+"""Seconds until a process that says nothing, and uses no CPU meanwhile, is taken for stopped. One that is slow because
+the machine is busy is waited for: its CPU time is bounded."""
 PROGRAM = "import sys; sys.path[:] = {path!r}; from crawler.heavy.serving import serve; serve({descriptor})"
 
 
@@ -53,9 +55,20 @@ class HeavyProcess:
             self._charter = None
         self._line.send_bytes(msgspec.msgpack.encode(order))
         self._line.send_bytes(body)
-        if not self._line.poll(PATIENCE):
-            raise TimeoutError
+        used = self._cpu_ticks()
+        while not self._line.poll(PATIENCE):
+            before, used = used, self._cpu_ticks()
+            if used <= before:
+                raise TimeoutError
         return msgspec.msgpack.decode(self._line.recv_bytes(), type=Answer)
+
+    def _cpu_ticks(self) -> int:
+        """The CPU time that it has used, in ticks of the kernel; 0 where there is no /proc to tell."""
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return 0
+        return int(fields[11]) + int(fields[12])
 
     def kill(self) -> None:
         """End it now; from any thread."""

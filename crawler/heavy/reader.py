@@ -28,6 +28,11 @@ CPU_LIMIT = 10
 of `exclude` or `include` that goes wild."""
 
 
+def page_memory(memory: int) -> int:
+    """Bytes that a page may take at most in a crawl that may take `memory`, whatever part of it this process has."""
+    return memory // 2
+
+
 class HeavyReader:
     """Reads heavy pages for the threads of one process, or for one event loop. A page may take `memory` bytes and
     `seconds` of CPU."""
@@ -53,7 +58,7 @@ class HeavyReader:
                     ended = self._bury()
                 if ended is None or ended > 0:  # it could not be born, or not live
                     return self._read_here(order, body)
-                if ended == -signal.SIGXCPU:
+                if ended == -signal.SIGPROF:
                     return unread_page(content_type, self._rules, x_robots, Unread.EFFORT)
         return unread_page(content_type, self._rules, x_robots, Unread.LOST)
 
@@ -89,6 +94,8 @@ class HeavyReader:
         answer = self._process.ask(order, body)
         if answer.spent:
             self._bury()
+        if answer.again:
+            return self._ask(order, body)
         if answer.reading is None:
             raise RuntimeError(answer.error)
         return answer.reading

@@ -1,8 +1,11 @@
 """What runs inside the process that reads heavy pages: one page in, what it says out, until nobody asks any more.
 
 Rules:
-- Each page has its own bounds. The kernel ends a process that has used its seconds of CPU on a page (SIGXCPU); where
-  more memory is asked for than is granted, the page is `Unread.MEMORY`.
+- Each page has its own bounds, the same in every mode: they depend on its size and the settings, not on how many
+  processes read, nor on what else is read. The kernel ends a process that has used its seconds of CPU on a page
+  (SIGPROF); where more memory is asked for than is granted, the page is `Unread.MEMORY`.
+- What a process has when it is born does not count. Where one that has read other pages refuses a page, a fresh one
+  decides (`Answer.again`): pages that were read before leave holes, and holes differ.
 - A process that was refused memory may be in any state, and one that had much keeps some: both have had their last page
   (`Answer.spent`).
 - It is a little nicer than whoever asks: a loop with many pages in flight goes before one page.
@@ -13,10 +16,10 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
-from time import process_time
 
 import msgspec
 
@@ -32,6 +35,7 @@ MEMORY_PER_BYTE = 64
 """Granted per byte of a body. Pages take 5 to 47 (the parser notes each error with 48 bytes); only those that reopen
 formatting elements take more, without any bound."""
 MEMORY_SPARE = 64 * 1024 * 1024
+SHORTEST = 0.01
 REMEMBERED = 4 * 1024 * 1024
 NICER = 5
 LEAN = 64 * 1024 * 1024
@@ -44,18 +48,25 @@ def serve(descriptor: int) -> None:
     with Connection(descriptor) as line, suppress(EOFError, OSError):
         charter = msgspec.msgpack.decode(line.recv_bytes(), type=Charter)
         resolver = Resolver(Scope(charter.rules, ()).admits_path, REMEMBERED, speller(charter.rules))
+        born_with, _ = _memory()
+        fresh = True
         while True:
             order = msgspec.msgpack.decode(line.recv_bytes(), type=Order)
-            answer = _answer(order, line.recv_bytes(), charter, resolver)
+            body = line.recv_bytes()
+            granted = min(MEMORY_PER_BYTE * len(body) + MEMORY_SPARE, charter.memory)
+            most = born_with + len(body) + granted if born_with else resource.RLIM_INFINITY
+            answer = _answer(order, body, charter, resolver, most)
+            if answer.reading is not None and answer.reading.unread is Unread.MEMORY and not fresh:
+                answer = Answer(None, spent=True, again=True)
             line.send_bytes(msgspec.msgpack.encode(answer))
+            fresh = False
 
 
-def _answer(order: Order, body: bytes, charter: Charter, resolver: Resolver) -> Answer:
+def _answer(order: Order, body: bytes, charter: Charter, resolver: Resolver, most: int) -> Answer:
+    """Read one page, with at most so many bytes of address space."""
     rules = charter.rules
-    _limit(resource.RLIMIT_CPU, int(process_time()) + 1 + charter.seconds)
-    granted = min(MEMORY_PER_BYTE * len(body) + MEMORY_SPARE, charter.memory)
-    taken, _ = _memory()
-    _limit(resource.RLIMIT_AS, taken + granted if taken else resource.RLIM_INFINITY)
+    signal.setitimer(signal.ITIMER_PROF, max(SHORTEST, charter.seconds))
+    _limit(resource.RLIMIT_AS, most)
     try:
         reading = read_page(
             body, order.url, order.content_type, rules, resolver, order.x_robots, order.follow, order.sketch
@@ -67,6 +78,7 @@ def _answer(order: Order, body: bytes, charter: Charter, resolver: Resolver) -> 
         return Answer(None, f"{type(error).__name__}: {error}")
     finally:
         _limit(resource.RLIMIT_AS, resource.RLIM_INFINITY)
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def _limit(which: int, most: int) -> None:

@@ -27,8 +27,10 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What a page says, or the words of an error of ours. `spent`: the process should read no other page."""
+    """What a page says, or the words of an error of ours. `spent`: the process should read no other page; `again`:
+    nor did it read this one, which a fresh process may."""
 
     reading: Reading | None
     error: str = ""
     spent: bool = False
+    again: bool = False

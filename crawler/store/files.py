@@ -16,7 +16,7 @@ from pathlib import Path
 import aiofiles
 import aiofiles.os
 
-from crawler.database import akeep_trying, connect_to_read, keep_trying, storage_errors
+from crawler.database import PRIVATE, akeep_trying, connect_to_read, keep_trying, storage_errors
 from crawler.errors import DiskFull
 from crawler.failpoints import passing
 from crawler.store.base import Page
@@ -102,7 +102,7 @@ class FilesStore(SqliteStore):
         self._disk_wait = disk_wait
         self._bodies = folder.parent / "bodies"
         with storage_errors(self._bodies):
-            self._bodies.mkdir(exist_ok=True)
+            self._bodies.mkdir(PRIVATE, exist_ok=True)
 
     def writer(self, part: str) -> FilesWriter:
         """Open a new part."""

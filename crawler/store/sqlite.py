@@ -21,6 +21,7 @@ from pathlib import Path
 import msgspec
 
 from crawler.database import (
+    PRIVATE,
     any_text,
     bound,
     columns_there,
@@ -177,7 +178,7 @@ class SqliteStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         with storage_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(PRIVATE, parents=True, exist_ok=True)
 
     def writer(self, part: str) -> SqliteWriter:
         """Open a new part."""

@@ -143,7 +143,7 @@ def test_the_tally_counts_what_was_committed(open_frontier: Open) -> None:
     down = Settled(3, link(3).url, Reason.HOST_DOWN, 503, 1)
     never = Settled(4, link(4).url, Reason.ROBOTS)
     batch = Batch(
-        [link(n) for n in range(1, 6)], [page(1, size=5), missing, down, never], [link(3, attempts=1)], too_deep=7
+        [link(n) for n in range(1, 6)], [page(1, size=5), missing, down, never], [link(3, attempts=1)], beyond=[link(9)]
     )
     frontier.commit(batch, 1.0)
     frontier.close()
@@ -151,9 +151,48 @@ def test_the_tally_counts_what_was_committed(open_frontier: Open) -> None:
     assert (tally.queued, tally.settled, tally.owed, tally.urls, tally.pages, tally.bytes) == (5, 4, 1, 3, 1, 5)
     assert tally.statuses == {"200": 1, "404": 1, "503": 1}
     assert tally.reasons == {"ok": 1, "client_error": 1, "host_down": 1, "robots": 1}
-    assert (tally.retries, tally.too_deep) == (1, 7)
+    assert (tally.retries, tally.too_deep) == (1, 1)
     terms = [term(link(1).url, 200, b"xxxxx"), term(link(2).url, 404), term(link(3).url, 503)]
     assert tally.digest == in_hex(add(0, terms))
+
+
+def beyond(number: int, depth: int = 4) -> Link:
+    return replace(link(number), id=number, depth=depth, via=("http://a.test/from",))
+
+
+def test_urls_beyond_the_depth_limit_are_kept_once_and_go_when_they_are_admitted(open_frontier: Open) -> None:
+    frontier = open_frontier()
+    frontier.commit(Batch(queued=[link(1)], beyond=[beyond(1), beyond(2), beyond(3), beyond(2)]), 1.0)
+    frontier.commit(Batch(beyond=[beyond(3, 3), beyond(2, 9), beyond(4)], mail=[Mail(handed=[link(4).url, "x"])]), 2.0)
+    frontier.close()
+    frontier = open_frontier()
+    told = [(one.id, one.url, one.depth, one.via) for one in frontier.beyond()]
+    via = ("http://a.test/from",)
+    assert told == [(0, link(2).url, 4, via), (0, link(3).url, 3, via)], "4 is another shard's now"
+    assert (frontier.tally().queued, frontier.tally().too_deep) == (1, 2)
+    frontier.commit(Batch(queued=[link(2)], doubtful=[link(5), link(3)], beyond=[beyond(3)]), 3.0)
+    assert (list(frontier.beyond()), frontier.tally().too_deep, frontier.tally().queued) == ([], 0, 4)
+
+
+def test_a_larger_limit_admits_what_is_within_it(open_frontier: Open) -> None:
+    frontier = open_frontier()
+    many = [beyond(number, 2 + number % 3) for number in range(2, 2500)]
+    frontier.commit(Batch(queued=[link(1)], beyond=many), 1.0)
+    assert frontier.admit_within(1) == 0
+    assert frontier.admit_within(3) == len([one for one in many if one.depth <= 3])
+    frontier.close()
+    frontier = open_frontier()
+    tally = frontier.tally()
+    assert (tally.queued + tally.too_deep, {one.depth for one in frontier.beyond()}) == (2499, {4})
+    owed = list(frontier.owed())
+    assert [(one.url, one.via, one.attempts) for one in owed[:2]] == [
+        (link(1).url, (), 0),
+        (link(3).url, ("http://a.test/from",), 0),
+    ]
+    assert len({one.id for one in owed}) == len(owed) == tally.queued
+    assert [one.url for one in frontier.pending("http://a.test", 1, 1)] == [link(3).url]
+    assert frontier.admit_within(None) == tally.too_deep
+    assert (list(frontier.beyond()), frontier.tally().too_deep, frontier.tally().owed) == ([], 0, 2499)
 
 
 def test_named_tells_the_positions_of_settled_rows(open_frontier: Open) -> None:

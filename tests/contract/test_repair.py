@@ -63,3 +63,18 @@ def test_what_nobody_can_read_is_left_out(tmp_path: Path) -> None:
     ):
         assert frontier.budgets(HOST) == (Budget(HOST, 7, 300),)
         assert list(frontier.cookies()) == [COOKIES]
+
+
+def test_what_lies_beyond_the_depth_limit_is_kept(tmp_path: Path) -> None:
+    shard = lost(beyond=[Link(0, f"{HOST}/deep", 4), Link(0, f"{HOST}/other", 4)])
+    other = Batch(queued=[Link(1, f"{HOST}/other", 3)], beyond=[Link(0, f"{HOST}/deep", 3)])
+    directory = CrawlDirectory.create(tmp_path / "out", Settings(seeds=(f"{HOST}/",)), demo=False, fresh=False)
+    directory.begin_run(directory.settings)
+    for number, batch in enumerate((shard, other)):
+        with closing(directory.frontier(number)) as frontier:
+            frontier.commit(batch, 0.0)
+    directory.lay_out(2, "whole")
+    assert repair(directory).rebuilt
+    with closing(directory), closing(directory.frontier()) as frontier:
+        assert [(link.url, link.depth) for link in frontier.beyond()] == [(f"{HOST}/deep", 3)]
+        assert (frontier.tally().too_deep, frontier.tally().queued) == (1, 2)

@@ -126,14 +126,37 @@ def test_links_out_of_scope_and_too_deep_are_never_ours() -> None:
     (page,) = one.answer(root, 200, f"{A}/x", f"{B}/")
     one.answer(page, 200, f"{A}/y")
     assert one.last.ending is Ending.COMPLETE
-    assert one.last.too_deep == 1
+    assert [(link.url, link.depth) for link in one.frontier.beyond()] == [(f"{A}/y", 2)]
     assert set(one.settled) == {f"{A}/", f"{A}/x"}
 
 
-def test_links_of_a_page_at_the_depth_limit_are_not_even_read() -> None:
-    one, (root,) = started(max_depth=1)
-    (page,) = one.answer(root, 200, f"{A}/x")
-    assert (root.follow, page.follow) == (True, False)
+def test_a_url_beyond_the_depth_limit_is_told_once_and_admitted_by_a_shorter_path() -> None:
+    one, (root, other) = started(f"{A}/", f"{B}/", max_depth=1)
+    (x, y) = one.answer(root, 200, f"{A}/x", f"{A}/y")
+    assert x.follow
+    one.answer(x, 200, f"{A}/deep", f"{A}/deep", f"{A}/", "http://stranger.test/")
+    assert [link.url for link in one.last.beyond] == [f"{A}/deep"]
+    one.answer(y, 200, f"{A}/deep")
+    assert one.last.beyond == []
+    assert one.frontier.tally().too_deep == 1
+    assert urls(one.answer(other, 200, f"{A}/deep")) == [f"{A}/deep"]
+    assert one.frontier.tally().too_deep == 0
+
+
+def test_a_larger_depth_limit_admits_what_an_earlier_run_left_and_a_smaller_one_takes_nothing_back() -> None:
+    one, (root,) = started(max_depth=0)
+    one.answer(root, 200, f"{A}/x", f"{A}/y")
+    assert (one.last.ending, one.frontier.tally().too_deep) == (Ending.COMPLETE, 2)
+    again = driver(max_depth=2)
+    again.frontier = one.frontier
+    assert again.frontier.admit_within(2) == 2
+    x, y = again.resume()
+    assert {x.url, y.url} == {f"{A}/x", f"{A}/y"}
+    again.answer(x, 200, f"{A}/z")
+    third = driver(max_depth=1)
+    third.frontier = again.frontier
+    assert third.frontier.admit_within(1) == 0
+    assert {fetch.url for fetch in third.resume()} == {f"{A}/y", f"{A}/z"}
 
 
 def test_links_to_the_host_that_a_seed_turns_out_to_mean_are_ours_whichever_answer_comes_first() -> None:

@@ -29,9 +29,9 @@ A, B, HTTP, PORT = "https://a.test", "https://b.test", "http://a.test", "https:/
 )
 def test_what_was_dropped_on_the_way_is_not_restored(via: tuple[str, ...], bare: bool) -> None:
     link, jar = Link(1, f"{A}/x", 2, via, attempts=2), Jar()
-    assert Orders(None, jar).page(7, link, 0.0) == Fetch(7, f"{A}/x", 3, bare=bare)
+    assert Orders(jar).page(7, link, 0.0) == Fetch(7, f"{A}/x", 3, bare=bare)
     jar.take([SetCookie(A, "/", "n", "v")], 0.0)
-    assert Orders(None, jar).page(7, link, 0.0) == Fetch(7, f"{A}/x", 3, bare=bare, cookie="" if bare else "n=v")
+    assert Orders(jar).page(7, link, 0.0) == Fetch(7, f"{A}/x", 3, bare=bare, cookie="" if bare else "n=v")
 
 
 @pytest.mark.parametrize(("url", "bare"), [(f"{A}/robots.txt", False), (f"{A}/other", True), (f"{B}/robots.txt", True)])
@@ -39,8 +39,3 @@ def test_a_robots_txt_is_bare_where_it_was_redirected(url: str, bare: bool) -> N
     host = Host(A, Rules())
     host.robots_url = url
     assert robots_order(7, host) == Fetch(7, url, 1, follow=False, robots=True, bare=bare)
-
-
-@pytest.mark.parametrize(("depth", "follow"), [(1, True), (2, False)])
-def test_links_matter_above_the_depth_limit(depth: int, follow: bool) -> None:
-    assert Orders(2, Jar()).page(7, Link(1, f"{A}/x", depth), 0.0).follow is follow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from crawler.core.crawl import Crawl
+from crawler.core.depth import MOST_HOSTS, DepthLimit
 from crawler.core.messages import (
     Acknowledged,
     Discovered,
@@ -329,3 +330,79 @@ def test_a_crawl_that_is_alone_listens_to_nobody() -> None:
     crawl = Crawl(Rules(), Scope(Rules(), (f"{MINE}/",)), 7)
     with pytest.raises(TypeError, match="one shard"):
         crawl.step([SeedsSettled()], room=1, now=0.0)
+
+
+# ---- beyond the depth limit ------------------------------------------------------------------------------------------
+
+
+def deep(url: str, seq: int = 1, **facts: bool) -> Received:
+    return Received(OTHER, (Foreign(seq, ME, Link(seq, url, 3), **facts),))
+
+
+def test_a_url_beyond_the_depth_limit_is_sent_home_once_and_again_when_a_shorter_path_leads_to_it() -> None:
+    player = Player(per_host=1, max_depth=1)
+    (page,) = player.spread()
+    more = player.step(
+        Received(OTHER, (Foreign(1, ME, Link(1, f"{MINE}/a", 1)), Foreign(2, ME, Link(2, f"{MINE}/b", 1))))
+    )
+    player.step(Fetched(page.id, 200))
+    (a,) = more or player.actions.fetches
+    player.step(Fetched(a.id, 200, (f"{THEIRS}/x", f"{THEIRS}/x")))
+    assert [(one.to, one.link.url, one.link.depth) for one in player.mail.foreign] == [(OTHER, f"{THEIRS}/x", 2)]
+    (b,) = player.actions.fetches
+    player.step(Fetched(b.id, 200, (f"{THEIRS}/x",)))
+    assert (player.mail.foreign, player.actions.beyond) == ([], [])
+    player.crawl._admit(f"{THEIRS}/x", 1, (), player.now)
+    assert [one.link.depth for one in player.mail.foreign] == [1]
+    player.crawl._admit(f"{THEIRS}/x", 2, (), player.now)
+    assert len(player.mail.foreign) == 1, "it is known to be nearer"
+
+
+def test_a_host_with_urls_beyond_the_depth_limit_is_not_spread() -> None:
+    player = Player(max_depth=2)
+    robots = player.begin()
+    player.step(deep(f"{MINE}/deep"))
+    assert [link.url for link in player.actions.beyond] == [f"{MINE}/deep"]
+    player.step(Fetched(robots.id, 200, robots_text=""))
+    assert player.mail.notes == []
+    again = Player(max_depth=2)
+    again.step(Resumed(b"", 0, 0, 1, 0, 0, beyond=(MINE,)))
+    again.step(Discovered((f"{MINE}/",)))
+    (asked,) = again.step(Offered(MINE, tuple(again.actions.queued), 1, False))
+    again.step(Fetched(asked.id, 200, robots_text=""))
+    assert again.mail.notes == []
+
+
+def test_of_a_gathered_host_the_owner_remembers_what_is_beyond_the_depth_limit() -> None:
+    player = Player(max_depth=2)
+    player.step(Noted(HostNote(THEIRS, "", 1e9, reach=Reach.GATHERED)))
+    url = url_of(ME, THEIRS)
+    player.step(deep(url))
+    (sent,) = player.mail.foreign
+    assert (sent.to, sent.link.url, sent.beyond, player.mail.handed) == (OTHER, url, True, [url])
+    player.step(deep(url, 2))
+    assert player.mail.foreign == []
+    player.step(deep(f"{MINE}/x", 3, beyond=True), deep(f"{MINE}/", 4, beyond=True))
+    assert [link.url for link in player.actions.beyond] == [f"{MINE}/x", f"{MINE}/"]
+    player.step(Discovered((f"{MINE}/",)))
+    player.step(Received(OTHER, (Foreign(5, ME, Link(5, f"{MINE}/", 4), beyond=True),)))
+    assert player.actions.beyond == [], "it was admitted"
+
+
+def test_what_was_on_its_way_beyond_a_limit_that_has_grown_is_admitted() -> None:
+    player = Player(max_depth=3)
+    player.step(deep(f"{MINE}/x", beyond=True))
+    assert [link.url for link in player.actions.queued] == [f"{MINE}/x"]
+    smaller = Player(max_depth=2)
+    foreign = Foreign(4, OTHER, Link(9, f"{THEIRS}/x", 3))
+    smaller.step(Resumed(b"", 0, 0, 1, 0, 0, outbox=(foreign,)))
+    smaller.crawl._admit(f"{THEIRS}/x", 1, (), smaller.now)
+    assert [one.link.depth for one in smaller.mail.foreign] == [3, 1]
+
+
+def test_the_hosts_with_urls_beyond_the_depth_limit_are_remembered_up_to_a_limit() -> None:
+    limit = DepthLimit(1, 7)
+    limit.remember(f"http://h{n}.test" for n in range(MOST_HOSTS - 1))
+    assert (limit.may_have("http://h5.test"), limit.may_have("http://other.test")) == (True, False)
+    limit.remember(("http://last.test", "http://lost.test"))
+    assert limit.may_have("http://lost.test"), "when in doubt it may"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from crawler.core.messages import Budget, Foreign, HostNote, Link, Mail, Reason, Settled
 from crawler.core.shard import Shard
@@ -21,7 +22,7 @@ from crawler.frontier.base import Batch
 from crawler.layout import lay_out
 from crawler.settings import Settings
 
-HOSTS, PAGES = 60, 100
+HOSTS, PAGES, BEYOND = 60, 100, 1500
 POLITE = Settings(seeds=("http://h0.test/",))
 FAST = Settings(seeds=("http://h0.test/",), delay=0.0, per_host=8)
 MOVE = """
@@ -40,6 +41,10 @@ def link(number: int) -> Link:
     return Link(number, f"http://h{host}.test/{number}", 3, ("http://h0.test/",) if number % 7 == 0 else ())
 
 
+def beyond(number: int) -> Link:
+    return Link(0, f"http://h{number % HOSTS}.test/deep/{number}", 9, ("http://h0.test/",))
+
+
 def end(number: int) -> Settled:
     return Settled(number, link(number).url, Reason.OK, 200, 1, 10, b"d" * 16, "0001-000", number, "", 0, "text/html")
 
@@ -56,7 +61,9 @@ def directory(tmp_path: Path) -> CrawlDirectory:
         frontier.commit(Batch(settled=[end(number) for number in range(1, count + 1, 2)]), 2.0)
         notes = [HostNote(f"http://h{host}.test", "", time.time() + 999, 5.0 * (host % 2)) for host in range(HOSTS)]
         on_their_way = [Foreign(1, 1, link(count)), Foreign(2, 1, link(count + 1))]
-        frontier.commit(Batch(notes=notes, mail=[Mail(foreign=on_their_way)]), 3.0)
+        on_their_way += [Foreign(3, 1, beyond(1), beyond=True), Foreign(4, 1, beyond(2), beyond=True)]
+        frontier.commit(Batch(notes=notes, beyond=[beyond(n) for n in range(2, BEYOND)]), 3.0)
+        frontier.commit(Batch(mail=[Mail(foreign=on_their_way)]), 3.0)
     made.close()
     return CrawlDirectory.open(made.path)
 
@@ -70,13 +77,15 @@ def content(directory: CrawlDirectory) -> tuple[Any, ...]:
         urls = list(frontier.urls())
         tally = frontier.tally()
         assert len(urls) == len(set(urls)) == tally.queued
-        return owed, settled, notes, tally
+        too_deep = sorted((one.url, one.depth, one.via) for one in frontier.beyond())
+        assert len(too_deep) == tally.too_deep == BEYOND - 1
+        return owed, settled, notes, tally, too_deep
 
 
 def lies_at_home(directory: CrawlDirectory, shards: int, by_url: bool) -> None:
     for number in range(shards):
         with closing(directory.frontier(number)) as frontier:
-            for url in frontier.urls():
+            for url in (*frontier.urls(), *(one.url for one in frontier.beyond())):
                 host = host_of(url)
                 spread = by_url and int(host.removeprefix("http://h").removesuffix(".test")) % 2 == 0
                 assert Shard(0, shards).owner(url if spread else host) == number
@@ -125,6 +134,20 @@ def test_what_hosts_were_asked_for_is_not_forgotten_in_a_move(directory: CrawlDi
     lay_out(directory, FAST, 3)
     assert pages("http://h2.test", 3) == [[8, 8]] * 3, "a host that is spread: in equal shares"
     assert sorted(pages("http://h3.test", 3)) == [[], [], [36, 36]], "its note asks for a delay"
+
+
+def test_a_url_beyond_the_depth_limit_that_another_shard_admitted_goes_in_a_move(directory: CrawlDirectory) -> None:
+    lay_out(directory, POLITE, 2)
+    here, there = (directory.frontier(number) for number in (0, 1))
+    taken = next(here.beyond())
+    there.commit(Batch(queued=[replace(taken, id=there.next_id())]), 5.0)
+    for frontier in (here, there):
+        frontier.close()
+    lay_out(directory, POLITE, 1)
+    with closing(directory.frontier()) as frontier:
+        assert taken.url in set(frontier.urls())
+        assert taken.url not in {one.url for one in frontier.beyond()}
+        assert frontier.tally().too_deep == BEYOND - 2
 
 
 def test_a_frontier_that_a_kill_left_half_made_is_made_whole_in_any_layout(tmp_path: Path) -> None:

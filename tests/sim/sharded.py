@@ -25,6 +25,7 @@ from crawler.core.messages import (
     Stop,
     Trouble,
 )
+from crawler.core.rules import Rules
 from crawler.core.scope import Scope
 from crawler.core.shard import Shard
 from crawler.core.sharded import ShardedCrawl
@@ -61,16 +62,17 @@ class Life:
 class ShardedSimulation:
     """One crawl of `count` shards. `dice` decides everything, so a failing seed can be played again."""
 
-    def __init__(self, seed: int) -> None:
-        self.web = Simulation(seed)
+    def __init__(self, seed: int, depths: tuple[int | None, ...] = ()) -> None:
+        self.web = Simulation(seed, depths=depths)
         self.web.silence = 0.01
-        self.rules, self.bounds = self.web.rules, self.web.bounds
+        self.bounds = self.web.bounds
         self.answers = 0
         self.dice = random.Random(seed + 1_000_000)
         self.count = self.dice.choice([2, 2, 3, 4])
         self.frontiers = [MemoryFrontier() for _ in range(self.count)]
         self.kills = self.steps = self.passed = self.spread = self.gathered = 0
         self.lives: list[Life] = []
+        self.beyond = 0
         self.stopping = self.died_at_the_end = False
         self.whole_kills = 0
         self.asked_to_wait: dict[str, float] = {}
@@ -79,6 +81,11 @@ class ShardedSimulation:
     def now(self) -> float:
         """The clock of all of them."""
         return self.web.now
+
+    @property
+    def rules(self) -> Rules:
+        """Those of the run that is going on."""
+        return self.web.rules
 
     # ---- birth and death ---------------------------------------------------------------------------------------------
 
@@ -93,6 +100,7 @@ class ShardedSimulation:
 
     def _life_of_all(self) -> bool:
         """From the birth of all shards to the end of the crawl (True) or the death of all."""
+        self.web.limit_depth(self.frontiers)
         used = sum(self._started(index) for index in range(self.count))
         pages = None if self.rules.max_pages is None else self.rules.max_pages - used
         notes = [note for frontier in self.frontiers for note in frontier.notes()]
@@ -273,6 +281,10 @@ class ShardedSimulation:
         assert limited or not owed, "the crawl is complete but owes URLs"
         if self.rules.max_pages is not None and not (self.kills or self.whole_kills):
             assert sum(frontier.tally().urls for frontier in self.frontiers) <= self.rules.max_pages
+        if not limited:
+            seeds = {host_of(seed) for seed in self.web.seeds}
+            notes = [note for frontier in self.frontiers for note in frontier.notes()]
+            self.beyond = self.web.check_beyond(self.frontiers, seeds | {note.host for note in notes if note.joined})
         tallies = [frontier.tally() for frontier in self.frontiers]
         assert sum(tally.queued for tally in tallies) == len(urls), "the counts do not add up"
         assert sum(tally.owed for tally in tallies) == len(owed)

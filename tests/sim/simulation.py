@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import random
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
 
@@ -77,6 +78,8 @@ class Simulation:
 
     seed: int
     large: bool = False
+    depths: tuple[int | None, ...] = ()
+    """The depth limits of one life after another, the last for ever; none: as the dice say."""
     steps: int = 0
     now: float = 1000.0
     lost_leases: int = 0
@@ -133,6 +136,10 @@ class Simulation:
                 host_patience=600.0,
                 max_hold=21_600.0,
             )
+        self.deepest = self.rules.max_depth
+        if self.depths:
+            self.rules = replace(self.rules, max_pages=None, max_bytes=None)
+            self.deepest = None if None in self.depths else max(filter(None, self.depths), default=0)
         self.room_most = dice.choice([1, 4, 50])
         self.silence = dice.choice([0.01, 0.01, 0.3])
 
@@ -231,7 +238,15 @@ class Simulation:
         self._check_end(ending)
         return self
 
+    def limit_depth(self, frontiers: Sequence[MemoryFrontier]) -> None:
+        """A run begins, with a depth limit of its own."""
+        if self.depths:
+            self.rules = replace(self.rules, max_depth=self.depths[min(self.resumes, len(self.depths) - 1)])
+        for frontier in frontiers:
+            frontier.admit_within(self.rules.max_depth)
+
     def _life(self) -> Ending | None:
+        self.limit_depth([self.frontier])
         crawl = Crawl(self.rules, Scope(self.rules, self.seeds), CRAWL_SEED, self.bounds)
         coming: list[tuple[float, int, Event]] = []
         leases: dict[int, tuple[str, float]] = {}
@@ -409,14 +424,33 @@ class Simulation:
             assert self.rules.max_pages is not None or self.rules.max_bytes is not None
         if self.rules.max_pages is not None and not self.resumes:
             assert self.frontier.tally().urls <= self.rules.max_pages, "the page budget was exceeded"
-        if self.rules.max_depth is not None:
-            assert all(row.depth <= self.rules.max_depth for row in rows)
+        if self.deepest is not None:
+            assert all(row.depth <= self.deepest for row in rows)
+        self.check_beyond([self.frontier], in_scope)
         asked = Counter(host_of(row.url) for row in rows if row.attempts)
         forgiven = self.resumes * TOLD
         assert max(asked.values(), default=0) <= self.rules.max_host_pages + forgiven, "a host's budget was exceeded"
         for row in rows:
             assert (row.attempts > 0) or row.reason in UNASKED, f"{row.reason} without a fetch"
             assert row.attempts <= self.rules.attempts
+
+    def check_beyond(self, frontiers: Sequence[MemoryFrontier], in_scope: set[str]) -> int:
+        """What the pages mention, is in scope and was not admitted is what the frontiers have beyond the limit."""
+        admitted = {url for frontier in frontiers for url in frontier.urls()}
+        expected: dict[str, int] = {}
+        for row in (row for frontier in frontiers for row in frontier.settled()):
+            name = host_of(row.url)
+            landed = self.hosts[name].pages[row.url.removeprefix(name)]
+            answer = landed[min(row.attempts, len(landed)) - 1]
+            if row.reason is Reason.OK and isinstance(answer, Fetched):
+                for url in answer.links:
+                    if host_of(url) in in_scope and url not in admitted:
+                        expected[url] = min(row.depth + 1, expected.get(url, MANY))
+        found = [(link.url, link.depth) for frontier in frontiers for link in frontier.beyond()]
+        assert sorted(found) == sorted(expected.items()), "not what is beyond the depth limit"
+        assert sum(frontier.tally().too_deep for frontier in frontiers) == len(expected)
+        assert self.rules.max_depth is not None or not expected
+        return len(expected)
 
 
 UNASKED = {

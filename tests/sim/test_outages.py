@@ -74,7 +74,6 @@ def test_shards_pause_each_for_itself() -> None:
         one = ShardedSimulation(seed)
         calm(one.web, 12, attempts=3, away_after=one.dice.uniform(12, 20))
         one.web.away = (one.web.away[0], one.web.away[0] + 0.8 * NEVER_ANSWERED)
-        one.rules = one.web.rules
         one.run()
         rows = [row for frontier in one.frontiers for row in frontier.settled()]
         assert {row.reason for row in rows} == {Reason.OK}, seed

@@ -1,0 +1,54 @@
+"""What a crawl keeps is for its owner alone: cookies, and pages behind a login."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import crawler
+import variants
+from tests.contract.raw_server import RawServer, response
+
+
+@pytest.fixture
+def lenient() -> Iterator[None]:
+    """The usual umask, under which everybody may read."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+def open_to_others(folder: Path) -> dict[str, str]:
+    """What others may get at, with its mode: a file in a folder that they may enter, or that folder."""
+    found = {}
+    for path in (folder, *folder.rglob("*")):
+        reachable = all(part.stat().st_mode & 0o011 for part in path.parents if folder in (part, *part.parents))
+        if reachable and path.stat().st_mode & 0o077:
+            found[str(path.relative_to(folder))] = stat.filemode(path.stat().st_mode)
+    return found
+
+
+@pytest.mark.parametrize("store", ["sqlite", "files"])
+@pytest.mark.parametrize("mode", variants.names())
+@pytest.mark.usefixtures("lenient")
+def test_nobody_else_reads_cookies_or_pages(mode: str, store: str, tmp_path: Path) -> None:
+    with RawServer(
+        lambda path: [response(b"<p>secret", "Set-Cookie: session=secret", "Content-Type: text/html")]
+    ) as web:
+        for out in (tmp_path / "new", tmp_path / "mine"):
+            if out.name == "mine":
+                out.mkdir(0o755)
+            keys = {"mode": mode, "store": store, "processes": 2}
+            crawler.crawl(web.url, out=out, cookies=True, delay=0.0, robots=False, **keys)  # type: ignore[arg-type]
+            secret = [path for path in out.rglob("*") if path.is_file() and b"secret" in path.read_bytes()]
+            assert secret, "there is something to hide"
+    assert open_to_others(tmp_path / "new") == {}
+    assert (tmp_path / "mine").stat().st_mode & 0o777 == 0o755, "who made it has decided"
+    told = open_to_others(tmp_path / "mine")
+    assert set(told) <= {".", "crawl.json", "lock", "report.html"}, told
+    for name in (path for path in (tmp_path / "mine").rglob("*.sqlite*")):
+        assert name.stat().st_mode & 0o077 == 0, name
