@@ -323,7 +323,6 @@ class _Rebuilt:
                     tally.merge(msgspec.json.decode(row["value"], type=Tally))
         for name in COUNTED_ANEW:
             setattr(tally, name, getattr(fresh, name))
-        tally.add(queued, settled, 0, too_deep, 0)
         keep_tally(self._connection, tally)
         copy = msgspec.json.encode(self._directory.manifest).decode()
         self._connection.execute(commits.KEEP, (MANIFEST, copy))

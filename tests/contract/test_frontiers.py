@@ -427,7 +427,7 @@ def test_each_row_that_is_written_carries_its_checksum(tmp_path: Path) -> None:
             counts = sealed_rows(path)
         (row,) = frontier.settled()
         assert (row.cut, row.unread) == (3, "effort")
-    assert counts == {"url": 2, "host": 1, "outbox": 2, "budget": 1, "cookie": 1, "meta": 2}
+    assert counts == {"url": 2, "host": 1, "outbox": 2, "budget": 1, "cookie": 1, "beyond": 0, "meta": 2}
 
 
 def test_whatever_statement_writes_a_row_seals_it(tmp_path: Path) -> None:
@@ -442,7 +442,7 @@ def test_whatever_statement_writes_a_row_seals_it(tmp_path: Path) -> None:
         connection.execute("INSERT INTO meta (key, value) VALUES ('k', 'v') ON CONFLICT DO NOTHING")
         connection.execute("INSERT INTO url (url, host, depth) VALUES ('http://d.test/', 5, 1)")
         connection.execute("DELETE FROM outbox WHERE seq = 1")
-    assert sealed_rows(path) == {"url": 3, "host": 1, "outbox": 1, "budget": 1, "cookie": 1, "meta": 3}
+    assert sealed_rows(path) == {"url": 3, "host": 1, "outbox": 1, "budget": 1, "cookie": 1, "beyond": 0, "meta": 3}
 
 
 def test_a_file_of_format_3_is_upgraded_when_it_is_written_to_and_not_before(tmp_path: Path) -> None:
@@ -459,4 +459,4 @@ def test_a_file_of_format_3_is_upgraded_when_it_is_written_to_and_not_before(tmp
     for _ in range(2):
         with closing(SqliteFrontier(path)) as frontier:
             assert (list(frontier.settled()), list(frontier.owed())) == (rows, owed)
-        assert sealed_rows(path) == {"url": 70, "host": 0, "outbox": 0, "budget": 0, "cookie": 0, "meta": 1}
+        assert sealed_rows(path) == {"url": 70, "host": 0, "outbox": 0, "budget": 0, "cookie": 0, "beyond": 0, "meta": 1}
