@@ -28,6 +28,8 @@ from typing import Any
 import msgspec
 
 from crawler import clock
+from crawler.core.endings import Conclusion
+from crawler.core.messages import Ending
 from crawler.database import connect_to_read, storage_errors
 from crawler.errors import Corrupt, StorageError, UsageError
 from crawler.failpoints import passing
@@ -67,7 +69,8 @@ CHECKED_BELOW = 256 * 1024 * 1024
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a directory says of itself. `settings` are the keys of the last run that differ from the defaults, but for
     what is secret: of that only the origins are kept, `secret_origins`. `to_unix` leads from its monotonic clock, of
-    that `boot`, to Unix time."""
+    that `boot`, to Unix time. `ending` is that of the last run, "" while it lasts and where it was killed; `again` says
+    what is being reopened, see crawler/asking.py."""
 
     format: int
     seed: int
@@ -80,6 +83,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     boot: str = ""
     to_unix: float = 0.0
     secret_origins: tuple[str, ...] = ()
+    ending: str = ""
+    again: tuple[str, ...] = ()
 
 
 class CrawlDirectory:
@@ -183,9 +188,22 @@ class CrawlDirectory:
             boot=clock.boot(),
             to_unix=self.to_unix,
             secret_origins=settings.secret_origins,
+            ending="",
         )
         self._write_manifest()
         return runs
+
+    def end_run(self, ran: Ending) -> Conclusion:
+        """Keep how a run ended; what the crawl has come to with it."""
+        found = self.tally().conclude(ran)
+        self.manifest = msgspec.structs.replace(self.manifest, ending=found.ending.value)
+        self._write_manifest()
+        return found
+
+    def intend(self, again: tuple[str, ...]) -> None:
+        """Keep what is being reopened, or that nothing is any more."""
+        self.manifest = msgspec.structs.replace(self.manifest, again=again)
+        self._write_manifest()
 
     def frontier(self, shard: int = 0) -> SqliteFrontier:
         """The frontier of a shard, to write to; it is checked first. Raises StorageError."""
@@ -258,6 +276,14 @@ class CrawlDirectory:
                 os.fsync(file.fileno())
             passing("manifest.replace")
             beside.replace(path)
+
+
+def come_to(manifest: Manifest, tally: Tally) -> Conclusion | None:
+    """What a crawl has come to; None where URLs are owed and the last run has not said why: it lasts, or was killed."""
+    over = tally.queued and not tally.owed
+    if not over and manifest.ending not in (Ending.LIMIT, Ending.STOPPED):
+        return None
+    return tally.conclude(Ending.LIMIT if manifest.ending == Ending.LIMIT else Ending.STOPPED)
 
 
 def frontier_path(folder: Path, shard: int) -> Path:

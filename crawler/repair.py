@@ -27,6 +27,7 @@ from crawler.core.digest import term
 from crawler.core.links import read_page
 from crawler.core.messages import Budget, Cookie, Foreign, Reach, Reason, Settled
 from crawler.core.scope import Scope
+from crawler.core.settling import read_back
 from crawler.core.spelling import speller
 from crawler.core.urls import Resolver, canonical, host_of
 from crawler.database import connect, storage_errors, transaction
@@ -52,7 +53,7 @@ KEEP_PAGE = f"INSERT OR IGNORE INTO page (position, {PAGE}) VALUES ({', '.join('
 OWE = "INSERT OR IGNORE INTO url (url, host, depth) VALUES (?, ?, ?)"
 SETTLED = (
     "SELECT url, reason, status, attempts, size, digest, part, position,"
-    " coalesce(truncated, '') FROM url WHERE reason NOTNULL"
+    " coalesce(truncated, ''), depth, coalesce(detail, '') FROM url WHERE reason NOTNULL"
 )
 UNKNOWN_DEPTH = 1
 REDIRECTS = {reason for reason in Reason if reason.value.startswith("redirect")}
@@ -252,15 +253,29 @@ class _Rebuilt:
         """The tally is what the rows add up to."""
         tally = Tally()
         queued = self._connection.execute("SELECT count(*) FROM url").fetchone()[0]
-        settled = (
-            Settled(
-                0, url, Reason(reason), status, attempts, size or 0, digest or b"", part or "", position or 0, cut or ""
-            )
-            for url, reason, status, attempts, size, digest, part, position, cut in self._connection.execute(SETTLED)
-        )
+        settled = (_settled(*row) for row in self._connection.execute(SETTLED))
         tally.add(queued, settled, 0, 0, 0)
         keep_tally(self._connection, tally)
         self._done.owed = tally.owed
+
+
+def _settled(
+    url: str,
+    reason: str,
+    status: int,
+    attempts: int,
+    size: int | None,
+    digest: bytes | None,
+    part: str | None,
+    position: int | None,
+    truncated: str,
+    depth: int,
+    detail: str,
+) -> Settled:
+    """A row as a tally counts it."""
+    unread, cut = read_back(status, detail)
+    page = size or 0, digest or b"", part or "", position or 0, truncated
+    return Settled(0, url, Reason(reason), status, attempts, *page, cut, unread=unread, seed=depth == 0)
 
 
 def _links(page: Page, settings: Any, resolver: Resolver) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from crawler.core.urls import host_of
 from crawler.database import bound, connect, connect_to_read, storage_errors, transaction, unbound
 from crawler.failpoints import passing
 from crawler.frontier.base import Batch, Left, Row
+from crawler.frontier.reopened import Reopened
 from crawler.stats import Tally
 
 SCHEMA = """
@@ -81,6 +82,9 @@ NEXT_HOST = "SELECT host, url FROM url INDEXED BY owed WHERE host > ? AND reason
 RETRY = "UPDATE url SET attempts = ?, status = ? WHERE id = ?"
 SETTLE = """UPDATE url SET reason = ?, status = ?, attempts = ?, part = ?, position = ?, size = ?, digest = ?,
     truncated = ?, content_type = ?, settled_at = ?, seconds = ?, detail = ? WHERE id = ? AND reason IS NULL"""
+REOPEN = """UPDATE url SET reason = NULL, status = 0, attempts = 0, part = NULL, position = NULL, size = NULL,
+    digest = NULL, truncated = NULL, content_type = NULL, settled_at = NULL, seconds = NULL, detail = NULL
+    WHERE id = ?"""
 PASS_ON = "DELETE FROM url WHERE id = ? AND reason IS NULL"
 SEND = "INSERT OR REPLACE INTO outbox VALUES (?, ?, ?)"
 NOTED = "host, robots, robots_until, delay, rest_until, joined, reach"
@@ -90,6 +94,7 @@ NOTE = f"""INSERT INTO host ({NOTED}) VALUES (?, ?, ?, ?, ?, ?, ?)
     reach = max(reach, excluded.reach)"""
 KEEP_COOKIES = "INSERT OR REPLACE INTO cookie VALUES (?, ?)"
 SPENT = "INSERT OR REPLACE INTO budget VALUES (?, ?, ?)"
+SEEDS_ANSWERED = "SELECT count(*) FROM url WHERE depth = 0 AND reason IS NOT NULL AND status BETWEEN 200 AND 399"
 KEEP_TALLY = "INSERT INTO meta VALUES ('tally', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 
 
@@ -109,7 +114,7 @@ class SqliteFrontier:
 
     def commit(self, batch: Batch, at: float) -> list[Link]:
         """Keep a batch in one transaction."""
-        tally = msgspec.json.decode(msgspec.json.encode(self._tally), type=Tally)
+        tally = self._copied_tally()
         with transaction(self._connection, self._path) as connection:
             connection.executemany(ADMIT, map(self._row_of, batch.queued))
             new = [it for it in batch.doubtful if connection.execute(ADMIT_IF_NEW, self._row_of(it)).rowcount]
@@ -156,6 +161,21 @@ class SqliteFrontier:
             passing("frontier.commit")
         self._tally = tally
         return new
+
+    def reopen(self, words: frozenset[str]) -> Reopened:
+        """Owe again what is selected, in one transaction."""
+        found, tally = Reopened(), self._copied_tally()
+        with transaction(self._connection, self._path) as connection:
+            tally.take_back(filter(None, (found.take(words, row) for row in self.settled())))
+            connection.executemany(REOPEN, [(key,) for key in found.ids])
+            for host in found.asked.keys() | found.restarted:
+                budgets = self.budgets(host)
+                connection.execute("DELETE FROM budget WHERE host = ?", (host,))
+                connection.executemany(SPENT, spent_rows(filter(None, map(found.relieve, budgets))))
+            keep_tally(connection, tally)
+            passing("frontier.reopen")
+        self._tally = tally
+        return found
 
     def owed(self) -> Iterator[Link]:
         """The links not settled."""
@@ -290,6 +310,9 @@ class SqliteFrontier:
         via = json.dumps(link.via) if link.via else None
         return link.id, link.url, self._mark(host_of(link.url)), link.depth, via, link.attempts, link.status
 
+    def _copied_tally(self) -> Tally:
+        return msgspec.json.decode(msgspec.json.encode(self._tally), type=Tally)
+
     def _read_tally(self) -> Tally:
         with storage_errors(self._path):
             return read_tally(self._connection)
@@ -331,9 +354,19 @@ def host_mark(host: str, seed: int) -> int:
 
 
 def read_tally(connection: sqlite3.Connection) -> Tally:
-    """What the last commit to a file counted."""
+    """What the last commit to a file counted. Files of an earlier version do not say how many seeds answered."""
     row = connection.execute("SELECT value FROM meta WHERE key = 'tally'").fetchone()
-    return Tally() if row is None else msgspec.json.decode(row[0], type=Tally)
+    if row is None:
+        return Tally()
+    tally = msgspec.json.decode(row[0], type=Tally)
+    if not says_seeds_answered(row[0]):
+        tally.seeds_answered = connection.execute(SEEDS_ANSWERED).fetchone()[0]
+    return tally
+
+
+def says_seeds_answered(encoded: str) -> bool:
+    """Whether a tally is of a version that counted them."""
+    return '"seeds_answered"' in encoded
 
 
 def keep_tally(connection: sqlite3.Connection, tally: Tally) -> None:

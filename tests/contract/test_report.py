@@ -105,7 +105,7 @@ def test_every_crawl_ends_with_a_report_that_adds_up(web: StartedWeb, tmp_path: 
     text = (tmp_path / "out/report.html").read_text(encoding="utf-8")
     check_page(text)
     facts = facts_of(tmp_path / "out")
-    assert facts.complete and facts.running is None
+    assert facts.over and facts.running is None
     assert facts.tally.digest == webs.DIGEST and webs.DIGEST in text
     assert sum(bar.fine + bar.other for bar in facts.pace.bars) == facts.tally.urls
     assert sum(bar.size for bar in facts.pace.bars) == facts.tally.bytes
@@ -141,7 +141,7 @@ def test_an_unfinished_crawl_says_so_and_the_pause_before_the_next_run_is_cut_ou
 ) -> None:
     webs.crawl(tmp_path / "out", webs.settings(web, mode), webs.stop_after(60))
     first = facts_of(tmp_path / "out")
-    assert not first.complete and first.tally.owed
+    assert not first.over and first.tally.owed
     assert "not complete, not running" in (tmp_path / "out/report.html").read_text()
     webs.crawl(tmp_path / "out", webs.settings(web, "async"))
     both = facts_of(tmp_path / "out")
@@ -251,7 +251,7 @@ def written(tmp_path: Path) -> Iterator[Written]:
 
 def test_nothing_fetched_yet_is_a_report_too(written: Written) -> None:
     facts = written.facts()
-    assert not facts.complete
+    assert not facts.over
     assert "No URL has been fetched yet" in check_page(page(facts, "aiohttp")).text
     check_page(beside([(facts, "aiohttp"), (facts, "curl")]))
 

@@ -652,3 +652,26 @@ def test_a_page_in_doubt_is_let_go_with_its_host() -> None:
     assert one.settled.keys() == {f"{A}/", f"{A}/x", f"{A}/y"}
     assert one.last.ending is Ending.COMPLETE
     one.step(after=10.0)
+
+
+# ---- asked again -----------------------------------------------------------------------------------------------------
+
+
+def test_a_host_that_asked_for_a_longer_hold_than_allowed_is_not_asked_again_before_it() -> None:
+    one = driver(max_hold=30.0)
+    one.frontier.commit(Batch(queued=[Link(1, f"{A}/", 0)], notes=[HostNote(A, rest_until=3700.0)]), 0.0)
+    assert one.resume() == []
+    assert (one.reason(f"{A}/"), one.last.ending) == (Reason.HELD, Ending.COMPLETE)
+
+
+def test_a_hold_that_is_over_is_forgotten() -> None:
+    one = driver(max_hold=30.0)
+    one.frontier.commit(Batch(queued=[Link(1, f"{A}/", 0)], notes=[HostNote(A, rest_until=99.0)]), 0.0)
+    assert urls(one.resume()) == [f"{A}/"]
+
+
+def test_an_end_says_what_of_the_page_was_not_taken() -> None:
+    one, (root,) = started()
+    one.step(Fetched(root.id, 200, cut=3, unread=None))
+    assert one.settled[f"{A}/"].detail == "links not taken: 3"
+    assert one.settled[f"{A}/"].seed

@@ -18,7 +18,7 @@ def test_random_crawls_keep_every_invariant(block: int) -> None:
 def test_the_crawls_are_not_trivial() -> None:
     played = [Simulation(seed).run() for seed in range(200)]
     endings = {ending for one in played for ending in one.endings}
-    assert endings == set(Ending)
+    assert endings == {Ending.COMPLETE, Ending.LIMIT, Ending.STOPPED}
     assert sum(one.resumes for one in played) > 5
     reasons = {row.reason.value for one in played for row in one.frontier.settled()}
     assert {
