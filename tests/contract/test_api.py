@@ -39,9 +39,11 @@ PAGES = {url for url, end in webs.EXPECTED.items() if end.reason == "ok"}
 @pytest.mark.parametrize("mode", variants.names())
 def test_crawl_blocks_and_sums_up(web: StartedWeb, tmp_path: Path, mode: str) -> None:
     summary = crawler.crawl(*web.settings.seeds, out=tmp_path / "out", mode=mode, concurrency=16, **keys(web))
-    assert (summary.digest, summary.complete, summary.out) == (webs.DIGEST, True, str(tmp_path / "out"))
+    assert (summary.digest, summary.owed, summary.out) == (webs.DIGEST, 0, str(tmp_path / "out"))
     again = crawler.crawl(*web.settings.seeds, out=tmp_path / "out", resume=True, mode=mode, **keys(web))
-    assert again.urls_this_run == 0
+    assert (again.digest, again.asked_again) == (webs.DIGEST, summary.incomplete_because)
+    with pytest.raises(crawler.UsageError, match="no-reason"):
+        crawler.crawl(out=tmp_path / "out", resume=True, retry_reasons=["no-reason"])
     with pytest.raises(crawler.UsageError, match="--resume"):
         crawler.crawl(*web.settings.seeds, out=tmp_path / "out", mode=mode, **keys(web))
 
@@ -77,7 +79,7 @@ def test_a_resume_needs_no_seeds_and_refuses_others(web: StartedWeb, tmp_path: P
     with pytest.raises(crawler.UsageError, match="is a crawl of"):
         crawler.crawl("http://elsewhere.test/", out=tmp_path / "out", resume=True, **keys(web))
     assert crawler.crawl(out=tmp_path / "out", resume=True, **keys(web)).digest == webs.DIGEST
-    assert crawler.crawl(*web.settings.seeds, out=tmp_path / "out", resume=True, **keys(web)).complete
+    assert crawler.crawl(*web.settings.seeds, out=tmp_path / "out", resume=True, **keys(web)).over
 
 
 async def test_a_slow_consumer_slows_the_crawl(web: StartedWeb, monkeypatch: pytest.MonkeyPatch) -> None:

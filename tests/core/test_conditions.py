@@ -49,6 +49,6 @@ def test_an_unknown_figure_is_told_with_the_nearest_one() -> None:
 @given(st.sampled_from(FIGURES), st.sampled_from(["<", "<=", ">", ">="]), st.integers(0, 10**6), st.integers(0, 10**6))
 def test_opposite_conditions_never_both_hold(name: str, sign: str, bound: int, figure: int) -> None:
     opposite = {"<": ">=", ">=": "<", ">": "<=", "<=": ">"}[sign]
-    one = holds(f"{name}{sign}{bound}", **{name: float(figure)})
-    other = holds(f"{name}{opposite}{bound}", **{name: float(figure)})
+    one = parse(f"{name}{sign}{bound}").holds("complete", {name: figure}, 0)
+    other = parse(f"{name}{opposite}{bound}").holds("complete", {name: figure}, 0)
     assert (one is None) != (other is None)
