@@ -69,22 +69,31 @@ class Tally(msgspec.Struct):
         self._count(reopened, -1)
 
     def _count(self, ends: Iterable[Settled], sign: int) -> None:
-        total = 0
+        reasons, statuses, total = self.reasons, self.statuses, 0
         for end in ends:
             self.settled += sign
-            _add_to(self.reasons, end.reason.value, sign)
-            self.urls += sign * (end.attempts > 0)
-            self.links_cut += sign * end.cut
-            self.unread += sign * (end.unread is not None)
-            self.truncated += sign * bool(end.truncated)
-            self.seeds_answered += sign * (end.seed and answered(end.status))
+            reasons[end.reason] = reasons.get(end.reason, 0) + sign
+            if end.attempts:
+                self.urls += sign
+            if end.cut:
+                self.links_cut += sign * end.cut
+            if end.unread is not None:
+                self.unread += sign
+            if end.truncated:
+                self.truncated += sign
+            if end.seed and answered(end.status):
+                self.seeds_answered += sign
             if end.part:
                 self.pages += sign
                 self.bytes += sign * end.size
             if end.status:
-                _add_to(self.statuses, str(end.status), sign)
+                status = str(end.status)
+                statuses[status] = statuses.get(status, 0) + sign
                 total += int.from_bytes(end.digest or digest.term(end.url, end.status), "big")
         self.digest = digest.in_hex((int(self.digest, 16) + sign * total) % digest.MODULUS)
+        if sign < 0:
+            _drop_zeros(reasons)
+            _drop_zeros(statuses)
 
     def conclude(self, ran: Ending = Ending.COMPLETE) -> Conclusion:
         """What the crawl has come to. `ran`: how its last run ended, of use where URLs are owed."""
@@ -109,17 +118,15 @@ class Tally(msgspec.Struct):
         for key in ("pauses", "statuses", "reasons"):
             mine, theirs = getattr(self, key), getattr(other, key)
             for name, count in theirs.items():
-                _add_to(mine, name, count)
+                mine[name] = mine.get(name, 0) + count
+            _drop_zeros(mine)
         self.digest = digest.in_hex(digest.add(int(self.digest, 16), [int(other.digest, 16).to_bytes(16, "big")]))
 
 
-def _add_to(counts: dict[str, int], name: str, count: int) -> None:
-    """Add to one of several counts; none stays that is 0."""
-    total = counts.get(name, 0) + count
-    if total:
-        counts[name] = total
-    else:
-        counts.pop(name, None)
+def _drop_zeros(counts: dict[str, int]) -> None:
+    """Let no name stay that counts nothing."""
+    for name in [name for name, count in counts.items() if not count]:
+        del counts[name]
 
 
 class InFlight:

@@ -30,16 +30,13 @@ def verdict(directory: CrawlDirectory, summary: Summary, conditions: Iterable[st
 
 
 def _named(because: dict[str, int]) -> str:
-    """What must be named to be asked again, where a plain resume would ask for nothing."""
-    from crawler.core.endings import COUNTS, REASONS, TROUBLES, Meaning
+    """What must be named to be asked again where a plain resume may ask for nothing."""
+    from crawler.core.endings import TROUBLES
+    from crawler.core.reopening import NAMES
 
-    troubles = {reason.value for reason in TROUBLES} | {
-        name for name, entry in COUNTS.items() if entry.meaning is Meaning.TROUBLE
-    }
-    limits = {reason.value for reason in REASONS} | set(COUNTS)
-    if troubles & set(because):
+    if not TROUBLES.isdisjoint(because):
         return ""
-    return "".join(f" --retry-reason {name}" for name in because if name in limits)
+    return "".join(f" --retry-reason {name}" for name in because if name in NAMES)
 
 
 def _why(directory: CrawlDirectory, summary: Summary) -> str:
