@@ -1,4 +1,4 @@
-"""`python -m tests.readme`: writes into README.md what is generated from the code: all that makes a crawl incomplete."""
+"""`python -m tests.readme`: writes into README.md what is generated from the code: what makes a crawl incomplete."""
 
 from __future__ import annotations
 

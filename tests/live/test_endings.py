@@ -145,6 +145,17 @@ def test_a_crawl_whose_only_seed_is_ill_failed_and_is_well_after_a_resume(
 
 
 @pytest.mark.parametrize("mode", MODES)
+def test_a_robots_txt_that_is_away_fails_a_crawl_and_is_asked_for_again(site: Site, tmp_path: Path, mode: str) -> None:
+    site.ill["/robots.txt"] = 503
+    first = crawl(tmp_path, mode, f"{site.url}/")
+    assert (first.code, first.json["ending"], first.json["reasons"]) == (4, "failed", {"robots_unavailable": 1}), first
+    site.ill.clear()
+    second = crawl(tmp_path, mode)
+    assert (second.code, second.json["digest"]) == (0, site.digest(*ALL)), second
+    agree(tmp_path, second.json)
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_a_seed_that_refuses_connections_failed_and_is_well_after_a_resume(tmp_path: Path, mode: str) -> None:
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
