@@ -108,8 +108,10 @@ def _in_directory(path: Path, settings: Settings, stack: AsyncExitStack) -> tupl
     recorder = Recorder(frontier, seed, settings.disk_wait, to_unix=directory.to_unix)
     if settings.report:
         stack.push_async_callback(asyncio.to_thread, report, directory, variants.client_of(settings))
+    job = Job(settings, seed, recorder, tap.writer, run, directory.path)
+    stack.callback(lambda: job.ran and directory.end_run(job.ran))
     stack.callback(tidy, store, frontier, recorder, run)
-    return Job(settings, seed, recorder, tap.writer, run, directory.path), tap
+    return job, tap
 
 
 async def _pages(job: Job, tap: Tap) -> AsyncGenerator[Page, None]:
@@ -134,7 +136,7 @@ async def _pages(job: Job, tap: Tap) -> AsyncGenerator[Page, None]:
             while tap.pages:
                 yield tap.pages.popleft()
                 job.wake()
-        await engine
+        job.ran = await engine
     finally:
         job.post(Stop())
         engine.cancel()

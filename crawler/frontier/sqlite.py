@@ -82,6 +82,8 @@ NEXT_HOST = "SELECT host, url FROM url INDEXED BY owed WHERE host > ? AND reason
 RETRY = "UPDATE url SET attempts = ?, status = ? WHERE id = ?"
 SETTLE = """UPDATE url SET reason = ?, status = ?, attempts = ?, part = ?, position = ?, size = ?, digest = ?,
     truncated = ?, content_type = ?, settled_at = ?, seconds = ?, detail = ? WHERE id = ? AND reason IS NULL"""
+NOT_FINE = "reason IS NOT NULL AND (reason NOT IN ('ok', 'redirect') OR truncated IS NOT NULL OR detail IS NOT NULL)"
+"""The rows among which those are that may be asked again: for a success there is no reason to."""
 REOPEN = """UPDATE url SET reason = NULL, status = 0, attempts = 0, part = NULL, position = NULL, size = NULL,
     digest = NULL, truncated = NULL, content_type = NULL, settled_at = NULL, seconds = NULL, detail = NULL
     WHERE id = ?"""
@@ -108,6 +110,8 @@ class SqliteFrontier:
         self._connection = connect_to_read(path) if read_only else connect(path, SCHEMA)
         try:
             self._tally = self._read_tally()
+            if not read_only:
+                self._complete_tally()
         except BaseException:
             self._connection.close()
             raise
@@ -166,7 +170,7 @@ class SqliteFrontier:
         """Owe again what is selected, in one transaction."""
         found, tally = Reopened(), self._copied_tally()
         with transaction(self._connection, self._path) as connection:
-            tally.take_back(filter(None, (found.take(words, row) for row in self.settled())))
+            tally.take_back(filter(None, (found.take(words, row) for row in self._settled(NOT_FINE))))
             connection.executemany(REOPEN, [(key,) for key in found.ids])
             for host in found.asked.keys() | found.restarted:
                 budgets = self.budgets(host)
@@ -231,9 +235,12 @@ class SqliteFrontier:
 
     def settled(self) -> Iterator[Row]:
         """Every settled URL."""
+        return self._settled("reason IS NOT NULL")
+
+    def _settled(self, which: str) -> Iterator[Row]:
         rows = self._rows(
             "SELECT id, url, depth, reason, status, attempts, part, position, size, digest, truncated, content_type,"
-            " settled_at, seconds, detail FROM url WHERE reason IS NOT NULL ORDER BY id"
+            f" settled_at, seconds, detail FROM url WHERE {which} ORDER BY id"
         )
         for (
             key,
@@ -309,6 +316,14 @@ class SqliteFrontier:
     def _row_of(self, link: Link) -> tuple[int, str, int, int, str | None, int, int]:
         via = json.dumps(link.via) if link.via else None
         return link.id, link.url, self._mark(host_of(link.url)), link.depth, via, link.attempts, link.status
+
+    def _complete_tally(self) -> None:
+        """Keep what an earlier version has not counted, while the rows that it counts lie where they were counted."""
+        with storage_errors(self._path):
+            kept = [value for (value,) in self._connection.execute("SELECT value FROM meta WHERE key = 'tally'")]
+        if not all(map(says_seeds_answered, kept)):
+            with transaction(self._connection, self._path) as connection:
+                keep_tally(connection, self._tally)
 
     def _copied_tally(self) -> Tally:
         return msgspec.json.decode(msgspec.json.encode(self._tally), type=Tally)

@@ -12,6 +12,7 @@ import pytest
 
 import crawler
 import variants
+from crawler.directory import CrawlDirectory
 from crawler.testweb.process import StartedWeb, start_web
 from tests.contract import webs
 
@@ -58,6 +59,20 @@ async def test_acrawl_keeps_the_pages_where_it_is_told_to(web: StartedWeb, tmp_p
     urls = {page.url async for page in crawler.acrawl(*web.settings.seeds, out=tmp_path / "out", **keys(web))}
     assert urls == PAGES
     assert {row.url for row in webs.rows(tmp_path / "out").values() if row.part} == PAGES
+
+
+async def test_acrawl_keeps_how_it_ended_and_asks_again(web: StartedWeb, tmp_path: Path) -> None:
+    async for _ in crawler.acrawl(*web.settings.seeds, out=tmp_path / "out", max_pages=5, **keys(web)):
+        pass
+    assert CrawlDirectory.look(tmp_path / "out").manifest.ending == "limit"
+    async for _ in crawler.acrawl(out=tmp_path / "out", **keys(web)):
+        pass
+    first = CrawlDirectory.look(tmp_path / "out")
+    assert first.manifest.ending == "incomplete"
+    async for _ in crawler.acrawl(out=tmp_path / "out", **keys(web)):
+        pass
+    again = CrawlDirectory.look(tmp_path / "out")
+    assert (again.tally().digest, again.manifest.runs) == (webs.DIGEST, first.manifest.runs + 1)
 
 
 async def test_leaving_the_loop_ends_the_crawl_and_the_next_one_goes_on(web: StartedWeb, tmp_path: Path) -> None:
