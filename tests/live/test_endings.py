@@ -110,6 +110,11 @@ def crawl(cwd: Path, mode: str, *more: str, env: dict[str, str] | None = None) -
     return run("--config", config, "--mode", mode, "--out", "c", "--resume", "--json", *more, cwd=cwd, env=env)
 
 
+def said(ran: Ran) -> list[str]:
+    """The lines on stderr but for progress, which a slow machine gets to see."""
+    return [line for line in ran.err.splitlines() if not line.startswith("{")]
+
+
 def agree(cwd: Path, told: dict[str, Any]) -> None:
     """Every command says the same of the crawl, and nothing is wrong with it."""
     for command in ("status", "verify"):
@@ -130,7 +135,7 @@ def test_a_crawl_whose_only_seed_is_ill_failed_and_is_well_after_a_resume(
     first = crawl(tmp_path, mode, f"{site.url}/")
     assert first.code == 4, first
     assert (first.json["ending"], first.json["complete"], first.json["pages"]) == ("failed", False, 0)
-    assert first.err.count("\n") == 1 and "nothing could be fetched" in first.err, first.err
+    assert len(said(first)) == 1 and "nothing could be fetched" in first.err, first.err
     agree(tmp_path, first.json)
     site.ill.clear()
     second = crawl(tmp_path, mode)
@@ -141,7 +146,7 @@ def test_a_crawl_whose_only_seed_is_ill_failed_and_is_well_after_a_resume(
     assert "asking again for 1 URL: " in second.err
     agree(tmp_path, second.json)
     third = crawl(tmp_path, mode)
-    assert (third.code, third.json["urls_this_run"], third.json["asked_again"], third.err) == (0, 0, {}, "")
+    assert (third.code, third.json["urls_this_run"], third.json["asked_again"], said(third)) == (0, 0, {}, [])
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -179,7 +184,7 @@ def test_what_was_missed_is_named_and_a_resume_gets_exactly_that(
     assert (first.code, first.json["ending"], first.json["complete"]) == (0, "incomplete", False), first
     assert first.json["incomplete_because"] == {"rate_limited": 1, "server_error": 1, "truncated": 1}
     assert "warning: incomplete: missed rate_limited 1, server_error 1, truncated 1" in first.err
-    assert "resume c" in first.err and first.err.count("\n") == 1
+    assert "resume c" in first.err and len(said(first)) == 1
     agree(tmp_path, first.json)
     site.ill = {"/page/4": 404}
     site.asked.clear()

@@ -50,7 +50,7 @@ def test_the_budgets_of_large_sites_hold_whatever_is_killed() -> None:
     assert {"ok", "deep_path", "repeated_pages", "host_limit"} <= reasons
 
 
-SUMS_OF_ROWS = "settled urls pages bytes truncated unread seeds_answered statuses reasons".split()
+SUMS_OF_ROWS = ["settled", "urls", "pages", "bytes", "truncated", "unread", "seeds_answered", "statuses", "reasons"]
 
 
 def test_reopening_takes_back_exactly_what_the_rows_say() -> None:
