@@ -82,7 +82,10 @@ NEXT_HOST = "SELECT host, url FROM url INDEXED BY owed WHERE host > ? AND reason
 RETRY = "UPDATE url SET attempts = ?, status = ? WHERE id = ?"
 SETTLE = """UPDATE url SET reason = ?, status = ?, attempts = ?, part = ?, position = ?, size = ?, digest = ?,
     truncated = ?, content_type = ?, settled_at = ?, seconds = ?, detail = ? WHERE id = ? AND reason IS NULL"""
-NOT_FINE = "reason IS NOT NULL AND (reason NOT IN ('ok', 'redirect') OR truncated IS NOT NULL OR detail IS NOT NULL)"
+ROW = "id, url, depth, reason, status, attempts, part, position, size, digest, truncated, content_type"
+SETTLED = f"SELECT {ROW}, settled_at, seconds, detail FROM url WHERE reason IS NOT NULL ORDER BY id"
+NOT_FINE = f"""SELECT {ROW}, settled_at, seconds, detail FROM url WHERE reason IS NOT NULL
+    AND (reason NOT IN ('ok', 'redirect') OR truncated IS NOT NULL OR detail IS NOT NULL) ORDER BY id"""
 """The rows among which those are that may be asked again: for a success there is no reason to."""
 REOPEN = """UPDATE url SET reason = NULL, status = 0, attempts = 0, part = NULL, position = NULL, size = NULL,
     digest = NULL, truncated = NULL, content_type = NULL, settled_at = NULL, seconds = NULL, detail = NULL
@@ -235,13 +238,10 @@ class SqliteFrontier:
 
     def settled(self) -> Iterator[Row]:
         """Every settled URL."""
-        return self._settled("reason IS NOT NULL")
+        return self._settled(SETTLED)
 
-    def _settled(self, which: str) -> Iterator[Row]:
-        rows = self._rows(
-            "SELECT id, url, depth, reason, status, attempts, part, position, size, digest, truncated, content_type,"
-            f" settled_at, seconds, detail FROM url WHERE {which} ORDER BY id"
-        )
+    def _settled(self, query: str) -> Iterator[Row]:
+        rows = self._rows(query)
         for (
             key,
             url,

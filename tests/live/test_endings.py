@@ -27,7 +27,7 @@ ROOT_PAGE = "".join(f"<a href='/page/{n}'>{n}</a>" for n in range(PAGES)).encode
 IMPATIENT = """
 attempts = 1
 backoff = 0.01
-robots_asks = 0
+host_patience = 0.0
 delay = 0.0
 per_host = 4
 processes = 2
