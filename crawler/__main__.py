@@ -1,8 +1,8 @@
 """`python -m crawler`: runs the command line and ends with its exit code.
 
-Exit codes: 0 complete; 1 stopped by a limit, or nothing could be fetched; 2 a command line, configuration, URL or path
-that cannot be used; 3 store, disk, frontier or lock, and bugs of ours; 129, 130, 143 stopped by SIGHUP, SIGINT,
-SIGTERM; 141 the reader of stdout went away.
+Exit codes: 0 complete or incomplete; 1 stopped by a limit; 2 a command line, configuration, URL or path that cannot be
+used; 3 store, disk, frontier or lock, and bugs of ours; 4 nothing could be fetched, or a condition of `fail_on` holds;
+129, 130, 143 stopped by SIGHUP, SIGINT, SIGTERM; 141 the reader of stdout went away.
 
 Rules:
 - What goes wrong is one line on stderr. CRAWLER_DEBUG=1 shows the traceback too.

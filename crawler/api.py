@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, aclosing, closing, suppress
 from pathlib import Path
 from typing import Any
 
+from crawler.asking import Wanted, ask_again, check_names
 from crawler.core.bounds import PLENTY
 from crawler.core.messages import Actions, Stop
 from crawler.directory import CrawlDirectory
@@ -27,7 +28,7 @@ from crawler.frontier.memory import MemoryFrontier
 from crawler.job import Job, check_authority, open_scope
 from crawler.layout import lay_out
 from crawler.recorder import Recorder
-from crawler.run import execute, kept_settings, mend, open_directory, report, tidy
+from crawler.run import NOTHING_MORE, execute, kept_settings, mend_all, open_directory, report, tidy
 from crawler.settings import Settings, profile, refuse_unknown, settle
 from crawler.store.base import Page
 from crawler.summary import Summary
@@ -35,14 +36,24 @@ from crawler.tap import Tap
 
 
 def crawl(
-    *seeds: str, out: str | Path, resume: bool = False, fresh: bool = False, use: str | None = None, **keys: Any
+    *seeds: str,
+    out: str | Path,
+    resume: bool = False,
+    fresh: bool = False,
+    use: str | None = None,
+    retry_failed: bool = False,
+    retry_reasons: Sequence[str] = (),
+    **keys: Any,
 ) -> Summary:
     """Crawl into the directory `out`, in any mode, and say how it went.
 
     `use` names a profile ("polite", "fast"); `keys` are the keys of the configuration. `resume` goes on with a crawl
     that is there (of the same seeds; they need not be given again) and starts one where there is none, `fresh` replaces
-    it. Raises UsageError, StorageError, WorkersLost.
+    it. One that is over asks again for what trouble ended, or for what ended with one of `retry_reasons`; with
+    `retry_failed` one that is not over does so, too. Raises UsageError, StorageError, WorkersLost.
     """
+    wanted = Wanted(retry_failed, tuple(retry_reasons))
+    check_names(wanted.reasons)
     there = Path(out)
     going_on = resume and CrawlDirectory.exists(there)
     settings = _settings(seeds, use, keys, needed=not going_on)
@@ -52,7 +63,7 @@ def crawl(
     with closing(directory):
         if going_on:
             _refuse_other_seeds(directory, settings)
-        return execute(directory, kept_settings(directory, settings))
+        return execute(directory, kept_settings(directory, settings, wanted), wanted=wanted)
 
 
 async def acrawl(
@@ -85,9 +96,10 @@ def _in_directory(path: Path, settings: Settings, stack: AsyncExitStack) -> tupl
 
     directory = stack.enter_context(closing(open_directory(path, settings, resume=True, fresh=False, demo=False)))
     lay_out(directory, settings, 1)
-    frontier = stack.enter_context(closing(directory.frontier()))
     store = directory.store(settings.disk_wait)
-    mend(store, frontier, directory.manifest.runs)
+    mend_all(store, directory)
+    ask_again(directory, store, NOTHING_MORE)
+    frontier = stack.enter_context(closing(directory.frontier()))
     _refuse_other_seeds(directory, settings)
     settings = kept_settings(directory, settings)
     frontier.admit_within(settings.max_depth)
@@ -97,8 +109,10 @@ def _in_directory(path: Path, settings: Settings, stack: AsyncExitStack) -> tupl
     recorder = Recorder(frontier, seed, settings.disk_wait, to_unix=directory.to_unix)
     if settings.report:
         stack.push_async_callback(asyncio.to_thread, report, directory, variants.client_of(settings))
+    job = Job(settings, seed, recorder, tap.writer, run, directory.path)
+    stack.callback(lambda: job.ran and directory.end_run(job.ran))
     stack.callback(tidy, store, frontier, recorder, run)
-    return Job(settings, seed, recorder, tap.writer, run, directory.path), tap
+    return job, tap
 
 
 async def _pages(job: Job, tap: Tap) -> AsyncGenerator[Page, None]:
@@ -123,7 +137,7 @@ async def _pages(job: Job, tap: Tap) -> AsyncGenerator[Page, None]:
             while tap.pages:
                 yield tap.pages.popleft()
                 job.wake()
-        await engine
+        job.ran = await engine
     finally:
         job.post(Stop())
         engine.cancel()

@@ -20,22 +20,30 @@ from contextlib import closing
 import msgspec
 
 from crawler.core import digest
-from crawler.directory import REPAIR, CrawlDirectory
+from crawler.core.endings import answered
+from crawler.core.messages import Ending
+from crawler.core.settling import read_back
+from crawler.directory import REPAIR, CrawlDirectory, come_to
 from crawler.errors import Corrupt, StorageError
 from crawler.frontier.base import FrontierReader, Row
 from crawler.integrity import frontier_faults, part_faults
 from crawler.stats import Tally
 from crawler.store.base import Page, Store
+from crawler.summary import state
 
 MOST_TOLD = 20
 Named = dict[str, dict[int, tuple[bytes, str, int, str]]]
-COUNTED = ("queued", "settled", "urls", "pages", "bytes", "truncated", "too_deep", "statuses", "reasons", "digest")
+COUNTED = (
+    *("queued", "settled", "urls", "pages", "bytes", "truncated", "unread", "too_deep", "seeds_answered"),
+    *("statuses", "reasons", "digest"),
+)
 See = Callable[[Page], None]
 
 
 class Audit(msgspec.Struct, kw_only=True):
     """What was found. `pages`, `bytes` and `digest` are worked out from the bodies on disk. `wrong` counts problems,
-    `problems` has the first of them, one line each; `running` is the process that works on the crawl."""
+    `problems` has the first of them, one line each; `running` is the process that works on the crawl. `ending` is what
+    the crawl has come to, by the rows (None while that is open), `state` the same in words."""
 
     out: str
     urls: int = 0
@@ -46,6 +54,10 @@ class Audit(msgspec.Struct, kw_only=True):
     running: int | None = None
     wrong: int = 0
     problems: list[str] = msgspec.field(default_factory=list)
+    complete: bool = False
+    ending: str | None = None
+    incomplete_because: dict[str, int] = {}
+    state: str = ""
 
     def object_to(self, problem: str) -> None:
         """Count a problem."""
@@ -92,6 +104,11 @@ def _read_back(directory: CrawlDirectory, frontier: FrontierReader, found: Audit
     counted.too_deep = sum(1 for _ in frontier.beyond())
     if found.running is None and frontier.tally() == kept:
         _compare(kept, counted, found)
+    reached = come_to(directory.manifest, counted) if found.running is None else None
+    found.incomplete_because = counted.conclude().because
+    found.ending = reached.ending if reached else None
+    found.complete = found.ending == Ending.COMPLETE
+    found.state = state(reached, found.running)
 
 
 def _read_rows(frontier: FrontierReader, found: Audit) -> tuple[Tally, Named, int]:
@@ -103,6 +120,10 @@ def _read_rows(frontier: FrontierReader, found: Audit) -> tuple[Tally, Named, in
         counted.settled += 1
         counted.urls += row.attempts > 0
         counted.truncated += bool(row.truncated)
+        unread, cut = read_back(row.status, row.detail)
+        counted.unread += unread is not None
+        counted.links_cut += cut
+        counted.seeds_answered += row.depth == 0 and answered(row.status)
         reasons[row.reason.value] += 1
         if row.status:
             statuses[str(row.status)] += 1

@@ -29,6 +29,8 @@ from typing import Any
 import msgspec
 
 from crawler import clock, manifest
+from crawler.core.endings import Conclusion
+from crawler.core.messages import Ending
 from crawler.database import PRIVATE, storage_errors
 from crawler.errors import Corrupt, StorageError, UsageError
 from crawler.failpoints import passing
@@ -190,6 +192,7 @@ class CrawlDirectory:
             boot=clock.boot(),
             to_unix=self.to_unix,
             secret_origins=settings.secret_origins,
+            ending="",
         )
         self._write_manifest()
         copy = msgspec.json.encode(self.manifest)
@@ -221,6 +224,18 @@ class CrawlDirectory:
             raise Corrupt(f"{fault}; {REPAIR.format(self.path)}")
         if lost := lost_commits(path):
             open_log().warning("lost commits", file=str(path), commits=lost, hint="what is missing is fetched again")
+
+    def end_run(self, ran: Ending) -> Conclusion:
+        """Keep how a run ended; what the crawl has come to with it."""
+        found = self.tally().conclude(ran)
+        self.manifest = msgspec.structs.replace(self.manifest, ending=found.ending.value)
+        self._write_manifest()
+        return found
+
+    def intend(self, again: tuple[str, ...]) -> None:
+        """Keep what is being reopened, or that nothing is any more."""
+        self.manifest = msgspec.structs.replace(self.manifest, again=again)
+        self._write_manifest()
 
     def frontier(self, shard: int = 0) -> SqliteFrontier:
         """The frontier of a shard, to write to; it is checked first. Raises StorageError."""
@@ -308,6 +323,14 @@ class CrawlDirectory:
                 os.fsync(file.fileno())
             passing("manifest.replace")
             beside.replace(path)
+
+
+def come_to(manifest: Manifest, tally: Tally) -> Conclusion | None:
+    """What a crawl has come to; None where URLs are owed and the last run has not said why: it lasts, or was killed."""
+    over = tally.queued and not tally.owed
+    if not over and manifest.ending not in (Ending.LIMIT, Ending.STOPPED):
+        return None
+    return tally.conclude(Ending.LIMIT if manifest.ending == Ending.LIMIT else Ending.STOPPED)
 
 
 def frontier_path(folder: Path, shard: int) -> Path:

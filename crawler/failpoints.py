@@ -35,6 +35,7 @@ DISK = {
     "store.flush": "records are written, not committed",
     "store.close": "all is committed, the part is about to be closed, which writes its log back",
     "frontier.commit": "rows are written, not committed",
+    "frontier.reopen": "settled rows are owed again, not committed",
     "frontier.close": "all is committed, the frontier is about to be closed, which writes its log back",
     "layout.copied": "rows are in two files, not yet deleted where they came from",
     "directory.made": "the folder is there, its manifest is not",
@@ -48,6 +49,7 @@ POINTS = {
     "recorder.committed": "all of a batch is safe, nobody has heard of it",
     "outbox.send": "links for other shards are safe, not sent",
     "outbox.sent": "links for other shards are sent, not acknowledged",
+    "asking.reopened": "what is asked again is owed, its pages are not swept",
     **DISK,
 }
 """Every point, with how things stand there."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from crawler.core.crawl import Crawl
-from crawler.core.messages import Event, Pause, Stop
+from crawler.core.messages import Ending, Event, Pause, Stop
 from crawler.core.scope import Scope
 from crawler.core.shard import Shard
 from crawler.core.sharded import ShardedCrawl
@@ -39,7 +39,8 @@ class Job:
 
     `open_writer` opens a part for an engine that stores pages in this process; others open theirs below `folder`.
     `shard`: which of several this one is; `birth` counts the processes that were given a part of it in this
-    run, `verdicts` are what it must hear before its seeds, `memory` is its share in bytes.
+    run, `verdicts` are what it must hear before its seeds, `memory` is its share in bytes. `ran`: how the run ended,
+    where somebody has kept that here.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Job:
             if shard is None
             else ShardedCrawl(settings, self.scope, seed, shard, bounds_within(self.memory))
         )
+        self.ran: Ending | None = None
         self.in_flight = InFlight()
         recorder.on_pause(self.in_flight.pause)
         self._open_writer = open_writer

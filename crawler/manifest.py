@@ -35,7 +35,8 @@ REBUILD = "rebuild it: python -m crawler repair {}"
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a directory says of itself. `settings` are the keys of the last run that differ from the defaults, but for
     what is secret: of that only the origins are kept, `secret_origins`. `to_unix` leads from its monotonic clock, of
-    that `boot`, to Unix time."""
+    that `boot`, to Unix time. `ending` is that of the last run, "" while it lasts and where it was killed; `again` says
+    what is being reopened, see crawler/asking.py."""
 
     format: int
     seed: int
@@ -48,6 +49,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     boot: str = ""
     to_unix: float = 0.0
     secret_origins: tuple[str, ...] = ()
+    ending: str = ""
+    again: tuple[str, ...] = ()
 
 
 def encode(manifest: Manifest) -> bytes:

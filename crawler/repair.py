@@ -60,11 +60,11 @@ LACKING = {"cut": 0, "unread": None}
 """What rows of format 3 do not say."""
 OWE = "INSERT OR IGNORE INTO url (url, host, depth, via) VALUES (?, ?, ?, ?)"
 SETTLED = (
-    "SELECT url, reason, status, attempts, size, digest, part, position, truncated, cut, unread FROM url"
+    "SELECT url, reason, status, attempts, size, digest, part, position, truncated, cut, unread, depth FROM url"
     " WHERE reason NOTNULL"
 )
 COUNTED_ANEW = (
-    *("queued", "settled", "urls", "pages", "bytes", "truncated", "links_cut", "unread", "too_deep"),
+    *("queued", "settled", "urls", "pages", "bytes", "truncated", "links_cut", "unread", "too_deep", "seeds_answered"),
     *("statuses", "reasons", "digest"),
 )
 """The counts that rows add up to. Of the others what was kept is all that is known."""
@@ -311,8 +311,9 @@ class _Rebuilt:
                 truncated or "",
                 cut,
                 unread=Unread(unread) if unread else None,
+                seed=depth == 0,
             )
-            for url, reason, status, attempts, size, digest, part, position, truncated, cut, unread in (
+            for url, reason, status, attempts, size, digest, part, position, truncated, cut, unread, depth in (
                 self._connection.execute(SETTLED)
             )
         )

@@ -9,6 +9,7 @@ from time import monotonic
 
 import msgspec
 
+from crawler.asking import Wanted, ask_again, asks_again
 from crawler.brakes import put_brakes
 from crawler.core.messages import Ending
 from crawler.directory import KEPT, REPORT, CrawlDirectory
@@ -24,16 +25,24 @@ from crawler.recorder import Recorder
 from crawler.settings import Settings
 from crawler.stats import RunStats
 from crawler.store.base import Store
-from crawler.summary import Summary, summarise
+from crawler.summary import Summary, judge, summarise
 from crawler.threads import threads_or_a_line
 
 Watch = Callable[[Job], None]
+Told = Callable[[dict[str, int]], None]
+NOTHING_MORE = Wanted()
 
 
 def execute(
-    directory: CrawlDirectory, settings: Settings, watch: Watch | None = None, started_at: float | None = None
+    directory: CrawlDirectory,
+    settings: Settings,
+    watch: Watch | None = None,
+    started_at: float | None = None,
+    wanted: Wanted = NOTHING_MORE,
+    told: Told = lambda counts: None,
 ) -> Summary:
-    """Crawl in a directory until it is complete, limited or stopped. A finished crawl is only summed up.
+    """Crawl in a directory until it is over, limited or stopped. One that is over asks again what it has missed and
+    what is `wanted`, of which `told` is told by reason; where that is nothing it is only summed up.
 
     `watch` is called with the job before it starts: to show progress, to pass signals on. Raises CrawlerError.
     """
@@ -47,12 +56,17 @@ def execute(
     lay_out(directory, settings, variants.shards_of(settings))
     store = directory.store(settings.disk_wait)
     mend_all(store, directory)
+    again = ask_again(directory, store, wanted)
+    if again:
+        told(again)
     directory.admit_within(settings.max_depth)
     tally = directory.tally()
     if tally.queued and not tally.owed:
         if settings.report and (directory.path / f".{REPORT}").exists():  # killed over it
             report(directory, client)
-        return summarise(tally, out=out, mode=settings.mode, client=client, ending=Ending.COMPLETE, stats=RunStats())
+        summary = summarise(tally, out=out, mode=settings.mode, client=client, ran=Ending.COMPLETE, stats=RunStats())
+        judge(summary, settings.fail_on)
+        return summary
     with ExitStack() as stack:
         frontier: Frontier = MemoryFrontier()  # where every shard has its own, nobody else writes any
         file: SqliteFrontier | None = None
@@ -69,7 +83,7 @@ def execute(
             meter = Meter(put_brakes(job))
         try:
             with collected_seldom(), threads_or_a_line():
-                ending = variants.load(settings.mode).run(job)
+                ran = variants.load(settings.mode).run(job)
         finally:
             meter.stop()
         if not sharded:
@@ -78,20 +92,24 @@ def execute(
         mend_all(store, directory)
     first, last = recorder.first_fetch_at, recorder.last_commit_at
     seconds = last - first if first is not None and last is not None else 0.0
+    directory.end_run(ran)
     if settings.report:
-        report(directory, client, 0.0 if ending is Ending.STOPPED else seconds)
-    return summarise(
+        report(directory, client, 0.0 if ran is Ending.STOPPED else seconds)
+    summary = summarise(
         directory.tally(),
         out=out,
         mode=settings.mode,
         client=client,
-        ending=ending,
+        ran=ran,
         stats=recorder.stats,
         seconds=seconds,
         startup_seconds=first - started_at if first is not None else 0.0,
         cpu_seconds=meter.cpu_seconds,
         peak_memory_bytes=meter.peak_memory,
+        asked_again=again,
     )
+    judge(summary, settings.fail_on)
+    return summary
 
 
 def report(directory: CrawlDirectory, client: str, seconds: float = 0.0) -> None:
@@ -135,14 +153,14 @@ def _sweep(store: Store, frontier: FrontierReader, run: int, records: Mapping[st
     store.sweep(frontier.named(doubtful))
 
 
-def kept_settings(directory: CrawlDirectory, settings: Settings) -> Settings:
+def kept_settings(directory: CrawlDirectory, settings: Settings, wanted: Wanted = NOTHING_MORE) -> Settings:
     """`settings` with everything that never changes in the life of a directory as the directory has it.
 
     Raises UsageError where secrets that its last run had were not given again: a directory keeps none.
     """
     mine = directory.settings
     missing = set(directory.manifest.secret_origins) - set(settings.secret_origins)
-    if missing and directory.tally().owed:
+    if missing and asks_again(directory, wanted):
         name = min(missing)
         raise UsageError(
             f"the last run of {directory.path} had headers or credentials for {name}, which are not kept: give them"

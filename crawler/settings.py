@@ -26,6 +26,7 @@ import msgspec
 from msgspec import Meta
 
 from crawler.core.bounds import Bounds
+from crawler.core.conditions import parse as parse_condition
 from crawler.core.rules import AtLeastOne, Count, Rules, Seconds
 from crawler.core.urls import canonical
 from crawler.errors import UsageError
@@ -70,6 +71,7 @@ class Settings(Rules, frozen=True, kw_only=True, forbid_unknown_fields=True):
     disk_wait: Seconds = 0.0
     disk_reserve: Count | None = None
     report: bool = True
+    fail_on: tuple[str, ...] = ()
 
     # fetch
     connect_timeout: Timeout = 10.0
@@ -133,7 +135,7 @@ SECRET = ("headers", "credentials")
 WHERE = re.compile(
     r"([\w.-]+|\[[\da-f:.]+\])(:(?P<port>[0-9]{1,5}))?|[\da-f]*:[\da-f]*:[\da-f:.]*", re.ASCII | re.IGNORECASE
 )
-LISTS = ("seeds", "include", "exclude", "allow_networks")
+LISTS = ("seeds", "include", "exclude", "allow_networks", "fail_on")
 KINDS = {
     "int": "a whole number",
     "float": "a number",
@@ -262,6 +264,11 @@ def _check(settings: Settings) -> None:
             parse_size(settings.max_memory)
         except ValueError as error:
             raise UsageError(f"bad value for max_memory = {settings.max_memory!r}: {error}") from None
+    for condition in settings.fail_on:
+        try:
+            parse_condition(condition)
+        except ValueError as error:
+            raise UsageError(f"bad value for fail_on: {error}") from None
     for name in ("user_agent", "attempt_header"):
         if any(not (32 <= ord(letter) < 127) for letter in getattr(settings, name)):
             raise UsageError(f"{name} must be printable ASCII")

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 import msgspec
 
 from crawler.core import digest
-from crawler.core.messages import Actions, Pause, Settled
+from crawler.core.endings import COUNTS, Conclusion, answered, conclude
+from crawler.core.messages import Actions, Ending, Pause, Settled
 from crawler.core.urls import host_of
 from crawler.histogram import Histogram
 
@@ -19,12 +20,14 @@ MAX_HOSTS = 10_000
 OTHER_HOSTS = "(other hosts)"
 SUMS = (
     *("queued", "settled", "urls", "pages", "bytes", "retries", "truncated"),
-    *("links_cut", "unread", "too_deep", "cookies_dropped"),
+    *("links_cut", "unread", "too_deep", "cookies_dropped", "seeds_answered"),
 )
 
 
 class Tally(msgspec.Struct):
-    """What is settled in a directory. `urls` were fetched at least once; the bodies of `pages` have `bytes` in all."""
+    """What is settled in a directory. `urls` were fetched at least once; the bodies of `pages` have `bytes` in all;
+    `seeds_answered` 2xx or 3xx. The tally of one of several shards may count less than nothing: rows are moved between
+    them and counts are not, so only the sum says anything."""
 
     queued: int = 0
     settled: int = 0
@@ -41,6 +44,7 @@ class Tally(msgspec.Struct):
     statuses: dict[str, int] = {}
     reasons: dict[str, int] = {}
     digest: str = digest.in_hex(0)
+    seeds_answered: int = 0
 
     def add(
         self,
@@ -58,21 +62,49 @@ class Tally(msgspec.Struct):
         self.retries += retries
         self.too_deep += too_deep
         self.cookies_dropped += dropped
-        terms = []
-        for end in settled:
-            self.settled += 1
-            self.reasons[end.reason] = self.reasons.get(end.reason, 0) + 1
-            self.urls += end.attempts > 0
-            self.links_cut += end.cut
-            self.unread += end.unread is not None
-            self.truncated += bool(end.truncated)
+        self._count(settled, 1)
+
+    def take_back(self, reopened: Iterable[Settled]) -> None:
+        """No longer count these ends: their URLs are owed again."""
+        self._count(reopened, -1)
+
+    def _count(self, ends: Iterable[Settled], sign: int) -> None:
+        reasons, statuses, total = self.reasons, self.statuses, 0
+        for end in ends:
+            self.settled += sign
+            reasons[end.reason] = reasons.get(end.reason, 0) + sign
+            if end.attempts:
+                self.urls += sign
+            if end.cut:
+                self.links_cut += sign * end.cut
+            if end.unread is not None:
+                self.unread += sign
+            if end.truncated:
+                self.truncated += sign
+            if end.seed and answered(end.status):
+                self.seeds_answered += sign
             if end.part:
-                self.pages += 1
-                self.bytes += end.size
+                self.pages += sign
+                self.bytes += sign * end.size
             if end.status:
-                self.statuses[str(end.status)] = self.statuses.get(str(end.status), 0) + 1
-                terms.append(end.digest or digest.term(end.url, end.status))
-        self.digest = digest.in_hex(digest.add(int(self.digest, 16), terms))
+                status = str(end.status)
+                statuses[status] = statuses.get(status, 0) + sign
+                total += int.from_bytes(end.digest or digest.term(end.url, end.status), "big")
+        self.digest = digest.in_hex((int(self.digest, 16) + sign * total) % digest.MODULUS)
+        if sign < 0:
+            _drop_zeros(reasons)
+            _drop_zeros(statuses)
+
+    def conclude(self, ran: Ending = Ending.COMPLETE) -> Conclusion:
+        """What the crawl has come to. `ran`: how its last run ended, of use where URLs are owed."""
+        return conclude(
+            ran,
+            owed=self.owed,
+            pages=self.pages,
+            seeds_answered=self.seeds_answered,
+            reasons=self.reasons,
+            counts={name: getattr(self, name) for name in COUNTS},
+        )
 
     @property
     def owed(self) -> int:
@@ -87,7 +119,14 @@ class Tally(msgspec.Struct):
             mine, theirs = getattr(self, key), getattr(other, key)
             for name, count in theirs.items():
                 mine[name] = mine.get(name, 0) + count
+            _drop_zeros(mine)
         self.digest = digest.in_hex(digest.add(int(self.digest, 16), [int(other.digest, 16).to_bytes(16, "big")]))
+
+
+def _drop_zeros(counts: dict[str, int]) -> None:
+    """Let no name stay that counts nothing."""
+    for name in [name for name, count in counts.items() if not count]:
+        del counts[name]
 
 
 class InFlight:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
-from crawler.core.messages import Ending
+from crawler.core.conditions import NUMBERS, parse
+from crawler.core.endings import Conclusion, asked, errors
+from crawler.core.messages import Ending, Reason
 from crawler.histogram import Histogram
 from crawler.stats import RunStats, Tally
+
+FAILED = 4
+"""The exit code of a crawl that failed."""
 
 
 class Heartbeat(msgspec.Struct, kw_only=True):
@@ -21,7 +28,11 @@ class Heartbeat(msgspec.Struct, kw_only=True):
 
 
 class Summary(msgspec.Struct, kw_only=True):
-    """Of the directory as a whole: `urls` to `complete`. Of this run and its processes: the rest. Seconds, bytes."""
+    """Of the directory as a whole: `urls` to `complete`. Of this run and its processes: the rest. Seconds, bytes.
+
+    `incomplete_because` counts what was missed, by reason, largest first; `fail_on_held` names the conditions of
+    `fail_on` that hold; `asked_again` counts the URLs that this run has reopened, by the reason they had ended with.
+    """
 
     urls: int
     pages: int
@@ -49,6 +60,31 @@ class Summary(msgspec.Struct, kw_only=True):
     pauses: dict[str, int]
     cookies_dropped: int
     heartbeat: Heartbeat | None = None
+    incomplete_because: dict[str, int] = {}
+    fail_on_held: tuple[str, ...] = ()
+    asked_again: dict[str, int] = {}
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is owed any more, whatever was missed."""
+        return self.ending not in (Ending.LIMIT, Ending.STOPPED)
+
+
+WORDS = {
+    Ending.COMPLETE: "complete",
+    Ending.INCOMPLETE: "incomplete",
+    Ending.FAILED: "failed",
+    Ending.LIMIT: "stopped by a limit",
+    Ending.STOPPED: "stopped",
+}
+"""Each ending, for people: the same words everywhere."""
+
+
+def state(come_to: Conclusion | None, running: int | None = None) -> str:
+    """How a crawl stands, in words; `running`: the process that works on it, as CrawlDirectory.holder tells it."""
+    if running is not None:
+        return f"running in process {running}" if running else "running"
+    return WORDS[come_to.ending] if come_to else "not complete, not running"
 
 
 def summarise(
@@ -57,14 +93,16 @@ def summarise(
     out: str | None,
     mode: str,
     client: str,
-    ending: Ending,
+    ran: Ending,
     stats: RunStats,
     seconds: float = 0.0,
     startup_seconds: float = 0.0,
     cpu_seconds: float = 0.0,
     peak_memory_bytes: int = 0,
+    asked_again: dict[str, int] | None = None,
 ) -> Summary:
-    """Put together what a directory holds and what a run did."""
+    """Put together what a directory holds and what a run did, which ended in this way (`ran`)."""
+    ending, because = tally.conclude(ran)
     return Summary(
         urls=tally.urls,
         pages=tally.pages,
@@ -92,6 +130,8 @@ def summarise(
         pauses=dict(sorted(tally.pauses.items())),
         cookies_dropped=tally.cookies_dropped,
         heartbeat=_heartbeat(stats.lateness) if stats.lateness else None,
+        incomplete_because=because,
+        asked_again=asked_again or {},
     )
 
 
@@ -109,6 +149,25 @@ def _milliseconds(seconds: float) -> float:
     return round(1000 * seconds, 4)
 
 
+def figures(summary: Summary) -> dict[str, float]:
+    """The numbers that conditions of `fail_on` may name: those of the summary, `errors`, and each reason."""
+    numbers: dict[str, float] = {name: getattr(summary, name) for name in NUMBERS}
+    return numbers | {"errors": errors(summary.reasons)} | {it.value: summary.reasons.get(it, 0) for it in Reason}
+
+
+def judge(summary: Summary, conditions: Iterable[str]) -> list[str]:
+    """The conditions of `fail_on` that hold, which the summary then names, each with the figures. Raises ValueError for
+    one that is none."""
+    numbers, base = figures(summary), asked(summary.reasons)
+    parsed = [parse(condition) for condition in conditions]
+    found = [(one.text, why) for one in parsed if (why := one.holds(summary.ending, numbers, base)) is not None]
+    summary.fail_on_held = tuple(text for text, _ in found)
+    return [f"{text}: {why}" for text, why in found]
+
+
 def exit_code(summary: Summary) -> int:
-    """0 complete; 1 stopped by a limit, or nothing could be fetched. An interrupted run ends with its signal's code."""
-    return 0 if summary.complete and summary.statuses else 1
+    """0 complete, or incomplete; 1 stopped by a limit; 4 failed, or a condition of `fail_on` holds. An interrupted run
+    ends with its signal's code."""
+    if summary.fail_on_held or summary.ending == Ending.FAILED:
+        return FAILED
+    return 0 if summary.over else 1

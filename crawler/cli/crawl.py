@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crawler.cli.options import CONFIGURATION, ENGINE, LIMITS, OUTPUT, POLITENESS, SCOPE, given, with_options
+from crawler.cli.options import AGAIN, CONFIGURATION, ENGINE, LIMITS, OUTPUT, POLITENESS, SCOPE, given, with_options
 from crawler.cli.signals import Signals
 from crawler.stderr import PATIENCE, tell
 
 if TYPE_CHECKING:
     from crawler.cli.plan import Order, Plan
-    from crawler.directory import CrawlDirectory
     from crawler.job import Job
     from crawler.settings import Settings
     from crawler.stats import RunStats
@@ -47,7 +46,7 @@ VERSION = click.option(
 
 @click.command(short_help="Crawl.")
 @click.argument("urls", nargs=-1, metavar="[URL]...")
-@with_options(ENGINE, POLITENESS, LIMITS, SCOPE, WHERE, CONFIGURATION, OUTPUT)
+@with_options(ENGINE, POLITENESS, LIMITS, SCOPE, WHERE, AGAIN, CONFIGURATION, OUTPUT)
 @VERSION
 @click.pass_obj
 def crawl(
@@ -56,6 +55,8 @@ def crawl(
     urls: tuple[str, ...],
     resume: bool,
     fresh: bool,
+    retry_failed: bool,
+    retry_reason: tuple[str, ...],
     config: str | None,
     profile: str | None,
     as_json: bool,
@@ -66,13 +67,15 @@ def crawl(
 
     A crawl that is gone on with keeps its URLs, --scope, --include, --exclude and --store.
 
-    Exit codes: 0 complete, 1 stopped by a limit or nothing could be fetched, 2 something given cannot be used, 3 store,
-    disk or lock, 130 and 143 interrupted.
+    Exit codes: 0 complete or incomplete, 1 stopped by a limit, 2 something given cannot be used, 3 store, disk or lock,
+    4 nothing could be fetched or --fail-on holds, 130 and 143 interrupted.
     """
     signals.hold()
+    from crawler.asking import Wanted
     from crawler.cli.plan import Order
 
-    order = Order(given(flags | {"seeds": urls}), config, profile, resume, fresh)
+    wanted = Wanted(retry_failed, retry_reason)
+    order = Order(given(flags | {"seeds": urls}), config, profile, resume, fresh, wanted)
     return carry_out(order, signals, as_json, quiet)
 
 
@@ -83,11 +86,14 @@ def carry_out(order: Order, signals: Signals, as_json: bool, quiet: bool) -> int
     from crawler.cli.plan import make_plan, new_path
     from crawler.cli.present import present
     from crawler.cli.progress import Pace, progress
+    from crawler.cli.verdict import verdict
+    from crawler.core.endings import in_words
     from crawler.directory import CrawlDirectory
     from crawler.logs import speak_plainly
     from crawler.meter import process_started_at
     from crawler.run import execute, open_directory
     from crawler.summary import exit_code
+    from crawler.words import printable
 
     speak_plainly()
     plan = make_plan(order)
@@ -116,11 +122,18 @@ def carry_out(order: Order, signals: Signals, as_json: bool, quiet: bool) -> int
                 pace = Pace(stats, job.in_flight, resting=settings.delay > 0)
                 stack.enter_context(progress(pace, signals, f"{settings.mode}, {path}"))
 
-        summary = execute(directory, settings, watch, process_started_at())
+        def told(counts: dict[str, int]) -> None:
+            if not quiet:
+                total = sum(counts.values())
+                tell(f"note: asking again for {total:,} URL{'s' * (total != 1)}: {in_words(counts)}")
+
+        summary = execute(directory, settings, watch, process_started_at(), plan.wanted, told)
     click.echo(present(summary, stats, as_json))
-    if not summary.statuses and not signals.received:
-        tell(f"error: nothing could be fetched: {why_nothing(directory, summary)}", PATIENCE)
-    return signals.exit_code if signals.received and not summary.complete else exit_code(summary)
+    if signals.received and not summary.over:
+        return signals.exit_code
+    for line in verdict(directory, summary, settings.fail_on):
+        tell(printable(line), PATIENCE)
+    return exit_code(summary)
 
 
 def nothing_done(settings: Settings) -> Summary:
@@ -131,18 +144,7 @@ def nothing_done(settings: Settings) -> Summary:
     from crawler.summary import summarise
 
     client = variants.client_of(settings)
-    return summarise(Tally(), out=None, mode=settings.mode, client=client, ending=Ending.STOPPED, stats=RunStats())
-
-
-def why_nothing(directory: CrawlDirectory, summary: Summary) -> str:
-    """The first thing that was in the way; where none was told, how the URLs ended."""
-    from contextlib import closing
-
-    from crawler.words import counts, printable
-
-    with closing(directory.look_back()) as frontier:
-        detail = next((row.detail for row in frontier.settled() if row.detail), "")
-    return printable(detail) or counts(summary.reasons)
+    return summarise(Tally(), out=None, mode=settings.mode, client=client, ran=Ending.STOPPED, stats=RunStats())
 
 
 def take_note(plan: Plan) -> None:

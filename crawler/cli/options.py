@@ -30,6 +30,7 @@ LIMITS = (
         "--max-memory", metavar="SIZE", help="Take so much memory at most (200M, 2G).  [half of what there is]"
     ),
     click.option("--max-depth", type=int, metavar="N", help="Go so many links away from the seeds."),
+    click.option("--fail-on", multiple=True, metavar="EXPR", help="Exit 4 if: incomplete, errors>5%, pages<100 ..."),
 )
 SCOPE = (
     click.option("--scope", metavar="REACH", help="host, domain or any: which hosts are ours.  [host]"),
@@ -40,6 +41,10 @@ SCOPE = (
 CONFIGURATION = (
     click.option("--config", metavar="FILE", help="TOML file; config/default.toml explains every key."),
     click.option("--profile", metavar="NAME", help="polite, fast or demo."),
+)
+AGAIN = (
+    click.option("--retry-failed", is_flag=True, help="Ask again for everything that trouble ended."),
+    click.option("--retry-reason", multiple=True, metavar="NAME", help="Ask again what ended so. Repeatable."),
 )
 OUTPUT = (
     click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object."),

@@ -18,12 +18,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from crawler.asking import Wanted, check_names
 from crawler.core.urls import host_of
 from crawler.directory import KEPT, CrawlDirectory
 from crawler.errors import StorageError, UsageError
 from crawler.fetch import check_client
 from crawler.job import check_authority, open_scope
-from crawler.run import kept_settings
+from crawler.run import NOTHING_MORE, kept_settings
 from crawler.settings import RETIRED, Settings, profile, read_environment, read_file, settle
 
 CRAWLS = Path("crawls")
@@ -38,6 +39,7 @@ class Order(NamedTuple):
     profile: str | None = None
     resume: bool = False
     fresh: bool = False
+    wanted: Wanted = NOTHING_MORE
 
 
 class Plan(NamedTuple):
@@ -51,6 +53,7 @@ class Plan(NamedTuple):
     demo: bool
     ignored: tuple[str, ...]
     retired: tuple[str, ...]
+    wanted: Wanted
 
 
 def make_plan(order: Order) -> Plan:
@@ -59,6 +62,9 @@ def make_plan(order: Order) -> Plan:
 
     if order.resume and order.fresh:
         raise UsageError("--resume goes on with a crawl and --fresh replaces it: choose one")
+    check_names(order.wanted.reasons)
+    if order.wanted and not order.resume:
+        raise UsageError("--retry-failed and --retry-reason ask again in a crawl that is there: add --resume")
     said = [read_file(Path(order.config)) if order.config else {}, read_environment(), order.flags]
     profiled = profile(order.profile) if order.profile else {}
     out = next((layer["out"] for layer in reversed(said) if "out" in layer), None)
@@ -67,7 +73,7 @@ def make_plan(order: Order) -> Plan:
     if known:
         demo = known.manifest.demo
         settings = settle(_stored(known, profiled, *said), profiled, *said)
-        kept = kept_settings(known, settings)
+        kept = kept_settings(known, settings, order.wanted)
         ignored = tuple(key for key in KEPT if getattr(kept, key) != getattr(settings, key))
         settings = kept
     else:
@@ -80,7 +86,7 @@ def make_plan(order: Order) -> Plan:
     # the directory may be moved: where it lies is not one of its settings
     settings = msgspec.structs.replace(settings, out=None)
     retired = tuple(key for key in RETIRED if any(key in layer for layer in said))
-    return Plan(path, settings, order.resume, order.fresh, demo, ignored, retired)
+    return Plan(path, settings, order.resume, order.fresh, demo, ignored, retired, order.wanted)
 
 
 def _stored(known: CrawlDirectory, *later: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,14 +11,15 @@ from textwrap import wrap
 
 from msgspec import to_builtins
 
+from crawler.core.endings import in_words
+from crawler.core.messages import Ending
 from crawler.directory import REPORT
 from crawler.stats import RunStats
-from crawler.summary import Summary
+from crawler.summary import WORDS, Summary
 from crawler.words import counts, duration, printable, size
 
 SLOWEST = 3
 INDENT = " " * 13  # where what is said stands, after the name of its line
-HEADLINES = {"complete": "complete", "limit": "stopped by a limit", "stopped": "stopped"}
 
 
 def as_object(value: object) -> str:
@@ -38,6 +39,10 @@ def _lines(summary: Summary, stats: RunStats | None) -> list[str]:
         f"  reasons    {counts(summary.reasons)}",
         f"  digest     {summary.digest}",
     ]
+    if summary.incomplete_because:
+        lines.append(f"  missed     {in_words(summary.incomplete_because)}")
+    if summary.asked_again:
+        lines.append(f"  again      {in_words(summary.asked_again)} (asked again in this run)")
     if summary.pauses:
         lines.append(f"  paused     {counts(summary.pauses)}")
     if stats is None:
@@ -51,10 +56,10 @@ def _lines(summary: Summary, stats: RunStats | None) -> list[str]:
 
 
 def _headline(summary: Summary) -> str:
-    if summary.complete and not summary.statuses:
-        return f"nothing could be fetched (URLs given up: {sum(summary.reasons.values()):,})"
+    if summary.ending == Ending.FAILED:
+        return f"failed: nothing could be fetched (URLs given up: {sum(summary.reasons.values()):,})"
     owed = f", {summary.owed:,} still owed" if summary.owed else ""
-    headline = HEADLINES[summary.ending]
+    headline = WORDS[Ending(summary.ending)]
     return f"{headline}: {summary.urls:,} URLs fetched, {summary.pages:,} pages, {size(summary.bytes)}{owed}"
 
 
@@ -92,7 +97,9 @@ def _directory_lines(summary: Summary, out: str) -> list[str]:
     lines = [f"  data       {printable(out)}"]
     if (Path(out) / REPORT).exists():
         lines.append(f"  report     {printable(str(Path(out) / REPORT))}")
-    if not summary.complete:
+    if summary.over and not summary.complete:
+        lines.append(f"  ask again  python -m crawler resume {name}")
+    elif not summary.complete:
         limit = " (with a higher limit)" if summary.ending == "limit" else ""
         lines.append(f"  go on      python -m crawler resume {name}{limit}")
     lines.append(f"  check      python -m crawler verify {name}")

@@ -6,18 +6,20 @@ from typing import Any
 
 import click
 
-from crawler.cli.options import CONFIGURATION, ENGINE, LIMITS, OUTPUT, POLITENESS, given, with_options
+from crawler.cli.options import AGAIN, CONFIGURATION, ENGINE, LIMITS, OUTPUT, POLITENESS, given, with_options
 from crawler.cli.signals import Signals
 
 
 @click.command()
 @click.argument("directory", metavar="DIR")
-@with_options(ENGINE, POLITENESS, LIMITS, CONFIGURATION, OUTPUT)
+@with_options(ENGINE, POLITENESS, LIMITS, AGAIN, CONFIGURATION, OUTPUT)
 @click.pass_obj
 def resume(
     signals: Signals,
     /,
     directory: str,
+    retry_failed: bool,
+    retry_reason: tuple[str, ...],
     config: str | None,
     profile: str | None,
     as_json: bool,
@@ -26,14 +28,18 @@ def resume(
 ) -> int:
     """Go on with the crawl in DIR, in any mode and with any limits.
 
-    A finished crawl is only summed up. Which URLs belong to it and how pages are kept cannot change.
+    One that is over asks again for what trouble ended; a complete one is only summed up. Which URLs belong to a crawl
+    and how pages are kept cannot change.
     """
     signals.hold()
     from pathlib import Path
 
+    from crawler.asking import Wanted
     from crawler.cli.crawl import carry_out
     from crawler.cli.plan import Order
     from crawler.directory import CrawlDirectory
 
     CrawlDirectory.look(Path(directory))
-    return carry_out(Order(given(flags | {"out": directory}), config, profile, resume=True), signals, as_json, quiet)
+    wanted = Wanted(retry_failed, retry_reason)
+    order = Order(given(flags | {"out": directory}), config, profile, resume=True, wanted=wanted)
+    return carry_out(order, signals, as_json, quiet)

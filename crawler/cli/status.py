@@ -17,24 +17,31 @@ def status(directory: str, as_json: bool) -> int:
     from msgspec.structs import asdict
 
     from crawler.cli.present import as_object
-    from crawler.directory import CrawlDirectory
+    from crawler.core.endings import in_words
+    from crawler.core.messages import Ending
+    from crawler.directory import CrawlDirectory, come_to
+    from crawler.summary import state
     from crawler.words import counts, printable, size
 
     crawl = CrawlDirectory.look(Path(directory))
     tally, pid = crawl.tally(), crawl.holder()
-    complete = tally.queued > 0 and not tally.owed
+    reached = come_to(crawl.manifest, tally) if pid is None else None
+    missed = tally.conclude().because
     mode = crawl.settings.mode
     if as_json:
-        told = {"out": directory, "complete": complete, "running": pid, "mode": mode, "runs": crawl.manifest.runs}
-        click.echo(as_object(told | {"owed": tally.owed} | asdict(tally)))
+        told = {"out": directory, "complete": False, "ending": None, "incomplete_because": missed}
+        if reached is not None:
+            told |= {"complete": reached.ending is Ending.COMPLETE, "ending": reached.ending}
+        told |= {"running": pid, "mode": mode, "runs": crawl.manifest.runs, "owed": tally.owed}
+        click.echo(as_object(told | asdict(tally)))
         return 0
-    state = "complete" if complete else f"running in process {pid}" if pid else "not complete, not running"
     click.echo(
-        f"{printable(directory)}: {state}\n"
+        f"{printable(directory)}: {state(reached, pid)}\n"
         f"  settled    {tally.settled:,} of {tally.queued:,} URLs, {tally.owed:,} still owed\n"
         f"  fetched    {tally.urls:,} URLs, {tally.pages:,} pages, {size(tally.bytes)}\n"
         f"  statuses   {counts(tally.statuses)}\n"
         f"  reasons    {counts(tally.reasons)}\n"
+        + (f"  missed     {in_words(missed)}\n" if missed else "")
         + (f"  paused     {counts(tally.pauses)}\n" if tally.pauses else "")
         + f"  digest     {tally.digest}\n"
         f"  last run   number {crawl.manifest.runs}, mode {mode}"

@@ -33,13 +33,18 @@ def verify(directory: str, as_json: bool) -> int:
 
 def _in_words(found: Audit) -> str:
     """What was found, for people."""
+    from crawler.core.endings import in_words
     from crawler.words import printable, size
 
     verdict = "WRONG" if found.wrong else "fine"
+    if not found.wrong:
+        verdict = f"{verdict}, {found.state}"
     lines = [
         f"{verdict}: {found.urls:,} URLs fetched, {found.pages:,} pages, {size(found.bytes)} read back",
         f"  digest     {found.digest}",
     ]
+    if found.incomplete_because:
+        lines.append(f"  missed     {in_words(found.incomplete_because)}")
     if found.orphans:
         lines.append(f"  orphans    {found.orphans:,} records that no URL names, left by a kill: no harm is done")
     if found.running is not None:

@@ -26,7 +26,7 @@ def limits(settings: Settings) -> list[str]:
 
 def reached(settings: Settings, told: Summary) -> list[str]:
     """The limits that bound in a crawl, in numbers."""
-    found = [] if told.complete else [f"it ended as {told.ending}, {told.owed} URLs still owed"]
+    found = [] if told.over else [f"it ended as {told.ending}, {told.owed} URLs still owed"]
     if told.links_cut:
         found.append(f"{told.links_cut} links beyond max_links or max_url_length were cut")
     if told.unread:

@@ -204,6 +204,8 @@ class Crawl:
 
     def _offered(self, event: Offered, now: float) -> None:
         host = self._hosts.offered(event, now)
+        if event.note is not None and host.gone is None:
+            self._held(host, now)  # it may have been given up for it in an earlier run, and be asked again
         here = {link.id for _, _, link in host.later}
         for link in event.links:
             if link.id not in here:

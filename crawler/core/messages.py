@@ -73,14 +73,18 @@ class Reason(StrEnum):
     MANY_KEYS = "many_keys"
     REPEATED_PAGES = "repeated_pages"
     HOST_LIMIT = "host_limit"
+    RATE_LIMITED = "rate_limited"
 
 
 class Ending(StrEnum):
-    """Why a run of a crawl is over."""
+    """Why a run of a crawl is over, and what a crawl ends with. A run knows `COMPLETE` (nothing is owed), `LIMIT` and
+    `STOPPED`; what a crawl of which nothing is owed has come to is decided in crawler/core/endings.py."""
 
     COMPLETE = "complete"
     LIMIT = "limit"
     STOPPED = "stopped"
+    INCOMPLETE = "incomplete"
+    FAILED = "failed"
 
 
 class Pause(StrEnum):
@@ -367,7 +371,8 @@ class Fetch(Message, frozen=True):
 
 
 class Settled(Message, frozen=True):
-    """The end of a URL, told exactly once. `attempts` = 0 means that it was never asked for."""
+    """The end of a URL, told exactly once. `attempts` = 0 means that it was never asked for; `seed`, that it is a seed
+    or what one was redirected to."""
 
     id: int
     url: str
@@ -384,6 +389,7 @@ class Settled(Message, frozen=True):
     seconds: float = 0.0
     detail: str = ""
     unread: Unread | None = None
+    seed: bool = False
 
 
 class Hungry(Message, frozen=True):

@@ -20,6 +20,8 @@ from crawler.core.messages import Failed, Landing, Reason, Trouble
 RETRIED_TROUBLES = frozenset({Trouble.DNS, Trouble.CONNECT, Trouble.TIMEOUT, Trouble.DISCONNECT})
 RETRIED_CUTS = frozenset({"time", "disconnect"})
 MOST_STEPS = 60  # floats hold it, and every cap is below it
+LATER = {408: Reason.TIMEOUT, 429: Reason.RATE_LIMITED}
+"""Answers that are none: they ask for another try later."""
 
 
 def is_transient(event: Landing) -> bool:
@@ -51,6 +53,8 @@ def reason_of(event: Landing) -> Reason:
 
 
 def _reason_of(status: int) -> Reason:
+    if status in LATER:
+        return LATER[status]
     if 200 <= status <= 299:
         return Reason.OK
     if 400 <= status <= 499:

@@ -1,12 +1,23 @@
-"""The end of a URL as a message, from what is known of it when it settles; what went wrong in words."""
+"""The end of a URL as a message, from what is known of it when it settles; what went wrong in words.
+
+The detail of an answer says what of its page was not taken, in words that can be read back: a frontier has no columns
+for that, and whoever asks for a URL again must take back what was counted of it.
+"""
 
 from __future__ import annotations
 
-from crawler.core.messages import Fetched, Landing, Link, Reason, Settled
+import re
+
+from crawler.core.messages import Fetched, Landing, Link, Reason, Settled, Unread
+
+UNREAD = "links not read: "
+CUT = "links not taken: "
+NOT_TAKEN = re.compile(f"(?:{UNREAD}(?P<why>{'|'.join(Unread)}))?(?:; )?(?:{CUT}(?P<cut>[0-9]{{1,9}}))?")
 
 
 def end_of(link: Link, reason: Reason, event: Landing | None, detail: str) -> Settled:
     """What becomes of a link: `event` is the answer that decided, `detail` says why where there was none."""
+    seed = link.depth == 0
     if isinstance(event, Fetched):
         return Settled(
             link.id,
@@ -22,11 +33,26 @@ def end_of(link: Link, reason: Reason, event: Landing | None, detail: str) -> Se
             event.cut,
             event.content_type,
             event.seconds,
-            f"links not read: {event.unread}" if event.unread else "",
+            not_taken(event.unread, event.cut) if event.unread or event.cut else "",
             event.unread,
+            seed,
         )
     seconds, detail = (event.seconds, event.detail) if event else (0.0, detail)
-    return Settled(link.id, link.url, reason, link.status, link.attempts, seconds=seconds, detail=detail)
+    return Settled(link.id, link.url, reason, link.status, link.attempts, seconds=seconds, detail=detail, seed=seed)
+
+
+def not_taken(unread: Unread | None, cut: int) -> str:
+    """What of a page was not taken, as the detail of its row."""
+    return "; ".join(([UNREAD + unread] if unread else []) + ([f"{CUT}{cut}"] if cut else []))
+
+
+def read_back(status: int, detail: str) -> tuple[Unread | None, int]:
+    """What the detail of a row says was not taken: why its links were not read, how many were cut. Only rows with a
+    `status` had a page; what else stands in a detail says nothing."""
+    found = NOT_TAKEN.fullmatch(detail) if status and detail else None
+    if found is None:
+        return None, 0
+    return Unread(found["why"]) if found["why"] else None, int(found["cut"] or 0)
 
 
 def in_short(event: Landing) -> str:

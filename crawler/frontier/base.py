@@ -2,7 +2,8 @@
 
 Rules:
 - `commit` is one transaction: after any kill a frontier holds all of a batch or nothing of it.
-- A URL is one row for ever. A settled row is never changed again; it names the (part, position) of its page.
+- A URL is one row for ever. A settled row names the (part, position) of its page. It is changed by `reopen` alone,
+  before a run, which makes it owed again.
 - Times cross this interface as Unix time; the recorder translates from the clock of the Crawl.
 - Ids grow in the order of admission. What is owed is asked for host by host, in windows (see crawler/core/hosts.py).
 """
@@ -10,7 +11,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -29,6 +30,9 @@ from crawler.core.messages import (
     Settled,
 )
 from crawler.stats import Tally
+
+if TYPE_CHECKING:
+    from crawler.frontier.reopened import Reopened
 
 
 class Batch(msgspec.Struct):
@@ -169,6 +173,10 @@ class Frontier(FrontierReader, Protocol):
     def admit_within(self, max_depth: int | None) -> int:
         """Before a run: admit the URLs beyond the limit of earlier runs that are within this one; None: all of them.
         Returns how many."""
+
+    def reopen(self, words: frozenset[str]) -> Reopened:
+        """Owe again, in one transaction, the settled URLs that these words select (see crawler/core/reopening.py): as
+        if they had never been asked for. Nothing names their pages any more."""
 
     def pending(self, host: str, after: int, count: int) -> list[Link]:
         """So many links of a host that are owed and were never tried, oldest first, from the first after this id."""

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from crawler.core.messages import Budget, CookieNote, Foreign, HostNote, Link, Settled
 from crawler.core.urls import host_of
 from crawler.frontier.base import Batch, Left, Row
+from crawler.frontier.reopened import Reopened
 from crawler.stats import Tally
 
 
@@ -95,6 +96,20 @@ class MemoryFrontier:
         owed.pop(key, None)
         if not owed:
             del self._owed[host]
+
+    def reopen(self, words: frozenset[str]) -> Reopened:
+        """Owe again what is selected."""
+        found = Reopened()
+        self._tally.take_back(filter(None, [found.take(words, row) for row in self.settled()]))
+        for key in found.ids:
+            link = self._links[key] = replace(self._links[key], attempts=0, status=0, lost=0)
+            del self._ends[key]
+            owed = self._owed.pop(host_of(link.url), {})
+            self._owed[host_of(link.url)] = dict.fromkeys(sorted([*owed, key]))
+        for host in found.asked.keys() | found.restarted:
+            relieved = filter(None, map(found.relieve, self.budgets(host)))
+            self._budgets[host] = {budget.pattern: budget for budget in relieved}
+        return found
 
     def owed(self) -> Iterator[Link]:
         """The links not settled."""

@@ -31,6 +31,7 @@ from crawler.failpoints import passing
 from crawler.frontier import beyond
 from crawler.frontier.base import Batch, Left, Row
 from crawler.frontier.commits import KEEP, counted
+from crawler.frontier.reopened import Reopened
 from crawler.frontier.schema import COLUMNS, is_sealed, open_file, sealed
 from crawler.stats import Tally
 
@@ -58,6 +59,14 @@ ENDED = (
 SETTLE = f"""UPDATE url SET {", ".join(f"{name} = ?{place}" for place, name in enumerate(ENDED, 1))},
     checksum = {sealed("url", {name: f"?{place}" for place, name in enumerate(ENDED, 1)}, "")}
     WHERE id = ?{len(ENDED) + 1} AND reason IS NULL"""
+SETTLED = "SELECT {} FROM url WHERE reason IS NOT NULL ORDER BY id"
+NOT_FINE = """SELECT {} FROM url WHERE reason IS NOT NULL
+    AND (reason NOT IN ('ok', 'redirect') OR truncated IS NOT NULL OR detail IS NOT NULL) ORDER BY id"""
+"""The rows among which those are that may be asked again: for a success there is no reason to."""
+REOPEN = """UPDATE url SET reason = NULL, status = 0, attempts = 0, part = NULL, position = NULL, size = NULL,
+    digest = NULL, truncated = NULL, content_type = NULL, settled_at = NULL, seconds = NULL, detail = NULL,
+    cut = 0, unread = NULL WHERE id = ?"""
+SEEDS_ANSWERED = "SELECT count(*) FROM url WHERE depth = 0 AND reason IS NOT NULL AND status BETWEEN 200 AND 399"
 PASS_ON = "DELETE FROM url WHERE id = ? AND reason IS NULL"
 SEND = f"""INSERT OR REPLACE INTO outbox (seq, shard, foreign_link, checksum) VALUES (?1, ?2, ?3,
     {sealed("outbox", {"seq": "?1", "shard": "?2", "foreign_link": "?3"})})"""
@@ -90,17 +99,15 @@ class SqliteFrontier:
                 self._sealed = is_sealed(self._connection)
             self._noted = NOTED if self._sealed else NOTED.replace("heard, down_for", "robots IS NOT NULL, 0")
             self._tally = self._read_tally()
-            if self._tally.too_deep and not read_only and next(self.beyond(), None) is None:
-                self._tally.too_deep = 0  # older versions counted mentions and kept none
-                with storage_errors(path):
-                    keep_tally(self._connection, self._tally)
+            if not read_only:
+                self._complete_tally()
         except BaseException:
             self._connection.close()
             raise
 
     def commit(self, batch: Batch, at: float) -> list[Link]:
         """Keep a batch in one transaction."""
-        tally = msgspec.json.decode(msgspec.json.encode(self._tally), type=Tally)
+        tally = self._copied_tally()
         with counted(self._connection, self._path) as connection:
             connection.executemany(ADMIT, map(self._row_of, batch.queued))
             new = [it for it in batch.doubtful if connection.execute(ADMIT_IF_NEW, self._row_of(it)).rowcount]
@@ -147,6 +154,21 @@ class SqliteFrontier:
             passing("frontier.commit")
         self._tally = tally
         return new
+
+    def reopen(self, words: frozenset[str]) -> Reopened:
+        """Owe again what is selected, in one transaction."""
+        found, tally = Reopened(), self._copied_tally()
+        with counted(self._connection, self._path) as connection:
+            tally.take_back(filter(None, (found.take(words, row) for row in self._settled(NOT_FINE))))
+            connection.executemany(REOPEN, [(key,) for key in found.ids])
+            for host in found.asked.keys() | found.restarted:
+                budgets = self.budgets(host)
+                connection.execute("DELETE FROM budget WHERE host = ?", (host,))
+                connection.executemany(SPENT, spent_rows(filter(None, map(found.relieve, budgets))))
+            keep_tally(connection, tally)
+            passing("frontier.reopen")
+        self._tally = tally
+        return found
 
     def owed(self) -> Iterator[Link]:
         """The links not settled."""
@@ -209,7 +231,10 @@ class SqliteFrontier:
 
     def settled(self) -> Iterator[Row]:
         """Every settled URL."""
-        for values in self._whole("SELECT {} FROM url WHERE reason IS NOT NULL ORDER BY id", ALL):
+        return self._settled(SETTLED)
+
+    def _settled(self, query: str) -> Iterator[Row]:
+        for values in self._whole(query, ALL):
             try:
                 yield _row_of(values)
             except UNREADABLE as error:
@@ -227,7 +252,7 @@ class SqliteFrontier:
         """Admit what is within the limit, in several transactions."""
         total = 0
         while self._tally.too_deep:
-            tally = msgspec.json.decode(msgspec.json.encode(self._tally), type=Tally)
+            tally = self._copied_tally()
             with counted(self._connection, self._path) as connection:
                 gone, admitted = beyond.admit_some(connection, max_depth, self._mark)
                 tally.too_deep -= gone
@@ -284,6 +309,20 @@ class SqliteFrontier:
         """Keep a copy of what the directory says of itself, so that it can be rebuilt."""
         with counted(self._connection, self._path) as connection:
             connection.execute(KEEP, (MANIFEST, manifest.decode()))
+
+    def _complete_tally(self) -> None:
+        """Keep what an earlier version has not counted, or counted otherwise, while the rows lie where they were
+        counted."""
+        if self._tally.too_deep and next(self.beyond(), None) is None:
+            self._tally.too_deep = 0  # mentions, of URLs that were not kept
+        with storage_errors(self._path):
+            kept = [value for (value,) in self._connection.execute("SELECT value FROM meta WHERE key = 'tally'")]
+        if any(msgspec.json.decode(value) != msgspec.to_builtins(self._tally) for value in kept):
+            with counted(self._connection, self._path) as connection:
+                keep_tally(connection, self._tally)
+
+    def _copied_tally(self) -> Tally:
+        return msgspec.json.decode(msgspec.json.encode(self._tally), type=Tally)
 
     def _read_tally(self) -> Tally:
         try:
@@ -400,7 +439,14 @@ def read_tally(connection: sqlite3.Connection) -> Tally:
     tally = msgspec.json.decode(row[0], type=Tally)
     if tally.too_deep and not beyond.is_there(connection):
         tally.too_deep = 0  # older versions counted mentions
+    if not says_seeds_answered(row[0]):
+        tally.seeds_answered = connection.execute(SEEDS_ANSWERED).fetchone()[0]
     return tally
+
+
+def says_seeds_answered(encoded: str) -> bool:
+    """Whether a tally is of a version that counted them."""
+    return '"seeds_answered"' in encoded
 
 
 def keep_tally(connection: sqlite3.Connection, tally: Tally) -> None:

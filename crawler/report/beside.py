@@ -53,8 +53,8 @@ def _names(paths: Sequence[str]) -> list[str]:
 
 def _same(crawls: Sequence[Told]) -> str:
     digests = {facts.tally.digest for facts, _ in crawls}
-    if not all(facts.complete for facts, _ in crawls):
-        return "Not all of them are complete, so their work cannot be the same yet."
+    if not all(facts.over for facts, _ in crawls):
+        return "Not all of them are over, so their work cannot be the same yet."
     if len(digests) == 1:
         return "All did the same work: equal digests, so the same URLs ended with the same statuses and bodies."
     return f"They did not do the same work: there are {len(digests):,} different digests."

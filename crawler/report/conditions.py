@@ -8,6 +8,7 @@ import shlex
 import sqlite3
 from importlib.metadata import PackageNotFoundError, version
 
+from crawler.core.messages import Ending
 from crawler.report.facts import Facts
 from crawler.report.words import card, listed, moment, remote, table
 from crawler.words import duration, size
@@ -69,10 +70,10 @@ def whereabouts(facts: Facts) -> str:
         [f"<code>{remote(path)}</code>", size(held) if held is not None else "not counted"]
         for path, held in facts.files
     ]
+    again = "ask again" if facts.over else "go on"
+    complete = facts.come_to is not None and facts.come_to.ending is Ending.COMPLETE
     commands = [
-        ("go on", f"python -m crawler resume {name}")
-        if not facts.complete
-        else ("check", f"python -m crawler verify {name}"),
+        ("check", f"python -m crawler verify {name}") if complete else (again, f"python -m crawler resume {name}"),
         ("use", f"python -m crawler export {name} --format csv -o urls.csv"),
     ]
     told = [

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
+from crawler.core.endings import Conclusion
+from crawler.directory import come_to
 from crawler.manifest import Manifest
 from crawler.stats import Tally
 
@@ -141,9 +143,19 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[tuple[str, int | None], ...] = ()
 
     @property
-    def complete(self) -> bool:
+    def come_to(self) -> Conclusion | None:
+        """What the crawl has come to; None while that is open."""
+        return come_to(self.manifest, self.tally)
+
+    @property
+    def over(self) -> bool:
         """Is nothing owed any more?"""
         return self.tally.queued > 0 and not self.tally.owed
+
+    @property
+    def missed(self) -> dict[str, int]:
+        """What was missed so far, by reason, largest first."""
+        return self.tally.conclude().because
 
     @property
     def rate(self) -> float:

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from crawler.frontier.sqlite import SEEDS_ANSWERED, says_seeds_answered
 from crawler.report.facts import TOP, Bar, Fetch, Host, Hosts, Pace, Span, Trouble
 from crawler.stats import Tally
 
@@ -34,8 +35,11 @@ ONE = "url, reason, status, attempts, coalesce(size, 0), seconds"
 def tally(connection: sqlite3.Connection) -> Tally:
     """What the last commits of all shards counted."""
     tally = Tally()
-    for (value,) in connection.execute("SELECT value FROM meta WHERE key = 'tally'"):
+    kept = [value for (value,) in connection.execute("SELECT value FROM meta WHERE key = 'tally'")]
+    for value in kept:
         tally.merge(msgspec.json.decode(value, type=Tally))
+    if not all(says_seeds_answered(value) for value in kept):
+        tally.seeds_answered = connection.execute(SEEDS_ANSWERED).fetchone()[0]
     return tally
 
 

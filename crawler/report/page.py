@@ -13,11 +13,13 @@ from importlib.resources import files
 from string import Template
 
 from crawler.compare.paper.numbers import number
+from crawler.core.endings import in_words
 from crawler.report.conditions import conditions, whereabouts
 from crawler.report.drawing import peak, throughput
 from crawler.report.facts import TOP, Facts, Fetch, Host
 from crawler.report.treatment import politeness
 from crawler.report.words import NOTHING, bar, card, lasting, moment, remote, section, table, url
+from crawler.summary import state as state_of
 from crawler.words import duration, size
 
 FINE = ("ok", "redirect")
@@ -50,9 +52,7 @@ def fill(title: str, top: str, main: str, foot: str) -> str:
 
 def state(facts: Facts) -> str:
     """How far it is, in words."""
-    if facts.running is not None:
-        return f"running{f' in process {facts.running}' if facts.running else ''}"
-    return "complete" if facts.complete else "not complete, not running"
+    return state_of(facts.come_to, facts.running)
 
 
 def _subject(facts: Facts) -> str:
@@ -64,7 +64,8 @@ def _subject(facts: Facts) -> str:
 def _state(facts: Facts) -> str:
     owed = f", {facts.tally.owed:,} of {facts.tally.queued:,} URLs still owed" if facts.tally.owed else ""
     demo = " The built-in test web." if facts.manifest.demo else ""
-    told = f"{state(facts)}{owed}, as of {moment(facts.taken_at)}.{demo} <code>{remote(facts.out)}</code>"
+    missed = f" (missed: {in_words(facts.missed)})" if facts.missed else ""
+    told = f"{state(facts)}{missed}{owed}, as of {moment(facts.taken_at)}.{demo} <code>{remote(facts.out)}</code>"
     return f'<p class="state">{told}</p>'
 
 

@@ -12,6 +12,7 @@ import pytest
 
 import crawler
 import variants
+from crawler.directory import CrawlDirectory
 from crawler.testweb.process import StartedWeb, start_web
 from tests.contract import webs
 
@@ -39,9 +40,11 @@ PAGES = {url for url, end in webs.EXPECTED.items() if end.reason == "ok"}
 @pytest.mark.parametrize("mode", variants.names())
 def test_crawl_blocks_and_sums_up(web: StartedWeb, tmp_path: Path, mode: str) -> None:
     summary = crawler.crawl(*web.settings.seeds, out=tmp_path / "out", mode=mode, concurrency=16, **keys(web))
-    assert (summary.digest, summary.complete, summary.out) == (webs.DIGEST, True, str(tmp_path / "out"))
+    assert (summary.digest, summary.owed, summary.out) == (webs.DIGEST, 0, str(tmp_path / "out"))
     again = crawler.crawl(*web.settings.seeds, out=tmp_path / "out", resume=True, mode=mode, **keys(web))
-    assert again.urls_this_run == 0
+    assert (again.digest, again.asked_again) == (webs.DIGEST, summary.incomplete_because)
+    with pytest.raises(crawler.UsageError, match="no-reason"):
+        crawler.crawl(out=tmp_path / "out", resume=True, retry_reasons=["no-reason"])
     with pytest.raises(crawler.UsageError, match="--resume"):
         crawler.crawl(*web.settings.seeds, out=tmp_path / "out", mode=mode, **keys(web))
 
@@ -56,6 +59,20 @@ async def test_acrawl_keeps_the_pages_where_it_is_told_to(web: StartedWeb, tmp_p
     urls = {page.url async for page in crawler.acrawl(*web.settings.seeds, out=tmp_path / "out", **keys(web))}
     assert urls == PAGES
     assert {row.url for row in webs.rows(tmp_path / "out").values() if row.part} == PAGES
+
+
+async def test_acrawl_keeps_how_it_ended_and_asks_again(web: StartedWeb, tmp_path: Path) -> None:
+    async for _ in crawler.acrawl(*web.settings.seeds, out=tmp_path / "out", max_pages=5, **keys(web)):
+        pass
+    assert CrawlDirectory.look(tmp_path / "out").manifest.ending == "limit"
+    async for _ in crawler.acrawl(out=tmp_path / "out", **keys(web)):
+        pass
+    first = CrawlDirectory.look(tmp_path / "out")
+    assert first.manifest.ending == "incomplete"
+    async for _ in crawler.acrawl(out=tmp_path / "out", **keys(web)):
+        pass
+    again = CrawlDirectory.look(tmp_path / "out")
+    assert (again.tally().digest, again.manifest.runs) == (webs.DIGEST, first.manifest.runs + 1)
 
 
 async def test_leaving_the_loop_ends_the_crawl_and_the_next_one_goes_on(web: StartedWeb, tmp_path: Path) -> None:
@@ -77,7 +94,7 @@ def test_a_resume_needs_no_seeds_and_refuses_others(web: StartedWeb, tmp_path: P
     with pytest.raises(crawler.UsageError, match="is a crawl of"):
         crawler.crawl("http://elsewhere.test/", out=tmp_path / "out", resume=True, **keys(web))
     assert crawler.crawl(out=tmp_path / "out", resume=True, **keys(web)).digest == webs.DIGEST
-    assert crawler.crawl(*web.settings.seeds, out=tmp_path / "out", resume=True, **keys(web)).complete
+    assert crawler.crawl(*web.settings.seeds, out=tmp_path / "out", resume=True, **keys(web)).over
 
 
 async def test_a_slow_consumer_slows_the_crawl(web: StartedWeb, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from crawler.core.messages import (
     Budget,
     Cookie,
     CookieNote,
+    Ending,
     Foreign,
     Found,
     HostNote,
@@ -32,6 +33,7 @@ from crawler.core.messages import (
     Settled,
     Unread,
 )
+from crawler.core.settling import not_taken
 from crawler.database import add_checksum
 from crawler.errors import Corrupt, StorageError
 from crawler.export import as_csv, as_jsonl
@@ -459,4 +461,112 @@ def test_a_file_of_format_3_is_upgraded_when_it_is_written_to_and_not_before(tmp
     for _ in range(2):
         with closing(SqliteFrontier(path)) as frontier:
             assert (list(frontier.settled()), list(frontier.owed())) == (rows, owed)
-        assert sealed_rows(path) == {"url": 70, "host": 0, "outbox": 0, "budget": 0, "cookie": 0, "beyond": 0, "meta": 1}
+        counts = sealed_rows(path)
+        assert (counts.pop("url"), counts.pop("meta")) == (70, 2), "the tally, and one commit: what it did not count"
+        assert not any(counts.values())
+
+
+# ---- asked again -----------------------------------------------------------------------------------------------------
+
+TROUBLED = frozenset({"connect", "server_error", "truncated:time", "links_cut", "unread:lost"})
+
+
+def ends() -> list[Settled]:
+    """One of each kind: what is asked again, what is not, with and without a page."""
+    cut = replace(page(6, position=3, size=9), truncated="time")
+    reading = replace(page(7, position=4), unread=Unread.LOST, detail=not_taken(Unread.LOST, 0))
+    too_many = replace(page(8, position=5), cut=12, detail=not_taken(None, 12))
+    return [
+        replace(page(1), seed=True),
+        Settled(2, link(2).url, Reason.CONNECT, 0, 3, detail="refused"),
+        Settled(3, link(3).url, Reason.SERVER_ERROR, 503, 3, digest=term(link(3).url, 503)),
+        Settled(4, link(4).url, Reason.CLIENT_ERROR, 404, 1, digest=term(link(4).url, 404)),
+        Settled(5, link(5).url, Reason.ROBOTS),
+        cut,
+        reading,
+        too_many,
+        replace(page(9, position=6, size=2), truncated="length"),
+    ]
+
+
+def test_reopening_leaves_what_would_be_there_without_these_urls(open_frontier: Open, tmp_path: Path) -> None:
+    frontier = open_frontier()
+    frontier.commit(Batch(queued=[link(n) for n in range(1, 11)]), 1.0)
+    frontier.commit(Batch(settled=ends()), 2.0)
+    found = frontier.reopen(TROUBLED)
+    assert dict(found.counts) == {"connect": 1, "server_error": 1, "truncated": 1, "unread": 1, "links_cut": 1}
+    assert (found.parts, sorted(found.ids)) == ({"p"}, [2, 3, 6, 7, 8])
+    frontier.close()
+    again = open_frontier()
+    without = SqliteFrontier(tmp_path / "without.sqlite")
+    without.commit(Batch(queued=[link(n) for n in range(1, 11)]), 1.0)
+    without.commit(Batch(settled=[end for end in ends() if end.id not in found.ids]), 2.0)
+    assert again.tally() == without.tally()
+    assert list(again.settled()) == list(without.settled())
+    assert list(again.owed()) == list(without.owed())
+    assert again.left() == without.left()
+    assert again.records() == without.records()
+    assert again.pending("http://a.test", 0, 9) == without.pending("http://a.test", 0, 9)
+    assert again.pending("http://a.test", 3, 2) == [link(6), link(7)], "in the order of their admission"
+    assert not again.reopen(TROUBLED).ids, "they are owed now"
+    without.close()
+
+
+def test_what_was_reopened_settles_again(open_frontier: Open) -> None:
+    frontier = open_frontier()
+    frontier.commit(Batch(queued=[link(1), link(2)]), 1.0)
+    frontier.commit(Batch(settled=[page(1), Settled(2, link(2).url, Reason.CONNECT, 0, 3)]), 2.0)
+    assert frontier.tally().conclude().ending is Ending.INCOMPLETE
+    frontier.reopen(frozenset({"connect"}))
+    assert (frontier.tally().owed, frontier.tally().reasons) == (1, {"ok": 1})
+    frontier.commit(Batch(settled=[page(2, position=2)]), 3.0)
+    tally = frontier.tally()
+    assert (tally.urls, tally.pages, tally.reasons, tally.conclude().ending) == (2, 2, {"ok": 2}, Ending.COMPLETE)
+    assert tally.digest == in_hex(add(0, [page(1).digest, page(2).digest]))
+
+
+def test_a_host_that_owes_nothing_else_is_found_again(open_frontier: Open) -> None:
+    frontier = open_frontier()
+    frontier.commit(Batch(queued=[link(1)]), 1.0)
+    frontier.commit(Batch(settled=[Settled(1, link(1).url, Reason.HOST_DOWN, 503, 2)]), 2.0)
+    assert frontier.hosts("", 9) == []
+    frontier.reopen(frozenset({"host_down"}))
+    assert frontier.hosts("", 9) == ["http://a.test"]
+    assert (frontier.left().retries, frontier.pending("http://a.test", 0, 9)) == (0, [link(1)]), "its attempts are new"
+
+
+def test_reopening_gives_back_what_was_asked_of_the_host(open_frontier: Open) -> None:
+    frontier = open_frontier()
+    host, other = "http://a.test", "http://b.test"
+    budgets = [Budget(host, 0, 50), Budget(host, 7, 40, stopped="alike"), Budget(host, 8, 3), Budget(other, 0, 9)]
+    frontier.commit(Batch(queued=[link(1), link(2), link(3)], budgets=budgets), 1.0)
+    connect, never = (Settled(n, link(n).url, Reason.CONNECT, 0, tried) for n, tried in ((1, 3), (2, 0)))
+    frontier.commit(Batch(settled=[connect, never, Settled(3, link(3).url, Reason.REPEATED_PAGES)]), 2.0)
+    frontier.reopen(frozenset({"connect"}))
+    assert set(frontier.budgets(host)) == {Budget(host, 0, 49), *budgets[1:3]}
+    frontier.reopen(frozenset({"repeated_pages"}))
+    assert set(frontier.budgets(host)) == {Budget(host, 0, 49), budgets[2]}
+    assert frontier.budgets(other) == (budgets[3],)
+
+
+def test_a_tally_of_an_earlier_version_counts_the_seeds_that_answered(tmp_path: Path) -> None:
+    frontier = SqliteFrontier(tmp_path / "frontier.sqlite")
+    seeds = [Link(n, f"http://a.test/{n}", 0) for n in (1, 2, 3)]
+    frontier.commit(Batch(queued=[*seeds, link(4)]), 1.0)
+    answers = [Settled(n, f"http://a.test/{n}", Reason.OK, status, 1) for n, status in ((1, 200), (2, 404), (3, 301))]
+    frontier.commit(Batch(settled=[replace(one, seed=True) for one in answers]), 2.0)
+    assert frontier.tally().seeds_answered == 2
+    frontier.close()
+    with sqlite3.connect(tmp_path / "frontier.sqlite") as connection:
+        connection.execute(
+            "UPDATE meta SET value = json_remove(value, '$.seeds_answered'), checksum = NULL WHERE key = 'tally'"
+        )
+    connection.close()
+    reopened = SqliteFrontier(tmp_path / "frontier.sqlite", read_only=True)
+    assert reopened.tally().seeds_answered == 2
+    reopened.close()
+    SqliteFrontier(tmp_path / "frontier.sqlite").close()
+    with sqlite3.connect(tmp_path / "frontier.sqlite") as connection:
+        (kept,) = connection.execute("SELECT json_extract(value, '$.seeds_answered') FROM meta").fetchone()
+    connection.close()
+    assert kept == 2, "it is counted once, before rows are moved"

@@ -368,5 +368,5 @@ def test_what_is_unread_is_stored_and_told(tmp_path: Path, mode: str) -> None:
     with RawServer(reply) as server:
         keys = {"seeds": [server.url], "delay": 0.0, "robots": False, "max_memory": "100M", "processes": 1}
         summary = webs.crawl(tmp_path / "out", settle({"mode": mode, **keys}))
-    assert (summary.complete, summary.pages, summary.unread) == (True, 2, 1)
+    assert (summary.pages, summary.unread, summary.incomplete_because) == (2, 1, {"unread": 1})
     assert [row.detail for row in webs.rows(tmp_path / "out").values()] == ["", "links not read: memory"]

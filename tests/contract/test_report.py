@@ -105,7 +105,7 @@ def test_every_crawl_ends_with_a_report_that_adds_up(web: StartedWeb, tmp_path: 
     text = (tmp_path / "out/report.html").read_text(encoding="utf-8")
     check_page(text)
     facts = facts_of(tmp_path / "out")
-    assert facts.complete and facts.running is None
+    assert facts.over and facts.running is None
     assert facts.tally.digest == webs.DIGEST and webs.DIGEST in text
     assert sum(bar.fine + bar.other for bar in facts.pace.bars) == facts.tally.urls
     assert sum(bar.size for bar in facts.pace.bars) == facts.tally.bytes
@@ -141,8 +141,8 @@ def test_an_unfinished_crawl_says_so_and_the_pause_before_the_next_run_is_cut_ou
 ) -> None:
     webs.crawl(tmp_path / "out", webs.settings(web, mode), webs.stop_after(60))
     first = facts_of(tmp_path / "out")
-    assert not first.complete and first.tally.owed
-    assert "not complete, not running" in (tmp_path / "out/report.html").read_text()
+    assert not first.over and first.tally.owed
+    assert '<p class="state">stopped' in (tmp_path / "out/report.html").read_text()
     webs.crawl(tmp_path / "out", webs.settings(web, "async"))
     both = facts_of(tmp_path / "out")
     assert [span.run for span in both.pace.spans] == [1, 2]
@@ -251,7 +251,7 @@ def written(tmp_path: Path) -> Iterator[Written]:
 
 def test_nothing_fetched_yet_is_a_report_too(written: Written) -> None:
     facts = written.facts()
-    assert not facts.complete
+    assert not facts.over
     assert "No URL has been fetched yet" in check_page(page(facts, "aiohttp")).text
     check_page(beside([(facts, "aiohttp"), (facts, "curl")]))
 
@@ -426,6 +426,6 @@ def test_side_by_side_says_whether_the_work_was_the_same(web: StartedWeb, tmp_pa
     same = check_page(beside(crawls[:2])).text
     assert "All did the same work" in same
     assert "mode" in same and "threads" in same
-    assert "Not all of them are complete" in check_page(beside(crawls)).text
+    assert "Not all of them are over" in check_page(beside(crawls)).text
     other = replace(crawls[1][0], tally=replace(crawls[1][0].tally, digest="0" * 32))
     assert "They did not do the same work" in beside([crawls[0], (other, "curl")])

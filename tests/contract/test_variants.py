@@ -17,6 +17,7 @@ import pytest
 import crawler
 import variants
 from crawler.core.bounds import Bounds
+from crawler.core.endings import missed
 from crawler.core.messages import Actions
 from crawler.directory import CrawlDirectory
 from crawler.errors import Corrupt, CrawlerError, Locked, UsageError, WorkersLost
@@ -56,7 +57,8 @@ def test_it_settles_what_the_oracle_expects_and_is_polite(
     found = {url: (row.reason, row.status) for url, row in settled.items()}
     assert found == {url: (end.reason, end.status) for url, end in webs.EXPECTED.items()}
     assert summary.digest == webs.DIGEST
-    assert (summary.complete, summary.mode, summary.client) == (True, mode, client)
+    assert (summary.ending, summary.mode, summary.client) == ("incomplete", mode, client)
+    assert summary.incomplete_because == missed(summary.reasons, {}), "what the web never answers"
     web.started.close()
     verdict = judge(web.log, webs.WEB, webs.DELAY)
     assert verdict.clean, verdict
@@ -73,7 +75,7 @@ def test_hardly_any_memory_changes_nothing_that_is_found_and_nothing_of_its_poli
     stopped = webs.crawl(tmp_path / "out", chosen, webs.stop_after(60))
     assert not stopped.complete
     summary = webs.crawl(tmp_path / "out", chosen)
-    assert (summary.digest, summary.complete) == (webs.DIGEST, True)
+    assert (summary.digest, summary.owed) == (webs.DIGEST, 0)
     found = {url: (row.reason, row.status) for url, row in webs.rows(tmp_path / "out").items()}
     assert found == {url: (end.reason, end.status) for url, end in webs.EXPECTED.items()}
     web.started.close()
@@ -123,7 +125,7 @@ def test_stop_drains_and_a_resume_asks_nothing_twice(web: LoggedWeb, tmp_path: P
     assert (first.ending, first.complete) == ("stopped", False)
     assert 0 < first.urls < len(webs.EXPECTED)
     second = webs.crawl(tmp_path / "out", chosen)
-    assert (second.digest, second.complete) == (webs.DIGEST, True)
+    assert (second.digest, second.owed) == (webs.DIGEST, 0)
     assert second.urls_this_run == second.urls - first.urls
     web.started.close()
     verdict = judge(web.log, webs.WEB, webs.DELAY)
@@ -156,15 +158,18 @@ def test_a_page_budget_is_kept_and_can_be_lifted(web: LoggedWeb, tmp_path: Path,
 
 
 @EACH_MODE
-def test_a_finished_crawl_is_only_summed_up(web: LoggedWeb, tmp_path: Path, mode: str) -> None:
+def test_a_crawl_that_is_over_asks_again_for_what_it_missed_and_nothing_else(
+    web: LoggedWeb, tmp_path: Path, mode: str
+) -> None:
     chosen = webs.settings(web.started, mode)
     first = webs.crawl(tmp_path / "out", chosen)
-    web.started.close()
     half = tmp_path / "out" / ".report.html"
     half.touch()
     again = webs.crawl(tmp_path / "out", chosen)
     assert not half.exists(), "a kill had left a report half written"
-    assert (again.digest, again.urls, again.urls_this_run, again.complete) == (first.digest, first.urls, 0, True)
+    assert again.asked_again == first.incomplete_because
+    assert (again.digest, again.urls, again.ending) == (first.digest, first.urls, "incomplete")
+    assert 0 < again.urls_this_run <= sum(first.incomplete_because.values())
 
 
 def test_workers_that_die_at_once_end_the_crawl_with_one_line(
@@ -209,7 +214,7 @@ def test_a_hung_worker_costs_each_of_its_urls_one_loss(tmp_path: Path) -> None:
         limits = {"timeout": 2.0, "lease": 4.0, "lost_limit": 2, "processes": 1, "per_host": 6, "delay": 0.0}
         summary = webs.crawl(tmp_path / "out", webs.settings(flat, "processes", **limits), watch)
     assert stopped
-    assert (summary.complete, summary.reasons) == (True, {"ok": 13})
+    assert (summary.over, summary.reasons) == (True, {"ok": 13})
 
 
 def parent_of(pid: int) -> int:

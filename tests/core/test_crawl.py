@@ -25,6 +25,7 @@ from crawler.core.messages import (
     Trouble,
     Unread,
 )
+from crawler.core.reopening import selection
 from crawler.core.rules import Rules
 from crawler.core.scope import Scope
 from crawler.frontier.answers import answers
@@ -675,3 +676,42 @@ def test_a_page_in_doubt_is_let_go_with_its_host() -> None:
     assert one.settled.keys() == {f"{A}/", f"{A}/x", f"{A}/y"}
     assert one.last.ending is Ending.COMPLETE
     one.step(after=10.0)
+
+
+# ---- asked again -----------------------------------------------------------------------------------------------------
+
+
+def test_a_host_that_asked_for_a_longer_hold_than_allowed_is_not_asked_again_before_it() -> None:
+    one = driver(max_hold=30.0)
+    one.frontier.commit(Batch(queued=[Link(1, f"{A}/", 0)], notes=[HostNote(A, rest_until=3700.0)]), 0.0)
+    assert one.resume() == []
+    assert (one.reason(f"{A}/"), one.last.ending) == (Reason.HELD, Ending.COMPLETE)
+
+
+def test_a_hold_that_is_over_is_forgotten() -> None:
+    one = driver(max_hold=30.0)
+    one.frontier.commit(Batch(queued=[Link(1, f"{A}/", 0)], notes=[HostNote(A, rest_until=99.0)]), 0.0)
+    assert urls(one.resume()) == [f"{A}/"]
+
+
+def test_an_end_says_what_of_the_page_was_not_taken() -> None:
+    one, (root,) = started()
+    one.step(Fetched(root.id, 200, cut=3, unread=None))
+    assert one.settled[f"{A}/"].detail == "links not taken: 3"
+    assert one.settled[f"{A}/"].seed
+
+
+def test_what_was_reopened_is_asked_again_and_counts_once_in_the_budget() -> None:
+    one = driver(attempts=1, max_pages=2)
+    (root,) = one.step(Discovered((f"{A}/",)))
+    (x,) = one.answer(root, 200, f"{A}/x")
+    one.answer(x, 503)
+    assert (one.last.ending, one.frontier.tally().conclude().ending) == (Ending.COMPLETE, Ending.INCOMPLETE)
+    assert one.frontier.reopen(selection(Ending.INCOMPLETE)).counts == {"server_error": 1}
+    again = driver(attempts=1, max_pages=2)
+    again.frontier = one.frontier
+    (x,) = again.resume()
+    assert (x.url, x.attempt) == (f"{A}/x", 1)
+    again.answer(x, 200)
+    tally = one.frontier.tally()
+    assert (tally.urls, tally.reasons, tally.conclude()) == (2, {"ok": 2}, (Ending.COMPLETE, {}))

@@ -36,6 +36,8 @@ def test_every_other_status_is_final_at_once(status: int, reason: Reason) -> Non
 
 def test_exhausted_server_errors_have_a_reason_of_their_own() -> None:
     assert reason_of(Fetched(1, 503)) is Reason.SERVER_ERROR
+    assert reason_of(Fetched(1, 429)) is Reason.RATE_LIMITED
+    assert reason_of(Fetched(1, 408)) is Reason.TIMEOUT
 
 
 @pytest.mark.parametrize(("cut", "again"), [("time", True), ("disconnect", True), ("length", False), ("", False)])

@@ -126,7 +126,7 @@ class Trial:
             return None
         assert ended.code in MAY_END_WITH, ended
         if ended.code == 0:
-            assert ended.told is not None and ended.told["complete"], ended
+            assert ended.told is not None and ended.told["owed"] == 0, ended
             self._told = ended.told
         else:
             self.struck.append(monotonic())

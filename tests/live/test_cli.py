@@ -212,17 +212,17 @@ class TestCrawl:
     @pytest.mark.parametrize("url", ["http://127.0.0.1:2/", "http://no-such-host.invalid/"])
     def test_nothing_could_be_fetched(self, url: str, tmp_path: Path) -> None:
         ran = run(url, "--config", "hasty.toml", "--mode", "threads", "--json", "--out", "c", cwd=hasty(tmp_path))
-        assert (ran.code, ran.json["reasons"]) == (1, {"robots_unavailable": 1})
-        assert re.fullmatch(r"error: nothing could be fetched: \S.*\n", ran.err)
+        assert (ran.code, ran.json["reasons"]) == (4, {"robots_unavailable": 1})
+        assert re.fullmatch(r"error: nothing could be fetched: \S.*; ask again: python -m crawler resume c\n", ran.err)
 
     def test_nothing_could_be_fetched_for_people(self, tmp_path: Path) -> None:
         ran = run(
             "http://127.0.0.1:2/", "--no-robots", "--config", "hasty.toml", "-q", "--out", "c", cwd=hasty(tmp_path)
         )
-        assert (ran.code, ran.out.startswith("nothing could be fetched (URLs given up: 1)\n")) == (1, True)
+        assert (ran.code, ran.out.startswith("failed: nothing could be fetched (URLs given up: 1)\n")) == (4, True)
         assert re.fullmatch(r"error: nothing could be fetched: .*127\.0\.0\.1.*\n", ran.err)
         again = run("resume", "c", cwd=tmp_path)
-        assert (again.code, again.err) == (1, ran.err)
+        assert (again.code, again.err) == (4, f"note: asking again for 1 URL: connect 1\n{ran.err}")
 
 
 def hasty(folder: Path) -> Path:

@@ -89,7 +89,7 @@ class Outcome(NamedTuple):
     missed: dict[str, int]
     false_stops: Counter[str]
     reasons: dict[str, dict[str, int]]
-    complete: bool
+    complete: bool  # nothing is owed any more
     honeypot: list[str]
 
 
@@ -133,7 +133,7 @@ def crawled(web: TrapWeb, mode: str, out: Path, **keys: object) -> Outcome:
         {name: count for name, count in missed.items() if count},
         false_stops,
         told,
-        summary.complete,
+        summary.over,
         [path_of(f"http://h{target}") for target in pit],
     )
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 from crawler.core.messages import Ending
+from crawler.core.reopening import MISSED
+from crawler.frontier.reopened import as_settled
+from crawler.stats import Tally
 from tests.sim.simulation import Simulation
 
 
@@ -18,7 +21,7 @@ def test_random_crawls_keep_every_invariant(block: int) -> None:
 def test_the_crawls_are_not_trivial() -> None:
     played = [Simulation(seed).run() for seed in range(200)]
     endings = {ending for one in played for ending in one.endings}
-    assert endings == set(Ending)
+    assert endings == {Ending.COMPLETE, Ending.LIMIT, Ending.STOPPED}
     assert sum(one.resumes for one in played) > 5
     reasons = {row.reason.value for one in played for row in one.frontier.settled()}
     assert {
@@ -45,3 +48,33 @@ def test_the_budgets_of_large_sites_hold_whatever_is_killed() -> None:
     assert sum(one.resumes for one in played) > 5
     reasons = {row.reason.value for one in played for row in one.frontier.settled()}
     assert {"ok", "deep_path", "repeated_pages", "host_limit"} <= reasons
+
+
+SUMS_OF_ROWS = ["settled", "urls", "pages", "bytes", "truncated", "unread", "seeds_answered", "statuses", "reasons"]
+
+
+def test_reopening_takes_back_exactly_what_the_rows_say() -> None:
+    reopened = 0
+    for seed in range(60):
+        frontier = Simulation(seed).run().frontier
+        before = {row.id: row for row in frontier.settled()}
+        found = frontier.reopen(MISSED)
+        after = {row.id: row for row in frontier.settled()}
+        assert after == {key: row for key, row in before.items() if key not in found.ids}
+        counted, kept = Tally(), frontier.tally()
+        counted.add(kept.queued, map(as_settled, after.values()), kept.retries, kept.too_deep, 0, ())
+        for name in (
+            "settled",
+            "urls",
+            "pages",
+            "bytes",
+            "truncated",
+            "unread",
+            "seeds_answered",
+            "statuses",
+            "reasons",
+        ):
+            assert getattr(counted, name) == getattr(kept, name), (seed, name)
+        assert counted.digest == kept.digest and set(found.ids) <= {link.id for link in frontier.owed()}
+        reopened += len(found.ids)
+    assert reopened > 100

@@ -1,0 +1,51 @@
+"""What a run says on stderr when it is over, one line for each thing that calls for somebody: also with --quiet."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from crawler.directory import CrawlDirectory
+    from crawler.summary import Summary
+
+LARGEST = 3
+
+
+def verdict(directory: CrawlDirectory, summary: Summary, conditions: Iterable[str]) -> Iterator[str]:
+    """The lines about a crawl that failed, or is incomplete, or for which a condition of `fail_on` holds."""
+    from crawler.core.endings import in_words
+    from crawler.core.messages import Ending
+    from crawler.summary import judge
+
+    resume = f"python -m crawler resume {shlex.quote(str(directory.path))}"
+    if summary.ending == Ending.FAILED:
+        yield f"error: nothing could be fetched: {_why(directory, summary)}; ask again: {resume}"
+    if summary.ending == Ending.INCOMPLETE:
+        again = resume + _named(summary.incomplete_because)
+        yield f"warning: incomplete: missed {in_words(summary.incomplete_because, LARGEST)}; ask again: {again}"
+    for line in judge(summary, conditions):
+        yield f"error: fail_on {line}"
+
+
+def _named(because: dict[str, int]) -> str:
+    """What must be named to be asked again where a plain resume may ask for nothing."""
+    from crawler.core.endings import TROUBLES
+    from crawler.core.reopening import NAMES
+
+    if not TROUBLES.isdisjoint(because):
+        return ""
+    return "".join(f" --retry-reason {name}" for name in because if name in NAMES)
+
+
+def _why(directory: CrawlDirectory, summary: Summary) -> str:
+    """The first thing that was in the way; where none was told, how the URLs ended."""
+    from contextlib import closing
+
+    from crawler.words import counts
+
+    with closing(directory.look_back()) as frontier:
+        detail = next((row.detail for row in frontier.settled() if row.detail), "")
+    statuses = f" (status {', '.join(summary.statuses)})" if summary.statuses else ""
+    return detail or counts(summary.reasons) + statuses

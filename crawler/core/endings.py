@@ -1,0 +1,172 @@
+"""What a crawl ends with, and what each way for a URL to end says about it. Pure: counts go in, words come out.
+
+Rules:
+- `complete`: no URL is owed and nothing was missed. `incomplete`: none is owed, something was missed. `failed`: none is
+  owed, no page is stored and no seed answered 2xx or 3xx. `limit` and `stopped`: URLs are owed, and why the run ended.
+- Missed is what was in scope and not seen as the site has it: URLs that trouble ended, URLs that a brake ended, pages
+  stored in part, pages whose links were not read, links that were cut.
+- An answer is never missed, whatever it says: 404, a refusal of robots.txt, a redirect that leads nowhere.
+- `too_deep` is what the user asked for and makes nothing incomplete.
+- This table is the only one. What a resume asks again, the condition `errors` of `fail_on` and the list in the README
+  follow from it. A reason that it does not know (of a newer version) counts as missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from typing import NamedTuple
+
+from crawler.core.messages import Ending, Reason
+
+
+class Meaning(Enum):
+    """What the end of a URL says about the crawl: the site has answered; something went wrong, so a resume asks again;
+    a limit of ours cut it off, so it is asked again on request only."""
+
+    ANSWER = "answer"
+    TROUBLE = "trouble"
+    LIMIT = "limit"
+
+
+class Entry(NamedTuple):
+    """One line of the table: the meaning, and a sentence for people."""
+
+    meaning: Meaning
+    sentence: str
+
+
+def _answer(sentence: str) -> Entry:
+    return Entry(Meaning.ANSWER, sentence)
+
+
+def _trouble(sentence: str) -> Entry:
+    return Entry(Meaning.TROUBLE, sentence)
+
+
+def _limit(sentence: str) -> Entry:
+    return Entry(Meaning.LIMIT, sentence)
+
+
+REASONS: dict[Reason, Entry] = {
+    Reason.OK: _answer("The page was fetched."),
+    Reason.REDIRECT: _answer("It redirects; the target is a URL of its own."),
+    Reason.REDIRECT_LOOP: _answer("It redirects to itself, directly or by way of others."),
+    Reason.REDIRECT_INVALID: _answer("It redirects to nothing that is a URL."),
+    Reason.CLIENT_ERROR: _answer("The server refused it (4xx but for 408 and 429)."),
+    Reason.OTHER_STATUS: _answer("The status is none that has a page (1xx, 304 and the like)."),
+    Reason.BLOCKED: _answer("It lies in a private network that nobody named, or at a port of another protocol."),
+    Reason.ROBOTS: _answer("robots.txt forbids it."),
+    Reason.DNS: _trouble("The name of the host was not found."),
+    Reason.CONNECT: _trouble("No connection could be made."),
+    Reason.TLS: _trouble("The TLS handshake or the certificate failed."),
+    Reason.TIMEOUT: _trouble("No answer came in time, or the status was 408."),
+    Reason.DISCONNECT: _trouble("The connection ended before the answer did."),
+    Reason.PROTOCOL: _trouble("The answer was not HTTP as it should be."),
+    Reason.ENCODING: _trouble("The body could not be decoded."),
+    Reason.STARVED: _trouble("This machine had no descriptor, thread or memory left for it."),
+    Reason.INTERNAL: _trouble("The crawler failed over it."),
+    Reason.POISON: _trouble("Several workers died over it."),
+    Reason.SERVER_ERROR: _trouble("The last status was 5xx."),
+    Reason.RATE_LIMITED: _trouble("The last status was 429: too many requests."),
+    Reason.HELD: _trouble("Its host asked to be left alone for longer than `max_hold`."),
+    Reason.HOST_DOWN: _trouble("Its host failed for so long that it was given up."),
+    Reason.ROBOTS_UNAVAILABLE: _trouble("The robots.txt of its host could not be fetched, which forbids everything."),
+    Reason.REDIRECT_LIMIT: _limit("More redirects in a row than `max_redirects`."),
+    Reason.DEEP_PATH: _limit("More path segments than `max_path_segments`."),
+    Reason.REPEATED_PATH: _limit("Segments of the path repeat more often than `max_path_repeats`."),
+    Reason.MANY_KEYS: _limit("More keys in the query than `max_query_keys`."),
+    Reason.REPEATED_PAGES: _limit("The pages of its pattern were all alike."),
+    Reason.HOST_LIMIT: _limit("Its host has more pages than `max_host_pages`."),
+}
+TRUNCATED, UNREAD, LINKS_CUT = "truncated", "unread", "links_cut"
+COUNTS: dict[str, Entry] = {
+    TRUNCATED: _trouble("Pages stored in part: the connection ended or took too long, or `max_body` was reached."),
+    UNREAD: _trouble("Pages stored whose links were not read: too much time or memory, or their reader died."),
+    LINKS_CUT: _limit("Links that were not taken: beyond `max_links` of a page or `max_url_length`."),
+}
+"""What is counted beside the reasons and is missed, too: a URL with reason `ok` may stand behind it."""
+TROUBLES = frozenset(reason for reason, entry in REASONS.items() if entry.meaning is Meaning.TROUBLE)
+ANSWERS = frozenset(reason.value for reason, entry in REASONS.items() if entry.meaning is Meaning.ANSWER)
+NOT_ASKED = frozenset({Reason.ROBOTS}).union(
+    reason for reason, entry in REASONS.items() if entry.meaning is Meaning.LIMIT and reason != Reason.REDIRECT_LIMIT
+)
+"""With these reasons a URL ends before it is asked for, and nothing went wrong."""
+
+
+class Conclusion(NamedTuple):
+    """What a crawl ended with, and what of it was missed: counts by reason, largest first."""
+
+    ending: Ending
+    because: dict[str, int]
+
+
+def conclude(
+    ran: Ending,
+    *,
+    owed: int,
+    pages: int,
+    seeds_answered: int,
+    reasons: Mapping[str, int],
+    counts: Mapping[str, int],
+) -> Conclusion:
+    """Judge a crawl as it lies in its directory. `ran` is how its last run ended, `owed` the URLs that are left,
+    `seeds_answered` how many seeds answered 2xx or 3xx; `counts` has the numbers of COUNTS."""
+    because = missed(reasons, counts)
+    if owed:
+        return Conclusion(Ending.LIMIT if ran is Ending.LIMIT else Ending.STOPPED, because)
+    if not pages and not seeds_answered:
+        return Conclusion(Ending.FAILED, because)
+    return Conclusion(Ending.INCOMPLETE if because else Ending.COMPLETE, because)
+
+
+def missed(reasons: Mapping[str, int], counts: Mapping[str, int]) -> dict[str, int]:
+    """What was missed, by reason, largest first; those of equal size by name."""
+    found = [(name, count) for name, count in (*reasons.items(), *counts.items()) if name not in ANSWERS and count > 0]
+    return dict(sorted(found, key=lambda pair: (-pair[1], pair[0])))
+
+
+def errors(reasons: Mapping[str, int]) -> int:
+    """How many URLs trouble has ended."""
+    return sum(reasons.get(reason.value, 0) for reason in TROUBLES)
+
+
+def asked(reasons: Mapping[str, int]) -> int:
+    """How many URLs were asked for, or should have been and were given up with their host."""
+    return sum(reasons.values()) - sum(reasons.get(reason.value, 0) for reason in NOT_ASKED)
+
+
+def answered(status: int) -> bool:
+    """Whether a seed that got this status counts as one that answered."""
+    return 200 <= status <= 399
+
+
+def in_words(because: Mapping[str, int], most: int | None = None) -> str:
+    """Counts for people: "connect 12, server_error 3", at most so many of them."""
+    shown = list(because.items())[:most]
+    more = f" and {len(because) - len(shown)} more" if len(because) > len(shown) else ""
+    return ", ".join(f"{name} {count:,}" for name, count in shown) + more
+
+
+def table() -> str:
+    """Everything that makes a crawl incomplete, as Markdown: the list of the README."""
+    lines = ["| reason | what was missed | asked again by |", "|---|---|---|"]
+    lines += _rows((reason.value, entry) for reason, entry in REASONS.items())
+    lines += _rows(COUNTS.items())
+    return "\n".join(lines)
+
+
+def _rows(entries: Iterable[tuple[str, Entry]]) -> list[str]:
+    return [
+        f"| `{name}` | {entry.sentence} | {_again(name, entry)} |"
+        for name, entry in entries
+        if entry.meaning is not Meaning.ANSWER
+    ]
+
+
+def _again(name: str, entry: Entry) -> str:
+    by_name = f"`--retry-reason {name}`"
+    if entry.meaning is Meaning.LIMIT:
+        return by_name
+    partly = {TRUNCATED: " but for `max_body`", UNREAD: " but for time"}.get(name, "")
+    return f"`resume`{partly}" + (f"; all by {by_name}" if partly else "")

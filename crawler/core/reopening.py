@@ -1,0 +1,80 @@
+"""Which settled URLs a resume asks again. Pure: the decision for every frontier and every mode.
+
+Rules:
+- A crawl that ended `incomplete` or `failed` asks again what trouble ended, once at the start of a run: URLs, bodies
+  that the network cut, pages whose reader died or had no memory. One that is not over does so on request only.
+- A crawl that ended `failed` asks its seeds again, whatever they answered.
+- What a limit of ours has cut is asked again only where its reason is named: the limit would cut it again.
+- A selection is a set of words, so that it can be kept while it is carried out and carried out again after a kill. What
+  was reopened is owed and no longer settled, so a second pass does not find it.
+- A URL that is reopened was asked for once, for every budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from msgspec.structs import replace
+
+from crawler.core.endings import COUNTS, LINKS_CUT, TROUBLES, TRUNCATED, UNREAD
+from crawler.core.messages import Budget, Ending, Reason, Unread
+from crawler.core.retry import RETRIED_CUTS
+from crawler.core.settling import read_back
+from crawler.core.traps import WHOLE
+
+SEEDS = "seeds"
+NAMES = (*(reason.value for reason in Reason if reason not in (Reason.OK, Reason.REDIRECT)), *COUNTS)
+"""What may be asked again by name."""
+MISSED = frozenset(
+    [reason.value for reason in TROUBLES]
+    + [f"{TRUNCATED}:{cut}" for cut in RETRIED_CUTS]
+    + [f"{UNREAD}:{why}" for why in (Unread.LOST, Unread.MEMORY)]
+)
+"""The words of all that trouble has ended."""
+
+
+class Ended(Protocol):
+    """What a settled row says of its URL."""
+
+    @property
+    def reason(self) -> Reason: ...
+    @property
+    def status(self) -> int: ...
+    @property
+    def depth(self) -> int: ...
+    @property
+    def truncated(self) -> str: ...
+    @property
+    def detail(self) -> str: ...
+
+
+def selection(ending: Ending, names: Iterable[str] = (), failed: bool = False) -> frozenset[str]:
+    """The words of what the next run asks again, in a crawl that has come to this ending. `names` of NAMES were asked
+    for, or everything that failed."""
+    words = frozenset(names)
+    if failed or (not words and ending in (Ending.INCOMPLETE, Ending.FAILED)):
+        words |= MISSED
+    return words | {SEEDS} if ending is Ending.FAILED else words
+
+
+def pick(words: frozenset[str], row: Ended) -> str | None:
+    """The name under which a row is asked again; None where it is not."""
+    if row.reason.value in words:
+        return row.reason.value
+    if row.truncated and not words.isdisjoint((TRUNCATED, f"{TRUNCATED}:{row.truncated}")):
+        return TRUNCATED
+    unread, cut = read_back(row.status, row.detail)
+    if unread is not None and not words.isdisjoint((UNREAD, f"{UNREAD}:{unread}")):
+        return UNREAD
+    if cut and LINKS_CUT in words:
+        return LINKS_CUT
+    return row.reason.value if row.depth == 0 and SEEDS in words else None
+
+
+def relieved(budget: Budget, asked: int, restart: bool) -> Budget | None:
+    """A budget of a host of which so many URLs are asked again that had been asked for; None: it begins anew.
+    `restart`: pages of a pattern that was stopped are among them."""
+    if budget.pattern == WHOLE:
+        return replace(budget, pages=max(0, budget.pages - asked))
+    return None if restart and budget.stopped else budget

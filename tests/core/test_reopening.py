@@ -1,0 +1,101 @@
+"""Which settled URLs a resume asks again."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from crawler.core.endings import REASONS, TROUBLES, Meaning
+from crawler.core.messages import Budget, Ending, Reason, Unread
+from crawler.core.reopening import MISSED, NAMES, SEEDS, pick, relieved, selection
+from crawler.core.settling import not_taken, read_back
+from crawler.core.traps import WHOLE
+
+
+class Row(msgspec.Struct):
+    reason: Reason = Reason.OK
+    status: int = 200
+    depth: int = 1
+    truncated: str = ""
+    detail: str = ""
+
+
+def test_a_crawl_that_missed_something_asks_again_by_itself() -> None:
+    assert selection(Ending.INCOMPLETE) == MISSED
+    assert selection(Ending.FAILED) == MISSED | {SEEDS}
+    for ending in (Ending.COMPLETE, Ending.LIMIT, Ending.STOPPED):
+        assert selection(ending) == frozenset()
+        assert selection(ending, failed=True) == MISSED
+
+
+def test_who_names_reasons_gets_these_alone() -> None:
+    assert selection(Ending.INCOMPLETE, ["robots"]) == {"robots"}
+    assert selection(Ending.FAILED, ["robots"]) == {"robots", SEEDS}
+    assert selection(Ending.LIMIT, ["robots"], failed=True) == MISSED | {"robots"}
+
+
+def test_everything_but_success_may_be_named() -> None:
+    assert set(NAMES) == (set(Reason) - {"ok", "redirect"}) | {"truncated", "unread", "links_cut"}
+    for reason in set(Reason) - {Reason.OK, Reason.REDIRECT}:
+        assert pick(frozenset([reason.value]), Row(reason)) == reason.value
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_what_is_asked_again_by_itself_is_what_trouble_ended(reason: Reason) -> None:
+    assert (pick(MISSED, Row(reason, 0)) == reason.value) == (REASONS[reason].meaning is Meaning.TROUBLE)
+    assert (reason in TROUBLES) == (pick(MISSED, Row(reason, 0)) is not None)
+
+
+@pytest.mark.parametrize(
+    ("row", "by_itself"),
+    [
+        (Row(truncated="time"), "truncated"),
+        (Row(truncated="disconnect"), "truncated"),
+        (Row(truncated="length"), None),
+        (Row(detail=not_taken(Unread.LOST, 0)), "unread"),
+        (Row(detail=not_taken(Unread.MEMORY, 7)), "unread"),
+        (Row(detail=not_taken(Unread.EFFORT, 0)), None),
+        (Row(detail=not_taken(None, 7)), None),
+        (Row(status=0, detail=not_taken(Unread.LOST, 0)), None),
+        (Row(), None),
+    ],
+)
+def test_pages_that_were_not_had_whole(row: Row, by_itself: str | None) -> None:
+    assert pick(MISSED, row) == by_itself
+
+
+def test_what_our_limits_cut_is_asked_again_by_name() -> None:
+    assert pick(frozenset(["truncated"]), Row(truncated="length")) == "truncated"
+    assert pick(frozenset(["unread"]), Row(detail=not_taken(Unread.EFFORT, 0))) == "unread"
+    assert pick(frozenset(["links_cut"]), Row(detail=not_taken(None, 3))) == "links_cut"
+    assert pick(frozenset(["links_cut"]), Row()) is None
+
+
+def test_seeds_are_asked_again_whatever_they_answered() -> None:
+    words = selection(Ending.FAILED)
+    assert pick(words, Row(Reason.CLIENT_ERROR, 404, depth=0)) == "client_error"
+    assert pick(words, Row(Reason.CLIENT_ERROR, 404, depth=1)) is None
+
+
+@pytest.mark.parametrize("unread", [None, *Unread])
+@pytest.mark.parametrize("cut", [0, 1, 70_000])
+def test_what_was_not_taken_can_be_read_back(unread: Unread | None, cut: int) -> None:
+    assert read_back(200, not_taken(unread, cut)) == (unread, cut)
+
+
+@pytest.mark.parametrize("detail", ["links not read: x", "links not taken: many", "[Errno 111] links not taken: 3"])
+def test_other_details_say_nothing_of_it(detail: str) -> None:
+    assert read_back(200, detail) == (None, 0)
+
+
+def test_a_host_gets_back_what_is_asked_again() -> None:
+    whole = Budget("http://a.test", WHOLE, 10)
+    assert relieved(whole, 3, restart=False) == Budget("http://a.test", WHOLE, 7)
+    assert relieved(whole, 30, restart=True) == Budget("http://a.test", WHOLE, 0)
+
+
+def test_a_stopped_pattern_begins_anew_where_its_pages_are_asked_again() -> None:
+    stopped = Budget("http://a.test", 5, 300, stopped="all alike")
+    assert relieved(stopped, 3, restart=False) == stopped
+    assert relieved(stopped, 3, restart=True) is None
+    assert relieved(Budget("http://a.test", 6, 300), 3, restart=True) == Budget("http://a.test", 6, 300)
