@@ -257,7 +257,7 @@ class Crawl:
         refusal = host.refuses(link, again)
         if refusal is not None:
             self._settle(link, refusal[0], detail=refusal[1])
-            self._refused += 1
+            self._refused += host.robots.effort
             return 0
         sketch = False
         if not again:
