@@ -14,7 +14,7 @@ Rules:
 Protego matches the patterns. What it reads is written here, because it would also end lines at U+2028, end groups at
 unknown records and match tokens inside other words. Strangers write these files, but no rule is left out: patterns are
 matched in linear time, and a file of 500 KiB holds some 30,000 rules with a wildcard at most: 15 ms for a common URL,
-a quarter of a second where file and URL were written to take long. `effort` lets the crawl refuse fewer URLs in one step.
+a quarter of a second where file and URL were written to take long. By `effort` a crawl refuses fewer URLs in one step.
 """
 
 from __future__ import annotations

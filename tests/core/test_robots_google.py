@@ -177,8 +177,8 @@ CASES: list[tuple[str, str, str, str, bool]] = [
 DIFFERENT: list[tuple[str, str, str, str, bool]] = [
     # RFC 9309 2.2.2: an escaped octet of the unreserved characters is unescaped before it is compared.
     ("ID_Encoding", only("/foo/bar/%62%61%7A"), "FooBot", "/foo/bar/baz", True),
-    # RFC 9309 2.2.1: the product token is a part of the User-Agent, which is what we are given. Google is given a token,
-    # and none has a space.
+    # RFC 9309 2.2.1: the product token is a part of the User-Agent, which is what we are given; Google is given a
+    # token, and none has a space.
     ("GoogleOnly_AcceptUserAgentUpToFirstSpace", SPACED, "Foo Bar", "/x/y", True),
     # RFC 9309 knows no longest line: what Google cuts off at 16,664 bytes counts here.
     (
