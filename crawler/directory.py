@@ -56,10 +56,16 @@ KEPT = (
     "max_body",
     "max_links",
     "max_url_length",
+    "follow_rel",
+    "follow_errors",
     "respell",
     "obey_nofollow",
     "obey_noindex",
 )
+ALWAYS_KEPT = ("lease", "scope")
+OLD_SCOPE = "host"
+"""The scope of a directory that names none: the default before "site" was."""
+
 REPAIR = "restore it from a copy, or rebuild what can be: python -m crawler repair {}"
 CHECKED_BELOW = 256 * 1024 * 1024
 
@@ -290,6 +296,7 @@ def _read_manifest(path: Path) -> Manifest:
         raise StorageError(
             f"{path} has format {manifest.format}, this version reads format {FORMAT}; use {age} version of the crawler"
         )
+    manifest.settings.setdefault("scope", OLD_SCOPE)
     return manifest
 
 
@@ -297,7 +304,7 @@ def _differing(settings: Settings) -> dict[str, Any]:
     """The keys that differ from the defaults and are not secret, as plain values."""
     mine, defaults = msgspec.to_builtins(settings), msgspec.to_builtins(Settings())
     told = (key for key in mine if key not in SECRET)
-    return {key: mine[key] for key in told if mine[key] != defaults[key] or key == "lease"}
+    return {key: mine[key] for key in told if mine[key] != defaults[key] or key in ALWAYS_KEPT}
 
 
 def is_whole(path: Path) -> bool:

@@ -2,7 +2,7 @@
 
 Rules:
 - What cannot be trusted is owed again, never made up: a settled row counts if the record that it names can be read and
-  gives its digest, a whole record of a 2xx answer without a row counts as settled.
+  gives its digest, a whole record without a row counts as settled.
 - Where rows of a frontier were lost, so may be links. All bodies are read again for theirs, and what has no body to
   read (a redirect, a page that was not kept) is owed again. How deep a link lies is then known as far as rows say.
 - What hosts were asked for and the cookies that they set are kept as far as they can be read. Of two jars of a
@@ -24,7 +24,7 @@ import msgspec
 
 from crawler.audit import readable
 from crawler.core.digest import term
-from crawler.core.links import read_page
+from crawler.core.links import page_headers, read_page
 from crawler.core.messages import Budget, Cookie, Foreign, Reach, Reason, Settled
 from crawler.core.scope import Scope
 from crawler.core.spelling import speller
@@ -205,7 +205,8 @@ class _Rebuilt:
             record = self._records.get((part, position))
             stands = record is not None and record.url == url
         elif stands and self._lost:
-            stands = reason not in REDIRECTS and not 200 <= status <= 299
+            unread = self._settings.follow_errors and status >= 400
+            stands = reason not in REDIRECTS and not 200 <= status <= 299 and not unread
         if stands:
             self._connection.execute(KEEP, (self._mark(url), url, *row))
             self._done.kept += 1
@@ -220,7 +221,8 @@ class _Rebuilt:
             if (known and known[0]) or page.truncated in ("time", "disconnect") or canonical(page.url) != page.url:
                 continue
             depth = known[1] if known else 0 if page.url in self._seeds else UNKNOWN_DEPTH
-            row = (page.url, depth, None, 1, page.status, Reason.OK.value, part, position, page.size)
+            reason = Reason.OK if 200 <= page.status <= 299 else Reason.REDIRECT_INVALID
+            row = (page.url, depth, None, 1, page.status, reason.value, part, position, page.size)
             rest = (page.digest, page.truncated or None, page.content_type or None, page.fetched_at, 0.0, None)
             self._connection.execute(KEEP, (self._mark(page.url), *row, *rest))
             self._done.recovered += 1
@@ -264,8 +266,7 @@ class _Rebuilt:
 
 
 def _links(page: Page, settings: Any, resolver: Resolver) -> tuple[str, ...]:
-    x_robots = tuple(value for name, value in page.headers if name.lower() == "x-robots-tag")
-    return read_page(page.body, page.url, page.content_type, settings, resolver, x_robots, True).links
+    return read_page(page.body, page.url, page_headers(page.headers), settings, resolver, True).links
 
 
 def _named(path: Path) -> Iterator[tuple[str, int]]:

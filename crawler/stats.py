@@ -6,17 +6,19 @@ belong to one run of one process tree and are only told, never kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import msgspec
 
 from crawler.core import digest
-from crawler.core.messages import Actions, Pause, Settled
+from crawler.core.messages import Actions, NotFollowed, Pause, Settled
 from crawler.core.urls import host_of
 from crawler.histogram import Histogram
 
 MAX_HOSTS = 10_000
 OTHER_HOSTS = "(other hosts)"
+NONE: Mapping[NotFollowed, int] = {}
 SUMS = (
     *("queued", "settled", "urls", "pages", "bytes", "retries", "truncated"),
     *("links_cut", "unread", "too_deep", "cookies_dropped"),
@@ -24,7 +26,9 @@ SUMS = (
 
 
 class Tally(msgspec.Struct):
-    """What is settled in a directory. `urls` were fetched at least once; the bodies of `pages` have `bytes` in all."""
+    """What is settled in a directory. `urls` were fetched at least once; the bodies of `pages` have `bytes` in all.
+    `not_followed` counts links that pages have and that are no URLs of the crawl, by `NotFollowed`: each as often as
+    pages have it, and once on each of them."""
 
     queued: int = 0
     settled: int = 0
@@ -41,6 +45,7 @@ class Tally(msgspec.Struct):
     statuses: dict[str, int] = {}
     reasons: dict[str, int] = {}
     digest: str = digest.in_hex(0)
+    not_followed: dict[str, int] = {}
 
     def add(
         self,
@@ -50,8 +55,10 @@ class Tally(msgspec.Struct):
         too_deep: int,
         dropped: int,
         pauses: Iterable[Pause] = (),
+        not_followed: Mapping[NotFollowed, int] = NONE,
     ) -> None:
         """Count one commit."""
+        _add_up(self.not_followed, not_followed)
         for pause in pauses:
             self.pauses[pause] = self.pauses.get(pause, 0) + 1
         self.queued += queued
@@ -83,11 +90,17 @@ class Tally(msgspec.Struct):
         """Add what another shard has settled."""
         for key in SUMS:
             setattr(self, key, getattr(self, key) + getattr(other, key))
-        for key in ("pauses", "statuses", "reasons"):
-            mine, theirs = getattr(self, key), getattr(other, key)
-            for name, count in theirs.items():
-                mine[name] = mine.get(name, 0) + count
+        for key in ("pauses", "statuses", "reasons", "not_followed"):
+            _add_up(getattr(self, key), getattr(other, key))
         self.digest = digest.in_hex(digest.add(int(self.digest, 16), [int(other.digest, 16).to_bytes(16, "big")]))
+
+
+def _add_up(mine: dict[str, int], theirs: Mapping[Any, int]) -> None:
+    """Add counts by name; a name that counts nothing goes."""
+    for name, count in theirs.items():
+        mine[name] = mine.get(name, 0) + count
+        if not mine[name]:
+            del mine[name]
 
 
 class InFlight:

@@ -49,6 +49,7 @@ class Summary(msgspec.Struct, kw_only=True):
     pauses: dict[str, int]
     cookies_dropped: int
     heartbeat: Heartbeat | None = None
+    not_followed: dict[str, int] = {}
 
 
 def summarise(
@@ -92,6 +93,7 @@ def summarise(
         pauses=dict(sorted(tally.pauses.items())),
         cookies_dropped=tally.cookies_dropped,
         heartbeat=_heartbeat(stats.lateness) if stats.lateness else None,
+        not_followed=dict(sorted(tally.not_followed.items())),
     )
 
 

@@ -38,6 +38,8 @@ def _lines(summary: Summary, stats: RunStats | None) -> list[str]:
         f"  reasons    {counts(summary.reasons)}",
         f"  digest     {summary.digest}",
     ]
+    if summary.not_followed:
+        lines.append(f"  left out   {counts(summary.not_followed)} (links seen and not followed)")
     if summary.pauses:
         lines.append(f"  paused     {counts(summary.pauses)}")
     if stats is None:

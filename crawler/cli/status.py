@@ -35,6 +35,7 @@ def status(directory: str, as_json: bool) -> int:
         f"  fetched    {tally.urls:,} URLs, {tally.pages:,} pages, {size(tally.bytes)}\n"
         f"  statuses   {counts(tally.statuses)}\n"
         f"  reasons    {counts(tally.reasons)}\n"
+        + (f"  left out   {counts(tally.not_followed)} (links)\n" if tally.not_followed else "")
         + (f"  paused     {counts(tally.pauses)}\n" if tally.pauses else "")
         + f"  digest     {tally.digest}\n"
         f"  last run   number {crawl.manifest.runs}, mode {mode}"

@@ -42,6 +42,7 @@ from crawler.core.messages import (
     Landing,
     Link,
     Neighbourly,
+    NotFollowed,
     Offered,
     Reason,
     Resumed,
@@ -51,7 +52,7 @@ from crawler.core.messages import (
 from crawler.core.orders import Orders, robots_order
 from crawler.core.outage import Verdict
 from crawler.core.passage import Passage
-from crawler.core.redirects import after_redirect
+from crawler.core.redirects import REDIRECTS, after_redirect
 from crawler.core.retry import backoff, gap, is_transient, reason_of
 from crawler.core.rules import Rules
 from crawler.core.scope import Scope
@@ -61,7 +62,6 @@ from crawler.core.strays import Strays
 from crawler.core.turns import Turns
 from crawler.core.urls import host_of
 
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
 REFUSALS = 32
 LONGEST_WAIT = 3600.0  # what every clock and every queue can wait for
 
@@ -144,8 +144,9 @@ class Crawl:
             return
         name = host_of(url)
         if not self._scope.admits_host(name):
+            self._actions.leave(kind := self._scope.left_out(name))
             if self._awaits_seeds:
-                self._strays.keep(name, url, depth)
+                self._strays.keep(name, url, depth, kind)
             return
         if self._rules.max_depth is not None and depth > self._rules.max_depth:
             self._actions.too_deep += 1
@@ -324,6 +325,8 @@ class Crawl:
         """Take in what a page that settles has brought."""
         host.ledger.land(link.url, event.sketch)
         self._actions.budgets += host.ledger.due(host.name, link.url)
+        for kind, count in event.not_followed:
+            self._actions.leave(kind, count)
         for url in event.links:
             self._admit(url, link.depth + 1, (), now)
 
@@ -333,7 +336,9 @@ class Crawl:
 
     def _redirected(self, link: Link, target: str, now: float) -> Reason:
         reason, target = after_redirect(link, target, self._rules)
-        if reason is Reason.REDIRECT and self._scope.admits_path(target):
+        if reason is Reason.REDIRECT and not self._scope.admits_path(target):
+            self._actions.leave(NotFollowed.EXCLUDED)
+        elif reason is Reason.REDIRECT:
             name = host_of(target)
             if link.depth == 0 and not self._scope.admits_host(name):
                 self._join(name, now)
@@ -347,7 +352,8 @@ class Crawl:
 
     def _take_in(self, name: str, now: float) -> None:
         self._scope.join(name)
-        for url, depth in self._strays.pop(name):
+        for url, depth, kind in self._strays.pop(name):
+            self._actions.leave(kind, -1)
             self._admit(url, depth, (), now)
 
     def _trouble_landed(self, host: Host, link: Link, event: Failed, verdict: Verdict, now: float) -> None:

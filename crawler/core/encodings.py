@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from unicodedata import normalize
 
-import turbohtml.detect as _codecs  # registers the codecs "whatwg-..."
+import turbohtml.detect  # noqa: F401  registers the codecs "whatwg-..."
 
 Encoder = Callable[[str], bytes | None]
 
@@ -77,7 +77,7 @@ def _encoder(encoding: str) -> Encoder:
 Table = Mapping[str, bytes]
 
 
-def _single(codec: str) -> Table:
+def _single(codec: str) -> dict[str, bytes]:
     """Of an encoding of single bytes."""
     return _turned(codec, (bytes((byte,)) for byte in range(0x80, 0x100)))
 

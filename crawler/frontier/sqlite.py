@@ -114,7 +114,15 @@ class SqliteFrontier:
             connection.executemany(ADMIT, map(self._row_of, batch.queued))
             new = [it for it in batch.doubtful if connection.execute(ADMIT_IF_NEW, self._row_of(it)).rowcount]
             gained = len(batch.queued) + len(new) - len(batch.passed)
-            tally.add(gained, batch.settled, len(batch.retries), batch.too_deep, batch.cookies_dropped, batch.pauses)
+            tally.add(
+                gained,
+                batch.settled,
+                len(batch.retries),
+                batch.too_deep,
+                batch.cookies_dropped,
+                batch.pauses,
+                batch.not_followed,
+            )
             connection.executemany(RETRY, [(it.attempts, it.status, it.id) for it in batch.retries])
             connection.executemany(
                 SETTLE,

@@ -6,7 +6,7 @@ with default settings in which every host is in scope:
   in all;
 - a redirect is an end of its own (`redirect`), its target a new link; a target on the way that led here is a loop;
 - robots.txt forbids: `robots`; it never answers: `robots_unavailable`; neither is asked for;
-- a page's links count only if it answered 200.
+- a page's links count only if it answered 200, or with a redirect that leads nowhere: its body is a page.
 
 In no web does a host fail so often in a row that it would be given up: that would be a matter of order. Nor does a URL
 end with a body that never came whole: how much of it is stored is a matter of time. Only among the traps, where nobody
@@ -116,7 +116,8 @@ def _visit(
     reason = _reason(page, (*way, url))
     if page.fault:
         return Expected(reason, page.status, attempt), (), ()
-    body = page.body[:MAX_BODY] if 200 <= page.status < 300 else b""
+    shown = 200 <= page.status < 300 or (page.status in _REDIRECTS and not page.target)
+    body = page.body[:MAX_BODY] if shown else b""
     end = Expected(
         reason=reason,
         status=page.status,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crawler.core.links import Reading, is_html, read_page, unread_page
+from crawler.core.links import PageHeaders, Reading, is_html, read_page, unread_page
 from crawler.core.messages import Unread
 from crawler.core.rules import Rules
 from crawler.core.scope import Scope
@@ -26,7 +26,9 @@ def read(
 ) -> Reading:
     ours = Rules(**{"user_agent": "Us/1.0 (+http://h.test)", **rules})
     raw = body.encode() if isinstance(body, str) else body
-    return read_page(raw, PAGE, content_type, ours, Resolver(Scope(ours, [PAGE]).admits_path), x_robots, follow)
+    return read_page(
+        raw, PAGE, PageHeaders(content_type, x_robots), ours, Resolver(Scope(ours, [PAGE]).admits_path), follow
+    )
 
 
 @pytest.mark.parametrize(
@@ -87,7 +89,7 @@ def test_links_that_are_too_long_are_counted_and_do_not_use_up_the_limit() -> No
 def test_the_text_of_a_page_with_links_is_sketched_where_that_is_asked_for() -> None:
     def sketch(body: str, follow: bool = True, asked: bool = True) -> tuple[int, int] | None:
         rules = Rules()
-        return read_page(body.encode(), PAGE, "text/html", rules, Resolver(), (), follow, asked).sketch
+        return read_page(body.encode(), PAGE, PageHeaders("text/html"), rules, Resolver(), follow, asked).sketch
 
     may = sketch("<a href=/5>May</a> 2026")
     assert may is not None
@@ -230,10 +232,15 @@ def test_no_bytes_raise_and_following_changes_nothing_else(body: bytes, content_
 
 
 def test_what_is_looked_into() -> None:
-    assert is_html(b"", "text/html") and is_html(b"<p>", "") and is_html(b"", "application/xhtml+xml; charset=utf-8")
-    assert not is_html(b"<p>", "text/plain") and not is_html(b"%PDF", "")
+    def looked_into(body: bytes, content_type: str) -> bool:
+        return is_html(body, PageHeaders(content_type))
+
+    assert looked_into(b"", "text/html") and looked_into(b"<p>", "") and looked_into(b"", "application/xhtml+xml; a=b")
+    assert not looked_into(b"<p>", "text/plain") and not looked_into(b"%PDF", "")
 
 
 def test_of_a_page_that_nobody_could_read_the_headers_are_known() -> None:
-    reading = unread_page("text/html; charset=latin1", Rules(user_agent="us"), ("us: noindex",), Unread.EFFORT)
+    reading = unread_page(
+        PageHeaders("text/html; charset=latin1", ("us: noindex",)), Rules(user_agent="us"), Unread.EFFORT
+    )
     assert reading == Reading("windows-1252", noindex=True, unread=Unread.EFFORT)
