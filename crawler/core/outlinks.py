@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, cast
 
-from turbohtml import Document, XPath
+from turbohtml import Document, Element, XPath
 
 from crawler.core.encodings import UNICODE, with_query_in
 from crawler.core.linking import RELATIONS, link_headers, refresh_target, relations
@@ -49,8 +48,8 @@ def links_of(
         hrefs = [href if href.isascii() else with_query_in(href, encoding) for href in hrefs]
     refused: Refused = {}
     found = _resolved(hrefs, base, rules, resolver, refused)
-    if refused:
-        found.left.update(Counter(refused.values()))
+    for why in refused.values():
+        found.left[why] = found.left.get(why, 0) + 1
     if turned_away or others:
         _count_others(found, url, encoding, base, resolver, (*turned_away, *others))
     return found
@@ -96,11 +95,17 @@ def _hrefs(page: Document, obey_nofollow: bool) -> tuple[list[str], Others]:
     frames = page.select("iframe") or page.select("frame")
     if obey_nofollow and (areas or page.select("a[rel*='nofollow' i]")):
         hrefs = _strings((_FOLLOWED_WITH_FRAMES if frames else _FOLLOWED)(page))
-        away = dict.fromkeys(_strings(_HREFS(page)))
-        for href in hrefs:
-            away.pop(href, None)
-        return hrefs, [(NotFollowed.NOFOLLOW, href) for href in away]
+        return hrefs, _turned_away([*page.select("a[rel*='nofollow' i]"), *areas])
     return _strings((_WITH_FRAMES if frames else _HREFS if areas else _ANCHORS)(page)), []
+
+
+def _turned_away(elements: Iterable[Element]) -> Others:
+    """What nofollow turns away among these."""
+    return [
+        (NotFollowed.NOFOLLOW, str(element.attr("href")))
+        for element in elements
+        if "nofollow" in str(element.attr("rel") or "").lower().split() and element.attr("href") is not None
+    ]
 
 
 def _refreshes(page: Document, headers: Sequence[str]) -> list[str]:
