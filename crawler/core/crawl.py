@@ -325,8 +325,7 @@ class Crawl:
         """Take in what a page that settles has brought."""
         host.ledger.land(link.url, event.sketch)
         self._actions.budgets += host.ledger.due(host.name, link.url)
-        for kind, count in event.not_followed:
-            self._actions.leave(kind, count)
+        self._actions.leave_all(event.not_followed)
         for url in event.links:
             self._admit(url, link.depth + 1, (), now)
 

@@ -488,3 +488,8 @@ class Actions(msgspec.Struct):
     def leave(self, kind: NotFollowed, count: int = 1) -> None:
         """Count links that are not followed."""
         self.not_followed[kind] = self.not_followed.get(kind, 0) + count
+
+    def leave_all(self, counts: tuple[tuple[NotFollowed, int], ...]) -> None:
+        """Count what a page has."""
+        for kind, count in counts:
+            self.leave(kind, count)
