@@ -114,19 +114,25 @@ class Reader:
 
     def read(self, fetch: Fetch, response: Response, now: float) -> Read:
         """The page to store, if any, and the event without its place; `now` is Unix time. Raises FetchError."""
-        light = self._read_light(fetch, response, now)
-        if light is None:
-            assert self._elsewhere is not None
-            return self._elsewhere.alone(lambda: self._read_heavy(fetch, response, now))
-        return light
+        try:
+            light = self._read_light(fetch, response, now)
+            if light is None:
+                assert self._elsewhere is not None
+                return self._elsewhere.alone(lambda: self._read_heavy(fetch, response, now))
+            return light
+        except FetchError as error:
+            return None, self._without_body(fetch, response, now, error)
 
     async def aread(self, fetch: Fetch, response: Response, now: float) -> Read:
         """`read` for an event loop."""
-        light = self._read_light(fetch, response, now)
-        if light is None:
-            assert self._elsewhere is not None
-            return await self._elsewhere.apart(lambda: self._read_heavy(fetch, response, now))
-        return light
+        try:
+            light = self._read_light(fetch, response, now)
+            if light is None:
+                assert self._elsewhere is not None
+                return await self._elsewhere.apart(lambda: self._read_heavy(fetch, response, now))
+            return light
+        except FetchError as error:
+            return None, self._without_body(fetch, response, now, error)
 
     def _read_light(self, fetch: Fetch, response: Response, now: float) -> Read | None:
         """As `read`; None for what may take long."""
@@ -159,6 +165,12 @@ class Reader:
             return event
         return replace(event, not_followed=((NotFollowed.ERROR_PAGE, 1),))
 
+    def _without_body(self, fetch: Fetch, response: Response, now: float, error: FetchError) -> Fetched:
+        """An answer whose body cannot be decoded: an error, unless its status says enough."""
+        if fetch.robots or 200 <= response.status <= 299:
+            raise error
+        return self._unread(fetch, response, page_headers(response.headers), now)
+
     def _read_heavy(self, fetch: Fetch, response: Response, now: float) -> Read:
         assert self._elsewhere is not None
         decoded = self._decode(response, self._max_body)
@@ -181,11 +193,12 @@ class Reader:
         body, truncated = decoded
         if response.status == PARTIAL_CONTENT:
             truncated = truncated or "range"
+        shown = _is_page(fetch, response)
         content_type = headers.content_type
         reading = read(body, fetch.url, headers, fetch.follow, fetch.sketch)
         if self._spin:
             burn(self._spin)
-        kept = _is_page(fetch, response) and not (reading.noindex and self._rules.obey_noindex)
+        kept = shown and not (reading.noindex and self._rules.obey_noindex)
         digest = term(fetch.url, response.status, body if kept else b"")
         event = Fetched(
             fetch.id,
@@ -194,7 +207,7 @@ class Reader:
             retry_after=None if kept else retry_after(response.header("retry-after"), now),
             size=len(body) if kept else 0,
             digest=digest,
-            truncated=truncated,
+            truncated=truncated if shown else "",
             cut=reading.cut,
             content_type=content_type[:MAX_DETAIL],
             seconds=response.seconds,

@@ -41,6 +41,11 @@ class Expected(msgspec.Struct, frozen=True):
     size: int = 0
     html: bool = False
 
+    @property
+    def stored(self) -> bool:
+        """Whether a page of it is kept: one of 2xx, or the body of a redirect that leads nowhere."""
+        return 200 <= self.status <= 299 or self.size > 0
+
 
 def split(url: str) -> tuple[str, str]:
     """Host and path (with query) of a URL of this web, which is canonical and has no port."""
@@ -124,7 +129,7 @@ def _visit(
         attempts=attempt,
         digest=xxh3_128_digest(b"%b\0%d\0%b" % (url.encode(), page.status, body)),
         size=len(body),
-        html=bool(body) and page.content_type.startswith("text/html"),
+        html=bool(body) and page.status == 200 and page.content_type.startswith("text/html"),
     )
     if reason is Reason.REDIRECT:
         return end, (page.target,), (*way, url)
