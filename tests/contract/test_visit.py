@@ -91,7 +91,7 @@ def test_a_broken_coding_of_what_is_no_page_does_not_hide_its_status(status: int
 
 def test_several_types_are_one_list() -> None:
     page, event = read(200, HTML, ("content-type", "text/plain"), body=b"<a href=/x>")
-    assert page is not None and page.content_type == event.content_type == "text/html, text/plain"
+    assert page is not None and page.content_type == event.content_type == "text/html; charset=utf-8, text/plain"
     assert event.links == () and event.not_followed == (("not_html", 1),)
 
 
