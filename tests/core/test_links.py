@@ -253,6 +253,7 @@ def headed(body: str, headers: PageHeaders, **rules: Any) -> Reading:
 def test_headers_link_too() -> None:
     headers = page_headers(
         [
+            ("Server", "x"),
             ("refresh", "0;url=r"),
             ("CONTENT-TYPE", "text/html"),
             ("Link", "<n>; rel=next, <p>; rel=prev"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from crawler.core.messages import NotFollowed
+from crawler.core.messages import NotFollowed, Reason
 from crawler.stats import Tally
 from tests.core.test_crawl import A, B, Driver, started
 
@@ -59,6 +59,15 @@ def test_an_attempt_that_is_repeated_counts_once() -> None:
     (last,) = one.answer(again, 503, not_followed=left) or one.step(after=1000.0)
     one.answer(last, 503, not_followed=left)
     assert tally(one) == {"error_page": 1}
+
+
+def test_a_redirect_that_leads_nowhere_ends_as_one_though_its_body_is_cut_each_time() -> None:
+    one, (fetch,) = started(attempts=2)
+    (fetch,) = one.answer(fetch, 302, truncated="disconnect") or one.step(after=1000.0)
+    one.answer(fetch, 302, f"{A}/x", truncated="disconnect", part="p", position=1)
+    end = one.settled[f"{A}/"]
+    assert (end.reason, end.truncated, end.part) == (Reason.REDIRECT_INVALID, "disconnect", "p")
+    assert [link.url for link in one.queued] == [f"{A}/", f"{A}/x"]
 
 
 def test_tallies_of_shards_add_up_and_are_read_back() -> None:
