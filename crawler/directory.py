@@ -61,10 +61,14 @@ KEPT = (
     "max_body",
     "max_links",
     "max_url_length",
+    "follow_rel",
+    "follow_errors",
     "respell",
     "obey_nofollow",
     "obey_noindex",
 )
+ALWAYS_KEPT = ("lease", "scope")
+
 REPAIR = "restore it from a copy, or rebuild what can be: python -m crawler repair {}"
 CHECKED_BELOW = 256 * 1024 * 1024
 
@@ -350,7 +354,7 @@ def _differing(settings: Settings) -> dict[str, Any]:
     """The keys that differ from the defaults and are not secret, as plain values."""
     mine, defaults = msgspec.to_builtins(settings), msgspec.to_builtins(Settings())
     told = (key for key in mine if key not in SECRET)
-    return {key: mine[key] for key in told if mine[key] != defaults[key] or key == "lease"}
+    return {key: mine[key] for key in told if mine[key] != defaults[key] or key in ALWAYS_KEPT}
 
 
 def free_name(path: Path) -> Path:

@@ -27,6 +27,8 @@ FORMAT = 4
 OLDEST = 3
 """The oldest format that is still read; a run that writes to such a crawl makes it one of FORMAT."""
 WITHOUT_CHECKSUM = 3
+OLD_SCOPE = "host"
+"""The scope of a directory that names none: the default before "site" was."""
 MARK = b',\n  "checksum": "'
 END = b'"\n}\n'
 REBUILD = "rebuild it: python -m crawler repair {}"
@@ -85,6 +87,7 @@ def read(path: Path) -> Manifest:
         )
     if not mark and manifest.format > WITHOUT_CHECKSUM:
         raise Corrupt(f"{file} is damaged, or was edited; {REBUILD.format(path)}")
+    manifest.settings.setdefault("scope", OLD_SCOPE)
     return manifest
 
 

@@ -25,7 +25,7 @@ import msgspec
 
 from crawler.audit import Audit, audit
 from crawler.core.digest import term
-from crawler.core.links import read_page
+from crawler.core.links import page_headers, read_page
 from crawler.core.messages import Budget, Cookie, Foreign, Reach, Reason, Settled, Unread
 from crawler.core.scope import Scope
 from crawler.core.spelling import speller
@@ -238,7 +238,8 @@ class _Rebuilt:
             return True
         if row["digest"] and row["digest"] != term(url, status):
             return False
-        return not self._lost or (reason not in REDIRECTS and not 200 <= status <= 299)
+        unread = self._settings.follow_errors and status >= 400
+        return not self._lost or (reason not in REDIRECTS and not 200 <= status <= 299 and not unread)
 
     def take_records(self) -> None:
         """Pages that no row names any more. One that was cut by the network would have been tried again."""
@@ -252,7 +253,7 @@ class _Rebuilt:
                 "depth": known[1] if known else 0 if page.url in self._seeds else UNKNOWN_DEPTH,
                 "attempts": 1,
                 "status": page.status,
-                "reason": Reason.OK.value,
+                "reason": (Reason.OK if 200 <= page.status <= 299 else Reason.REDIRECT_INVALID).value,
                 "part": part,
                 "position": position,
                 "size": page.size,
@@ -331,5 +332,4 @@ class _Rebuilt:
 
 
 def _links(page: Page, settings: Any, resolver: Resolver) -> tuple[str, ...]:
-    x_robots = tuple(value for name, value in page.headers if name.lower() == "x-robots-tag")
-    return read_page(page.body, page.url, page.content_type, settings, resolver, x_robots, True).links
+    return read_page(page.body, page.url, page_headers(page.headers), settings, resolver, True).links

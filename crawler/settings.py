@@ -135,7 +135,7 @@ SECRET = ("headers", "credentials")
 WHERE = re.compile(
     r"([\w.-]+|\[[\da-f:.]+\])(:(?P<port>[0-9]{1,5}))?|[\da-f]*:[\da-f]*:[\da-f:.]*", re.ASCII | re.IGNORECASE
 )
-LISTS = ("seeds", "include", "exclude", "allow_networks", "fail_on")
+LISTS = ("seeds", "include", "exclude", "allow_networks", "fail_on", "follow_rel")
 KINDS = {
     "int": "a whole number",
     "float": "a number",
@@ -291,9 +291,15 @@ def _in_words(error: msgspec.ValidationError, layer: Mapping[str, Any]) -> str:
     key = path.rstrip("`").partition("[")[0]
     value = f" = {layer[key]!r}" if key in layer and key not in SECRET else ""
     if "enum" in text:
-        text = f"expected one of {', '.join(get_args(get_type_hints(Settings)[key]))}"
+        text = f"expected one of {', '.join(_choices(get_type_hints(Settings)[key]))}"
     text = re.sub("`([^`]+)`", _kinds_in_words, text)
     return f"bad value for {key or 'the configuration'}{value}: {text[:1].lower()}{text[1:]}"
+
+
+def _choices(kind: Any) -> list[str]:
+    """What a key, or each of its list, may be."""
+    found = [choice for choice in get_args(kind) if choice is not ...]
+    return [text for choice in found for text in ([choice] if isinstance(choice, str) else _choices(choice))]
 
 
 def _kinds_in_words(kinds: re.Match[str]) -> str:

@@ -6,18 +6,20 @@ belong to one run of one process tree and are only told, never kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import msgspec
 
 from crawler.core import digest
 from crawler.core.endings import COUNTS, Conclusion, answered, conclude
-from crawler.core.messages import Actions, Ending, Pause, Settled
+from crawler.core.messages import Actions, Ending, NotFollowed, Pause, Settled
 from crawler.core.urls import host_of
 from crawler.histogram import Histogram
 
 MAX_HOSTS = 10_000
 OTHER_HOSTS = "(other hosts)"
+NONE: Mapping[NotFollowed, int] = {}
 SUMS = (
     *("queued", "settled", "urls", "pages", "bytes", "retries", "truncated"),
     *("links_cut", "unread", "too_deep", "cookies_dropped", "seeds_answered"),
@@ -27,7 +29,8 @@ SUMS = (
 class Tally(msgspec.Struct):
     """What is settled in a directory. `urls` were fetched at least once; the bodies of `pages` have `bytes` in all;
     `seeds_answered` 2xx or 3xx. The tally of one of several shards may count less than nothing: rows are moved between
-    them and counts are not, so only the sum says anything."""
+    them and counts are not, so only the sum says anything. `not_followed` counts links that pages have and that are no
+    URLs of the crawl, by `NotFollowed`: each as often as pages have it, and once on each of them."""
 
     queued: int = 0
     settled: int = 0
@@ -45,6 +48,7 @@ class Tally(msgspec.Struct):
     reasons: dict[str, int] = {}
     digest: str = digest.in_hex(0)
     seeds_answered: int = 0
+    not_followed: dict[str, int] = {}
 
     def add(
         self,
@@ -54,8 +58,10 @@ class Tally(msgspec.Struct):
         too_deep: int,
         dropped: int,
         pauses: Iterable[Pause] = (),
+        not_followed: Mapping[NotFollowed, int] = NONE,
     ) -> None:
         """Count one commit."""
+        _add_up(self.not_followed, not_followed)
         for pause in pauses:
             self.pauses[pause] = self.pauses.get(pause, 0) + 1
         self.queued += queued
@@ -115,11 +121,8 @@ class Tally(msgspec.Struct):
         """Add what another shard has settled."""
         for key in SUMS:
             setattr(self, key, getattr(self, key) + getattr(other, key))
-        for key in ("pauses", "statuses", "reasons"):
-            mine, theirs = getattr(self, key), getattr(other, key)
-            for name, count in theirs.items():
-                mine[name] = mine.get(name, 0) + count
-            _drop_zeros(mine)
+        for key in ("pauses", "statuses", "reasons", "not_followed"):
+            _add_up(getattr(self, key), getattr(other, key))
         self.digest = digest.in_hex(digest.add(int(self.digest, 16), [int(other.digest, 16).to_bytes(16, "big")]))
 
 
@@ -127,6 +130,14 @@ def _drop_zeros(counts: dict[str, int]) -> None:
     """Let no name stay that counts nothing."""
     for name in [name for name, count in counts.items() if not count]:
         del counts[name]
+
+
+def _add_up(mine: dict[str, int], theirs: Mapping[Any, int]) -> None:
+    """Add counts by name; a name that counts nothing goes."""
+    for name, count in theirs.items():
+        mine[name] = mine.get(name, 0) + count
+        if not mine[name]:
+            del mine[name]
 
 
 class InFlight:

@@ -63,6 +63,7 @@ class Summary(msgspec.Struct, kw_only=True):
     incomplete_because: dict[str, int] = {}
     fail_on_held: tuple[str, ...] = ()
     asked_again: dict[str, int] = {}
+    not_followed: dict[str, int] = {}
 
     @property
     def over(self) -> bool:
@@ -132,6 +133,7 @@ def summarise(
         heartbeat=_heartbeat(stats.lateness) if stats.lateness else None,
         incomplete_because=because,
         asked_again=asked_again or {},
+        not_followed=dict(sorted(tally.not_followed.items())),
     )
 
 

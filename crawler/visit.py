@@ -4,7 +4,10 @@ around it.
 Rules:
 - `read` is pure but for the Unix time it is given. It is the only place that decodes, parses, and decides what is
   stored.
-- Only bodies of 2xx are decoded, parsed and stored: a redirect or an error page is not worth a decompression bomb.
+- Bodies of 2xx are decoded, parsed and stored, and those of redirects that lead nowhere: browsers show them. A redirect
+  or an error page is not worth a decompression bomb; with `follow_errors` the latter are read for their links.
+- A 206 is a part of a page, for nobody asked for a range: it is stored and read like any body that was cut short, with
+  the mark "range".
 - A heavy page (crawler/core/weight.py) is read elsewhere: its parser would stall all others. `aread` leaves to a thread
   what would stall an event loop besides; a body whose coding hides how long it is shows that by not ending.
 - The twins are the same lines but for `await`. The page is with the writer before the event exists.
@@ -14,7 +17,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -24,8 +27,9 @@ from typing import Protocol, TypeVar
 from msgspec.structs import replace
 
 from crawler.core.digest import term
-from crawler.core.links import Reading, is_html, read_page
-from crawler.core.messages import Failed, Fetch, Fetched, Landing, SetCookie, Trouble
+from crawler.core.links import PageHeaders, Reading, is_html, page_headers, read_page
+from crawler.core.messages import Failed, Fetch, Fetched, Landing, NotFollowed, SetCookie, Trouble
+from crawler.core.redirects import REDIRECTS
 from crawler.core.robots import decode_robots
 from crawler.core.rules import Rules
 from crawler.core.scope import Scope
@@ -44,18 +48,17 @@ from crawler.words import printable
 
 T = TypeVar("T")
 Read = tuple[Page | None, Fetched]
-ReadPage = Callable[[bytes, str, str, Sequence[str], bool, bool], Reading]
+ReadPage = Callable[[bytes, str, PageHeaders, bool, bool], Reading]
 
 MAX_DETAIL = 200
+PARTIAL_CONTENT = 206
 NONE: Mapping[str, Headers] = {}
 
 
 class Elsewhere(Protocol):
     """Where heavy pages are read."""
 
-    def read(
-        self, body: bytes, url: str, content_type: str, x_robots: Sequence[str], follow: bool, sketch: bool
-    ) -> Reading:
+    def read(self, body: bytes, url: str, headers: PageHeaders, follow: bool, sketch: bool) -> Reading:
         """As `read_page`."""
 
     def alone(self, work: Callable[[], T]) -> T:
@@ -111,63 +114,100 @@ class Reader:
 
     def read(self, fetch: Fetch, response: Response, now: float) -> Read:
         """The page to store, if any, and the event without its place; `now` is Unix time. Raises FetchError."""
-        light = self._read_light(fetch, response, now)
-        if light is None:
-            assert self._elsewhere is not None
-            return self._elsewhere.alone(lambda: self._read_heavy(fetch, response, now))
-        return light
+        try:
+            light = self._read_light(fetch, response, now)
+            if light is None:
+                assert self._elsewhere is not None
+                return self._elsewhere.alone(lambda: self._read_heavy(fetch, response, now))
+            return light
+        except FetchError as error:
+            return None, self._without_body(fetch, response, now, error)
 
     async def aread(self, fetch: Fetch, response: Response, now: float) -> Read:
         """`read` for an event loop."""
-        light = self._read_light(fetch, response, now)
-        if light is None:
-            assert self._elsewhere is not None
-            return await self._elsewhere.apart(lambda: self._read_heavy(fetch, response, now))
-        return light
+        try:
+            light = self._read_light(fetch, response, now)
+            if light is None:
+                assert self._elsewhere is not None
+                return await self._elsewhere.apart(lambda: self._read_heavy(fetch, response, now))
+            return light
+        except FetchError as error:
+            return None, self._without_body(fetch, response, now, error)
 
     def _read_light(self, fetch: Fetch, response: Response, now: float) -> Read | None:
         """As `read`; None for what may take long."""
         if fetch.robots:
             return None, self._read_robots(fetch, response, now)
-        if not 200 <= response.status <= 299:
-            return None, self._facts(fetch, response, now)
-        content_type = response.header("content-type")
-        guarded = self._elsewhere is not None and (_codings(response) or is_html(response.body, content_type))
+        headers = page_headers(response.headers)
+        if not self._is_read(fetch, response):
+            return None, self._unread(fetch, response, headers, now)
+        guarded = self._elsewhere is not None and (_codings(response) or is_html(response.body, headers))
         if guarded and len(response.body) > HEAVY:
             return None
         cap = min(HEAVY, self._max_body) if guarded else self._max_body
         decoded = self._decode(response, cap)
         if guarded and (is_heavy(decoded.body) or (decoded.truncated == "length" and cap < self._max_body)):
             return None
-        return self._page(fetch, response, now, decoded, self._read_here)
+        return self._page(fetch, response, headers, now, decoded, self._read_here)
+
+    def _is_read(self, fetch: Fetch, response: Response) -> bool:
+        """Whether anybody looks into a body."""
+        return _is_page(fetch, response) or (
+            self._rules.follow_errors and fetch.follow and response.status not in REDIRECTS
+        )
+
+    def _unread(self, fetch: Fetch, response: Response, headers: PageHeaders, now: float) -> Fetched:
+        """An answer whose body nobody reads; that it may have links is counted."""
+        event = self._facts(fetch, response, now)
+        if not fetch.follow or response.status in REDIRECTS or not response.body:
+            return event
+        if not _codings(response) and not is_html(response.body, headers):
+            return event
+        return replace(event, not_followed=((NotFollowed.ERROR_PAGE, 1),))
+
+    def _without_body(self, fetch: Fetch, response: Response, now: float, error: FetchError) -> Fetched:
+        """An answer whose body cannot be decoded: an error, unless its status says enough."""
+        if fetch.robots or 200 <= response.status <= 299:
+            raise error
+        return self._unread(fetch, response, page_headers(response.headers), now)
 
     def _read_heavy(self, fetch: Fetch, response: Response, now: float) -> Read:
         assert self._elsewhere is not None
         decoded = self._decode(response, self._max_body)
-        html = is_html(decoded.body, response.header("content-type"))
-        return self._page(fetch, response, now, decoded, self._elsewhere.read if html else self._read_here)
+        headers = page_headers(response.headers)
+        html = is_html(decoded.body, headers)
+        return self._page(fetch, response, headers, now, decoded, self._elsewhere.read if html else self._read_here)
 
-    def _read_here(
-        self, body: bytes, url: str, content_type: str, x_robots: Sequence[str], follow: bool, sketch: bool
-    ) -> Reading:
-        return read_page(body, url, content_type, self._rules, self._resolver, x_robots, follow, sketch)
+    def _read_here(self, body: bytes, url: str, headers: PageHeaders, follow: bool, sketch: bool) -> Reading:
+        return read_page(body, url, headers, self._rules, self._resolver, follow, sketch)
 
-    def _page(self, fetch: Fetch, response: Response, now: float, decoded: Decoded, read: ReadPage) -> Read:
+    def _page(
+        self,
+        fetch: Fetch,
+        response: Response,
+        headers: PageHeaders,
+        now: float,
+        decoded: Decoded,
+        read: ReadPage,
+    ) -> Read:
         body, truncated = decoded
-        content_type = response.header("content-type")
-        x_robots = tuple(value for name, value in response.headers if name.lower() == "x-robots-tag")
-        reading = read(body, fetch.url, content_type, x_robots, fetch.follow, fetch.sketch)
+        if response.status == PARTIAL_CONTENT:
+            truncated = truncated or "range"
+        shown = _is_page(fetch, response)
+        content_type = headers.content_type
+        reading = read(body, fetch.url, headers, fetch.follow, fetch.sketch)
         if self._spin:
             burn(self._spin)
-        kept = not (reading.noindex and self._rules.obey_noindex)
+        kept = shown and not (reading.noindex and self._rules.obey_noindex)
         digest = term(fetch.url, response.status, body if kept else b"")
         event = Fetched(
             fetch.id,
             response.status,
             reading.links,
+            retry_after=None if kept else retry_after(response.header("retry-after"), now),
             size=len(body) if kept else 0,
             digest=digest,
-            truncated=truncated,
+            truncated=truncated if shown else "",
             cut=reading.cut,
             content_type=content_type[:MAX_DETAIL],
             seconds=response.seconds,
@@ -175,6 +215,7 @@ class Reader:
             unread=reading.unread,
             cookies=self._cookies(fetch, response, now),
             sketch=reading.sketch,
+            not_followed=reading.not_followed,
         )
         if not kept:
             return None, event
@@ -203,14 +244,13 @@ class Reader:
 
     def _facts(self, fetch: Fetch, response: Response, now: float) -> Fetched:
         """An answer whose body nobody reads."""
-        location = _as_utf8(response.header("location"))
         return Fetched(
             fetch.id,
             response.status,
-            location=(resolve(fetch.url, location) or "") if location and 300 <= response.status <= 399 else "",
+            location=_target(fetch, response),
             retry_after=retry_after(response.header("retry-after"), now),
             digest=term(fetch.url, response.status),
-            content_type=response.header("content-type")[:MAX_DETAIL],
+            content_type=page_headers(response.headers).content_type[:MAX_DETAIL],
             seconds=response.seconds,
             first_byte=response.first_byte,
             cookies=() if fetch.robots else self._cookies(fetch, response, now),
@@ -296,6 +336,21 @@ def retry_after(value: str, now: float) -> float | None:
         return max(0.0, date.timestamp() - now)
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def _is_page(fetch: Fetch, response: Response) -> bool:
+    """Whether a browser would show this body as a page: one of 2xx, or of a redirect that leads nowhere."""
+    if 200 <= response.status <= 299:
+        return True
+    return response.status in REDIRECTS and response.body != b"" and not _target(fetch, response)
+
+
+def _target(fetch: Fetch, response: Response) -> str:
+    """The canonical URL that a response redirects to, "" where there is none."""
+    if not 300 <= response.status <= 399:
+        return ""
+    location = _as_utf8(response.header("location"))
+    return (resolve(fetch.url, location) or "") if location else ""
 
 
 def _codings(response: Response) -> str:

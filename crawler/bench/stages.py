@@ -17,7 +17,7 @@ from pathlib import Path
 from time import time
 
 from crawler.bench.told import tell
-from crawler.core.links import read_page
+from crawler.core.links import PageHeaders, read_page
 from crawler.core.messages import Link, Settled
 from crawler.core.scope import Scope
 from crawler.core.urls import Resolver
@@ -38,7 +38,7 @@ def parse(pages: list[Page], settings: Settings) -> None:
     """Read every page as a crawl does."""
     resolver = Resolver(Scope(settings, settings.seeds).admits_path)
     for page in pages:
-        read_page(page.body, page.url, page.content_type, settings, resolver, (), True)
+        read_page(page.body, page.url, PageHeaders(page.content_type), settings, resolver, True)
 
 
 def store(pages: list[Page], settings: Settings, folder: Path) -> None:

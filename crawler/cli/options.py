@@ -33,7 +33,7 @@ LIMITS = (
     click.option("--fail-on", multiple=True, metavar="EXPR", help="Exit 4 if: incomplete, errors>5%, pages<100 ..."),
 )
 SCOPE = (
-    click.option("--scope", metavar="REACH", help="host, domain or any: which hosts are ours.  [host]"),
+    click.option("--scope", metavar="REACH", help="site, host, domain or any: which hosts are ours.  [site]"),
     click.option("--include", multiple=True, metavar="RE", help="Only paths in which this is found. Repeatable."),
     click.option("--exclude", multiple=True, metavar="RE", help="No path in which this is found. Repeatable."),
     click.option("--store", metavar="NAME", help="sqlite or files.  [sqlite]"),

@@ -43,6 +43,7 @@ from crawler.core.messages import (
     Landing,
     Link,
     Neighbourly,
+    NotFollowed,
     Offered,
     Reason,
     Resumed,
@@ -52,7 +53,7 @@ from crawler.core.messages import (
 from crawler.core.orders import Orders, robots_order
 from crawler.core.outage import Verdict
 from crawler.core.passage import Passage
-from crawler.core.redirects import after_redirect
+from crawler.core.redirects import REDIRECTS, after_redirect
 from crawler.core.retry import backoff, gap, is_transient, reason_of
 from crawler.core.rules import Rules
 from crawler.core.scope import Scope
@@ -62,7 +63,6 @@ from crawler.core.strays import Strays
 from crawler.core.turns import Turns
 from crawler.core.urls import host_of
 
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
 REFUSALS = 32
 LONGEST_WAIT = 3600.0  # what every clock and every queue can wait for
 
@@ -146,8 +146,9 @@ class Crawl:
             return
         name = host_of(url)
         if not self._scope.admits_host(name):
+            self._actions.leave(kind := self._scope.left_out(name))
             if self._awaits_seeds:
-                self._strays.keep(name, url, depth)
+                self._strays.keep(name, url, depth, kind)
             return
         link = Link(self._next_id, url, depth, via)
         if not self._is_ours(name, link):
@@ -266,7 +267,7 @@ class Crawl:
         refusal = host.refuses(link, again)
         if refusal is not None:
             self._settle(link, refusal[0], detail=refusal[1])
-            self._refused += 1
+            self._refused += host.robots.effort
             return 0
         sketch = False
         if not again:
@@ -333,6 +334,7 @@ class Crawl:
         """Take in what a page that settles has brought."""
         host.ledger.land(link.url, event.sketch)
         self._actions.budgets += host.ledger.due(host.name, link.url)
+        self._actions.leave_all(event.not_followed)
         for url in event.links:
             self._admit(url, link.depth + 1, (), now)
 
@@ -342,7 +344,9 @@ class Crawl:
 
     def _redirected(self, link: Link, target: str, now: float) -> Reason:
         reason, target = after_redirect(link, target, self._rules)
-        if reason is Reason.REDIRECT and self._scope.admits_path(target):
+        if reason is Reason.REDIRECT and not self._scope.admits_path(target):
+            self._actions.leave(NotFollowed.EXCLUDED)
+        elif reason is Reason.REDIRECT:
             name = host_of(target)
             if link.depth == 0 and not self._scope.admits_host(name):
                 self._join(name, now)
@@ -356,7 +360,8 @@ class Crawl:
 
     def _take_in(self, name: str, now: float) -> None:
         self._scope.join(name)
-        for url, depth in self._strays.pop(name):
+        for url, depth, kind in self._strays.pop(name):
+            self._actions.leave(kind, -1)
             self._admit(url, depth, (), now)
 
     def _trouble_landed(self, host: Host, link: Link, event: Failed, verdict: Verdict, now: float) -> None:

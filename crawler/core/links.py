@@ -1,12 +1,16 @@
 """What a page says: its charset, its links, and what it asks of robots.
 
 Rules:
-- Only HTML and XHTML are parsed, both as HTML (no entity of a DTD is ever expanded); a missing type is sniffed.
+- What is a page is decided by crawler/core/mime.py. HTML and XHTML are parsed, both as HTML (no entity of a DTD is ever
+  expanded).
 - The charset is that of the HTML standard: BOM, Content-Type, meta; then UTF-8 where the bytes are UTF-8, then a guess,
-  then windows-1252. Labels are those of the WHATWG (https://encoding.spec.whatwg.org), never codecs of Python.
-- Links are the href of a and area, against the first base that is an http(s) URL of bearable length.
+  then windows-1252. Labels are those of the WHATWG (https://encoding.spec.whatwg.org), never codecs of Python. A query
+  is encoded as its page is (crawler/core/encodings.py).
+- Links are the href of a and area, the src of frame and iframe, and the target of a refresh, against the first base
+  that is an http(s) URL of bearable length; link elements and `Link` headers where `follow_rel` names their relation.
 - noindex, nofollow and none count in every meta and X-Robots-Tag header that addresses robots or our product token; the
   strictest wins. rel=nofollow turns one link away. Both kinds of nofollow are obeyed where the rules say so.
+- What a page has and we do not follow is counted by its reason, distinct.
 - Body and headers were written by strangers: nothing here raises, whatever the bytes.
 - The effort is bounded by the size of a body: hrefs beyond MOST_HREFS are counted, not resolved (each costs a
   microsecond, and 10 MiB hold a million), and what a large body is that is no UTF-8 is guessed from a SAMPLE of it (the
@@ -15,56 +19,36 @@ Rules:
 Every page goes through here, so the parser gets the bytes and decodes while it parses, XPath does what loops over nodes
 would, and a page whose links are not wanted is parsed only where it may hold orders for us. An XPath walks the whole
 tree; the index of tags (`select`) is built once, in the time of two such walks, and then answers at once what most
-pages do not have.
+pages do not have (one tag at a time: a list of tags walks the tree).
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Iterable
 from typing import cast
 
 import msgspec
-from turbohtml import Document, XPath, parse
-from turbohtml.detect import detect
+from turbohtml import XPath
 
-from crawler.core.messages import Unread
+from crawler.core.charsets import CUT_CHARACTER, PRESCAN, charset_name, charset_of, parse_page
+from crawler.core.messages import NotFollowed, Unread
+from crawler.core.mime import is_page, looks_like_page, media_type
+from crawler.core.outlinks import Left, links_of
 from crawler.core.patterns import sketch_of
 from crawler.core.robots import product_token
 from crawler.core.rules import Rules
-from crawler.core.urls import Resolver, resolve
+from crawler.core.urls import Resolver
 
-_FOLLOW = (
-    "not(@rel) or not(contains(concat(' ', normalize-space(translate(@rel, 'NOFLW\f', 'noflw ')), ' '), ' nofollow '))"
-)
-_ANCHORS = XPath("//a/@href")
-_HREFS = XPath("//a/@href | //area/@href")
-_FOLLOWED = XPath(f"//a[{_FOLLOW}]/@href | //area[{_FOLLOW}]/@href")
-_BASES = XPath("//base/@href")
 _TEXT = XPath("string(/)")
 _NAME = "translate(@name, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz')"
 _ORDERS = XPath(f"//meta[{_NAME} = 'robots' or {_NAME} = $token]/@content")
-
-_HTML = ("text/html", "application/xhtml+xml")
-_UNKNOWN = ("", "unknown/unknown", "application/unknown", "*/*")  # https://mimesniff.spec.whatwg.org
-_TAG = re.compile(
-    rb"(?:\xef\xbb\xbf)?[\t\n\f\r ]*<"
-    rb"(?:!--|(?:!doctype html|html|head|script|iframe|h1|div|font|table|a|style|title|b|body|br|p)[\t\n\f\r >])",
-    re.IGNORECASE,
-)
-_CHARSET = re.compile(r";\s*charset\s*=\s*[\"']?([^\s\"';,]+)", re.IGNORECASE)
-_CUT = re.compile(rb"(?:[\xc2-\xdf]|[\xe0-\xef][\x80-\xbf]?|[\xf0-\xf4][\x80-\xbf]{0,2})\Z")  # the head of a character
-MOST_HREFS = 100_000
-SAMPLE = 262_144
-PRESCAN = 1024  # bytes in which a meta is looked for before parsing (WHATWG, "prescan a byte stream")
-_FALLBACK = "windows-1252"
 _VALUED = ("unavailable_after", "max-snippet", "max-image-preview", "max-video-preview")
 
 
 class Reading(msgspec.Struct, frozen=True, gc=False):
     """What a page says. `links` are canonical, distinct and admitted by path; `cut` counts those beyond `max_links` or
-    longer than `max_url_length`. `sketch` are the marks of its text, where they were asked for.
+    longer than `max_url_length`. `sketch` are the marks of its text, where they were asked for. `not_followed` counts
+    what else it has, distinct, by why it is no link.
 
     `charset` is the WHATWG name of its encoding ("UTF-8"); what is no HTML has the one it declares, or "". `unread`
     says why nobody could read the page: then these are only its headers.
@@ -77,56 +61,96 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     nofollow: bool = False
     unread: Unread | None = None
     sketch: tuple[int, int] | None = None
+    not_followed: tuple[tuple[NotFollowed, int], ...] = ()
 
 
-def is_html(body: bytes, content_type: str) -> bool:
+class PageHeaders(msgspec.Struct, frozen=True, gc=False):
+    """The headers of a response that matter where it is read: Content-Type (several: one list), all X-Robots-Tag,
+    whether it says `X-Content-Type-Options: nosniff`, all Refresh and Link."""
+
+    content_type: str = ""
+    robots: tuple[str, ...] = ()
+    nosniff: bool = False
+    refresh: tuple[str, ...] = ()
+    link: tuple[str, ...] = ()
+
+
+def page_headers(headers: Iterable[tuple[str, str]]) -> PageHeaders:
+    """What of the headers of a response matters, whatever the order and case of their names."""
+    types: list[str] = []
+    told: dict[str, list[str]] = {}
+    for name, value in headers:
+        lower = name.lower()
+        if lower == "content-type":
+            types.append(value)
+        elif lower in _TELLING:
+            told.setdefault(lower, []).append(value)
+    if not told:
+        return PageHeaders(", ".join(types))
+    options = told.get("x-content-type-options", [""])[0]
+    return PageHeaders(
+        ", ".join(types),
+        tuple(told.get("x-robots-tag", ())),
+        options.partition(",")[0].strip().lower() == "nosniff",
+        tuple(told.get("refresh", ())),
+        tuple(told.get("link", ())),
+    )
+
+
+_TELLING = frozenset({"x-robots-tag", "x-content-type-options", "refresh", "link"})
+
+
+def is_html(body: bytes, headers: PageHeaders) -> bool:
     """Whether `read_page` would look into a body."""
-    _, html = _declared(content_type[:200])
-    return html or (html is None and _TAG.match(body) is not None)
+    return is_page(body, media_type(headers.content_type), headers.nosniff)
 
 
-def unread_page(content_type: str, rules: Rules, x_robots: Sequence[str], why: Unread) -> Reading:
+def unread_page(headers: PageHeaders, rules: Rules, why: Unread) -> Reading:
     """What is known of a page that nobody could read."""
-    orders = _header_orders(x_robots, product_token(rules.user_agent) or "robots")
-    return msgspec.structs.replace(_reading(_declared(content_type[:200])[0], orders), unread=why)
+    orders = _header_orders(headers.robots, product_token(rules.user_agent) or "robots")
+    charset = charset_name(media_type(headers.content_type).charset)
+    return msgspec.structs.replace(_reading(charset, orders), unread=why)
 
 
 def read_page(
     body: bytes,
     url: str,
-    content_type: str,
+    headers: PageHeaders,
     rules: Rules,
     resolver: Resolver,
-    x_robots: Sequence[str],
     follow: bool,
     sketch: bool = False,
 ) -> Reading:
     """Read the page of `url` (canonical), without its links unless `follow`; `sketch` its text where it has links.
 
-    `resolver` knows which URLs are admitted by path; `x_robots` are the X-Robots-Tag headers.
+    `resolver` knows which URLs are admitted by path.
     """
     token = product_token(rules.user_agent) or "robots"
-    orders = _header_orders(x_robots, token) if x_robots else set()
-    declared, _ = _declared(content_type[:200])
-    if not is_html(body, content_type):
-        return _reading(declared, orders)
+    orders = _header_orders(headers.robots, token) if headers.robots else set()
+    media = media_type(headers.content_type)
+    declared = charset_name(media.charset)
+    if not is_page(body, media, headers.nosniff):
+        left = {NotFollowed.NOT_HTML: 1} if follow and looks_like_page(body) else {}
+        return _reading(declared, orders, left=left)
     if body[-1:] >= b"\x80":
-        body = body[:-3] + _CUT.sub(b"", body[-3:])  # a body cut inside a character would not look like UTF-8
-    wanted = follow and not (rules.obey_nofollow and _asks(orders, "nofollow"))
-    if not wanted:
-        charset = _charset(body, declared)
+        body = body[:-3] + CUT_CHARACTER.sub(b"", body[-3:])  # a body cut inside a character would not look like UTF-8
+    if not follow:
+        charset = charset_of(body, declared)
         if _gives_no_orders(body, charset, declared, token):
             return _reading(charset, orders)
-    page = _parse(body, declared)
+    page = parse_page(body, declared)
     if any((meta.attr("name") or "").lower() in ("robots", token) for meta in page.select("meta")):
-        for content in _strings(_ORDERS(page, token=token)):
+        for content in cast(list[str], _ORDERS(page, token=token)):
             orders.update(content.lower().replace(",", " ").split())
     links: tuple[str, ...] = ()
-    cut = 0
-    if wanted and not (rules.obey_nofollow and _asks(orders, "nofollow")):
-        links, cut = _links(page, url, rules, resolver)
+    cut, left = 0, {}
+    if follow:
+        links, cut, left = links_of(page, url, rules, resolver, headers.refresh, headers.link)
+        if rules.obey_nofollow and _asks(orders, "nofollow"):
+            left[NotFollowed.NOFOLLOW] = left.get(NotFollowed.NOFOLLOW, 0) + len(links)
+            links, cut = (), 0
     marks = sketch_of(str(_TEXT(page))) if sketch and links else None
-    return _reading(str(page.encoding), orders, links, cut, marks)
+    return _reading(str(page.encoding), orders, links, cut, marks, left)
 
 
 def _reading(
@@ -135,46 +159,14 @@ def _reading(
     links: tuple[str, ...] = (),
     cut: int = 0,
     sketch: tuple[int, int] | None = None,
+    left: Left | None = None,
 ) -> Reading:
-    return Reading(charset, links, cut, _asks(orders, "noindex"), _asks(orders, "nofollow"), sketch=sketch)
+    noindex, nofollow = _asks(orders, "noindex"), _asks(orders, "nofollow")
+    return Reading(charset, links, cut, noindex, nofollow, None, sketch, tuple(left.items()) if left else ())
 
 
 def _asks(orders: set[str], word: str) -> bool:
     return word in orders or "none" in orders
-
-
-def _links(page: Document, url: str, rules: Rules, resolver: Resolver) -> tuple[tuple[str, ...], int]:
-    """The links of a page, and how many lie beyond its limits: hrefs left unread are counted, not resolved."""
-    bases = _strings(_BASES(page)) if page.select("base") else ()
-    base = (resolve(url, bases[0]) if bases else None) or url
-    if len(base) > rules.max_url_length:  # every href would be copied onto it
-        base = url
-    hrefs = _hrefs(page, rules.obey_nofollow)
-    most = rules.max_links
-    links: dict[str, None] = {}
-    read = long = 0
-    while read < min(len(hrefs), MOST_HREFS) and len(links) < most:
-        found = resolver.resolve_all(base, hrefs[read : read + most])
-        if max(map(len, found), default=0) > rules.max_url_length:
-            short = [url for url in found if len(url) <= rules.max_url_length]
-            long += len(found) - len(short)
-            found = short
-        links.update(dict.fromkeys(found))
-        read += most
-    left = set(hrefs[read:]).difference(hrefs[:read]) if read < len(hrefs) else ()
-    return tuple(links)[:most], long + max(0, len(links) - most) + len(left)
-
-
-def _hrefs(page: Document, obey_nofollow: bool) -> list[str]:
-    """The hrefs to follow. Few pages have an area or a nofollow; to ask the index for one costs next to nothing."""
-    areas = page.select("area")
-    if obey_nofollow and (areas or page.select("a[rel*='nofollow' i]")):
-        return _strings(_FOLLOWED(page))
-    return _strings((_HREFS if areas else _ANCHORS)(page))
-
-
-def _strings(found: object) -> list[str]:
-    return cast(list[str], found)  # an XPath that ends in an attribute returns nothing else
 
 
 def _header_orders(values: Iterable[str], token: str) -> set[str]:
@@ -193,50 +185,6 @@ def _header_orders(values: Iterable[str], token: str) -> set[str]:
             if agent in ("", "*", "robots", token):
                 orders.update(rest.split())
     return orders
-
-
-@lru_cache(maxsize=256)
-def _declared(content_type: str) -> tuple[str, bool | None]:
-    """The charset that a Content-Type declares ("": none that is known), and whether it is HTML (None: no type)."""
-    essence = content_type.partition(";")[0].strip().lower()
-    html = None if essence in _UNKNOWN else essence in _HTML
-    label = _CHARSET.search(content_type)
-    try:
-        return (str(parse(b"", encoding=label[1]).encoding) if label else ""), html
-    except (LookupError, ValueError):  # no label of the WHATWG; not even text
-        return "", html
-
-
-def _parse(body: bytes, declared: str) -> Document:
-    if declared or len(body) <= SAMPLE or (sample := _foreign_sample(body)) is None:
-        return parse(body, encoding=declared or None, detect_encoding=True, positions=False)
-    page = parse(body, positions=False)
-    guess = detect(sample).encoding if str(page.encoding) == _FALLBACK else None  # BOM and meta come first
-    return page if guess in (None, _FALLBACK) else parse(body, encoding=guess, positions=False)
-
-
-def _charset(body: bytes, declared: str) -> str:
-    """The charset of a page without parsing it; a meta beyond the first 1024 bytes goes unseen."""
-    sample = None if declared or len(body) <= SAMPLE else _foreign_sample(body)
-    match = detect(body[:3] if declared else body if sample is None else sample)
-    if match.bom:
-        return str(match.encoding).removesuffix("-SIG")
-    return declared or match.encoding or _FALLBACK
-
-
-def _foreign_sample(body: bytes) -> bytes | None:
-    """The head of a body that is no UTF-8, and what lies around the first byte that shows it, from tag to tag to cut no
-    character in two. None: it is UTF-8."""
-    try:
-        body.decode()
-    except UnicodeDecodeError as error:
-        shown = error.start
-        head = body[: min(PRESCAN, shown)].decode(errors="ignore").encode()
-        begin = max(body.rfind(b"<", PRESCAN, shown), min(shown, PRESCAN))
-        sample = body[begin if shown - begin < PRESCAN else shown : shown + SAMPLE]
-        end = sample.rfind(b"<")
-        return head + (sample[:end] if end > PRESCAN else sample)
-    return None
 
 
 def _gives_no_orders(body: bytes, charset: str, declared: str, token: str) -> bool:

@@ -42,6 +42,33 @@ class Unread(StrEnum):
     LOST = "lost"
 
 
+class NotFollowed(StrEnum):
+    """Why links that a page has are no URLs of the crawl. The closed list that summaries and scripts rely on.
+
+    Asked not to (`NOFOLLOW`: rel=nofollow, or the whole page); another host (`OUT_OF_SCOPE`), one that differs from a
+    host of ours in nothing but its scheme or "www." (`OUT_OF_SCOPE_BY_SCHEME`); a path that `include` and `exclude`
+    leave out; a scheme that is not http (mailto, javascript, data); no URL; beyond `max_url_length` or `max_links`; of
+    a relation that `follow_rel` does not name. Of these, pages are counted, for nobody has counted their links:
+    `ERROR_PAGE`, HTML with another status than 2xx; `NOT_HTML`, what begins like HTML and says that it is something
+    else.
+    """
+
+    NOFOLLOW = "nofollow"
+    OUT_OF_SCOPE = "out_of_scope"
+    OUT_OF_SCOPE_BY_SCHEME = "out_of_scope_by_scheme"
+    EXCLUDED = "excluded"
+    SCHEME = "scheme"
+    INVALID = "invalid"
+    TOO_LONG = "too_long"
+    TOO_MANY = "too_many"
+    LINK_NEXT = "link_next"
+    LINK_PREV = "link_prev"
+    LINK_ALTERNATE = "link_alternate"
+    LINK_CANONICAL = "link_canonical"
+    ERROR_PAGE = "error_page"
+    NOT_HTML = "not_html"
+
+
 class Reason(StrEnum):
     """How a URL was settled: the closed list that reports, exports and scripts rely on."""
 
@@ -237,9 +264,10 @@ class Fetched(Message, frozen=True):
 
     `location` is the canonical redirect target ("" where it is missing or no URL); `retry_after` is in seconds; `size`
     in decoded bytes; (`part`, `position`) name the stored record ("" where nothing was stored); `digest` is the 16-byte
-    term of this URL in the digest of the crawl; `truncated` is "", "length", "time" or "disconnect"; `cut` counts links
-    beyond the limit of a page; `seconds` lasts from lease to last byte, `first_byte` to the first; `unread` says why
-    nobody could look for links; `sketch` are the two marks of its text, where they were asked for.
+    term of this URL in the digest of the crawl; `truncated` is "", "length", "time", "disconnect" or "range" (a 206
+    that nobody asked for); `cut` counts links beyond the limit of a page; `seconds` lasts from lease to last byte,
+    `first_byte` to the first; `unread` says why nobody could look for links; `sketch` are the two marks of its text,
+    where they were asked for; `not_followed` counts what else the page has, distinct, by why it is no link.
     """
 
     id: int
@@ -260,6 +288,7 @@ class Fetched(Message, frozen=True):
     unread: Unread | None = None
     cookies: tuple[SetCookie, ...] = ()
     sketch: tuple[int, int] | None = None
+    not_followed: tuple[tuple[NotFollowed, int], ...] = ()
 
 
 class Failed(Message, frozen=True):
@@ -445,7 +474,7 @@ class Actions(msgspec.Struct):
     frontier. `beyond` are links in scope that the depth limit turned away. `pauses` began in this step; while the
     network is `away` nothing but a probe goes out now and then. `cookies` changed, so many others were
     `cookies_dropped` over a cap. `ending` is set when the run is over. `mail` is what one of several shards has for the
-    others.
+    others. `not_followed` counts links that were seen and left, less those that are taken after all.
     """
 
     fetches: list[Fetch] = msgspec.field(default_factory=list)
@@ -465,3 +494,13 @@ class Actions(msgspec.Struct):
     wake_at: float | None = None
     ending: Ending | None = None
     mail: Mail | None = None
+    not_followed: dict[NotFollowed, int] = msgspec.field(default_factory=dict)
+
+    def leave(self, kind: NotFollowed, count: int = 1) -> None:
+        """Count links that are not followed."""
+        self.not_followed[kind] = self.not_followed.get(kind, 0) + count
+
+    def leave_all(self, counts: tuple[tuple[NotFollowed, int], ...]) -> None:
+        """Count what a page has."""
+        for kind, count in counts:
+            self.leave(kind, count)

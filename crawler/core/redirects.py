@@ -12,6 +12,8 @@ from crawler.core.messages import Link, Reason
 from crawler.core.rules import Rules
 from crawler.core.spelling import speller
 
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
 
 def after_redirect(link: Link, target: str, rules: Rules) -> tuple[Reason, str]:
     """How a redirect ends that was sent on to `target` (canonical, "" where it is no URL), and the spelling of it that

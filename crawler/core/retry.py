@@ -16,6 +16,7 @@ from __future__ import annotations
 from xxhash import xxh3_64_intdigest
 
 from crawler.core.messages import Failed, Landing, Reason, Trouble
+from crawler.core.redirects import REDIRECTS
 
 RETRIED_TROUBLES = frozenset({Trouble.DNS, Trouble.CONNECT, Trouble.TIMEOUT, Trouble.DISCONNECT})
 RETRIED_CUTS = frozenset({"time", "disconnect"})
@@ -57,6 +58,8 @@ def _reason_of(status: int) -> Reason:
         return LATER[status]
     if 200 <= status <= 299:
         return Reason.OK
+    if status in REDIRECTS:  # one that leads nowhere and whose body was cut
+        return Reason.REDIRECT_INVALID
     if 400 <= status <= 499:
         return Reason.CLIENT_ERROR
     if 500 <= status <= 599:

@@ -50,7 +50,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     lookup_rest: Seconds = 10.0
 
     # scope and budgets
-    scope: Literal["host", "domain", "any"] = "host"
+    scope: Literal["site", "host", "domain", "any"] = "site"
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     max_depth: Count | None = None
@@ -59,6 +59,8 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     max_redirects: Count = 10
     max_url_length: AtLeastOne = 2083
     max_links: AtLeastOne = 5000
+    follow_rel: tuple[Literal["next", "prev", "alternate", "canonical"], ...] = ()
+    follow_errors: bool = False
 
     # endless sites
     respell: bool = True

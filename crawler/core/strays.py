@@ -6,23 +6,25 @@ scope wait, MOST_STRAYS of them.
 
 from __future__ import annotations
 
+from crawler.core.messages import NotFollowed
+
 MOST_STRAYS = 100_000
 
 
 class Strays:
-    """URLs with their depth, by host."""
+    """URLs with their depth, and what they are counted as meanwhile, by host."""
 
     def __init__(self) -> None:
-        self._links: dict[str, list[tuple[str, int]]] = {}
+        self._links: dict[str, list[tuple[str, int, NotFollowed]]] = {}
         self._count = 0
 
-    def keep(self, host: str, url: str, depth: int) -> None:
+    def keep(self, host: str, url: str, depth: int, kind: NotFollowed) -> None:
         """Remember a link, unless there are too many."""
         if self._count < MOST_STRAYS:
             self._count += 1
-            self._links.setdefault(host, []).append((url, depth))
+            self._links.setdefault(host, []).append((url, depth, kind))
 
-    def pop(self, host: str) -> list[tuple[str, int]]:
+    def pop(self, host: str) -> list[tuple[str, int, NotFollowed]]:
         """The links of a host that has joined the scope."""
         return self._links.pop(host, [])
 

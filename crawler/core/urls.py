@@ -6,10 +6,10 @@ Rules:
 - A canonical URL is ASCII and always has a "/" after its host, so the cheap slices below need no parser.
 
 Navigation repeats on every page of a site, so `Resolver` remembers (directory of the base, href without its fragment)
-and what became of it, the scope's verdict included. That is sound because resolution reads no more of a base than its
-directory. The exceptions take over the whole base and are never remembered: an empty href, "?query" and a bare "http:",
-also behind the whitespace that parsing drops. Fragments are cut off before anything else: three hrefs in four of a
-manual differ from another one of their page by nothing more.
+and what became of it, the scope's verdict included; what is not wanted lies apart, with the reason. That is sound
+because resolution reads no more of a base than its directory. The exceptions take over the whole base and are never
+remembered: an empty href, "?query" and a bare "http:", also behind the whitespace that parsing drops. Fragments are cut
+off before anything else: three hrefs in four of a manual differ from another one of their page by nothing more.
 """
 
 from __future__ import annotations
@@ -19,11 +19,17 @@ from collections.abc import Callable, Iterable
 
 import can_ada
 
+from crawler.core.messages import NotFollowed
+
 _LONGEST = 1024  # characters of a href worth remembering
 _ENTRY = 300  # bytes that an entry costs beside its characters: two string headers and a slot in a dict, rounded up
 _AUTHORITY = re.compile(r"\A[\x00- ]*(?:https?:)?[/\\]{2}[^/\\?#]*", re.IGNORECASE)
 _PUNY = re.compile(r"(?<=[/\\@.])xn(?=--)", re.IGNORECASE)
 _ANYWHERE = re.compile(r"(?!https?:(?![/\\]))[^\x00- ?#][^\t\n\r]*", re.IGNORECASE).fullmatch
+
+
+Refused = dict[str, NotFollowed]
+"""Hrefs that are no links of the crawl, and why."""
 
 
 def canonical(url: str) -> str | None:
@@ -64,13 +70,13 @@ class Resolver:
         self._respell = respell
         self._memory = memory
         self._left = memory
-        self._directories: dict[str, dict[str, str]] = {}  # directory -> href -> canonical URL, "" where none is wanted
+        self._directories: dict[str, tuple[dict[str, str], Refused]] = {}  # of each: href -> canonical URL, or why none
 
-    def resolve_all(self, base: str, hrefs: Iterable[str]) -> list[str]:
+    def resolve_all(self, base: str, hrefs: Iterable[str], refused: Refused | None = None) -> list[str]:
         """The distinct http(s) URLs that are wanted among those that `hrefs` mean on the page `base` (canonical), in
-        order of first appearance."""
+        order of first appearance. The others are put into `refused`, with the reason."""
         parsed: can_ada.URL | None = None
-        known = self._directory(base)
+        known, others = self._directory(base)
         recall = known.get
         urls: dict[str, None] = {}
         # A space counts before a fragment, not at the end of a href.
@@ -78,33 +84,53 @@ class Resolver:
         for href in dict.fromkeys(bare):
             url = recall(href)
             if url is None:
-                if href:
+                why = others.get(href)
+                if why is None:
                     parsed = parsed or _parse(base, None)
-                    url = self._learn(known, base, parsed, href)
-                else:
-                    url = base if self._admits(base) else ""
+                    found = self._learn(known, others, base, parsed, href)
+                    if isinstance(found, NotFollowed):
+                        why = found
+                    else:
+                        urls[found] = None
+                if why is not None and refused is not None:
+                    refused[href] = why
+                continue
             urls[url] = None
-        urls.pop("", None)
         return list(urls)
 
-    def _directory(self, base: str) -> dict[str, str]:
+    def _directory(self, base: str) -> tuple[dict[str, str], Refused]:
         path = base.partition("?")[0]
         directory = path[: path.rfind("/") + 1]
         known = self._directories.get(directory)
         if known is None:
             self._pay(len(directory))
-            known = self._directories[directory] = {}
+            known = self._directories[directory] = ({}, {})
         return known
 
-    def _learn(self, known: dict[str, str], base: str, parsed: can_ada.URL | None, href: str) -> str:
-        url = self._respell(_spell(_parse(href, parsed)) or _with_punycode_as_it_is(href, base) or "")
-        if url and not self._admits(url):
-            url = ""
+    def _learn(
+        self, known: dict[str, str], others: Refused, base: str, parsed: can_ada.URL | None, href: str
+    ) -> str | NotFollowed:
+        found = self._resolve(base, parsed, href)
         if len(href) <= _LONGEST and _ANYWHERE(href):
+            url = "" if isinstance(found, NotFollowed) else found
             if self._pay(len(href) + len(url)):
                 known.clear()
-            known[href] = url
-        return url
+                others.clear()
+            if isinstance(found, NotFollowed):
+                others[href] = found
+            else:
+                known[href] = found
+        return found
+
+    def _resolve(self, base: str, parsed: can_ada.URL | None, href: str) -> str | NotFollowed:
+        if not href:
+            return base if self._admits(base) else NotFollowed.EXCLUDED
+        target = _parse(href, parsed)
+        url = _spell(target) or _with_punycode_as_it_is(href, base)
+        if url is None:
+            return NotFollowed.INVALID if target is None else NotFollowed.SCHEME
+        url = self._respell(url)
+        return url if self._admits(url) else NotFollowed.EXCLUDED
 
     def _pay(self, characters: int) -> bool:
         """Charge an entry to the memory; True where it was full and everything had to be forgotten."""

@@ -24,6 +24,7 @@ from crawler.core.messages import (
     Hungry,
     Link,
     Mail,
+    NotFollowed,
     Pause,
     Reason,
     Search,
@@ -51,6 +52,7 @@ class Batch(msgspec.Struct):
     hungry: list[Hungry] = msgspec.field(default_factory=list)
     search: Search | None = None
     mail: list[Mail] = msgspec.field(default_factory=list)
+    not_followed: dict[NotFollowed, int] = msgspec.field(default_factory=dict)
 
     def add(self, actions: Actions) -> None:
         """Keep what one more step decided."""
@@ -68,6 +70,8 @@ class Batch(msgspec.Struct):
         self.search = actions.search or self.search
         if actions.mail:
             self.mail.append(actions.mail)
+        for kind, count in actions.not_followed.items():
+            self.not_followed[kind] = self.not_followed.get(kind, 0) + count
 
     @property
     def passed(self) -> list[int]:
@@ -94,7 +98,8 @@ def empty(step: Batch | Actions) -> bool:
     """Whether there is nothing in it for a frontier."""
     asks = step.hungry or step.search is not None
     kept = step.queued or step.settled or step.doubtful or step.retries or step.notes or step.pauses
-    return not (kept or step.beyond or step.budgets or step.cookies or asks or step.mail)
+    counted = step.beyond or step.not_followed
+    return not (kept or counted or step.budgets or step.cookies or asks or step.mail)
 
 
 class Row(msgspec.Struct, frozen=True):

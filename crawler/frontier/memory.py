@@ -59,7 +59,15 @@ class MemoryFrontier:
             self._notes[note.host] = note
         self._cookies.update(batch.cookies)
         gained = len(batch.queued) + len(new) - len(batch.passed)
-        self._tally.add(gained, batch.settled, len(batch.retries), too_deep, batch.cookies_dropped, batch.pauses)
+        self._tally.add(
+            gained,
+            batch.settled,
+            len(batch.retries),
+            too_deep,
+            batch.cookies_dropped,
+            batch.pauses,
+            batch.not_followed,
+        )
         return new
 
     def _admit(self, link: Link) -> bool:

@@ -116,7 +116,15 @@ class SqliteFrontier:
             if tally.too_deep + too_deep:
                 admitted = (link.url for link in (*batch.queued, *new))
                 too_deep -= beyond.forget(connection, (*admitted, *batch.handed))
-            tally.add(gained, batch.settled, len(batch.retries), too_deep, batch.cookies_dropped, batch.pauses)
+            tally.add(
+                gained,
+                batch.settled,
+                len(batch.retries),
+                too_deep,
+                batch.cookies_dropped,
+                batch.pauses,
+                batch.not_followed,
+            )
             connection.executemany(RETRY, [(it.attempts, it.status, it.id) for it in batch.retries])
             connection.executemany(
                 SETTLE,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
-from crawler.core.links import Reading, read_page, unread_page
+from crawler.core.links import PageHeaders, Reading, read_page, unread_page
 from crawler.core.messages import Unread
 from crawler.core.rules import Rules
 from crawler.core.scope import Scope
@@ -45,11 +45,9 @@ class HeavyReader:
         self._thread: ThreadPoolExecutor | None = None
         self._closed = False
 
-    def read(
-        self, body: bytes, url: str, content_type: str, x_robots: Sequence[str], follow: bool, sketch: bool = False
-    ) -> Reading:
+    def read(self, body: bytes, url: str, headers: PageHeaders, follow: bool, sketch: bool = False) -> Reading:
         """`read_page`, elsewhere; from any thread. It raises nothing but what `read_page` would."""
-        order = Order(url, content_type, tuple(x_robots), follow, sketch)
+        order = Order(url, headers, follow, sketch)
         with self._lock:
             for _ in range(TRIES):
                 try:
@@ -59,8 +57,8 @@ class HeavyReader:
                 if ended is None or ended > 0:  # it could not be born, or not live
                     return self._read_here(order, body)
                 if ended == -signal.SIGPROF:
-                    return unread_page(content_type, self._rules, x_robots, Unread.EFFORT)
-        return unread_page(content_type, self._rules, x_robots, Unread.LOST)
+                    return unread_page(headers, self._rules, Unread.EFFORT)
+        return unread_page(headers, self._rules, Unread.LOST)
 
     def alone(self, work: Callable[[], T]) -> T:
         """Do something that takes much memory while nobody else does."""
@@ -107,6 +105,4 @@ class HeavyReader:
 
     def _read_here(self, order: Order, body: bytes) -> Reading:
         resolver = Resolver(Scope(self._rules, ()).admits_path, 0, speller(self._rules))
-        return read_page(
-            body, order.url, order.content_type, self._rules, resolver, order.x_robots, order.follow, order.sketch
-        )
+        return read_page(body, order.url, order.headers, self._rules, resolver, order.follow, order.sketch)

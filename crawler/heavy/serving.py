@@ -68,12 +68,10 @@ def _answer(order: Order, body: bytes, charter: Charter, resolver: Resolver, mos
     signal.setitimer(signal.ITIMER_PROF, max(SHORTEST, charter.seconds))
     _limit(resource.RLIMIT_AS, most)
     try:
-        reading = read_page(
-            body, order.url, order.content_type, rules, resolver, order.x_robots, order.follow, order.sketch
-        )
+        reading = read_page(body, order.url, order.headers, rules, resolver, order.follow, order.sketch)
         return Answer(reading, spent=_memory()[1] > LEAN)
     except MemoryError:
-        return Answer(unread_page(order.content_type, rules, order.x_robots, Unread.MEMORY), spent=True)
+        return Answer(unread_page(order.headers, rules, Unread.MEMORY), spent=True)
     except Exception as error:
         return Answer(None, f"{type(error).__name__}: {error}")
     finally:

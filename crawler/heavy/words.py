@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from crawler.core.links import Reading
+from crawler.core.links import PageHeaders, Reading
 from crawler.core.rules import Rules
 
 
@@ -20,8 +20,7 @@ class Order(msgspec.Struct, frozen=True):
     """A page to be read; its body follows as a message of its own. See `read_page`."""
 
     url: str
-    content_type: str
-    x_robots: tuple[str, ...]
+    headers: PageHeaders
     follow: bool
     sketch: bool
 

@@ -104,7 +104,20 @@ def _ends(facts: Facts) -> str:
         return ""
     reasons = _shares("Reasons", "reason", tally.reasons, FINE)
     statuses = _shares("Last status", "status", tally.statuses, ("2", "3"))
-    return f'<div class="two">{reasons}{statuses}</div>'
+    return f'<div class="two">{reasons}{statuses}</div>{_left_out(tally.not_followed)}'
+
+
+def _left_out(counts: Mapping[str, int]) -> str:
+    """Links that pages have and that are no URLs of the crawl."""
+    if not counts:
+        return ""
+    rows = [
+        [remote(kind), f"{count:,}"] for kind, count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    ]
+    note = "Each counts once for every page that has it; of error_page and not_html the pages count."
+    return (
+        card(table(("why", "links"), rows, "Links seen and not followed"), "Not followed") + f"<p class=note>{note}</p>"
+    )
 
 
 def _shares(name: str, what: str, counts: Mapping[str, int], fine: tuple[str, ...]) -> str:

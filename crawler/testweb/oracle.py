@@ -6,7 +6,7 @@ with default settings in which every host is in scope:
   in all;
 - a redirect is an end of its own (`redirect`), its target a new link; a target on the way that led here is a loop;
 - robots.txt forbids: `robots`; it never answers: `robots_unavailable`; neither is asked for;
-- a page's links count only if it answered 200.
+- a page's links count only if it answered 200, or with a redirect that leads nowhere: its body is a page.
 
 In no web does a host fail so often in a row that it would be given up: that would be a matter of order. Nor does a URL
 end with a body that never came whole: how much of it is stored is a matter of time. Only among the traps, where nobody
@@ -40,6 +40,11 @@ class Expected(msgspec.Struct, frozen=True):
     digest: bytes = b""
     size: int = 0
     html: bool = False
+
+    @property
+    def stored(self) -> bool:
+        """Whether a page of it is kept: one of 2xx, or the body of a redirect that leads nowhere."""
+        return 200 <= self.status <= 299 or self.size > 0
 
 
 def split(url: str) -> tuple[str, str]:
@@ -116,14 +121,15 @@ def _visit(
     reason = _reason(page, (*way, url))
     if page.fault:
         return Expected(reason, page.status, attempt), (), ()
-    body = page.body[:MAX_BODY] if 200 <= page.status < 300 else b""
+    shown = 200 <= page.status < 300 or (page.status in _REDIRECTS and not page.target)
+    body = page.body[:MAX_BODY] if shown else b""
     end = Expected(
         reason=reason,
         status=page.status,
         attempts=attempt,
         digest=xxh3_128_digest(b"%b\0%d\0%b" % (url.encode(), page.status, body)),
         size=len(body),
-        html=bool(body) and page.content_type.startswith("text/html"),
+        html=bool(body) and page.status == 200 and page.content_type.startswith("text/html"),
     )
     if reason is Reason.REDIRECT:
         return end, (page.target,), (*way, url)

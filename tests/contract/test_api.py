@@ -34,7 +34,7 @@ def keys(web: StartedWeb) -> dict[str, Any]:
     }
 
 
-PAGES = {url for url, end in webs.EXPECTED.items() if end.reason == "ok"}
+PAGES = {url for url, end in webs.EXPECTED.items() if end.stored}
 
 
 @pytest.mark.parametrize("mode", variants.names())

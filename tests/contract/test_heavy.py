@@ -16,7 +16,7 @@ from time import monotonic, sleep, thread_time
 import pytest
 
 import variants
-from crawler.core.links import Reading, read_page
+from crawler.core.links import PageHeaders, Reading, read_page
 from crawler.core.messages import Fetch, Unread
 from crawler.core.rules import Rules
 from crawler.core.scope import Scope
@@ -55,11 +55,11 @@ def shared() -> Iterator[HeavyReader]:
 
 
 def plainly(body: bytes, kind: str = KIND) -> Reading:
-    return read_page(body, URL, kind, Rules(), Resolver(Scope(Rules(), [URL]).admits_path), (), True)
+    return read_page(body, URL, PageHeaders(kind), Rules(), Resolver(Scope(Rules(), [URL]).admits_path), True)
 
 
 def ask(heavy: HeavyReader, body: bytes = PAGE) -> Reading:
-    return heavy.read(body, URL, KIND, (), True)
+    return heavy.read(body, URL, PageHeaders(KIND), True)
 
 
 def born(heavy: HeavyReader) -> int:
@@ -101,10 +101,10 @@ def test_a_page_says_the_same_elsewhere(shared: HeavyReader, name: str) -> None:
 def test_headers_and_rules_cross_too() -> None:
     rules = settle({"exclude": ["/1"], "user_agent": "us/1", "max_links": 3})
     reader = HeavyReader(rules, PLENTY)
-    reading = reader.read(PAGE, URL, KIND + "; charset=koi8-r", ("us: noindex",), True)
+    reading = reader.read(PAGE, URL, PageHeaders(KIND + "; charset=koi8-r", ("us: noindex",)), True)
     assert reading.links == ("http://h.test/0", "http://h.test/2", "http://h.test/3")
     assert (reading.charset, reading.noindex) == ("KOI8-R", True)
-    assert reader.read(PAGE, URL, KIND, ("us: nofollow",), True).links == ()
+    assert reader.read(PAGE, URL, PageHeaders(KIND, ("us: nofollow",)), True).links == ()
     reader.close()
 
 
@@ -158,7 +158,7 @@ def test_what_takes_too_much_time_is_unread() -> None:
     wild = Rules(exclude=("(a+)+$",))
     reader = HeavyReader(wild, PLENTY, seconds=0)
     body = b"<a href=/%bb>" % (b"a" * 60) + PAGE
-    reading = reader.read(body, URL, KIND + "; charset=utf-8", ("noindex",), True)
+    reading = reader.read(body, URL, PageHeaders(KIND + "; charset=utf-8", ("noindex",)), True)
     assert reading == Reading("UTF-8", noindex=True, unread=Unread.EFFORT)
     reader.close()
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 
+from crawler.core.digest import term
 from crawler.core.messages import Fetch, Fetched, Trouble
 from crawler.core.rules import Rules
 from crawler.core.scope import Scope
@@ -25,9 +27,9 @@ def read(
     robots: bool = False,
     max_body: int = 1000,
     sketch: bool = False,
-    **keys: bool,
+    **keys: Any,
 ) -> tuple[Page | None, Fetched]:
-    rules = Rules(robots_size=20, **keys)  # type: ignore[arg-type]
+    rules = Rules(robots_size=20, **keys)
     reader = Reader(rules, Scope(rules, [HERE]), max_body)
     response = Response(status, headers, body, "", 0.1, 0.2)
     return reader.read(Fetch(1, HERE, robots=robots, sketch=sketch), response, NOW)
@@ -46,8 +48,51 @@ def read(
 )
 def test_a_redirect_is_resolved(written: str, meant: str) -> None:
     page, event = read(301, ("Location", written), body=b"moved")
-    assert page is None
+    assert (page is None) is (meant != "")
     assert event.location == meant
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_that_leads_nowhere_is_a_page(status: int) -> None:
+    page, event = read(status, HTML, body=b"<a href=/x>")
+    assert page is not None and page.body == b"<a href=/x>"
+    assert (event.links, event.size) == (("http://a.test/x",), 11)
+    assert event.digest == page.digest == term(page.url, status, page.body)
+    page, event = read(status, HTML, body=b"")
+    assert page is None and event.digest == term("http://a.test/folder/page", status)
+
+
+def test_a_part_that_nobody_asked_for_is_no_whole_page() -> None:
+    page, event = read(206, HTML, ("Content-Range", "bytes 0-10/99"), body=b"<a href=/x>")
+    assert page is not None and page.truncated == event.truncated == "range"
+    assert event.links == ("http://a.test/x",)
+
+
+@pytest.mark.parametrize("status", [300, 404, 410, 500, 503])
+def test_an_error_page_is_counted_or_read(status: int) -> None:
+    body, later = b"<a href=/x>", ("Retry-After", "7")
+    page, event = read(status, HTML, later, body=body)
+    assert page is None and event.links == () and event.not_followed == (("error_page", 1),)
+    assert read(status, ("Content-Type", "text/plain"), body=body)[1].not_followed == ()
+    assert read(status, HTML, body=b"")[1].not_followed == ()
+    assert read(status, HTML, ("Content-Encoding", "gzip"), body=b"\x1f\x8b")[1].not_followed == (("error_page", 1),)
+    page, event = read(status, HTML, later, body=body, follow_errors=True)
+    assert page is None and event.links == ("http://a.test/x",) and event.not_followed == ()
+    assert (event.retry_after, event.size, event.digest) == (7.0, 0, term("http://a.test/folder/page", status))
+
+
+@pytest.mark.parametrize("status", [302, 404])
+def test_a_broken_coding_of_what_is_no_page_does_not_hide_its_status(status: int) -> None:
+    page, event = read(status, HTML, ("Content-Encoding", "gzip"), body=b"no gzip", follow_errors=True)
+    assert page is None and event.status == status and event.links == ()
+    with pytest.raises(FetchError):
+        read(200, HTML, ("Content-Encoding", "gzip"), body=b"no gzip")
+
+
+def test_several_types_are_one_list() -> None:
+    page, event = read(200, HTML, ("content-type", "text/plain"), body=b"<a href=/x>")
+    assert page is not None and page.content_type == event.content_type == "text/html; charset=utf-8, text/plain"
+    assert event.links == () and event.not_followed == (("not_html", 1),)
 
 
 def test_links_are_respelled_and_texts_sketched_as_the_order_and_the_rules_say() -> None:

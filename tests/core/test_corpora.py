@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from crawler.core.links import Reading, read_page
+from crawler.core.links import PageHeaders, Reading, read_page
 from crawler.core.robots import Robots, RobotsAnswer, classify, decode_robots
 from crawler.core.rules import Rules
 from crawler.core.scope import Scope
@@ -139,7 +139,7 @@ HOSTILE_PAGES = {  # id in the corpus -> a page as its note says, links that mus
 
 
 def read(body: bytes, content_type: str) -> Reading:
-    return read_page(body, PAGE, content_type, RULES, Resolver(Scope(RULES, [PAGE]).admits_path), (), True)
+    return read_page(body, PAGE, PageHeaders(content_type), RULES, Resolver(Scope(RULES, [PAGE]).admits_path), True)
 
 
 @pytest.mark.parametrize("name", HOSTILE_PAGES)

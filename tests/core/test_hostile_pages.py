@@ -6,7 +6,9 @@ from functools import partial
 
 import pytest
 
-from crawler.core.links import MOST_HREFS, SAMPLE, Reading, read_page
+from crawler.core.charsets import SAMPLE
+from crawler.core.links import PageHeaders, Reading, read_page
+from crawler.core.outlinks import MOST_HREFS
 from crawler.core.rules import Rules
 from crawler.core.scope import Scope
 from crawler.core.urls import Resolver
@@ -21,7 +23,7 @@ MOST_UNITS = 500
 
 def read(body: bytes, content_type: str = "text/html", **rules: object) -> Reading:
     ours = Rules(**rules)  # type: ignore[arg-type]
-    return read_page(body, URL, content_type, ours, Resolver(Scope(ours, [URL]).admits_path), (), True)
+    return read_page(body, URL, PageHeaders(content_type), ours, Resolver(Scope(ours, [URL]).admits_path), True)
 
 
 @pytest.mark.parametrize("name", hostile_pages.NAMES)
@@ -57,6 +59,6 @@ PADDING = b"<p>" + b" " * SAMPLE
 @pytest.mark.parametrize("follow", [True, False])
 def test_the_charset_of_a_large_page_is_that_of_a_small_one(body: bytes, charset: str, link: str, follow: bool) -> None:
     ours = Rules()
-    reading = read_page(body, URL, "text/html", ours, Resolver(Scope(ours, [URL]).admits_path), (), follow)
+    reading = read_page(body, URL, PageHeaders("text/html"), ours, Resolver(Scope(ours, [URL]).admits_path), follow)
     assert reading.charset == charset
     assert not follow or reading.links[0].startswith(f"http://h.test/{link}")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crawler.core.links import Reading, is_html, read_page, unread_page
+from crawler.core.links import PageHeaders, Reading, is_html, page_headers, read_page, unread_page
 from crawler.core.messages import Unread
 from crawler.core.rules import Rules
 from crawler.core.scope import Scope
@@ -26,7 +26,9 @@ def read(
 ) -> Reading:
     ours = Rules(**{"user_agent": "Us/1.0 (+http://h.test)", **rules})
     raw = body.encode() if isinstance(body, str) else body
-    return read_page(raw, PAGE, content_type, ours, Resolver(Scope(ours, [PAGE]).admits_path), x_robots, follow)
+    return read_page(
+        raw, PAGE, PageHeaders(content_type, x_robots), ours, Resolver(Scope(ours, [PAGE]).admits_path), follow
+    )
 
 
 @pytest.mark.parametrize(
@@ -87,7 +89,7 @@ def test_links_that_are_too_long_are_counted_and_do_not_use_up_the_limit() -> No
 def test_the_text_of_a_page_with_links_is_sketched_where_that_is_asked_for() -> None:
     def sketch(body: str, follow: bool = True, asked: bool = True) -> tuple[int, int] | None:
         rules = Rules()
-        return read_page(body.encode(), PAGE, "text/html", rules, Resolver(), (), follow, asked).sketch
+        return read_page(body.encode(), PAGE, PageHeaders("text/html"), rules, Resolver(), follow, asked).sketch
 
     may = sketch("<a href=/5>May</a> 2026")
     assert may is not None
@@ -106,6 +108,15 @@ def test_inadmissible_hrefs_do_not_use_up_the_limit() -> None:
 @pytest.mark.parametrize(
     ("body", "content_type", "charset", "link"),
     [
+        (b"<a href=?q=\xe9>", "text/html; charset=latin1", "windows-1252", "b?q=%E9"),
+        (b"<meta charset=koi8-r><a href=?q=\xc1>", "text/html", "KOI8-R", "b?q=%C1"),
+        ("\ufeff<a href=?q=é>".encode("utf-16-le"), "text/html", "UTF-16LE", "b?q=%C3%A9"),
+        ("<a href=?q=é>".encode(), "text/html; charset=utf-8", "UTF-8", "b?q=%C3%A9"),
+        (b"<a href=?q=&#9731;\xe9>", "text/html; charset=latin1", "windows-1252", "b?q=%26%239731%3B%E9"),
+        (b"<area href=\xe9?q=\xe9#\xe9>", "text/html; charset=latin1", "windows-1252", "%C3%A9?q=%E9"),
+        (b"<iframe src=?q=\xe9>", "text/html; charset=latin1", "windows-1252", "b?q=%E9"),
+        (b"<meta http-equiv=refresh content='0;?q=\xe9'>", "text/html; charset=latin1", "windows-1252", "b?q=%E9"),
+        (b"<base href=/a/c?q=\xe9><a href=''>", "text/html; charset=latin1", "windows-1252", "c?q=%E9"),
         (b"\xef\xbb\xbf<meta charset=koi8-r><a href=\xc3\xa9>", "text/html; charset=koi8-r", "UTF-8", "%C3%A9"),
         ("\ufeff<a href=é>".encode("utf-16-le"), "text/html; charset=utf-8", "UTF-16LE", "%C3%A9"),
         (b"<meta charset=utf-8><a href=\xc1>", "text/html; charset=koi8-r", "KOI8-R", "%D0%B0"),
@@ -210,6 +221,119 @@ def test_a_crawler_without_a_name_is_addressed_as_robots() -> None:
     assert read("<meta name=robots content=noindex>", user_agent="007").noindex
 
 
+def left(reading: Reading) -> dict[str, int]:
+    return {str(kind): count for kind, count in reading.not_followed}
+
+
+@pytest.mark.parametrize(
+    ("body", "links"),
+    [
+        ("<iframe src=x></iframe><a href=y>", ["x", "y"]),
+        ("<a href=y><iframe src=x>", ["y", "x"]),
+        ("<frameset><frame src=x><frame src=y><noframes><a href=z></noframes></frameset>", ["x", "y"]),
+        ("<iframe></iframe><iframe src=about:blank></iframe><iframe src='#'></iframe>", ["b"]),
+        ("<frame src=x>", []),  # outside of a frameset it is nothing
+        ("<a href=y rel=nofollow><iframe src=x>", ["x"]),
+        ("<meta http-equiv=ReFresh content='3; url=x'>", ["x"]),
+        ("<noscript><meta http-equiv=refresh content='0;x'></noscript><a href=y>", ["y", "x"]),
+        ("<meta http-equiv=refresh content=5><meta http-equiv=refresh><meta name=refresh content='0;x'>", []),
+        ("<base href=/c/><meta http-equiv=refresh content='0;x'><iframe src=y>", ["/c/y", "/c/x"]),
+    ],
+)
+def test_frames_and_refreshes(body: str, links: list[str]) -> None:
+    expected = (f"http://h.test{link}" if link[0] == "/" else f"http://h.test/a/{link}" for link in links)
+    assert read(body).links == tuple(expected)
+
+
+def headed(body: str, headers: PageHeaders, **rules: Any) -> Reading:
+    ours = Rules(**rules)
+    return read_page(body.encode(), PAGE, headers, ours, Resolver(Scope(ours, [PAGE]).admits_path), True)
+
+
+def test_headers_link_too() -> None:
+    headers = page_headers(
+        [
+            ("Server", "x"),
+            ("refresh", "0;url=r"),
+            ("CONTENT-TYPE", "text/html"),
+            ("Link", "<n>; rel=next, <p>; rel=prev"),
+            ("link", "<c>;rel=canonical"),
+        ]
+    )
+    reading = headed("<a href=a>", headers)
+    assert reading.links == ("http://h.test/a/a", "http://h.test/a/r")
+    assert left(reading) == {"link_next": 1, "link_prev": 1, "link_canonical": 1}
+    reading = headed("<a href=a>", headers, follow_rel=("next", "canonical"))
+    assert reading.links == tuple(f"http://h.test/a/{name}" for name in "arnc")
+    assert left(reading) == {"link_prev": 1}
+
+
+def test_relations_are_links_where_they_are_named() -> None:
+    body = (
+        "<link rel=NEXT href=n><link rel=previous href=p><link rel='alternate stylesheet' href=s><link rel=icon href=i>"
+        "<link rel=alternate href=f><link rel=canonical href=b><link rel=next><link href=x><a href=f>"
+    )
+    reading = read(body)
+    assert reading.links == ("http://h.test/a/f",)
+    assert left(reading) == {"link_next": 1, "link_prev": 1}, "neither the page itself nor what is a link anyway"
+    assert read(body, follow_rel=("prev",)).links == ("http://h.test/a/f", "http://h.test/a/p")
+
+
+@pytest.mark.parametrize(
+    ("body", "rules", "counts"),
+    [
+        ("<a href=x><a href=y>", {}, {}),
+        ("<a href=mailto:a><a href=mailto:a><a href=mailto:b><a href=data:,>", {}, {"scheme": 3}),
+        ("<a href=http://h.test:x/><a href='http://[/'><a href=//>", {}, {"invalid": 3}),
+        ("<a href=/no/1><a href=/no/1#x><a href=/no/2><a href=/yes>", {"exclude": ("^/no/",)}, {"excluded": 2}),
+        ("<a href=''><a href=#x>", {"exclude": ("^/a/",)}, {"excluded": 1}),
+        ("<a href=x rel=nofollow><a href=y rel=nofollow><a href=y><area rel=nofollow href=z>", {}, {"nofollow": 2}),
+        ("<a rel=nofollow><a rel=nofollowing href=x>", {}, {}),
+        ("<meta name=robots content=nofollow><a href=x><a href=y><iframe src=z>", {}, {"nofollow": 3}),
+        ("<meta name=robots content=nofollow><a href=x rel=nofollow><a href=y>", {}, {"nofollow": 2}),
+        ("<a href=x rel=nofollow>", {"obey_nofollow": False}, {}),
+        (f"<a href=/{'x' * 3000}><a href=y>", {}, {"too_long": 1}),
+        ("<a href=1><a href=2><a href=3>", {"max_links": 1}, {"too_many": 2}),
+    ],
+)
+def test_what_is_not_followed_is_counted(body: str, rules: dict[str, Any], counts: dict[str, int]) -> None:
+    reading = read(body, **rules)
+    assert left(reading) == counts
+    assert reading.cut == counts.get("too_long", 0) + counts.get("too_many", 0)
+    assert left(read(body, follow=False, **rules)) == {}
+
+
+def test_links_that_a_header_turns_away_are_counted() -> None:
+    assert left(read("<a href=x><a href=y>", "text/html", "nofollow")) == {"nofollow": 2}
+
+
+def test_a_page_that_says_it_is_something_else_is_counted() -> None:
+    assert left(read("<html><a href=x>", "text/plain")) == {"not_html": 1}
+    assert left(read("<html><a href=x>", "text/plain", follow=False)) == {}
+    assert left(read("%PDF", "application/pdf")) == {}
+    nosniff = page_headers([("X-Content-Type-Options", "NoSniff, x")])
+    assert nosniff.nosniff
+    assert left(headed("<html><a href=x>", nosniff)) == {"not_html": 1}
+    assert headed("<html><a href=x>", page_headers([("X-Content-Type-Options", "x")])).links
+
+
+@pytest.mark.parametrize(
+    "types",
+    [
+        ["text/html charset=utf-8"],
+        ["text/html, text/html"],
+        ["text/html", "text/html"],
+        ["text/plain", "text/html;charset=x"],
+        ['text/html;charset="utf-8";;a'],
+        ["nonsense"],
+        [],
+    ],
+)
+def test_what_a_browser_takes_for_html_is_read(types: list[str]) -> None:
+    headers = page_headers([("Content-Type", value) for value in types])
+    assert headed("<!doctype html><a href=x>", headers).links == ("http://h.test/a/x",)
+
+
 WORDS = rb"""<a href= x ' " > <base href= // <meta charset= utf-16 koi8-r name=robots content= none <area rel=nofollow
     &#xD800; <!-- <svg> </"""
 BYTES = [b"\xef\xbb\xbf", b"\xff\xfe", b"\xe3\x81", b"\x1b$B", b"\0", b" ", b" "]
@@ -224,16 +348,21 @@ TYPES = st.sampled_from(["", "text/html", "text/html; charset=gbk", "text/html; 
 @settings(max_examples=200)
 def test_no_bytes_raise_and_following_changes_nothing_else(body: bytes, content_type: str, x_robots: list[str]) -> None:
     followed = read(body, content_type, *x_robots)
-    left = read(body, content_type, *x_robots, follow=False)
+    unfollowed = read(body, content_type, *x_robots, follow=False)
     assert all(link.startswith(("http://", "https://")) for link in followed.links)
-    assert left == Reading(followed.charset, (), 0, followed.noindex, followed.nofollow)
+    assert unfollowed == Reading(followed.charset, (), 0, followed.noindex, followed.nofollow)
 
 
 def test_what_is_looked_into() -> None:
-    assert is_html(b"", "text/html") and is_html(b"<p>", "") and is_html(b"", "application/xhtml+xml; charset=utf-8")
-    assert not is_html(b"<p>", "text/plain") and not is_html(b"%PDF", "")
+    def looked_into(body: bytes, content_type: str) -> bool:
+        return is_html(body, PageHeaders(content_type))
+
+    assert looked_into(b"", "text/html") and looked_into(b"<p>", "") and looked_into(b"", "application/xhtml+xml; a=b")
+    assert not looked_into(b"<p>", "text/plain") and not looked_into(b"%PDF", "")
 
 
 def test_of_a_page_that_nobody_could_read_the_headers_are_known() -> None:
-    reading = unread_page("text/html; charset=latin1", Rules(user_agent="us"), ("us: noindex",), Unread.EFFORT)
+    reading = unread_page(
+        PageHeaders("text/html; charset=latin1", ("us: noindex",)), Rules(user_agent="us"), Unread.EFFORT
+    )
     assert reading == Reading("windows-1252", noindex=True, unread=Unread.EFFORT)

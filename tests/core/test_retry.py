@@ -20,7 +20,8 @@ def test_transient_statuses_are_worth_another_attempt(status: int) -> None:
     [
         (200, Reason.OK),
         (204, Reason.OK),
-        (301, Reason.OTHER_STATUS),
+        (300, Reason.OTHER_STATUS),
+        (301, Reason.REDIRECT_INVALID),
         (304, Reason.OTHER_STATUS),
         (400, Reason.CLIENT_ERROR),
         (404, Reason.CLIENT_ERROR),

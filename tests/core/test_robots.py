@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.core.robots import (
     ALLOW_ALL,
-    MOST_STARS,
+    STARS_AT_ONCE,
     Robots,
     RobotsAnswer,
     classify,
     decode_robots,
     product_token,
 )
+from tests.effort import effort
 
 AGENT = "Us/1.0 (+http://us.test)"
 
@@ -55,6 +58,12 @@ def test_access_results(status: int, answer: RobotsAnswer) -> None:  # 2.3.1
         (b"ab\rcd\r", 5, "ab\r"),
         (b"ab\ncd\n", 6, "ab\ncd\n"),
         (b"abcdef", 3, ""),
+        (b"\xef\xbba", 100, "a"),
+        (b"\xefa", 100, "a"),
+        (b"\xbb\xbfa", 100, "\ufffd\ufffda"),
+        (b"\xef\x11\xbfa", 100, "\x11\ufffda"),
+        (b"\xef\xbb\xbf\xef\xbb\xbfa", 100, "\ufeffa"),
+        (b"\xef", 100, ""),
     ],
 )
 def test_decode(body: bytes, cap: int, text: str) -> None:
@@ -63,7 +72,17 @@ def test_decode(body: bytes, cap: int, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("agent", "token"),
-    [("Us/1.0", "us"), ("my-bot_x (y)", "my-bot_x"), ("crawler4j", "crawler"), ("007", ""), ("", ""), ("é", "")],
+    [
+        ("Us/1.0", "us"),
+        ("my-bot_x (y)", "my-bot_x"),
+        ("crawler4j", "crawler4j"),
+        ("AB42bot/1.0", "ab42bot"),
+        ("360Spider", "360spider"),
+        ("007", ""),
+        ("-_-", ""),
+        ("", ""),
+        ("é", ""),
+    ],
 )
 def test_product_token(agent: str, token: str) -> None:  # 2.2.1
     assert product_token(agent) == token
@@ -191,12 +210,47 @@ def test_allow_all() -> None:
     assert ALLOW_ALL.delay == 0.0
 
 
-def test_sizes_are_bounded() -> None:
-    wildcards = "".join(f"disallow: /*-{number}$\n" for number in range(MOST_STARS + 1))
-    robots = Robots(f"user-agent: us\n{wildcards}disallow: /plain\n", AGENT)
-    assert not robots.allows(f"http://h.test/x-{MOST_STARS - 1}")
-    assert robots.allows(f"http://h.test/x-{MOST_STARS}")
-    assert not robots.allows("http://h.test/plain")
+@pytest.mark.parametrize(
+    ("line", "agent", "ours"),
+    [
+        ("AB42bot", "AB42bot/1.0", True),
+        ("ab42BOT/2.0 beta", "AB42bot/1.0", True),
+        ("AB", "AB42bot/1.0", False),
+        ("AB42", "AB42bot/1.0", False),
+        ("AB42bots", "AB42bot/1.0", False),
+        ("AB43bot", "AB42bot/1.0", False),
+        ("AB42bot", "AB/1.0", True),  # as Google's parser reads it: a name ends at its first digit
+        ("AB42bot", "ABC/1.0", False),
+        ("360Spider", "360Spider", True),
+        ("361Spider", "360Spider", False),
+    ],
+)
+def test_digits_of_a_name_count_where_ours_has_some(line: str, agent: str, ours: bool) -> None:  # 2.2.1
+    assert allows(f"user-agent: {line}\ndisallow: /", "/x", agent) is not ours
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef", b"\xef\xbb", b"\xef\xbb\xbf"])
+def test_the_first_line_counts_behind_a_part_of_a_mark(mark: bytes) -> None:
+    text = decode_robots(mark + b"user-agent: us\ndisallow: /", 1000)
+    assert not allows(text, "/x")
+
+
+@pytest.mark.parametrize("rules", [10, STARS_AT_ONCE + 1, 3 * STARS_AT_ONCE])
+def test_no_rule_is_left_out(rules: int) -> None:
+    wildcards = "".join(f"disallow: /*-{number}$\n" for number in range(rules))
+    robots = Robots(f"user-agent: us\n{wildcards}disallow: /*{'*a' * 5000}$\n", AGENT)
+    assert not robots.allows("http://h.test/x-0")
+    assert not robots.allows(f"http://h.test/x-{rules - 1}")
+    assert robots.allows(f"http://h.test/x-{rules}")
+    assert robots.effort == 1 + (rules + 1) // STARS_AT_ONCE
+
+
+def test_a_file_full_of_wildcards_is_matched_in_bounded_time() -> None:
+    for rule in ("/*{}", "/*aaaaaaaab{}", "/*a*a*a*a*b{}"):
+        text = "user-agent: *\n" + "".join(f"disallow:{rule.format(number)}\n" for number in range(30_000))
+        robots = Robots(decode_robots(text.encode(), 512_000), AGENT)
+        allowed, units = effort(partial(robots.allows, "http://h.test/" + "a" * 2000))
+        assert allowed and units < 500
 
 
 @given(st.text(alphabet="user-agent: *us\nDisallow/$%#\r\u2028\ud8009.", max_size=80) | st.text(max_size=80))

@@ -56,6 +56,53 @@ def test_hosts(reach: Literal["host", "domain", "any"], host: str, ours: bool) -
     assert Scope(Rules(scope=reach), SEEDS).admits_host(host) is ours
 
 
+@pytest.mark.parametrize(
+    ("seed", "site"),
+    [
+        ("http://x.test/a", "http://x.test https://x.test http://www.x.test https://www.x.test"),
+        ("https://www.x.test:443/", "http://x.test https://x.test http://www.x.test https://www.x.test"),
+        ("http://localhost/", "http://localhost https://localhost"),
+        ("http://www.test/", "http://www.test https://www.test"),
+        ("http://127.0.0.1/", "http://127.0.0.1 https://127.0.0.1"),
+        ("https://[::1]/", "http://[::1] https://[::1]"),
+        ("http://127.0.0.1:8080/", "http://127.0.0.1:8080"),
+        ("http://[::1]:8080/", "http://[::1]:8080"),
+        ("http://x.test:443/", "http://x.test:443"),
+    ],
+)
+def test_a_site(seed: str, site: str) -> None:
+    scope = Scope(Rules(), [seed])
+    name = seed.partition("://")[2].partition("/")[0]
+    bare = name.removeprefix("www.").removesuffix(":443") if "https" in seed else name
+    others = (
+        f"{scheme}://{www}{bare}{port}" for scheme in ("http", "https") for www in ("", "www.") for port in ("", ":1")
+    )
+    ours = set(site.split())
+    assert all(scope.admits_host(host) for host in ours)
+    assert not any(scope.admits_host(host) for host in {*others, "http://a.x.test", "http://test"} - ours)
+
+
+@pytest.mark.parametrize(
+    ("reach", "seed", "host", "kind"),
+    [
+        ("host", "http://x.test/", "https://x.test", "out_of_scope_by_scheme"),
+        ("host", "http://x.test/", "http://www.x.test", "out_of_scope_by_scheme"),
+        ("host", "http://www.x.test/", "https://x.test", "out_of_scope_by_scheme"),
+        ("host", "http://x.test:81/", "https://x.test:81", "out_of_scope_by_scheme"),
+        ("host", "http://x.test/", "http://x.test:81", "out_of_scope"),
+        ("site", "http://x.test/", "http://y.test", "out_of_scope"),
+        ("site", "http://x.test:81/", "https://www.x.test:81", "out_of_scope_by_scheme"),
+        ("domain", "http://x.test/", "http://y.test", "out_of_scope"),
+    ],
+)
+def test_why_a_host_is_left_out(reach: Literal["site", "host", "domain"], seed: str, host: str, kind: str) -> None:
+    scope = Scope(Rules(scope=reach), [seed])
+    assert not scope.admits_host(host)
+    assert scope.left_out(host) == kind
+    scope.join("http://new.test")
+    assert scope.left_out("https://www.new.test") == "out_of_scope_by_scheme"
+
+
 @pytest.mark.parametrize("reach", ["host", "domain"])
 def test_a_host_that_joins_comes_alone(reach: Literal["host", "domain"]) -> None:
     scope = Scope(Rules(scope=reach), ["http://h.test/"])

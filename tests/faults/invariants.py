@@ -98,7 +98,7 @@ class Truth:
     def _check_records(self, out: Path) -> None:
         store = CrawlDirectory.look(out).store()
         stored = Counter(page.url for part in store.parts() for _, page in store.pages(part))
-        assert stored == Counter(url for url, end in self.ends.items() if 200 <= end.status <= 299)
+        assert stored == Counter(url for url, end in self.ends.items() if end.stored)
 
 
 def check_nothing_left(out: Path) -> None:
