@@ -19,6 +19,7 @@ NOT_INSTALLED = 2
 BUG = 3
 INTERRUPTED = 130
 BROKEN_PIPE = 141
+NO_MEMORY_AT_ALL = b"error: no memory is left; raise the limit, then resume\n"
 
 
 def main() -> None:
@@ -31,7 +32,7 @@ def main() -> None:
         _open_streams()
         code = _run(signals)
     except BaseException as error:
-        code = _explain(error)
+        code = _explain_despite_shortage(error)
     _end(code)
 
 
@@ -68,6 +69,19 @@ def _run(signals: Signals) -> int:
     return code or 0
 
 
+def _explain_despite_shortage(error: BaseException) -> int:
+    """`_explain`, also where there is hardly any memory left: what the crawl held is let go first."""
+    try:
+        return _explain(error)
+    except MemoryError:
+        import os
+        from traceback import clear_frames
+
+        clear_frames(error.__traceback__)
+        os.write(2, NO_MEMORY_AT_ALL)
+        return BUG
+
+
 def _explain(error: BaseException) -> int:
     """Tell what went wrong, in one line; the exit code for it."""
     import os
@@ -80,7 +94,8 @@ def _explain(error: BaseException) -> int:
 
     from click import ClickException
 
-    from crawler.errors import CrawlerError
+    from crawler.errors import NO_MEMORY_LEFT, CrawlerError, OutOfMemory
+    from crawler.fetch.starving import lacks_memory
     from crawler.settings import DEBUG
     from crawler.stderr import PATIENCE, tell
     from crawler.words import printable
@@ -99,6 +114,8 @@ def _explain(error: BaseException) -> int:
             text, code = error.format_message().replace("\n", " "), 2
         case BrokenPipeError():
             return BROKEN_PIPE
+        case _ if lacks_memory(error):
+            text, code = NO_MEMORY_LEFT, OutOfMemory.exit_code
         case OSError():
             text, code = f"{error.filename}: {error.strerror}" if error.filename else str(error), 3
         case _:

@@ -87,8 +87,12 @@ async def acrawl(
 
 
 def _in_memory(settings: Settings) -> tuple[Job, Tap]:
+    import variants
+
+    settings, plan = variants.fit(settings)
     tap, seed = Tap(), secrets.randbits(63)
-    return Job(settings, seed, Recorder(MemoryFrontier(), seed), tap.writer), tap
+    recorder = Recorder(MemoryFrontier(), seed, most_marks=plan.own.bounds.marks)
+    return Job(settings, seed, recorder, tap.writer, shares=plan.own), tap
 
 
 def _in_directory(path: Path, settings: Settings, stack: AsyncExitStack) -> tuple[Job, Tap]:
@@ -104,12 +108,13 @@ def _in_directory(path: Path, settings: Settings, stack: AsyncExitStack) -> tupl
     settings = kept_settings(directory, settings)
     frontier.admit_within(settings.max_depth)
     run = directory.begin_run(settings, frontier)
+    settings, plan = variants.fit(settings)
     seed = directory.manifest.seed
     tap = Tap(store.writer)
     recorder = Recorder(frontier, seed, settings.disk_wait, to_unix=directory.to_unix)
     if settings.report:
         stack.push_async_callback(asyncio.to_thread, report, directory, variants.client_of(settings))
-    job = Job(settings, seed, recorder, tap.writer, run, directory.path)
+    job = Job(settings, seed, recorder, tap.writer, run, directory.path, shares=plan.own)
     stack.callback(lambda: job.ran and directory.end_run(job.ran))
     stack.callback(tidy, store, frontier, recorder, run)
     return job, tap
@@ -162,6 +167,7 @@ def _settings(seeds: tuple[str, ...], use: str | None, keys: dict[str, Any], nee
     if needed and not settings.seeds:
         raise UsageError("nothing to crawl: name at least one URL")
     check_client(variants.client_of(settings))
+    variants.fit(settings)
     open_scope(settings)
     check_authority(settings)
     return settings

@@ -5,23 +5,36 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
+from crawler.core.messages import Pause
 from crawler.disk import DiskBrake
 from crawler.job import Job
-from crawler.memory import Brake
+from crawler.memory_limit import MemoryLimiter
+from crawler.meter import tree_memory
+
+AT_START = 48 * 1024 * 1024
+"""What a process of ours takes at most before it crawls. What a program takes beyond it is not the crawl's."""
 
 
-def put_brakes(job: Job) -> Callable[[int], None]:
-    """Put all brakes on a job. What is returned is to be told the weight (bytes) of the run once a second."""
-    settings, recorder = job.settings, job.recorder
-    memory = Brake(job.memory, job.wake)
-    recorder.brake(memory.room)
+def put_brakes(job: Job, fetches: bool = True) -> Callable[[int], None]:
+    """Put all brakes on a job. What is returned is to be told the weight (bytes) of the run a few times a second.
+    `fetches`: its engine fetches by itself, and is not only the arbiter of others that each have their limit."""
+    settings, recorder, shares = job.settings, job.recorder, job.shares
+    outside = max(0, tree_memory() - AT_START)
+    memory = MemoryLimiter(shares.limit, shares.in_flight, job.wake, recorder.pause, outside)
+    recorder.hold_at_most(shares.bodies)
+    if fetches:
+        recorder.limit_in_flight(lambda: memory.most)
+    if shares.lowered:
+        recorder.pause(Pause.MEMORY, True)
+        recorder.pause(Pause.MEMORY, False)
     if job.folder is None:
-        return memory.weigh
+        return memory.weigh if fetches else lambda weight: None
     disk = DiskBrake(job.folder, settings.disk_reserve, settings.disk_wait, job.wake, recorder.pause)
     recorder.brake(disk.room)
 
     def look(weight: int) -> None:
-        memory.weigh(weight)
+        if fetches:
+            memory.weigh(weight)
         with suppress(OSError):  # whoever writes there next will say it better
             disk.look()
 

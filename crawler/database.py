@@ -24,7 +24,7 @@ import msgspec
 from xxhash import xxh3_64_intdigest
 
 from crawler.core.messages import Pause
-from crawler.errors import Busy, Corrupt, DiskFull, StorageError
+from crawler.errors import Busy, Corrupt, DiskFull, MemoryShort, StorageError
 from crawler.threads import NO_MORE
 
 T = TypeVar("T")
@@ -40,6 +40,8 @@ BUSY = 5.0
 """Seconds that SQLite itself waits for a lock, each time that it is asked."""
 LOCK_WAIT = 120.0
 """Seconds that a lock of somebody else is waited for: a backup, or a person with a query, is done by then."""
+MEMORY_WAIT = 5.0
+"""Seconds that memory is waited for: what is in flight has landed by then, and let go of what it held."""
 
 
 def bound(text: str) -> str | bytes:
@@ -96,6 +98,8 @@ def storage_errors(path: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull(f"no space left for {path}; free some, then resume") from error
         raise StorageError(f"cannot use {path}: {error.strerror or error}") from error
+    except MemoryError as error:
+        raise MemoryShort(f"no memory is left to write {path}; raise the limit, then resume") from error
     except RuntimeError as error:
         if NO_MORE not in str(error):
             raise
@@ -178,7 +182,8 @@ def keep_trying(
     pause: Callable[[Pause, bool], None] = lambda why, lasts: None,
 ) -> T:
     """Do what needs a disk. While there is no space again once a second, for so many seconds; while somebody else has
-    locked a file, for LOCK_WAIT; or until there is a hurry. `pause` is told when waiting begins and ends.
+    locked a file, for LOCK_WAIT; while memory is wanting, for MEMORY_WAIT; or until there is a hurry. `pause` is told
+    when waiting begins and ends.
 
     Raises StorageError.
     """
@@ -188,17 +193,27 @@ def keep_trying(
         while True:
             try:
                 return action()
-            except (DiskFull, Busy) as error:
-                why, patience = (Pause.DISK, seconds) if isinstance(error, DiskFull) else (Pause.LOCKED, LOCK_WAIT)
+            except (DiskFull, Busy, MemoryShort) as error:
+                why, patience = _patience(error, seconds)
                 if monotonic() - began >= patience or hurry():
                     raise
                 if waiting is None:
                     waiting = why
                     pause(why, True)
-                sleep(min(1.0, patience))
+                sleep(min(1.0, patience) if why is not Pause.MEMORY else MEMORY_WAIT / 50)
     finally:
         if waiting is not None:
             pause(waiting, False)
+
+
+def _patience(error: StorageError, seconds: float) -> tuple[Pause, float]:
+    """What is waited for, and for how many seconds."""
+    match error:
+        case Busy():
+            return Pause.LOCKED, LOCK_WAIT
+        case MemoryShort():
+            return Pause.MEMORY, MEMORY_WAIT
+    return Pause.DISK, seconds
 
 
 async def akeep_trying(action: Callable[[], Awaitable[None]], seconds: float) -> None:

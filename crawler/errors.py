@@ -3,16 +3,23 @@
 CrawlerError
 ├── UsageError       a command line, configuration, URL or path that cannot be used     exit 2
 ├── WorkersLost      processes that fetch die faster than they are replaced             exit 3
+├── OutOfMemory      no memory is left for what the whole crawl needs                   exit 3
 └── StorageError     disk, store, frontier or lock                                      exit 3
     ├── Locked       another process works on the directory
     ├── Corrupt      a file of the crawl cannot be read as what it should be
     ├── DiskFull     no space is left
-    └── Busy         somebody else has locked a file of the crawl
+    ├── Busy         somebody else has locked a file of the crawl
+    └── MemoryShort  no memory was left to write with
 
 Messages are one line and say what to do.
 """
 
 from __future__ import annotations
+
+NO_MEMORY_LEFT = (
+    "no memory is left; choose a lower --concurrency or --processes, or raise the limit (ulimit -v, the container's), "
+    "then resume"
+)
 
 
 class CrawlerError(Exception):
@@ -31,6 +38,15 @@ class WorkersLost(CrawlerError):
     """The engine cannot keep its workers alive; what was fetched is kept."""
 
     exit_code = 3
+
+
+class OutOfMemory(CrawlerError):
+    """No memory is left, and not for one page only; what was fetched is kept."""
+
+    exit_code = 3
+
+    def __init__(self, text: str = NO_MEMORY_LEFT) -> None:
+        super().__init__(text)
 
 
 class StorageError(CrawlerError):
@@ -53,3 +69,7 @@ class DiskFull(StorageError):
 
 class Busy(StorageError):
     """A file of the crawl is locked by somebody who is no crawler."""
+
+
+class MemoryShort(StorageError):
+    """No memory was left to write with; nothing was written."""

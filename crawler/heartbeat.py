@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from time import monotonic
 
 from crawler.histogram import Histogram
+from crawler.shortage import wait_for
 
 
 class Pulse:
@@ -51,7 +52,7 @@ def beating(period: float, lateness: Histogram) -> Iterator[None]:
 
     def work() -> None:
         wait = period
-        while not ended.wait(wait):
+        while not wait_for(ended, wait):
             wait = pulse.beat(monotonic())
 
     thread = threading.Thread(target=work, name="heartbeat", daemon=True)

@@ -15,10 +15,12 @@ from crawler.core.sharded import ShardedCrawl
 from crawler.database import keep_trying
 from crawler.descriptors import provide
 from crawler.errors import UsageError
+from crawler.fetch.bodies import BODIES
 from crawler.fetch.secrets import bind
-from crawler.memory import bounds_within
+from crawler.memory import ROOMY, Shares
 from crawler.recorder import Recorder
 from crawler.settings import Settings
+from crawler.shortage import large_blocks_apart
 from crawler.stats import InFlight
 from crawler.store.base import Writer
 from crawler.visit import Reader
@@ -39,8 +41,8 @@ class Job:
 
     `open_writer` opens a part for an engine that stores pages in this process; others open theirs below `folder`.
     `shard`: which of several this one is; `birth` counts the processes that were given a part of it in this
-    run, `verdicts` are what it must hear before its seeds, `memory` is its share in bytes. `ran`: how the run ended,
-    where somebody has kept that here.
+    run, `verdicts` are what it must hear before its seeds. `shares`: the memory it may take, `worker_shares`: that
+    of each process which fetches for it. `ran`: how the run ended, where somebody has kept that here.
     """
 
     def __init__(
@@ -54,19 +56,21 @@ class Job:
         shard: Shard | None = None,
         birth: int = 0,
         verdicts: Sequence[Event] = (),
-        memory: int | None = None,
+        shares: Shares = ROOMY,
+        worker_shares: Shares = ROOMY,
     ) -> None:
         self.settings = settings
-        self.memory = settings.memory if memory is None else memory
         self.recorder = recorder
         self.folder = folder
         self.run = run
         self.seed = seed
+        self.shares = shares
+        self.worker_shares = worker_shares
         self.scope = open_scope(settings)
         self.crawl = (
-            Crawl(settings, self.scope, seed, bounds_within(self.memory))
+            Crawl(settings, self.scope, seed, self.shares.bounds)
             if shard is None
-            else ShardedCrawl(settings, self.scope, seed, shard, bounds_within(self.memory))
+            else ShardedCrawl(settings, self.scope, seed, shard, self.shares.bounds)
         )
         self.ran: Ending | None = None
         self.in_flight = InFlight()
@@ -139,11 +143,14 @@ def check_authority(settings: Settings) -> None:
         tls_context(settings.ca_file)
 
 
-def open_reader(settings: Settings, scope: Scope) -> Reader:
-    """What turns orders into requests, and responses into pages and events. To be closed."""
-    from crawler.heavy.reader import HeavyReader, page_memory
+def open_reader(settings: Settings, scope: Scope, shares: Shares = ROOMY) -> Reader:
+    """What turns orders into requests, and responses into pages and events, in a process of this share. To be
+    closed."""
+    from crawler.heavy.reader import HeavyReader
 
-    heavy = HeavyReader(settings, page_memory(settings.memory))
+    large_blocks_apart()
+    BODIES.bound(shares.bodies, shares.alone)
+    heavy = HeavyReader(settings, shares.page)
     secrets = bind(settings.headers, settings.credentials)
     return Reader(settings, scope, settings.max_body, settings.attempt_header, settings.spin, heavy, secrets)
 

@@ -17,6 +17,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from crawler.stderr import Lines
+from crawler.threads import NO_LOCK
 
 if TYPE_CHECKING:
     from logging import LogRecord
@@ -53,11 +54,15 @@ def _warned(message: Warning | str, category: type[Warning], *_: object, **__: o
 
 def _failed(failed: Any) -> None:
     """Called by the interpreter where an exception ends a thread, or can be raised nowhere."""
-    import logging
+    if failed.exc_type in (SystemExit, MemoryError) or failed.exc_value is None or NO_LOCK in str(failed.exc_value):
+        return  # whoever waits for that thread says in one line that no memory is left
+    try:
+        import logging
 
-    if failed.exc_type is not SystemExit and failed.exc_value is not None:
         cause = (failed.exc_type, failed.exc_value, failed.exc_traceback)
         logging.getLogger("crawler").error("nobody caught this", exc_info=cause)
+    except (MemoryError, RuntimeError):  # no memory for a record, or for a lock
+        return
 
 
 def _cause(error: Any) -> dict[str, str]:

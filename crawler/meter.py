@@ -17,19 +17,31 @@ from contextlib import suppress
 from pathlib import Path
 from time import clock_gettime, monotonic
 
+from crawler.shortage import wait_for
+
 PERIOD = 1.0
+LOOK_PERIOD = 0.1
+GROWN = 1.03
+"""What has grown by so much since the last sample is weighed anew."""
 PROC = Path("/proc")
 
 
 class Meter:
     """Samples the tree below this process on a thread; `cpu_seconds` count from its start, `peak_memory` bytes. `weigh`
-    is told the bytes of each sample."""
+    is told the bytes of each sample.
+
+    There is a sample each PERIOD. Each LOOK_PERIOD it is looked whether something has grown, or was born, and then
+    there is one, too: a heavy page is read within tenths of a second, in a process of its own.
+    """
 
     def __init__(self, weigh: Callable[[int], None] = lambda memory: None) -> None:
         self.peak_memory = 0
         self._weigh = weigh
         self._own_before = self._used = _own_cpu()
         self._unreaped = 0.0  # CPU seconds of those that went away and left them to nobody of ours
+        self._memory = 0
+        self._told = 0.0
+        self._sizes: dict[int, int] = {}  # resident bytes of each process at the last sample
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, name="meter", daemon=True)
         self._thread.start()
@@ -54,19 +66,38 @@ class Meter:
         used, living = _tree()
         self._unreaped += max(0.0, self._used - used - self._unreaped)
         self._used = used + self._unreaped
-        memory = sum(_pss(pid) for pid in (os.getpid(), *living))
-        self.peak_memory = max(self.peak_memory, memory)
-        self._weigh(memory)
+        self._take([os.getpid(), *living])
+
+    def look(self) -> None:
+        """Look at the resident sizes, which cost little, and at more where they have grown."""
+        pids = [pid for known in list(self._sizes) for pid in (known, *_children(known)) if known]
+        growth = 0
+        for pid in dict.fromkeys(pids):
+            growth += resident_memory(pid) - self._sizes.get(pid, 0)
+        if self._memory + growth > max(self.peak_memory, self._told):
+            self._take(list(dict.fromkeys(pids)))
+
+    def _take(self, pids: list[int]) -> None:
+        self._memory = sum(map(_pss, pids))
+        self._sizes = {pid: resident_memory(pid) for pid in pids}
+        self.peak_memory = max(self.peak_memory, self._memory)
+        self._told = self._memory * GROWN
+        self._weigh(self._memory)
 
     def _work(self) -> None:
-        self._try_to_sample()
-        while not self._ended.wait(PERIOD):
-            self._try_to_sample()
-        self._try_to_sample()
+        self._try(self.sample)
+        sample_at = monotonic() + PERIOD
+        while not wait_for(self._ended, min(PERIOD, LOOK_PERIOD)):
+            if monotonic() < sample_at:
+                self._try(self.look)
+            else:
+                self._try(self.sample)
+                sample_at = monotonic() + PERIOD
+        self._try(self.sample)
 
-    def _try_to_sample(self) -> None:
-        with suppress(OSError):  # out of descriptors: a figure is lost, not the crawl
-            self.sample()
+    def _try(self, action: Callable[[], None]) -> None:
+        with suppress(OSError, MemoryError):  # out of descriptors: a figure is lost, not the crawl
+            action()
 
 
 def _own_cpu() -> float:
@@ -111,6 +142,29 @@ def descendants(root: int) -> dict[int, float]:
             above = parents[above]
         if above == root and pid != root:
             found[pid] = cpu[pid]
+    return found
+
+
+def tree_memory() -> int:
+    """Bytes that this process and all below it take now; 0 where there is no /proc to tell."""
+    return sum(map(_pss, (os.getpid(), *descendants(os.getpid())))) if PROC.exists() else 0
+
+
+def resident_memory(pid: int | None = None) -> int:
+    """Bytes of a process (None: this one) that are in memory; 0 where that cannot be known."""
+    try:
+        return int((PROC / str(pid or "self") / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def _children(pid: int) -> list[int]:
+    """The children of a process, where the kernel tells."""
+    found: list[int] = []
+    with suppress(OSError):
+        for task in (PROC / str(pid) / "task").iterdir():
+            with suppress(OSError):
+                found += map(int, (task / "children").read_text().split())
     return found
 
 

@@ -26,12 +26,14 @@ from crawler.core.messages import Actions, Discovered, Event, Link, Mail, Pause,
 from crawler.core.seen import marks
 from crawler.core.urls import host_of
 from crawler.database import keep_trying
-from crawler.errors import StorageError
+from crawler.errors import CrawlerError, OutOfMemory, StorageError
 from crawler.failpoints import passing
 from crawler.frontier.answers import answers, shifted, shifted_cookies
 from crawler.frontier.base import Batch, Frontier, empty
+from crawler.shortage import despite_shortage
 from crawler.stats import RunStats
 from crawler.store.base import Writer
+from crawler.threads import NO_LOCK
 
 CLOSE_AT = 32
 MAX_UNCOMMITTED = 64
@@ -65,6 +67,8 @@ class Recorder:
         self._writers: list[Writer] = []
         self._observers: list[Callable[[Actions], None]] = []
         self._brakes: list[Callable[[], int]] = []
+        self._most: Callable[[], int] = lambda: PLENTY
+        self._max_buffered = MAX_BUFFERED
         self._wake: Callable[[], None] = lambda: None
         self._post: Callable[[Event], None] = lambda event: None
         self._tell_pause: Callable[[Pause, bool], None] = lambda why, lasts: None
@@ -76,7 +80,8 @@ class Recorder:
         self._uncommitted = 0
         self._closing = self._starving = self._hurried = False
         self._clean = True
-        self._failure: StorageError | None = None
+        self._failure: CrawlerError | None = None
+        self._no_memory = OutOfMemory()  # made while there is some
         self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
 
     # ---- set up and resume -------------------------------------------------------------------------------------------
@@ -92,6 +97,14 @@ class Recorder:
     def brake(self, room: Callable[[], int]) -> None:
         """Another bound on `room`; whoever lets go of it wakes the workers itself."""
         self._brakes.append(room)
+
+    def limit_in_flight(self, most: Callable[[], int]) -> None:
+        """A bound on how many fetches are in flight; whoever raises it wakes the workers itself."""
+        self._most = most
+
+    def hold_at_most(self, size: int) -> None:
+        """Bytes of pages that wait to be written before `room` is 0."""
+        self._max_buffered = min(MAX_BUFFERED, size)
 
     def on_pause(self, tell: Callable[[Pause, bool], None]) -> None:
         """Call when a wait for the disk begins and ends, from any thread."""
@@ -123,7 +136,8 @@ class Recorder:
     # ---- the pump's side ---------------------------------------------------------------------------------------------
 
     def keep(self, actions: Actions) -> None:
-        """Remember what a step decided. Raises StorageError where an earlier batch could not be kept."""
+        """Remember what a step decided. Raises StorageError or OutOfMemory where an earlier batch could not be
+        kept."""
         self._raise_failure()
         if actions.fetches and self.first_fetch_at is None:
             self.first_fetch_at = monotonic()
@@ -167,8 +181,12 @@ class Recorder:
             return 0
         with self._changed:  # so that the commit that makes room cannot slip in between looking and saying so
             buffered = sum(writer.buffered for writer in self._writers)
-            self._starving = self._uncommitted >= MAX_UNCOMMITTED or buffered >= MAX_BUFFERED
+            self._starving = self._uncommitted >= MAX_UNCOMMITTED or buffered >= self._max_buffered
             return 0 if self._starving else most
+
+    def room_for(self, free: int, in_flight: int) -> int:
+        """How many more fetches may go out of an engine that has so many free slots and so many fetches in flight."""
+        return min(free, self.room, self._most() - in_flight)
 
     @property
     def clean(self) -> bool:
@@ -211,9 +229,15 @@ class Recorder:
                 pass
         except StorageError as error:
             self._failure = error
+        except MemoryError:
+            self._failure = self._no_memory
         except BaseException as error:
-            self._failure = StorageError(f"the recorder failed: {type(error).__name__}: {error}")
-        self._wake()
+            self._failure = (
+                self._no_memory
+                if NO_LOCK in str(error)
+                else StorageError(f"the recorder failed: {type(error).__name__}: {error}")
+            )
+        despite_shortage(self._wake)
 
     def _next_batch(self) -> Batch:
         """Wait until a batch is due. While nothing waits the thread sleeps for good."""

@@ -49,6 +49,7 @@ def execute(
     import variants
 
     started_at = monotonic() if started_at is None else started_at
+    asked, (settings, plan) = settings, variants.fit(settings)
     client, sharded = variants.client_of(settings), variants.is_sharded(settings)
     out = str(directory.path)
     if directory.manifest.runs and directory.manifest.layout:
@@ -73,14 +74,15 @@ def execute(
         if not sharded:
             frontier = file = stack.enter_context(closing(directory.frontier()))
         recorder = Recorder(
-            frontier, directory.manifest.seed, settings.disk_wait, settings.bounds.marks, directory.to_unix
+            frontier, directory.manifest.seed, settings.disk_wait, plan.own.bounds.marks, directory.to_unix
         )
-        run = directory.begin_run(settings, file)
-        job = Job(settings, directory.manifest.seed, recorder, store.writer, run, directory.path)
+        run = directory.begin_run(asked, file)
+        seed, path = directory.manifest.seed, directory.path
+        job = Job(settings, seed, recorder, store.writer, run, path, shares=plan.own, worker_shares=plan.worker)
         if watch is not None:
             watch(job)
         with threads_or_a_line():
-            meter = Meter(put_brakes(job))
+            meter = Meter(put_brakes(job, fetches=not sharded))
         try:
             with collected_seldom(), threads_or_a_line():
                 ran = variants.load(settings.mode).run(job)

@@ -25,7 +25,6 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 import msgspec
 from msgspec import Meta
 
-from crawler.core.bounds import Bounds
 from crawler.core.conditions import parse as parse_condition
 from crawler.core.rules import AtLeastOne, Count, Rules, Seconds
 from crawler.core.urls import canonical
@@ -34,7 +33,7 @@ from crawler.failpoints import VARIABLE as FAILPOINTS
 from crawler.failpoints import parse as parse_failpoints
 from crawler.fetch.base import ClientPlan, Limits
 from crawler.fetch.secrets import Login, bind, reveal
-from crawler.memory import bounds_within, default_memory, parse_size
+from crawler.memory import parse_size
 
 ENVIRONMENT = "CRAWLER_"
 DEBUG = "CRAWLER_DEBUG"  # shows tracebacks, see crawler/__main__.py
@@ -98,14 +97,9 @@ class Settings(Rules, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return tuple(sorted({*self.headers, *self.credentials}))
 
     @property
-    def memory(self) -> int:
-        """How many bytes the process tree of a run may take."""
-        return default_memory() if self.max_memory is None else parse_size(self.max_memory)
-
-    @property
-    def bounds(self) -> Bounds:
-        """What of a crawl may be in memory."""
-        return bounds_within(self.memory)
+    def memory(self) -> int | None:
+        """How many bytes the process tree of a run may take; None: as crawler/memory.py decides."""
+        return None if self.max_memory is None else parse_size(self.max_memory)
 
     def client_plan(self, connections: int) -> ClientPlan:
         """What a client is made from."""

@@ -11,8 +11,8 @@ Rules:
 - A heavy page (crawler/core/weight.py) is read elsewhere: its parser would stall all others. `aread` leaves to a thread
   what would stall an event loop besides; a body whose coding hides how long it is shows that by not ending.
 - The twins are the same lines but for `await`. The page is with the writer before the event exists.
-- Whatever goes wrong with one page is the end of that page, never of the crawl: a bug of ours lands as `internal`. Only
-  a store that cannot keep pages stops everything (StorageError).
+- Whatever goes wrong with one page is the end of that page, never of the crawl: a bug of ours lands as `internal`, want
+  of memory as `starved`, wherever it was met. Only a store that cannot keep pages stops everything (StorageError).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from msgspec.structs import replace
 
 from crawler.core.digest import term
 from crawler.core.links import PageHeaders, Reading, is_html, page_headers, read_page
-from crawler.core.messages import Failed, Fetch, Fetched, Landing, NotFollowed, SetCookie, Trouble
+from crawler.core.messages import NO_MEMORY, Failed, Fetch, Fetched, Landing, NotFollowed, SetCookie, Trouble
 from crawler.core.redirects import REDIRECTS
 from crawler.core.robots import decode_robots
 from crawler.core.rules import Rules
@@ -38,11 +38,13 @@ from crawler.core.urls import Resolver, host_of, resolve
 from crawler.core.weight import HEAVY, is_heavy
 from crawler.errors import StorageError
 from crawler.failpoints import passing
-from crawler.fetch.base import AsyncFetcher, Fetcher, FetchError, Headers, Request, Response
+from crawler.fetch.base import UNCOUNTED, AsyncFetcher, Fetcher, FetchError, Headers, Held, Request, Response
+from crawler.fetch.bodies import BODIES, COPIES
 from crawler.fetch.decode import Decoded, decode
 from crawler.fetch.secrets import with_cookie
 from crawler.fetch.set_cookie import read_all
-from crawler.fetch.starving import starved
+from crawler.fetch.starving import lacks_memory, starved
+from crawler.shortage import despite_shortage
 from crawler.store.base import Page, Writer
 from crawler.words import printable
 
@@ -110,7 +112,7 @@ class Reader:
             headers = with_cookie(headers, fetch.cookie)
         if self._attempt_header:
             headers = (*headers, (self._attempt_header, str(fetch.attempt)))
-        return Request(fetch.url, headers, fetch.patient)
+        return Request(fetch.url, headers, fetch.patient, BODIES.take())
 
     def read(self, fetch: Fetch, response: Response, now: float) -> Read:
         """The page to store, if any, and the event without its place; `now` is Unix time. Raises FetchError."""
@@ -274,42 +276,58 @@ def visit(
 ) -> Landing:
     """Fetch, read, store. `lock` guards the writer where several threads share it."""
     started = perf_counter()
+    held: Held = UNCOUNTED
     try:
-        response = fetcher.fetch(reader.request(fetch))
+        request = reader.request(fetch)
+        held = request.held
+        response = fetcher.fetch(request)
         passing("fetch.done")
         page, event = reader.read(fetch, response, time())
         if page is None:
             return event
+        _hold(held, page, response)
         passing("store.put")
         with lock:
             position = writer.put(page)
         return replace(event, part=writer.part, position=position)
-    except FetchError as error:
-        return failed(fetch, error, perf_counter() - started)
-    except StorageError:
-        raise
     except Exception as error:
-        return failed(fetch, FetchError(Trouble.INTERNAL, f"{type(error).__name__}: {error}"), perf_counter() - started)
+        if isinstance(error, StorageError) and not lacks_memory(error):
+            raise
+        cause = error  # the name `error` ends with this block
+        return despite_shortage(lambda: failed(fetch, cause, perf_counter() - started))
+    finally:
+        held.release()
 
 
 async def avisit(fetch: Fetch, fetcher: AsyncFetcher, reader: Reader, writer: Writer) -> Landing:
     """Fetch, read, store, on an event loop."""
     started = perf_counter()
+    held: Held = UNCOUNTED
     try:
-        response = await fetcher.fetch(reader.request(fetch))
+        request = reader.request(fetch)
+        held = request.held
+        response = await fetcher.fetch(request)
         passing("fetch.done")
         page, event = await reader.aread(fetch, response, time())
         if page is None:
             return event
+        _hold(held, page, response)
         passing("store.put")
         position = await writer.aput(page)
         return replace(event, part=writer.part, position=position)
-    except FetchError as error:
-        return failed(fetch, error, perf_counter() - started)
-    except StorageError:
-        raise
     except Exception as error:
-        return failed(fetch, FetchError(Trouble.INTERNAL, f"{type(error).__name__}: {error}"), perf_counter() - started)
+        if isinstance(error, StorageError) and not lacks_memory(error):
+            raise
+        cause = error  # the name `error` ends with this block
+        return despite_shortage(lambda: failed(fetch, cause, perf_counter() - started))
+    finally:
+        held.release()
+
+
+def _hold(held: Held, page: Page, response: Response) -> None:
+    """Count what came out of a content coding, too. Raises FetchError."""
+    if page.body is not response.body:
+        held.grow(len(page.body) // COPIES)
 
 
 def burn(seconds: float) -> None:
@@ -319,10 +337,20 @@ def burn(seconds: float) -> None:
         pass
 
 
-def failed(fetch: Fetch, error: FetchError, seconds: float) -> Failed:
+def failed(fetch: Fetch, error: Exception, seconds: float) -> Failed:
     """Trouble as a value; its detail is remote text, so it is made printable and cut."""
-    trouble = Trouble.STARVED if starved(error) else error.trouble
-    return Failed(fetch.id, trouble, printable(error.detail[:MAX_DETAIL])[:MAX_DETAIL], seconds)
+    if lacks_memory(error):
+        words = f"{NO_MEMORY} ({_in_words(error)})" if not str(error).startswith(NO_MEMORY) else str(error)
+        return Failed(fetch.id, Trouble.STARVED, printable(words[:MAX_DETAIL])[:MAX_DETAIL], seconds)
+    trouble = error.trouble if isinstance(error, FetchError) else Trouble.INTERNAL
+    trouble = Trouble.STARVED if starved(error) else trouble
+    return Failed(fetch.id, trouble, printable(_in_words(error)[:MAX_DETAIL])[:MAX_DETAIL], seconds)
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, FetchError):
+        return error.detail
+    return f"{type(error).__name__}: {error}"
 
 
 def retry_after(value: str, now: float) -> float | None:

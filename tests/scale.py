@@ -21,6 +21,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from time import monotonic, thread_time
 
+import variants
+from crawler.core.bounds import Bounds
 from crawler.core.crawl import Crawl
 from crawler.core.messages import Actions, Event, Fetch, Fetched, Stop
 from crawler.core.scope import Scope
@@ -61,11 +63,16 @@ class Web:
         return f"http://h{host}.test/articles/{number // TOGETHER // self._hosts}/page-{number}.html"
 
 
+def bounds_of(settings: Settings) -> Bounds:
+    """What may be in memory of this crawl."""
+    return variants.fit(settings)[1].own.bounds
+
+
 class Pump:
     """Steps a crawl and keeps what it decided; what the recorder posts comes with the next step."""
 
     def __init__(self, directory: CrawlDirectory, recorder: Recorder, settings: Settings) -> None:
-        self.crawl = Crawl(settings, Scope(settings, settings.seeds), directory.manifest.seed, settings.bounds)
+        self.crawl = Crawl(settings, Scope(settings, settings.seeds), directory.manifest.seed, bounds_of(settings))
         self.recorder = recorder
         self.spent = 0.0
         self._posted: list[Event] = []
@@ -144,7 +151,7 @@ def running(directory: CrawlDirectory, settings: Settings) -> Iterator[tuple[Pum
     with closing(directory), closing(directory.frontier()) as frontier:
         store = directory.store()
         mend(store, frontier, directory.manifest.runs)
-        recorder = Recorder(frontier, directory.manifest.seed, most_marks=settings.bounds.marks)
+        recorder = Recorder(frontier, directory.manifest.seed, most_marks=bounds_of(settings).marks)
         run = directory.begin_run(settings)
         writer: Writer = store.writer(f"{run:04d}-000")
         recorder.add_writer(writer)

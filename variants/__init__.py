@@ -9,9 +9,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Protocol
 
+import msgspec
+
 from crawler.core.messages import Ending
 from crawler.errors import UsageError
 from crawler.job import Job, cores
+from crawler.memory import MemoryPlan, plan_memory
 from crawler.settings import Settings
 
 MODULES = {
@@ -22,6 +25,8 @@ MODULES = {
 }
 SHARDED = ("prefork",)
 """The modes whose processes each own a shard of the crawl; in the others one process owns it all."""
+FORKED = ("processes", "prefork")
+"""The modes whose fetches are made by processes of their own."""
 
 
 class Variant(Protocol):
@@ -62,6 +67,26 @@ def shards_of(settings: Settings) -> int:
         return 1
     shards = settings.processes or cores()
     return shards if settings.concurrency is None else min(shards, settings.concurrency)
+
+
+def fit(settings: Settings) -> tuple[Settings, MemoryPlan]:
+    """Settings of a run that fits into its memory, and how. Raises UsageError where the mode needs more."""
+    variant, forked = load(settings.mode), settings.mode in FORKED
+    wanted = settings.concurrency or variant.CONCURRENCY
+    processes = 1
+    if forked:
+        processes = shards_of(settings) if is_sharded(settings) else settings.processes or cores()
+        if settings.mode == "processes" and settings.threads_per_process:
+            wanted = processes * settings.threads_per_process
+    fixed = settings.processes is not None
+    plan = plan_memory(settings.mode, settings.memory, processes, wanted, fixed, forked)
+    if plan.worker.lowered:
+        threads = settings.threads_per_process and min(settings.threads_per_process, plan.worker.in_flight)
+        processes_or_none = plan.processes if forked else settings.processes
+        settings = msgspec.structs.replace(
+            settings, concurrency=plan.in_flight, processes=processes_or_none, threads_per_process=threads
+        )
+    return settings, plan
 
 
 def client_of(settings: Settings) -> str:

@@ -13,7 +13,6 @@ from contextlib import suppress
 from time import monotonic
 
 from crawler.core.messages import Ending, Event, Fetch
-from crawler.errors import StorageError
 from crawler.fetch import ASYNC_CLIENTS, open_async_fetcher
 from crawler.fetch.base import AsyncFetcher
 from crawler.heartbeat import beating_on_loop
@@ -34,17 +33,22 @@ class LoopWorkers:
         self._loop = asyncio.get_running_loop()
         self._fetcher = fetcher
         self._writer = writer
-        self._reader = open_reader(job.settings, job.scope)
+        self._reader = open_reader(job.settings, job.scope, job.shares)
         self._concurrency = concurrency
         self._tasks: set[asyncio.Task[None]] = set()
         self._landed: list[Event] = []
-        self._failure: StorageError | None = None
+        self._failure: Exception | None = None
         self._woken = asyncio.Event()
 
     @property
     def room(self) -> int:
         """Slots without a task."""
         return self._concurrency - len(self._tasks)
+
+    @property
+    def in_flight(self) -> int:
+        """Tasks."""
+        return len(self._tasks)
 
     async def exchange(self, fetches: list[Fetch], until: float | None) -> list[Event]:
         """Start tasks; wait for the first landing."""
@@ -64,12 +68,13 @@ class LoopWorkers:
         try:
             landing = await avisit(fetch, self._fetcher, self._reader, self._writer)
             self._landed.append(landing)
-        except StorageError as error:
+        except Exception as error:  # whatever it is, a task that ends without a word would be waited for
             self._failure = error
-        task = asyncio.current_task(self._loop)
-        assert task is not None
-        self._tasks.discard(task)
-        self._woken.set()
+        finally:
+            task = asyncio.current_task(self._loop)
+            assert task is not None
+            self._tasks.discard(task)
+            self._woken.set()
 
     def post(self, event: Event) -> None:
         """Hand in an event from any thread."""

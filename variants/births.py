@@ -24,6 +24,8 @@ from crawler.lifeline import die_with_parent
 from crawler.logs import speak_plainly
 
 PRELOADED = "variants.fork_server"
+NO_MEMORY_EXIT = 77
+"""The exit status of a worker that ended for want of memory."""
 TRACKER_IS_QUIET = "ignore:resource_tracker:UserWarning"
 
 

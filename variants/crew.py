@@ -16,17 +16,20 @@ import contextlib
 import ctypes
 import threading
 from queue import SimpleQueue
-from time import monotonic
+from time import monotonic, sleep
 
 from crawler.core.messages import Event, Fetch
-from crawler.errors import CrawlerError
+from crawler.errors import CrawlerError, OutOfMemory
 from crawler.fetch import open_fetcher
 from crawler.fetch.base import ClientPlan, Fetcher
+from crawler.fetch.starving import starved
+from crawler.shortage import despite_shortage
 from crawler.store.base import Writer
-from crawler.visit import Reader, visit
+from crawler.visit import Reader, failed, visit
 
 STACK = 512 * 1024
 PATIENCE = 1.0
+DELIVERY_REST = 0.05
 ARENAS = 2
 M_ARENA_MAX = -8
 
@@ -52,7 +55,7 @@ class Crew:
                 thread = threading.Thread(target=self._work, name=f"fetcher-{number}", daemon=True)
                 thread.start()
                 self._threads.append(thread)
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             if not self._threads:
                 raise CrawlerError(f"cannot start a thread ({error}); raise the limit (ulimit -u)") from error
         finally:
@@ -79,14 +82,37 @@ class Crew:
 
     def _work(self) -> None:
         while (fetch := self._orders.get()) is not None:
-            try:
-                self.landings.put(visit(fetch, self._session(), self._reader, self._writer, self._writer_lock))
-            except CrawlerError as error:
-                self.landings.put(error)
-            except Exception as error:  # not from the page, that would have landed: no fetch can work here
-                self.landings.put(CrawlerError(f"cannot fetch at all: {type(error).__name__}: {error}"))
+            self._deliver(self._visit(fetch))
         if hasattr(self._local, "fetcher"):
             self._local.fetcher.close()
+
+    def _deliver(self, landing: Event | CrawlerError) -> None:
+        """Hand in what became of an order, however long there is no memory for it: nobody else would."""
+        while True:
+            try:
+                self.landings.put(landing)
+                return
+            except MemoryError:
+                sleep(DELIVERY_REST)
+
+    def _visit(self, fetch: Fetch) -> Event | CrawlerError:
+        try:
+            session = self._session()
+        except CrawlerError as error:
+            return error
+        except Exception as error:  # not from a page: where it is not want of something, no fetch can work here
+            if starved(error):
+                cause = error
+                return despite_shortage(lambda: failed(fetch, cause, 0.0))
+            return CrawlerError(f"cannot fetch at all: {type(error).__name__}: {error}")
+        try:
+            return visit(fetch, session, self._reader, self._writer, self._writer_lock)
+        except CrawlerError as error:
+            return error
+        except MemoryError:
+            return OutOfMemory()
+        except Exception as error:
+            return CrawlerError(f"cannot fetch at all: {type(error).__name__}: {error}")
 
     def _session(self) -> Fetcher:
         """The session of this very thread."""

@@ -19,16 +19,18 @@ import msgspec
 
 from crawler.core.messages import Event, Fetch, Lateness
 from crawler.database import keep_trying
-from crawler.errors import CrawlerError, StorageError
+from crawler.errors import CrawlerError, OutOfMemory, StorageError
 from crawler.garbage import collected_seldom
 from crawler.heartbeat import beating
 from crawler.histogram import Histogram
 from crawler.job import open_reader, open_scope
+from crawler.memory import READER, Shares
+from crawler.memory_limit import keep_lean
 from crawler.settings import Settings
 from crawler.store import open_store
 from crawler.store.base import Writer
 from crawler.threads import threads_or_a_line
-from variants.births import bind_to_crawler
+from variants.births import NO_MEMORY_EXIT, bind_to_crawler
 from variants.crew import Crew
 
 LANDINGS = b"L"
@@ -47,6 +49,7 @@ class Spec(msgspec.Struct, frozen=True):
     client: str
     threads: int
     folder: str
+    shares: Shares
 
 
 def encode_fetches(fetches: list[Fetch]) -> bytes:
@@ -61,7 +64,15 @@ def lateness_of(message: bytes) -> Lateness | None:
 
 def serve(greeter: socket.socket, encoded: bytes) -> None:
     """The Pool's initializer: serves until the parent says goodbye or dies, then ends the process. Never returns."""
-    bind_to_crawler()
+    try:
+        bind_to_crawler()
+        _begin(greeter, encoded)
+    except (OutOfMemory, MemoryError):
+        os._exit(NO_MEMORY_EXIT)  # as good as a kill: the parent replaces us, or tells when it is of no use
+    os._exit(0)
+
+
+def _begin(greeter: socket.socket, encoded: bytes) -> None:
     spec = msgspec.json.decode(encoded, type=Spec)
     mine, theirs = socket.socketpair()
     try:
@@ -80,17 +91,19 @@ def serve(greeter: socket.socket, encoded: bytes) -> None:
     try:
         with collected_seldom(), threads_or_a_line():
             _serve(pipe, spec, writer)
+    except OutOfMemory:
+        raise
     except CrawlerError as error:
         _tell(pipe, ERROR + str(error).encode())
         os._exit(1)
-    os._exit(0)
 
 
 def _serve(pipe: Connection, spec: Spec, writer: Writer) -> None:
-    reader = open_reader(spec.settings, open_scope(spec.settings))
+    reader = open_reader(spec.settings, open_scope(spec.settings), spec.shares)
     crew = Crew(spec.threads, spec.client, spec.settings.client_plan(1), reader, writer)
     answers = threading.Thread(target=_answer, args=(pipe, crew, writer, _disk_wait(spec)), daemon=True)
     answers.start()
+    keep_lean(spec.shares.limit - READER)
     lateness = Histogram()
     with contextlib.suppress(EOFError, OSError):
         with beating(spec.settings.heartbeat, lateness):
@@ -113,6 +126,13 @@ def _disk_wait(spec: Spec) -> float:
 
 def _answer(pipe: Connection, crew: Crew, writer: Writer, disk_wait: float) -> None:
     """Send what has landed, in groups, each after its flush; None ends it."""
+    try:
+        _answer_all(pipe, crew, writer, disk_wait)
+    except MemoryError:
+        os._exit(NO_MEMORY_EXIT)  # a worker that cannot answer is of no use
+
+
+def _answer_all(pipe: Connection, crew: Crew, writer: Writer, disk_wait: float) -> None:
     going = True
     while going:
         landings: list[Event] = []

@@ -35,7 +35,6 @@ from crawler.fetch import ASYNC_CLIENTS
 from crawler.frontier.answers import shifted
 from crawler.frontier.sqlite import SqliteFrontier
 from crawler.job import Job
-from crawler.memory import LEAST
 from variants import client_of, shards_of
 from variants.async_loop import CONCURRENCY as CONCURRENCY
 from variants.async_loop import loop_factory
@@ -127,11 +126,9 @@ class Arbiter:
 
     def _spec(self, shard: int, verdicts: list[Verdict]) -> Spec:
         job, settings = self._job, self._job.settings
-        memory = max(LEAST, settings.memory // self._count)
         share = Shard(shard, self._count).share(settings.concurrency or CONCURRENCY)
         return Spec(
             settings=replace(settings, concurrency=share, client=client_of(settings)),
-            memory=memory,
             folder=str(job.folder),
             seed=job.seed,
             run=job.run,
@@ -140,6 +137,7 @@ class Arbiter:
             birth=self._births,
             verdicts=tuple(verdicts),
             to_unix=job.recorder.to_unix,
+            shares=replace(job.worker_shares, in_flight=share),
         )
 
     def _lost(self, shard: int, line: Line) -> None:
@@ -159,12 +157,16 @@ class Arbiter:
                     )
                 )
             elif not self._told_to_stop:
-                self._loop.create_task(self._bear(shard))
+                self._loop.create_task(self._bear(shard)).add_done_callback(self._borne)
                 return
             self._owed += 1
         del self._shards[shard]
         if not self._shards:
             self._ended.set()
+
+    def _borne(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and isinstance(error := task.exception(), Exception):
+            self._fail(error)
 
     def _fail(self, error: Exception) -> None:
         self._failure = self._failure or error

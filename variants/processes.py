@@ -18,6 +18,8 @@ SIGTERM (the parent drains) and die with their parent: the pipe ends, and the ke
 from __future__ import annotations
 
 import os
+import resource
+import signal
 import socket
 import struct
 import threading
@@ -27,16 +29,18 @@ from multiprocessing import active_children, connection, get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from multiprocessing.pool import Pool
+from multiprocessing.process import BaseProcess
 from time import monotonic
 
 import msgspec
 
-from crawler.core.messages import Ending, Event, Failed, Fetch, Fetched, Trouble
+from crawler.core.messages import NO_MEMORY, Ending, Event, Failed, Fetch, Fetched, Trouble
 from crawler.errors import CrawlerError, StorageError, WorkersLost
 from crawler.fetch import SYNC_CLIENTS
 from crawler.job import Job, cores
+from crawler.memory import oom_kills
 from variants import client_of
-from variants.births import PRELOADED, birth, kill, start_fork_server
+from variants.births import NO_MEMORY_EXIT, PRELOADED, birth, kill, start_fork_server
 from variants.pool_worker import ERROR, Spec, encode_fetches, lateness_of, serve
 from variants.pump import BLIND
 from variants.pump import run as drive
@@ -46,6 +50,8 @@ CONCURRENCY = 32
 START_PATIENCE = 60.0
 CLOSE_PATIENCE = 5.0
 BIRTH_PATIENCE = 1.0
+EXIT_PATIENCE = 0.2
+CRASHES = (-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGABRT)
 MESSAGE_PATIENCE = struct.pack("@ll", 5, 0)
 HUNG_SLACK = 1.0
 FOREVER = float("inf")
@@ -59,9 +65,10 @@ _decode_landings = msgspec.msgpack.Decoder(list[Fetched | Failed]).decode
 class PoolWorker:
     """The parent's view of one worker: its end of the pipe and what it has been trusted with (lease -> when)."""
 
-    def __init__(self, pipe: Connection, pid: int) -> None:
+    def __init__(self, pipe: Connection, pid: int, process: BaseProcess | None) -> None:
         self.pipe = pipe
         self.pid = pid
+        self.process = process
         self.orders: dict[int, float] = {}
 
 
@@ -76,6 +83,7 @@ class PoolWorkers:
         self._lease = job.settings.lease
         self._workers: dict[Connection, PoolWorker] = {}
         self._born = self._deaths = 0
+        self._oom_kills = oom_kills()
         self._posted: deque[Event] = deque()
         self._hello, self._greeter = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._woken, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -84,7 +92,13 @@ class PoolWorkers:
         context.set_forkserver_preload([PRELOADED])
         self._hear_of_dead_threads = threading.excepthook
         threading.excepthook = self._hear
-        spec = Spec(settings=job.settings, client=client_of(job.settings), threads=threads, folder=str(job.folder))
+        spec = Spec(
+            settings=job.settings,
+            client=client_of(job.settings),
+            threads=threads,
+            folder=str(job.folder),
+            shares=job.worker_shares,
+        )
         with birth():
             start_fork_server()
             self._pool = _open_pool(context, processes, (self._greeter, msgspec.json.encode(spec)))
@@ -93,6 +107,11 @@ class PoolWorkers:
     def room(self) -> int:
         """Threads without an order, over all workers."""
         return sum(max(0, self._threads - len(worker.orders)) for worker in self._workers.values())
+
+    @property
+    def in_flight(self) -> int:
+        """Orders that have not landed, over all workers."""
+        return sum(len(worker.orders) for worker in self._workers.values())
 
     def exchange(self, fetches: list[Fetch], until: float | None) -> list[Event]:
         """Send batches; wait until some worker answers, dies or says hello."""
@@ -138,8 +157,9 @@ class PoolWorkers:
             return self._bury(worker)
         if answer[:1] == ERROR:
             raise StorageError(answer[1:].decode())
-        self._deaths = 0
         landings = _decode_landings(answer[1:])
+        if any(isinstance(one, Fetched) or one.trouble is not Trouble.STARVED for one in landings):
+            self._deaths = 0
         for landing in landings:
             worker.orders.pop(landing.id, None)
         return list(landings)
@@ -176,12 +196,28 @@ class PoolWorkers:
                 f"{MOST_DEATHS} worker processes died one after another and fetched nothing; "
                 "try --mode threads, which shows why (out of memory? killed from outside?)"
             )
+        of_memory = self._died_of_memory(worker)  # before we kill it: its end is to be its own
         self._kill(worker)
         self._check_supervision()
         del self._workers[worker.pipe]
         worker.pipe.close()
         self._give_up_at = monotonic() + START_PATIENCE
+        if of_memory:
+            detail = f"{NO_MEMORY} (worker process {worker.pid} died of it)"
+            return [Failed(lease, Trouble.STARVED, detail) for lease in worker.orders]
         return [Failed(lease, Trouble.LOST, f"worker process {worker.pid} died") for lease in worker.orders]
+
+    def _died_of_memory(self, worker: PoolWorker) -> bool:
+        """It said so with its exit status, or the kernel has killed somebody for it since we looked last. Where the
+        address space is bounded (ulimit -v) a crash is put down to that: libraries use what they were not given."""
+        kills, self._oom_kills = self._oom_kills, oom_kills()
+        if worker.process is None:
+            return False
+        worker.process.join(EXIT_PATIENCE)
+        code = worker.process.exitcode
+        if code in CRASHES:
+            return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+        return code == NO_MEMORY_EXIT or (code == -signal.SIGKILL and self._oom_kills > kills)
 
     def _kill_hung(self) -> float:
         """A worker that holds an order almost as long as its lease is stopped or stuck: replace it. Before the lease
@@ -209,7 +245,9 @@ class PoolWorkers:
         line = socket.socket(fileno=descriptors[0])
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):  # a worker stopped in mid-message must not stop us
             line.setsockopt(socket.SOL_SOCKET, option, MESSAGE_PATIENCE)
-        worker = PoolWorker(Connection(line.detach()), int(message))
+        pid = int(message)
+        process = next((one for one in self._pool._pool if one.pid == pid), None)  # type: ignore[attr-defined]
+        worker = PoolWorker(Connection(line.detach()), pid, process)
         self._born += 1
         try:
             worker.pipe.send_bytes(self._job.part(self._born).encode())

@@ -25,6 +25,10 @@ class Workers(Protocol):
     def room(self) -> int:
         """How many more fetches it can hold now."""
 
+    @property
+    def in_flight(self) -> int:
+        """How many it holds."""
+
     def exchange(self, fetches: list[Fetch], until: float | None) -> list[Event]:
         """Start these; return when something lands or is posted, when woken, or at `until` (monotonic clock)."""
 
@@ -42,6 +46,10 @@ class AsyncWorkers(Protocol):
     def room(self) -> int:
         """How many more fetches it can hold now."""
 
+    @property
+    def in_flight(self) -> int:
+        """How many it holds."""
+
     async def exchange(self, fetches: list[Fetch], until: float | None) -> list[Event]:
         """As in Workers."""
 
@@ -54,21 +62,21 @@ class AsyncWorkers(Protocol):
 
 def run(crawl: Crawl, workers: Workers, recorder: Recorder, first: list[Event]) -> Ending:
     """Drive a crawl to its ending. `first` are the events it begins with. Raises StorageError."""
-    actions = crawl.step(first, room=min(workers.room, recorder.room), now=monotonic())
+    actions = crawl.step(first, room=recorder.room_for(workers.room, workers.in_flight), now=monotonic())
     while actions.ending is None:
         recorder.keep(actions)
         events = workers.exchange(actions.fetches, actions.wake_at)
-        actions = crawl.step(events, room=min(workers.room, recorder.room), now=monotonic())
+        actions = crawl.step(events, room=recorder.room_for(workers.room, workers.in_flight), now=monotonic())
     recorder.keep(actions)
     return actions.ending
 
 
 async def arun(crawl: Crawl, workers: AsyncWorkers, recorder: Recorder, first: list[Event]) -> Ending:
     """`run` on an event loop."""
-    actions = crawl.step(first, room=min(workers.room, recorder.room), now=monotonic())
+    actions = crawl.step(first, room=recorder.room_for(workers.room, workers.in_flight), now=monotonic())
     while actions.ending is None:
         recorder.keep(actions)
         events = await workers.exchange(actions.fetches, actions.wake_at)
-        actions = crawl.step(events, room=min(workers.room, recorder.room), now=monotonic())
+        actions = crawl.step(events, room=recorder.room_for(workers.room, workers.in_flight), now=monotonic())
     recorder.keep(actions)
     return actions.ending

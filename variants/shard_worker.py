@@ -24,10 +24,11 @@ from crawler.database import keep_trying
 from crawler.directory import frontier_path
 from crawler.errors import CrawlerError
 from crawler.failpoints import passing
+from crawler.fetch.starving import lacks_memory
 from crawler.frontier.sqlite import SqliteFrontier
 from crawler.garbage import collected_seldom
 from crawler.job import Job
-from crawler.memory import bounds_within
+from crawler.memory import Shares
 from crawler.meter import Meter
 from crawler.recorder import Recorder
 from crawler.settings import Settings
@@ -42,11 +43,10 @@ STEPS = 200
 
 
 class Spec(msgspec.Struct, frozen=True):
-    """All that a shard is told at birth. It may take `memory` bytes. Verdicts are on the monotonic clock, which all
+    """All that a shard is told at birth. Verdicts are on the monotonic clock, which all
     processes share."""
 
     settings: Settings
-    memory: int
     folder: str
     seed: int
     run: int
@@ -55,14 +55,20 @@ class Spec(msgspec.Struct, frozen=True):
     birth: int
     verdicts: tuple[Verdict, ...]
     to_unix: float
+    shares: Shares
 
 
 def serve(encoded: bytes, line: socket.socket) -> None:
     """Crawl one shard until the arbiter says stop. Never returns."""
-    bind_to_crawler()
-    spec = msgspec.json.decode(encoded, type=Spec)
-    with collected_seldom(), asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(_crawl(spec, line))
+    try:
+        bind_to_crawler()
+        spec = msgspec.json.decode(encoded, type=Spec)
+        with collected_seldom(), asyncio.Runner(loop_factory=loop_factory()) as runner:
+            runner.run(_crawl(spec, line))
+    except Exception as error:
+        if not isinstance(error, CrawlerError) and not lacks_memory(error):
+            raise
+        os._exit(1)  # as good as a kill: the arbiter replaces us, or tells when it is of no use
     os._exit(0)
 
 
@@ -74,12 +80,20 @@ async def _crawl(spec: Spec, line: socket.socket) -> None:
         path = frontier_path(Path(spec.folder), spec.index)
         frontier = keep_trying(lambda: SqliteFrontier(path, seed=spec.seed), settings.disk_wait)
         store = open_store(settings.store, Path(spec.folder), settings.disk_wait)
-        marks = bounds_within(spec.memory).marks
-        recorder = Recorder(frontier, spec.seed, settings.disk_wait, marks, spec.to_unix)
+        recorder = Recorder(frontier, spec.seed, settings.disk_wait, spec.shares.bounds.marks, spec.to_unix)
         shard = Shard(spec.index, spec.count)
         folder, verdicts = Path(spec.folder), spec.verdicts
         job = Job(
-            settings, spec.seed, recorder, store.writer, spec.run, folder, shard, spec.birth, verdicts, spec.memory
+            settings,
+            spec.seed,
+            recorder,
+            store.writer,
+            spec.run,
+            folder,
+            shard,
+            spec.birth,
+            verdicts,
+            shares=spec.shares,
         )
         talk.be_about(job)
         with threads_or_a_line():

@@ -38,6 +38,11 @@ class ThreadWorkers:
         """Threads without an order."""
         return self._size - self._in_flight
 
+    @property
+    def in_flight(self) -> int:
+        """Orders that have not landed."""
+        return self._in_flight
+
     def exchange(self, fetches: list[Fetch], until: float | None) -> list[Event]:
         """Give orders; wait for the first landing, then take all that are there."""
         for fetch in fetches:
@@ -73,7 +78,7 @@ def run(job: Job) -> Ending:
     settings = job.settings
     size = job.fits(settings.concurrency or CONCURRENCY)
     writer = job.writer()
-    reader = open_reader(settings, job.scope)
+    reader = open_reader(settings, job.scope, job.shares)
     try:
         crew = Crew(size, client_of(settings), settings.client_plan(1), reader, writer)
         workers = ThreadWorkers(crew, crew.size)

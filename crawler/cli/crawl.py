@@ -157,6 +157,8 @@ def take_note(plan: Plan) -> None:
         tell(f"note: ignored: {', '.join(plan.ignored)}; a resumed crawl keeps what it began with")
     for key in plan.retired:
         tell(f"note: {key} means nothing any more: {RETIRED[key]} says how long a host is waited for")
+    if plan.memory_note:
+        tell(f"note: {plan.memory_note}")
     if plan.resume and plan.path is None:
         tell("note: --resume without --out begins a new crawl")
     if faults := os.environ.get(FAILPOINTS):

@@ -27,7 +27,7 @@ LIMITS = (
     click.option("--max-pages", type=int, metavar="N", help="Ask for so many URLs at most."),
     click.option("--max-bytes", type=int, metavar="N", help="Store about so many bytes at most."),
     click.option(
-        "--max-memory", metavar="SIZE", help="Take so much memory at most (200M, 2G).  [half of what there is]"
+        "--max-memory", metavar="SIZE", help="Take so much memory at most (512M, 2G).  [half of what there is]"
     ),
     click.option("--max-depth", type=int, metavar="N", help="Go so many links away from the seeds."),
     click.option("--fail-on", multiple=True, metavar="EXPR", help="Exit 4 if: incomplete, errors>5%, pages<100 ..."),

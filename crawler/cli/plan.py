@@ -44,7 +44,7 @@ class Order(NamedTuple):
 
 class Plan(NamedTuple):
     """What will be done. `path` None: a new directory of the default name. `ignored` keys cannot change any more,
-    `retired` ones mean nothing any more."""
+    `retired` ones mean nothing any more. `memory_note`: what is less than asked for, for want of memory."""
 
     path: Path | None
     settings: Settings
@@ -54,6 +54,7 @@ class Plan(NamedTuple):
     ignored: tuple[str, ...]
     retired: tuple[str, ...]
     wanted: Wanted
+    memory_note: str = ""
 
 
 def make_plan(order: Order) -> Plan:
@@ -81,12 +82,13 @@ def make_plan(order: Order) -> Plan:
         settings = settle(profile("demo") if demo and not order.profile else profiled, *said)
         ignored = ()
     check_client(variants.client_of(settings))
+    _, memory = variants.fit(settings)
     open_scope(settings)
     check_authority(settings)
     # the directory may be moved: where it lies is not one of its settings
     settings = msgspec.structs.replace(settings, out=None)
     retired = tuple(key for key in RETIRED if any(key in layer for layer in said))
-    return Plan(path, settings, order.resume, order.fresh, demo, ignored, retired, order.wanted)
+    return Plan(path, settings, order.resume, order.fresh, demo, ignored, retired, order.wanted, memory.note)
 
 
 def _stored(known: CrawlDirectory, *later: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ import msgspec
 
 from crawler.cli.signals import Signals
 from crawler.logs import open_log
+from crawler.shortage import wait_for
 from crawler.stats import InFlight, RunStats
 from crawler.words import duration, printable, size
 
@@ -31,6 +32,7 @@ PAUSES = {
     "disk": "the disk is full, or nearly",
     "locked": "somebody else has locked the frontier",
     "starved": "this process has no descriptor left",
+    "memory": "memory is short, so few fetches are in flight",
 }
 
 
@@ -110,9 +112,9 @@ def _show_live(pace: Pace, ended: threading.Event, signals: Signals, title: str)
     notices = [printable(title)]
     console = Console(stderr=True, highlight=False)
     live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False)
-    with suppress(OSError), live:
+    with suppress(OSError, MemoryError), live:
         signals.say = notices.append
-        while not ended.wait(LIVE_PERIOD):
+        while not wait_for(ended, LIVE_PERIOD):
             live.update(Text("\n".join((*notices, in_words(pace.look(monotonic()))))), refresh=True)
 
 
@@ -129,10 +131,10 @@ def in_words(view: View) -> str:
 
 
 def _log(pace: Pace, ended: threading.Event, signals: Signals, title: str) -> None:
-    if ended.wait(LOG_PERIOD):
+    if wait_for(ended, LOG_PERIOD):
         return
     log = open_log()
-    with suppress(OSError):
+    with suppress(OSError, MemoryError):
         while not ended.is_set():
             log.info("progress", run=title, **msgspec.structs.asdict(pace.look(monotonic())))
-            ended.wait(LOG_PERIOD)
+            wait_for(ended, LOG_PERIOD)

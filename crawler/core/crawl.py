@@ -309,7 +309,7 @@ class Crawl:
         host, link = lease.host, lease.link
         host.in_flight -= 1
         host.rest(event, now)
-        verdict = self._passage.judge(host, event, len(self._leases), now)
+        verdict = self._passage.judge(host, event, len(self._leases), now, link)
         if link is None:
             self._robots_landed(host, event, verdict, now)
         elif isinstance(event, Failed):

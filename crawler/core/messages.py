@@ -118,13 +118,19 @@ class Pause(StrEnum):
     """Why a crawl held back although there was something to ask for, and nobody had told it to.
 
     The network was away; this process had no descriptor or the like left for a fetch, so that fewer go out at once; the
-    disk was full, or nearly; the frontier's file was locked by somebody else.
+    disk was full, or nearly; the frontier's file was locked by somebody else; memory was short, so that fewer fetches
+    were in flight.
     """
 
     OUTAGE = "outage"
     STARVED = "starved"
     DISK = "disk"
     LOCKED = "locked"
+    MEMORY = "memory"
+
+
+NO_MEMORY = "out of memory"
+"""How the detail of a `Failed` begins whose trouble is STARVED for want of memory."""
 
 
 class Message(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=False):

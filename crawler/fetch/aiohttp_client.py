@@ -14,20 +14,22 @@ import asyncio
 import functools
 import ssl
 import time
+from contextlib import suppress
 from typing import Any, cast
 
 import aiohttp
 from aiohttp.http_parser import HttpResponseParser, HttpResponseParserPy
 from yarl import URL
 
-from crawler.core.messages import Trouble
+from crawler.core.messages import NO_MEMORY, Trouble
 from crawler.errors import UsageError
 from crawler.fetch import NO_C_PARSER
 from crawler.fetch.aiohttp_connection import Connection
 from crawler.fetch.aiohttp_net import PATIENT, connector
-from crawler.fetch.base import ClientPlan, FetchError, Request, Response
+from crawler.fetch.base import ClientPlan, FetchError, Held, Request, Response
 from crawler.fetch.deadlines import Flight, tick
 from crawler.fetch.guard import Blocked
+from crawler.fetch.starving import lacks_memory
 from crawler.fetch.ways import no_way
 from crawler.fetch.wire import check_url, one_line, plan_headers, request_headers, tls_context
 
@@ -81,14 +83,8 @@ class AiohttpFetcher:
             raise FetchError(Trouble.TIMEOUT, flight.ended) from None
         except FetchError:
             raise
-        except TimeoutError:  # aiohttp's are that, too
-            raise FetchError(Trouble.TIMEOUT, "connect") from None
-        except aiohttp.ClientError as error:
-            raise _failure(error) from None
-        except OSError as error:
-            raise FetchError(Trouble.DISCONNECT, one_line(error)) from None
         except Exception as error:
-            raise FetchError(Trouble.INTERNAL, one_line(error)) from None
+            raise _failure(error) from error
         finally:
             del self._flights[task]
 
@@ -97,7 +93,7 @@ class AiohttpFetcher:
         head_at = flight.head_at = time.monotonic()
         head = cast(Connection, reply._protocol).head
         assert head is not None  # this is the first to run since it came
-        body, truncated = await self._read(reply, flight)
+        body, truncated = await self._read(reply, flight, request.held)
         started = flight.started
         return Response(
             status=head.status,
@@ -115,7 +111,7 @@ class AiohttpFetcher:
         tls = tls_context(self._ca_file) if request.url.startswith("https") else True
         return await self._session.get(url, headers=headers, allow_redirects=False, ssl=tls)
 
-    async def _read(self, reply: aiohttp.ClientResponse, flight: _Flight) -> tuple[bytes, str]:
+    async def _read(self, reply: aiohttp.ClientResponse, flight: _Flight, held: Held) -> tuple[bytes, str]:
         """The body, and how it was cut short. A connection whose body was is closed. Raises FetchError(PROTOCOL)."""
         content = flight.content = reply.content
         cap = self._limits.max_body
@@ -127,6 +123,7 @@ class AiohttpFetcher:
             while block := await content.readany():
                 blocks.append(block)
                 size += len(block)
+                held.grow(len(block))
                 if size > cap:
                     truncated = "length"
                     break
@@ -138,6 +135,9 @@ class AiohttpFetcher:
                 raise
             truncated = "time"
         except (aiohttp.ClientError, OSError, RuntimeError, FetchError) as error:
+            if lacks_memory(error):
+                reply.close()
+                raise
             truncated = "disconnect"
             broken = error if isinstance(error, FetchError) else None
             if content._buffer:  # an error hides the bytes that came before it from every public way of reading
@@ -151,6 +151,13 @@ class AiohttpFetcher:
         return body, truncated
 
     def _sweep(self) -> None:
+        self._sweeping = None
+        with suppress(MemoryError):  # the next sweep will find it
+            self._end_overdue()
+        if self._flights:
+            self._plan_sweep()
+
+    def _end_overdue(self) -> None:
         now = time.monotonic()
         late = now - self._sweep_due
         blocked = late if late > self._tick else 0.0
@@ -160,9 +167,6 @@ class AiohttpFetcher:
             if not flight.ended and (reason := flight.overdue(self._limits, now, blocked)):
                 flight.ended = reason
                 flight.task.cancel()
-        self._sweeping = None
-        if self._flights:
-            self._plan_sweep()
 
     def _plan_sweep(self) -> None:
         self._sweep_due = time.monotonic() + self._tick
@@ -200,11 +204,20 @@ def _as_written(url: str) -> URL:
     return URL.build(scheme=scheme, authority=authority, path=slash + path, encoded=True)
 
 
-def _failure(error: aiohttp.ClientError) -> FetchError:
+def _failure(error: Exception) -> FetchError:
+    """What an exception means that came out of aiohttp."""
+    if lacks_memory(error):
+        return FetchError(Trouble.STARVED, f"{NO_MEMORY} ({type(error).__name__})")
     match error:
+        case TimeoutError():  # aiohttp's are that, too
+            return FetchError(Trouble.TIMEOUT, "connect")
         case aiohttp.ClientConnectorDNSError() | aiohttp.ClientConnectorError(os_error=Blocked()):
             return no_way(error.os_error)
-    return FetchError(_trouble(error), one_line(error))
+        case aiohttp.ClientError():
+            return FetchError(_trouble(error), one_line(error))
+        case OSError():
+            return FetchError(Trouble.DISCONNECT, one_line(error))
+    return FetchError(Trouble.INTERNAL, one_line(error))
 
 
 def _trouble(error: aiohttp.ClientError) -> Trouble:

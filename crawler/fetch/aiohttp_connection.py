@@ -16,10 +16,11 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 
-from crawler.core.messages import Trouble
+from crawler.core.messages import NO_MEMORY, Trouble
 from crawler.fetch.base import FetchError
 from crawler.fetch.chunks import Chunks
 from crawler.fetch.framing import Head, check_cut, read_head
+from crawler.fetch.starving import lacks_memory
 from crawler.fetch.wire import one_line
 
 
@@ -45,6 +46,12 @@ class Connection(ResponseHandler):
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop with what came; by aiohttp with nothing where a body that was held back may go on."""
+        try:
+            self._receive(data)
+        except MemoryError:
+            self._fail(FetchError(Trouble.STARVED, NO_MEMORY))
+
+    def _receive(self, data: bytes) -> None:
         frame = b""
         if self.head is None:
             data = self._begin(data)
@@ -65,6 +72,8 @@ class Connection(ResponseHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Called by the loop when there is nothing more to come."""
+        if exc is not None and lacks_memory(exc):
+            self._fail(FetchError(Trouble.STARVED, NO_MEMORY))
         if self._raw:
             try:
                 check_cut(self._raw, self._max_head)

@@ -55,12 +55,37 @@ class ClientPlan(msgspec.Struct, frozen=True, kw_only=True):
     networks: tuple[str, ...] = ()
 
 
+class Held(Protocol):
+    """What counts the bytes of a body while they are in memory."""
+
+    def grow(self, size: int) -> None:
+        """So many bytes more. Raises FetchError (STARVED) where they are too many."""
+
+    def release(self) -> None:
+        """None of them is needed any more."""
+
+
+class Uncounted:
+    """Counts nothing."""
+
+    def grow(self, size: int) -> None:
+        """As in Held."""
+
+    def release(self) -> None:
+        """As in Held."""
+
+
+UNCOUNTED = Uncounted()
+
+
 class Request(msgspec.Struct, frozen=True):
-    """A GET of one canonical URL, sent byte for byte as written, with extra headers. `patient`: see Fetch."""
+    """A GET of one canonical URL, sent byte for byte as written, with extra headers. `patient`: see Fetch. `held` is
+    told of each block of the body as it comes."""
 
     url: str
     headers: Headers = ()
     patient: bool = False
+    held: Held = UNCOUNTED
 
 
 class Response(msgspec.Struct, frozen=True):

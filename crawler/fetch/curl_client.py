@@ -26,14 +26,14 @@ from typing import Protocol
 
 import pycurl
 
-from crawler.core.messages import Trouble
-from crawler.fetch.base import ClientPlan, FetchError, Headers, Limits, Request, Response
+from crawler.core.messages import NO_MEMORY, Trouble
+from crawler.fetch.base import UNCOUNTED, ClientPlan, FetchError, Headers, Held, Limits, Request, Response
 from crawler.fetch.chunks import Chunks
 from crawler.fetch.deadlines import BlockingFetcher, Flight
 from crawler.fetch.framing import Head, check_cut, read_head
 from crawler.fetch.guard import Blocked
 from crawler.fetch.special import is_address
-from crawler.fetch.starving import STARVING
+from crawler.fetch.starving import STARVING, lacks_memory
 from crawler.fetch.ways import Addresses, Ways, no_way
 from crawler.fetch.wire import (
     KEPT,
@@ -57,6 +57,7 @@ _TROUBLE = {
     pycurl.E_INTERFACE_FAILED: Trouble.CONNECT,
     pycurl.E_OUT_OF_MEMORY: Trouble.STARVED,  # of descriptors, as a rule
     pycurl.E_FAILED_INIT: Trouble.STARVED,
+    pycurl.E_WRITE_ERROR: Trouble.STARVED,  # before the end of the head: a list of lines could not grow
     pycurl.E_OPERATION_TIMEDOUT: Trouble.TIMEOUT,
     pycurl.E_SSL_CONNECT_ERROR: Trouble.TLS,
     pycurl.E_PEER_FAILED_VERIFICATION: Trouble.TLS,
@@ -83,7 +84,7 @@ class CurlFetcher(BlockingFetcher):
     def __init__(self, plan: ClientPlan) -> None:
         self._headers = plan_headers(plan)
         self._descriptors: set[int] = set()
-        self._reply = _Reply(Flight(0.0), plan.limits)
+        self._reply = _Reply(Flight(0.0), plan.limits, UNCOUNTED)
         self._ways = Ways(plan)
         self._pinned: OrderedDict[tuple[str, int], Addresses] = OrderedDict()
         self._blocked: Blocked | None = None
@@ -125,7 +126,7 @@ class CurlFetcher(BlockingFetcher):
 
     def _ask(self, request: Request, flight: Flight) -> Response:
         curl = self._curl
-        reply = self._reply = _Reply(flight, self.limits)
+        reply = self._reply = _Reply(flight, self.limits, request.held)
         target = split_url(request.url)
         self._secure = target.scheme == "https"
         self._pin(target.host, target.port, request.patient)
@@ -145,6 +146,8 @@ class CurlFetcher(BlockingFetcher):
             if request.headers:
                 curl.setopt(pycurl.HTTPHEADER, _lines(self._headers))
         now = time.monotonic()
+        if reply.starved or code == pycurl.E_OUT_OF_MEMORY:
+            raise FetchError(Trouble.STARVED, f"{NO_MEMORY} ({detail})")
         head = reply.head()
         if head is None:
             check_cut(b"".join(reply.lines), self.limits.max_head)
@@ -199,10 +202,14 @@ class CurlFetcher(BlockingFetcher):
         """The socket for a connection to `peer`, if the guard agrees."""
         try:
             self._ways.guard.check(peer.addr[0], peer.addr[1])
+            return socket.socket(peer.family, peer.socktype, peer.protocol)
         except Blocked as error:
             self._blocked = error
-            return int(pycurl.SOCKET_BAD)
-        return socket.socket(peer.family, peer.socktype, peer.protocol)
+        except (OSError, MemoryError) as error:
+            if not lacks_memory(error):
+                raise
+            self._reply.starved = True
+        return int(pycurl.SOCKET_BAD)
 
     def _has_dead_connections(self) -> bool:
         poll = select.poll()
@@ -250,10 +257,12 @@ class _Peer(Protocol):
 class _Reply:
     """What arrives during one perform."""
 
-    def __init__(self, flight: Flight, limits: Limits) -> None:
+    def __init__(self, flight: Flight, limits: Limits, held: Held) -> None:
         self.flight = flight
+        self._held = held
         self.lines: list[bytes] = []
         self.sent = False
+        self.starved = False  # a callback had no memory: libcurl learns only that it failed
         self._blocks: list[bytes] = []
         self._begun = False
         self._head: Head | None = None
@@ -263,6 +272,13 @@ class _Reply:
 
     def take(self, block: bytes) -> int | None:
         """A block of the body; refusing it ends the transfer and closes the connection."""
+        try:
+            return self._take(block)
+        except (MemoryError, FetchError):
+            self.starved = True
+            return -1
+
+    def _take(self, block: bytes) -> int | None:
         flight = self.flight
         if not self._begun:
             self._begun = True
@@ -276,6 +292,7 @@ class _Reply:
         if chunks is not None:
             block = b"".join(chunks.feed(block))
         flight.size += len(block)
+        self._held.grow(len(block))
         self._blocks.append(block)
         if flight.ended or flight.size > self._max_body or (chunks is not None and chunks.broken):
             return -1  # what the kernel holds can be read long after a deadline has shut the socket

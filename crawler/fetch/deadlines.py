@@ -58,6 +58,10 @@ class Flight:
         return "idle" if now - self.seen_at >= limits.idle else ""
 
 
+SHORT_REST = 0.1
+"""Seconds that the sweeper rests where it has no memory to look."""
+
+
 def tick(limits: Limits) -> float:
     """Seconds between two sweeps."""
     return min(max(min(limits.first_byte, limits.idle, limits.total) / 10, 0.01), 1.0)
@@ -145,8 +149,12 @@ class Sweeper:
             self._fetchers.add(fetcher)
             self._changed.notify()
             if not self._running:
+                try:
+                    threading.Thread(target=self._run, name="fetch-deadlines", daemon=True).start()
+                except BaseException:
+                    self._fetchers.discard(fetcher)
+                    raise
                 self._running = True
-                threading.Thread(target=self._run, name="fetch-deadlines", daemon=True).start()
 
     def remove(self, fetcher: BlockingFetcher) -> None:
         """Forget it."""
@@ -156,15 +164,24 @@ class Sweeper:
 
     def _run(self) -> None:
         while True:
-            with self._changed:
-                if not self._fetchers:
-                    self._running = False
+            try:
+                if not self._sweep():
                     return
-                self._changed.wait(min(tick(fetcher.limits) for fetcher in self._fetchers))
-                fetchers = list(self._fetchers)
-            now = time.monotonic()
-            for fetcher in fetchers:
-                fetcher.sweep(now)
+            except (MemoryError, RuntimeError):  # no memory, not even for a lock: without this thread nothing ends
+                time.sleep(SHORT_REST)
+
+    def _sweep(self) -> bool:
+        """Wait for a tick and look at all flights. False where there is nobody left."""
+        with self._changed:
+            if not self._fetchers:
+                self._running = False
+                return False
+            self._changed.wait(min(tick(fetcher.limits) for fetcher in self._fetchers))
+            fetchers = list(self._fetchers)
+        now = time.monotonic()
+        for fetcher in fetchers:
+            fetcher.sweep(now)
+        return True
 
 
 SWEEPER = Sweeper()

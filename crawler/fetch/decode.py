@@ -8,6 +8,7 @@ Rules:
 - gzip and zstd streams may be concatenated (RFC 1952 section 2.2, RFC 8878 section 3.1); 1,000 of them at most, and the
   input is walked in pieces: a decompressor copies what follows the end of its stream, which would make many tiny
   members quadratic in the size of the body.
+- A stream that fails for want of memory raises FetchError(STARVED): it may be fine.
 - The end of the stream and its checksum count: a stream that stops early is a mark, what is no such stream an error.
 - What follows a complete stream and is no further one is ignored, as browsers and gzip do (padding is common).
 """
@@ -21,8 +22,10 @@ from typing import NamedTuple, Protocol
 
 import brotli
 
-from crawler.core.messages import Trouble
+from crawler.core.messages import NO_MEMORY, Trouble
 from crawler.fetch.base import FetchError
+from crawler.fetch.starving import lacks_memory
+from crawler.shortage import can_allocate
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -115,16 +118,28 @@ def decode(body: bytes, encodings: str, cap: int, truncated: str = "") -> Decode
         coding = _CODINGS.get(name)
         if coding is None:
             raise FetchError(Trouble.ENCODING, f"unknown content coding {name[:40]!r}")
-        try:
-            body, mark = _undo(body, coding, cap)
-        except _BROKEN as error:
-            raise FetchError(Trouble.ENCODING, f"not {name}: {error}") from None
+        body, mark = _undo_surely(name, body, coding, cap)
         truncated = mark if mark == "length" else truncated or mark
         if not body:
             break
     if len(body) > cap:
         return Decoded(body[:cap], "length")
     return Decoded(body, truncated)
+
+
+def _undo_surely(name: str, body: bytes, coding: _Coding, cap: int) -> Decoded:
+    """`_undo`. Some libraries call it a broken stream when they are refused memory, so what fails is tried once more.
+    Raises FetchError."""
+    try:
+        return _undo(body, coding, cap)
+    except _BROKEN:
+        pass
+    try:
+        return _undo(body, coding, cap)
+    except _BROKEN as error:
+        if lacks_memory(error) or not can_allocate():
+            raise FetchError(Trouble.STARVED, f"{NO_MEMORY} for {name}") from None
+        raise FetchError(Trouble.ENCODING, f"not {name}: {error}") from None
 
 
 def _undo(body: bytes, coding: _Coding, cap: int) -> Decoded:

@@ -146,6 +146,8 @@ def _answer(lookup: _Lookup) -> None:
     except OSError as error:
         answer = socket.gaierror(*error.args)
         belief = MISSING_TTL if error.errno in _MISSING else min(time.monotonic() - started, MISSING_TTL)
+    except MemoryError:
+        answer, belief = socket.gaierror(socket.EAI_MEMORY, "no memory to look it up"), 0.0
     lookup.good_until = time.monotonic() + belief
     lookup.answer.set_result(answer)
 

@@ -1,44 +1,88 @@
 """Is a failure our own, because this process or this machine has run out of what each fetch needs?
 
 Rules:
-- The error number decides, wherever in the chain of exceptions it is: descriptors of the process (EMFILE) or of the
-  machine (ENFILE), buffers, memory, threads.
-- Python has no number for a thread that cannot be started, only words.
+- The error decides, wherever in the chain of exceptions it is: MemoryError, or a number that says descriptors of the
+  process (EMFILE) or of the machine (ENFILE), buffers, memory (ENOMEM, EAI_MEMORY).
+- Python has no number for a thread that cannot be started, only words. OpenSSL, zlib, zstd and libcurl have words or
+  codes of their own for memory. Words count only in errors of such libraries, never in what a server said.
 - Resolvers and libcurl hide it: they say "no such name" where they could open nothing. So where a name or a connection
-  was not to be had it is tried whether a descriptor is.
+  was not to be had it is tried whether a descriptor and some memory are.
+- The detail of a failure for want of memory begins with NO_MEMORY, so that the core can tell it from the others.
+- Whoever handles a MemoryError may meet the next one: see crawler/shortage.py.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import socket
+import zlib
+from ssl import SSLError
 
-from crawler.core.messages import Trouble
+from crawler.core.messages import NO_MEMORY, Trouble
 from crawler.fetch.base import FetchError
-from crawler.threads import NO_MORE
+from crawler.shortage import can_allocate
+from crawler.threads import NO_LOCK, NO_MORE
 
 STARVING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+OF_MEMORY = frozenset({errno.ENOBUFS, errno.ENOMEM, socket.EAI_MEMORY})
 SUSPECT = frozenset({Trouble.DNS, Trouble.CONNECT})
 DEPTH = 8
+WORDS = ("out of memory", "not enough memory", "insufficient memory", "allocate", "malloc failure", "allocation error")
+"""How libraries say it, in lower case."""
+LIBRARIES = ("backports.zstd", "compression", "_zstd", "brotli", "_brotli", "sqlite3", "pycurl")
+CURL_SAYS = ((27,), (2,), ("initializing curl failed",))  # CURLE_OUT_OF_MEMORY, CURLE_FAILED_INIT, no handle
 
 
-def starved(error: FetchError) -> bool:
+def starved(error: BaseException) -> bool:
     """Whether this failure says nothing of the web."""
-    if error.trouble is Trouble.STARVED or NO_MORE in error.detail:
+    if lacks_memory(error) or (isinstance(error, FetchError) and error.trouble is Trouble.STARVED):
         return True
+    if any(
+        (isinstance(cause, OSError) and cause.errno in STARVING)
+        or (isinstance(cause, RuntimeError) and NO_MORE in str(cause))
+        for cause in _chain(error)
+    ):
+        return True
+    if not isinstance(error, FetchError):
+        return False
+    return NO_MORE in error.detail or (error.trouble in SUSPECT and _nothing_can_be_had())
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether it failed for want of memory."""
+    return any(_of_memory(cause) for cause in _chain(error))
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """An error, what caused it, and so on."""
+    chain: list[BaseException] = []
     cause: BaseException | None = error
-    for _ in range(DEPTH):
-        if cause is None:
-            break
-        if isinstance(cause, OSError) and cause.errno in STARVING:
-            return True
+    while cause is not None and len(chain) < DEPTH:
+        chain.append(cause)
         cause = cause.__cause__ or cause.__context__
-    return error.trouble in SUSPECT and _nothing_can_be_opened()
+    return chain
 
 
-def _nothing_can_be_opened() -> bool:
+def _of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and NO_LOCK in str(error)):
+        return True
+    if isinstance(error, FetchError):
+        return error.trouble is Trouble.STARVED and error.detail.startswith(NO_MEMORY)
+    if isinstance(error, OSError) and not isinstance(error, SSLError):
+        return error.errno in OF_MEMORY
+    module = type(error).__module__
+    if module == "pycurl":
+        return error.args[:1] in CURL_SAYS
+    if isinstance(error, SSLError | zlib.error) or module.startswith(LIBRARIES):
+        words = str(error).lower()
+        return any(word in words for word in WORDS)
+    return False
+
+
+def _nothing_can_be_had() -> bool:
     try:
         os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
     except OSError as error:
         return error.errno in STARVING
-    return False
+    return not can_allocate()

@@ -24,12 +24,13 @@ from urllib3.response import BaseHTTPResponse
 from urllib3.util import SKIP_HEADER
 from urllib3.util.connection import create_connection
 
-from crawler.core.messages import Trouble
-from crawler.fetch.base import ClientPlan, FetchError, Headers, Request, Response
+from crawler.core.messages import NO_MEMORY, Trouble
+from crawler.fetch.base import ClientPlan, FetchError, Headers, Held, Request, Response
 from crawler.fetch.chunks import Chunks
 from crawler.fetch.deadlines import BlockingFetcher, Flight
 from crawler.fetch.framing import Head, check_begun, check_cut, read_head
 from crawler.fetch.guard import Blocked, Guard
+from crawler.fetch.starving import lacks_memory
 from crawler.fetch.ways import Addresses, Ways, no_way
 from crawler.fetch.wire import (
     KEPT,
@@ -66,8 +67,8 @@ class Urllib3Fetcher(BlockingFetcher):
         line = self._line(target)
         reply = self._head(line, target, request, flight)
         try:
-            body, truncated = self._body(line, reply, flight)
-        except FetchError:
+            body, truncated = self._body(line, reply, flight, request.held)
+        except Exception:
             line.close()
             raise
         if truncated or line.reply.surplus:
@@ -103,7 +104,7 @@ class Urllib3Fetcher(BlockingFetcher):
             reply = line.getresponse()
         except Exception as error:
             line.close()
-            raise error if isinstance(error, FetchError) else _trouble(error) from None
+            raise error if isinstance(error, FetchError) else _trouble(error) from error
         flight.head_at = line.used_at = time.monotonic()
         return reply
 
@@ -135,7 +136,7 @@ class Urllib3Fetcher(BlockingFetcher):
             if flight.ended:
                 self._cut()
 
-    def _body(self, line: _Line, reply: BaseHTTPResponse, flight: Flight) -> tuple[bytes, str]:
+    def _body(self, line: _Line, reply: BaseHTTPResponse, flight: Flight, held: Held) -> tuple[bytes, str]:
         cap = self.limits.max_body
         blocks: list[bytes] = []
         truncated = ""
@@ -146,11 +147,14 @@ class Urllib3Fetcher(BlockingFetcher):
                     block = b"".join(chunks.feed(block))
                 blocks.append(block)
                 flight.size += len(block)
+                held.grow(len(block))
                 if flight.size > cap:
                     return b"".join(blocks)[:cap], "length"
                 if flight.ended or (chunks and (chunks.done or chunks.broken)):
                     break  # what the kernel holds can be read long after a deadline has shut the socket
-        except (HTTPError, HTTPException, OSError):
+        except (HTTPError, HTTPException, OSError) as error:
+            if lacks_memory(error):
+                raise FetchError(Trouble.STARVED, NO_MEMORY) from error
             truncated = "disconnect"
         if chunks and chunks.broken:
             raise chunks.broken

@@ -28,14 +28,9 @@ CPU_LIMIT = 10
 of `exclude` or `include` that goes wild."""
 
 
-def page_memory(memory: int) -> int:
-    """Bytes that a page may take at most in a crawl that may take `memory`, whatever part of it this process has."""
-    return memory // 2
-
-
 class HeavyReader:
-    """Reads heavy pages for the threads of one process, or for one event loop. A page may take `memory` bytes and
-    `seconds` of CPU."""
+    """Reads heavy pages for the threads of one process, or for one event loop. A page may take `seconds` of CPU and
+    `memory` bytes."""
 
     def __init__(self, rules: Rules, memory: int, seconds: int = CPU_LIMIT) -> None:
         self._rules = Rules(**{key: getattr(rules, key) for key in Rules.__struct_fields__})

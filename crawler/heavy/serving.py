@@ -30,6 +30,7 @@ from crawler.core.spelling import speller
 from crawler.core.urls import Resolver
 from crawler.heavy.words import Answer, Charter, Order
 from crawler.lifeline import die_with_parent
+from crawler.shortage import large_blocks_apart
 
 MEMORY_PER_BYTE = 64
 """Granted per byte of a body. Pages take 5 to 47 (the parser notes each error with 48 bytes); only those that reopen
@@ -38,12 +39,14 @@ MEMORY_SPARE = 64 * 1024 * 1024
 SHORTEST = 0.01
 REMEMBERED = 4 * 1024 * 1024
 NICER = 5
+BASE = 40 * 1024 * 1024
 LEAN = 64 * 1024 * 1024
 
 
 def serve(descriptor: int) -> None:
     """Read pages until the line is cut."""
     die_with_parent()
+    large_blocks_apart()
     os.nice(NICER)
     with Connection(descriptor) as line, suppress(EOFError, OSError):
         charter = msgspec.msgpack.decode(line.recv_bytes(), type=Charter)
@@ -69,7 +72,7 @@ def _answer(order: Order, body: bytes, charter: Charter, resolver: Resolver, mos
     _limit(resource.RLIMIT_AS, most)
     try:
         reading = read_page(body, order.url, order.headers, rules, resolver, order.follow, order.sketch)
-        return Answer(reading, spent=_memory()[1] > LEAN)
+        return Answer(reading, spent=_memory()[1] > min(LEAN, BASE + charter.memory // 4))
     except MemoryError:
         return Answer(unread_page(order.headers, rules, Unread.MEMORY), spent=True)
     except Exception as error:

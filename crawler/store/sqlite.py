@@ -32,7 +32,7 @@ from crawler.database import (
     transaction,
     unbound,
 )
-from crawler.errors import Busy, Corrupt, DiskFull, StorageError
+from crawler.errors import Busy, Corrupt, DiskFull, MemoryShort, StorageError
 from crawler.failpoints import passing
 from crawler.fetch.base import Headers
 from crawler.lock import FileLock
@@ -110,10 +110,10 @@ class SqliteWriter:
         return self._taken - self._flushed
 
     def _put(self, page: Page, file: str | None) -> int:
-        self._position += 1
-        self._taken += len(page.body)
-        self._waiting.append((self._position, page, file))
-        return self._position
+        position, taken = self._position + 1, self._taken + len(page.body)
+        self._waiting.append((position, page, file))  # last of what may fail, so that each position is taken once
+        self._position, self._taken = position, taken
+        return position
 
     def flush(self) -> None:
         """Write what waits. A page leaves the queue only after its commit, so a full disk may be tried again.
@@ -126,13 +126,14 @@ class SqliteWriter:
         count = len(self._waiting)
         if not count:
             return
-        rows = [self._row(*self._waiting[index]) for index in range(count)]
+        rows = (self._row(*self._waiting[index]) for index in range(count))  # one at a time: bodies may be large
         try:
             with transaction(self._connection, self._path) as connection:
                 connection.executemany(INSERT, rows)
                 passing("store.flush")
         except StorageError as error:
-            self._failure = None if isinstance(error, DiskFull | Busy) else error
+            may_pass = isinstance(error, DiskFull | Busy | MemoryShort)
+            self._failure = None if may_pass else error
             raise
         for _ in range(count):
             _, page, _ = self._waiting.popleft()

@@ -8,6 +8,7 @@ import pytest
 
 from crawler.errors import CrawlerError
 from crawler.job import open_reader, open_scope
+from crawler.memory import ROOMY
 from crawler.settings import Settings
 from crawler.tap import Tap
 from variants.crew import Crew
@@ -24,7 +25,7 @@ def crew_of(allowed: int, monkeypatch: pytest.MonkeyPatch) -> Crew:
         start(self)
 
     settings = Settings(seeds=("http://127.0.0.1:9/",))
-    reader = open_reader(settings, open_scope(settings))
+    reader = open_reader(settings, open_scope(settings), ROOMY)
     monkeypatch.setattr(threading.Thread, "start", limited)
     return Crew(8, "urllib3", settings.client_plan(1), reader, Tap().writer("p"))
 

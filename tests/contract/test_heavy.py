@@ -25,6 +25,7 @@ from crawler.core.weight import HEAVY
 from crawler.fetch.base import FetchError, Response
 from crawler.heavy import process
 from crawler.heavy.reader import HeavyReader
+from crawler.memory import least
 from crawler.meter import descendants
 from crawler.settings import settle
 from crawler.visit import Reader
@@ -359,14 +360,14 @@ def is_heavy(pid: int) -> bool:
 
 @pytest.mark.parametrize("mode", variants.names())
 def test_what_is_unread_is_stored_and_told(tmp_path: Path, mode: str) -> None:
-    """The parser wants more memory for a page than half of all that the crawl may have."""
+    """The parser wants more memory for a page than the crawl has to spare."""
 
     def reply(path: str) -> list[Step]:
         body = b"<a href=/much>" if path == "/" else hostile_pages.page("<", 2 << 20)
         return [b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n" % len(body) + body]
 
     with RawServer(reply) as server:
-        keys = {"seeds": [server.url], "delay": 0.0, "robots": False, "max_memory": "100M", "processes": 1}
+        keys = {"seeds": [server.url], "delay": 0.0, "robots": False, "max_memory": str(least(mode)), "processes": 1}
         summary = webs.crawl(tmp_path / "out", settle({"mode": mode, **keys}))
     assert (summary.pages, summary.unread, summary.incomplete_because) == (2, 1, {"unread": 1})
     assert [row.detail for row in webs.rows(tmp_path / "out").values()] == ["", "links not read: memory"]

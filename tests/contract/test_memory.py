@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import variants
 from crawler import memory
 from crawler.core.bounds import PLENTY
+from crawler.core.messages import Pause
 from crawler.errors import UsageError
-from crawler.memory import Brake, bounds_within, default_memory, parse_size
+from crawler.fetch.base import FetchError
+from crawler.fetch.bodies import Bodies
+from crawler.fetch.starving import lacks_memory
+from crawler.memory import MIB, NEEDS, least, parse_size, plan_memory
+from crawler.memory_limit import MemoryLimiter
 from crawler.settings import settle
 from crawler.testweb.process import start_web
 from tests.contract import webs
@@ -36,57 +46,152 @@ def test_what_is_no_size_is_refused_with_its_key(text: str) -> None:
         settle({"max_memory": text})
 
 
-def test_less_than_a_crawl_needs_to_begin_is_refused() -> None:
-    with pytest.raises(UsageError, match="at least 100M"):
-        settle({"max_memory": "99M"})
-
-
-def test_the_default_is_half_of_what_the_innermost_limit_allows(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
+    """Sets what the machine and its cgroups say."""
     monkeypatch.setattr(memory, "_limit_files", lambda: [tmp_path / name for name in ("inner", "outer", "missing")])
-    monkeypatch.setattr(memory, "_machine", lambda: 8 << 30)
-    assert default_memory() == 4 << 30
-    (tmp_path / "outer").write_text("2147483648\n")
-    (tmp_path / "inner").write_text("max\n")
-    assert default_memory() == 1 << 30
-    (tmp_path / "inner").write_text("1073741824\n")
-    assert default_memory() == 1 << 29
-    (tmp_path / "inner").write_text("1024\n")
-    assert default_memory() == 100 << 20
+
+    def say(size: int, **limits: str) -> None:
+        monkeypatch.setattr(memory, "_machine", lambda: size)
+        for name, text in limits.items():
+            (tmp_path / name).write_text(text)
+
+    return say
+
+
+def test_the_default_is_half_of_what_the_innermost_limit_allows(machine: Callable[..., None]) -> None:
+    def default() -> int:
+        return plan_memory("async", None, 1, 100, fixed=False, forked=False).limit
+
+    machine(8 << 30)
+    assert default() == 4 << 30
+    machine(8 << 30, outer="2147483648\n", inner="max\n")
+    assert default() == 1 << 30
+    machine(8 << 30, inner="1073741824\n")
+    assert default() == 1 << 29
+    machine(8 << 30, inner=str(least("async") * 3 // 2))
+    assert default() == least("async"), "more than half where half is too little"
+    machine(8 << 30, inner=str(100 << 20))
+    with pytest.raises(UsageError, match=r"^a container \(or machine\) of 100M is less than async needs \(169M\)"):
+        default()
 
 
 def test_the_limits_of_this_very_process_are_looked_for_where_the_kernel_says() -> None:
     assert all(path.name in ("memory.max", "memory.limit_in_bytes") for path in memory._limit_files())
-    assert default_memory() >= 100 << 20
 
 
-def test_more_memory_means_wider_bounds_and_the_least_is_enough_for_some() -> None:
-    small, large = bounds_within(100 << 20), bounds_within(4 << 30)
-    assert small.hosts >= 100 and small.links >= 1000 and small.marks >= 100_000
-    assert large.hosts > small.hosts and large.links > small.links and large.marks > small.marks
+@pytest.mark.parametrize("mode", variants.names())
+def test_less_than_a_mode_needs_is_refused_with_what_it_needs(mode: str) -> None:
+    for processes in (1, 3) if mode in variants.FORKED else (1,):
+        needed = least(mode, processes)
+        keys = {"mode": mode, "processes": processes, "seeds": ("http://a.test/",)}
+        _, plan = variants.fit(settle({**keys, "max_memory": str(needed)}))
+        assert (plan.processes, plan.limit) == (processes, needed)
+        with pytest.raises(UsageError, match=rf"^--max-memory \d+M is less than {mode}.* needs \({needed // MIB}M\)"):
+            variants.fit(settle({**keys, "max_memory": str(needed - MIB)}))
 
 
-def test_the_brake_lets_few_out_per_weighing_until_there_is_room_again() -> None:
+@pytest.mark.parametrize("mode", variants.names())
+def test_the_command_line_refuses_too_little_in_one_line_and_makes_nothing(tmp_path: Path, mode: str) -> None:
+    command = [sys.executable, "-m", "crawler", "--mode", mode, "--max-memory", "100M", "--out", str(tmp_path / "out")]
+    ended = subprocess.run([*command, "http://127.0.0.1:9/"], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert re.fullmatch(rf"error: --max-memory 100M is less than {mode}.* needs \(\d+M\).*\n", ended.stderr)
+    assert not (tmp_path / "out").exists()
+
+
+def test_documented_needs_are_those_of_the_table() -> None:
+    text = (Path(variants.__file__).parent.parent / "config/default.toml").read_text()
+    for words in (f"async {least('async') // MIB}M", f"threads {least('threads') // MIB}M"):
+        assert words in text
+    both = {least("processes", 2) // MIB, least("prefork", 2) // MIB}
+    assert len(both) == 1 and f"{both.pop()}M with two processes" in text
+
+
+def test_a_limit_of_the_container_holds_where_a_larger_one_is_asked_for(machine: Callable[..., None]) -> None:
+    machine(8 << 30, inner=str(1 << 30))
+    plan = plan_memory("async", 2 << 30, 1, 100, fixed=False, forked=False)
+    assert plan.limit == int(0.9 * (1 << 30))
+
+
+def test_processes_that_nobody_asked_for_are_fewer_where_memory_is_short_and_it_is_said() -> None:
+    plan = plan_memory("prefork", least("prefork", 2) + MIB, 8, 100, fixed=False, forked=True)
+    assert plan.processes == 2 and plan.note.startswith("2 processes instead of 8: ")
+    assert plan.own.lowered and plan.worker.lowered
+    assert plan_memory("prefork", 8 << 30, 8, 100, fixed=False, forked=True).note == ""
+
+
+@pytest.mark.parametrize("mode", variants.names())
+def test_shares_add_up_to_the_limit_and_the_least_is_enough_for_some(mode: str) -> None:
+    forked, processes = mode in variants.FORKED, 3 if mode in variants.FORKED else 1
+    small = plan_memory(mode, least(mode, processes), processes, 1000, fixed=True, forked=forked)
+    large = plan_memory(mode, 4 << 30, processes, 1000, fixed=True, forked=forked)
+    for plan in (small, large):
+        parts = NEEDS[mode].once + processes * plan.worker.limit if forked else plan.worker.limit
+        assert parts <= plan.limit
+        assert plan.worker.bodies + plan.worker.data <= plan.worker.free and plan.worker.alone <= plan.worker.free
+    few, many = small.own.bounds, large.own.bounds
+    assert few.hosts >= 100 and few.links >= 1000 and few.marks >= 100_000
+    assert many.hosts > few.hosts and many.links > few.links and many.marks > few.marks
+    assert small.in_flight < large.in_flight == 1000 and (small.note != "", large.note) == (True, "")
+
+
+def test_a_limiter_lets_fewer_be_in_flight_in_proportion_and_soon_more_again() -> None:
     released: list[int] = []
-    brake = Brake(100, lambda: released.append(brake.room()))
-    brake.weigh(80)
-    assert (brake.room(), released) == (PLENTY, [])
-    brake.weigh(101)
-    assert [brake.room(), brake.room()] == [1, 0]
-    brake.weigh(101)
-    brake.weigh(99)
-    brake.weigh(102)
-    assert released == [2, 4, 1], "whoever waits is woken; not heavier: twice as many, heavier: one"
-    brake.weigh(50)
-    assert released == [2, 4, 1, PLENTY]
+    pauses: list[tuple[Pause, bool]] = []
+    limiter = MemoryLimiter(1000, 40, lambda: released.append(limiter.most), lambda *pause: pauses.append(pause))
+    limiter.weigh(840)
+    assert (limiter.most, pauses) == (PLENTY, [])
+    limiter.weigh(900)
+    assert (limiter.most, pauses) == (20, [(Pause.MEMORY, True)])
+    limiter.weigh(925)
+    assert limiter.most == 10
+    limiter.weigh(2000)
+    assert limiter.most == 1, "never stuck"
+    limiter.weigh(860)
+    assert limiter.most == 2, "twice as many, however much room there is"
+    for _ in range(6):
+        limiter.weigh(500)
+    assert (limiter.most, pauses) == (PLENTY, [(Pause.MEMORY, True), (Pause.MEMORY, False)])
+    assert released[:2] == [2, 4] and released[-1] == PLENTY, "whoever waits is woken"
 
 
-def test_a_crawl_that_takes_more_than_it_may_from_the_start_still_completes(
+def test_what_a_program_took_before_is_not_held_against_a_crawl() -> None:
+    limiter = MemoryLimiter(1000, 40, lambda: None, lambda why, lasts: None, outside=500)
+    limiter.weigh(1340)
+    assert limiter.most == PLENTY
+    limiter.weigh(1500)
+    assert limiter.most == 1
+
+
+def test_bodies_in_flight_are_bounded_and_the_oldest_gets_on() -> None:
+    bodies = Bodies()
+    bodies.bound(100, 200)
+    first, second = bodies.take(), bodies.take()
+    first.grow(20)
+    second.grow(20)
+    with pytest.raises(FetchError) as refused:
+        second.grow(20)
+    assert lacks_memory(refused.value) and bodies.size == 80
+    first.grow(60)
+    with pytest.raises(FetchError):
+        first.grow(1)
+    first.release()
+    first.release()
+    second.grow(80)
+    assert bodies.size == 200
+    second.release()
+    assert bodies.size == 0
+
+
+def test_a_crawl_that_takes_more_than_it_may_from_the_start_still_completes_and_says_so(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("crawler.meter.PERIOD", 0.02)
-    monkeypatch.setattr("crawler.memory.BRAKE_AT", 0.0001)
+    monkeypatch.setattr("crawler.meter.LOOK_PERIOD", 0.01)
+    monkeypatch.setattr("crawler.memory_limit.SLOW_AT", 0.0001)
+    monkeypatch.setattr("crawler.memory_limit.STOP_AT", 0.0002)
+    monkeypatch.setattr("crawler.brakes.AT_START", 1 << 40)
     with start_web(hosts=webs.HOSTS, pages=webs.PAGES) as web:
-        summary = webs.crawl(tmp_path / "out", webs.settings(web, "async", max_memory="100M"))
+        summary = webs.crawl(tmp_path / "out", webs.settings(web, "async", max_memory="300M"))
     assert (summary.owed, summary.digest) == (0, webs.DIGEST)
+    assert summary.pauses["memory"] == 1

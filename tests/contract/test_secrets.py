@@ -15,6 +15,7 @@ from crawler.core.scope import Scope
 from crawler.errors import UsageError
 from crawler.fetch.secrets import Login, bind, reveal, with_cookie
 from crawler.job import open_reader
+from crawler.memory import ROOMY
 from crawler.settings import Settings, read_environment, settle
 
 A = "https://a.test"
@@ -153,7 +154,7 @@ def test_no_text_of_settings_tells_a_secret() -> None:
 
 def test_a_request_gets_what_is_meant_for_exactly_its_origin() -> None:
     settings = settle({"headers": {A: {"X": SECRET}}, "attempt_header": "X-Try"})
-    reader = open_reader(settings, Scope(settings, ()))
+    reader = open_reader(settings, Scope(settings, ()), ROOMY)
     for url, sent in {
         f"{A}/x?y": True,
         "http://a.test/": False,

@@ -22,6 +22,7 @@ from crawler.core.messages import Actions
 from crawler.directory import CrawlDirectory
 from crawler.errors import Corrupt, CrawlerError, Locked, UsageError, WorkersLost
 from crawler.job import Job
+from crawler.memory import Shares
 from crawler.meter import descendants
 from crawler.settings import settle
 from crawler.testweb.process import StartedWeb, start_web
@@ -69,7 +70,7 @@ def test_it_settles_what_the_oracle_expects_and_is_polite(
 def test_hardly_any_memory_changes_nothing_that_is_found_and_nothing_of_its_politeness(
     web: LoggedWeb, tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("crawler.settings.bounds_within", lambda memory: Bounds(hosts=4, links=6, marks=20))
+    monkeypatch.setattr(Shares, "bounds", Bounds(hosts=4, links=6, marks=20))
     monkeypatch.setattr("crawler.core.seen.RECENT", 8)
     chosen = webs.settings(web.started, mode)
     stopped = webs.crawl(tmp_path / "out", chosen, webs.stop_after(60))

@@ -20,7 +20,7 @@ FORBIDDEN_IN_CORE = {
 MAY_NAME_VARIANTS = ("crawler/cli/", "crawler/api.py", "crawler/run.py", "crawler/compare/", "crawler/service/")
 LAYERS = {
     "crawler/core": {"crawler.core"},
-    "crawler/fetch": {"crawler.core", "crawler.fetch", "crawler.errors", "crawler.threads"},
+    "crawler/fetch": {"crawler.core", "crawler.fetch", "crawler.errors", "crawler.shortage", "crawler.threads"},
     "crawler/store": {
         "crawler.core",
         "crawler.store",
@@ -45,6 +45,7 @@ LAYERS = {
         "crawler.store.base",
         "crawler.errors",
         "crawler.failpoints",
+        "crawler.shortage",
         "crawler.words",
     },
     "crawler/recorder.py": {
@@ -56,6 +57,8 @@ LAYERS = {
         "crawler.errors",
         "crawler.database",
         "crawler.failpoints",
+        "crawler.shortage",
+        "crawler.threads",
     },
 }
 OVERRIDDEN = {"feed_data", "data_received", "unused_data"}  # methods that a library calls by these names

@@ -6,14 +6,15 @@ import pytest
 
 from crawler.core.bounds import PLENTY
 from crawler.core.host import Host
-from crawler.core.messages import Actions, Failed, Fetched, Link, Pause, Trouble
+from crawler.core.messages import NO_MEMORY, Actions, Failed, Fetched, Link, Pause, Trouble
 from crawler.core.outage import DOUBT, MANY, WINDOW, Outage, Verdict
-from crawler.core.passage import REST, Passage
+from crawler.core.passage import ALONE, REST, Passage
 from crawler.core.rules import Rules
 
 GONE = Failed(1, Trouble.CONNECT)
 SLOW = Failed(1, Trouble.TIMEOUT, "first byte")
 STARVED = Failed(1, Trouble.STARVED)
+SHORT = Failed(1, Trouble.STARVED, f"{NO_MEMORY} (MemoryError)")
 HERE = Fetched(1, 200)
 
 
@@ -189,6 +190,32 @@ def test_who_starves_alone_for_too_long_fails() -> None:
     assert passage.judge(a, STARVED, 0, 70.0) is Verdict.COUNTS
     passage.judge(a, HERE, 0, 71.0)
     assert passage.judge(a, STARVED, 0, 72.0) is Verdict.NEVER_HAPPENED
+
+
+def test_a_page_without_memory_waits_longer_each_time_and_fails_when_it_was_alone_often_enough() -> None:
+    passage, (a,) = Passage(30.0, 30.0), hosts(1)
+    link = Link(7, "http://h0.test/7", 1)
+    gaps = []
+    for _ in range(7):
+        assert passage.judge(a, SHORT, 3, 100.0, link) is Verdict.NEVER_HAPPENED, "others hold what is missing"
+        gaps.append(passage.put_off(a, link, SHORT, Verdict.NEVER_HAPPENED, 100.0) - 100.0)
+    assert gaps == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 32.0]
+    for _ in range(ALONE - 1):
+        assert passage.judge(a, SHORT, 0, 1000.0, link) is Verdict.NEVER_HAPPENED
+    assert passage.judge(a, SHORT, 0, 1000.0, link) is Verdict.COUNTS
+    assert passage.judge(a, SHORT, 0, 1000.0, link) is Verdict.NEVER_HAPPENED, "counted anew"
+    passage.judge(a, HERE, 0, 1001.0, link)
+    passage.judge(a, SHORT, 3, 1002.0, link)
+    assert passage.put_off(a, link, SHORT, Verdict.NEVER_HAPPENED, 1002.0) == 1003.0
+    actions = Actions()
+    passage.tell(actions)
+    assert actions.pauses == [Pause.MEMORY, Pause.MEMORY, Pause.MEMORY]
+
+
+def test_a_robots_txt_without_memory_waits_for_half_a_minute_at_most() -> None:
+    passage, (a,) = Passage(300.0, 300.0), hosts(1)
+    assert passage.judge(a, SHORT, 0, 10.0) is Verdict.NEVER_HAPPENED
+    assert passage.judge(a, SHORT, 0, 40.0) is Verdict.COUNTS
 
 
 def test_an_outage_is_told_once_and_lets_only_probes_out() -> None:

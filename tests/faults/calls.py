@@ -30,6 +30,7 @@ ERRORS: Mapping[str, tuple[int, ...]] = {
     "connect": (errno.EMFILE, errno.ENETUNREACH, errno.EADDRNOTAVAIL),
     "fork": (errno.EAGAIN,),
     "thread": (errno.EAGAIN,),
+    "memory": (errno.ENOMEM,),
 }
 """The functions, in the order of their counters, and the errors that each is known to give."""
 CALLS = tuple(ERRORS)
@@ -37,16 +38,17 @@ WRITES = ("write", "pwrite", "fsync", "fdatasync", "ftruncate", "rename", "open"
 
 
 class Fault(NamedTuple):
-    """What happens at which call. `number` 0: SIGKILL, in the middle of a write; `on`: and at each later call."""
+    """What happens at which call. `number` 0: SIGKILL, in the middle of a write; `on`: and at each later call, or at so
+    many later ones."""
 
     call: str
     nth: int
     number: int = 0
-    on: bool = False
+    on: bool | int = False
 
     def __str__(self) -> str:
         what = errno.errorcode[self.number] if self.number else "SIGKILL"
-        return f"{self.call} no. {self.nth}{' and later' if self.on else ''}: {what}"
+        return f"{self.call} no. {self.nth}{f' and later ({int(self.on)})' if self.on else ''}: {what}"
 
 
 COUNT = Fault("write", 0)

@@ -8,7 +8,7 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import monotonic, sleep
 from types import MappingProxyType
@@ -29,14 +29,20 @@ class Ended(NamedTuple):
 
 
 class Crawler:
-    """One `python -m crawler --resume` in a session of its own."""
+    """One `python -m crawler --resume` in a session of its own. `within` is a command that runs it."""
 
     def __init__(
-        self, folder: Path, mode: str, concurrency: int, *more: str, environment: Mapping[str, str] = NO_MORE
+        self,
+        folder: Path,
+        mode: str,
+        concurrency: int,
+        *more: str,
+        environment: Mapping[str, str] = NO_MORE,
+        within: Sequence[str] = (),
     ) -> None:
         mode, _, processes = mode.partition(":")
         command = [
-            *(sys.executable, "-m", "crawler", "--mode", mode, "--profile", "demo", "--json", "-q"),
+            *(*within, sys.executable, "-m", "crawler", "--mode", mode, "--profile", "demo", "--json", "-q"),
             *(() if "--fresh" in more else ("--resume",)),
             *("--config", str(folder / "web.toml"), "--out", str(folder / "out"), "--concurrency", str(concurrency)),
             *("--processes", processes or "2", *more),

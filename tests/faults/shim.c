@@ -2,8 +2,10 @@
 
    SHIM_CALL   which function; SHIM_NTH which call of it (0: only count)
    SHIM_ERRNO  the error it then gives; 0: SIGKILL instead, in the middle of the write where it is one
-   SHIM_ON     1: that call and every later one
-   SHIM_PATH   only files below this folder count (connect, fork and pthread_create have none)
+   SHIM_ON     1: that call and every later one; N: that one and those up to N later
+   SHIM_PATH   only files below this folder count (connect, fork, pthread_create and memory have none)
+   Memory (malloc, calloc, realloc, mmap of nothing) counts in each process from its first connection to the internet on:
+   an interpreter that gets none while it starts has nothing to be tested.
    SHIM_FILE   64 shared counters, one for each function; the 63rd is when it fired, in nanoseconds of CLOCK_MONOTONIC */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -22,13 +24,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WRITE, PWRITE, FSYNC, FDATASYNC, FTRUNCATE, RENAME, OPEN, MKDIR, UNLINK, CONNECT, FORK, THREAD, CALLS };
+enum { WRITE, PWRITE, FSYNC, FDATASYNC, FTRUNCATE, RENAME, OPEN, MKDIR, UNLINK, CONNECT, FORK, THREAD, MEMORY, CALLS };
 static const char *NAMES[] = {"write", "pwrite", "fsync", "fdatasync", "ftruncate", "rename",
-                              "open", "mkdir", "unlink", "connect", "fork", "thread"};
+                              "open", "mkdir", "unlink", "connect", "fork", "thread", "memory"};
 enum { FIRED = 63 };
 
 static volatile uint64_t *counters;
-static int wanted = -1, error_number, on;
+static int wanted = -1, error_number, on, fetching;
 static uint64_t nth;
 static const char *below;
 
@@ -59,7 +61,8 @@ static void fire(void) {
 static int fails(int which) {
     if (!counters) return 0;
     uint64_t count = __sync_add_and_fetch(&counters[which], 1);
-    if (which != wanted || !nth || (on ? count < nth : count != nth)) return 0;
+    if (which != wanted || !nth || count < nth) return 0;
+    if (on != 1 && count > nth + (uint64_t)on) return 0;
     fire();
     if (!error_number && which != WRITE && which != PWRITE) kill(getpid(), SIGKILL);
     errno = error_number;
@@ -143,10 +146,26 @@ int open64(const char *path, int flags, ...) {
 int connect(int fd, const struct sockaddr *to, socklen_t length) {
     REAL(connect);
     int internet = to && (to->sa_family == AF_INET || to->sa_family == AF_INET6);
+    if (internet && wanted == MEMORY) fetching = 1;
     return internet && fails(CONNECT) ? -1 : real(fd, to, length);
 }
 
 int pthread_create(pthread_t *thread, const pthread_attr_t *how, void *(*run)(void *), void *with) {
     REAL(pthread_create);
     return fails(THREAD) ? error_number : real(thread, how, run, with);
+}
+
+extern void *__libc_malloc(size_t);
+extern void *__libc_calloc(size_t, size_t);
+extern void *__libc_realloc(void *, size_t);
+
+static int no_memory(void) { return fetching && fails(MEMORY); }
+
+void *malloc(size_t size) { return no_memory() ? NULL : __libc_malloc(size); }
+void *calloc(size_t count, size_t size) { return no_memory() ? NULL : __libc_calloc(count, size); }
+void *realloc(void *old, size_t size) { return size && no_memory() ? NULL : __libc_realloc(old, size); }
+
+void *mmap(void *at, size_t size, int access, int flags, int fd, off_t offset) {
+    if ((flags & MAP_ANONYMOUS) && no_memory()) return MAP_FAILED;
+    return (void *)syscall(SYS_mmap, at, size, access, flags, fd, offset);
 }

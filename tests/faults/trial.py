@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import signal
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import monotonic, sleep
 from typing import NamedTuple
@@ -18,6 +18,8 @@ from tests.faults.invariants import Toll, Truth
 IN_FLIGHT = 16
 ATTEMPTS = 6  # a connection that we refuse is an attempt: there must be enough left for pages that heal at the third
 SHARDS = 2
+CRASHED = -signal.SIGSEGV
+"""So libraries may end that were refused memory."""
 DEAD = (-signal.SIGKILL, -signal.SIGABRT)  # libuv aborts where it gets no thread: as good as a kill
 STORAGE = 3
 MAY_END_WITH = (0, STORAGE, 2)  # 2: no more threads; fewer fetches in flight would do
@@ -67,6 +69,10 @@ class Trial:
             return self._fail_point(blow)
         return self._kill(blow, life)
 
+    def run_within(self, mode: str, command: Sequence[str]) -> Ended | None:
+        """Run the crawler by this command, which may leave it too little memory."""
+        return self._end(self._start(mode, within=command), may_crash=True)
+
     def finish(self, mode: str) -> Toll:
         """Let the crawl end, and judge it."""
         if self._told is None:
@@ -79,9 +85,9 @@ class Trial:
         self._told = self._start(mode, shim.environment).wait()
         return shim.counts
 
-    def _start(self, mode: str, environment: Mapping[str, str] = NO_MORE) -> Crawler:
+    def _start(self, mode: str, environment: Mapping[str, str] = NO_MORE, within: Sequence[str] = ()) -> Crawler:
         more = ("--store", self._store, "--processes", str(SHARDS))
-        return Crawler(self._folder, mode, IN_FLIGHT, *more, environment=environment)
+        return Crawler(self._folder, mode, IN_FLIGHT, *more, environment=environment, within=within)
 
     def _shim(self, fault: Fault) -> Shim:
         return Shim(fault, self._folder / "out", self._folder / f"shim-{self._blows}")
@@ -108,7 +114,7 @@ class Trial:
 
     def _fail_call(self, blow: Blow, fault: Fault) -> Ended | None:
         shim = self._shim(fault)
-        ended = self._end(self._start(blow.mode, shim.environment))
+        ended = self._end(self._start(blow.mode, shim.environment), may_crash=fault.call == "memory")
         if (fired_at := shim.fired_at) is not None:
             self._land(blow, fired_at)
         return ended
@@ -118,11 +124,11 @@ class Trial:
         self.landed[blow.mode, kind] += 1
         self.struck += moments
 
-    def _end(self, crawler: Crawler, killed: bool = False) -> Ended | None:
+    def _end(self, crawler: Crawler, killed: bool = False, may_crash: bool = False) -> Ended | None:
         """The end of a run that was struck: killed, complete, or one line and exit code 3."""
         ended = None if killed else crawler.end()
         crawler.bury()
-        if ended is None or ended.code in DEAD:
+        if ended is None or ended.code in DEAD or (may_crash and ended.code == CRASHED):
             return None
         assert ended.code in MAY_END_WITH, ended
         if ended.code == 0:

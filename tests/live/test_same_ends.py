@@ -156,13 +156,13 @@ def test_the_limits_are_where_they_are_said_to_be(ends: dict[tuple[str, str], di
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_no_mode_decides_whether_a_heavy_page_is_read(order: int, tmp_path: Path) -> None:
-    """The parser wants 48 bytes for each byte of these pages, and a page may have half of what the crawl has."""
+    """The parser wants 48 bytes for each byte of these pages, and a page may have 64 MiB of what the crawl has."""
     pages = [hostile_pages.page("<", kilobytes << 10) for kilobytes in range(800, 2_000, 150)][::order]
     unread: dict[str, list[tuple[int, bool]]] = {}
     with RawServer(lambda path: [response(pages[int(path[1:])], "Content-Type: text/html"), "close"]) as server:
         for mode in variants.names():
             seeds = [f"{server.url}/{number}" for number in range(len(pages))]
-            keys: dict[str, Any] = {"max_memory": "128M", "max_depth": 0, "delay": 0.0, "robots": False}
+            keys: dict[str, Any] = {"max_memory": "592M", "max_depth": 0, "delay": 0.0, "robots": False}
             crawler.crawl(*seeds, mode=mode, out=tmp_path / mode, processes=2, **keys)
             with closing(CrawlDirectory.look(tmp_path / mode).look_back()) as frontier:
                 unread[mode] = sorted((row.size, row.detail == "links not read: memory") for row in frontier.settled())

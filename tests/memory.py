@@ -1,0 +1,201 @@
+"""What a crawl takes of memory under a limit, measured from outside: `python -m tests.memory [--url URL]`.
+
+For each mode and limit (from the least that the mode needs up) it prints the peak of the summed PSS of the process
+tree, sampled each 20 ms, beside what the crawler says itself; pages/s as a share of a run without a limit just before;
+the pauses, and whether the digest is that of the other. With `--cgroup` each crawl runs in a cgroup of that
+size and is told nothing (cgroup v1 or v2, root).
+
+Without `--url` it crawls a site of its own, with few pages that cost much: see `reply`. Others that use the machine at
+the same time make shares smaller or larger, so runs with and without a limit alternate, and the best of `--rounds`
+counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import functools
+import gzip
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import variants
+from crawler.memory import CGROUPS, MIB, least
+from crawler.meter import _pss, descendants
+
+PAGES = 400
+TIMEOUT = 300.0
+STEP = 0.02
+NO_PAGES = r"\.(png|gif|jpe?g|svg|ico|css|js|json|zip|gz|pdf|txt|c|h|cpp|hpp|py|xml|inv)$"
+
+
+class Measured(NamedTuple):
+    """One crawl. `told` is its JSON; {} where it did not end with one."""
+
+    code: int
+    peak: int
+    told: dict[str, Any]
+    lines: str
+
+
+def crawl(url: str, mode: str, limit: int | None, cgroup: int | None = None, *more: str) -> Measured:
+    """Crawl in a process of its own, watched."""
+    with tempfile.TemporaryDirectory() as folder, cgroup_of(cgroup) as enter:
+        command = [sys.executable, "-m", "crawler", "--mode", mode, "--profile", "fast", "--json", "-q", "--no-robots"]
+        command += ["--exclude", NO_PAGES, "--out", f"{folder}/out", *more, url]
+        if limit is not None:
+            command += ["--max-memory", str(limit)]
+        process = subprocess.Popen(
+            [*enter, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+        peak, give_up_at = 0, time.monotonic() + TIMEOUT
+        while process.poll() is None:
+            peak = max(peak, sum(map(_pss, (process.pid, *descendants(process.pid)))))
+            if time.monotonic() > give_up_at:
+                process.kill()
+            time.sleep(STEP)
+        out, errors = process.communicate()
+        return Measured(process.returncode, peak, json.loads(out) if out else {}, errors.strip()[-300:])
+
+
+def why_no_cgroup() -> str:
+    """Why none can be made here; "" where it can."""
+    try:
+        with cgroup_of(512 * MIB):
+            return ""
+    except OSError as error:
+        return f"no cgroup can be made here: {error}"
+
+
+@contextmanager
+def cgroup_of(size: int | None) -> Iterator[list[str]]:
+    """The start of a command that runs in a cgroup of so many bytes; no cgroup for None."""
+    if size is None:
+        yield []
+        return
+    v1 = (CGROUPS / "memory").is_dir()
+    group = (CGROUPS / "memory" if v1 else CGROUPS) / f"crawler-{os.getpid()}-{time.monotonic_ns()}"
+    group.mkdir()
+    try:
+        (group / ("memory.limit_in_bytes" if v1 else "memory.max")).write_text(str(size))
+        yield ["sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$@"', "sh"]
+    finally:
+        for _ in range(100):
+            try:
+                group.rmdir()
+                break
+            except OSError:
+                time.sleep(0.05)
+
+
+def reply(path: str, pages: int, huge: bool) -> tuple[str, str, bytes]:
+    """Content type, coding and body of a page: usual ones, pages that are heavy to parse, large downloads, and bodies
+    that are small on their way and large when they are there. `huge`: one is larger than a small limit."""
+    number = int(path.strip("/") or 0)
+    dice = random.Random(number)
+    if number == 0:
+        return "text/html", "", b"".join(b"<a href=/%d>x</a>" % other for other in range(1, pages))
+    if huge and number == 1:
+        return "application/octet-stream", "", bytes(64 * MIB)
+    if number % 40 == 7:
+        return "application/octet-stream", "", dice.randbytes(6 * MIB)
+    if number % 40 == 17:
+        return "text/html", "gzip", gzip.compress(b"<p>very much of the same</p>" * (9 * MIB // 28), 1)
+    if number % 20 == 3:
+        return "text/html", "", b"<ul>" + b"<li><a href=/%d>more</a>" % number * (MIB // 24) + b"</ul>"
+    return "text/html", "", b"<p>" + dice.randbytes(15_000).hex().encode()
+
+
+async def _serve(pages: int, huge: bool, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while line := await reader.readline():
+            while (await reader.readline()).strip():
+                pass
+            kind, coding, body = reply(line.split()[1].decode(), pages, huge)
+            head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
+            head += f"Content-Encoding: {coding}\r\n" if coding else ""
+            writer.write(head.encode() + b"\r\n" + body)
+            await writer.drain()
+    except (ConnectionError, ValueError):
+        pass
+    finally:
+        writer.close()
+
+
+async def _listen(pages: int, huge: bool) -> None:
+    server = await asyncio.start_server(functools.partial(_serve, pages, huge), "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+    server.close()
+
+
+@contextmanager
+def costly_site(pages: int = PAGES, huge: bool = False) -> Iterator[str]:
+    """The URL of the site that `reply` describes, served by a process that is no child of a crawl."""
+    command = [sys.executable, "-m", "tests.memory", "--serve", str(pages), *(["--huge"] if huge else [])]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None and server.stdin is not None
+        yield f"http://127.0.0.1:{int(server.stdout.readline())}/"
+        server.stdin.close()
+
+
+def measure(url: str, mode: str, limit: int, in_cgroup: bool, rounds: int) -> str:
+    """One row of the table."""
+    share, worst, shown = 0.0, 0, None
+    for _ in range(rounds):
+        free = crawl(url, mode, None)
+        held = crawl(url, mode, None if in_cgroup else limit, limit if in_cgroup else None)
+        shown = held
+        worst = max(worst, held.peak)
+        if held.told and free.told:
+            share = max(share, held.told["pages_per_second"] / free.told["pages_per_second"])
+    assert shown is not None
+    told = shown.told
+    same = bool(told) and told["digest"] == free.told["digest"] and told["urls"] == free.told["urls"]
+    return (
+        f"{mode:10} {'cgroup' if in_cgroup else 'flag':7} {limit // MIB:6} {worst // MIB:6}"
+        f" {told.get('peak_memory_bytes', 0) // MIB:6} {free.peak // MIB:6} {share:6.2f} {shown.code:4}"
+        f" {'yes' if same else 'NO':4} {'OVER' if worst > limit else '':5}"
+        f" {told.get('pauses')} unread {told.get('unread')} {shown.lines}"
+    )
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--url")
+    parser.add_argument("--mode", action="append", choices=variants.names())
+    parser.add_argument("--limit", action="append", help="least, least*2 or MiB", default=None)
+    parser.add_argument("--cgroup", action="store_true")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--huge", action="store_true", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.serve:
+        asyncio.run(_listen(args.serve, args.huge))
+        return
+    print("mode       by       limit   peak   told   free  share code same")
+    with costly_site() if args.url is None else _at(args.url) as url:
+        for mode in args.mode or variants.names():
+            processes = 2 if mode in variants.FORKED else 1
+            sizes = {"least": least(mode, processes), "least*2": 2 * least(mode, processes)}
+            for limit in args.limit or ["least", "least*2", "512", "1024"]:
+                size = sizes.get(limit) or int(limit) * MIB
+                print(measure(url, mode, size, args.cgroup, args.rounds), flush=True)
+
+
+@contextmanager
+def _at(url: str) -> Iterator[str]:
+    yield url
+
+
+if __name__ == "__main__":
+    main()
