@@ -175,6 +175,7 @@ class Reader:
             unread=reading.unread,
             cookies=self._cookies(fetch, response, now),
             sketch=reading.sketch,
+            address=response.address,
         )
         if not kept:
             return None, event
@@ -213,6 +214,7 @@ class Reader:
             content_type=response.header("content-type")[:MAX_DETAIL],
             seconds=response.seconds,
             first_byte=response.first_byte,
+            address=response.address,
             cookies=() if fetch.robots else self._cookies(fetch, response, now),
         )
 

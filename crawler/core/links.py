@@ -43,6 +43,7 @@ _HREFS = XPath("//a/@href | //area/@href")
 _FOLLOWED = XPath(f"//a[{_FOLLOW}]/@href | //area[{_FOLLOW}]/@href")
 _BASES = XPath("//base/@href")
 _TEXT = XPath("string(/)")
+_SOURCES = XPath("//@src")
 _NAME = "translate(@name, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz')"
 _ORDERS = XPath(f"//meta[{_NAME} = 'robots' or {_NAME} = $token]/@content")
 
@@ -125,7 +126,7 @@ def read_page(
     cut = 0
     if wanted and not (rules.obey_nofollow and _asks(orders, "nofollow")):
         links, cut = _links(page, url, rules, resolver)
-    marks = sketch_of(str(_TEXT(page))) if sketch and links else None
+    marks = sketch_of(str(_TEXT(page)), url, _strings(_SOURCES(page))) if sketch and links else None
     return _reading(str(page.encoding), orders, links, cut, marks)
 
 

@@ -26,7 +26,7 @@ def end_of(link: Link, reason: Reason, event: Landing | None, detail: str) -> Se
             event.unread,
         )
     seconds, detail = (event.seconds, event.detail) if event else (0.0, detail)
-    return Settled(link.id, link.url, reason, link.status, link.attempts, seconds=seconds, detail=detail)
+    return Settled(link.id, link.url, reason, max(0, link.status), link.attempts, seconds=seconds, detail=detail)
 
 
 def in_short(event: Landing) -> str:

@@ -459,4 +459,12 @@ def test_a_file_of_format_3_is_upgraded_when_it_is_written_to_and_not_before(tmp
     for _ in range(2):
         with closing(SqliteFrontier(path)) as frontier:
             assert (list(frontier.settled()), list(frontier.owed())) == (rows, owed)
-        assert sealed_rows(path) == {"url": 70, "host": 0, "outbox": 0, "budget": 0, "cookie": 0, "beyond": 0, "meta": 1}
+        assert sealed_rows(path) == {
+            "url": 70,
+            "host": 0,
+            "outbox": 0,
+            "budget": 0,
+            "cookie": 0,
+            "beyond": 0,
+            "meta": 1,
+        }
