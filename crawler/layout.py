@@ -23,6 +23,7 @@ from time import time
 import msgspec
 from msgspec.structs import replace
 
+from crawler.core.domain_brakes import HOME
 from crawler.core.messages import Budget, Foreign, HostNote, Reach
 from crawler.core.shard import Shard, together
 from crawler.core.urls import host_of
@@ -169,7 +170,7 @@ class _Move:
         return note_row(replace(note, reach=reach))
 
     def _move_budgets(self) -> None:
-        """What a host was asked for goes to its owner, or in equal shares to all shards."""
+        """What a host was asked for goes to its owner, or to all shards."""
         budgets: list[Budget] = []
         for path, connection in self._files.values():
             with storage_errors(path):
@@ -186,8 +187,9 @@ class _Move:
                 connection.executemany("DELETE FROM budget WHERE host = ? AND pattern = ?", theirs)
 
     def _share_of(self, budget: Budget, number: int) -> Budget | None:
-        if self._is_spread(budget.host) and number < self._shard.count:
-            return Budget(budget.host, budget.pattern, budget.pages // self._shard.count, stopped=budget.stopped)
+        """What a shard kept of a host that was spread, or of a domain, is an estimate of the whole: each takes it."""
+        if (self._is_spread(budget.host) or budget.host == HOME) and number < self._shard.count:
+            return budget
         return budget if self._shard.owner(budget.host) == number else None
 
     def _move_rows(self, source: int) -> None:

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable
 from time import monotonic, time
 
 from crawler.core.bounds import PLENTY
+from crawler.core.domain_brakes import HOME
 from crawler.core.messages import Actions, Discovered, Event, Link, Mail, Pause, Resumed
 from crawler.core.seen import marks
 from crawler.core.urls import host_of
@@ -295,4 +296,5 @@ def resumption(frontier: Frontier, seed: int, most_marks: int, to_now: float) ->
         outbox=tuple(frontier.outbox()),
         cookies=tuple(shifted_cookies(note, to_now) for note in frontier.cookies()),
         beyond=tuple({host_of(link.url) for link in frontier.beyond()} if tally.too_deep else ()),
+        budgets=frontier.budgets(HOME),
     )

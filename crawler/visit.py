@@ -218,6 +218,7 @@ class Reader:
             cookies=self._cookies(fetch, response, now),
             sketch=reading.sketch,
             not_followed=reading.not_followed,
+            address=response.address,
         )
         if not kept:
             return None, event
@@ -255,6 +256,7 @@ class Reader:
             content_type=page_headers(response.headers).content_type[:MAX_DETAIL],
             seconds=response.seconds,
             first_byte=response.first_byte,
+            address=response.address,
             cookies=() if fetch.robots else self._cookies(fetch, response, now),
         )
 

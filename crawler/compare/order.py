@@ -12,7 +12,7 @@ from crawler.core.messages import Reason
 from crawler.settings import Settings
 from crawler.summary import Summary
 
-BUDGETS = (Reason.REPEATED_PAGES, Reason.HOST_LIMIT)
+BUDGETS = (Reason.SAME_PAGES, Reason.REPEATED_PAGES, Reason.ENDLESS, Reason.HOST_LIMIT, Reason.DOMAIN_LIMIT)
 LIMITS = ("max_pages", "max_bytes", "max_depth")
 
 

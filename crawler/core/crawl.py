@@ -59,6 +59,7 @@ from crawler.core.rules import Rules
 from crawler.core.scope import Scope
 from crawler.core.seen import Seen
 from crawler.core.settling import end_of, in_short
+from crawler.core.shared_brakes import SharedBrakes
 from crawler.core.strays import Strays
 from crawler.core.turns import Turns
 from crawler.core.urls import host_of
@@ -78,6 +79,7 @@ class Crawl:
         self._seen = Seen(seed, bounds.marks)
         self._hosts = Hosts(rules, bounds)
         self._turns = Turns()
+        self._shared = SharedBrakes(rules)
         self._leases = Leases(rules.lease)
         self._passage = Passage(rules.outage_wait, min(rules.outage_wait, rules.host_patience))
         self._passage.ended = self._hosts.restart_absences
@@ -141,24 +143,26 @@ class Crawl:
 
     # ---- URLs come in ------------------------------------------------------------------------------------------------
 
-    def _admit(self, url: str, depth: int, via: tuple[str, ...], now: float) -> None:
+    def _admit(self, url: str, depth: int, via: tuple[str, ...], now: float, doubt: int = 0) -> bool:
+        """Take in a URL that was found; whether it is new here."""
         if url in self._seen:
-            return
+            return False
         name = host_of(url)
         if not self._scope.admits_host(name):
             self._actions.leave(kind := self._scope.left_out(name))
             if self._awaits_seeds:
                 self._strays.keep(name, url, depth, kind)
-            return
-        link = Link(self._next_id, url, depth, via)
+            return False
+        link = Link(self._next_id, url, depth, via, status=-doubt)
         if not self._is_ours(name, link):
-            return
+            return self._is_passed_on(link)
         if self._depth.exceeded(depth):
             self._leave_beyond(name, link)
-            return
+            return False
         self._next_id += 1
         self._enter(name, link, now)
         self._seen.add(url)
+        return True
 
     def _enter(self, name: str, link: Link, now: float) -> None:
         """A link is ours from now on, if it is new."""
@@ -173,6 +177,10 @@ class Crawl:
     def _is_ours(self, name: str, link: Link) -> bool:
         """Whether a new link of this host is ours to admit; whoever is not alone passes on what is not."""
         return True
+
+    def _is_passed_on(self, link: Link) -> bool:
+        """Whether a link that is not ours has just been passed on, which nobody alone does."""
+        return False
 
     def _leave_beyond(self, name: str, link: Link) -> None:
         """A link of ours is beyond the depth limit."""
@@ -210,7 +218,8 @@ class Crawl:
         here = {link.id for _, _, link in host.later}
         for link in event.links:
             if link.id not in here:
-                self._owe(host, link, now)
+                doubt = max(link.doubt, host.ledger.doubt)
+                self._owe(host, replace(link, status=-doubt) if doubt and not link.attempts else link, now)
         self._hosts.feed(host)
         self._list(host, now)
 
@@ -227,6 +236,7 @@ class Crawl:
         self._owed = event.owed
         self._seeds_owed = event.seeds_owed
         self._hosts.resume(now)
+        self._shared.recall(event.budgets)
         if event.fetched:
             self._passage.trust()
         self._jar.load(event.cookies if self._rules.cookies else ())
@@ -255,7 +265,11 @@ class Crawl:
             host.move(Trigger.STALE)
             if host.in_flight:
                 return 0
-        if host.state is State.NEW:
+        refusal = self._shared.refuses(host)
+        if refusal is None and self._shared.makes_wait(host, now):
+            return 0
+        if host.state is State.NEW and (refusal is None or host.later):
+            self._shared.start(host, False, now)
             host.move(Trigger.ASK)
             self._lease(host, None, now)
             return 1
@@ -264,27 +278,27 @@ class Crawl:
             self._retrying -= 1
         else:
             self._hosts.taken(host)
-        refusal = host.refuses(link, again)
+        refusal = host.refuses(link, again) if refusal is None or again else refusal
         if refusal is not None:
             self._settle(link, refusal[0], detail=refusal[1])
             self._refused += host.robots.effort
             return 0
-        sketch = False
         if not again:
             self._spend(1)
-            sketch = host.ledger.count(link.url)
+            host.ledger.count(link)
+        self._shared.start(host, not again, now)
         host.asked = True
-        self._lease(host, link, now, sketch)
+        self._lease(host, link, now)
         return 1
 
-    def _lease(self, host: Host, link: Link | None, now: float, sketch: bool = False) -> None:
+    def _lease(self, host: Host, link: Link | None, now: float) -> None:
         number = self._leases.give(host, link, now)
         self._passage.asked(now)
         host.in_flight += 1
         if link is None:
             order = robots_order(number, host)
         else:
-            order = self._orders.page(number, link, now, patient=host.is_patient, sketch=sketch)
+            order = self._orders.page(number, link, now, patient=host.is_patient)
         self._actions.fetches.append(order)
 
     def _list(self, host: Host, now: float) -> None:
@@ -309,6 +323,7 @@ class Crawl:
         host, link = lease.host, lease.link
         host.in_flight -= 1
         host.rest(event, now)
+        self._shared.land(host, event, link is not None, now)
         verdict = self._passage.judge(host, event, len(self._leases), now, link)
         if link is None:
             self._robots_landed(host, event, verdict, now)
@@ -325,18 +340,20 @@ class Crawl:
             self._page_failed(host, link, event, now)
             return
         self._answered(host, now)
-        link = replace(link, attempts=link.attempts + 1, status=event.status, lost=0)
+        asked, link = link, replace(link, attempts=link.attempts + 1, status=event.status, lost=0)
         reason = self._redirected(link, event.location, now) if event.status in REDIRECTS else reason_of(event)
         self._settle(link, reason, event)
-        self._read(host, link, event, now)
+        self._read(host, asked, event, now)
 
     def _read(self, host: Host, link: Link, event: Fetched, now: float) -> None:
         """Take in what a page that settles has brought."""
-        host.ledger.land(link.url, event.sketch)
-        self._actions.budgets += host.ledger.due(host.name, link.url)
         self._actions.leave_all(event.not_followed)
+        landed = host.ledger.land(link, event.sketch)
+        new: list[str] = []
+        known: list[str] = []
         for url in event.links:
-            self._admit(url, link.depth + 1, (), now)
+            (new if self._admit(url, link.depth + 1, (), now, landed) else known).append(url)
+        self._actions.budgets += self._shared.learn(host, link, event, landed, new, known)
 
     def _answered(self, host: Host, now: float, refused: bool = False) -> None:
         if host.answered(refused):
@@ -505,6 +522,7 @@ class Crawl:
         actions = self._actions
         self._hosts.tell(actions)
         self._passage.tell(actions)
+        actions.budgets += self._shared.tell(at_the_end=False)
         self._jar.tell(actions)
         actions.wake_at = min(self._wakes(now), default=None)
         if actions.wake_at is not None:
@@ -519,7 +537,7 @@ class Crawl:
         elif self._out_of_bytes or not (self._fresh or self._retrying or self._hosts.awaited):
             actions.ending = Ending.LIMIT
         if actions.ending is not None and self._owed:
-            actions.budgets += self._hosts.untold()
+            actions.budgets += (*self._hosts.untold(), *self._shared.tell(at_the_end=True))
         return actions
 
     def _wakes(self, now: float) -> Iterator[float]:

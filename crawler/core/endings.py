@@ -77,6 +77,9 @@ REASONS: dict[Reason, Entry] = {
     Reason.REPEATED_PATH: _limit("Segments of the path repeat more often than `max_path_repeats`."),
     Reason.MANY_KEYS: _limit("More keys in the query than `max_query_keys`."),
     Reason.REPEATED_PAGES: _limit("The pages of its pattern were all alike."),
+    Reason.SAME_PAGES: _limit("Samples showed that it is a page which is stored already, under another URL."),
+    Reason.ENDLESS: _limit("URLs of its kind go on without end and bring nothing new."),
+    Reason.DOMAIN_LIMIT: _limit("The hosts of its registrable domain have more pages than `max_domain_pages`."),
     Reason.HOST_LIMIT: _limit("Its host has more pages than `max_host_pages`."),
 }
 TRUNCATED, UNREAD, LINKS_CUT = "truncated", "unread", "links_cut"

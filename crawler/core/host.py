@@ -24,6 +24,8 @@ Rules:
 - `queue` holds links never asked for, `later` those that wait for another attempt: page budgets stop only the first.
 - `queue` is a window: links up to the id `after` are in it, settled or in flight; those beyond it up to `last`, or
   `more`, are in the frontier only. `wanted` of them have been asked for; see crawler/core/hosts.py.
+- In `queue` those links stand first that are under no doubt, then those under little (see crawler/core/traps.py):
+  `ahead` says how many these are, and how many both.
 - While a host is `unknown` the frontier has yet to tell what is noted of it, and nothing is asked of it.
 - `asked` says that somebody, in this run or an earlier one, may have asked for a page of it; `heard`, that it has
   answered in this one (`health.heard`: in any).
@@ -42,7 +44,7 @@ from crawler.core.patterns import Refusal
 from crawler.core.retry import RETRIED_CUTS
 from crawler.core.robots import ALLOW_ALL, Robots, RobotsAnswer, classify
 from crawler.core.rules import Rules
-from crawler.core.traps import Ledger
+from crawler.core.traps import TrapDetector
 
 NEVER = float("inf")
 FIRST_LOOKUP_REST = 1.0
@@ -96,6 +98,7 @@ class Host:
         "_count",
         "_rules",
         "after",
+        "ahead",
         "asked",
         "delay",
         "gone",
@@ -146,7 +149,8 @@ class Host:
         self.put_off = 0
         self.per_host = rules.per_host
         self.reach = Reach.OWNER
-        self.ledger = Ledger(rules)
+        self.ledger = TrapDetector(rules)
+        self.ahead = [0, 0]
         self.unknown = False
         self._rules = rules
         self._count = 0
@@ -209,7 +213,19 @@ class Host:
         is_probe = self.state is State.PROBING and fresh and self.queue
         if self.later and self.later[0][0] <= now and not is_probe:
             return heapq.heappop(self.later)[2], True
-        return self.queue.popleft(), False
+        link = self.queue.popleft()
+        for doubt in range(link.doubt, 2):
+            self.ahead[doubt] -= self.ahead[doubt] > 0
+        return link, False
+
+    def enqueue(self, link: Link) -> None:
+        """Let a link wait for its first attempt, before those that are under more doubt."""
+        if link.doubt > 1:
+            self.queue.append(link)
+            return
+        self.queue.insert(self.ahead[link.doubt], link)
+        for doubt in range(link.doubt, 2):
+            self.ahead[doubt] = min(self.ahead[doubt] + 1, len(self.queue))
 
     def pull(self, link: Link) -> bool:
         """Take a link out of those that wait for another attempt, if it is there still."""

@@ -25,8 +25,12 @@ from crawler.core.bounds import Bounds
 from crawler.core.host import Host
 from crawler.core.messages import Actions, Budget, Found, HostNote, Hungry, Link, Offered, Reason, Search
 from crawler.core.rules import Rules
+from crawler.core.traps import REMEMBERED
 
 FEWEST = 4
+FINGERPRINTS = 100_000
+"""Of pages that are remembered: a host has the part of it that is left when it is taken in, but FEWEST_PRINTS."""
+FEWEST_PRINTS = 32
 MOST = 500
 FREE = 4  # a search begins when one place in so many is free
 
@@ -81,6 +85,7 @@ class Hosts:
         """A host that was not in memory, whatever the bounds say."""
         host = self._hosts[name] = Host(name, self._rules, max(0.0, self._began_at + self._rules.delay))
         host.unknown = self._strangers
+        host.ledger.remembered = max(FEWEST_PRINTS, min(REMEMBERED, FINGERPRINTS // len(self._hosts)))
         self.newcomer(host)
         if name in self._gone:
             host.enter_gone(*self._gone.pop(name))
@@ -132,7 +137,7 @@ class Hosts:
     def queue(self, host: Host, link: Link) -> None:
         """Let a link wait in memory."""
         self._links += 1
-        host.queue.append(link)
+        host.enqueue(link)
 
     def taken(self, host: Host, links: int = 1) -> None:
         """So many links have left the queue of this host."""

@@ -40,6 +40,7 @@ from crawler.core.rules import Rules
 from crawler.core.urls import Resolver
 
 _TEXT = XPath("string(/)")
+_SOURCES = XPath("//@src")
 _NAME = "translate(@name, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz')"
 _ORDERS = XPath(f"//meta[{_NAME} = 'robots' or {_NAME} = $token]/@content")
 _VALUED = ("unavailable_after", "max-snippet", "max-image-preview", "max-video-preview")
@@ -149,7 +150,7 @@ def read_page(
         if rules.obey_nofollow and _asks(orders, "nofollow"):
             left[NotFollowed.NOFOLLOW] = left.get(NotFollowed.NOFOLLOW, 0) + len(links)
             links, cut = (), 0
-    marks = sketch_of(str(_TEXT(page))) if sketch and links else None
+    marks = sketch_of(str(_TEXT(page)), url, cast(list[str], _SOURCES(page))) if sketch and links else None
     return _reading(str(page.encoding), orders, links, cut, marks, left)
 
 

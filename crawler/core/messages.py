@@ -99,8 +99,11 @@ class Reason(StrEnum):
     REPEATED_PATH = "repeated_path"
     MANY_KEYS = "many_keys"
     REPEATED_PAGES = "repeated_pages"
+    SAME_PAGES = "same_pages"
+    ENDLESS = "endless"
     HOST_LIMIT = "host_limit"
     RATE_LIMITED = "rate_limited"
+    DOMAIN_LIMIT = "domain_limit"
 
 
 class Ending(StrEnum):
@@ -140,7 +143,8 @@ class Message(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=False):
 class Link(Message, frozen=True):
     """A URL that the crawl has admitted and still owes an end.
 
-    `attempts` counts the fetches that were spent on it, `status` is what the last of them answered (0: no response),
+    `attempts` counts the fetches that were spent on it, `status` is what the last of them answered (0: no response).
+    Before the first one a negative `status` says that only repeated pages named it, see `doubt`.
     `lost` the leases in a row whose worker fell silent, `via` the redirects that led here, oldest first.
     """
 
@@ -151,6 +155,12 @@ class Link(Message, frozen=True):
     attempts: int = 0
     status: int = 0
     lost: int = 0
+
+    @property
+    def doubt(self) -> int:
+        """How much the pages that named it repeated others: 0 not at all, 1 but for what is made up, 2 to the letter.
+        It is kept in `status`, so it survives wherever links are kept."""
+        return max(0, -self.status)
 
 
 class Foreign(Message, frozen=True):
@@ -222,8 +232,9 @@ class SetCookie(Message, frozen=True):
 
 class Budget(Message, frozen=True):
     """What must be remembered of one pattern of the URLs of a host, or of the whole host, so that a kill does not renew
-    its budget: how many `pages` were asked for, the exam that is open (see crawler/core/traps.py), and why it was
-    stopped, if it was."""
+    its budget: how many `pages` were asked for, and why it was `stopped`, if it was. `evidence` holds the counts behind
+    that (see crawler/core/traps.py); `rule` says which part of URLs makes no difference, `texts` are then the keys of
+    what was fetched (see crawler/core/sameness.py). `seen` and `words` are of earlier versions."""
 
     host: str
     pattern: int
@@ -232,6 +243,8 @@ class Budget(Message, frozen=True):
     texts: bytes = b""
     words: bytes = b""
     stopped: str = ""
+    evidence: tuple[int, ...] = ()
+    rule: tuple[str, ...] = ()
 
 
 # ---- events: what happened -------------------------------------------------------------------------------------------
@@ -249,7 +262,8 @@ class Resumed(Message, frozen=True):
     `marks` of every URL admitted, 8 bytes each (None: too many); how many links are `owed`, how many of them are seeds
     or what one was redirected to; the first id that is free; how many URLs were asked for at least once, and `size`
     bytes came; the hosts that `joined` the scope; those that owe links `retried`, another attempt; the `outbox`: links
-    sent to other shards and not acknowledged; the `cookies`; the hosts of URLs `beyond` the depth limit.
+    sent to other shards and not acknowledged; the `cookies`; the hosts of URLs `beyond` the depth limit; the `budgets`
+    of domains.
     """
 
     marks: bytes | None
@@ -263,6 +277,7 @@ class Resumed(Message, frozen=True):
     outbox: tuple[Foreign, ...] = ()
     cookies: tuple[CookieNote, ...] = ()
     beyond: tuple[str, ...] = ()
+    budgets: tuple[Budget, ...] = ()
 
 
 class Fetched(Message, frozen=True):
@@ -273,7 +288,8 @@ class Fetched(Message, frozen=True):
     term of this URL in the digest of the crawl; `truncated` is "", "length", "time", "disconnect" or "range" (a 206
     that nobody asked for); `cut` counts links beyond the limit of a page; `seconds` lasts from lease to last byte,
     `first_byte` to the first; `unread` says why nobody could look for links; `sketch` are the two marks of its text,
-    where they were asked for; `not_followed` counts what else the page has, distinct, by why it is no link.
+    where they were asked for; `not_followed` counts what else the page has, distinct, by why it is no link;
+    `address` is that of the server ("" where nobody knows).
     """
 
     id: int
@@ -295,6 +311,7 @@ class Fetched(Message, frozen=True):
     cookies: tuple[SetCookie, ...] = ()
     sketch: tuple[int, int] | None = None
     not_followed: tuple[tuple[NotFollowed, int], ...] = ()
+    address: str = ""
 
 
 class Failed(Message, frozen=True):

@@ -21,11 +21,12 @@ class Orders:
     def __init__(self, jar: Jar) -> None:
         self._jar = jar
 
-    def page(self, lease: int, link: Link, now: float, *, patient: bool = False, sketch: bool = False) -> Fetch:
+    def page(self, lease: int, link: Link, now: float, *, patient: bool = False) -> Fetch:
         """To ask for a link."""
         bare = bool(link.via) and _strayed(link.via, host_of(link.url))
         cookie = "" if bare else self._jar.header(link.url, now)
-        return Fetch(lease, link.url, link.attempts + 1, bare=bare, cookie=cookie, patient=patient, sketch=sketch)
+        attempt = link.attempts + 1
+        return Fetch(lease, link.url, attempt, bare=bare, cookie=cookie, patient=patient, sketch=True)
 
 
 def robots_order(lease: int, host: Host) -> Fetch:

@@ -6,13 +6,15 @@ Rules:
 - The pattern of a URL is its path with numbers, hexadecimal ids, UUIDs, other mixtures of letters and digits and,
   beside any of these, English months collapsed, and the keys of its query without values. A URL in which nothing is
   collapsed shares its pattern with no other, so it has none.
-- `sketch_of` tells pages of a pattern apart that differ from those that only seem to: one mark of the text, another of
-  the text without what counts on by itself: digits, the letters of hexadecimal ids, punctuation and space.
+- `sketch_of` makes the two fingerprints of a page: one of its text and the names of the files it embeds (the text of a
+  photo page may be the same everywhere), another of that text without what a server makes up by itself: digits, the
+  letters of hexadecimal ids, punctuation, and words of the page's own URL.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from xxhash import xxh3_64_intdigest
 
@@ -30,9 +32,14 @@ _MONTH = re.compile(
     r"|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)(?![A-Za-z])",
     re.IGNORECASE,
 )
-_COUNTED = b"0123456789abcdefABCDEF \t\r\n\f\v!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
+_COUNTED = b"0123456789abcdef \t\r\n\f\v!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
+_WORD = re.compile("[a-z]{3,}")
+ECHOES = 16
+"""Words of its own URL that are taken out of a text at most."""
 SKETCHED = 1 << 17
-"""Characters of a text that a sketch looks at."""
+"""Characters of a text that the exact fingerprint is about."""
+LOOSE = 1 << 14
+"""Bytes of it that the other one is about."""
 
 Refusal = tuple[Reason, str]
 """Why a URL is not asked for, and the same for people."""
@@ -72,8 +79,8 @@ def pattern_of(url: str) -> str:
     """The pattern of a canonical URL, "" where no other URL can share it."""
     path, _, query = url.partition("?")
     start = url.index("/", 8)
-    collapsed = _VARYING.sub("0", path[start:])
-    if collapsed != path[start:]:
+    collapsed, times = _VARYING.subn("0", path[start:])
+    if times:
         collapsed = _MONTH.sub("0", collapsed)
     elif not query:
         return ""
@@ -81,7 +88,12 @@ def pattern_of(url: str) -> str:
     return f"{collapsed}?{'&'.join(sorted(keys))}" if keys else collapsed
 
 
-def sketch_of(text: str) -> tuple[int, int]:
-    """The two marks of the text of a page, see above."""
+def sketch_of(text: str, url: str = "", sources: Iterable[str] = ()) -> tuple[int, int]:
+    """The two fingerprints of a page: exact, and without what its server may have made up. See above."""
+    files = "\n".join([source.rpartition("/")[2] for source in sources])[:SKETCHED].encode("utf-8", "surrogatepass")
     encoded = text[:SKETCHED].encode("utf-8", "surrogatepass")
-    return xxh3_64_intdigest(encoded), xxh3_64_intdigest(encoded.translate(None, _COUNTED))
+    loose = encoded[:LOOSE].lower()
+    echoes = set(_WORD.findall(url.partition("://")[2].lower()))
+    for word in sorted(echoes, key=len)[: -ECHOES - 1 : -1]:
+        loose = loose.replace(word.encode(), b"")
+    return xxh3_64_intdigest(encoded + files), xxh3_64_intdigest(loose.translate(None, _COUNTED) + files)

@@ -24,6 +24,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     user_agent: Annotated[str, Meta(min_length=1, max_length=500)] = "crawler/0.1 (a polite crawler; contact unset)"
     delay: Seconds = 1.0
     per_host: AtLeastOne = 1
+    per_address: bool | None = None
     robots: bool = True
     crawl_delay_cap: Seconds = 300.0
     retry_after_cap: Seconds = 21_600.0
@@ -67,12 +68,19 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     max_path_segments: AtLeastOne = 20
     max_path_repeats: AtLeastOne = 2
     max_query_keys: AtLeastOne = 20
+    merge_same_pages: bool = True
     pattern_pages: Annotated[int, Meta(ge=400)] = 1000  # fewer prove nothing
     max_host_pages: AtLeastOne = 100_000
+    max_domain_pages: AtLeastOne = 1_000_000
 
     # time
     lease: Seconds = 75.0
     grace: Seconds = 6.0
+
+    @property
+    def shares_addresses(self) -> bool:
+        """Whether the hosts of one address share its rest: as `per_address` says, else where hosts may be many."""
+        return self.scope != "host" if self.per_address is None else self.per_address
 
     @property
     def shared_by(self) -> int:

@@ -38,7 +38,8 @@ def end_of(link: Link, reason: Reason, event: Landing | None, detail: str) -> Se
             seed,
         )
     seconds, detail = (event.seconds, event.detail) if event else (0.0, detail)
-    return Settled(link.id, link.url, reason, link.status, link.attempts, seconds=seconds, detail=detail, seed=seed)
+    status = max(0, link.status)
+    return Settled(link.id, link.url, reason, status, link.attempts, seconds=seconds, detail=detail, seed=seed)
 
 
 def not_taken(unread: Unread | None, cut: int) -> str:

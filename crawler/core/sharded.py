@@ -58,6 +58,7 @@ from crawler.core.rules import Rules
 from crawler.core.scope import Scope
 from crawler.core.seen import Seen
 from crawler.core.shard import Shard
+from crawler.core.shared_brakes import SharedBrakes
 from crawler.core.urls import host_of
 
 LOW = 8
@@ -81,6 +82,8 @@ class ShardedCrawl(Crawl):
         self._starved: dict[str, Host] = {}  # waiting for nothing but a grant
         self._reaches: dict[str, Reach] = {}  # of hosts that have not only an owner, in memory or not
         self._hosts.newcomer = self._introduce
+        self._passed_on = ""
+        self._shared = SharedBrakes(rules, shard.count)
         self._mail = Mail()
         if self._left is not None:
             self._left = 0  # until something is granted
@@ -128,9 +131,13 @@ class ShardedCrawl(Crawl):
         if not self._depth.exceeded(link.depth):
             self._sent.add(link.url)
             self._send(link, home)
+            self._passed_on = link.url
         elif self._sent_beyond.is_news(link):
             self._send(link, home)
         return False
+
+    def _is_passed_on(self, link: Link) -> bool:
+        return link.url == self._passed_on
 
     def _leave_beyond(self, name: str, link: Link) -> None:
         asker = self._asker(name, link.url)
@@ -227,7 +234,7 @@ class ShardedCrawl(Crawl):
                 super()._leave_beyond(host_of(link.url), link)
             return
         if not (foreign.admitted or foreign.beyond):
-            self._admit(link.url, link.depth, link.via, now)
+            self._admit(link.url, link.depth, link.via, now, link.doubt)
             return
         name, is_new = host_of(link.url), link.url not in self._seen
         comes_back = link.url in self._away and self._asker(name, link.url) == self._shard.index
@@ -305,7 +312,8 @@ class ShardedCrawl(Crawl):
         if host.reach is Reach.OWNER:
             return
         slowed = host.rest_until > max(now, rested_until)
-        if host.reach is Reach.SPREAD and (slowed or _is_429(event) or host.state is not State.OPEN):
+        troubled = slowed or _is_429(event) or host.state is not State.OPEN or host.ledger.suspicious
+        if host.reach is Reach.SPREAD and troubled:
             self._widen(host, Reach.GATHERED)
             slowed = True
             self._actions.notes.append(host.note(now))

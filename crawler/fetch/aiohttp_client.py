@@ -91,7 +91,8 @@ class AiohttpFetcher:
     async def _ask(self, request: Request, flight: _Flight) -> Response:
         reply = await self._head(request)
         head_at = flight.head_at = time.monotonic()
-        head = cast(Connection, reply._protocol).head
+        connection = cast(Connection, reply._protocol)
+        head = connection.head
         assert head is not None  # this is the first to run since it came
         body, truncated = await self._read(reply, flight, request.held)
         started = flight.started
@@ -102,6 +103,7 @@ class AiohttpFetcher:
             truncated=truncated,
             first_byte=head_at - started,
             seconds=time.monotonic() - started,
+            address=connection.address,
         )
 
     async def _head(self, request: Request) -> aiohttp.ClientResponse:

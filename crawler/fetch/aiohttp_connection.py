@@ -30,11 +30,18 @@ class Connection(ResponseHandler):
     def __init__(self, loop: asyncio.AbstractEventLoop, max_head: int) -> None:
         super().__init__(loop)
         self.head: Head | None = None
+        self.address = ""
         self._max_head = max_head
         self._raw = b""
         self._left = 0
         self._ended = False
         self._chunks: Chunks | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by the loop."""
+        super().connection_made(transport)
+        peer = transport.get_extra_info("peername")
+        self.address = str(peer[0]) if peer else ""
 
     def set_response_params(self, **params: Any) -> None:
         """Called by aiohttp before it sends a request."""

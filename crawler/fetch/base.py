@@ -92,6 +92,7 @@ class Response(msgspec.Struct, frozen=True):
     """What came back. `headers` keep order and case, decoded as Latin-1; durations are seconds since the start.
 
     `first_byte` is when the code of the client had hold of the answer: waiting for a loop or for the GIL is in it.
+    `address` is that of the server, without its port.
     """
 
     status: int
@@ -100,6 +101,7 @@ class Response(msgspec.Struct, frozen=True):
     truncated: str = ""
     first_byte: float = 0.0
     seconds: float = 0.0
+    address: str = ""
 
     def header(self, name: str) -> str:
         """The first value of a header, "" where there is none. `name` in lower case."""

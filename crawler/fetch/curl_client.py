@@ -163,6 +163,7 @@ class CurlFetcher(BlockingFetcher):
             truncated=truncated,
             first_byte=(flight.head_at or now) - flight.started,
             seconds=now - flight.started,
+            address=curl.getinfo(pycurl.PRIMARY_IP),
         )
 
     def _trouble(self, code: int, detail: str, flight: Flight) -> FetchError:

@@ -81,6 +81,7 @@ class Urllib3Fetcher(BlockingFetcher):
             truncated=truncated,
             first_byte=flight.head_at - flight.started,
             seconds=now - flight.started,
+            address=line.address,
         )
 
     def _line(self, target: Target) -> _Line:
@@ -233,6 +234,7 @@ class _Line(HTTPConnection):
     origin_port = 0
     addresses: Addresses = ()
     peer_port = 0
+    address = ""
     used_at = 0.0
     reply: _Reply
     max_head = 65_536
@@ -249,6 +251,7 @@ class _Line(HTTPConnection):
             try:
                 self.guard.check(address, self.peer_port)
                 where = (address, self.peer_port)
+                self.address = str(address)
                 return create_connection(where, self.timeout, socket_options=self.socket_options)
             except OSError as error:
                 failure = error

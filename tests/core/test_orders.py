@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from crawler.core.cookies import Jar
 from crawler.core.host import Host
@@ -29,9 +30,10 @@ A, B, HTTP, PORT = "https://a.test", "https://b.test", "http://a.test", "https:/
 )
 def test_what_was_dropped_on_the_way_is_not_restored(via: tuple[str, ...], bare: bool) -> None:
     link, jar = Link(1, f"{A}/x", 2, via, attempts=2), Jar()
-    assert Orders(jar).page(7, link, 0.0) == Fetch(7, f"{A}/x", 3, bare=bare)
+    order = Orders(jar).page(7, link, 0.0)
+    assert order == Fetch(7, f"{A}/x", 3, bare=bare, sketch=True)
     jar.take([SetCookie(A, "/", "n", "v")], 0.0)
-    assert Orders(jar).page(7, link, 0.0) == Fetch(7, f"{A}/x", 3, bare=bare, cookie="" if bare else "n=v")
+    assert Orders(jar).page(7, link, 0.0) == replace(order, cookie="" if bare else "n=v")
 
 
 @pytest.mark.parametrize(("url", "bare"), [(f"{A}/robots.txt", False), (f"{A}/other", True), (f"{B}/robots.txt", True)])

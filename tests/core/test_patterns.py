@@ -97,6 +97,12 @@ def test_two_texts_that_differ_in_numbers_and_ids_differ_in_one_mark() -> None:
     assert may[1] == june[1]
     assert sketch_of("May 2026")[1] != sketch_of("July 2026")[1]
     assert sketch_of("\ud800") != sketch_of("\ud801"), "text that is no text has marks, too"
+    here = [sketch_of(f"{name} is not here", f"http://h.test/a/{name.lower()}") for name in ("Amber", "Birch")]
+    assert here[0][0] != here[1][0]
+    assert here[0][1] == here[1][1], "words of its URL count for nothing"
+    files = [sketch_of("A photo.", sources=[f"/img/{n}.jpg"]) for n in range(2)]
+    assert files[0][0] != files[1][0]
+    assert files[0][1] != files[1][1], "the name of a picture is something new"
     assert sketch_of("x" * SKETCHED + "y") == sketch_of("x" * SKETCHED + "z")
 
 

@@ -18,20 +18,11 @@ UUID = "1b4e28ba-2fa1-11d2-883f-b9a761bde3fb"
 @pytest.mark.parametrize(
     ("url", "ours"),
     [
-        ("/p;jsessionid=0A1B.node1", "/p"),
-        ("/p;JSESSIONID=x;v=2/q;jsessionid=y?a=1", "/p;v=2/q?a=1"),
-        ("/?PHPSESSID=abc", "/"),
-        ("/?a=1&PHPSESSID=abc&b=2", "/?a=1&b=2"),
-        ("/?ASPSESSIONIDQQRT=x&CFID=1&CFTOKEN=2&osCsid=3", "/"),
-        ("/?sid=a3f9bc21", "/"),
-        ("/?sid=123456789&x=1", "/?x=1"),
-        (f"/?session_id={UUID}", "/"),
-        ("/?sessionId=Zk3kd93mZm2kd93m", "/"),
-        ("/p;sid=a3f9bc21", "/p"),
         ("/%7Euser/%61%2D%2e.html?q=%7E", "/~user/a-..html?q=%7E"),
+        ("/%7Eme?", "/~me?"),
     ],
 )
-def test_what_cannot_matter_is_dropped(url: str, ours: str) -> None:
+def test_needless_escapes_are_undone(url: str, ours: str) -> None:
     assert respell(H + url) == H + ours
 
 
@@ -42,21 +33,17 @@ def test_what_cannot_matter_is_dropped(url: str, ours: str) -> None:
         "/?",
         "/?&a",
         "/a;b",
-        "/article.php?sid=123",
-        "/?sid=20261125",
-        "/?session_id=keynote2026",
-        "/?session=2025-2026",
-        "/?sid=deadbeef",  # a word
-        "/?mysid=a3f9bc21",
-        "/jsessionid=x",
-        "/jsessionid;a",
-        "/?phpsessid",
+        "/p;jsessionid=0A1B.node1",
+        "/?PHPSESSID=abc",
+        "/story?sid=100000001",
+        f"/?session_id={UUID}",
+        "/?a=1&CFID=1&CFTOKEN=2",
         "/A//b/",
         "/%2F%25%C3%A9?%41",
         "/%2561",
     ],
 )
-def test_what_may_matter_stays(url: str) -> None:
+def test_what_may_matter_stays_whatever_it_is_called(url: str) -> None:
     assert respell(H + url) == H + url
 
 
@@ -78,5 +65,5 @@ def test_long_urls_cost_what_their_length_costs(unit: str) -> None:
 
 
 def test_rules_say_whether_links_are_respelled() -> None:
-    url = "http://a.test/x?jsessionid=1"
+    url = "http://a.test/%78"
     assert [speller(Rules(respell=wanted))(url) for wanted in (True, False)] == ["http://a.test/x", url]

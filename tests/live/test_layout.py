@@ -132,7 +132,7 @@ def test_what_hosts_were_asked_for_is_not_forgotten_in_a_move(directory: CrawlDi
             told = pages(f"http://h{n}.test", shards)
             assert sorted(told) == [[]] * (shards - 1) + [[12 * n] * 2], "with the owner of the host and nobody else"
     lay_out(directory, FAST, 3)
-    assert pages("http://h2.test", 3) == [[8, 8]] * 3, "a host that is spread: in equal shares"
+    assert pages("http://h2.test", 3) == [[24, 24]] * 3, "a host that is spread: each counts for all"
     assert sorted(pages("http://h3.test", 3)) == [[], [], [36, 36]], "its note asks for a delay"
 
 

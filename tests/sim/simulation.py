@@ -122,6 +122,7 @@ class Simulation:
         self.asked: dict[str, int] = {}
         self.ids_of_leases: set[int] = set()
         self.ids: dict[str, int] = {}
+        self.doubts: dict[str, int] = {}
         self.tried: set[int] = set()
         self.watched = {name: Watched() for name in self.hosts}
         if self.large:
@@ -339,6 +340,7 @@ class Simulation:
         assert len(actions.fetches) <= room
         for link in (*actions.queued, *actions.doubtful):
             self.ids.setdefault(link.url, link.id)
+            self.doubts.setdefault(link.url, link.doubt)
         for fetch in actions.fetches:
             assert fetch.id not in self.ids_of_leases or self.resumes, "a lease was given twice"
             self.ids_of_leases.add(fetch.id)
@@ -400,8 +402,9 @@ class Simulation:
         if number not in self.tried:
             self.tried.add(number)
             watched = self.watched[host_of(fetch.url)]
-            assert number > watched.last_new, "a link overtook one that its host owed before"
-            watched.last_new = number
+            if not self.doubts[fetch.url]:  # the others wait until nothing better is left
+                assert number > watched.last_new, "a link overtook one that its host owed before"
+                watched.last_new = number
 
     def _check_memory(self, crawl: Crawl) -> None:
         hosts = list(crawl._hosts)
@@ -455,5 +458,5 @@ class Simulation:
 
 UNASKED = {
     *(Reason.ROBOTS, Reason.ROBOTS_UNAVAILABLE, Reason.HOST_DOWN, Reason.HELD, Reason.POISON, Reason.BLOCKED),
-    *(Reason.DEEP_PATH, Reason.REPEATED_PAGES, Reason.HOST_LIMIT),
+    *(Reason.DEEP_PATH, Reason.REPEATED_PAGES, Reason.SAME_PAGES, Reason.ENDLESS, Reason.HOST_LIMIT),
 }
