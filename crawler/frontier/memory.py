@@ -114,6 +114,8 @@ class MemoryFrontier:
             del self._ends[key]
             owed = self._owed.pop(host_of(link.url), {})
             self._owed[host_of(link.url)] = dict.fromkeys(sorted([*owed, key]))
+        for host in found.hosts & self._notes.keys():
+            self._notes[host] = replace(self._notes[host], down_for=0.0)
         for host in found.asked.keys() | found.restarted:
             relieved = filter(None, map(found.relieve, self.budgets(host)))
             self._budgets[host] = {budget.pattern: budget for budget in relieved}

@@ -15,13 +15,14 @@ from crawler.frontier.base import Row
 
 class Reopened(msgspec.Struct):
     """`ids` of the rows, how many by name, the `parts` that their pages were in; by host how many had been asked for
-    (`asked`), and the hosts with pages of a stopped pattern among them (`restarted`)."""
+    (`asked`), the `hosts` of all and those with pages of a stopped pattern among them (`restarted`)."""
 
     ids: list[int] = msgspec.field(default_factory=list)
     counts: Counter[str] = msgspec.field(default_factory=Counter)
     parts: set[str] = msgspec.field(default_factory=set)
     asked: Counter[str] = msgspec.field(default_factory=Counter)
     restarted: set[str] = msgspec.field(default_factory=set)
+    hosts: set[str] = msgspec.field(default_factory=set)
 
     def take(self, words: frozenset[str], row: Row) -> Settled | None:
         """Take a row in if it is asked again: what the tally must take back."""
@@ -30,6 +31,7 @@ class Reopened(msgspec.Struct):
             return None
         self.ids.append(row.id)
         self.counts[name] += 1
+        self.hosts.add(host_of(row.url))
         if row.part:
             self.parts.add(row.part)
         if row.attempts:

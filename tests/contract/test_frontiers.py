@@ -535,6 +535,16 @@ def test_a_host_that_owes_nothing_else_is_found_again(open_frontier: Open) -> No
     assert (frontier.left().retries, frontier.pending("http://a.test", 0, 9)) == (0, [link(1)]), "its attempts are new"
 
 
+def test_reopening_waits_anew_for_a_host_that_was_away(open_frontier: Open) -> None:
+    frontier = open_frontier()
+    note = HostNote("http://a.test", rest_until=9.0, heard=True, down_for=7200.0)
+    frontier.commit(Batch(queued=[link(1)], notes=[note]), 1.0)
+    frontier.commit(Batch(settled=[Settled(1, link(1).url, Reason.HOST_DOWN)]), 2.0)
+    frontier.reopen(frozenset({"host_down"}))
+    frontier.close()
+    assert open_frontier().note("http://a.test") == replace(note, down_for=0.0), "what it asked for stays"
+
+
 def test_reopening_gives_back_what_was_asked_of_the_host(open_frontier: Open) -> None:
     frontier = open_frontier()
     host, other = "http://a.test", "http://b.test"
