@@ -14,6 +14,7 @@ import pytest
 from crawler.audit import audit
 from crawler.directory import CrawlDirectory
 from crawler.manifest import FORMAT, OLDEST
+from crawler.settings import Settings
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "format-3"
 
@@ -39,6 +40,15 @@ def test_a_crawl_of_an_earlier_release_is_read_and_gone_on_with(kept: Path) -> N
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
     told = json.loads(ended.stdout)
     assert (ended.returncode, told["pages"], told["digest"]) == (1, 2, found.digest)
+
+
+def test_a_crawl_that_names_no_scope_keeps_the_one_that_was_the_default_then(kept: Path) -> None:
+    assert "scope" not in json.loads((kept / "crawl.json").read_text())["settings"]
+    assert CrawlDirectory.look(kept).settings.scope == "host"
+    new = CrawlDirectory.create(kept.parent / "new", Settings(), demo=False, fresh=False)
+    new.close()
+    assert CrawlDirectory.look(new.path).settings.scope == "site"
+    assert new.manifest.settings["scope"] == "site"
 
 
 @pytest.mark.parametrize("number", [OLDEST - 1, FORMAT + 1])
