@@ -62,8 +62,8 @@ class DomainBrakes:
         self._trials = max(16, TRIALS // shards)
         self._free = max(4, FREE // shards)
         self._at_once = max(2, AT_ONCE // shards)
-        self._has_domains = rules.scope != "host"
-        self._is_wide = rules.scope != "host" and rules.pattern_pages <= LIFTED
+        self._has_domains = rules.scope in ("domain", "any")
+        self._is_wide = rules.scope in ("domain", "any") and rules.pattern_pages <= LIFTED
         self._domains: dict[str, Domain] = {}
         self._budgets: list[Budget] = []
 

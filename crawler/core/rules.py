@@ -80,7 +80,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     @property
     def shares_addresses(self) -> bool:
         """Whether the hosts of one address share its rest: as `per_address` says, else where hosts may be many."""
-        return self.scope != "host" if self.per_address is None else self.per_address
+        return self.scope in ("domain", "any") if self.per_address is None else self.per_address
 
     @property
     def shared_by(self) -> int:

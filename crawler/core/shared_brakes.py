@@ -23,7 +23,7 @@ class SharedBrakes:
 
     def __init__(self, rules: Rules, shards: int = 1) -> None:
         self._robots = rules.robots
-        self._is_wide = rules.scope != "host"
+        self._is_wide = rules.scope in ("domain", "any")
         self._domains = DomainBrakes(rules, shards)
         self._addresses = Addresses(shards) if rules.shares_addresses else None
 

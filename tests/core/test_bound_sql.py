@@ -12,18 +12,29 @@ ROOT = Path(__file__).resolve().parents[2]
 RUNS = {"execute", "executemany", "executescript", "_rows"}
 OURS = {
     "bare": "an expression over columns",
+    "_columns": "a function of ours that names columns",
+    "_source": "a function of ours that names columns and tables",
+    "_triggers": "a function of ours that writes SQL from names of columns",
+    "declared": "the type of a column",
+    "sealed": "a function of ours that writes SQL from names of columns",
     "cases": "edges of a histogram, numbers of ours",
     "since": "an expression over a column",
     "column": "the name of a column",
     "columns": "names of columns",
     "key": "the name of a column",
+    "made_by": "the schema of a file, as it is written in the code",
+    "name": "the name of a table",
+    "names": "names of columns",
+    "queries": "queries of ours",
     "number": "the number of a file",
     "page_size": "a number of ours",
+    "row": "names of columns, as they are written in the code",
     "schema": "the name of an attached file, by its number",
     "table": "the name of a table",
     "union": "names of tables",
     "wanted": "a condition over columns",
     "where": "a condition over columns",
+    "which": "a condition over columns",
 }
 PASSED_ON = {"query", "schema"}  # the argument of a function whose callers are looked at, too
 
@@ -59,7 +70,21 @@ def strange(query: ast.expr, local: dict[str, list[ast.expr]]) -> list[str]:
             return strange(value, local)
         case ast.BinOp(op=ast.Add(), left=left, right=right):
             return strange(left, local) + strange(right, local)
-        case ast.BinOp(op=ast.FloorDiv()):
+        case ast.BinOp(op=ast.FloorDiv()) | ast.BinOp(op=ast.Mult(), left=ast.Constant()):
+            return []
+        case ast.Call(func=ast.Attribute(value=ast.Constant(), attr="join"), args=[names]):
+            return strange(names, local)
+        case ast.Call(func=ast.Attribute(value=pattern, attr="format"), args=parts):
+            return [part for value in (pattern, *parts) for part in strange(value, local)]
+        case ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Name(id="str")), attr="replace")):
+            return []  # a name in quotes, its own doubled
+        case ast.Subscript(value=ast.Name(id=name)) if name.isupper():
+            return []
+        case ast.Attribute(attr=name) if name.isupper():
+            return []
+        case ast.IfExp(body=one, orelse=other):
+            return strange(one, local) + strange(other, local)
+        case ast.Call(func=ast.Name(id=name)) if name in OURS:
             return []
         case ast.Name(id=name) if name.isupper() or name in OURS:
             return []
