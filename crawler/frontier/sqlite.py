@@ -216,7 +216,10 @@ class SqliteFrontier:
 
     def urls(self) -> Iterator[str]:
         """Every URL."""
-        return (url for (url,) in self._rows("SELECT url FROM url"))
+        for key, url in self._rows("SELECT id, url FROM url"):
+            if not isinstance(url, str):  # of a page that was cut off SQLite may make rows of NULL
+                raise self._damaged(key)
+            yield url
 
     def outbox(self) -> Iterator[Foreign]:
         """The links on their way."""
