@@ -50,7 +50,7 @@ DECODED: dict[tuple[str, str], Any] = {
 }
 REASONS = {reason.value for reason in Reason}
 UNREAD = {unread.value for unread in Unread}
-LATER = ("budget", "cookie")
+LATER = schema.COLUMNS.keys() - {"url", "host", "outbox", "meta"}
 """Tables that not every file of format 3 has."""
 
 
@@ -90,7 +90,7 @@ def _is_half_made(path: Path) -> bool:
     try:
         with closing(connect_to_read(path)) as connection, storage_errors(path):
             tables = _shape(connection).tables.keys()
-            made = tables < _wanted(schema.SCHEMA).tables.keys() - set(LATER)
+            made = tables < _wanted(schema.SCHEMA).tables.keys() - LATER
             return made and not any(connection.execute(f"SELECT 1 FROM {name} LIMIT 1").fetchone() for name in tables)
     except StorageError:
         return False

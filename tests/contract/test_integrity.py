@@ -58,7 +58,17 @@ def _page(number: int) -> Page:
 def _batch(number: int, position: int, part: str) -> Batch:
     page = _page(number)
     end = Settled(
-        number + 1, page.url, Reason.OK, 200, 1, len(page.body), page.digest, part, position, content_type="text/html"
+        number + 1,
+        page.url,
+        Reason.OK,
+        200,
+        1,
+        len(page.body),
+        page.digest,
+        part,
+        position,
+        content_type="text/html",
+        seed=not number,
     )
     return Batch(queued=[Link(number + 1, page.url, min(number, 1))], settled=[end])
 
