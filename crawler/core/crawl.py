@@ -94,6 +94,7 @@ class Crawl:
         self._seeds_owed = 0
         self._strays = Strays()
         self._refused = 0
+        self._passed_on = ""  # the last URL that went to another shard
         self._stop_at: float | None = None
         self._actions = Actions()
 
@@ -155,7 +156,7 @@ class Crawl:
             return False
         link = Link(self._next_id, url, depth, via, status=-doubt)
         if not self._is_ours(name, link):
-            return self._is_passed_on(link)
+            return url == self._passed_on
         if self._depth.exceeded(depth):
             self._leave_beyond(name, link)
             return False
@@ -177,10 +178,6 @@ class Crawl:
     def _is_ours(self, name: str, link: Link) -> bool:
         """Whether a new link of this host is ours to admit; whoever is not alone passes on what is not."""
         return True
-
-    def _is_passed_on(self, link: Link) -> bool:
-        """Whether a link that is not ours has just been passed on, which nobody alone does."""
-        return False
 
     def _leave_beyond(self, name: str, link: Link) -> None:
         """A link of ours is beyond the depth limit."""

@@ -136,9 +136,6 @@ class ShardedCrawl(Crawl):
             self._send(link, home)
         return False
 
-    def _is_passed_on(self, link: Link) -> bool:
-        return link.url == self._passed_on
-
     def _leave_beyond(self, name: str, link: Link) -> None:
         asker = self._asker(name, link.url)
         if asker == self._shard.index:

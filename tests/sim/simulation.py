@@ -402,7 +402,7 @@ class Simulation:
         if number not in self.tried:
             self.tried.add(number)
             watched = self.watched[host_of(fetch.url)]
-            if not self.doubts[fetch.url]:  # the others wait until nothing better is left
+            if not self.doubts.get(fetch.url):  # the others wait until nothing better is left
                 assert number > watched.last_new, "a link overtook one that its host owed before"
                 watched.last_new = number
 
