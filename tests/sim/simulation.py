@@ -288,6 +288,7 @@ class Simulation:
     def _forget_what_was_not_committed(self) -> None:
         """A new life may rely on the frontier only; until it has rested the delay, nobody may be asked."""
         self.ids = {link.url: link.id for link in self.frontier.owed()}
+        self.doubts |= {link.url: link.doubt for link in self.frontier.owed()}
         self.tried = {link.id for link in self.frontier.owed() if link.attempts}
         noted = {note.host: note for note in self.frontier.notes()}
         if not any(note.heard for note in noted.values()):
