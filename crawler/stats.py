@@ -102,10 +102,11 @@ class Tally(msgspec.Struct):
             _drop_zeros(statuses)
 
     def conclude(self, ran: Ending = Ending.COMPLETE) -> Conclusion:
-        """What the crawl has come to. `ran`: how its last run ended, of use where URLs are owed."""
+        """What the crawl has come to. `ran`: how its last run ended, of use where URLs are owed; one that was stopped
+        before it knew a URL owes its seeds."""
         return conclude(
             ran,
-            owed=self.owed,
+            owed=self.owed if self.queued else int(ran is not Ending.COMPLETE),
             pages=self.pages,
             seeds_answered=self.seeds_answered,
             reasons=self.reasons,

@@ -337,6 +337,7 @@ class Crawl:
             self._page_failed(host, link, event, now)
             return
         self._answered(host, now)
+        host.health.settled(link.id)
         asked, link = link, replace(link, attempts=link.attempts + 1, status=event.status, lost=0)
         reason = self._redirected(link, event.location, now) if event.status in REDIRECTS else reason_of(event)
         self._settle(link, reason, event)
@@ -413,6 +414,7 @@ class Crawl:
         elif host.state is State.DOWN:
             self._actions.notes.append(host.note(now))
         if fate is Fate.ENDS or not is_transient(event):
+            host.health.settled(link.id)
             self._settle(spent, reason_of(event), event)
             if isinstance(event, Fetched):
                 self._read(host, spent, event, now)
@@ -423,7 +425,10 @@ class Crawl:
             self._actions.retries.append(spent)
             cap = min(self._rules.backoff_cap, self._rules.host_patience or self._rules.backoff_cap)
             after = backoff(link.url, spent.attempts, self._rules.backoff, cap, self._seed)
-            self._put_back(host, spent, now + after)
+            earliest = host.health.last_attempt_at(link.id, now)
+            if spent.attempts < self._rules.attempts - 1:
+                earliest = now
+            self._put_back(host, spent, max(now + after, earliest))
 
     def _owe_again(self, host: Host, link: Link, at: float, now: float) -> None:
         if host.gone is not None:

@@ -3,9 +3,10 @@
 A failure may be the fault of a page or of its host. The two are told apart by what else the host answers:
 - A host that cannot be reached (no name, no connection) is away. That says nothing of a page, unless it happens to the
   same page MOST_UNREACHED times while the host answers for others in between.
-- Any other failure (5xx, silence, a broken connection, a body cut by the network) spends an attempt of its page. A page
-  that has spent all its attempts ends only if the host has answered well since the first of them. Otherwise the host is
-  in doubt.
+- Any other failure (5xx, silence, a broken connection, a body cut by the network) spends an attempt of its page. The
+  last attempt is made when NEVER_ANSWERED seconds have passed since the first, or the patience if that is less: most
+  trouble passes in that time. A page that has spent all its attempts ends only if the host has answered well since the
+  one before. Otherwise the host is in doubt.
 - A host is *down* when it could not be reached UNREACHED_IN_A_ROW times in a row, when `breaker_failures` different
   pages failed in a row, or when it is in doubt.
 
@@ -80,6 +81,7 @@ class Health:
     """
 
     __slots__ = (
+        "_first_failed",
         "_pages",
         "_refused",
         "_rests",
@@ -99,6 +101,7 @@ class Health:
         self.tried: dict[int, Landing] = {}
         self._refused = 0
         self._unreached_pages: dict[int, int] = {}
+        self._first_failed: dict[int, float] = {}  # by the id of the link, until it is settled
         self.clear()
 
     def clear(self) -> None:
@@ -180,6 +183,17 @@ class Health:
         answers = self.robots_read if self._rules.robots else not self._unreached
         self.believed = long_enough and answers and self.heard and not self._is_failing_all
         return self.believed
+
+    def last_attempt_at(self, link: int, now: float) -> float:
+        """When the last attempt of a page that has failed may be made at the earliest."""
+        if len(self._first_failed) >= MOST_TRIED:
+            return now
+        return self._first_failed.setdefault(link, now) + min(self._rules.host_patience, NEVER_ANSWERED)
+
+    def settled(self, link: int) -> None:
+        """This page has ended."""
+        if self._first_failed:
+            self._first_failed.pop(link, None)
 
     # ---- rests -------------------------------------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ def keys(web: StartedWeb) -> dict[str, Any]:
         "delay": webs.DELAY,
         "backoff": 0.05,
         "robots_backoff": 0.02,
+        "host_patience": 0.3,
         "timeout": 5.0,
     }
 

@@ -35,6 +35,8 @@ def settings(web: StartedWeb, mode: str, **keys: object) -> Settings:
             "delay": DELAY,
             "backoff": 0.05,
             "robots_backoff": 0.02,
+            "breaker_rest": 0.05,
+            "host_patience": 0.3,
             "timeout": 5.0,
             "concurrency": 16,
             "processes": 2,

@@ -171,7 +171,7 @@ def crawl(folder: Path, label: str, client: str) -> dict[str, Any]:
     settings = folder / "settings.toml"
     settings.write_text(
         f'seeds = {json.dumps(SEEDS)}\ntrust_seeds = false\nscope = "any"\nprocesses = 2\nconcurrency = 8\n'
-        "connect_timeout = 5.0\nrobots_backoff = 0.01\nbackoff = 0.01\nreport = false\n"
+        "connect_timeout = 5.0\nrobots_backoff = 0.01\nbackoff = 0.01\nhost_patience = 0.1\nreport = false\n"
     )
     words = [sys.executable, "-m", "crawler", "--profile", "fast", "--config", str(settings), "--mode", mode]
     words += ["--client", client, "--out", str(out), "-q", "--json", "--max-depth", "2"]

@@ -37,7 +37,7 @@ first_byte_timeout = 2.0
 idle_timeout = 3.0
 timeout = 4.0
 backoff = 0.05
-robots_asks = 1
+host_patience = 0.5
 robots_backoff = 0.05
 """
 

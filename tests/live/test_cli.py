@@ -227,7 +227,7 @@ class TestCrawl:
 
 def hasty(folder: Path) -> Path:
     """The folder, now with a configuration that gives up soon."""
-    (folder / "hasty.toml").write_text("robots_backoff = 0.05\nbackoff = 0.05\ndelay = 0.0\n")
+    (folder / "hasty.toml").write_text("robots_backoff = 0.05\nbackoff = 0.05\ndelay = 0.0\nhost_patience = 0.5\n")
     return folder
 
 

@@ -158,7 +158,7 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_made(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     quick = tmp_path / "quick.toml"
-    quick.write_text("robots = false\nbackoff = 0.01\ndelay = 0.0\n")
+    quick.write_text("robots = false\nbackoff = 0.01\ndelay = 0.0\nhost_patience = 0.5\n")
     done = told(*words, "--config", str(quick), "--out", "c")
     assert isinstance(done.exception, UsageError)
     assert why in str(done.exception)

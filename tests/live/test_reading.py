@@ -115,6 +115,7 @@ def crawled(site: str, mode: str, client: str, out: Path, **keys: Any) -> crawle
         "robots": False,
         "attempts": 1,
         "backoff": 0.0,
+        "host_patience": 0.1,
         "report": False,
         "per_host": 4,
     }

@@ -196,6 +196,7 @@ def configuration(web: Web, netrc: Path | None) -> str:
         "cookies = true",
         "delay = 0",
         "backoff = 0.01",
+        "host_patience = 0.1",
         "timeout = 10",
         'scope = "any"',
         f"ca_file = {json.dumps(str(web.ca))}",
