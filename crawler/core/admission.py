@@ -1,0 +1,255 @@
+"""The URLs of one crawl between their admission and their end: what every decision about fetches builds on.
+
+Rules:
+- A URL is admitted once. A redirect is a new URL through every check, admitted when its source settles.
+- What is owed is in the queue of its host or in the frontier, see crawler/core/hosts.py. A URL that may be new or not
+  is owed until the frontier has judged it.
+- Links out of scope wait while a seed may still be redirected to their host.
+- A URL beyond the depth limit is kept and counted, not admitted, see crawler/core/depth.py.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from crawler.core.bounds import Bounds
+from crawler.core.cookies import Jar
+from crawler.core.depth import DepthLimit
+from crawler.core.host import Host
+from crawler.core.hosts import Hosts
+from crawler.core.leases import Leases
+from crawler.core.messages import (
+    Actions,
+    Fetched,
+    HostNote,
+    Judged,
+    Landing,
+    Link,
+    NotFollowed,
+    Offered,
+    Reason,
+    Resumed,
+)
+from crawler.core.orders import Orders
+from crawler.core.passage import Passage
+from crawler.core.redirects import after_redirect
+from crawler.core.retry import reason_of
+from crawler.core.rules import Rules
+from crawler.core.scope import Scope
+from crawler.core.seen import Seen
+from crawler.core.settling import end_of
+from crawler.core.shared_brakes import SharedBrakes
+from crawler.core.strays import Strays
+from crawler.core.turns import Turns
+from crawler.core.urls import host_of
+
+
+class Admission:
+    """Keeps the accounts of one shard of a crawl. Crawl decides on top of it which fetches go out."""
+
+    def __init__(self, rules: Rules, scope: Scope, seed: int, bounds: Bounds | None = None) -> None:
+        bounds = bounds or Bounds()
+        self._rules = rules
+        self._scope = scope
+        self._seed = seed
+        self._seen = Seen(seed, bounds.marks)
+        self._hosts = Hosts(rules, bounds)
+        self._turns = Turns()
+        self._shared = SharedBrakes(rules)
+        self._leases = Leases(rules.lease)
+        self._passage = Passage(rules.outage_wait, min(rules.outage_wait, rules.host_patience))
+        self._passage.ended = self._hosts.restart_absences
+        self._jar = Jar()
+        self._orders = Orders(self._jar)
+        self._depth = DepthLimit(rules.max_depth, seed)
+        self._next_id = 1
+        self._owed = 0
+        self._retrying = 0
+        self._left = rules.max_pages
+        self._size = 0
+        self._seeds_owed = 0
+        self._strays = Strays()
+        self._refused = 0
+        self._passed_on = ""  # the last URL that went to another shard
+        self._stop_at: float | None = None
+        self._actions = Actions()
+
+    @property
+    def owed(self) -> int:
+        """URLs that were admitted and have not settled."""
+        return self._owed
+
+    def _admit(self, url: str, depth: int, via: tuple[str, ...], now: float, doubt: int = 0) -> bool:
+        """Take in a URL that was found; whether it is new here."""
+        if url in self._seen:
+            return False
+        name = host_of(url)
+        if not self._scope.admits_host(name):
+            self._actions.leave(kind := self._scope.left_out(name))
+            if self._awaits_seeds:
+                self._strays.keep(name, url, depth, kind)
+            return False
+        link = Link(self._next_id, url, depth, via, status=-doubt)
+        if not self._is_ours(name, link):
+            return url == self._passed_on
+        if self._depth.exceeded(depth):
+            self._leave_beyond(name, link)
+            return False
+        self._next_id += 1
+        self._enter(name, link, now)
+        self._seen.add(url)
+        return True
+
+    def _enter(self, name: str, link: Link, now: float) -> None:
+        """A link is ours from now on, if it is new."""
+        self._owed += 1
+        self._seeds_owed += link.depth == 0
+        if self._seen.complete:
+            self._actions.queued.append(link)
+            self._place(name, link, now)
+        else:
+            self._actions.doubtful.append(link)
+
+    def _is_ours(self, name: str, link: Link) -> bool:
+        """Whether a new link of this host is ours to admit; whoever is not alone passes on what is not."""
+        return True
+
+    def _leave_beyond(self, name: str, link: Link) -> None:
+        """A link of ours is beyond the depth limit."""
+        if self._depth.is_news(link):
+            self._actions.beyond.append(link)
+
+    def _place(self, name: str, link: Link, now: float) -> None:
+        host = self._hosts.meet(name, now)
+        if host is not None:
+            self._owe(host, link, now)
+
+    def _owe(self, host: Host, link: Link, now: float) -> None:
+        """Let a link that is owed wait where it has to."""
+        tried = link.attempts > 0
+        if not tried and self._hosts.leaves_out(host, link):
+            return
+        if host.gone is not None:
+            self._settle(link, host.gone, detail=host.gone_because)
+        elif tried:
+            self._put_back(host, link, now)
+        else:
+            self._hosts.queue(host, link)
+        self._list(host, now)
+
+    def _judged(self, event: Judged, now: float) -> None:
+        self._owed -= event.known
+        self._seeds_owed -= event.known_seeds
+        for link in event.new:
+            self._place(host_of(link.url), link, now)
+
+    def _offered(self, event: Offered, now: float) -> None:
+        host = self._hosts.offered(event, now)
+        if event.note is not None and host.gone is None:
+            self._held(host, now)  # it may have been given up for it in an earlier run, and be asked again
+        here = {link.id for _, _, link in host.later}
+        for link in event.links:
+            if link.id not in here:
+                doubt = max(link.doubt, host.ledger.doubt)
+                self._owe(host, replace(link, status=-doubt) if doubt and not link.attempts else link, now)
+        self._hosts.feed(host)
+        self._list(host, now)
+
+    @property
+    def _awaits_seeds(self) -> bool:
+        """A seed may yet be redirected to a host that is out of scope now."""
+        return self._seeds_owed > 0
+
+    def _resume(self, event: Resumed, now: float) -> None:
+        self._seen.load(event.marks)
+        self._next_id = max(self._next_id, event.next_id)
+        self._spend(event.fetched)
+        self._size = event.size
+        self._owed = event.owed
+        self._seeds_owed = event.seeds_owed
+        self._hosts.resume(now)
+        self._shared.recall(event.budgets)
+        if event.fetched:
+            self._passage.trust()
+        self._jar.load(event.cookies if self._rules.cookies else ())
+        for name in event.joined:
+            self._scope.join(name)
+        for name in event.retried:
+            self._hosts.take_in(name)
+
+    def _redirected(self, link: Link, target: str, now: float) -> Reason:
+        reason, target = after_redirect(link, target, self._rules)
+        if reason is Reason.REDIRECT and not self._scope.admits_path(target):
+            self._actions.leave(NotFollowed.EXCLUDED)
+        elif reason is Reason.REDIRECT:
+            name = host_of(target)
+            if link.depth == 0 and not self._scope.admits_host(name):
+                self._join(name, now)
+            self._admit(target, link.depth, (*link.via, link.url), now)
+        return reason
+
+    def _join(self, name: str, now: float) -> None:
+        """The host that a seed redirects to is what the user meant (http://x.org -> https://www.x.org)."""
+        self._actions.notes.append(HostNote(name, joined=True))
+        self._take_in(name, now)
+
+    def _take_in(self, name: str, now: float) -> None:
+        self._scope.join(name)
+        for url, depth, kind in self._strays.pop(name):
+            self._actions.leave(kind, -1)
+            self._admit(url, depth, (), now)
+
+    def _list(self, host: Host, now: float) -> None:
+        at = host.ready_at(self._fresh)
+        if at is None:
+            self._hosts.retire(host)
+        else:
+            self._turns.enlist(host, at, now)
+
+    def _owe_again(self, host: Host, link: Link, at: float, now: float) -> None:
+        if host.gone is not None:
+            self._settle(link, host.gone, detail=host.gone_because)
+        else:
+            self._put_back(host, link, at)
+
+    def _put_back(self, host: Host, link: Link, at: float) -> None:
+        host.put_back(link, at)
+        self._retrying += 1
+
+    def _held(self, host: Host, now: float) -> None:
+        """Give a host up that asked to wait for too long."""
+        wait = host.rest_until - now
+        if wait > self._rules.max_hold:
+            self._give_up(host, Reason.HELD, f"asked to wait {wait:.0f} s", now)
+
+    def _give_up(self, host: Host, reason: Reason, because: str, now: float) -> None:
+        """End everything that a host owes: pages that failed while it was away by their own failure."""
+        self._retrying -= len(host.later)
+        queued = len(host.queue)
+        for link in host.give_up(reason, because):
+            failure = host.health.tried.get(link.id)
+            if failure is None or reason is Reason.HELD:
+                self._settle(link, reason, detail=because)
+            else:
+                status = failure.status if isinstance(failure, Fetched) else 0
+                spent = replace(link, attempts=max(1, link.attempts), status=status)
+                self._settle(spent, reason_of(failure), failure)
+        self._hosts.taken(host, queued)
+
+    def _settle(self, link: Link, reason: Reason, event: Landing | None = None, detail: str = "") -> None:
+        self._owed -= 1
+        self._seeds_owed -= link.depth == 0
+        if not self._awaits_seeds:
+            self._strays.clear()
+        if isinstance(event, Fetched):
+            self._size += event.size
+        self._actions.settled.append(end_of(link, reason, event, detail))
+
+    @property
+    def _fresh(self) -> bool:
+        """URLs that were never asked for may still be asked for."""
+        return self._left is None or self._left > 0
+
+    def _spend(self, pages: int) -> None:
+        if self._left is not None:
+            self._left -= pages
