@@ -11,13 +11,14 @@ Rules:
   until its first page has come, so that there is evidence before thousands are asked for their robots.txt.
 - Of the last TRIALS pages of such hosts fewer than one in RARE were new to the domain, and half of them named new hosts
   of it: then no further host is asked (`repeated_pages`), but for samples that grow rare. Seeds always are.
-- The state of a domain survives, but for the fingerprints; what is kept is about all shards, judged by one of them.
+- The state of a domain survives, with the first KEPT fingerprints; what is kept is about all shards, judged by one.
 - Memory is bounded: DOMAINS, REMEMBERED fingerprints of each.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 import msgspec
 from xxhash import xxh3_64_intdigest
@@ -36,6 +37,7 @@ PAUSE = 0.02
 LONGEST_PAUSE = 5.0
 DOMAINS = 1000
 REMEMBERED = 1000
+KEPT = 64
 HOME = "://domains"
 """Stands for a host where budgets are kept."""
 
@@ -145,11 +147,13 @@ class DomainBrakes:
             hosts, asked, refused, landed, worth, naming = it.evidence
             trust = Trust(asked, refused, landed, worth, naming)
             pages = it.pages // self._shards
-            self._domains[it.stopped] = Domain(it.stopped, pages, pages, hosts, trust=trust)
+            known = dict.fromkeys(int.from_bytes(it.texts[at : at + 8]) for at in range(0, len(it.texts), 8))
+            self._domains[it.stopped] = Domain(it.stopped, pages, pages, hosts, trust=trust, known=known)
 
     def _told(self, domain: Domain) -> Budget:
         domain.told = domain.pages
         trust = domain.trust
         evidence = (domain.hosts, trust.asked, trust.refused, trust.landed, trust.worth, trust.naming)
         mark = xxh3_64_intdigest(domain.name.encode()) >> 1
-        return Budget(HOME, mark, domain.pages * self._shards, stopped=domain.name, evidence=evidence)
+        known = b"".join(one.to_bytes(8) for one in islice(domain.known, KEPT))
+        return Budget(HOME, mark, domain.pages * self._shards, texts=known, stopped=domain.name, evidence=evidence)
