@@ -89,6 +89,7 @@ class Health:
         "_unreached",
         "_unreached_pages",
         "believed",
+        "down_at",
         "heard",
         "robots_read",
         "since",
@@ -107,6 +108,7 @@ class Health:
     def clear(self) -> None:
         """It is well."""
         self.since: float | None = None
+        self.down_at: float | None = None  # when it was found to be down
         self.believed = False
         self.robots_read = False
         self._unreached = self._pages = self._rests = 0
@@ -175,7 +177,9 @@ class Health:
 
     def is_hopeless(self, now: float) -> bool:
         """Whether the absence has lasted too long."""
-        return self.since is not None and now >= self.since + self.patience
+        if self.since is None or self.down_at is None:
+            return False
+        return now >= (self.down_at if self.heard else self.since) + self.patience
 
     def believe(self, now: float) -> bool:
         """Whether, from now on, the failures of few pages are taken for their own."""
@@ -200,7 +204,9 @@ class Health:
     def next_probe(self, first: float, name: str, seed: int, now: float) -> float:
         """When to ask again after one more failure of a host that is down; the gaps grow from `first`."""
         self._rests += 1
-        since = self.since if self.since is not None else now
+        if self.down_at is None:
+            self.down_at = now
+        since = self.down_at if self.heard or self.since is None else self.since
         ends = (since + min(self.patience, NEVER_ANSWERED), since + self.patience)
         at = now + gap(name, self._rests, first, self._rules.backoff_cap, seed)
         return min([at, *(end for end in ends if end > now)])
@@ -212,15 +218,16 @@ class Health:
 
     def down_for(self, now: float) -> float:
         """Seconds that the absence has lasted, 0 where there is none."""
-        return now - self.since if self.since is not None else 0.0
+        return now - self.down_at if self.down_at is not None else 0.0
 
     def restart(self, now: float) -> None:
         """The network was away: the absence of this host is counted from now on."""
         if self.since is not None:
             self.since = now
+            self.down_at = now if self.down_at is not None else None
 
     def recall(self, heard: bool, down_for: float, now: float) -> None:
         """Take up where an earlier run left it."""
         self.heard = self.heard or heard
         if down_for and self.since is None:
-            self.since = now - down_for
+            self.since = self.down_at = now - down_for

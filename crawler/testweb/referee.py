@@ -1,8 +1,9 @@
 """The referee: what a crawler did, judged by the log of the server alone.
 
 - A request belongs to (URL, attempt). The same one twice is a duplicate, unless a kill excuses it: the first was in
-  flight when a process was killed, or had ended so shortly before that its end was not yet committed. robots.txt is
-  counted apart: a crawl may read it again.
+  flight when a process was killed, or had ended so shortly before that its end was not yet committed. An answer that is
+  no page (5xx, 429, none at all) may be asked for again: a fetch spends no attempt while its host seems to be away.
+  robots.txt is counted apart: a crawl may read it again.
 - The rest of a host runs from the end of one request to the arrival of the next: max(delay, its Crawl-delay), but only
   `delay` before robots.txt itself. Server and crawler share one clock, and what the crawler calls the end of a fetch is
   later than what the server calls it, so an honest crawler never comes too early; `slack` forgives rounding.
@@ -211,7 +212,8 @@ def _repeated(
     """The duplicates that nothing excuses, and those that kills do."""
     asked: defaultdict[tuple[str, int], list[Entry]] = defaultdict(list)
     for entry in pages:
-        asked[_key(entry)].append(entry)
+        if entry.status and entry.status != 429 and entry.status < 500:
+            asked[_key(entry)].append(entry)
 
     def killed_between(first: Entry, second: Entry) -> bool:
         after = bisect_left(kills, first.at)

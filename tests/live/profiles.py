@@ -38,6 +38,7 @@ idle_timeout = 3.0
 timeout = 4.0
 backoff = 0.05
 host_patience = 0.5
+pattern_pages = 1000000000
 robots_backoff = 0.05
 """
 

@@ -28,7 +28,7 @@ def test_traps_end_and_honest_sites_are_found_whole(mode: str, tmp_path: Path) -
         names.remove("wildcard.trap")
         found = crawled(web, mode, tmp_path / "c", names, pattern_pages=400)
         found |= crawled(web, mode, tmp_path / "w", ["wildcard.trap"])
-    assert all(it.complete for it in found.values()), "it ends by itself"
+    assert all(it.over for it in found.values()), "it ends by itself"
     assert {name: it for name, it in found.items() if name.endswith(".honest") and it.stored < 1.0} == {}
     traps = {name: it for name, it in found.items() if name.endswith(".trap")}
     assert {name: it for name, it in traps.items() if it.requests > it.allowed or it.stored < 0.95} == {}

@@ -28,7 +28,7 @@ folder, mode, before, away = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]),
 switch = lambda state: subprocess.run(["ip", "link", "set", "lo", state], check=True)
 switch("up")
 with start_web(hosts={HOSTS}, pages={PAGES}, log=folder / "web.log") as web:
-    (folder / "web.toml").write_text("first_byte_timeout = 5.0\\n" + to_toml(web.settings))
+    (folder / "web.toml").write_text("first_byte_timeout = 5.0\\nhost_patience = 120.0\\n" + to_toml(web.settings))
     crawler = Crawler(folder, mode, 16, "--delay", "0.2")
     time.sleep(before)
     switch("down")
