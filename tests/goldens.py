@@ -54,6 +54,8 @@ CRAWLS = (
     Golden("prefork-killed", ("--mode", "prefork", "--processes", "2", "--delay", "0.2"), killed=True),
 )
 
+HURRY = "host_patience = 0.5\nbackoff = 0.05\nrobots_backoff = 0.05\nbreaker_rest = 0.05\n"
+
 
 def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """A command of the crawler, in a folder that has a configuration."""
@@ -91,7 +93,7 @@ def archives() -> Iterator[Path]:
 def serve(folder: Path) -> StartedWeb:
     """The web, and the configuration that leads to it."""
     web = start_web(**WEB)
-    (folder / CONFIG).write_text(to_toml(web.settings), encoding="utf-8")
+    (folder / CONFIG).write_text(HURRY + to_toml(web.settings), encoding="utf-8")
     return web
 
 

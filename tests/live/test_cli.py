@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from hashlib import sha256
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -67,7 +68,8 @@ class Site(Answers):
         elif self.path.startswith("/slow/"):
             time.sleep(0.1)
             number = int(self.path.removeprefix("/slow/"))
-            self._answer(200, "".join(f"<a href='/slow/{2 * number + n}'>n</a>" for n in (1, 2)).encode())
+            links = "".join(f"<a href='/slow/{2 * number + n}'>n</a>" for n in (1, 2))
+            self._answer(200, f"<p>{sha256(self.path.encode()).hexdigest()}</p>{links}".encode())
         else:
             self._answer(404, b"")
 
