@@ -27,7 +27,7 @@ from crawler.core.domains import domain_of
 from crawler.core.messages import Budget, Link, Reason
 from crawler.core.patterns import Refusal
 from crawler.core.rules import Rules
-from crawler.core.traps import LIFTED, TOLD, TRIALS, Trust
+from crawler.core.traps import KEPT, LIFTED, TOLD, TRIALS, Trust, packed, unpacked
 
 FREE = 20
 AT_ONCE = 8
@@ -37,7 +37,6 @@ PAUSE = 0.02
 LONGEST_PAUSE = 5.0
 DOMAINS = 1000
 REMEMBERED = 1000
-KEPT = 64
 HOME = "://domains"
 """Stands for a host where budgets are kept."""
 
@@ -147,7 +146,7 @@ class DomainBrakes:
             hosts, asked, refused, landed, worth, naming = it.evidence
             trust = Trust(asked, refused, landed, worth, naming)
             pages = it.pages // self._shards
-            known = dict.fromkeys(int.from_bytes(it.texts[at : at + 8]) for at in range(0, len(it.texts), 8))
+            known = dict.fromkeys(unpacked(it.texts))
             self._domains[it.stopped] = Domain(it.stopped, pages, pages, hosts, trust=trust, known=known)
 
     def _told(self, domain: Domain) -> Budget:
@@ -155,5 +154,5 @@ class DomainBrakes:
         trust = domain.trust
         evidence = (domain.hosts, trust.asked, trust.refused, trust.landed, trust.worth, trust.naming)
         mark = xxh3_64_intdigest(domain.name.encode()) >> 1
-        known = b"".join(one.to_bytes(8) for one in islice(domain.known, KEPT))
+        known = packed(islice(domain.known, KEPT))
         return Budget(HOME, mark, domain.pages * self._shards, texts=known, stopped=domain.name, evidence=evidence)

@@ -76,7 +76,7 @@ REASONS: dict[Reason, Entry] = {
     Reason.DEEP_PATH: _limit("More path segments than `max_path_segments`."),
     Reason.REPEATED_PATH: _limit("Segments of the path repeat more often than `max_path_repeats`."),
     Reason.MANY_KEYS: _limit("More keys in the query than `max_query_keys`."),
-    Reason.REPEATED_PAGES: _limit("The pages of its pattern were all alike."),
+    Reason.REPEATED_PAGES: _limit("Only pages that bring nothing new named it, or all hosts of its domain are alike."),
     Reason.SAME_PAGES: _limit("Samples showed that it is a page which is stored already, under another URL."),
     Reason.ENDLESS: _limit("URLs of its kind go on without end and bring nothing new."),
     Reason.DOMAIN_LIMIT: _limit("The hosts of its registrable domain have more pages than `max_domain_pages`."),

@@ -234,7 +234,8 @@ class Budget(Message, frozen=True):
     """What must be remembered of one pattern of the URLs of a host, or of the whole host, so that a kill does not renew
     its budget: how many `pages` were asked for, and why it was `stopped`, if it was. `evidence` holds the counts behind
     that (see crawler/core/traps.py); `rule` says which part of URLs makes no difference, `texts` are then the keys of
-    what was fetched (see crawler/core/sameness.py). `seen` and `words` are of earlier versions."""
+    what was fetched (see crawler/core/sameness.py). Elsewhere `texts` and `words` are fingerprints that were seen
+    before. `seen` is of earlier versions."""
 
     host: str
     pattern: int

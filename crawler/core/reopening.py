@@ -21,7 +21,7 @@ from crawler.core.endings import COUNTS, LINKS_CUT, TROUBLES, TRUNCATED, UNREAD
 from crawler.core.messages import Budget, Ending, Reason, Unread
 from crawler.core.retry import RETRIED_CUTS
 from crawler.core.settling import read_back
-from crawler.core.traps import WHOLE
+from crawler.core.traps import DOUBT, WHOLE
 
 SEEDS = "seeds"
 NAMES = (*(reason.value for reason in Reason if reason not in (Reason.OK, Reason.REDIRECT)), *COUNTS)
@@ -74,7 +74,8 @@ def pick(words: frozenset[str], row: Ended) -> str | None:
 
 def relieved(budget: Budget, asked: int, restart: bool) -> Budget | None:
     """A budget of a host of which so many URLs are asked again that had been asked for; None: it begins anew.
-    `restart`: pages of a pattern that was stopped are among them."""
+    `restart`: URLs that a brake had stopped are among them, so everything that brakes had learnt begins anew."""
     if budget.pattern == WHOLE:
-        return replace(budget, pages=max(0, budget.pages - asked))
-    return None if restart and budget.stopped else budget
+        left = replace(budget, pages=max(0, budget.pages - asked))
+        return replace(left, stopped="", evidence=()) if restart else left
+    return None if restart and (budget.stopped or budget.rule or budget.pattern == DOUBT) else budget

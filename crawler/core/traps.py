@@ -23,8 +23,8 @@ Rules:
   after four fifths. Each needs all windows since, two at least. Only pages with links count: others lead nowhere.
 - Seeds, and what they are redirected to, may have any shape and are never refused. Another attempt is no new URL.
 - Counts, stops, rules and the state of trust survive: the frontier is told every TOLD pages, when something stops, when
-  the host is forgotten and at the end of a run that is not the last. Fingerprints do not: each page may be new once
-  more in the next run. A kill forgives fewer than TOLD pages.
+  the host is forgotten and at the end of a run that is not the last. So do KEPT of the fingerprints that were seen more
+  than once; any other page may be new once more in the next run. A kill forgives fewer than TOLD pages.
 - Memory is bounded for all hosts together (see hosts.py), and of each: of MOST groups the half with fewest pages is
   forgotten, of `remembered` fingerprints the older half.
 - A host that is spread over shards is counted by each as many times as there are shards, as if it saw all of it; one
@@ -60,6 +60,7 @@ VOUCHED = 20_000
 LIFTED = 10**7
 """`pattern_pages` beyond which nothing is judged."""
 FEW = 3
+KEPT = 64
 REMEMBERED = 4096
 
 
@@ -147,6 +148,8 @@ class TrapDetector:
         "_has_doubts",
         "_hubs",
         "_loose",
+        "_often",
+        "_often_loose",
         "_rules",
         "_same",
         "_trust",
@@ -166,6 +169,8 @@ class TrapDetector:
         self._same = Sameness()
         self._exact: dict[int, str] = {}
         self._loose: dict[int, None] = {}
+        self._often: dict[int, None] = {}
+        self._often_loose: dict[int, None] = {}
         self._hubs: dict[str, int] = {}
         self._vouched: dict[int, int] = {}
         self._weight = 1
@@ -245,15 +250,19 @@ class TrapDetector:
         first = self._exact.setdefault(exact, link.url)
         alike = loose in self._loose
         self._loose[loose] = None
+        if alike and len(self._often_loose) < KEPT:
+            self._often_loose[loose] = None
         for memory in (self._exact, self._loose):
             if len(memory) > self.remembered:
                 for mark in list(memory)[: len(memory) // 2]:
                     del memory[mark]
         self._has_doubts = self._has_doubts or alike
         if first != link.url:
-            if self._same.compare(first, link.url, exact):
+            if first and self._same.compare(first, link.url, exact):
                 return UNIQUE
             self._has_doubts = True
+            if len(self._often) < KEPT:
+                self._often[exact] = None
             return REPEATED
         return ALIKE if alike else UNIQUE
 
@@ -376,23 +385,29 @@ class TrapDetector:
     def _told_of_all(self, host: str) -> Iterator[Budget]:
         yield _told(host, WHOLE, self._whole)
         trust = self._trust
-        if trust.asked:
-            yield Budget(host, DOUBT, trust.asked, evidence=(trust.refused, trust.landed, trust.worth, trust.naming))
+        if trust.asked or self._often or self._often_loose:
+            counts = (trust.refused, trust.landed, trust.worth, trust.naming)
+            prints = packed(self._often), packed(self._often_loose)
+            yield Budget(host, DOUBT, trust.asked, texts=prints[0], words=prints[1], evidence=counts)
         for mark, rule in self._same.rules():
-            keys = b"".join(key.to_bytes(8) for key in rule.contents)
-            yield Budget(host, mark, rule.pages, texts=keys, rule=rule.part, evidence=(rule.tests, rule.skipped))
+            yield Budget(
+                host, mark, rule.pages, texts=packed(rule.contents), rule=rule.part, evidence=(rule.tests, rule.skipped)
+            )
 
     def recall(self, budgets: tuple[Budget, ...]) -> None:
         """Take up what the frontier was told."""
         for it in budgets:
             if it.rule:
-                keys = {int.from_bytes(it.texts[place : place + 8]): 0 for place in range(0, len(it.texts), 8)}
+                keys = dict.fromkeys(unpacked(it.texts), 0)
                 kind, where, name = it.rule
                 tests, skipped = it.evidence
                 rule = Hypothesis((kind, where, name), keys, tests=tests, is_rule=True, skipped=skipped)
                 self._same.recall(rule)
             elif it.pattern == DOUBT:
                 self._trust = Trust(it.pages, *it.evidence)
+                self._often, self._often_loose = (dict.fromkeys(unpacked(prints)) for prints in (it.texts, it.words))
+                self._exact = dict.fromkeys(self._often, "") | self._exact
+                self._loose = self._often_loose | self._loose
             else:
                 group = Group(it.pages, it.pages, it.stopped, *it.evidence)
                 if it.pattern == WHOLE:
@@ -409,6 +424,16 @@ class TrapDetector:
     def has_stopped(self) -> bool:
         """Whether anything of this host was stopped."""
         return bool(self._whole.stopped) or any(group.stopped for group in self._groups.values())
+
+
+def packed(marks: Iterable[int]) -> bytes:
+    """Marks as a Budget carries them."""
+    return b"".join(mark.to_bytes(8) for mark in marks)
+
+
+def unpacked(marks: bytes) -> list[int]:
+    """The same, back."""
+    return [int.from_bytes(marks[place : place + 8]) for place in range(0, len(marks) - 7, 8)]
 
 
 def _told(host: str, mark: int, group: Group) -> Budget:

@@ -6,11 +6,14 @@ from collections import Counter
 
 import msgspec
 
+from crawler.core.domain_brakes import HOME
 from crawler.core.messages import Budget, Reason, Settled
 from crawler.core.reopening import pick, relieved
 from crawler.core.settling import read_back
 from crawler.core.urls import host_of
 from crawler.frontier.base import Row
+
+BRAKES = (Reason.REPEATED_PAGES, Reason.SAME_PAGES, Reason.ENDLESS)
 
 
 class Reopened(msgspec.Struct):
@@ -36,8 +39,8 @@ class Reopened(msgspec.Struct):
             self.parts.add(row.part)
         if row.attempts:
             self.asked[host_of(row.url)] += 1
-        if row.reason is Reason.REPEATED_PAGES:
-            self.restarted.add(host_of(row.url))
+        if row.reason in BRAKES:
+            self.restarted |= {host_of(row.url), HOME}
         return as_settled(row)
 
     def relieve(self, budget: Budget) -> Budget | None:

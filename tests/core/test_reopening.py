@@ -9,7 +9,7 @@ from crawler.core.endings import REASONS, TROUBLES, Meaning
 from crawler.core.messages import Budget, Ending, Reason, Unread
 from crawler.core.reopening import MISSED, NAMES, SEEDS, pick, relieved, selection
 from crawler.core.settling import not_taken, read_back
-from crawler.core.traps import WHOLE
+from crawler.core.traps import DOUBT, WHOLE
 
 
 class Row(msgspec.Struct):
@@ -99,3 +99,8 @@ def test_a_stopped_pattern_begins_anew_where_its_pages_are_asked_again() -> None
     assert relieved(stopped, 3, restart=False) == stopped
     assert relieved(stopped, 3, restart=True) is None
     assert relieved(Budget("http://a.test", 6, 300), 3, restart=True) == Budget("http://a.test", 6, 300)
+    whole = Budget("http://a.test", WHOLE, 900, stopped="endless", evidence=(0, 0, 0, 0, 0, 0, 0, 3))
+    assert relieved(whole, 3, restart=True) == Budget("http://a.test", WHOLE, 897)
+    for learnt in (Budget("http://a.test", 7, 9, rule=("order", "/", "")), Budget("http://a.test", DOUBT, 60)):
+        assert relieved(learnt, 3, restart=False) == learnt
+        assert relieved(learnt, 3, restart=True) is None

@@ -12,7 +12,7 @@ from crawler.core.messages import Budget, Link, Reason
 from crawler.core.patterns import Refusal
 from crawler.core.rules import Rules
 from crawler.core.sameness import VALUES
-from crawler.core.traps import HUBS, LIFTED, MOST, TOLD, TRIALS, VOUCHED, TrapDetector
+from crawler.core.traps import HUBS, KEPT, LIFTED, MOST, TOLD, TRIALS, VOUCHED, TrapDetector
 
 H = "http://h.test"
 Sketch = Callable[[int], tuple[int, int] | None]
@@ -336,3 +336,18 @@ def test_the_frontier_is_told_of_many_pages_at_once_and_of_nothing_twice(url: st
     assert {budget.pages for budget in told} == {TOLD}
     assert len(told) == (1 if url.endswith("about") else 3)
     assert list(detector.untold(H)) == list(detector.due(H, url)) == []
+
+
+def test_what_was_repeated_is_known_in_the_next_run() -> None:
+    detector = TrapDetector(Rules())
+    play(detector, same, 30, words)
+    again = TrapDetector(Rules())
+    again.recall(tuple(detector.untold(H)))
+    link = Link(1, words(999), 1)
+    assert again.land(link, same(1)).name == "REPEATED"
+    assert again.land(link, (5, 0)).name == "ALIKE"
+    assert again.land(link, (6, 6)).name == "UNIQUE"
+    for n in range(3 * KEPT):
+        for page in (n, n + 10_000):
+            again.land(Link(1, f"{words(page)}/{word(page)}", 1), (100 + n, 100 + n))
+    assert len(again._often) == len(again._often_loose) == KEPT

@@ -121,7 +121,7 @@ def crawled(web: EndlessWeb, mode: str, out: Path, names: list[str], **keys: obj
         wanted = set(contents(made))
         share = len(found[name] & wanted) / len(wanted) if wanted else 1.0
         allowed = max(1000, 20 * len(wanted))
-        outcomes[name] = Outcome(requests[name], allowed, len(wanted), share, dict(refused[name]), not summary.owed)
+        outcomes[name] = Outcome(requests[name], allowed, len(wanted), share, dict(refused[name]), summary.owed == 0)
     return outcomes
 
 
