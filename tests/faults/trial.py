@@ -22,6 +22,7 @@ CRASHED = -signal.SIGSEGV
 """So libraries may end that were refused memory."""
 DEAD = (-signal.SIGKILL, -signal.SIGABRT)  # libuv aborts where it gets no thread: as good as a kill
 STORAGE = 3
+NOTHING_FETCHED = 4
 MAY_END_WITH = (0, STORAGE, 2)  # 2: no more threads; fewer fetches in flight would do
 
 
@@ -130,6 +131,9 @@ class Trial:
         crawler.bury()
         if ended is None or ended.code in DEAD or (may_crash and ended.code == CRASHED):
             return None
+        if may_crash and ended.code == NOTHING_FETCHED:  # never a word to a host: it says so, and a resume asks again
+            assert ended.told is not None and ended.told["ending"] == "failed", ended
+            return ended
         assert ended.code in MAY_END_WITH, ended
         if ended.code == 0:
             assert ended.told is not None and ended.told["owed"] == 0, ended
