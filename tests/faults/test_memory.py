@@ -44,7 +44,7 @@ def test_allocations_that_fail_cost_nothing_that_was_promised(
         if ended is not None and ended.told is not None:
             reasons = ended.told["reasons"]
             assert not {"internal", "protocol", "starved", "disconnect"} & reasons.keys(), reasons
-        trial.finish("threads" if mode == "async" else "async")
+        trial.finish_without_memory("threads" if mode == "async" else "async")
 
 
 @pytest.mark.parametrize("mode", variants.names())
@@ -56,7 +56,7 @@ def test_little_address_space_costs_nothing_that_was_promised(tmp_path: Path, mo
             assert ended is None or ended.code in (0, STORAGE, 2, NOTHING_FETCHED), ended
             if trial.complete:
                 break
-        trial.finish("async")
+        trial.finish_without_memory("async")
 
 
 @pytest.mark.skipif(bool(why_no_cgroup()), reason=why_no_cgroup() or "there are cgroups")
