@@ -14,6 +14,7 @@ from __future__ import annotations
 import sys
 import threading
 import warnings
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from crawler.stderr import Lines
@@ -38,8 +39,9 @@ def speak_plainly() -> None:
 
     class Records(logging.Handler):
         def emit(self, record: LogRecord) -> None:
-            say = open_log().error if record.levelno >= logging.ERROR else open_log().warning
-            say(record.getMessage(), logger=record.name, **_cause(record.exc_info))
+            with suppress(Exception):  # no memory for the record, a lock or an import: the record is lost
+                say = open_log().error if record.levelno >= logging.ERROR else open_log().warning
+                say(record.getMessage(), logger=record.name, **_cause(record.exc_info))
 
     logging.lastResort = Records(logging.WARNING)  # where a program has set up loggers of its own, those are heard
     warnings.showwarning = _warned
@@ -61,7 +63,7 @@ def _failed(failed: Any) -> None:
 
         cause = (failed.exc_type, failed.exc_value, failed.exc_traceback)
         logging.getLogger("crawler").error("nobody caught this", exc_info=cause)
-    except (MemoryError, RuntimeError):  # no memory for a record, or for a lock
+    except Exception:  # no memory for the record
         return
 
 

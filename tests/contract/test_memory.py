@@ -192,6 +192,6 @@ def test_a_crawl_that_takes_more_than_it_may_from_the_start_still_completes_and_
     monkeypatch.setattr("crawler.memory_limit.STOP_AT", 0.0002)
     monkeypatch.setattr("crawler.brakes.AT_START", 1 << 40)
     with start_web(hosts=webs.HOSTS, pages=webs.PAGES) as web:
-        summary = webs.crawl(tmp_path / "out", webs.settings(web, "async", max_memory="300M"))
+        summary = webs.crawl(tmp_path / "out", webs.settings(web, "async", max_memory="300M", host_patience=5.0))
     assert (summary.owed, summary.digest) == (0, webs.DIGEST)
     assert summary.pauses["memory"] == 1

@@ -59,6 +59,11 @@ class Truth:
     def check(self, folder: Path, served: StartedWeb, told: Told, struck: Sequence[float], in_flight: int) -> Toll:
         """Judge the complete crawl in `folder`/out by all of the above; `told` is what its last run did, `struck` are
         the moments of the blows, on the monotonic clock. Closes the server."""
+        self.check_content(folder, told)
+        return self._take_toll(folder, served, struck, in_flight)
+
+    def check_content(self, folder: Path, told: Told) -> None:
+        """The part of it that holds also where requests were made again for want of memory."""
         self._check_numbers(told)
         whole = audit(CrawlDirectory.look(folder / "out"))
         assert (whole.wrong, whole.orphans, whole.digest) == (0, 0, self.digest), whole
@@ -66,7 +71,6 @@ class Truth:
         assert found == {url: (end.reason, end.status) for url, end in self.ends.items()}
         self._check_records(folder / "out")
         check_nothing_left(folder / "out")
-        return self._take_toll(folder, served, struck, in_flight)
 
     def check_so_far(
         self, folder: Path, served: StartedWeb, told: Told, struck: Sequence[float], in_flight: int

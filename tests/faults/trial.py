@@ -18,10 +18,11 @@ from tests.faults.invariants import Toll, Truth
 IN_FLIGHT = 16
 ATTEMPTS = 6  # a connection that we refuse is an attempt: there must be enough left for pages that heal at the third
 SHARDS = 2
-CRASHED = -signal.SIGSEGV
-"""So libraries may end that were refused memory."""
+CRASHED = (-signal.SIGSEGV, 127)
+"""So libraries may end that were refused memory: the second is glibc, without any for the data of a thread."""
 DEAD = (-signal.SIGKILL, -signal.SIGABRT)  # libuv aborts where it gets no thread: as good as a kill
 STORAGE = 3
+NOTHING_FETCHED = 4
 MAY_END_WITH = (0, STORAGE, 2)  # 2: no more threads; fewer fetches in flight would do
 
 
@@ -79,6 +80,12 @@ class Trial:
             self._told = self._start(mode).wait()
         return self._truth.check(self._folder, self._served, self._told, self.struck, IN_FLIGHT)
 
+    def finish_without_memory(self, mode: str) -> None:
+        """`finish`, where pages had to be asked for again because nothing could be made of the answer."""
+        if self._told is None:
+            self._told = self._start(mode).wait()
+        self._truth.check_content(self._folder, self._told)
+
     def counts(self, mode: str) -> dict[str, int]:
         """How often a whole run calls what can be failed."""
         shim = self._shim(Fault("write", 0))
@@ -128,8 +135,11 @@ class Trial:
         """The end of a run that was struck: killed, complete, or one line and exit code 3."""
         ended = None if killed else crawler.end()
         crawler.bury()
-        if ended is None or ended.code in DEAD or (may_crash and ended.code == CRASHED):
+        if ended is None or ended.code in DEAD or (may_crash and ended.code in CRASHED):
             return None
+        if may_crash and ended.code == NOTHING_FETCHED:  # never a word to a host: it says so, and a resume asks again
+            assert ended.told is not None and ended.told["ending"] == "failed", ended
+            return ended
         assert ended.code in MAY_END_WITH, ended
         if ended.code == 0:
             assert ended.told is not None and ended.told["owed"] == 0, ended
