@@ -28,7 +28,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import variants
-from crawler.memory import CGROUPS, MIB, least
+from crawler.memory import CGROUPS, MIB, MOST, least
 from crawler.meter import _pss, descendants
 
 PAGES = 400
@@ -155,11 +155,13 @@ def measure(url: str, mode: str, limit: int, in_cgroup: bool, rounds: int) -> st
         held = crawl(url, mode, None if in_cgroup else limit, limit if in_cgroup else None)
         shown = held
         worst = max(worst, held.peak)
-        if held.told and free.told:
+        if held.told and free.told and free.told["pages_per_second"]:
             share = max(share, held.told["pages_per_second"] / free.told["pages_per_second"])
     assert shown is not None
     told = shown.told
-    same = bool(told) and told["digest"] == free.told["digest"] and told["urls"] == free.told["urls"]
+    same = bool(told) and told["digest"] == free.told.get("digest") and told["urls"] == free.told.get("urls")
+    if not same:
+        print("differs:", told.get("reasons"), "without a limit:", free.code, free.told.get("reasons"), free.lines)
     return (
         f"{mode:10} {'cgroup' if in_cgroup else 'flag':7} {limit // MIB:6} {worst // MIB:6}"
         f" {told.get('peak_memory_bytes', 0) // MIB:6} {free.peak // MIB:6} {share:6.2f} {shown.code:4}"
@@ -186,7 +188,10 @@ def main() -> None:
     with costly_site() if args.url is None else _at(args.url) as url:
         for mode in args.mode or variants.names():
             processes = 2 if mode in variants.FORKED else 1
-            sizes = {"least": least(mode, processes), "least*2": 2 * least(mode, processes)}
+            needed = least(mode, processes)
+            if args.cgroup:  # of which no more than a share is taken
+                needed = int(needed / MOST) + MIB
+            sizes = {"least": needed, "least*2": 2 * needed}
             for limit in args.limit or ["least", "least*2", "512", "1024"]:
                 size = sizes.get(limit) or int(limit) * MIB
                 print(measure(url, mode, size, args.cgroup, args.rounds), flush=True)
