@@ -118,7 +118,7 @@ def parse_size(text: str) -> int:
 
 def page_memory(limit: int) -> int:
     """Bytes that the parser of one heavy page may take in a crawl that may take `limit`, in whatever mode."""
-    return max(FREE, (limit - 400 * MIB) // 3)
+    return max(FREE, (limit - 300 * MIB) * 9 // 20)  # never more than each of two processes has free
 
 
 def least(mode: str, processes: int = 1) -> int:

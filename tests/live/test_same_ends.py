@@ -162,7 +162,7 @@ def test_no_mode_decides_whether_a_heavy_page_is_read(order: int, tmp_path: Path
     with RawServer(lambda path: [response(pages[int(path[1:])], "Content-Type: text/html"), "close"]) as server:
         for mode in variants.names():
             seeds = [f"{server.url}/{number}" for number in range(len(pages))]
-            keys: dict[str, Any] = {"max_memory": "592M", "max_depth": 0, "delay": 0.0, "robots": False}
+            keys: dict[str, Any] = {"max_memory": "442M", "max_depth": 0, "delay": 0.0, "robots": False}
             crawler.crawl(*seeds, mode=mode, out=tmp_path / mode, processes=2, **keys)
             with closing(CrawlDirectory.look(tmp_path / mode).look_back()) as frontier:
                 unread[mode] = sorted((row.size, row.detail == "links not read: memory") for row in frontier.settled())
