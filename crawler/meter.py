@@ -37,7 +37,7 @@ class Meter:
     def __init__(self, weigh: Callable[[int], None] = lambda memory: None) -> None:
         self.peak_memory = 0
         self._weigh = weigh
-        self._own_before = self._used = _own_cpu()
+        self._own_before = self._used = _tree()[0]  # what was there before has its own past
         self._unreaped = 0.0  # CPU seconds of those that went away and left them to nobody of ours
         self._memory = 0
         self._told = 0.0
