@@ -398,7 +398,7 @@ class TestDirectory:
 
 class TestRunning:
     def test_a_live_crawl_is_seen_guarded_stopped_and_resumed(self, site: str, tmp_path: Path) -> None:
-        arguments = ("--mode", "threads", "--delay", "0", "--per-host", "4", "--max-depth", "6", "--json", "--out", "c")
+        arguments = ("--mode", "threads", "--delay", "0", "--per-host", "2", "--max-depth", "6", "--json", "--out", "c")
         live = start(f"{site}/slow/0", *arguments, cwd=tmp_path)
         try:
             wait_until_settled(tmp_path / "c", 4)
