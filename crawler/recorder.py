@@ -203,6 +203,9 @@ class Recorder:
         self._tell_pause(why, lasts)
         if lasts:
             with self._changed:
+                if empty(self._batch):  # the thread sleeps for good, and nobody else would wake it
+                    self._batch_due = monotonic() + MAX_AGE
+                    self._changed.notify()
                 self._batch.pauses.append(why)
 
     def hurry(self) -> None:

@@ -197,8 +197,12 @@ class Crawl(Admission):
         landed = host.ledger.land(link, event.sketch)
         new: list[str] = []
         known: list[str] = []
-        for url in event.links:
-            (new if self._admit(url, link.depth + 1, (), now, landed) else known).append(url)
+        seen, depth = self._seen, link.depth + 1
+        for url in event.links:  # the busiest loop of a crawl
+            if url in seen or not self._admit_unseen(url, depth, (), now, landed):
+                known.append(url)
+            else:
+                new.append(url)
         self._actions.budgets += self._shared.learn(host, link, event, landed, new, known)
 
     def _answered(self, host: Host, now: float, refused: bool = False) -> None:

@@ -59,7 +59,7 @@ REASONS: dict[Reason, Entry] = {
     Reason.ROBOTS: _answer("robots.txt forbids it."),
     Reason.DNS: _trouble("The name of the host was not found."),
     Reason.CONNECT: _trouble("No connection could be made."),
-    Reason.TLS: _trouble("The TLS handshake or the certificate failed."),
+    Reason.TLS: _trouble("The certificate was refused, or the TLS handshake failed."),
     Reason.TIMEOUT: _trouble("No answer came in time, or the status was 408."),
     Reason.DISCONNECT: _trouble("The connection ended before the answer did."),
     Reason.PROTOCOL: _trouble("The answer was not HTTP as it should be."),

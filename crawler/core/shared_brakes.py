@@ -68,9 +68,11 @@ class SharedBrakes:
             ours = domain_of(host.name)
             names = any(not url.startswith(inside) and domain_of(host_of(url)) == ours for url in new)
             self._domains.land(host.name, loose, names)
-        new, known = ([url for url in urls if url.startswith(inside)] for urls in (new, known))
+        new = [url for url in new if url.startswith(inside)]
+        if new or host.ledger.has_doubts:  # else nobody asks which others it named
+            known = [url for url in known if url.startswith(inside)]
+            host.ledger.vouch(known, landed)
         host.ledger.named(link, exact, landed, new, known)
-        host.ledger.vouch(known, landed)
         return host.ledger.due(host.name, link.url)
 
     def _is_new(self, host: Host) -> bool:

@@ -145,7 +145,6 @@ class TrapDetector:
         "_classes",
         "_exact",
         "_groups",
-        "_has_doubts",
         "_hubs",
         "_loose",
         "_often",
@@ -156,6 +155,7 @@ class TrapDetector:
         "_vouched",
         "_weight",
         "_whole",
+        "has_doubts",
         "remembered",
         "suspicious",
     )
@@ -176,7 +176,7 @@ class TrapDetector:
         self._weight = 1
         self.remembered = REMEMBERED
         self.suspicious = False
-        self._has_doubts = False
+        self.has_doubts = False
 
     def share(self, shards: int) -> None:
         """So many shards ask the host from now on."""
@@ -256,11 +256,11 @@ class TrapDetector:
             if len(memory) > self.remembered:
                 for mark in list(memory)[: len(memory) // 2]:
                     del memory[mark]
-        self._has_doubts = self._has_doubts or alike
+        self.has_doubts = self.has_doubts or alike
         if first != link.url:
             if first and self._same.compare(first, link.url, exact):
                 return UNIQUE
-            self._has_doubts = True
+            self.has_doubts = True
             if len(self._often) < KEPT:
                 self._often[exact] = None
             return REPEATED
@@ -302,7 +302,7 @@ class TrapDetector:
 
     def vouch(self, known: Iterable[str], landed: Landed) -> None:
         """A page names these URLs, which others have named before: they are under no more doubt than it casts."""
-        if landed is REPEATED or not self._has_doubts:
+        if landed is REPEATED or not self.has_doubts:
             return
         vouched = self._vouched
         for url in known:

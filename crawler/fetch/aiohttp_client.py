@@ -206,6 +206,9 @@ def _as_written(url: str) -> URL:
     return URL.build(scheme=scheme, authority=authority, path=slash + path, encoded=True)
 
 
+_BROKEN = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError, ssl.SSLEOFError)
+
+
 def _failure(error: Exception) -> FetchError:
     """What an exception means that came out of aiohttp."""
     if lacks_memory(error):
@@ -225,13 +228,12 @@ def _failure(error: Exception) -> FetchError:
 def _trouble(error: aiohttp.ClientError) -> Trouble:
     """What went wrong before the head was complete. The order matters: the classes derive from each other."""
     match error:
+        case aiohttp.ClientConnectorError(os_error=cause) if isinstance(cause, _BROKEN):
+            return Trouble.DISCONNECT  # in a TLS handshake, too
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
             return Trouble.TLS
-        case aiohttp.ClientConnectorError():
-            reset = isinstance(error.os_error, ConnectionResetError | ConnectionAbortedError)
-            if error.ssl:
-                return Trouble.TLS if reset or isinstance(error.os_error, ssl.SSLError) else Trouble.CONNECT
-            return Trouble.DISCONNECT if reset else Trouble.CONNECT
+        case aiohttp.ClientConnectorError(os_error=cause):
+            return Trouble.TLS if isinstance(cause, ssl.SSLError) else Trouble.CONNECT
         case aiohttp.ClientOSError() | aiohttp.ServerDisconnectedError() | aiohttp.ClientPayloadError():
             return Trouble.DISCONNECT
         case aiohttp.ClientResponseError():

@@ -50,6 +50,15 @@ _PINNED = 1_000
 """The most names whose addresses one handle holds."""
 _TOO_LARGE = 100  # CURLE_TOO_LARGE, not named by pycurl
 _RESET = (errno.ECONNRESET, errno.ECONNABORTED)
+_BROKEN_HANDSHAKE = (
+    "Connection reset",
+    "Broken pipe",
+    "Send failure",
+    "Recv failure",
+    "SSL_ERROR_SYSCALL",
+    "unexpected eof",
+)
+"""What libcurl says of a handshake that the network has broken. Its code is that of a wrong certificate."""
 _TROUBLE = {
     pycurl.E_OK: Trouble.DISCONNECT,  # looked at only where the head is incomplete
     pycurl.E_COULDNT_RESOLVE_HOST: Trouble.DNS,
@@ -128,7 +137,6 @@ class CurlFetcher(BlockingFetcher):
         curl = self._curl
         reply = self._reply = _Reply(flight, self.limits, request.held)
         target = split_url(request.url)
-        self._secure = target.scheme == "https"
         self._pin(target.host, target.port, request.patient)
         curl.setopt(pycurl.URL, request.url)
         curl.setopt(pycurl.REQUEST_TARGET, target.path)  # its URL parser turns %c3 into %C3
@@ -179,7 +187,9 @@ class CurlFetcher(BlockingFetcher):
             if number in STARVING:
                 return FetchError(Trouble.STARVED, detail)
             if number in _RESET:
-                return FetchError(Trouble.TLS if self._secure else Trouble.DISCONNECT, detail)
+                return FetchError(Trouble.DISCONNECT, detail)
+        if code == pycurl.E_SSL_CONNECT_ERROR and any(words in detail for words in _BROKEN_HANDSHAKE):
+            return FetchError(Trouble.DISCONNECT, detail)
         return FetchError(_TROUBLE.get(code, Trouble.INTERNAL), detail or "closed inside the head")
 
     def _pin(self, host: str, port: int, patient: bool) -> None:

@@ -12,6 +12,7 @@ Rules:
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 from collections import OrderedDict
 from contextlib import suppress
@@ -125,8 +126,8 @@ class Urllib3Fetcher(BlockingFetcher):
             raise FetchError(Trouble.TIMEOUT, "connect") from None
         except (OSError, HTTPError, ValueError) as error:
             trouble = Trouble.CONNECT if line.sock is None else Trouble.TLS
-            if isinstance(error, ConnectionResetError | ConnectionAbortedError):
-                trouble = Trouble.TLS if isinstance(line, _SecureLine) else Trouble.DISCONNECT
+            if isinstance(error, _BROKEN):
+                trouble = Trouble.DISCONNECT  # in a TLS handshake, too
             raise FetchError(trouble, one_line(error)) from None
         line.timeout = self.limits.total
 
@@ -260,6 +261,9 @@ class _Line(HTTPConnection):
 
 class _SecureLine(_Line, HTTPSConnection):
     """The same under TLS."""
+
+
+_BROKEN = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError, ssl.SSLEOFError)
 
 
 def _trouble(error: Exception) -> FetchError:

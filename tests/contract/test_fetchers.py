@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import struct
 import subprocess
 import threading
 import time
@@ -668,6 +669,25 @@ def test_port_that_does_not_speak_tls(opened: Open) -> None:
         pool.submit(greet)
         error = trouble(opened(limits=Limits(connect=2)), f"https://127.0.0.1:{listener.getsockname()[1]}/")
     assert error.trouble is Trouble.TLS
+
+
+@pytest.mark.parametrize("after", [0, 1])
+@pytest.mark.parametrize("how", ["closed", "reset"])
+def test_a_connection_that_breaks_in_the_handshake_is_a_disconnect(opened: Open, how: str, after: int) -> None:
+    """A server that restarts does that: another attempt may do better, as it may not after a wrong certificate."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+
+        def leave() -> None:
+            line, _ = listener.accept()
+            with line:
+                if after:
+                    line.recv(65_536)
+                if how == "reset":
+                    line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+        pool.submit(leave)
+        error = trouble(opened(limits=Limits(connect=2)), f"https://127.0.0.1:{listener.getsockname()[1]}/")
+    assert error.trouble is Trouble.DISCONNECT, error.detail
 
 
 def test_descriptors_are_given_back(opened: Open, client: str) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from time import monotonic
 
 import pytest
 
 from crawler import database
-from crawler.core.messages import Actions, Link
+from crawler.core.messages import Actions, Link, Pause
 from crawler.errors import Busy, DiskFull
 from crawler.frontier.base import Batch
 from crawler.frontier.memory import MemoryFrontier
@@ -62,3 +63,17 @@ def test_whoever_wants_to_stop_does_not_wait() -> None:
     with pytest.raises(DiskFull):
         recorder.close()
     assert monotonic() - began < PATIENCE / 2
+
+
+@pytest.mark.parametrize("pauses", [[Pause.DISK], [Pause.MEMORY, Pause.DISK]])
+def test_what_is_kept_after_a_pause_that_began_while_nothing_waited_is_committed(pauses: list[Pause]) -> None:
+    frontier, kept = MemoryFrontier(), threading.Event()
+    recorder = Recorder(frontier, seed=1)
+    recorder.after_commit(lambda mail: kept.set() if frontier.tally().queued else None)
+    recorder.start(lambda: None, lambda event: None)
+    for why in pauses:
+        recorder.pause(why, True)
+    recorder.keep(BATCH)
+    assert kept.wait(PATIENCE)
+    recorder.close()
+    assert frontier.tally().pauses == dict.fromkeys(pauses, 1)

@@ -45,13 +45,16 @@ CONTRACT = {
 }
 FIRST_FIELDS = ["url", "status", "reason", "depth", "fetched_at", "content_type", "digest", "length"]
 PAGES = 12
+PAUSED = 16
 
 
 class Site(Answers):
-    """A page that lists PAGES others, one of them missing; /hang waits for `let_go`, /slow/N a moment."""
+    """A page that lists PAGES others, one of them missing; /hang waits for `let_go`, /slow/N a moment, or for as long
+    as `paused` from number PAUSED on."""
 
     protocol_version = "HTTP/1.1"
     let_go = threading.Event()
+    paused = threading.Event()
 
     def do_GET(self) -> None:
         if self.path == "/robots.txt":
@@ -68,6 +71,8 @@ class Site(Answers):
         elif self.path.startswith("/slow/"):
             time.sleep(0.1)
             number = int(self.path.removeprefix("/slow/"))
+            while number >= PAUSED and self.paused.is_set() and not self.let_go.wait(0.02):
+                pass
             links = "".join(f"<a href='/slow/{2 * number + n}'>n</a>" for n in (1, 2))
             self._answer(200, f"<p>{sha256(self.path.encode()).hexdigest()}</p>{links}".encode())
         else:
@@ -399,6 +404,7 @@ class TestDirectory:
 class TestRunning:
     def test_a_live_crawl_is_seen_guarded_stopped_and_resumed(self, site: str, tmp_path: Path) -> None:
         arguments = ("--mode", "threads", "--delay", "0", "--per-host", "2", "--max-depth", "6", "--json", "--out", "c")
+        Site.paused.set()
         live = start(f"{site}/slow/0", *arguments, cwd=tmp_path)
         try:
             wait_until_settled(tmp_path / "c", 4)
@@ -411,10 +417,14 @@ class TestRunning:
                 assert f"in use by process {live.pid}" in refused.err
             assert run("verify", "c", cwd=tmp_path).code == 0
             live.send_signal(signal.SIGINT)
+            assert live.stderr is not None
+            stopping = live.stderr.readline()
         finally:
+            Site.paused.clear()
             ran = finish(live)
         assert (ran.code, ran.json["ending"], ran.json["complete"]) == (130, "stopped", False)
-        assert re.fullmatch(r"stopping: waiting for (\d+ fetches|what is) in flight; press Ctrl-C .*\n", ran.err)
+        assert re.fullmatch(r"stopping: waiting for (\d+ fetches|what is) in flight; press Ctrl-C .*\n", stopping)
+        assert ran.err == ""
         assert run("status", "c", "--json", cwd=tmp_path).json["running"] is None
         resumed = run("resume", "c", "--json", cwd=tmp_path)
         assert (resumed.code, resumed.json["urls"]) == (0, 127)
