@@ -218,9 +218,14 @@ def test_an_engine_that_drops_pages_is_void(tmp_path: Path, monkeypatch: pytest.
 
 def test_an_engine_at_half_the_concurrency_is_void(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     changed(monkeypatch, with_value("--concurrency", "4"))
-    found = run(tmp_path, strict=True)
-    assert "G5" in failed(found) <= {"G5", "G9"}
-    assert not session.wrong(found)
+    for number in range(4):  # on a machine that has other work to do the CPU may be the limit, and G9 says so
+        (folder := tmp_path / str(number)).mkdir()
+        found = run(folder, strict=True)
+        assert failed(found) <= {"G5", "G9"}
+        assert not session.wrong(found)
+        if "G9" not in failed(found):
+            break
+    assert "G5" in failed(found)
 
 
 def test_an_engine_that_asks_too_many_at_once_is_void(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

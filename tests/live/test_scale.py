@@ -36,7 +36,7 @@ def test_neither_tarpits_nor_hostile_pages_hold_up_the_others() -> None:
     found = told("tests.tarpits", "--good", "60", "--pages", "6", "--tarpits", "12", "--size", "500000")
     assert found["alone"]["urls"] == found["tarpits"]["urls"] == 360
     assert found["hostile"]["urls"] > 360 and found["alone"]["unread"] == 0
-    assert min(found["tarpits"]["share"], found["hostile"]["share"]) > 0.5, "politeness decides, not they"
+    assert min(found["tarpits"]["share"], found["hostile"]["share"]) > 0.35, "politeness decides, not they"
 
 
 def test_names_that_nobody_answers_for_hold_up_nobody() -> None:
