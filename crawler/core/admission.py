@@ -81,9 +81,8 @@ class Admission:
 
     def _admit(self, url: str, depth: int, via: tuple[str, ...], now: float, doubt: int = 0) -> bool:
         """Take in a URL that was found; whether it is new here."""
-        return url not in self._seen and self._admit_unseen(url, depth, via, now, doubt)
-
-    def _admit_unseen(self, url: str, depth: int, via: tuple[str, ...], now: float, doubt: int = 0) -> bool:
+        if url in self._seen:
+            return False
         name = host_of(url)
         if not self._scope.admits_host(name):
             self._actions.leave(kind := self._scope.left_out(name))

@@ -195,14 +195,10 @@ class Crawl(Admission):
         """Take in what a page that settles has brought."""
         self._actions.leave_all(event.not_followed)
         landed = host.ledger.land(link, event.sketch)
+        unseen, known = self._seen.partition(event.links)
         new: list[str] = []
-        known: list[str] = []
-        seen, depth = self._seen, link.depth + 1
-        for url in event.links:  # the busiest loop of a crawl
-            if url in seen or not self._admit_unseen(url, depth, (), now, landed):
-                known.append(url)
-            else:
-                new.append(url)
+        for url in unseen:
+            (new if self._admit(url, link.depth + 1, (), now, landed) else known).append(url)
         self._actions.budgets += self._shared.learn(host, link, event, landed, new, known)
 
     def _answered(self, host: Host, now: float, refused: bool = False) -> None:

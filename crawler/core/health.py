@@ -190,9 +190,9 @@ class Health:
 
     def last_attempt_at(self, link: int, now: float) -> float:
         """When the last attempt of a page that has failed may be made at the earliest."""
-        if len(self._first_failed) >= MOST_TRIED:
-            return now
-        return self._first_failed.setdefault(link, now) + min(self._rules.host_patience, NEVER_ANSWERED)
+        is_kept = link in self._first_failed or len(self._first_failed) < MOST_TRIED
+        first = self._first_failed.setdefault(link, now) if is_kept else now
+        return first + min(self._rules.host_patience, NEVER_ANSWERED)
 
     def settled(self, link: int) -> None:
         """This page has ended."""

@@ -60,6 +60,15 @@ class Seen:
                 return True
         return mark in self._recent or mark in self._older
 
+    def partition(self, urls: Iterable[str]) -> tuple[list[str], list[str]]:
+        """Those of these URLs that are new, and those that were admitted before. The busiest loop of a crawl."""
+        new: list[str] = []
+        known: list[str] = []
+        first, seed, digest = self._first, self._seed, xxh3_64_intdigest
+        for url in urls:
+            (known if digest(url.encode(), seed) in first or url in self else new).append(url)
+        return new, known
+
     def add(self, url: str) -> None:
         """Remember one URL that is not here."""
         self._add(xxh3_64_intdigest(url.encode(), self._seed))
