@@ -27,6 +27,7 @@ _VARYING = re.compile(
     r"|(?<![0-9A-Za-z])(?:(?=[A-Fa-f]*[0-9])[0-9A-Fa-f]{8,}|(?=[A-Za-z]*[0-9]+[A-Za-z])[0-9A-Za-z]{6,})(?![0-9A-Za-z])"
     r"|[0-9]+"
 )
+_DIGIT = re.compile("[0-9]")
 _MONTH = re.compile(
     r"(?<![A-Za-z])(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sep(?:tember)?"
     r"|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)(?![A-Za-z])",
@@ -78,8 +79,9 @@ def _repeated(segments: list[str], most: int) -> list[str]:
 def pattern_of(url: str) -> str:
     """The pattern of a canonical URL, "" where no other URL can share it."""
     path, _, query = url.partition("?")
-    start = url.index("/", 8)
-    collapsed, times = _VARYING.subn("0", path[start:])
+    collapsed, times = path[url.index("/", 8) :], 0
+    if _DIGIT.search(collapsed):  # without one nothing varies, and most URLs of many sites have none
+        collapsed, times = _VARYING.subn("0", collapsed)
     if times:
         collapsed = _MONTH.sub("0", collapsed)
     elif not query:
