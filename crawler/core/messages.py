@@ -137,10 +137,11 @@ NO_MEMORY = "out of memory"
 
 
 class Message(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=False):
-    """Base of all messages: a frozen record that msgpack can carry and tell apart."""
+    """Base of all messages: a frozen record that msgpack can carry and tell apart. Those that a frontier keeps as JSON
+    have a pinned tag, so that a class may be renamed."""
 
 
-class Link(Message, frozen=True):
+class Link(Message, frozen=True, tag="Link"):
     """A URL that the crawl has admitted and still owes an end.
 
     `attempts` counts the fetches that were spent on it, `status` is what the last of them answered (0: no response).
@@ -163,7 +164,7 @@ class Link(Message, frozen=True):
         return max(0, -self.status)
 
 
-class Foreign(Message, frozen=True):
+class Foreign(Message, frozen=True, tag="Foreign"):
     """A link on its way to shard `to`; `seq` numbers what its sender has sent. `admitted`: the sender had admitted it,
     so it is only passed on; otherwise the receiver decides whether it is new. `beyond`: nobody has admitted it, because
     of the depth limit, and the receiver remembers it if it is new."""
@@ -204,7 +205,7 @@ class HostNote(Message, frozen=True):
     down_for: float = 0.0
 
 
-class Cookie(Message, frozen=True):
+class Cookie(Message, frozen=True, tag="Cookie"):
     """A cookie as it is kept, until a time on the clock of whoever has it (None: as long as the crawl lasts)."""
 
     path: str
@@ -230,7 +231,7 @@ class SetCookie(Message, frozen=True):
     lasts: float | None = None
 
 
-class Budget(Message, frozen=True):
+class Budget(Message, frozen=True, tag="Budget"):
     """What must be remembered of one pattern of the URLs of a host, or of the whole host, so that a kill does not renew
     its budget: how many `pages` were asked for, and why it was `stopped`, if it was. `evidence` holds the counts behind
     that (see crawler/core/traps.py); `rule` says which part of URLs makes no difference, `texts` are then the keys of

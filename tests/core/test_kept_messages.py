@@ -1,0 +1,36 @@
+"""Messages that a frontier keeps as JSON: this is how they lie on disk, whatever their classes are called."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from crawler.core.messages import Budget, Cookie, Foreign, Link, Message
+
+KEPT: list[tuple[Message, str]] = [
+    (
+        Link(7, "http://a.test/b", 2, ("http://a.test/",), 1, 500, 3),
+        '["Link",7,"http://a.test/b",2,["http://a.test/"],1,500,3]',
+    ),
+    (
+        Foreign(13, 1, Link(129, "http://b.test/", 2), admitted=True, beyond=False),
+        '["Foreign",13,1,["Link",129,"http://b.test/",2,[],0,0,0],true,false]',
+    ),
+    (Cookie("/", "id", "7", 12.5), '["Cookie","/","id","7",12.5]'),
+    (
+        Budget("http://a.test", 5, 40, None, b"\x01", b"\x02", "calendar", (1, 2), ("segment", "http://a.test/", "")),
+        '["Budget","http://a.test",5,40,null,"AQ==","Ag==","calendar",[1,2],["segment","http://a.test/",""]]',
+    ),
+]
+
+
+@pytest.mark.parametrize(("message", "line"), KEPT, ids=lambda value: type(value).__name__)
+def test_a_kept_message_is_written_and_read_as_it_always_was(message: Message, line: str) -> None:
+    assert msgspec.json.encode(message).decode() == line
+    assert msgspec.json.decode(line, type=type(message)) == message
+
+
+def test_what_a_first_version_has_kept_is_read() -> None:
+    old = '["Foreign",13,1,["Link",129,"http://b.test/",2,[],0,0,0]]'
+    assert msgspec.json.decode(old, type=Foreign) == Foreign(13, 1, Link(129, "http://b.test/", 2))
+    assert msgspec.json.decode('["Budget","http://a.test",5,40]', type=Budget) == Budget("http://a.test", 5, 40)
