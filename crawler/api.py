@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from crawler.asking import Wanted, ask_again, check_names
+from crawler.assembly import assemble, limited
 from crawler.core.bounds import PLENTY
 from crawler.core.messages import Actions, Stop
 from crawler.directory import CrawlDirectory
@@ -27,7 +28,6 @@ from crawler.fetch import check_client
 from crawler.frontier.memory import MemoryFrontier
 from crawler.job import Job, check_authority, open_scope
 from crawler.layout import lay_out
-from crawler.recorder import Recorder
 from crawler.run import NOTHING_MORE, execute, kept_settings, mend_all, open_directory, report, tidy
 from crawler.settings import Settings, profile, refuse_unknown, settle
 from crawler.store.base import Page
@@ -52,12 +52,14 @@ def crawl(
     it. One that is over asks again for what trouble ended, or for what ended with one of `retry_reasons`; with
     `retry_failed` one that is not over does so, too. Raises UsageError, StorageError, WorkersLost.
     """
+    import variants
+
     wanted = Wanted(retry_failed, tuple(retry_reasons))
     check_names(wanted.reasons)
     there = Path(out)
     going_on = resume and CrawlDirectory.exists(there)
     settings = _settings(seeds, use, keys, needed=not going_on)
-    if settings.mode == "async" and _loop_is_running():
+    if (settings.mode == "async" or variants.is_sharded(settings)) and _loop_is_running():
         raise UsageError("crawl() blocks and an event loop is running in this thread; use `async for` over acrawl()")
     directory = open_directory(there, settings, resume=resume, fresh=fresh, demo=False)
     with closing(directory):
@@ -81,6 +83,7 @@ async def acrawl(
     settings = _settings(seeds, use, keys, needed=out is None or not CrawlDirectory.exists(Path(out)))
     async with AsyncExitStack() as stack:
         job, tap = _in_memory(settings) if out is None else _in_directory(Path(out), settings, stack)
+        stack.enter_context(limited(job))
         pages = await stack.enter_async_context(aclosing(_pages(job, tap)))
         async for page in pages:
             yield page
@@ -90,33 +93,39 @@ def _in_memory(settings: Settings) -> tuple[Job, Tap]:
     import variants
 
     settings, plan = variants.fit(settings)
-    tap, seed = Tap(), secrets.randbits(63)
-    recorder = Recorder(MemoryFrontier(), seed, most_marks=plan.own.bounds.marks)
-    return Job(settings, seed, recorder, tap.writer, shares=plan.own), tap
+    tap = Tap()
+    return assemble(settings, secrets.randbits(63), MemoryFrontier(), tap.writer, plan.own), tap
 
 
 def _in_directory(path: Path, settings: Settings, stack: AsyncExitStack) -> tuple[Job, Tap]:
     import variants
 
     directory = stack.enter_context(closing(open_directory(path, settings, resume=True, fresh=False, demo=False)))
+    _refuse_other_seeds(directory, settings)
+    settings = kept_settings(directory, settings)
+    asked, (settings, plan) = settings, variants.fit(settings)
     lay_out(directory, settings, 1)
     store = directory.store(settings.disk_wait)
     mend_all(store, directory)
     ask_again(directory, store, NOTHING_MORE)
     frontier = stack.enter_context(closing(directory.frontier()))
-    _refuse_other_seeds(directory, settings)
-    settings = kept_settings(directory, settings)
     frontier.admit_within(settings.max_depth)
-    run = directory.begin_run(settings, frontier)
-    settings, plan = variants.fit(settings)
-    seed = directory.manifest.seed
+    run = directory.begin_run(asked, frontier)
     tap = Tap(store.writer)
-    recorder = Recorder(frontier, seed, settings.disk_wait, to_unix=directory.to_unix)
     if settings.report:
         stack.push_async_callback(asyncio.to_thread, report, directory, variants.client_of(settings))
-    job = Job(settings, seed, recorder, tap.writer, run, directory.path, shares=plan.own)
+    job = assemble(
+        settings,
+        directory.manifest.seed,
+        frontier,
+        tap.writer,
+        plan.own,
+        to_unix=directory.to_unix,
+        run=run,
+        folder=directory.path,
+    )
     stack.callback(lambda: job.ran and directory.end_run(job.ran))
-    stack.callback(tidy, store, frontier, recorder, run)
+    stack.callback(tidy, store, frontier, job.recorder, run)
     return job, tap
 
 

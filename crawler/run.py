@@ -10,7 +10,7 @@ from time import monotonic
 import msgspec
 
 from crawler.asking import Wanted, ask_again, asks_again
-from crawler.brakes import put_brakes
+from crawler.assembly import assemble, limited
 from crawler.core.messages import Ending
 from crawler.directory import KEPT, REPORT, CrawlDirectory
 from crawler.errors import Corrupt, UsageError
@@ -20,7 +20,6 @@ from crawler.frontier.sqlite import SqliteFrontier
 from crawler.garbage import collected_seldom
 from crawler.job import Job
 from crawler.layout import lay_out
-from crawler.meter import Meter
 from crawler.recorder import Recorder
 from crawler.settings import Settings
 from crawler.stats import RunStats
@@ -73,21 +72,23 @@ def execute(
         file: SqliteFrontier | None = None
         if not sharded:
             frontier = file = stack.enter_context(closing(directory.frontier()))
-        recorder = Recorder(
-            frontier, directory.manifest.seed, settings.disk_wait, plan.own.bounds.marks, directory.to_unix
-        )
         run = directory.begin_run(asked, file)
-        seed, path = directory.manifest.seed, directory.path
-        job = Job(settings, seed, recorder, store.writer, run, path, shares=plan.own, worker_shares=plan.worker)
+        job = assemble(
+            settings,
+            directory.manifest.seed,
+            frontier,
+            store.writer,
+            plan.own,
+            to_unix=directory.to_unix,
+            run=run,
+            folder=directory.path,
+            worker_shares=plan.worker,
+        )
+        recorder = job.recorder
         if watch is not None:
             watch(job)
-        with threads_or_a_line():
-            meter = Meter(put_brakes(job, fetches=not sharded))
-        try:
-            with collected_seldom(), threads_or_a_line():
-                ran = variants.load(settings.mode).run(job)
-        finally:
-            meter.stop()
+        with limited(job, fetches=not sharded) as meter, collected_seldom(), threads_or_a_line():
+            ran = variants.load(settings.mode).run(job)
         if not sharded:
             tidy(store, frontier, recorder, run)
     if sharded:

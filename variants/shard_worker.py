@@ -12,11 +12,12 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
 
-from crawler.brakes import put_brakes
+from crawler.assembly import assemble, limited
 from crawler.core.messages import Acknowledged, Actions, Event, Foreign, Granted, Mail, Noted, Received
 from crawler.core.shard import Shard
 from crawler.core.switchboard import Posted, Status, Verdict
@@ -29,8 +30,6 @@ from crawler.frontier.sqlite import SqliteFrontier
 from crawler.garbage import collected_seldom
 from crawler.job import Job
 from crawler.memory import Shares
-from crawler.meter import Meter
-from crawler.recorder import Recorder
 from crawler.settings import Settings
 from crawler.store import open_store
 from crawler.threads import threads_or_a_line
@@ -80,30 +79,22 @@ async def _crawl(spec: Spec, line: socket.socket) -> None:
         path = frontier_path(Path(spec.folder), spec.index)
         frontier = keep_trying(lambda: SqliteFrontier(path, seed=spec.seed), settings.disk_wait)
         store = open_store(settings.store, Path(spec.folder), settings.disk_wait)
-        recorder = Recorder(frontier, spec.seed, settings.disk_wait, spec.shares.bounds.marks, spec.to_unix)
-        shard = Shard(spec.index, spec.count)
-        folder, verdicts = Path(spec.folder), spec.verdicts
-        job = Job(
+        job = assemble(
             settings,
             spec.seed,
-            recorder,
+            frontier,
             store.writer,
-            spec.run,
-            folder,
-            shard,
-            spec.birth,
-            verdicts,
-            shares=spec.shares,
+            spec.shares,
+            to_unix=spec.to_unix,
+            run=spec.run,
+            folder=Path(spec.folder),
+            shard=Shard(spec.index, spec.count),
+            birth=spec.birth,
+            verdicts=spec.verdicts,
         )
         talk.be_about(job)
-        with threads_or_a_line():
-            meter = Meter(put_brakes(job))
-        try:
-            with threads_or_a_line():
-                await arun(job, talk.listen)
-        finally:
-            meter.stop()
-            frontier.close()
+        with closing(frontier), limited(job), threads_or_a_line():
+            await arun(job, talk.listen)
         await talk.end()
     except CrawlerError as error:
         await talk.end(str(error))

@@ -98,6 +98,25 @@ def test_a_resume_needs_no_seeds_and_refuses_others(web: StartedWeb, tmp_path: P
     assert crawler.crawl(*web.settings.seeds, out=tmp_path / "out", resume=True, **keys(web)).over
 
 
+async def test_acrawl_keeps_to_the_limits_of_disk_and_memory(web: StartedWeb, tmp_path: Path) -> None:
+    with pytest.raises(crawler.StorageError, match="the reserve"):
+        async for _ in crawler.acrawl(*web.settings.seeds, out=tmp_path / "out", disk_reserve=10**18, **keys(web)):
+            pass
+    with pytest.raises(crawler.UsageError, match="is less than async needs"):
+        async for _ in crawler.acrawl(*web.settings.seeds, max_memory="1M", **keys(web)):
+            pass
+
+
+async def test_acrawl_changes_nothing_of_a_crawl_that_it_refuses(web: StartedWeb, tmp_path: Path) -> None:
+    out, seeds = tmp_path / "out", web.settings.seeds
+    limit: dict[str, Any] = {"mode": "prefork", "processes": 2, "max_pages": 20}
+    await asyncio.to_thread(crawler.crawl, *seeds, out=out, **limit, **keys(web))
+    with pytest.raises(crawler.UsageError, match="another out"):
+        async for _ in crawler.acrawl("http://other.test/", out=out, **keys(web)):
+            pass
+    assert len(list(out.glob("shard-*"))) == 2
+
+
 async def test_a_slow_consumer_slows_the_crawl(web: StartedWeb, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crawler.tap.MAX_WAITING", 5)
     held: list[int] = []
@@ -110,9 +129,10 @@ async def test_a_slow_consumer_slows_the_crawl(web: StartedWeb, monkeypatch: pyt
     assert any(held), "the brake was never needed: nothing was proved"
 
 
-async def test_crawl_inside_a_running_loop_is_refused_with_a_hint(web: StartedWeb, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", ["async", "prefork"])
+async def test_crawl_inside_a_running_loop_is_refused_with_a_hint(web: StartedWeb, tmp_path: Path, mode: str) -> None:
     with pytest.raises(crawler.UsageError, match="acrawl"):
-        crawler.crawl(*web.settings.seeds, out=tmp_path / "out", **keys(web))
+        crawler.crawl(*web.settings.seeds, out=tmp_path / "out", mode=mode, **keys(web))
 
 
 async def test_acrawl_knows_one_mode() -> None:
