@@ -30,7 +30,7 @@ def floors() -> dict[str, str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     found = {}
     for line in project["dependencies"]:
-        match = re.fullmatch(r"([\w.-]+)>=([\w.]+)(?: *;.*)?", line)
+        match = re.fullmatch(r"([\w.-]+)>=([\w.]+)(?:,<[\w.]+)?(?: *;.*)?", line)
         assert match, f"{line} has no lower bound"
         found[match[1].lower()] = match[2]
     return found

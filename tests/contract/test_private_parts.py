@@ -1,0 +1,65 @@
+"""Private parts of libraries that we rely on: each is there, does what we need, and its library's version is capped."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import socket
+import tomllib
+from multiprocessing import forkserver, get_context
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.client_reqrep import ClientResponse
+from urllib3.connection import HTTPConnection
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("name", ["aiohttp", "urllib3"])
+def test_a_library_of_which_private_parts_are_used_has_a_cap(name: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (line,) = [line for line in project["dependencies"] if line.startswith(name)]
+    assert re.fullmatch(r"\w+>=[\d.]+,<\d+\.\d+", line)
+
+
+async def test_a_stream_of_aiohttp_still_has_what_came_before_an_error() -> None:
+    """fetch/aiohttp_client.py: the bytes of a body that was cut."""
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    stream = aiohttp.StreamReader(BaseProtocol(loop), 65_536, loop=loop)
+    stream.feed_data(b"what came")
+    stream.set_exception(aiohttp.ClientPayloadError("cut"))
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await stream.readany()
+    assert stream._buffer
+    assert stream._read_nowait(-1) == b"what came"
+
+
+def test_a_response_of_aiohttp_knows_its_protocol() -> None:
+    """fetch/aiohttp_client.py: the head as it came over the wire. `start` sets it."""
+    assert "_protocol" in ClientResponse.start.__code__.co_names
+
+
+def test_a_connection_of_urllib3_opens_its_socket_in_one_place() -> None:
+    """fetch/urllib3_client.py: the guard stands there."""
+    assert "_new_conn" in HTTPConnection.connect.__code__.co_names
+
+
+def test_a_response_of_the_standard_library_ends_in_one_place_and_knows_its_socket() -> None:
+    """fetch/urllib3_client.py: bytes beyond the end of a body."""
+    assert callable(http.client.HTTPResponse._close_conn)  # type: ignore[attr-defined]
+    near, far = socket.socketpair()
+    with near, far, near.makefile("rb") as file:
+        assert file.raw._sock is near  # type: ignore[attr-defined]
+
+
+def test_the_fork_server_keeps_one_descriptor_that_keeps_it_alive() -> None:
+    """variants/births.py: workers let it go."""
+    process = get_context("forkserver").Process(target=int)
+    process.start()
+    process.join()
+    assert isinstance(forkserver._forkserver._forkserver_alive_fd, int)  # type: ignore[attr-defined]
