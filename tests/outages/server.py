@@ -111,7 +111,8 @@ class FaultyWeb:
                 for line in list(self._lines[name]):
                     line.reset()
             elif not away and name not in self._listeners:
-                await self._listen(name)
+                with suppress(OSError):  # a client of another trial may have that port for a moment
+                    await self._listen(name)
 
     async def _listen(self, name: str) -> None:
         address = address_of(list(self.web.names).index(name))
