@@ -17,6 +17,7 @@ Rules:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC
@@ -54,6 +55,7 @@ ReadPage = Callable[[bytes, str, PageHeaders, bool, bool], Reading]
 
 MAX_DETAIL = 200
 PARTIAL_CONTENT = 206
+_WHOLE = re.compile(r"bytes 0-([0-9]{1,18})/([0-9]{1,18})")
 NONE: Mapping[str, Headers] = {}
 
 
@@ -193,7 +195,7 @@ class Reader:
         read: ReadPage,
     ) -> Read:
         body, truncated = decoded
-        if response.status == PARTIAL_CONTENT:
+        if response.status == PARTIAL_CONTENT and not _is_whole(response):
             truncated = truncated or "range"
         shown = _is_page(fetch, response)
         content_type = headers.content_type
@@ -247,10 +249,14 @@ class Reader:
 
     def _facts(self, fetch: Fetch, response: Response, now: float) -> Fetched:
         """An answer whose body nobody reads."""
+        location = _target(fetch, response)
+        too_long = len(location) > self._rules.max_url_length and response.status in REDIRECTS and not fetch.robots
         return Fetched(
             fetch.id,
             response.status,
-            location=_target(fetch, response),
+            location=location,
+            cut=int(too_long),
+            not_followed=((NotFollowed.TOO_LONG, 1),) if too_long else (),
             retry_after=retry_after(response.header("retry-after"), now),
             digest=term(fetch.url, response.status),
             content_type=page_headers(response.headers).content_type[:MAX_DETAIL],
@@ -381,6 +387,12 @@ def _target(fetch: Fetch, response: Response) -> str:
         return ""
     location = _as_utf8(response.header("location"))
     return (resolve(fetch.url, location) or "") if location else ""
+
+
+def _is_whole(response: Response) -> bool:
+    """Whether the part that a 206 has is all there is (RFC 9110 14.4)."""
+    told = _WHOLE.fullmatch(response.header("content-range").strip())
+    return told is not None and int(told[1]) + 1 == int(told[2]) == len(response.body)
 
 
 def _codings(response: Response) -> str:

@@ -45,6 +45,8 @@ def _lines(summary: Summary, stats: RunStats | None) -> list[str]:
         lines.append(f"  again      {in_words(summary.asked_again)} (asked again in this run)")
     if summary.not_followed:
         lines.append(f"  left out   {counts(summary.not_followed)} (links seen and not followed)")
+    if summary.too_deep:
+        lines.append(f"  too deep   {summary.too_deep:,} URLs beyond max_depth")
     if summary.pauses:
         lines.append(f"  paused     {counts(summary.pauses)}")
     if stats is None:

@@ -43,6 +43,7 @@ def status(directory: str, as_json: bool) -> int:
         f"  reasons    {counts(tally.reasons)}\n"
         + (f"  missed     {in_words(missed)}\n" if missed else "")
         + (f"  left out   {counts(tally.not_followed)} (links)\n" if tally.not_followed else "")
+        + (f"  too deep   {tally.too_deep:,} URLs beyond max_depth\n" if tally.too_deep else "")
         + (f"  paused     {counts(tally.pauses)}\n" if tally.pauses else "")
         + f"  digest     {tally.digest}\n"
         f"  last run   number {crawl.manifest.runs}, mode {mode}"

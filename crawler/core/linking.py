@@ -45,16 +45,17 @@ def refresh_target(value: str) -> str:
 
 
 def link_headers(values: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """The (relations, URL as written) of `Link` headers."""
+    """The (relations, URL as written) of `Link` headers. Links of another resource (`anchor`) have none for us."""
     for value in values:
         at = 0
         while target := _TARGET.match(value, at):
-            at, relations = target.end(), None
+            at, relations, ours = target.end(), None, True
             while (parameter := _PARAMETER.match(value, at)) and parameter.end() > at:
                 at = parameter.end()
+                ours = ours and parameter[1].lower() != "anchor"
                 if relations is None and parameter[1].lower() == "rel":
                     relations = parameter[2] if parameter[2] is not None else parameter[3] or ""
-            yield relations or "", target[1]
+            yield (relations or "") if ours else "", target[1]
 
 
 def relations(rel: str) -> list[str]:

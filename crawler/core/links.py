@@ -24,21 +24,25 @@ pages do not have (one tag at a time: a list of tags walks the tree).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import cast
 
 import msgspec
-from turbohtml import XPath
+from turbohtml import Document, XPath
 
 from crawler.core.charsets import CUT_CHARACTER, PRESCAN, charset_name, charset_of, parse_page
 from crawler.core.messages import NotFollowed, Unread
-from crawler.core.mime import is_page, looks_like_page, media_type
-from crawler.core.outlinks import Left, links_of
+from crawler.core.mime import XHTML, is_page, looks_like_page, media_type
+from crawler.core.outlinks import Found, Left, links_of
 from crawler.core.patterns import sketch_of
 from crawler.core.robots import product_token
 from crawler.core.rules import Rules
 from crawler.core.urls import Resolver
 
+_EMPTY_IN_XML = re.compile(rb"<(script|style|title|textarea|iframe|noscript|noembed|noframes|xmp)(\s[^<>]*)?/>")
+"""Elements that are empty in XML, where HTML takes all that follows for their text."""
+MOST_IMAGES = 256
 _TEXT = XPath("string(/)")
 _SOURCES = XPath("//@src")
 _NAME = "translate(@name, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz')"
@@ -131,8 +135,9 @@ def read_page(
     media = media_type(headers.content_type)
     declared = charset_name(media.charset)
     if not is_page(body, media, headers.nosniff):
-        left = {NotFollowed.NOT_HTML: 1} if follow and looks_like_page(body) else {}
-        return _reading(declared, orders, left=left)
+        return _other(body, url, headers, rules, resolver, follow, declared, orders)
+    if media.essence == XHTML:
+        body = _EMPTY_IN_XML.sub(rb"<\1\2></\1>", body)
     if body[-1:] >= b"\x80":
         body = body[:-3] + CUT_CHARACTER.sub(b"", body[-3:])  # a body cut inside a character would not look like UTF-8
     if not follow:
@@ -144,14 +149,51 @@ def read_page(
         for content in cast(list[str], _ORDERS(page, token=token)):
             orders.update(content.lower().replace(",", " ").split())
     links: tuple[str, ...] = ()
-    cut, left = 0, {}
+    cut = 0
+    left: Left = {}
     if follow:
-        links, cut, left = links_of(page, url, rules, resolver, headers.refresh, headers.link)
-        if rules.obey_nofollow and _asks(orders, "nofollow"):
-            left[NotFollowed.NOFOLLOW] = left.get(NotFollowed.NOFOLLOW, 0) + len(links)
-            links, cut = (), 0
-    marks = sketch_of(str(_TEXT(page)), url, cast(list[str], _SOURCES(page))) if sketch and links else None
+        links, cut, left = _links(page, url, headers, rules, resolver, orders)
+    marks = sketch_of(str(_TEXT(page)), url, _sources(page), links) if sketch and links else None
     return _reading(str(page.encoding), orders, links, cut, marks, left)
+
+
+def _other(
+    body: bytes,
+    url: str,
+    headers: PageHeaders,
+    rules: Rules,
+    resolver: Resolver,
+    follow: bool,
+    declared: str,
+    orders: set[str],
+) -> Reading:
+    """What is no page has the links of its headers."""
+    if not follow:
+        return _reading(declared, orders)
+    links: tuple[str, ...] = ()
+    cut = 0
+    left: Left = {}
+    if headers.link or headers.refresh:
+        links, cut, left = _links(parse_page(b"", declared), url, headers, rules, resolver, orders)
+    if looks_like_page(body):
+        left[NotFollowed.NOT_HTML] = 1
+    return _reading(declared, orders, links, cut, left=left)
+
+
+def _links(page: Document, url: str, headers: PageHeaders, rules: Rules, resolver: Resolver, orders: set[str]) -> Found:
+    found = links_of(page, url, rules, resolver, headers.refresh, headers.link)
+    if not (rules.obey_nofollow and _asks(orders, "nofollow")):
+        return found
+    found.left[NotFollowed.NOFOLLOW] = found.left.get(NotFollowed.NOFOLLOW, 0) + len(found.links)
+    return Found((), 0, found.left)
+
+
+def _sources(page: Document) -> list[str]:
+    """What a page embeds. Images that are loaded late, or in several sizes, are named elsewhere than in a src."""
+    found = cast(list[str], _SOURCES(page))
+    for image in page.select("img")[:MOST_IMAGES]:
+        found += [str(value) for name in ("data-src", "srcset") if (value := image.attr(name))]
+    return found
 
 
 def _reading(

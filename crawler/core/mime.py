@@ -21,7 +21,8 @@ from functools import lru_cache
 
 import msgspec
 
-_HTML = frozenset({"text/html", "application/xhtml+xml"})
+XHTML = "application/xhtml+xml"
+_HTML = frozenset({"text/html", XHTML})
 _XML = frozenset({"text/xml", "application/xml"})
 _UNKNOWN = frozenset({"", "unknown/unknown", "application/unknown", "*/*"})
 _SPACE = " \t\r\n"

@@ -42,8 +42,8 @@ def links_of(
     encoding = str(page.encoding)
     base = _base(page, url, encoding, rules.max_url_length)
     hrefs, turned_away = _hrefs(page, rules.obey_nofollow)
-    hrefs += _refreshes(page, refreshes)
-    others = _related(page, link, rules.follow_rel, hrefs)
+    hrefs += _refreshes(page, url, refreshes)
+    others = _related(page, url, link, rules.follow_rel, hrefs)
     if encoding not in UNICODE:
         hrefs = [href if href.isascii() else with_query_in(href, encoding) for href in hrefs]
     refused: Refused = {}
@@ -108,20 +108,26 @@ def _turned_away(elements: Iterable[Element]) -> Others:
     ]
 
 
-def _refreshes(page: Document, headers: Sequence[str]) -> list[str]:
+def _refreshes(page: Document, url: str, headers: Sequence[str]) -> list[str]:
+    told = (_against(url, target) for value in headers if (target := refresh_target(value)))
     metas = (
         meta.attr("content") or ""
         for meta in page.select("meta")
         if (meta.attr("http-equiv") or "").lower() == "refresh"
     )
-    return [target for value in (*headers, *metas) if (target := refresh_target(value))]
+    return [*told, *(target for value in metas if (target := refresh_target(value)))]
 
 
-def _related(page: Document, link: Sequence[str], followed: Sequence[str], hrefs: list[str]) -> Others:
+def _against(url: str, target: str) -> str:
+    """The target of a header, which no base element is about (RFC 8288 3.2)."""
+    return resolve(url, target) or target
+
+
+def _related(page: Document, url: str, link: Sequence[str], followed: Sequence[str], hrefs: list[str]) -> Others:
     """Add the targets of relations that are followed to `hrefs`; returns the others."""
     found = [(str(it.attr("rel") or ""), str(it.attr("href") or "")) for it in page.select("link")]
     if link:
-        found += link_headers(link)
+        found += [(names, _against(url, target)) for names, target in link_headers(link)]
     others: Others = []
     for rel, href in found:
         names = relations(rel) if href else ()

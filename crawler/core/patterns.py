@@ -6,15 +6,16 @@ Rules:
 - The pattern of a URL is its path with numbers, hexadecimal ids, UUIDs, other mixtures of letters and digits and,
   beside any of these, English months collapsed, and the keys of its query without values. A URL in which nothing is
   collapsed shares its pattern with no other, so it has none.
-- `sketch_of` makes the two fingerprints of a page: one of its text and the names of the files it embeds (the text of a
-  photo page may be the same everywhere), another of that text without what a server makes up by itself: digits, the
-  letters of hexadecimal ids, punctuation, and words of the page's own URL.
+- `sketch_of` makes the two fingerprints of a page: one of its text and the files it embeds (the text of a photo page
+  may be the same everywhere), another of that text without what a server makes up by itself: digits, the letters of
+  hexadecimal ids, punctuation, and words of the page's own URL. The files are named by their paths without hosts, and
+  without long ids that links of the page have, too: these are of a session.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from xxhash import xxh3_64_intdigest
 
@@ -33,10 +34,14 @@ _MONTH = re.compile(
     r"|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)(?![A-Za-z])",
     re.IGNORECASE,
 )
+_HOST = re.compile("(?:[A-Za-z]+:)?//[^/]*")
+_ID = re.compile("(?=[A-Za-z]*[0-9])[0-9A-Za-z]{8,}")
 _COUNTED = b"0123456789abcdef \t\r\n\f\v!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 _WORD = re.compile("[a-z]{3,}")
 ECHOES = 16
 """Words of its own URL that are taken out of a text at most."""
+LONGEST_FILE = 1024
+"""Characters of the name of a file that count."""
 SKETCHED = 1 << 17
 """Characters of a text that the exact fingerprint is about."""
 LOOSE = 1 << 14
@@ -90,12 +95,23 @@ def pattern_of(url: str) -> str:
     return f"{collapsed}?{'&'.join(sorted(keys))}" if keys else collapsed
 
 
-def sketch_of(text: str, url: str = "", sources: Iterable[str] = ()) -> tuple[int, int]:
+def sketch_of(text: str, url: str = "", sources: Iterable[str] = (), links: Iterable[str] = ()) -> tuple[int, int]:
     """The two fingerprints of a page: exact, and without what its server may have made up. See above."""
-    files = "\n".join([source.rpartition("/")[2] for source in sources])[:SKETCHED].encode("utf-8", "surrogatepass")
+    files = "\n".join(_files(sources, links))[:SKETCHED].encode("utf-8", "surrogatepass")
     encoded = text[:SKETCHED].encode("utf-8", "surrogatepass")
     loose = encoded[:LOOSE].lower()
     echoes = set(_WORD.findall(url.partition("://")[2].lower()))
     for word in sorted(echoes, key=len)[: -ECHOES - 1 : -1]:
         loose = loose.replace(word.encode(), b"")
     return xxh3_64_intdigest(encoded + files), xxh3_64_intdigest(loose.translate(None, _COUNTED) + files)
+
+
+def _files(sources: Iterable[str], links: Iterable[str]) -> Iterator[str]:
+    linked = ""
+    for source in sources:
+        path = _HOST.sub("", source[:LONGEST_FILE])
+        for name in _ID.findall(path):
+            linked = linked or "\n".join(links)
+            if name in linked:
+                path = path.replace(name, "")
+        yield path

@@ -86,6 +86,10 @@ class Connection(ResponseHandler):
                 check_cut(self._raw, self._max_head)
             except FetchError as error:
                 self._fail(error)
+        if exc is not None and self.head is not None and self.head.length is None and not self.head.chunked:
+            self.set_exception(
+                exc
+            )  # a body that only the end of the connection ends was cut; aiohttp takes it as whole
         super().connection_lost(exc)
 
     def _begin(self, data: bytes) -> bytes:

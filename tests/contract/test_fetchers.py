@@ -314,6 +314,13 @@ def test_body_cut_by_the_server_is_marked(opened: Open, sent: bytes, end: str) -
     assert (got.status, got.body, got.truncated) == (200, b"half", "disconnect")
 
 
+@pytest.mark.parametrize("body", [b"", b"half"])
+def test_a_body_that_would_end_with_the_connection_is_cut_by_a_reset(opened: Open, body: bytes) -> None:
+    with always(OPEN_END + body, 0.05, "reset") as server:
+        got = opened().fetch(Request(server.url + "/"))
+    assert (got.status, got.body, got.truncated) == (200, body, "disconnect")
+
+
 def test_body_cut_in_the_packet_of_its_head_is_kept(opened: Open) -> None:
     with always(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", "close") as server:
         got = opened().fetch(Request(server.url + "/"))

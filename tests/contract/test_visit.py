@@ -68,6 +68,19 @@ def test_a_part_that_nobody_asked_for_is_no_whole_page() -> None:
     assert event.links == ("http://a.test/x",)
 
 
+@pytest.mark.parametrize(
+    ("told", "mark"), [("bytes 0-10/11", ""), ("bytes 0-9/11", "range"), ("bytes 1-11/12", "range")]
+)
+def test_a_part_that_is_all_there_is_is_a_whole_page(told: str, mark: str) -> None:
+    page, event = read(206, HTML, ("Content-Range", told), body=b"<a href=/x>")
+    assert page is not None and page.truncated == event.truncated == mark
+
+
+def test_a_redirect_to_a_url_that_is_too_long_is_a_link_that_was_cut() -> None:
+    _, event = read(302, ("Location", "/" + "x" * 3000))
+    assert (event.cut, event.not_followed) == (1, (("too_long", 1),))
+
+
 @pytest.mark.parametrize("status", [300, 404, 410, 500, 503])
 def test_an_error_page_is_counted_or_read(status: int) -> None:
     body, later = b"<a href=/x>", ("Retry-After", "7")

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawler.core.links import PageHeaders, Reading, is_html, page_headers, read_page, unread_page
-from crawler.core.messages import Unread
+from crawler.core.messages import NotFollowed, Unread
 from crawler.core.rules import Rules
 from crawler.core.scope import Scope
 from crawler.core.urls import Resolver
@@ -366,3 +366,48 @@ def test_of_a_page_that_nobody_could_read_the_headers_are_known() -> None:
         PageHeaders("text/html; charset=latin1", ("us: noindex",)), Rules(user_agent="us"), Unread.EFFORT
     )
     assert reading == Reading("windows-1252", noindex=True, unread=Unread.EFFORT)
+
+
+@pytest.mark.parametrize("empty", ["<script src='a.js'/>", "<title/>", '<textarea name="t" />', "<iframe\nsrc='f'/>"])
+def test_elements_that_are_empty_in_xhtml_swallow_no_links(empty: str) -> None:
+    body = f"<html xmlns='http://www.w3.org/1999/xhtml'><body>{empty}<a href='/x'>x</a></body></html>"
+    assert "http://h.test/x" in read(body, "application/xhtml+xml").links
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain", "application/pdf"])
+def test_what_is_no_page_has_the_links_of_its_headers(content_type: str) -> None:
+    headers = PageHeaders(content_type, link=("</p2>; rel=next, </c>; rel=canonical",), refresh=("0;url=r",))
+    rules = Rules(follow_rel=("next",))
+    reading = read_page(b"{}", PAGE, headers, rules, Resolver(), True)
+    assert set(reading.links) == {"http://h.test/p2", "http://h.test/a/r"}
+    assert dict(reading.not_followed) == {NotFollowed.LINK_CANONICAL: 1}
+
+
+def test_links_of_headers_are_resolved_against_the_page_and_are_its_own() -> None:
+    headers = PageHeaders("text/html", link=("<l>; rel=next", "<o>; rel=next; anchor='/foo'"), refresh=("0;url=r",))
+    rules = Rules(follow_rel=("next",))
+    body = b"<base href='/x/'><a href='y'>y</a>"
+    reading = read_page(body, PAGE, headers, rules, Resolver(), True)
+    assert set(reading.links) == {"http://h.test/x/y", "http://h.test/a/l", "http://h.test/a/r"}
+
+
+def sketched(body: str) -> tuple[int, int]:
+    sketch = read_page(body.encode(), PAGE, PageHeaders("text/html"), Rules(), Resolver(), True, True).sketch
+    assert sketch is not None
+    return sketch
+
+
+def test_pages_are_told_apart_by_images_that_are_loaded_late_or_lie_in_folders_of_their_own() -> None:
+    for image in (
+        "<img src=/blank.gif data-src=/img/{}.jpg>",
+        "<img srcset='/i/{}.jpg 2x'>",
+        "<img src=/i/{}/large.jpg>",
+    ):
+        marks = [sketched(f"<a href=/x>A photo.</a>{image.format(n)}") for n in (1, 2)]
+        assert marks[0][0] != marks[1][0] and marks[0][1] != marks[1][1], image
+
+
+def test_the_id_of_a_session_in_the_names_of_files_tells_no_pages_apart() -> None:
+    page = "<a href=/s/{0}/next>A page.</a><img src=/s/{0}/logo.png>"
+    first, second = (sketched(page.format(session)) for session in ("a1b2c3d4e5", "f6a7b8c9d0"))
+    assert first == second
