@@ -129,11 +129,10 @@ def carry_out(order: Order, signals: Signals, as_json: bool, quiet: bool) -> int
 
         summary = execute(directory, settings, watch, process_started_at(), plan.wanted, told)
     click.echo(present(summary, stats, as_json))
-    if signals.received and not summary.over:
-        return signals.exit_code
+    stopped = bool(signals.received) and not summary.over
     for line in verdict(directory, summary, settings.fail_on):
         tell(printable(line), PATIENCE)
-    return exit_code(summary)
+    return signals.exit_code if stopped and not summary.fail_on_held else exit_code(summary)
 
 
 def nothing_done(settings: Settings) -> Summary:

@@ -226,6 +226,7 @@ class Admission:
         """End everything that a host owes: pages that failed while it was away by their own failure."""
         self._retrying -= len(host.later)
         queued = len(host.queue)
+        brought: list[tuple[Link, Fetched]] = []
         for link in host.give_up(reason, because):
             failure = host.health.tried.get(link.id)
             if failure is None or reason is Reason.HELD:
@@ -234,7 +235,21 @@ class Admission:
                 status = failure.status if isinstance(failure, Fetched) else 0
                 spent = replace(link, attempts=max(1, link.attempts), status=status)
                 self._settle(spent, reason_of(failure), failure)
+                if isinstance(failure, Fetched):
+                    brought.append((spent, failure))
         self._hosts.taken(host, queued)
+        for link, cut in brought:  # a body that the network cut has links, too
+            self._read(host, link, cut, now)
+
+    def _read(self, host: Host, link: Link, event: Fetched, now: float) -> None:
+        """Take in what a page that settles has brought."""
+        self._actions.leave_all(event.not_followed)
+        landed = host.ledger.land(link, event.sketch)
+        unseen, known = self._seen.partition(event.links)
+        new: list[str] = []
+        for url in unseen:
+            (new if self._admit(url, link.depth + 1, (), now, landed) else known).append(url)
+        self._actions.budgets += self._shared.learn(host, link, event, landed, new, known)
 
     def _settle(self, link: Link, reason: Reason, event: Landing | None = None, detail: str = "") -> None:
         self._owed -= 1

@@ -191,16 +191,6 @@ class Crawl(Admission):
         self._settle(link, reason, event)
         self._read(host, asked, event, now)
 
-    def _read(self, host: Host, link: Link, event: Fetched, now: float) -> None:
-        """Take in what a page that settles has brought."""
-        self._actions.leave_all(event.not_followed)
-        landed = host.ledger.land(link, event.sketch)
-        unseen, known = self._seen.partition(event.links)
-        new: list[str] = []
-        for url in unseen:
-            (new if self._admit(url, link.depth + 1, (), now, landed) else known).append(url)
-        self._actions.budgets += self._shared.learn(host, link, event, landed, new, known)
-
     def _answered(self, host: Host, now: float, refused: bool = False) -> None:
         if host.answered(refused):
             self._actions.notes.append(host.note(now))

@@ -14,7 +14,7 @@ Rules:
 - While a host is down its pages wait and spend nothing. It is probed with growing gaps: first by its robots.txt, then
   by one page, another one each time. One good page ends the absence.
 - An absence lasts `host_patience` at the longest, then the host is given up. A host that has never answered in this
-  crawl is given up after NEVER_ANSWERED seconds: most of these are mistyped or gone.
+  crawl is given up NEVER_ANSWERED seconds after it was first asked: most of these are mistyped or gone.
 - A host that is down because few of its pages fail, and that answers for its robots.txt, is believed to be there after
   NEVER_ANSWERED seconds: then its pages spend attempts and end as the host's pages do when it is there.
 - 429 says that the host is there and asked too fast. Without a Retry-After it rests, longer each time in a row.
@@ -135,7 +135,7 @@ class Health:
     def failed(self, failure: Failure, event: Landing, link: int | None, now: float) -> bool:
         """Count a failure in a row, of a page or (None) of robots.txt. Whether this page had failed before in it."""
         if self.since is None:
-            self.since = now
+            self.since = now if self.heard else now - event.seconds  # how long it is away, silence included
             if failure is Failure.UNREACHED and link is not None and len(self._unreached_pages) < MOST_TRIED:
                 self._unreached_pages[link] = self._unreached_pages.get(link, 0) + 1
         self._unreached = self._unreached + 1 if failure is Failure.UNREACHED else 0

@@ -116,6 +116,8 @@ class MemoryFrontier:
             self._owed[host_of(link.url)] = dict.fromkeys(sorted([*owed, key]))
         for host in found.hosts & self._notes.keys():
             self._notes[host] = replace(self._notes[host], down_for=0.0)
+        for host in found.forbidden & self._notes.keys():
+            self._notes[host] = replace(self._notes[host], robots_until=0.0)
         for host in found.asked.keys() | found.restarted:
             relieved = filter(None, map(found.relieve, self.budgets(host)))
             self._budgets[host] = {budget.pattern: budget for budget in relieved}

@@ -18,7 +18,8 @@ BRAKES = (Reason.REPEATED_PAGES, Reason.SAME_PAGES, Reason.ENDLESS)
 
 class Reopened(msgspec.Struct):
     """`ids` of the rows, how many by name, the `parts` that their pages were in; by host how many had been asked for
-    (`asked`), the `hosts` of all and those with pages of a stopped pattern among them (`restarted`)."""
+    (`asked`), the `hosts` of all, those with pages of a stopped pattern among them (`restarted`), and those whose
+    robots.txt had forbidden one (`forbidden`): it is asked for anew."""
 
     ids: list[int] = msgspec.field(default_factory=list)
     counts: Counter[str] = msgspec.field(default_factory=Counter)
@@ -26,6 +27,7 @@ class Reopened(msgspec.Struct):
     asked: Counter[str] = msgspec.field(default_factory=Counter)
     restarted: set[str] = msgspec.field(default_factory=set)
     hosts: set[str] = msgspec.field(default_factory=set)
+    forbidden: set[str] = msgspec.field(default_factory=set)
 
     def take(self, words: frozenset[str], row: Row) -> Settled | None:
         """Take a row in if it is asked again: what the tally must take back."""
@@ -39,6 +41,8 @@ class Reopened(msgspec.Struct):
             self.parts.add(row.part)
         if row.attempts:
             self.asked[host_of(row.url)] += 1
+        if row.reason is Reason.ROBOTS:
+            self.forbidden.add(host_of(row.url))
         if row.reason in BRAKES:
             self.restarted |= {host_of(row.url), HOME}
         return as_settled(row)

@@ -63,6 +63,7 @@ SETTLED = "SELECT {} FROM url WHERE reason IS NOT NULL ORDER BY id"
 NOT_FINE = """SELECT {} FROM url WHERE reason IS NOT NULL
     AND (reason NOT IN ('ok', 'redirect') OR truncated IS NOT NULL OR detail IS NOT NULL) ORDER BY id"""
 """The rows among which those are that may be asked again: for a success there is no reason to."""
+READ_ANEW = "UPDATE host SET robots_until = 0 WHERE host = ? AND robots_until > 0"
 WAIT_ANEW = "UPDATE host SET down_for = 0 WHERE host = ? AND down_for > 0"
 REOPEN = """UPDATE url SET reason = NULL, status = 0, attempts = 0, part = NULL, position = NULL, size = NULL,
     digest = NULL, truncated = NULL, content_type = NULL, settled_at = NULL, seconds = NULL, detail = NULL,
@@ -171,6 +172,7 @@ class SqliteFrontier:
             tally.take_back(filter(None, (found.take(words, row) for row in self._settled(NOT_FINE))))
             connection.executemany(REOPEN, [(key,) for key in found.ids])
             connection.executemany(WAIT_ANEW, [(host,) for host in found.hosts])
+            connection.executemany(READ_ANEW, [(host,) for host in found.forbidden])
             for host in found.asked.keys() | found.restarted:
                 budgets = self.budgets(host)
                 connection.execute("DELETE FROM budget WHERE host = ?", (host,))

@@ -545,6 +545,17 @@ def test_reopening_waits_anew_for_a_host_that_was_away(open_frontier: Open) -> N
     assert open_frontier().note("http://a.test") == replace(note, down_for=0.0), "what it asked for stays"
 
 
+def test_reopening_what_robots_txt_forbade_reads_it_anew(open_frontier: Open) -> None:
+    frontier = open_frontier()
+    notes = [HostNote(f"http://{name}.test", robots="Disallow: /", robots_until=9e9) for name in "ab"]
+    links = [Link(1, "http://a.test/", 0), Link(2, "http://b.test/", 0)]
+    frontier.commit(Batch(queued=links, notes=notes), 1.0)
+    ends = [Settled(1, "http://a.test/", Reason.ROBOTS), Settled(2, "http://b.test/", Reason.CLIENT_ERROR)]
+    frontier.commit(Batch(settled=ends), 1.0)
+    frontier.reopen(frozenset({"seeds"}))
+    assert {note.host: note.robots_until for note in frontier.notes()} == {"http://a.test": 0.0, "http://b.test": 9e9}
+
+
 def test_reopening_gives_back_what_was_asked_of_the_host(open_frontier: Open) -> None:
     frontier = open_frontier()
     host, other = "http://a.test", "http://b.test"

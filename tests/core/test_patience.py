@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from crawler.core.health import MOST_UNREACHED, NEVER_ANSWERED
+from crawler.core.health import MOST_UNREACHED, NEVER_ANSWERED, Failure, Health
 from crawler.core.messages import Ending, Event, Failed, Fetch, Fetched, Reason, Stop, Trouble
+from crawler.core.rules import Rules
 from tests.core.test_crawl import A, B, Driver, driver, started, urls
 
 PATIENCE = 600.0
@@ -239,3 +240,13 @@ def test_a_page_that_alone_cannot_be_reached_ends_although_its_host_answers_for_
     assert one.reason(f"{A}/7") is Reason.CONNECT
     assert len([url for _, url in asked if url == f"{A}/7"]) == MOST_UNREACHED
     assert {end.reason for url, end in one.settled.items() if url != f"{A}/7"} == {Reason.OK}
+
+
+def test_how_long_a_host_is_away_counts_the_silence_of_the_first_answer_that_never_came() -> None:
+    health = Health(Rules())
+    health.failed(Failure.UNREACHED, Failed(1, Trouble.TIMEOUT, "connect", seconds=10.0), 1, 100.0)
+    assert health.since == 90.0
+    health.clear()
+    health.answered()
+    health.failed(Failure.UNREACHED, Failed(1, Trouble.TIMEOUT, "connect", seconds=10.0), 1, 100.0)
+    assert health.since == 100.0, "until then it was well"

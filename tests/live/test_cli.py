@@ -447,6 +447,15 @@ class TestRunning:
         assert ("Ctrl-C" in ran.err, "a second signal" in ran.err) == (code == 130, code != 130)
         assert run("verify", "c", cwd=tmp_path).code == 0
 
+    def test_a_condition_that_holds_is_told_of_a_crawl_that_was_stopped_too(self, site: str, tmp_path: Path) -> None:
+        words = ("--delay", "0", "--fail-on", "stopped", "--json", "--out", "c", "-q")
+        live = start(f"{site}/slow/0", "--mode", "async", *words, cwd=tmp_path)
+        wait_until_settled(tmp_path / "c", 1)
+        live.send_signal(signal.SIGINT)
+        ran = finish(live)
+        assert (ran.code, ran.json["fail_on_held"]) == (4, ["stopped"])
+        assert "error: fail_on stopped: " in ran.err
+
     @pytest.mark.parametrize("mode", ["async", "threads"])
     def test_a_second_signal_ends_at_once(self, site: str, mode: str, tmp_path: Path) -> None:
         live = start(f"{site}/hang", "--mode", mode, "--no-robots", "--delay", "0", "--out", "c", cwd=tmp_path)
