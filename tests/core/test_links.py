@@ -411,3 +411,9 @@ def test_the_id_of_a_session_in_the_names_of_files_tells_no_pages_apart() -> Non
     page = "<a href=/s/{0}/next>A page.</a><img src=/s/{0}/logo.png>"
     first, second = (sketched(page.format(session)) for session in ("a1b2c3d4e5", "f6a7b8c9d0"))
     assert first == second
+
+
+def test_any_other_id_in_the_names_of_files_tells_pages_apart() -> None:
+    page = "<a href=/next>A photo.</a><img src=/{}/large.jpg>"
+    first, second = (sketched(page.format(name)) for name in ("a1b2c3d4e5", "f6a7b8c9d0"))
+    assert first != second
