@@ -58,7 +58,8 @@ def assemble(
 @contextmanager
 def limited(job: Job, fetches: bool = True) -> Iterator[Meter]:
     """Hold a job to its limits of memory and disk, and measure what it costs, as long as this lasts. `fetches`: its
-    engine fetches by itself, and is not only the arbiter of others. Raises OutOfThreads."""
+    engine fetches by itself, and is not only the arbiter of others. Raises WorkersLost or OutOfMemory where no thread
+    can be started."""
     with threads_or_a_line():
         meter = Meter(put_brakes(job, fetches))
     try:

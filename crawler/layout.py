@@ -116,7 +116,7 @@ class _Move:
             for number in self._files:
                 self._forget_known(number)
                 if number >= self._shard.count:
-                    self._read_moved_tally(number)
+                    self._merge_tally(number)
 
     def _home(self, url: str) -> int:
         name = host_of(url)
@@ -275,7 +275,7 @@ class _Move:
         with counted(connection, path):
             _count(connection, too_deep=-beyond.forget_known(connection))
 
-    def _read_moved_tally(self, source: int) -> None:
+    def _merge_tally(self, source: int) -> None:
         """Add the counts of a shard that is no more to those of the first, once."""
         path, connection = self._files[source]
         first_path, first = self._files[0]

@@ -203,7 +203,7 @@ class Recorder:
         self._tell_pause(why, lasts)
         if lasts:
             with self._changed:
-                if empty(self._batch):  # the thread sleeps for good, and nobody else would wake it
+                if empty(self._batch):  # then the thread waits without a timeout
                     self._batch_due = monotonic() + MAX_AGE
                     self._changed.notify()
                 self._batch.pauses.append(why)

@@ -391,8 +391,8 @@ def _target(fetch: Fetch, response: Response) -> str:
 
 def _is_whole(response: Response) -> bool:
     """Whether the part that a 206 has is all there is (RFC 9110 14.4)."""
-    told = _WHOLE.fullmatch(response.header("content-range").strip())
-    return told is not None and int(told[1]) + 1 == int(told[2]) == len(response.body)
+    whole = _WHOLE.fullmatch(response.header("content-range").strip())
+    return whole is not None and int(whole[1]) + 1 == int(whole[2]) == len(response.body)
 
 
 def _codings(response: Response) -> str:

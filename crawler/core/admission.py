@@ -226,7 +226,7 @@ class Admission:
         """End everything that a host owes: pages that failed while it was away by their own failure."""
         self._retrying -= len(host.later)
         queued = len(host.queue)
-        brought: list[tuple[Link, Fetched]] = []
+        responses: list[tuple[Link, Fetched]] = []
         for link in host.give_up(reason, because):
             failure = host.health.tried.get(link.id)
             if failure is None or reason is Reason.HELD:
@@ -236,10 +236,10 @@ class Admission:
                 spent = replace(link, attempts=max(1, link.attempts), status=status)
                 self._settle(spent, reason_of(failure), failure)
                 if isinstance(failure, Fetched):
-                    brought.append((spent, failure))
+                    responses.append((spent, failure))
         self._hosts.taken(host, queued)
-        for link, cut in brought:  # a body that the network cut has links, too
-            self._read(host, link, cut, now)
+        for link, response in responses:  # a body that the network cut may still have links
+            self._read(host, link, response, now)
 
     def _read(self, host: Host, link: Link, event: Fetched, now: float) -> None:
         """Take in what a page that settles has brought."""

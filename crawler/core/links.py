@@ -135,7 +135,12 @@ def read_page(
     media = media_type(headers.content_type)
     declared = charset_name(media.charset)
     if not is_page(body, media, headers.nosniff):
-        return _other(body, url, headers, rules, resolver, follow, declared, orders)
+        found = Found((), 0, {})
+        if follow and (headers.link or headers.refresh):
+            found = _links(parse_page(b"", declared), url, headers, rules, resolver, orders)
+        if follow and looks_like_page(body):
+            found.left[NotFollowed.NOT_HTML] = 1
+        return _reading(declared, orders, found.links, found.cut, left=found.left)
     if media.essence == XHTML:
         body = _EMPTY_IN_XML.sub(rb"<\1\2></\1>", body)
     if body[-1:] >= b"\x80":
@@ -155,29 +160,6 @@ def read_page(
         links, cut, left = _links(page, url, headers, rules, resolver, orders)
     marks = sketch_of(str(_TEXT(page)), url, _sources(page), links) if sketch and links else None
     return _reading(str(page.encoding), orders, links, cut, marks, left)
-
-
-def _other(
-    body: bytes,
-    url: str,
-    headers: PageHeaders,
-    rules: Rules,
-    resolver: Resolver,
-    follow: bool,
-    declared: str,
-    orders: set[str],
-) -> Reading:
-    """What is no page has the links of its headers."""
-    if not follow:
-        return _reading(declared, orders)
-    links: tuple[str, ...] = ()
-    cut = 0
-    left: Left = {}
-    if headers.link or headers.refresh:
-        links, cut, left = _links(parse_page(b"", declared), url, headers, rules, resolver, orders)
-    if looks_like_page(body):
-        left[NotFollowed.NOT_HTML] = 1
-    return _reading(declared, orders, links, cut, left=left)
 
 
 def _links(page: Document, url: str, headers: PageHeaders, rules: Rules, resolver: Resolver, orders: set[str]) -> Found:

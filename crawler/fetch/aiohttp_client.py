@@ -31,7 +31,7 @@ from crawler.fetch.deadlines import Flight, tick
 from crawler.fetch.guard import Blocked
 from crawler.fetch.starving import lacks_memory
 from crawler.fetch.ways import no_way
-from crawler.fetch.wire import check_url, one_line, plan_headers, request_headers, tls_context
+from crawler.fetch.wire import BROKEN_CONNECTIONS, check_url, one_line, plan_headers, request_headers, tls_context
 
 
 class AiohttpFetcher:
@@ -206,9 +206,6 @@ def _as_written(url: str) -> URL:
     return URL.build(scheme=scheme, authority=authority, path=slash + path, encoded=True)
 
 
-_BROKEN = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError, ssl.SSLEOFError)
-
-
 def _failure(error: Exception) -> FetchError:
     """What an exception means that came out of aiohttp."""
     if lacks_memory(error):
@@ -228,7 +225,7 @@ def _failure(error: Exception) -> FetchError:
 def _trouble(error: aiohttp.ClientError) -> Trouble:
     """What went wrong before the head was complete. The order matters: the classes derive from each other."""
     match error:
-        case aiohttp.ClientConnectorError(os_error=cause) if isinstance(cause, _BROKEN):
+        case aiohttp.ClientConnectorError(os_error=cause) if isinstance(cause, BROKEN_CONNECTIONS):
             return Trouble.DISCONNECT  # in a TLS handshake, too
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
             return Trouble.TLS

@@ -12,7 +12,6 @@ Rules:
 from __future__ import annotations
 
 import socket
-import ssl
 import time
 from collections import OrderedDict
 from contextlib import suppress
@@ -34,6 +33,7 @@ from crawler.fetch.guard import Blocked, Guard
 from crawler.fetch.starving import lacks_memory
 from crawler.fetch.ways import Addresses, Ways, no_way
 from crawler.fetch.wire import (
+    BROKEN_CONNECTIONS,
     KEPT,
     REUSED_FOR,
     Target,
@@ -126,7 +126,7 @@ class Urllib3Fetcher(BlockingFetcher):
             raise FetchError(Trouble.TIMEOUT, "connect") from None
         except (OSError, HTTPError, ValueError) as error:
             trouble = Trouble.CONNECT if line.sock is None else Trouble.TLS
-            if isinstance(error, _BROKEN):
+            if isinstance(error, BROKEN_CONNECTIONS):
                 trouble = Trouble.DISCONNECT  # in a TLS handshake, too
             raise FetchError(trouble, one_line(error)) from None
         line.timeout = self.limits.total
@@ -261,9 +261,6 @@ class _Line(HTTPConnection):
 
 class _SecureLine(_Line, HTTPSConnection):
     """The same under TLS."""
-
-
-_BROKEN = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError, ssl.SSLEOFError)
 
 
 def _trouble(error: Exception) -> FetchError:

@@ -32,6 +32,9 @@ KEPT = 8
 # the age stays below the 5 s after which common servers (Apache, Node) close an idle connection.
 REUSED_FOR = 4.0
 
+BROKEN_CONNECTIONS = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError, ssl.SSLEOFError)
+"""Errors of the network, in a TLS handshake too: another attempt may do better than this one."""
+
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _URL = re.compile(r"(https?)://(?:[^/?#]*@)?([^/?#]*)([^#]*)")
 _VALUE = re.compile(r"[\t\x20-\x7e]*")

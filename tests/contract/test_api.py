@@ -98,13 +98,21 @@ def test_a_resume_needs_no_seeds_and_refuses_others(web: StartedWeb, tmp_path: P
     assert crawler.crawl(*web.settings.seeds, out=tmp_path / "out", resume=True, **keys(web)).over
 
 
-async def test_acrawl_keeps_to_the_limits_of_disk_and_memory(web: StartedWeb, tmp_path: Path) -> None:
+async def test_acrawl_keeps_to_the_limits_of_disk_and_memory(
+    web: StartedWeb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(crawler.StorageError, match="the reserve"):
         async for _ in crawler.acrawl(*web.settings.seeds, out=tmp_path / "out", disk_reserve=10**18, **keys(web)):
             pass
     with pytest.raises(crawler.UsageError, match="is less than async needs"):
         async for _ in crawler.acrawl(*web.settings.seeds, max_memory="1M", **keys(web)):
             pass
+    monkeypatch.setattr("crawler.memory_limit.SLOW_AT", 0.0001)
+    monkeypatch.setattr("crawler.memory_limit.STOP_AT", 0.0002)
+    async for _ in crawler.acrawl(*web.settings.seeds, out=tmp_path / "slowed", **keys(web)):
+        pass
+    pauses = CrawlDirectory.look(tmp_path / "slowed").tally().pauses
+    assert pauses["memory"] > 0, "it holds back where it weighs too much"
 
 
 async def test_acrawl_changes_nothing_of_a_crawl_that_it_refuses(web: StartedWeb, tmp_path: Path) -> None:

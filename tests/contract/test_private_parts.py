@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import re
 import socket
@@ -27,8 +28,6 @@ def test_a_library_of_which_private_parts_are_used_has_a_cap(name: str) -> None:
 
 async def test_a_stream_of_aiohttp_still_has_what_came_before_an_error() -> None:
     """fetch/aiohttp_client.py: the bytes of a body that was cut."""
-    import asyncio
-
     loop = asyncio.get_running_loop()
     stream = aiohttp.StreamReader(BaseProtocol(loop), 65_536, loop=loop)
     stream.feed_data(b"what came")

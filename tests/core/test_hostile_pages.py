@@ -18,7 +18,7 @@ from tests.effort import effort
 URL = "http://h.test/a"
 SMALL, LARGE = 1 << 20, 4 << 20
 MOST_UNITS = 1000
-"""For LARGE. A page of 10 MiB may then take 1,250 units, which are one second where a unit is 0.8 ms."""
+"""For LARGE. A page of 10 MiB may then take 2,500 units, which are two seconds where a unit is 0.8 ms."""
 
 
 def read(body: bytes, content_type: str = "text/html", **rules: object) -> Reading:
