@@ -21,6 +21,7 @@ from time import monotonic
 
 from crawler.histogram import Histogram
 from crawler.shortage import wait_for
+from crawler.threads import start_thread
 
 
 class Pulse:
@@ -55,8 +56,7 @@ def beating(period: float, lateness: Histogram) -> Iterator[None]:
         while not wait_for(ended, wait):
             wait = pulse.beat(monotonic())
 
-    thread = threading.Thread(target=work, name="heartbeat", daemon=True)
-    thread.start()
+    thread = start_thread(work, "heartbeat")
     try:
         yield
     finally:

@@ -12,7 +12,6 @@ Rules:
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic, sleep
@@ -21,6 +20,7 @@ from crawler.core.bounds import PLENTY
 from crawler.core.messages import Pause
 from crawler.meter import resident_memory
 from crawler.shortage import relieve
+from crawler.threads import start_thread
 
 SLOW_AT = 0.85
 STOP_AT = 0.95
@@ -38,7 +38,7 @@ def keep_lean(limit: int) -> None:
                 if resident_memory() > limit * SLOW_AT:
                     relieve()
 
-    threading.Thread(target=work, name="lean", daemon=True).start()
+    start_thread(work, "lean")
 
 
 class MemoryLimiter:

@@ -18,6 +18,7 @@ from pathlib import Path
 from time import clock_gettime, monotonic
 
 from crawler.shortage import wait_for
+from crawler.threads import start_thread
 
 PERIOD = 1.0
 LOOK_PERIOD = 0.1
@@ -43,8 +44,7 @@ class Meter:
         self._told = 0.0
         self._sizes: dict[int, int] = {}  # resident bytes of each process at the last sample
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="meter", daemon=True)
-        self._thread.start()
+        self._thread = start_thread(self._work, "meter")
 
     @property
     def cpu_seconds(self) -> float:

@@ -34,7 +34,7 @@ from crawler.frontier.base import Batch, Frontier, empty
 from crawler.shortage import despite_shortage
 from crawler.stats import RunStats
 from crawler.store.base import Writer
-from crawler.threads import NO_LOCK
+from crawler.threads import NO_LOCK, start_thread
 
 CLOSE_AT = 32
 MAX_UNCOMMITTED = 64
@@ -83,7 +83,7 @@ class Recorder:
         self._clean = True
         self._failure: CrawlerError | None = None
         self._no_memory = OutOfMemory()  # made while there is some
-        self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
+        self._thread: threading.Thread | None = None
 
     # ---- set up and resume -------------------------------------------------------------------------------------------
 
@@ -119,7 +119,7 @@ class Recorder:
         """Begin to write; `wake` ends a wait of the workers, `post` hands them an answer, from any thread."""
         self._wake = wake
         self._post = post
-        self._thread.start()
+        self._thread = start_thread(self._work, "recorder")
 
     def resume(self, seeds: Iterable[str], again: bool) -> list[Event]:
         """The first events of a run: what an earlier run left, then the seeds (those already admitted change nothing).
@@ -214,7 +214,7 @@ class Recorder:
 
     def close(self) -> None:
         """Commit what is left and end the thread. Raises StorageError."""
-        if self._thread.ident is not None:
+        if self._thread is not None:
             with self._changed:
                 self._closing = True
                 self._changed.notify()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import mmap
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -54,6 +55,15 @@ def can_allocate(size: int = PROBE) -> bool:
     try:
         bytearray(size)
     except MemoryError:
+        return False
+    return True
+
+
+def can_map(size: int = PROBE) -> bool:
+    """Whether the kernel gives so many bytes: a new stack cannot come from what is free inside the process."""
+    try:
+        mmap.mmap(-1, size).close()
+    except (OSError, MemoryError):
         return False
     return True
 

@@ -25,9 +25,9 @@ from crawler.fetch.base import ClientPlan, Fetcher
 from crawler.fetch.starving import starved
 from crawler.shortage import despite_shortage
 from crawler.store.base import Writer
+from crawler.threads import start_thread
 from crawler.visit import Reader, failed, visit
 
-STACK = 512 * 1024
 PATIENCE = 1.0
 DELIVERY_REST = 0.05
 ARENAS = 2
@@ -48,18 +48,13 @@ class Crew:
         self._local = threading.local()
         self._fetchers: list[Fetcher] = []
         share_arenas()
-        previous = threading.stack_size(STACK)
         self._threads: list[threading.Thread] = []
         try:
             for number in range(size):
-                thread = threading.Thread(target=self._work, name=f"fetcher-{number}", daemon=True)
-                thread.start()
-                self._threads.append(thread)
+                self._threads.append(start_thread(self._work, f"fetcher-{number}"))
         except (RuntimeError, MemoryError) as error:
             if not self._threads:
                 raise CrawlerError(f"cannot start a thread ({error}); raise the limit (ulimit -u)") from error
-        finally:
-            threading.stack_size(previous)
 
     @property
     def size(self) -> int:

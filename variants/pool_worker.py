@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import threading
 from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import Empty
@@ -29,7 +28,7 @@ from crawler.memory_limit import keep_lean
 from crawler.settings import Settings
 from crawler.store import open_store
 from crawler.store.base import Writer
-from crawler.threads import threads_or_a_line
+from crawler.threads import start_thread, threads_or_a_line
 from variants.births import NO_MEMORY_EXIT, bind_to_crawler
 from variants.crew import Crew
 
@@ -101,8 +100,7 @@ def _begin(greeter: socket.socket, encoded: bytes) -> None:
 def _serve(pipe: Connection, spec: Spec, writer: Writer) -> None:
     reader = open_reader(spec.settings, open_scope(spec.settings), spec.shares)
     crew = Crew(spec.threads, spec.client, spec.settings.client_plan(1), reader, writer)
-    answers = threading.Thread(target=_answer, args=(pipe, crew, writer, _disk_wait(spec)), daemon=True)
-    answers.start()
+    answers = start_thread(_answer, "answers", pipe, crew, writer, _disk_wait(spec))
     keep_lean(spec.shares.limit - READER)
     lateness = Histogram()
     with contextlib.suppress(EOFError, OSError):

@@ -39,6 +39,7 @@ from crawler.errors import CrawlerError, StorageError, WorkersLost
 from crawler.fetch import SYNC_CLIENTS
 from crawler.job import Job, cores
 from crawler.memory import oom_kills
+from crawler.threads import start_thread
 from variants import client_of
 from variants.births import NO_MEMORY_EXIT, PRELOADED, birth, kill, start_fork_server
 from variants.pool_worker import ERROR, Spec, encode_fetches, lateness_of, serve
@@ -291,9 +292,8 @@ class PoolWorkers:
     def _dissolve_pool(self) -> None:
         """Wait until the Pool has ended; a worker born too late is sent away. Only then may the sockets be closed: the
         Pool's own thread may be starting a process that inherits one, and `join` waits for that thread for ever."""
-        joining = threading.Thread(target=self._pool.join, name="pool-join", daemon=True)
         try:
-            joining.start()
+            joining = start_thread(self._pool.join, "pool-join")
         except RuntimeError:  # no thread to be had: nobody is waited for
             self._kill_all()
             raise

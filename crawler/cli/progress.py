@@ -22,6 +22,7 @@ from crawler.cli.signals import Signals
 from crawler.logs import open_log
 from crawler.shortage import wait_for
 from crawler.stats import InFlight, RunStats
+from crawler.threads import start_thread
 from crawler.words import duration, printable, size
 
 LIVE_PERIOD = 0.5
@@ -93,8 +94,7 @@ def progress(pace: Pace, signals: Signals, title: str) -> Iterator[None]:
     """Show progress until the block ends. `title` says what runs and where it is kept."""
     ended = threading.Event()
     show = _show_live if sys.stderr.isatty() else _log
-    thread = threading.Thread(target=show, args=(pace, ended, signals, title), name="progress", daemon=True)
-    thread.start()
+    thread = start_thread(show, "progress", pace, ended, signals, title)
     say = signals.say
     try:
         yield

@@ -23,6 +23,7 @@ from abc import ABC, abstractmethod
 from crawler.core.messages import Trouble
 from crawler.fetch.base import FetchError, Limits, Request, Response
 from crawler.fetch.wire import check_url
+from crawler.threads import start_thread
 
 
 class Flight:
@@ -150,7 +151,7 @@ class Sweeper:
             self._changed.notify()
             if not self._running:
                 try:
-                    threading.Thread(target=self._run, name="fetch-deadlines", daemon=True).start()
+                    start_thread(self._run, "fetch-deadlines")
                 except BaseException:
                     self._fetchers.discard(fetcher)
                     raise

@@ -22,6 +22,8 @@ from collections import OrderedDict
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 
+from crawler.threads import start_thread
+
 TTL = 300.0
 MISSING_TTL = 60.0
 AT_ONCE = 0.5
@@ -113,9 +115,14 @@ class Names:
                 if self._busy > self._threads and self._threads < self._most:
                     self._threads += 1
                     try:
-                        threading.Thread(target=self._work, name="names", daemon=True).start()
-                    except RuntimeError:  # the system has no more of them: those there are take it in turns
+                        start_thread(self._work, "names")
+                    except (RuntimeError, MemoryError):
                         self._threads -= 1
+                        if not self._threads:  # the others take it in turns, but there are none
+                            self._busy -= 1
+                            self._orders.get_nowait()
+                            del self._known[name]
+                            raise
             self._known.move_to_end(name)
             return lookup
 

@@ -6,7 +6,8 @@ Rules:
 - Python has no number for a thread that cannot be started, only words. OpenSSL, zlib, zstd and libcurl have words or
   codes of their own for memory. Words count only in errors of such libraries, never in what a server said.
 - Resolvers and libcurl hide it: they say "no such name" where they could open nothing. So where a name or a connection
-  was not to be had it is tried whether a descriptor and some memory are.
+  was not to be had it is tried whether a descriptor and some memory are. A thread that cannot be started lacks memory
+  (for its stack) where there is none to be had otherwise, too.
 - The detail of a failure for want of memory begins with NO_MEMORY, so that the core can tell it from the others.
 - Whoever handles a MemoryError may meet the next one: see crawler/shortage.py.
 """
@@ -21,7 +22,7 @@ from ssl import SSLError
 
 from crawler.core.messages import NO_MEMORY, Trouble
 from crawler.fetch.base import FetchError
-from crawler.shortage import can_allocate
+from crawler.shortage import can_allocate, can_map
 from crawler.threads import NO_LOCK, NO_MORE
 
 STARVING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -38,20 +39,29 @@ def starved(error: BaseException) -> bool:
     """Whether this failure says nothing of the web."""
     if lacks_memory(error) or (isinstance(error, FetchError) and error.trouble is Trouble.STARVED):
         return True
-    if any(
-        (isinstance(cause, OSError) and cause.errno in STARVING)
-        or (isinstance(cause, RuntimeError) and NO_MORE in str(cause))
-        for cause in _chain(error)
-    ):
+    if any(isinstance(cause, OSError) and cause.errno in STARVING for cause in _chain(error)) or _no_thread(error):
         return True
-    if not isinstance(error, FetchError):
-        return False
-    return NO_MORE in error.detail or (error.trouble in SUSPECT and _nothing_can_be_had())
+    return _suspect(error) and _no_descriptor()
 
 
 def lacks_memory(error: BaseException) -> bool:
     """Whether it failed for want of memory."""
-    return any(_of_memory(cause) for cause in _chain(error))
+    if any(_of_memory(cause) for cause in _chain(error)):
+        return True
+    return (_suspect(error) and not can_allocate()) or (_no_thread(error) and not can_map())
+
+
+def _suspect(error: BaseException) -> bool:
+    """Whether it may hide that there was nothing to ask with."""
+    return isinstance(error, FetchError) and error.trouble in SUSPECT
+
+
+def _no_thread(error: BaseException) -> bool:
+    """Whether a thread could not be started, for want of memory or because there may be no more of them."""
+    words = [str(cause) for cause in _chain(error) if isinstance(cause, RuntimeError)]
+    if isinstance(error, FetchError):
+        words.append(error.detail)
+    return any(NO_MORE in said for said in words)
 
 
 def _chain(error: BaseException) -> list[BaseException]:
@@ -80,9 +90,9 @@ def _of_memory(error: BaseException) -> bool:
     return False
 
 
-def _nothing_can_be_had() -> bool:
+def _no_descriptor() -> bool:
     try:
         os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
     except OSError as error:
         return error.errno in STARVING
-    return not can_allocate()
+    return False

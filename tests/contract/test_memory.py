@@ -195,3 +195,27 @@ def test_a_crawl_that_takes_more_than_it_may_from_the_start_still_completes_and_
         summary = webs.crawl(tmp_path / "out", webs.settings(web, "async", max_memory="300M", host_patience=5.0))
     assert (summary.owed, summary.digest) == (0, webs.DIGEST)
     assert summary.pauses["memory"] == 1
+
+
+NO_ROOM_FOR_A_STACK = """
+import resource, threading
+from crawler.core.messages import Trouble
+from crawler.fetch.base import FetchError
+from crawler.fetch.starving import lacks_memory, starved
+from crawler.meter import PROC
+nothing = FetchError(Trouble.DNS, "getaddrinfo() thread failed to start")
+size = int((PROC / "self/statm").read_text().split()[0]) * 4096
+resource.setrlimit(resource.RLIMIT_AS, (size + (4 << 20), resource.RLIM_INFINITY))
+try:
+    threading.Thread(target=print).start()
+    raise SystemExit("a thread could be started")
+except RuntimeError as error:
+    short = [lacks_memory(error), lacks_memory(nothing)]
+    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    print(*short, lacks_memory(error), lacks_memory(nothing), starved(error), starved(nothing))
+"""
+
+
+def test_a_thread_that_cannot_be_started_lacks_memory_where_there_is_none() -> None:
+    done = subprocess.run([sys.executable, "-c", NO_ROOM_FOR_A_STACK], capture_output=True, text=True, timeout=30)
+    assert done.stdout.split() == ["True", "True", "False", "False", "True", "False"], done

@@ -82,6 +82,8 @@ class Soak:
                 if monotonic() >= strike_at:
                     struck += self._strike(crawler, web.process.pid, full)
                     strike_at = monotonic() + self._every
+            while not (crawler.ended() or (folder / "out" / "crawl.json").exists()):
+                sleep(0.02)  # before it listens to signals, one simply kills it
             if not crawler.ended():
                 os.kill(crawler.process.pid, signal.SIGTERM)
             ended = crawler.end()
