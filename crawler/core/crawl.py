@@ -240,8 +240,10 @@ class Crawl(Admission):
         else:
             self._actions.retries.append(spent)
             cap = min(self._rules.backoff_cap, self._rules.host_patience or self._rules.backoff_cap)
+            if not host.health.heard and self._rules.host_patience:
+                cap = min(cap, self._rules.robots_backoff)  # it is given up soon
             after = backoff(link.url, spent.attempts, self._rules.backoff, cap, self._seed)
-            earliest = host.health.last_attempt_at(link.id, now)
+            earliest = host.health.last_attempt_at(link.id, now, event.seconds)
             if spent.attempts < self._rules.attempts - 1:
                 earliest = now
             self._put_back(host, spent, max(now + after, earliest))

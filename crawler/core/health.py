@@ -4,9 +4,9 @@ A failure may be the fault of a page or of its host. The two are told apart by w
 - A host that cannot be reached (no name, no connection) is away. That says nothing of a page, unless it happens to the
   same page MOST_UNREACHED times while the host answers for others in between.
 - Any other failure (5xx, silence, a broken connection, a body cut by the network) spends an attempt of its page. The
-  last attempt is made when NEVER_ANSWERED seconds have passed since the first, or the patience if that is less: most
-  trouble passes in that time. A page that has spent all its attempts ends only if the host has answered well since the
-  one before. Otherwise the host is in doubt.
+  last attempt is made when NEVER_ANSWERED seconds have passed since the first began, or the patience if that is less:
+  most trouble passes in that time. A page that has spent all its attempts ends only if the host has answered well
+  since the one before. Otherwise the host is in doubt.
 - A host is *down* when it could not be reached UNREACHED_IN_A_ROW times in a row, when `breaker_failures` different
   pages failed in a row, or when it is in doubt.
 
@@ -159,8 +159,10 @@ class Health:
                 return Fate.WAITS
         return Fate.SPENDS if attempt < self._rules.attempts else Fate.ENDS
 
-    def is_down(self, fate: Fate, failure: Failure) -> bool:
+    def is_down(self, fate: Fate, failure: Failure, now: float) -> bool:
         """Whether the host is down after a failure with this fate."""
+        if not self.heard and self.patience and self.since is not None and now >= self.since + self.patience:
+            return True
         if self._unreached >= UNREACHED_IN_A_ROW or self._is_failing_all:
             self.believed = False
             return True
@@ -188,8 +190,9 @@ class Health:
         self.believed = long_enough and answers and self.heard and not self._is_failing_all
         return self.believed
 
-    def last_attempt_at(self, link: int, now: float) -> float:
-        """When the last attempt of a page that has failed may be made at the earliest."""
+    def last_attempt_at(self, link: int, now: float, seconds: float) -> float:
+        """When the last attempt of a page may be made at the earliest that has failed now, after so many seconds."""
+        now -= seconds
         is_kept = link in self._first_failed or len(self._first_failed) < MOST_TRIED
         first = self._first_failed.setdefault(link, now) if is_kept else now
         return first + min(self._rules.host_patience, NEVER_ANSWERED)

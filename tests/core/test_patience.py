@@ -158,6 +158,25 @@ def test_a_seed_that_answers_503_beside_a_robots_txt_ends_within_45_seconds() ->
     assert one.now < began + 45.0
 
 
+@pytest.mark.parametrize("robots", [True, False])
+def test_a_host_that_accepts_and_says_nothing_is_given_up_with_its_second_silence(robots: bool) -> None:
+    one, fetches = started(robots=robots, host_patience=7200.0, delay=1.0)
+    began, silence = one.now, 20.0
+    while one.last.ending is None:
+        fetches = fetches or one.wait()
+        events = [Failed(fetch.id, Trouble.TIMEOUT, "first byte", silence) for fetch in fetches]
+        fetches = one.step(*events, after=silence if events else 0.0)
+    assert one.now <= began + 42.0
+    assert one.settled[f"{A}/"].reason is not Reason.OK
+
+
+def test_the_silence_before_a_failure_counts_to_the_time_over_which_attempts_are_spread() -> None:
+    health = Health(Rules(host_patience=PATIENCE))
+    health.answered()
+    assert health.last_attempt_at(1, now=120.0, seconds=20.0) == 100.0 + NEVER_ANSWERED
+    assert health.last_attempt_at(1, now=141.0, seconds=20.0) == 100.0 + NEVER_ANSWERED
+
+
 def test_an_absence_is_carried_over_a_kill() -> None:
     one, fetches = site(40)
     gone_at = one.now
