@@ -26,10 +26,10 @@ from crawler.directory import CrawlDirectory
 from crawler.errors import UsageError
 from crawler.fetch import check_client
 from crawler.frontier.memory import MemoryFrontier
-from crawler.job import Job, check_authority, open_scope
+from crawler.job import Job
 from crawler.layout import lay_out
 from crawler.run import NOTHING_MORE, execute, kept_settings, mend_all, open_directory, report, tidy
-from crawler.settings import Settings, profile, refuse_unknown, settle
+from crawler.settings import Settings, check_authority, open_scope, profile, refuse_unknown, settle
 from crawler.store.base import Page
 from crawler.summary import Summary
 from crawler.tap import Tap

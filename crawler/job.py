@@ -14,12 +14,11 @@ from crawler.core.shard import Shard
 from crawler.core.sharded import ShardedCrawl
 from crawler.database import keep_trying
 from crawler.descriptors import provide
-from crawler.errors import UsageError
 from crawler.fetch.bodies import BODIES
 from crawler.fetch.secrets import bind
 from crawler.memory import ROOMY, Shares
 from crawler.recorder import Recorder
-from crawler.settings import Settings
+from crawler.settings import Settings, open_scope
 from crawler.shortage import large_blocks_apart
 from crawler.stats import InFlight
 from crawler.store.base import Writer
@@ -125,22 +124,6 @@ class Job:
         """A brake was let go."""
         if self._workers is not None:
             self._workers.wake()
-
-
-def open_scope(settings: Settings) -> Scope:
-    """The scope of these settings. Raises UsageError for a pattern that is no regular expression."""
-    try:
-        return Scope(settings, settings.seeds)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-
-
-def check_authority(settings: Settings) -> None:
-    """Raises UsageError where `ca_file` cannot be used: before a crawl begins, not in the middle of each engine."""
-    if settings.ca_file:
-        from crawler.fetch.wire import tls_context
-
-        tls_context(settings.ca_file)
 
 
 def open_reader(settings: Settings, scope: Scope, shares: Shares = ROOMY) -> Reader:

@@ -17,22 +17,16 @@ Rules:
 from __future__ import annotations
 
 import math
-import os
-import re
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
 from crawler.core.bounds import Bounds
 from crawler.errors import UsageError
+from crawler.machine_memory import MIB, container_memory, machine_memory
 
-MIB = 1 << 20
 SHARE = 0.5
 MOST = 0.9
-SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.ASCII | re.IGNORECASE)
-UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-CGROUPS = Path("/sys/fs/cgroup")
 
 
 class Need(NamedTuple):
@@ -108,14 +102,6 @@ class MemoryPlan(NamedTuple):
     note: str
 
 
-def parse_size(text: str) -> int:
-    """Bytes: a number, with K, M, G or T for powers of 1024. Raises ValueError, in one line."""
-    match = SIZE.fullmatch(text.strip())
-    if match is None:
-        raise ValueError("expected a size like 200M or 2G")
-    return int(float(match[1]) * UNITS[match[2].lower()])
-
-
 def page_memory(limit: int) -> int:
     """Bytes that the parser of one heavy page may take in a crawl that may take `limit`, in whatever mode."""
     return max(FREE, (limit - 300 * MIB) * 9 // 20)  # never more than each of two processes has free
@@ -131,7 +117,7 @@ def plan_memory(mode: str, asked: int | None, processes: int, in_flight: int, fi
     """Fit a crawl into `asked` bytes (None: the default). `processes` that fetch and fetches `in_flight` are what it
     would like; `fixed`: the number of processes was asked for; `forked`: they are not this process. Raises UsageError
     where the mode needs more."""
-    container, wanted = _container(), processes
+    container, wanted = container_memory(), processes
     limit = _limit(mode, asked, processes if fixed else 1, container)
     while not fixed and processes > 1 and limit < least(mode, processes):
         processes -= 1
@@ -163,7 +149,7 @@ def plan_memory(mode: str, asked: int | None, processes: int, in_flight: int, fi
 
 
 def _limit(mode: str, asked: int | None, processes: int, container: int) -> int:
-    there = min(_machine(), container)
+    there = min(machine_memory(), container)
     if asked is not None:
         return asked if asked <= container else int(MOST * container)
     return min(int(MOST * there), max(int(SHARE * there), least(mode, processes)))
@@ -183,52 +169,3 @@ def _too_little(mode: str, asked: int | None, processes: int, fixed: bool, limit
 
 def _size(size: float | None) -> str:
     return f"{math.ceil((size or 0) / MIB)}M"
-
-
-def _machine() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def _container() -> int:
-    """The limit of the innermost cgroup that has one; more than any machine has where there is none."""
-    limits = [limit for path in _limit_files() if (limit := _read(path)) is not None]
-    return min(limits, default=1 << 62)
-
-
-def _limit_files() -> list[Path]:
-    """Where the limits of our cgroup and of those around it stand, in both versions."""
-    files: list[Path] = []
-    try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return files
-    for line in lines:
-        _, controllers, group = line.split(":", 2)
-        if controllers and "memory" not in controllers.split(","):
-            continue
-        root = CGROUPS / "memory" if controllers else CGROUPS
-        name = "memory.limit_in_bytes" if controllers else "memory.max"
-        own = root / group.lstrip("/")
-        files += [inner / name for inner in (own, *own.parents) if inner == root or root in inner.parents]
-    return files
-
-
-def oom_kills() -> int:
-    """How many processes the kernel has killed for want of memory in our cgroup, and in those around it."""
-    total = 0
-    for path in _limit_files():
-        for name in ("memory.events", "memory.oom_control"):
-            try:
-                lines = path.with_name(name).read_text().splitlines()
-            except OSError:
-                continue
-            total += sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
-    return total
-
-
-def _read(path: Path) -> int | None:
-    try:
-        text = path.read_text().strip()
-    except OSError:
-        return None
-    return int(text) if text.isdigit() else None

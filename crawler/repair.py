@@ -48,8 +48,8 @@ from crawler.frontier.sqlite import (
     spent_rows,
 )
 from crawler.integrity import frontier_faults, intact_rows
-from crawler.job import open_scope
 from crawler.repair_parts import NEW, Records, read_records, rebuild_parts, replace, set_aside, whole_records
+from crawler.settings import open_scope
 from crawler.stats import Tally
 from crawler.store.base import Page
 

@@ -27,13 +27,14 @@ from msgspec import Meta
 
 from crawler.core.conditions import parse as parse_condition
 from crawler.core.rules import AtLeastOne, Count, Rules, Seconds
+from crawler.core.scope import Scope
 from crawler.core.urls import canonical
 from crawler.errors import UsageError
 from crawler.failpoints import VARIABLE as FAILPOINTS
 from crawler.failpoints import parse as parse_failpoints
 from crawler.fetch.base import ClientPlan, Limits
 from crawler.fetch.secrets import Login, bind, reveal
-from crawler.memory import parse_size
+from crawler.machine_memory import parse_size
 
 ENVIRONMENT = "CRAWLER_"
 DEBUG = "CRAWLER_DEBUG"  # shows tracebacks, see crawler/__main__.py
@@ -304,3 +305,19 @@ def _kinds_in_words(kinds: re.Match[str]) -> str:
 def _nearest(name: str, known: tuple[str, ...]) -> str:
     close = get_close_matches(name, known, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def open_scope(settings: Settings) -> Scope:
+    """The scope of these settings. Raises UsageError for a pattern that is no regular expression."""
+    try:
+        return Scope(settings, settings.seeds)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def check_authority(settings: Settings) -> None:
+    """Raises UsageError where `ca_file` cannot be used: before a crawl begins, not in the middle of each engine."""
+    if settings.ca_file:
+        from crawler.fetch.wire import tls_context
+
+        tls_context(settings.ca_file)

@@ -28,7 +28,8 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import variants
-from crawler.memory import CGROUPS, MIB, MOST, least
+from crawler.machine_memory import CGROUPS, MIB
+from crawler.memory import MOST, least
 from crawler.meter import _pss, descendants
 
 PAGES = 400

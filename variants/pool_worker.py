@@ -22,10 +22,10 @@ from crawler.errors import CrawlerError, OutOfMemory, StorageError
 from crawler.garbage import collected_seldom
 from crawler.heartbeat import beating
 from crawler.histogram import Histogram
-from crawler.job import open_reader, open_scope
+from crawler.job import open_reader
 from crawler.memory import READER, Shares
 from crawler.memory_limit import keep_lean
-from crawler.settings import Settings
+from crawler.settings import Settings, open_scope
 from crawler.store import open_store
 from crawler.store.base import Writer
 from crawler.threads import start_thread, threads_or_a_line

@@ -38,7 +38,7 @@ from crawler.core.messages import NO_MEMORY, Ending, Event, Failed, Fetch, Fetch
 from crawler.errors import CrawlerError, StorageError, WorkersLost
 from crawler.fetch import SYNC_CLIENTS
 from crawler.job import Job, cores
-from crawler.memory import oom_kills
+from crawler.machine_memory import oom_kills
 from crawler.threads import start_thread
 from variants import client_of
 from variants.births import NO_MEMORY_EXIT, PRELOADED, birth, kill, start_fork_server

@@ -21,8 +21,7 @@ from crawler.compare import order
 from crawler.compare.watched import Crashed, Stopped, last_line, run_watched, told_by
 from crawler.directory import CrawlDirectory
 from crawler.errors import CrawlerError, UsageError
-from crawler.job import open_scope
-from crawler.settings import SECRET, Settings, check_seed, profile, read_file, settle
+from crawler.settings import SECRET, Settings, check_seed, open_scope, profile, read_file, settle
 
 PATIENCE = math.inf
 

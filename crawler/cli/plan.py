@@ -23,9 +23,17 @@ from crawler.core.urls import host_of
 from crawler.directory import KEPT, CrawlDirectory
 from crawler.errors import StorageError, UsageError
 from crawler.fetch import check_client
-from crawler.job import check_authority, open_scope
 from crawler.run import NOTHING_MORE, kept_settings
-from crawler.settings import RETIRED, Settings, profile, read_environment, read_file, settle
+from crawler.settings import (
+    RETIRED,
+    Settings,
+    check_authority,
+    open_scope,
+    profile,
+    read_environment,
+    read_file,
+    settle,
+)
 
 CRAWLS = Path("crawls")
 LONGEST_NAME = 200

@@ -10,9 +10,9 @@ import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from crawler.compare.paper.numbers import number
 from crawler.report.drawing import peak, throughput
 from crawler.report.facts import Facts
+from crawler.report.numbers import number
 from crawler.report.page import FINE, LEGEND, fill, state
 from crawler.report.treatment import smallest
 from crawler.report.words import NOTHING, card, lasting, moment, remote, section, table

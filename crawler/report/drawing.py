@@ -5,7 +5,9 @@ Drawn wide and narrow at its true size, with the axes of the comparison's figure
 
 from __future__ import annotations
 
-from crawler.compare.paper.charts import (
+from crawler.report.facts import Pace
+from crawler.report.numbers import number
+from crawler.report.svg import (
     NARROW,
     WIDE,
     Axis,
@@ -17,8 +19,6 @@ from crawler.compare.paper.charts import (
     svg,
     words,
 )
-from crawler.compare.paper.numbers import number
-from crawler.report.facts import Pace
 
 HEIGHT = 240
 UNITS = ((1.0, "s", 180), (60.0, "min", 10_800), (3600.0, "h", 259_200), (86_400.0, "days", float("inf")))

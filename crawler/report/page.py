@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 from importlib.resources import files
 from string import Template
 
-from crawler.compare.paper.numbers import number
 from crawler.core.endings import in_words
 from crawler.report.conditions import conditions, whereabouts
 from crawler.report.drawing import peak, throughput
 from crawler.report.facts import TOP, Facts, Fetch, Host
+from crawler.report.numbers import number
 from crawler.report.treatment import politeness
 from crawler.report.words import NOTHING, bar, card, lasting, moment, remote, section, table, url
 from crawler.summary import state as state_of

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from crawler.compare.paper.charts import box, cut, escape
-from crawler.compare.paper.numbers import number
+from crawler.report.numbers import number
+from crawler.report.svg import box, cut, escape
 from crawler.words import printable
 
 LONGEST = 160

@@ -16,10 +16,11 @@ import pytest
 import turbohtml
 
 from crawler.compare import report
-from crawler.compare.paper.charts import Axis, apart, escape, linear, logarithmic
-from crawler.compare.paper.numbers import LEVELS, full, number, seconds, trimmed
+from crawler.compare.paper.numbers import LEVELS, full
 from crawler.compare.records import Arm, Condition
 from crawler.compare.results import Sweep, results
+from crawler.report.numbers import number, seconds, trimmed
+from crawler.report.svg import Axis, apart, escape, linear, logarithmic
 from tests.contract import comparisons
 
 FILES = ("report.html", "report.md", "report.json", "trials.csv")

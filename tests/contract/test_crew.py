@@ -7,9 +7,9 @@ import threading
 import pytest
 
 from crawler.errors import CrawlerError
-from crawler.job import open_reader, open_scope
+from crawler.job import open_reader
 from crawler.memory import ROOMY
-from crawler.settings import Settings
+from crawler.settings import Settings, open_scope
 from crawler.tap import Tap
 from variants.crew import Crew
 

@@ -62,7 +62,8 @@ import asyncio, os, threading
 from crawler.core.messages import Fetch
 from crawler.fetch import ASYNC_CLIENTS, open_async_fetcher, open_fetcher
 from crawler.fetch.base import ClientPlan
-from crawler.job import open_reader, open_scope
+from crawler.job import open_reader
+from crawler.settings import open_scope
 from crawler.settings import Settings
 from crawler.visit import avisit, visit
 settings = Settings(seeds=("http://127.0.0.1:8/",))

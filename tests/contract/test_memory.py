@@ -11,14 +11,15 @@ from pathlib import Path
 import pytest
 
 import variants
-from crawler import memory
+from crawler import machine_memory, memory
 from crawler.core.bounds import PLENTY
 from crawler.core.messages import Pause
 from crawler.errors import UsageError
 from crawler.fetch.base import FetchError
 from crawler.fetch.bodies import Bodies
 from crawler.fetch.starving import lacks_memory
-from crawler.memory import MIB, NEEDS, least, parse_size, plan_memory
+from crawler.machine_memory import MIB, parse_size
+from crawler.memory import NEEDS, least, plan_memory
 from crawler.memory_limit import MemoryLimiter
 from crawler.settings import settle
 from crawler.testweb.process import start_web
@@ -49,10 +50,12 @@ def test_what_is_no_size_is_refused_with_its_key(text: str) -> None:
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
     """Sets what the machine and its cgroups say."""
-    monkeypatch.setattr(memory, "_limit_files", lambda: [tmp_path / name for name in ("inner", "outer", "missing")])
+    monkeypatch.setattr(
+        machine_memory, "limit_files", lambda: [tmp_path / name for name in ("inner", "outer", "missing")]
+    )
 
     def say(size: int, **limits: str) -> None:
-        monkeypatch.setattr(memory, "_machine", lambda: size)
+        monkeypatch.setattr(memory, "machine_memory", lambda: size)
         for name, text in limits.items():
             (tmp_path / name).write_text(text)
 
@@ -77,7 +80,7 @@ def test_the_default_is_half_of_what_the_innermost_limit_allows(machine: Callabl
 
 
 def test_the_limits_of_this_very_process_are_looked_for_where_the_kernel_says() -> None:
-    assert all(path.name in ("memory.max", "memory.limit_in_bytes") for path in memory._limit_files())
+    assert all(path.name in ("memory.max", "memory.limit_in_bytes") for path in machine_memory.limit_files())
 
 
 @pytest.mark.parametrize("mode", variants.names())

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import variants
-from crawler.memory import MIB, least
+from crawler.machine_memory import MIB
+from crawler.memory import least
 from tests.faults.calls import Fault, missing
 from tests.faults.test_points import truth
 from tests.faults.trial import NOTHING_FETCHED, STORAGE, Blow, Trial

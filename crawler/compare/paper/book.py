@@ -10,13 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from crawler.compare import analysis
-from crawler.compare.paper.charts import WIDE
 from crawler.compare.paper.curves import Line
 from crawler.compare.paper.figures import Lane
-from crawler.compare.paper.numbers import conditions, counted
+from crawler.compare.paper.numbers import conditions
 from crawler.compare.paper.zoom import Plot
 from crawler.compare.records import Condition, Session, Trial
 from crawler.compare.results import Field, Results, Sweep
+from crawler.report.numbers import counted
+from crawler.report.svg import WIDE
 
 Draw = Callable[[int], str]
 """A drawing at a width."""

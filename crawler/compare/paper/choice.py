@@ -14,11 +14,12 @@ from dataclasses import dataclass
 import msgspec
 
 from crawler.compare.paper.book import Book, Figure, Table
-from crawler.compare.paper.charts import NARROW, box, colour, mark, svg, words
-from crawler.compare.paper.numbers import full, seconds, short
+from crawler.compare.paper.numbers import full
 from crawler.compare.records import Condition
 from crawler.compare.results import Field
 from crawler.compare.verdicts import leaders
+from crawler.report.numbers import seconds, short
+from crawler.report.svg import NARROW, box, colour, mark, svg, words
 
 Fields = Mapping[tuple[float, float], Field]
 """By latency in seconds and milliseconds of CPU per page."""

@@ -11,8 +11,9 @@ from crawler.compare.paper import findings
 from crawler.compare.paper.book import Book, Draw, Figure, Table
 from crawler.compare.paper.curves import Line, Scene, curves
 from crawler.compare.paper.figures import lanes
-from crawler.compare.paper.numbers import SHOWN, full, lasting, number
+from crawler.compare.paper.numbers import SHOWN, full
 from crawler.compare.results import COSTS, Row
+from crawler.report.numbers import lasting, number
 
 
 def start(book: Book) -> tuple[list[Figure], str]:

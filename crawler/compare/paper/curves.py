@@ -13,7 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from crawler.compare.intervals import Estimate
-from crawler.compare.paper.charts import (
+from crawler.compare.paper.numbers import full
+from crawler.report.numbers import Show, short, trimmed
+from crawler.report.svg import (
     NARROW,
     WIDE,
     Axis,
@@ -30,7 +32,6 @@ from crawler.compare.paper.charts import (
     svg,
     words,
 )
-from crawler.compare.paper.numbers import Show, full, short, trimmed
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from crawler.compare.intervals import Estimate
-from crawler.compare.paper.charts import (
+from crawler.compare.paper.numbers import full
+from crawler.report.numbers import Show
+from crawler.report.svg import (
     NARROW,
     WIDE,
     Axis,
@@ -24,7 +26,6 @@ from crawler.compare.paper.charts import (
     svg,
     words,
 )
-from crawler.compare.paper.numbers import Show, full
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 
 from crawler.compare import analysis
-from crawler.compare.paper.numbers import full, number, percent, seconds, share
+from crawler.compare.paper.numbers import full
 from crawler.compare.paper.phrases import NO_CLAIM, capital, listed, sentence
 from crawler.compare.paper.scaling import sweep
 from crawler.compare.results import Field, Results, Row
 from crawler.compare.verdicts import costs_against
+from crawler.report.numbers import number, percent, seconds, share
 
 
 def summary(found: Results) -> list[str]:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from crawler.compare.paper import findings
 from crawler.compare.paper.book import Book, Section, Table
 from crawler.compare.paper.method import blind_spots, conditions_of_claims, how, on_site
-from crawler.compare.paper.numbers import SHOWN, full, share
+from crawler.compare.paper.numbers import SHOWN, full
 from crawler.compare.paper.page import machine, title
+from crawler.report.numbers import share
 
 SUMMED = ("cpu_per_1000", "memory", "switches_per_page", "overhead_p99")
 

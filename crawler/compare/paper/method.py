@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from crawler.compare.analysis import FIRM
 from crawler.compare.intervals import LEAST
-from crawler.compare.paper.numbers import counted
 from crawler.compare.records import Site
 from crawler.compare.results import Results
+from crawler.report.numbers import counted
 
 _METHOD = (
     "A trial is one crawl in fresh processes. A block runs every arm once, in seeded random order; arms are "

@@ -1,65 +1,13 @@
-"""How numbers read in a report: three significant digits, a unit, an interval in brackets. Pure."""
+"""How numbers read in a report: each with its interval in brackets. Pure."""
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 from crawler.compare.intervals import Estimate
 from crawler.compare.records import Condition
+from crawler.report.numbers import Show, lasting, milliseconds, number, seconds, share, short
 from crawler.words import size
-
-Show = Callable[[float], str]
-MINUS = "\N{MINUS SIGN}"
-
-
-def number(value: float) -> str:
-    """Three significant digits, thousands separated."""
-    if not math.isfinite(value):
-        return "∞" if value > 0 else MINUS + "∞"
-    if value == 0:
-        return "0"
-    digits = 2 - math.floor(math.log10(abs(value)))
-    rounded = round(value, digits)
-    text = f"{rounded:,.{max(0, min(digits, 6))}f}"
-    return text.replace("-", MINUS)
-
-
-def short(value: float) -> str:
-    """As a tick says it: 1,024 or 0.05, without trailing zeros."""
-    return f"{value:,.6g}" if value < 1e6 else f"{value:,.0f}"
-
-
-def seconds(value: float) -> str:
-    """A time in its natural unit."""
-    return f"{short(value * 1000)} ms" if 0 < value < 1 else f"{short(value)} s"
-
-
-def lasting(value: float) -> str:
-    """A measured time: three digits, natural unit."""
-    return f"{number(value * 1000)} ms" if 0 < value < 1 else f"{number(value)} s"
-
-
-def milliseconds(value: float) -> str:
-    """Milliseconds that are already milliseconds."""
-    return f"{number(value)} ms"
-
-
-def share(value: float) -> str:
-    """A share as per cent."""
-    return f"{100 * value:.0f} %"
-
-
-def percent(ratio: float) -> str:
-    """A ratio as a change."""
-    change = round(100 * (ratio - 1), 1)
-    return f"{change:+.1f} %".replace("-", MINUS) if change else "0.0 %"
-
-
-def counted(count: int, what: str) -> str:
-    """1 block, 2 blocks."""
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def span(estimate: Estimate, show: Show = number) -> str:
@@ -71,11 +19,6 @@ def span(estimate: Estimate, show: Show = number) -> str:
     if unit and low.endswith(unit) and high.endswith(unit):
         low, high = low.removesuffix(unit), high.removesuffix(unit)
     return f"[{low}, {high}]"
-
-
-def trimmed(text: str) -> str:
-    """A number without the zeros that say nothing on an axis: 50.0 MB is 50 MB there."""
-    return re.sub(r"(?<=\d)(\.\d*?)0+(?!\d)", lambda found: found[1].rstrip("."), text)
 
 
 def full(estimate: Estimate, show: Show = number) -> str:

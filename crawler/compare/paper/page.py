@@ -18,11 +18,12 @@ from string import Template
 from crawler.compare.intervals import Estimate
 from crawler.compare.paper import findings, zoom
 from crawler.compare.paper.book import Book, Figure, Section, Table
-from crawler.compare.paper.charts import NARROW, WIDE, Axis, box, escape, mark, rule
 from crawler.compare.paper.method import blind_spots, conditions_of_claims, how, on_site
-from crawler.compare.paper.numbers import SHOWN, Show, full, number, share, span
+from crawler.compare.paper.numbers import SHOWN, full, span
 from crawler.compare.records import Session
 from crawler.compare.results import Field, Results, Row
+from crawler.report.numbers import Show, number, share
+from crawler.report.svg import NARROW, WIDE, Axis, box, escape, mark, rule
 
 PAGE = Path(__file__).with_name("page.html")
 SUMMED = {

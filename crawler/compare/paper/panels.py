@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from crawler.compare.paper.charts import (
+from crawler.report.numbers import MINUS, short
+from crawler.report.svg import (
     NARROW,
     Axis,
     bottom_axis,
@@ -18,7 +19,6 @@ from crawler.compare.paper.charts import (
     svg,
     words,
 )
-from crawler.compare.paper.numbers import MINUS, short
 
 
 @dataclass(frozen=True, slots=True)

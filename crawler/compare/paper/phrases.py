@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from crawler.compare.paper.numbers import Show
+from crawler.report.numbers import Show
 
 NO_CLAIM = "The A/A arm shows a difference where there is none: nothing is claimed"
 OPENINGS = (

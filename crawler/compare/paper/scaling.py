@@ -8,10 +8,11 @@ from __future__ import annotations
 from crawler.compare import analysis
 from crawler.compare.analysis import Word
 from crawler.compare.models import Crossing
-from crawler.compare.paper.numbers import LEVELS, Show, full
+from crawler.compare.paper.numbers import LEVELS, full
 from crawler.compare.paper.phrases import NO_CLAIM, listed, once, stretch
 from crawler.compare.results import Field, Row, Sweep
 from crawler.compare.verdicts import growth
+from crawler.report.numbers import Show
 
 
 def sweep(one: Sweep, base: str) -> list[str]:

@@ -11,8 +11,9 @@ from crawler.compare.intervals import Estimate
 from crawler.compare.paper import findings
 from crawler.compare.paper.book import Book, Figure, Table
 from crawler.compare.paper.figures import Duel, forest, lanes
-from crawler.compare.paper.numbers import SHOWN, full, number, share
+from crawler.compare.paper.numbers import SHOWN, full
 from crawler.compare.results import Field
+from crawler.report.numbers import number, share
 
 UNIT = "pages/s"
 

@@ -9,10 +9,11 @@ from crawler.compare.models import little
 from crawler.compare.paper import scaling, zoom
 from crawler.compare.paper.book import Book, Draw, Figure, Table
 from crawler.compare.paper.curves import Scene, curves
-from crawler.compare.paper.numbers import LEVELS, SHOWN, full, seconds, short
+from crawler.compare.paper.numbers import LEVELS, SHOWN, full
 from crawler.compare.paper.phrases import capital, sentence
 from crawler.compare.records import Condition
 from crawler.compare.results import COSTS, Sweep
+from crawler.report.numbers import seconds, short
 
 UNIT = "pages/s"
 QUESTIONS = {

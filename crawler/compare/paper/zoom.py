@@ -15,9 +15,9 @@ from pathlib import Path
 
 import msgspec
 
-from crawler.compare.paper.charts import COLOURS, SHAPES
 from crawler.compare.paper.curves import Line
-from crawler.compare.paper.numbers import Show
+from crawler.report.numbers import Show
+from crawler.report.svg import COLOURS, SHAPES
 
 HERE = Path(__file__).parent
 SPREAD = 0.28

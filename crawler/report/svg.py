@@ -16,7 +16,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from crawler.compare.paper.numbers import Show, short, trimmed
+from crawler.report.numbers import Show, short, trimmed
 
 WIDE, NARROW = 960, 360
 COLOURS = 8
