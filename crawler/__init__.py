@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
     from crawler.api import acrawl, crawl
     from crawler.errors import CrawlerError, StorageError, UsageError
+    from crawler.metrics.summary import Summary
     from crawler.settings import Settings
-    from crawler.store.base import Page
-    from crawler.summary import Summary
+    from crawler.storage.pages.base import Page
 
 __all__ = ["CrawlerError", "Page", "Settings", "StorageError", "Summary", "UsageError", "acrawl", "crawl"]
 

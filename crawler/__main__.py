@@ -95,10 +95,10 @@ def _explain(error: BaseException) -> int:
     from click import ClickException
 
     from crawler.errors import NO_MEMORY_LEFT, CrawlerError, OutOfMemory
-    from crawler.fetch.starving import lacks_memory
+    from crawler.fetch.exhaustion import lacks_memory
     from crawler.settings import DEBUG
-    from crawler.stderr import PATIENCE, tell
-    from crawler.words import printable
+    from crawler.system.stderr import PATIENCE, tell
+    from crawler.system.text import printable
 
     if os.environ.get(DEBUG):
         for line in "".join(format_exception(error)).splitlines():

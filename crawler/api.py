@@ -18,21 +18,21 @@ from contextlib import AsyncExitStack, aclosing, closing, suppress
 from pathlib import Path
 from typing import Any
 
-from crawler.asking import Wanted, ask_again, check_names
-from crawler.assembly import assemble, limited
 from crawler.core.bounds import PLENTY
 from crawler.core.messages import Actions, Stop
-from crawler.directory import CrawlDirectory
 from crawler.errors import UsageError
 from crawler.fetch import check_client
-from crawler.frontier.memory import MemoryFrontier
-from crawler.job import Job
-from crawler.layout import lay_out
+from crawler.metrics.summary import Summary
 from crawler.run import NOTHING_MORE, execute, kept_settings, mend_all, open_directory, report, tidy
+from crawler.runtime.assembly import assemble, limited
+from crawler.runtime.job import Job
+from crawler.runtime.page_stream import Tap
 from crawler.settings import Settings, check_authority, open_scope, profile, refuse_unknown, settle
-from crawler.store.base import Page
-from crawler.summary import Summary
-from crawler.tap import Tap
+from crawler.storage.directory import CrawlDirectory
+from crawler.storage.frontier.memory import MemoryFrontier
+from crawler.storage.pages.base import Page
+from crawler.storage.reopening import Wanted, ask_again, check_names
+from crawler.storage.resharding import lay_out
 
 
 def crawl(

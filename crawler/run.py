@@ -9,23 +9,23 @@ from time import monotonic
 
 import msgspec
 
-from crawler.asking import Wanted, ask_again, asks_again
-from crawler.assembly import assemble, limited
 from crawler.core.messages import Ending
-from crawler.directory import KEPT, REPORT, CrawlDirectory
 from crawler.errors import Corrupt, UsageError
-from crawler.frontier.base import Frontier, FrontierReader
-from crawler.frontier.memory import MemoryFrontier
-from crawler.frontier.sqlite import SqliteFrontier
-from crawler.garbage import collected_seldom
-from crawler.job import Job
-from crawler.layout import lay_out
-from crawler.recorder import Recorder
+from crawler.metrics.counters import RunStats
+from crawler.metrics.summary import Summary, judge, summarise
+from crawler.runtime.assembly import assemble, limited
+from crawler.runtime.job import Job
+from crawler.runtime.recorder import Recorder
 from crawler.settings import Settings
-from crawler.stats import RunStats
-from crawler.store.base import Store
-from crawler.summary import Summary, judge, summarise
-from crawler.threads import threads_or_a_line
+from crawler.storage.directory import KEPT, REPORT, CrawlDirectory
+from crawler.storage.frontier.base import Frontier, FrontierReader
+from crawler.storage.frontier.memory import MemoryFrontier
+from crawler.storage.frontier.sqlite import SqliteFrontier
+from crawler.storage.pages.base import Store
+from crawler.storage.reopening import Wanted, ask_again, asks_again
+from crawler.storage.resharding import lay_out
+from crawler.system.gc_tuning import collected_seldom
+from crawler.system.threads import threads_or_a_line
 
 Watch = Callable[[Job], None]
 Told = Callable[[dict[str, int]], None]

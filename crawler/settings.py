@@ -27,14 +27,14 @@ from msgspec import Meta
 
 from crawler.core.conditions import parse as parse_condition
 from crawler.core.rules import AtLeastOne, Count, Rules, Seconds
-from crawler.core.scope import Scope
-from crawler.core.urls import canonical
+from crawler.core.urls.canonical import canonical
+from crawler.core.urls.scope import Scope
 from crawler.errors import UsageError
-from crawler.failpoints import VARIABLE as FAILPOINTS
-from crawler.failpoints import parse as parse_failpoints
 from crawler.fetch.base import ClientPlan, Limits
 from crawler.fetch.secrets import Login, bind, reveal
-from crawler.machine_memory import parse_size
+from crawler.system.failpoints import VARIABLE as FAILPOINTS
+from crawler.system.failpoints import parse as parse_failpoints
+from crawler.system.memory import parse_size
 
 ENVIRONMENT = "CRAWLER_"
 DEBUG = "CRAWLER_DEBUG"  # shows tracebacks, see crawler/__main__.py
@@ -99,13 +99,13 @@ class Settings(Rules, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def memory(self) -> int | None:
-        """How many bytes the process tree of a run may take; None: as crawler/memory.py decides."""
+        """How many bytes the process tree of a run may take; None: as crawler/runtime/memory_plan.py decides."""
         return None if self.max_memory is None else parse_size(self.max_memory)
 
     def client_plan(self, connections: int) -> ClientPlan:
         """What a client is made from."""
-        from crawler.fetch.decode import ACCEPT_ENCODING
-        from crawler.fetch.guard import naming
+        from crawler.fetch.http1.decode import ACCEPT_ENCODING
+        from crawler.fetch.net.guard import naming
 
         return ClientPlan(
             limits=Limits(
@@ -318,6 +318,6 @@ def open_scope(settings: Settings) -> Scope:
 def check_authority(settings: Settings) -> None:
     """Raises UsageError where `ca_file` cannot be used: before a crawl begins, not in the middle of each engine."""
     if settings.ca_file:
-        from crawler.fetch.wire import tls_context
+        from crawler.fetch.http1.wire import tls_context
 
         tls_context(settings.ca_file)

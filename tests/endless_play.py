@@ -6,15 +6,15 @@ from collections import Counter, deque
 from typing import NamedTuple
 
 from crawler.core.crawl import Crawl
-from crawler.core.links import PageHeaders, read_page
 from crawler.core.messages import Discovered, Ending, Event, Fetch, Fetched
+from crawler.core.page.links import PageHeaders, read_page
 from crawler.core.rules import Rules
-from crawler.core.scope import Scope
-from crawler.core.urls import Resolver
-from crawler.frontier.answers import answers
-from crawler.frontier.base import Batch
-from crawler.frontier.memory import MemoryFrontier
-from crawler.recorder import resumption
+from crawler.core.urls.canonical import Resolver
+from crawler.core.urls.scope import Scope
+from crawler.runtime.recorder import resumption
+from crawler.storage.frontier.answers import answers
+from crawler.storage.frontier.base import Batch
+from crawler.storage.frontier.memory import MemoryFrontier
 from tests.endless_web import Contents, Made, Shown, Site
 
 HTML = PageHeaders("text/html")

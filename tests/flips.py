@@ -33,12 +33,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from crawler.audit import audit
-from crawler.directory import CrawlDirectory
 from crawler.errors import CrawlerError
-from crawler.export import as_jsonl
-from crawler.recorder import resumption
-from crawler.repair import repair
+from crawler.runtime.recorder import resumption
+from crawler.storage.directory import CrawlDirectory
+from crawler.storage.export import as_jsonl
+from crawler.storage.repair import repair
+from crawler.storage.verify import audit
 from crawler.testweb.oracle import crawl_digest, expected
 from crawler.testweb.web import Web
 from tests.goldens import CONFIG, CRAWLS, WEB, Golden, command, make, serve

@@ -23,10 +23,10 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 
 from crawler.core.messages import Budget, Cookie, CookieNote, Foreign, HostNote, Link, Mail
-from crawler.core.shard import Shard
-from crawler.core.urls import host_of
-from crawler.directory import CrawlDirectory
-from crawler.frontier.base import Batch
+from crawler.core.shards.shard import Shard
+from crawler.core.urls.canonical import host_of
+from crawler.storage.directory import CrawlDirectory
+from crawler.storage.frontier.base import Batch
 from crawler.testweb.process import StartedWeb, start_web
 from crawler.testweb.settings import to_toml
 
@@ -157,7 +157,7 @@ def _enrich(path: Path) -> None:
 
 def main() -> None:
     """Make all of this format."""
-    from crawler.manifest import FORMAT
+    from crawler.storage.manifest import FORMAT
 
     target = Path(sys.argv[1]) / f"format-{FORMAT}"
     target.mkdir(parents=True, exist_ok=True)

@@ -28,9 +28,9 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import variants
-from crawler.machine_memory import CGROUPS, MIB
-from crawler.memory import MOST, least
-from crawler.meter import _pss, descendants
+from crawler.metrics.process_tree import _pss, descendants
+from crawler.runtime.memory_plan import MOST, least
+from crawler.system.memory import CGROUPS, MIB
 
 PAGES = 400
 TIMEOUT = 300.0

@@ -25,12 +25,12 @@ import variants
 from crawler.core.bounds import Bounds
 from crawler.core.crawl import Crawl
 from crawler.core.messages import Actions, Event, Fetch, Fetched, Stop
-from crawler.core.scope import Scope
-from crawler.directory import CrawlDirectory
-from crawler.recorder import Recorder
+from crawler.core.urls.scope import Scope
 from crawler.run import mend
+from crawler.runtime.recorder import Recorder
 from crawler.settings import Settings, settle
-from crawler.store.base import Writer
+from crawler.storage.directory import CrawlDirectory
+from crawler.storage.pages.base import Writer
 
 LINKS = 50
 KNOWN = 10

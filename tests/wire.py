@@ -30,10 +30,10 @@ from typing import Any, NamedTuple
 
 from crawler.core.messages import Fetch
 from crawler.core.rules import Rules
-from crawler.core.scope import Scope
+from crawler.core.urls.scope import Scope
 from crawler.fetch import ASYNC_CLIENTS, SYNC_CLIENTS, open_async_fetcher, open_fetcher
 from crawler.fetch.base import ClientPlan, FetchError, Limits, Request, Response
-from crawler.visit import Reader
+from crawler.pipeline.visit import Reader
 from variants.crew import share_arenas
 
 HOSTILE = Path(__file__).resolve().parents[1] / ".." / "shared" / "corpora" / "hostile_http"

@@ -13,8 +13,8 @@ import msgspec
 
 from crawler.core.messages import Ending
 from crawler.errors import UsageError
-from crawler.job import Job, cores
-from crawler.memory import MemoryPlan, plan_memory
+from crawler.runtime.job import Job, cores
+from crawler.runtime.memory_plan import MemoryPlan, plan_memory
 from crawler.settings import Settings
 
 MODULES = {

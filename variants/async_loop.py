@@ -15,10 +15,10 @@ from time import monotonic
 from crawler.core.messages import Ending, Event, Fetch
 from crawler.fetch import ASYNC_CLIENTS, open_async_fetcher
 from crawler.fetch.base import AsyncFetcher
-from crawler.heartbeat import beating_on_loop
-from crawler.job import Job, open_reader
-from crawler.store.base import Writer
-from crawler.visit import avisit
+from crawler.metrics.heartbeat import beating_on_loop
+from crawler.pipeline.visit import avisit
+from crawler.runtime.job import Job, open_reader
+from crawler.storage.pages.base import Writer
 from variants import client_of
 from variants.pump import arun as drive
 

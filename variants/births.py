@@ -20,8 +20,8 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from crawler.errors import WorkersLost
-from crawler.lifeline import die_with_parent
-from crawler.logs import speak_plainly
+from crawler.system.logs import speak_plainly
+from crawler.system.parent_death import die_with_parent
 
 PRELOADED = "variants.fork_server"
 NO_MEMORY_EXIT = 77

@@ -22,11 +22,11 @@ from crawler.core.messages import Event, Fetch
 from crawler.errors import CrawlerError, OutOfMemory
 from crawler.fetch import open_fetcher
 from crawler.fetch.base import ClientPlan, Fetcher
-from crawler.fetch.starving import starved
-from crawler.shortage import despite_shortage
-from crawler.store.base import Writer
-from crawler.threads import start_thread
-from crawler.visit import Reader, failed, visit
+from crawler.fetch.exhaustion import starved
+from crawler.pipeline.visit import Reader, failed, visit
+from crawler.storage.pages.base import Writer
+from crawler.system.memory_shortage import despite_shortage
+from crawler.system.threads import start_thread
 
 PATIENCE = 1.0
 DELIVERY_REST = 0.05

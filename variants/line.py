@@ -24,8 +24,8 @@ from crawler.core.messages import (
     SeedsSettled,
     Stop,
 )
-from crawler.core.switchboard import Posted, Status
-from crawler.stats import Counts
+from crawler.core.shards.coordinator import Posted, Status
+from crawler.metrics.counters import Counts
 
 HEAD = 4
 

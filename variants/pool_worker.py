@@ -17,18 +17,18 @@ from queue import Empty
 import msgspec
 
 from crawler.core.messages import Event, Fetch, Lateness
-from crawler.database import keep_trying
 from crawler.errors import CrawlerError, OutOfMemory, StorageError
-from crawler.garbage import collected_seldom
-from crawler.heartbeat import beating
-from crawler.histogram import Histogram
-from crawler.job import open_reader
-from crawler.memory import READER, Shares
-from crawler.memory_limit import keep_lean
+from crawler.metrics.heartbeat import beating
+from crawler.metrics.histogram import Histogram
+from crawler.runtime.job import open_reader
+from crawler.runtime.memory_limit import keep_lean
+from crawler.runtime.memory_plan import READER, Shares
 from crawler.settings import Settings, open_scope
-from crawler.store import open_store
-from crawler.store.base import Writer
-from crawler.threads import start_thread, threads_or_a_line
+from crawler.storage.database import keep_trying
+from crawler.storage.pages import open_store
+from crawler.storage.pages.base import Writer
+from crawler.system.gc_tuning import collected_seldom
+from crawler.system.threads import start_thread, threads_or_a_line
 from variants.births import NO_MEMORY_EXIT, bind_to_crawler
 from variants.crew import Crew
 

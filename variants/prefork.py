@@ -26,15 +26,15 @@ import msgspec
 from msgspec.structs import replace
 
 from crawler.core.messages import Ending, Event, HostNote, Noted, Stop
-from crawler.core.shard import Shard
-from crawler.core.switchboard import Outgoing, Posted, Status, Switchboard, Verdict
-from crawler.descriptors import provide
-from crawler.directory import frontier_path
+from crawler.core.shards.coordinator import Outgoing, Posted, Status, Switchboard, Verdict
+from crawler.core.shards.shard import Shard
 from crawler.errors import StorageError, WorkersLost
 from crawler.fetch import ASYNC_CLIENTS
-from crawler.frontier.answers import shifted
-from crawler.frontier.sqlite import SqliteFrontier
-from crawler.job import Job
+from crawler.runtime.job import Job
+from crawler.storage.directory import frontier_path
+from crawler.storage.frontier.answers import shifted
+from crawler.storage.frontier.sqlite import SqliteFrontier
+from crawler.system.file_limits import provide
 from variants import client_of, shards_of
 from variants.async_loop import CONCURRENCY as CONCURRENCY
 from variants.async_loop import loop_factory

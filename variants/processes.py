@@ -37,9 +37,9 @@ import msgspec
 from crawler.core.messages import NO_MEMORY, Ending, Event, Failed, Fetch, Fetched, Trouble
 from crawler.errors import CrawlerError, StorageError, WorkersLost
 from crawler.fetch import SYNC_CLIENTS
-from crawler.job import Job, cores
-from crawler.machine_memory import oom_kills
-from crawler.threads import start_thread
+from crawler.runtime.job import Job, cores
+from crawler.system.memory import oom_kills
+from crawler.system.threads import start_thread
 from variants import client_of
 from variants.births import NO_MEMORY_EXIT, PRELOADED, birth, kill, start_fork_server
 from variants.pool_worker import ERROR, Spec, encode_fetches, lateness_of, serve

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from crawler.core.crawl import Crawl
 from crawler.core.messages import Ending, Event, Fetch
-from crawler.recorder import Recorder
+from crawler.runtime.recorder import Recorder
 
 BLIND = 1.0
 """The longest wait, in seconds, of a thread that signals are told to. One that arrives just before the wait begins does

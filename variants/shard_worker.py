@@ -17,22 +17,22 @@ from pathlib import Path
 
 import msgspec
 
-from crawler.assembly import assemble, limited
 from crawler.core.messages import Acknowledged, Actions, Event, Foreign, Granted, Mail, Noted, Received
-from crawler.core.shard import Shard
-from crawler.core.switchboard import Posted, Status, Verdict
-from crawler.database import keep_trying
-from crawler.directory import frontier_path
+from crawler.core.shards.coordinator import Posted, Status, Verdict
+from crawler.core.shards.shard import Shard
 from crawler.errors import CrawlerError
-from crawler.failpoints import passing
-from crawler.fetch.starving import lacks_memory
-from crawler.frontier.sqlite import SqliteFrontier
-from crawler.garbage import collected_seldom
-from crawler.job import Job
-from crawler.memory import Shares
+from crawler.fetch.exhaustion import lacks_memory
+from crawler.runtime.assembly import assemble, limited
+from crawler.runtime.job import Job
+from crawler.runtime.memory_plan import Shares
 from crawler.settings import Settings
-from crawler.store import open_store
-from crawler.threads import threads_or_a_line
+from crawler.storage.database import keep_trying
+from crawler.storage.directory import frontier_path
+from crawler.storage.frontier.sqlite import SqliteFrontier
+from crawler.storage.pages import open_store
+from crawler.system.failpoints import passing
+from crawler.system.gc_tuning import collected_seldom
+from crawler.system.threads import threads_or_a_line
 from variants.async_loop import LoopWorkers, arun, loop_factory
 from variants.births import bind_to_crawler
 from variants.line import Farewell, Line, Progress, Word, decode_to_shard

@@ -14,8 +14,8 @@ from time import monotonic
 from crawler.core.messages import Ending, Event, Failed, Fetch, Fetched
 from crawler.errors import CrawlerError
 from crawler.fetch import SYNC_CLIENTS
-from crawler.heartbeat import beating
-from crawler.job import Job, open_reader
+from crawler.metrics.heartbeat import beating
+from crawler.runtime.job import Job, open_reader
 from variants import client_of
 from variants.crew import Crew
 from variants.pump import BLIND

@@ -22,7 +22,7 @@ from crawler.bench.task import Task
 from crawler.bench.told import Told
 from crawler.compare.launch import Cost
 from crawler.compare.watched import Crashed, last_line, told_by
-from crawler.directory import CrawlDirectory
+from crawler.storage.directory import CrawlDirectory
 
 CRAWL = "crawl"
 Kind = Literal["client", "stage", "mode", "peer"]

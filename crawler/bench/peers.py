@@ -24,7 +24,7 @@ from crawler.bench.entrants import Entrant, Kind, Outcome, read_told
 from crawler.bench.task import Task
 from crawler.compare.launch import Cost
 from crawler.compare.watched import Crashed, last_line
-from crawler.core.urls import canonical
+from crawler.core.urls.canonical import canonical
 
 TOLD = "told"
 OTHER_TAGS = "audio,base,body,embed,form,frame,iframe,img,input,link,meta,object,script,source,track,video"

@@ -9,7 +9,7 @@ from typing import Any
 from crawler.bench.peers import Absent
 from crawler.bench.race import Score
 from crawler.bench.task import Reference, Task
-from crawler.words import printable, size
+from crawler.system.text import printable, size
 
 
 def table(task: Task, reference: Reference, scores: Sequence[Score], absent: Sequence[Absent]) -> list[str]:

@@ -25,7 +25,7 @@ from crawler.compare import workload
 from crawler.compare.launch import Cost
 from crawler.compare.watched import Crashed, Stopped, run_watched
 from crawler.errors import CrawlerError
-from crawler.words import counts
+from crawler.system.text import counts
 
 FIRST = "async"
 TMPFS = Path("/dev/shm")

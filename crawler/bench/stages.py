@@ -17,17 +17,18 @@ from pathlib import Path
 from time import time
 
 from crawler.bench.told import tell
-from crawler.core.links import PageHeaders, read_page
 from crawler.core.messages import Link, Settled
-from crawler.core.scope import Scope
-from crawler.core.urls import Resolver
-from crawler.directory import CrawlDirectory
-from crawler.frontier.base import Batch, Row
-from crawler.frontier.sqlite import SqliteFrontier
-from crawler.recorder import CLOSE_AT
+from crawler.core.page.links import PageHeaders, read_page
+from crawler.core.urls.canonical import Resolver
+from crawler.core.urls.scope import Scope
+from crawler.runtime.recorder import CLOSE_AT
 from crawler.settings import Settings
-from crawler.store import open_store
-from crawler.store.base import Page
+from crawler.storage.directory import CrawlDirectory
+from crawler.storage.frontier.base import Batch
+from crawler.storage.frontier.rows import SettledRow
+from crawler.storage.frontier.sqlite import SqliteFrontier
+from crawler.storage.pages import open_store
+from crawler.storage.pages.base import Page
 
 STAGES = ("parse", "store", "frontier")
 MOST_PAGES = 5_000
@@ -50,7 +51,7 @@ def store(pages: list[Page], settings: Settings, folder: Path) -> None:
                 writer.flush()
 
 
-def frontier(rows: list[Row], folder: Path) -> None:
+def frontier(rows: list[SettledRow], folder: Path) -> None:
     """Admit and settle every URL."""
     with closing(SqliteFrontier(folder / "frontier.sqlite")) as kept:
         left = iter(rows)
@@ -58,11 +59,11 @@ def frontier(rows: list[Row], folder: Path) -> None:
             kept.commit(Batch(queued=[_admitted(row) for row in some], settled=[_ended(row) for row in some]), time())
 
 
-def _admitted(row: Row) -> Link:
+def _admitted(row: SettledRow) -> Link:
     return Link(row.id, row.url, row.depth)
 
 
-def _ended(row: Row) -> Settled:
+def _ended(row: SettledRow) -> Settled:
     return Settled(
         row.id,
         row.url,

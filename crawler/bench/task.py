@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 
 from crawler.compare import order
 from crawler.compare.watched import Crashed, Stopped, last_line, run_watched, told_by
-from crawler.directory import CrawlDirectory
 from crawler.errors import CrawlerError, UsageError
 from crawler.settings import SECRET, Settings, check_seed, open_scope, profile, read_file, settle
+from crawler.storage.directory import CrawlDirectory
 
 PATIENCE = math.inf
 

@@ -119,7 +119,7 @@ def verify(directory: str) -> int:
 
     from crawler.compare.session import TRIALS, read_trials, void
     from crawler.compare.session import verify as verify_records
-    from crawler.words import printable
+    from crawler.system.text import printable
 
     folder = Path(directory)
     problems, trials = verify_records(folder), read_trials(folder)
@@ -136,7 +136,7 @@ def verify(directory: str) -> int:
 def carry_on(folder: Path, signals: Signals, quiet: bool) -> int:
     """Run what is owed, write the report, tell what came of it; the exit code. Raises CrawlerError."""
     from crawler.compare.session import conduct, read_trials, void, warned, wrong
-    from crawler.words import printable
+    from crawler.system.text import printable
 
     signals.say = _say_that_it_is_kept
     whole = conduct(folder, stopped=lambda: bool(signals.received), tell=_silent if quiet else _teller())
@@ -199,7 +199,7 @@ def _teller() -> Callable[[Progress], None]:
 def in_words(progress: Progress) -> str:
     """One line for people."""
     from crawler.compare.session import void
-    from crawler.words import duration
+    from crawler.system.text import duration
 
     words = [f"{progress.done} of {progress.of} trials"]
     if progress.left is not None:

@@ -47,7 +47,7 @@ def begin_on_site(
     from crawler.compare.records import Site
     from crawler.compare.session import begin, plan_on_site
     from crawler.errors import UsageError
-    from crawler.words import duration
+    from crawler.system.text import duration
 
     if ("url" in asked) == ("urls" in asked):
         raise UsageError("a comparison on a site needs either --url or --urls")

@@ -9,14 +9,14 @@ import click
 
 from crawler.cli.options import AGAIN, CONFIGURATION, ENGINE, LIMITS, OUTPUT, POLITENESS, SCOPE, given, with_options
 from crawler.cli.signals import Signals
-from crawler.stderr import PATIENCE, tell
+from crawler.system.stderr import PATIENCE, tell
 
 if TYPE_CHECKING:
     from crawler.cli.plan import Order, Plan
-    from crawler.job import Job
+    from crawler.metrics.counters import RunStats
+    from crawler.metrics.summary import Summary
+    from crawler.runtime.job import Job
     from crawler.settings import Settings
-    from crawler.stats import RunStats
-    from crawler.summary import Summary
     from crawler.testweb.process import StartedWeb
 
 WHERE = (
@@ -71,8 +71,8 @@ def crawl(
     4 nothing could be fetched or --fail-on holds, 130 and 143 interrupted.
     """
     signals.hold()
-    from crawler.asking import Wanted
     from crawler.cli.plan import Order
+    from crawler.storage.reopening import Wanted
 
     wanted = Wanted(retry_failed, retry_reason)
     order = Order(given(flags | {"seeds": urls}), config, profile, resume, fresh, wanted)
@@ -88,12 +88,12 @@ def carry_out(order: Order, signals: Signals, as_json: bool, quiet: bool) -> int
     from crawler.cli.progress import Pace, progress
     from crawler.cli.verdict import verdict
     from crawler.core.endings import in_words
-    from crawler.directory import CrawlDirectory
-    from crawler.logs import speak_plainly
-    from crawler.meter import process_started_at
+    from crawler.metrics.process_tree import process_started_at
+    from crawler.metrics.summary import exit_code
     from crawler.run import execute, open_directory
-    from crawler.summary import exit_code
-    from crawler.words import printable
+    from crawler.storage.directory import CrawlDirectory
+    from crawler.system.logs import speak_plainly
+    from crawler.system.text import printable
 
     speak_plainly()
     plan = make_plan(order)
@@ -139,8 +139,8 @@ def nothing_done(settings: Settings) -> Summary:
     """The summary of a run that was stopped before there was a directory."""
     import variants
     from crawler.core.messages import Ending
-    from crawler.stats import RunStats, Tally
-    from crawler.summary import summarise
+    from crawler.metrics.counters import RunStats, Tally
+    from crawler.metrics.summary import summarise
 
     client = variants.client_of(settings)
     return summarise(Tally(), out=None, mode=settings.mode, client=client, ran=Ending.STOPPED, stats=RunStats())
@@ -148,9 +148,9 @@ def nothing_done(settings: Settings) -> Summary:
 
 def take_note(plan: Plan) -> None:
     """Say what was asked for and is not done, or is done and seldom asked for."""
-    from crawler.failpoints import VARIABLE as FAILPOINTS
     from crawler.settings import RETIRED
-    from crawler.words import printable
+    from crawler.system.failpoints import VARIABLE as FAILPOINTS
+    from crawler.system.text import printable
 
     if plan.ignored:
         tell(f"note: ignored: {', '.join(plan.ignored)}; a resumed crawl keeps what it began with")

@@ -28,9 +28,9 @@ def export(signals: Signals, /, directory: str, kind: str, output: str | None) -
     import sys
     from pathlib import Path
 
-    from crawler.directory import CrawlDirectory
     from crawler.errors import StorageError, UsageError
-    from crawler.export import as_csv, as_jsonl
+    from crawler.storage.directory import CrawlDirectory
+    from crawler.storage.export import as_csv, as_jsonl
 
     # a reader ends with its process: closing it would only disturb the rows that a broken pipe leaves unread
     frontier = CrawlDirectory.look(Path(directory)).look_back()

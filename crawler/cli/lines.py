@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Protocol
 
-from crawler.words import printable
+from crawler.system.text import printable
 
 
 class Say(Protocol):

@@ -18,9 +18,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from crawler.asking import Wanted, check_names
-from crawler.core.urls import host_of
-from crawler.directory import KEPT, CrawlDirectory
+from crawler.core.urls.canonical import host_of
 from crawler.errors import StorageError, UsageError
 from crawler.fetch import check_client
 from crawler.run import NOTHING_MORE, kept_settings
@@ -34,6 +32,8 @@ from crawler.settings import (
     read_file,
     settle,
 )
+from crawler.storage.directory import KEPT, CrawlDirectory
+from crawler.storage.reopening import Wanted, check_names
 
 CRAWLS = Path("crawls")
 LONGEST_NAME = 200

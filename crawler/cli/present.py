@@ -13,10 +13,10 @@ from msgspec import to_builtins
 
 from crawler.core.endings import in_words
 from crawler.core.messages import Ending
-from crawler.directory import REPORT
-from crawler.stats import RunStats
-from crawler.summary import WORDS, Summary
-from crawler.words import counts, duration, printable, size
+from crawler.metrics.counters import RunStats
+from crawler.metrics.summary import WORDS, Summary
+from crawler.storage.directory import REPORT
+from crawler.system.text import counts, duration, printable, size
 
 SLOWEST = 3
 INDENT = " " * 13  # where what is said stands, after the name of its line

@@ -19,11 +19,11 @@ from time import monotonic
 import msgspec
 
 from crawler.cli.signals import Signals
-from crawler.logs import open_log
-from crawler.shortage import wait_for
-from crawler.stats import InFlight, RunStats
-from crawler.threads import start_thread
-from crawler.words import duration, printable, size
+from crawler.metrics.counters import InFlight, RunStats
+from crawler.system.logs import open_log
+from crawler.system.memory_shortage import wait_for
+from crawler.system.text import duration, printable, size
+from crawler.system.threads import start_thread
 
 LIVE_PERIOD = 0.5
 LOG_PERIOD = 10.0

@@ -9,7 +9,7 @@ import click
 from crawler.cli.options import OUTPUT, with_options
 
 if TYPE_CHECKING:
-    from crawler.repair import Repaired
+    from crawler.storage.repair import Repaired
 
 
 @click.command()
@@ -21,8 +21,8 @@ def repair(directory: str, as_json: bool) -> int:
     from pathlib import Path
 
     from crawler.cli.present import as_object
-    from crawler.directory import CrawlDirectory
-    from crawler.repair import repair as rebuild
+    from crawler.storage.directory import CrawlDirectory
+    from crawler.storage.repair import repair as rebuild
 
     crawl, lost_manifest = CrawlDirectory.rescue(Path(directory))
     with closing(crawl):
@@ -35,7 +35,7 @@ def _in_words(done: Repaired) -> str:
     """What was done, for people."""
     import shlex
 
-    from crawler.words import printable
+    from crawler.system.text import printable
 
     if not done.rebuilt:
         return f"nothing to repair: {done.records:,} records and the rows that name them are whole"

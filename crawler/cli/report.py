@@ -9,7 +9,7 @@ import click
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from crawler.directory import CrawlDirectory
+    from crawler.storage.directory import CrawlDirectory
 
 
 @click.command()
@@ -23,12 +23,12 @@ def report(directories: tuple[str, ...], output: str | None) -> int:
     """
     from pathlib import Path
 
-    from crawler.directory import REPORT
     from crawler.errors import UsageError
     from crawler.report.beside import beside
     from crawler.report.page import page
     from crawler.report.reading import look, read
-    from crawler.words import printable
+    from crawler.storage.directory import REPORT
+    from crawler.system.text import printable
 
     if len(directories) > 1 and output is None:
         raise UsageError("several crawls make one page side by side: name its file with -o FILE")

@@ -34,10 +34,10 @@ def resume(
     signals.hold()
     from pathlib import Path
 
-    from crawler.asking import Wanted
     from crawler.cli.crawl import carry_out
     from crawler.cli.plan import Order
-    from crawler.directory import CrawlDirectory
+    from crawler.storage.directory import CrawlDirectory
+    from crawler.storage.reopening import Wanted
 
     CrawlDirectory.look(Path(directory))
     wanted = Wanted(retry_failed, retry_reason)

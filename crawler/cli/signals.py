@@ -19,13 +19,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
 
-from crawler.stderr import tell
+from crawler.system.stderr import tell
 
 TYPE_CHECKING = False  # as in typing, whose import takes longer than all else until the handlers are installed
 if TYPE_CHECKING:
     from types import FrameType
 
-    from crawler.job import Job
+    from crawler.runtime.job import Job
 
 ECHO = 0.25
 AGAIN = "press Ctrl-C again to end at once"

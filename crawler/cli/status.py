@@ -19,9 +19,9 @@ def status(directory: str, as_json: bool) -> int:
     from crawler.cli.present import as_object
     from crawler.core.endings import in_words
     from crawler.core.messages import Ending
-    from crawler.directory import CrawlDirectory, come_to
-    from crawler.summary import state
-    from crawler.words import counts, printable, size
+    from crawler.metrics.summary import state
+    from crawler.storage.directory import CrawlDirectory, come_to
+    from crawler.system.text import counts, printable, size
 
     crawl = CrawlDirectory.look(Path(directory))
     tally, pid = crawl.tally(), crawl.holder()

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from crawler.directory import CrawlDirectory
-    from crawler.summary import Summary
+    from crawler.metrics.summary import Summary
+    from crawler.storage.directory import CrawlDirectory
 
 LARGEST = 3
 
@@ -17,7 +17,7 @@ def verdict(directory: CrawlDirectory, summary: Summary, conditions: Iterable[st
     """The lines about a crawl that failed, or is incomplete, or for which a condition of `fail_on` holds."""
     from crawler.core.endings import in_words
     from crawler.core.messages import Ending
-    from crawler.summary import judge
+    from crawler.metrics.summary import judge
 
     resume = f"python -m crawler resume {shlex.quote(str(directory.path))}"
     if summary.ending == Ending.FAILED:
@@ -43,7 +43,7 @@ def _why(directory: CrawlDirectory, summary: Summary) -> str:
     """The first thing that was in the way; where none was told, how the URLs ended."""
     from contextlib import closing
 
-    from crawler.words import counts
+    from crawler.system.text import counts
 
     with closing(directory.look_back()) as frontier:
         detail = next((row.detail for row in frontier.settled() if row.detail), "")

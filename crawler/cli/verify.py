@@ -9,7 +9,7 @@ import click
 from crawler.cli.options import OUTPUT, with_options
 
 if TYPE_CHECKING:
-    from crawler.audit import Audit
+    from crawler.storage.verify import Audit
 
 
 @click.command()
@@ -19,10 +19,10 @@ def verify(directory: str, as_json: bool) -> int:
     """Read the crawl in DIR back: is everything there, once, and as it was fetched?"""
     from pathlib import Path
 
-    from crawler.audit import audit
     from crawler.cli.present import as_object
-    from crawler.directory import REPAIR, CrawlDirectory
     from crawler.errors import Corrupt
+    from crawler.storage.directory import REPAIR, CrawlDirectory
+    from crawler.storage.verify import audit
 
     found = audit(CrawlDirectory.look(Path(directory)))
     click.echo(as_object(found) if as_json else _in_words(found))
@@ -34,7 +34,7 @@ def verify(directory: str, as_json: bool) -> int:
 def _in_words(found: Audit) -> str:
     """What was found, for people."""
     from crawler.core.endings import in_words
-    from crawler.words import printable, size
+    from crawler.system.text import printable, size
 
     verdict = "WRONG" if found.wrong else "fine"
     if not found.wrong:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crawler.compare.launch import Cost
-from crawler.summary import Summary
+from crawler.metrics.summary import Summary
 
 ENOUGH_BEATS = 100
 

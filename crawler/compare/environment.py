@@ -19,7 +19,7 @@ from pathlib import Path
 from time import monotonic
 from typing import NamedTuple
 
-from crawler.job import cores
+from crawler.runtime.job import cores
 
 PACKAGES = ("crawler", "aiohttp", "uvloop", "pycurl", "urllib3", "turbohtml", "msgspec", "httptools", "xxhash")
 VARYING = frozenset({"load"})

@@ -28,14 +28,14 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from crawler.audit import Audit
 from crawler.compare import order
 from crawler.compare.environment import Strangers
 from crawler.compare.overhead import percentile
 from crawler.compare.records import Condition, Gate
 from crawler.compare.workload import FLAT, Oracle
+from crawler.metrics.summary import Summary
 from crawler.settings import Settings
-from crawler.summary import Summary
+from crawler.storage.verify import Audit
 from crawler.testweb.log import Entry
 from crawler.testweb.referee import Verdict
 

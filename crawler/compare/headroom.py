@@ -20,7 +20,7 @@ import msgspec
 from crawler.compare import workload
 from crawler.compare.records import Condition
 from crawler.errors import CrawlerError
-from crawler.job import cores
+from crawler.runtime.job import cores
 from crawler.testweb.flat import NAME
 from crawler.testweb.referee import judge
 

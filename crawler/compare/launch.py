@@ -25,7 +25,7 @@ from time import monotonic
 
 import msgspec
 
-from crawler.meter import descendants
+from crawler.metrics.process_tree import descendants
 
 PERIOD = 0.5
 PR_SET_PDEATHSIG = 1

@@ -17,7 +17,6 @@ from pathlib import Path
 from time import monotonic, sleep, time
 from typing import NamedTuple
 
-from crawler.audit import Audit, audit
 from crawler.compare import gates, order, site, workload
 from crawler.compare.costs import costs
 from crawler.compare.design import Planned
@@ -26,11 +25,12 @@ from crawler.compare.launch import Cost
 from crawler.compare.overhead import EDGE, percentile
 from crawler.compare.records import Gate, Site, Trial
 from crawler.compare.watched import LOOK, Crashed, Interrupted, Stopped, run_watched, told_by
-from crawler.directory import CrawlDirectory
 from crawler.errors import CrawlerError
+from crawler.metrics.summary import Summary
 from crawler.settings import Settings
-from crawler.store.base import Page
-from crawler.summary import Summary
+from crawler.storage.directory import CrawlDirectory
+from crawler.storage.pages.base import Page
+from crawler.storage.verify import Audit, audit
 from crawler.testweb.draw import Dice
 
 PATIENCE = 600.0

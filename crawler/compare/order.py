@@ -9,8 +9,8 @@ its links for itself. Depth 0 is no such limit: nothing but the seeds is asked f
 from __future__ import annotations
 
 from crawler.core.messages import Reason
+from crawler.metrics.summary import Summary
 from crawler.settings import Settings
-from crawler.summary import Summary
 
 BUDGETS = (Reason.SAME_PAGES, Reason.REPEATED_PAGES, Reason.ENDLESS, Reason.HOST_LIMIT, Reason.DOMAIN_LIMIT)
 LIMITS = ("max_pages", "max_bytes", "max_depth")

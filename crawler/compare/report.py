@@ -19,7 +19,7 @@ from crawler.compare.paper.page import page
 from crawler.compare.paper.sections import sections
 from crawler.compare.records import METRICS, Session, Trial
 from crawler.compare.results import results
-from crawler.words import cell
+from crawler.system.text import cell
 
 FIELDS = (
     "sweep",

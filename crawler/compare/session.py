@@ -32,7 +32,7 @@ from crawler.compare.site import configuration_of
 from crawler.compare.trial import Rates, raw_rate, run_trial
 from crawler.compare.watched import Interrupted, Stopped
 from crawler.errors import Corrupt, UsageError
-from crawler.lock import FileLock
+from crawler.system.file_lock import FileLock
 
 FORMAT = 1
 SESSION, TRIALS, LOCK, WORK = "session.json", "trials.jsonl", "lock", "work"

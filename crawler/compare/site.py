@@ -24,10 +24,10 @@ from crawler.compare.design import LIVE
 from crawler.compare.records import Arm, Condition, Site
 from crawler.compare.watched import Stopped, last_line, run_watched
 from crawler.core.messages import Reason
-from crawler.core.urls import host_of
-from crawler.directory import CrawlDirectory
+from crawler.core.urls.canonical import host_of
 from crawler.errors import UsageError
 from crawler.settings import Settings, check_seed, profile, read_file, settle
+from crawler.storage.directory import CrawlDirectory
 
 CONFIGURATION = "site.toml"
 MOST_URLS = 1000

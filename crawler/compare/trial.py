@@ -16,7 +16,6 @@ from pathlib import Path
 from time import monotonic, time
 from typing import NamedTuple
 
-from crawler.audit import audit
 from crawler.compare import gates, workload
 from crawler.compare.costs import costs
 from crawler.compare.design import Planned
@@ -25,10 +24,11 @@ from crawler.compare.launch import Cost
 from crawler.compare.overhead import overhead
 from crawler.compare.records import Condition, Gate, Trial
 from crawler.compare.watched import Crashed, Stopped, last_line, run_watched, told_by
-from crawler.directory import CrawlDirectory
 from crawler.errors import CrawlerError
-from crawler.store.base import Page
-from crawler.summary import Summary
+from crawler.metrics.summary import Summary
+from crawler.storage.directory import CrawlDirectory
+from crawler.storage.pages.base import Page
+from crawler.storage.verify import audit
 from crawler.testweb.draw import Dice
 from crawler.testweb.log import Entry, read_log
 from crawler.testweb.referee import judge as judge_log

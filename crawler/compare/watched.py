@@ -13,7 +13,7 @@ from time import monotonic
 import msgspec
 
 from crawler.compare.launch import Cost
-from crawler.summary import Summary
+from crawler.metrics.summary import Summary
 
 LOOK = 0.2
 Stopped = Callable[[], bool]

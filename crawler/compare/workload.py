@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from crawler.compare.envelope import least
 from crawler.compare.records import Arm, Condition
-from crawler.job import cores
+from crawler.runtime.job import cores
 from crawler.settings import ENVIRONMENT
 from crawler.testweb.document import AnyWeb
 from crawler.testweb.flat import FlatWeb

@@ -2,10 +2,10 @@
 
 Rules:
 - A URL is admitted once. A redirect is a new URL through every check, admitted when its source settles.
-- What is owed is in the queue of its host or in the frontier, see crawler/core/hosts.py. A URL that may be new or not
-  is owed until the frontier has judged it.
+- What is owed is in the queue of its host or in the frontier, see crawler/core/hosts/hosts.py. A URL that may be new or
+  not is owed until the frontier has judged it.
 - Links out of scope wait while a seed may still be redirected to their host.
-- A URL beyond the depth limit is kept and counted, not admitted, see crawler/core/depth.py.
+- A URL beyond the depth limit is kept and counted, not admitted, see crawler/core/urls/depth.py.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from crawler.core.bounds import Bounds
-from crawler.core.cookies import Jar
-from crawler.core.depth import DepthLimit
-from crawler.core.host import Host
-from crawler.core.hosts import Hosts
-from crawler.core.leases import Leases
+from crawler.core.deferred_links import Strays
+from crawler.core.fetch_builder import Orders
+from crawler.core.hosts.cookies import Jar
+from crawler.core.hosts.host import Host
+from crawler.core.hosts.host_scheduler import Turns
+from crawler.core.hosts.hosts import Hosts
+from crawler.core.hosts.leases import Leases
+from crawler.core.hosts.retry import reason_of
 from crawler.core.messages import (
     Actions,
     Fetched,
@@ -30,18 +33,15 @@ from crawler.core.messages import (
     Reason,
     Resumed,
 )
-from crawler.core.orders import Orders
-from crawler.core.passage import Passage
-from crawler.core.redirects import after_redirect
-from crawler.core.retry import reason_of
+from crawler.core.network.fetch_window import Passage
 from crawler.core.rules import Rules
-from crawler.core.scope import Scope
-from crawler.core.seen import Seen
 from crawler.core.settling import end_of
-from crawler.core.shared_brakes import SharedBrakes
-from crawler.core.strays import Strays
-from crawler.core.turns import Turns
-from crawler.core.urls import host_of
+from crawler.core.traps.combined_limits import SharedBrakes
+from crawler.core.urls.canonical import host_of
+from crawler.core.urls.depth import DepthLimit
+from crawler.core.urls.redirects import after_redirect
+from crawler.core.urls.scope import Scope
+from crawler.core.urls.seen import Seen
 
 
 class Admission:

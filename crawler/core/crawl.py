@@ -1,9 +1,9 @@
 """Decides one crawl: what happened and the time go in, what to do comes out. No I/O, no clock, no dice.
 
 Theory of operation. A URL is *admitted* once (`queued`), waits in the queue of its host, is *leased* to a worker as a
-`Fetch`, and *settles* once. A host has its turn (crawler/core/turns.py) while it has something to ask for; hosts that
-are full or wait for an answer have none, the landing lists them again. The cost of a step depends on what happened and
-on what it issues, never on the number of hosts or URLs.
+`Fetch`, and *settles* once. A host has its turn (crawler/core/hosts/host_scheduler.py) while it has something to ask
+for; hosts that are full or wait for an answer have none, the landing lists them again. The cost of a step depends on
+what happened and on what it issues, never on the number of hosts or URLs.
 
 Rules:
 - Every answer names a lease. An answer to a lease that is unknown (expired, answered before) changes nothing.
@@ -13,8 +13,8 @@ Rules:
 - A page budget counts URLs asked for at least once, so it is never exceeded and retries are not cut off by it.
 - A step refuses at most REFUSALS URLs: a hostile robots.txt makes each of them cost milliseconds, and whoever steps has
   other hosts to listen to. It asks to be called again at once.
-- What is owed is in the queue of its host or in the frontier, see crawler/core/hosts.py. A URL that may be new or not
-  is owed until the frontier has judged it.
+- What is owed is in the queue of its host or in the frontier, see crawler/core/hosts/hosts.py. A URL that may be new or
+  not is owed until the frontier has judged it.
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ from collections.abc import Iterable, Iterator
 from msgspec.structs import replace
 
 from crawler.core.admission import Admission
-from crawler.core.health import Fate, failure_of
-from crawler.core.host import Host, State, Trigger
-from crawler.core.leases import Lease
+from crawler.core.fetch_builder import robots_order
+from crawler.core.hosts.health import Fate, failure_of
+from crawler.core.hosts.host import Host, State, Trigger
+from crawler.core.hosts.leases import Lease
+from crawler.core.hosts.retry import backoff, gap, is_transient, reason_of
 from crawler.core.messages import (
     Actions,
     Discovered,
@@ -45,11 +47,9 @@ from crawler.core.messages import (
     Stop,
     Trouble,
 )
-from crawler.core.orders import robots_order
-from crawler.core.outage import Verdict
-from crawler.core.redirects import REDIRECTS
-from crawler.core.retry import backoff, gap, is_transient, reason_of
+from crawler.core.network.outage import Verdict
 from crawler.core.settling import in_short
+from crawler.core.urls.redirects import REDIRECTS
 
 REFUSALS = 32
 LONGEST_WAIT = 3600.0  # what every clock and every queue can wait for

@@ -215,7 +215,7 @@ class Cookie(Message, frozen=True, tag="Cookie"):
 
 
 class CookieNote(Message, frozen=True):
-    """All the cookies of one home, oldest first; none where all are gone. See crawler/core/cookies.py."""
+    """All the cookies of one home, oldest first; none where all are gone. See crawler/core/hosts/cookies.py."""
 
     home: str
     cookies: tuple[Cookie, ...]
@@ -234,9 +234,9 @@ class SetCookie(Message, frozen=True):
 class Budget(Message, frozen=True, tag="Budget"):
     """What must be remembered of one pattern of the URLs of a host, or of the whole host, so that a kill does not renew
     its budget: how many `pages` were asked for, and why it was `stopped`, if it was. `evidence` holds the counts behind
-    that (see crawler/core/traps.py); `rule` says which part of URLs makes no difference, `texts` are then the keys of
-    what was fetched (see crawler/core/sameness.py). Elsewhere `texts` and `words` are fingerprints that were seen
-    before. `seen` is of earlier versions."""
+    that (see crawler/core/traps/detector.py); `rule` says which part of URLs makes no difference, `texts` are then the
+    keys of what was fetched (see crawler/core/traps/sameness.py). Elsewhere `texts` and `words` are fingerprints that
+    were seen before. `seen` is of earlier versions."""
 
     host: str
     pattern: int
@@ -398,7 +398,8 @@ Landing = Fetched | Failed
 
 
 class Lateness(Message, frozen=True):
-    """How late the beats of one worker came: (bucket, count) as in crawler.histogram, and the longest, in seconds."""
+    """How late the beats of one worker came: (bucket, count) as in crawler.metrics.histogram, and the longest, in
+    seconds."""
 
     counts: tuple[tuple[int, int], ...]
     longest: float

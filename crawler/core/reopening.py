@@ -18,10 +18,10 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from crawler.core.endings import COUNTS, LINKS_CUT, TROUBLES, TRUNCATED, UNREAD
+from crawler.core.hosts.retry import RETRIED_CUTS
 from crawler.core.messages import Budget, Ending, Reason, Unread
-from crawler.core.retry import RETRIED_CUTS
 from crawler.core.settling import read_back
-from crawler.core.traps import DOUBT, WHOLE
+from crawler.core.traps.detector import DOUBT, WHOLE
 
 SEEDS = "seeds"
 NAMES = (*(reason.value for reason in Reason if reason not in (Reason.OK, Reason.REDIRECT)), *COUNTS)

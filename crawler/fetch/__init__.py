@@ -7,13 +7,10 @@ from importlib.machinery import PathFinder
 from importlib.util import find_spec
 
 from crawler.errors import UsageError
-from crawler.fetch.base import AsyncFetcher, ClientPlan, Fetcher
+from crawler.fetch.base import NO_C_PARSER, AsyncFetcher, ClientPlan, Fetcher
 
 SYNC_CLIENTS = ("curl", "urllib3")
 ASYNC_CLIENTS = ("aiohttp",)
-NO_C_PARSER = (
-    "aiohttp is without its C parser: unset AIOHTTP_NO_EXTENSIONS, install aiohttp from a wheel, or use --mode threads"
-)
 
 
 def check_client(client: str) -> None:
@@ -28,11 +25,11 @@ def check_client(client: str) -> None:
 def open_fetcher(client: str, plan: ClientPlan) -> Fetcher:
     """A blocking client for the calling thread. Raises UsageError for a name that is none of SYNC_CLIENTS."""
     if client == "curl":
-        from crawler.fetch.curl_client import CurlFetcher
+        from crawler.fetch.clients.curl_client import CurlFetcher
 
         return CurlFetcher(plan)
     if client == "urllib3":
-        from crawler.fetch.urllib3_client import Urllib3Fetcher
+        from crawler.fetch.clients.urllib3_client import Urllib3Fetcher
 
         return Urllib3Fetcher(plan)
     raise UsageError(f"no blocking client {client!r}: choose one of {', '.join(SYNC_CLIENTS)}")
@@ -41,7 +38,7 @@ def open_fetcher(client: str, plan: ClientPlan) -> Fetcher:
 def open_async_fetcher(client: str, plan: ClientPlan) -> AsyncFetcher:
     """A client of the running loop. Raises UsageError for a name that is none of ASYNC_CLIENTS."""
     if client == "aiohttp":
-        from crawler.fetch.aiohttp_client import AiohttpFetcher
+        from crawler.fetch.clients.aiohttp_client import AiohttpFetcher
 
         return AiohttpFetcher(plan)
     raise UsageError(f"no asynchronous client {client!r}: choose one of {', '.join(ASYNC_CLIENTS)}")

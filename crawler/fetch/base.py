@@ -23,6 +23,9 @@ import msgspec
 from crawler.core.messages import Trouble
 
 Headers = tuple[tuple[str, str], ...]
+NO_C_PARSER = (
+    "aiohttp is without its C parser: unset AIOHTTP_NO_EXTENSIONS, install aiohttp from a wheel, or use --mode threads"
+)
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +46,7 @@ class ClientPlan(msgspec.Struct, frozen=True, kw_only=True):
     `headers` go with every request. `resolve` overrides names: "host" or "host:port" -> "address:port" or "address"
     (the port of the URL is then kept). `connections` is the most that may be open at once. `ca_file` names certificates
     (PEM) to trust beside the usual ones. Private addresses are reachable where `seeds`, `resolve` or
-    `networks` ("net/bits") name them: see crawler/fetch/guard.py.
+    `networks` ("net/bits") name them: see crawler/fetch/net/guard.py.
     """
 
     limits: Limits = Limits()

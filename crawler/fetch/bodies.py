@@ -4,7 +4,7 @@ Rules:
 - A body is counted as it comes, COPIES times: its blocks are joined, decoded and copied before it is with the store.
 - Beyond `most` a fetch is refused more (FetchError STARVED): it is asked again when fewer are in flight. The fetch that
   has held a body for longest is refused only beyond `alone`, so one always gets on.
-- One instance for a process, like the names (crawler/fetch/names.py): the limit is one of the process.
+- One instance for a process, like the names (crawler/fetch/net/dns_cache.py): the limit is one of the process.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ from abc import ABC, abstractmethod
 
 from crawler.core.messages import Trouble
 from crawler.fetch.base import FetchError, Limits, Request, Response
-from crawler.fetch.wire import check_url
-from crawler.threads import start_thread
+from crawler.fetch.http1.wire import check_url
+from crawler.system.threads import start_thread
 
 
 class Flight:

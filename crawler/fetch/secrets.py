@@ -26,10 +26,10 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from crawler.core.urls import canonical, host_of
+from crawler.core.urls.canonical import canonical, host_of
 from crawler.errors import UsageError
 from crawler.fetch.base import Headers
-from crawler.fetch.wire import unfit
+from crawler.fetch.http1.wire import unfit
 
 TOKEN = re.compile(r"[\x21-\x7e]+")
 NEVER = {

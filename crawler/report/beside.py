@@ -16,7 +16,7 @@ from crawler.report.numbers import number
 from crawler.report.page import FINE, LEGEND, fill, state
 from crawler.report.treatment import smallest
 from crawler.report.words import NOTHING, card, lasting, moment, remote, section, table
-from crawler.words import duration, size
+from crawler.system.text import duration, size
 
 NO_CLAIM = (
     "Single runs, each under its own conditions: what differs here may be noise. Whether an engine is faster is"

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from crawler.core.messages import Ending
 from crawler.report.facts import Facts
 from crawler.report.words import card, listed, moment, remote, table
-from crawler.words import duration, size
+from crawler.system.text import duration, size
 
 PACKAGES = ("crawler", "aiohttp", "uvloop", "pycurl", "urllib3", "turbohtml", "msgspec")
 APART = ("mode", "client", "lease")

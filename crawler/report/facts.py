@@ -9,9 +9,9 @@ from __future__ import annotations
 import msgspec
 
 from crawler.core.endings import Conclusion
-from crawler.directory import come_to
-from crawler.manifest import Manifest
-from crawler.stats import Tally
+from crawler.metrics.counters import Tally
+from crawler.storage.directory import come_to
+from crawler.storage.manifest import Manifest
 
 TOP = 10
 """The length of a list of hosts, URLs, errors or types."""

@@ -14,9 +14,9 @@ from typing import Any
 
 import msgspec
 
-from crawler.frontier.sqlite import SEEDS_ANSWERED, says_seeds_answered
+from crawler.metrics.counters import Tally
 from crawler.report.facts import TOP, Bar, Fetch, Host, Hosts, Pace, Span, Trouble
-from crawler.stats import Tally
+from crawler.storage.frontier.sqlite import SEEDS_ANSWERED, says_seeds_answered
 
 BARS = 90
 FEWEST_COMMITS = 3

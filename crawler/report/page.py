@@ -13,14 +13,14 @@ from importlib.resources import files
 from string import Template
 
 from crawler.core.endings import in_words
+from crawler.metrics.summary import state as state_of
 from crawler.report.conditions import conditions, whereabouts
 from crawler.report.drawing import peak, throughput
 from crawler.report.facts import TOP, Facts, Fetch, Host
 from crawler.report.numbers import number
 from crawler.report.treatment import politeness
 from crawler.report.words import NOTHING, bar, card, lasting, moment, remote, section, table, url
-from crawler.summary import state as state_of
-from crawler.words import duration, size
+from crawler.system.text import duration, size
 
 FINE = ("ok", "redirect")
 LEGEND = '<div class="legend"><span><i></i>ok or a redirect</span><span><i class="other"></i>anything else</span></div>'

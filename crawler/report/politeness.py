@@ -16,11 +16,11 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from crawler.database import connect_to_read, storage_errors
 from crawler.errors import StorageError
 from crawler.report.facts import TOP, Audit, Rest
 from crawler.report.frontier_facts import HOST
 from crawler.settings import Settings
+from crawler.storage.database import connect_to_read, storage_errors
 
 MOST = 100_000
 SLACK = 0.001

@@ -7,14 +7,14 @@ from contextlib import closing
 from pathlib import Path
 from time import monotonic, time
 
-from crawler.database import connect_to_read, storage_errors
-from crawler.directory import CrawlDirectory
 from crawler.errors import StorageError, UsageError
-from crawler.manifest import MANIFEST
 from crawler.report import frontier_facts
 from crawler.report.facts import Facts
 from crawler.report.politeness import audit
 from crawler.report.shards import unite
+from crawler.storage.database import connect_to_read, storage_errors
+from crawler.storage.directory import CrawlDirectory
+from crawler.storage.manifest import MANIFEST
 
 COMPARISON = "session.json"
 STEPS = 10_000

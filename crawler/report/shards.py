@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
-from crawler.frontier.schema import COLUMNS, DEFAULTS
+from crawler.storage.frontier.schema import COLUMNS, DEFAULTS
 
 ATTACHED = 9
 TABLES = ("url", "host", "meta")

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from crawler.report.numbers import number
 from crawler.report.svg import box, cut, escape
-from crawler.words import printable
+from crawler.system.text import printable
 
 LONGEST = 160
 NOTHING = "\N{EN DASH}"

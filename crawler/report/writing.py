@@ -11,10 +11,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from crawler.directory import REPORT, CrawlDirectory
-from crawler.logs import open_log
 from crawler.report.page import page
 from crawler.report.reading import read
+from crawler.storage.directory import REPORT, CrawlDirectory
+from crawler.system.logs import open_log
 
 PATIENCE = 3.0
 """Seconds that a stopped run may take for it: whoever stops a container waits ten in all."""

@@ -13,12 +13,12 @@ import click
 import msgspec
 
 from crawler.errors import CrawlerError
+from crawler.system.text import printable
 from crawler.testweb.choice import Choice
 from crawler.testweb.options import web_options
 from crawler.testweb.profile_web import ProfileWeb
 from crawler.testweb.settings import Listening, to_toml
 from crawler.testweb.web import Web
-from crawler.words import printable
 
 
 class _Group(click.Group):

@@ -15,17 +15,14 @@ from collections.abc import Iterator
 from email.utils import formatdate
 from http import HTTPStatus
 from math import ceil
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
 import httptools
 import msgspec
 
-from crawler.testweb.document import Answer
+from crawler.testweb.document import Answer, AnyWeb
 from crawler.testweb.log import Entry
 from crawler.testweb.settings import ATTEMPT_HEADER
-
-if TYPE_CHECKING:
-    from crawler.testweb.server import WebServer
 
 _ATTEMPT = ATTEMPT_HEADER.lower().encode()
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
@@ -34,12 +31,31 @@ _PIECES = 16
 _FLOOD = [f"X-Flood-{n}: {'o' * 100}" for n in range(2_000)]
 
 
+class Owner(Protocol):
+    """The server as its connections see it; see WebServer."""
+
+    web: AnyWeb
+    part: int
+    parts: int
+    connections: set[Connection]
+    connections_made: int
+
+    def answer(self, host: str, path: str, attempt: int, accept: str, address: str) -> Answer:
+        """What to answer."""
+
+    def arrived(self) -> int:
+        """Count a request in; how many are in flight now."""
+
+    def ended(self, entry: Entry) -> None:
+        """Count a request out and log it."""
+
+
 class Connection(asyncio.Protocol):
     """One client connection: at most one request at a time."""
 
     transport: asyncio.Transport
 
-    def __init__(self, server: WebServer) -> None:
+    def __init__(self, server: Owner) -> None:
         self._server = server
         self._answering = False
         self._timer: asyncio.TimerHandle | None = None  # none while a request hangs

@@ -20,8 +20,8 @@ from typing import Any, NamedTuple, Self
 
 import msgspec
 
-from crawler.descriptors import provide
 from crawler.errors import CrawlerError
+from crawler.system.file_limits import provide
 from crawler.testweb.certificates import server_context, write_certificates
 from crawler.testweb.choice import Choice
 from crawler.testweb.document import AnyWeb

@@ -15,8 +15,8 @@ from yarl import URL
 from crawler.core.messages import Trouble
 from crawler.errors import UsageError
 from crawler.fetch import check_client
-from crawler.fetch.aiohttp_client import AiohttpFetcher
 from crawler.fetch.base import ClientPlan, FetchError, Limits, Request
+from crawler.fetch.clients.aiohttp_client import AiohttpFetcher
 
 PAGE = "http://a.test/page"
 KEY = ConnectionKey("a.test", 80, False, True, None, None, None)
@@ -79,6 +79,6 @@ def test_without_the_parser_in_c_nothing_begins(monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_the_parser_is_looked_at_once_more_when_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crawler.fetch.aiohttp_client.HttpResponseParser", HttpResponseParserPy)
+    monkeypatch.setattr("crawler.fetch.clients.aiohttp_client.HttpResponseParser", HttpResponseParserPy)
     with pytest.raises(UsageError, match="C parser"):
         AiohttpFetcher(ClientPlan())

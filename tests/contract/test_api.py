@@ -12,7 +12,7 @@ import pytest
 
 import crawler
 import variants
-from crawler.directory import CrawlDirectory
+from crawler.storage.directory import CrawlDirectory
 from crawler.testweb.process import StartedWeb, start_web
 from tests.contract import webs
 
@@ -107,8 +107,8 @@ async def test_acrawl_keeps_to_the_limits_of_disk_and_memory(
     with pytest.raises(crawler.UsageError, match="is less than async needs"):
         async for _ in crawler.acrawl(*web.settings.seeds, max_memory="1M", **keys(web)):
             pass
-    monkeypatch.setattr("crawler.memory_limit.SLOW_AT", 0.0001)
-    monkeypatch.setattr("crawler.memory_limit.STOP_AT", 0.0002)
+    monkeypatch.setattr("crawler.runtime.memory_limit.SLOW_AT", 0.0001)
+    monkeypatch.setattr("crawler.runtime.memory_limit.STOP_AT", 0.0002)
     async for _ in crawler.acrawl(*web.settings.seeds, out=tmp_path / "slowed", **keys(web)):
         pass
     pauses = CrawlDirectory.look(tmp_path / "slowed").tally().pauses
@@ -126,7 +126,7 @@ async def test_acrawl_changes_nothing_of_a_crawl_that_it_refuses(web: StartedWeb
 
 
 async def test_a_slow_consumer_slows_the_crawl(web: StartedWeb, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crawler.tap.MAX_WAITING", 5)
+    monkeypatch.setattr("crawler.runtime.page_stream.MAX_WAITING", 5)
     held: list[int] = []
     async with aclosing(crawler.acrawl(*web.settings.seeds, concurrency=4, **keys(web))) as pages:
         async for _ in pages:

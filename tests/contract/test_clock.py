@@ -8,12 +8,13 @@ from time import monotonic, sleep, time
 
 import pytest
 
-from crawler import clock, recorder
 from crawler.core.messages import Actions, Cookie, CookieNote, Event, HostNote, Hungry, Offered, Resumed
-from crawler.directory import CrawlDirectory
-from crawler.frontier.memory import MemoryFrontier
-from crawler.recorder import Recorder
+from crawler.runtime import recorder
+from crawler.runtime.recorder import Recorder
 from crawler.settings import Settings
+from crawler.storage.directory import CrawlDirectory
+from crawler.storage.frontier.memory import MemoryFrontier
+from crawler.system import clock
 
 HOST = "http://a.test"
 HOLD = 1000.0

@@ -7,10 +7,10 @@ import threading
 import pytest
 
 from crawler.errors import CrawlerError
-from crawler.job import open_reader
-from crawler.memory import ROOMY
+from crawler.runtime.job import open_reader
+from crawler.runtime.memory_plan import ROOMY
+from crawler.runtime.page_stream import Tap
 from crawler.settings import Settings, open_scope
-from crawler.tap import Tap
 from variants.crew import Crew
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from crawler.core.messages import Trouble
 from crawler.fetch.base import FetchError
-from crawler.fetch.decode import ACCEPT_ENCODING, MAX_MEMBERS, decode
+from crawler.fetch.http1.decode import ACCEPT_ENCODING, MAX_MEMBERS, decode
 from tests.effort import effort
 
 if sys.version_info >= (3, 14):

@@ -17,7 +17,7 @@ from crawler.testweb.settings import to_toml
 from crawler.testweb.web import Web
 
 ROOT = Path(crawler.__file__).parents[1]
-ASK = "import resource; from crawler.descriptors import provide; provide({}); print(resource.getrlimit(7)[0])"
+ASK = "import resource; from crawler.system.file_limits import provide; provide({}); print(resource.getrlimit(7)[0])"
 
 
 def limited(soft: int, hard: int, *command: str) -> subprocess.CompletedProcess[str]:
@@ -31,7 +31,7 @@ def test_the_soft_limit_is_raised_as_far_as_is_needed_and_allowed() -> None:
 
 
 def test_who_may_not_hold_enough_asks_less_at_once() -> None:
-    told = "from crawler.descriptors import provide; print(provide({}))"
+    told = "from crawler.system.file_limits import provide; print(provide({}))"
     assert limited(300, 300, "-c", told.format(900)).stdout.strip() == "59"
     assert limited(64, 64, "-c", told.format(100)).stdout.strip() == "8"
     refused = limited(30, 30, "-c", told.format(1))
@@ -62,10 +62,10 @@ import asyncio, os, threading
 from crawler.core.messages import Fetch
 from crawler.fetch import ASYNC_CLIENTS, open_async_fetcher, open_fetcher
 from crawler.fetch.base import ClientPlan
-from crawler.job import open_reader
+from crawler.runtime.job import open_reader
 from crawler.settings import open_scope
 from crawler.settings import Settings
-from crawler.visit import avisit, visit
+from crawler.pipeline.visit import avisit, visit
 settings = Settings(seeds=("http://127.0.0.1:8/",))
 reader, fetch = open_reader(settings, open_scope(settings)), Fetch(1, "http://127.0.0.1:8/")
 def take():

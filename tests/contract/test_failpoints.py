@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from crawler.errors import UsageError
-from crawler.failpoints import POINTS, parse, passing
+from crawler.system.failpoints import POINTS, parse, passing
 from tests.effort import effort
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,8 +47,8 @@ def test_with_a_log_a_point_fires_once_over_all_processes(tmp_path: Path) -> Non
 
 
 def test_a_kill_is_a_kill() -> None:
-    told = (
-        "from crawler.failpoints import passing\npassing('store.put')\nprint('first')\npassing('store.put')\nprint(2)"
+    told = "from crawler.system.failpoints import passing\n" + (
+        "passing('store.put')\nprint('first')\npassing('store.put')\nprint(2)"
     )
     environment = os.environ | {"CRAWLER_FAILPOINTS": "store.put=kill@2", "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-uc", told], env=environment, capture_output=True, text=True)

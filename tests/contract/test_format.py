@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from crawler.audit import audit
-from crawler.directory import CrawlDirectory
-from crawler.manifest import FORMAT, OLDEST
 from crawler.settings import Settings
+from crawler.storage.directory import CrawlDirectory
+from crawler.storage.manifest import FORMAT, OLDEST
+from crawler.storage.verify import audit
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "format-3"
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from crawler.core.messages import Trouble
 from crawler.fetch.base import FetchError
-from crawler.fetch.chunks import MOST_BETWEEN, Chunks
-from crawler.fetch.framing import Head, read_head
+from crawler.fetch.http1.chunks import MOST_BETWEEN, Chunks
+from crawler.fetch.http1.framing import Head, read_head
 from tests.effort import effort
 
 from .hostile import GOOD, REFUSED, REPLIES, hi
@@ -103,7 +103,7 @@ def test_pieces_do_not_change_what_chunks_are(raw: bytes, places: list[int]) -> 
 
 @pytest.mark.parametrize("size", [1, 6, 1_000])
 def test_a_body_in_more_chunks_than_may_be_is_broken_there(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crawler.fetch.chunks.MOST_CHUNKS", 5)
+    monkeypatch.setattr("crawler.fetch.http1.chunks.MOST_CHUNKS", 5)
     raw = b"1\r\nx\r\n" * 4 + b"0\r\n\r\n"
     pieces = [raw[start : start + size] for start in range(0, len(raw), size)]
     assert taken(pieces) == (b"xxxx", True, False, False)

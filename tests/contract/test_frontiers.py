@@ -13,7 +13,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from crawler.core.digest import add, in_hex, term
 from crawler.core.messages import (
     Actions,
     Budget,
@@ -33,15 +32,16 @@ from crawler.core.messages import (
     Settled,
     Unread,
 )
+from crawler.core.page.digest import add, in_hex, term
 from crawler.core.settling import not_taken
-from crawler.database import add_checksum
 from crawler.errors import Corrupt, StorageError
-from crawler.export import as_csv, as_jsonl
-from crawler.frontier.answers import answers
-from crawler.frontier.base import Batch, Frontier, Left
-from crawler.frontier.memory import MemoryFrontier
-from crawler.frontier.schema import COLUMNS, open_file
-from crawler.frontier.sqlite import SqliteFrontier
+from crawler.storage.database import add_checksum
+from crawler.storage.export import as_csv, as_jsonl
+from crawler.storage.frontier.answers import answers
+from crawler.storage.frontier.base import Batch, Frontier, Left
+from crawler.storage.frontier.memory import MemoryFrontier
+from crawler.storage.frontier.schema import COLUMNS, open_file
+from crawler.storage.frontier.sqlite import SqliteFrontier
 from tests.hostile_text import all_of_them
 
 Open = Callable[[], Frontier]

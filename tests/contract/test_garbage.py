@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 
-from crawler.garbage import SELDOM, collected_seldom
+from crawler.system.gc_tuning import SELDOM, collected_seldom
 
 
 class Ring:

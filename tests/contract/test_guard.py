@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.core.urls import canonical, resolve
+from crawler.core.urls.canonical import canonical, resolve
 from crawler.errors import UsageError
 from crawler.fetch.base import ClientPlan
-from crawler.fetch.guard import Blocked, Guard, naming
-from crawler.fetch.special import BAD_PORTS, is_address, is_public, reached_by
-from crawler.fetch.wire import split_url
+from crawler.fetch.http1.wire import split_url
+from crawler.fetch.net.guard import Blocked, Guard, naming
+from crawler.fetch.net.special import BAD_PORTS, is_address, is_public, reached_by
 from tests.core.test_corpora import CORPORA
 
 PUBLIC = ["1.1.1.1", "8.8.8.8", "93.184.216.34", "126.255.255.255", "128.0.0.1", "172.15.255.255", "172.32.0.0"]

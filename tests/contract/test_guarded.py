@@ -15,9 +15,10 @@ from msgspec.structs import replace
 
 from crawler.core.messages import Trouble
 from crawler.errors import UsageError
-from crawler.fetch import curl_client, ways
 from crawler.fetch.base import ClientPlan, Fetcher, FetchError, Limits, Request
-from crawler.fetch.names import AT_ONCE, CROWD, Names, Slow, Unanswered
+from crawler.fetch.clients import curl_client
+from crawler.fetch.net import endpoints as ways
+from crawler.fetch.net.dns_cache import AT_ONCE, CROWD, Names, Slow, Unanswered
 from crawler.settings import settle
 
 from .raw_server import response
@@ -202,7 +203,7 @@ def test_in_a_crowd_of_slow_names_nobody_waits(dns: Dns) -> None:
 
 
 def test_idle_threads_end(dns: Dns, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crawler.fetch.names._IDLE", 0.05)
+    monkeypatch.setattr("crawler.fetch.net.dns_cache._IDLE", 0.05)
     names = Names()
     dns.answers = {f"n{n}.test": ["127.0.0.1"] for n in range(20)}
     before = threading.active_count()

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from crawler.core.messages import Lateness
 from crawler.errors import UsageError
-from crawler.heartbeat import Pulse, beating, beating_on_loop
-from crawler.histogram import STEPS, Histogram
+from crawler.metrics.heartbeat import Pulse, beating, beating_on_loop
+from crawler.metrics.histogram import STEPS, Histogram
 from crawler.settings import settle
 
 durations = st.lists(st.floats(0, 1000), max_size=50)

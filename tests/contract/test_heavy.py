@@ -16,19 +16,19 @@ from time import monotonic, sleep, thread_time
 import pytest
 
 import variants
-from crawler.core.links import PageHeaders, Reading, read_page
 from crawler.core.messages import Fetch, Unread
+from crawler.core.page.links import PageHeaders, Reading, read_page
+from crawler.core.page.parse_cost import HEAVY
 from crawler.core.rules import Rules
-from crawler.core.scope import Scope
-from crawler.core.urls import Resolver
-from crawler.core.weight import HEAVY
+from crawler.core.urls.canonical import Resolver
+from crawler.core.urls.scope import Scope
 from crawler.fetch.base import FetchError, Response
-from crawler.heavy import process
-from crawler.heavy.reader import HeavyReader
-from crawler.memory import least
-from crawler.meter import descendants
+from crawler.metrics.process_tree import descendants
+from crawler.pipeline.sandbox import subprocess as process
+from crawler.pipeline.sandbox.client import HeavyReader
+from crawler.pipeline.visit import Reader
+from crawler.runtime.memory_plan import least
 from crawler.settings import settle
-from crawler.visit import Reader
 from tests import hostile_pages
 from tests.contract import webs
 from tests.contract.raw_server import RawServer, Step
@@ -353,7 +353,7 @@ def test_a_crawl_loses_nothing_when_whoever_reads_is_killed(tmp_path: Path, mode
 
 def is_heavy(pid: int) -> bool:
     try:
-        return b"crawler.heavy" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return b"crawler.pipeline.sandbox" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
 

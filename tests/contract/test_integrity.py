@@ -13,19 +13,19 @@ from pathlib import Path
 
 import pytest
 
-from crawler.audit import audit
-from crawler.core.digest import term
 from crawler.core.messages import Budget, Cookie, CookieNote, Foreign, HostNote, Link, Mail, Reason, Settled
-from crawler.directory import CrawlDirectory, frontier_path
+from crawler.core.page.digest import term
 from crawler.errors import Corrupt, CrawlerError
-from crawler.frontier import commits
-from crawler.frontier.base import Batch
-from crawler.frontier.schema import COLUMNS
-from crawler.layout import lay_out
-from crawler.manifest import MANIFEST
-from crawler.repair import repair
 from crawler.settings import Settings
-from crawler.store.base import Page
+from crawler.storage.directory import CrawlDirectory, frontier_path
+from crawler.storage.frontier import commits
+from crawler.storage.frontier.base import Batch
+from crawler.storage.frontier.schema import COLUMNS
+from crawler.storage.manifest import MANIFEST
+from crawler.storage.pages.base import Page
+from crawler.storage.repair import repair
+from crawler.storage.resharding import lay_out
+from crawler.storage.verify import audit
 from tests.flips import READERS, Case, content, damage
 
 HOST = "http://a.test"

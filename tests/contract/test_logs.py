@@ -13,7 +13,7 @@ ROOT = Path(crawler.__file__).parents[1]
 HOSTILE = "a\\x1b[2J\\nfake entry\\x9b\\u202e"
 SPEAKERS = f"""
 import logging, threading, warnings
-from crawler.logs import speak_plainly
+from crawler.system.logs import speak_plainly
 speak_plainly()
 logging.getLogger("urllib3").warning("said %s", "{HOSTILE}")
 logging.getLogger("asyncio").info("{HOSTILE}")
@@ -58,5 +58,7 @@ def test_what_libraries_say_is_one_record_each() -> None:
 
 
 def test_a_program_with_loggers_of_its_own_keeps_them() -> None:
-    own = "import logging; logging.basicConfig(format='OWN %(message)s'); from crawler.logs import speak_plainly;"
+    own = (
+        "import logging; logging.basicConfig(format='OWN %(message)s'); from crawler.system.logs import speak_plainly;"
+    )
     assert said(f"{own} speak_plainly(); logging.getLogger('urllib3').warning('x')") == b"OWN x\n"

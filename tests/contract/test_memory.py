@@ -11,17 +11,18 @@ from pathlib import Path
 import pytest
 
 import variants
-from crawler import machine_memory, memory
 from crawler.core.bounds import PLENTY
 from crawler.core.messages import Pause
 from crawler.errors import UsageError
 from crawler.fetch.base import FetchError
 from crawler.fetch.bodies import Bodies
-from crawler.fetch.starving import lacks_memory
-from crawler.machine_memory import MIB, parse_size
-from crawler.memory import NEEDS, least, plan_memory
-from crawler.memory_limit import MemoryLimiter
+from crawler.fetch.exhaustion import lacks_memory
+from crawler.runtime import memory_plan as memory
+from crawler.runtime.memory_limit import MemoryLimiter
+from crawler.runtime.memory_plan import NEEDS, least, plan_memory
 from crawler.settings import settle
+from crawler.system import memory as machine_memory
+from crawler.system.memory import MIB, parse_size
 from crawler.testweb.process import start_web
 from tests.contract import webs
 
@@ -190,10 +191,10 @@ def test_bodies_in_flight_are_bounded_and_the_oldest_gets_on() -> None:
 def test_a_crawl_that_takes_more_than_it_may_from_the_start_still_completes_and_says_so(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("crawler.meter.LOOK_PERIOD", 0.01)
-    monkeypatch.setattr("crawler.memory_limit.SLOW_AT", 0.0001)
-    monkeypatch.setattr("crawler.memory_limit.STOP_AT", 0.0002)
-    monkeypatch.setattr("crawler.brakes.AT_START", 1 << 40)
+    monkeypatch.setattr("crawler.metrics.process_tree.LOOK_PERIOD", 0.01)
+    monkeypatch.setattr("crawler.runtime.memory_limit.SLOW_AT", 0.0001)
+    monkeypatch.setattr("crawler.runtime.memory_limit.STOP_AT", 0.0002)
+    monkeypatch.setattr("crawler.runtime.limits.AT_START", 1 << 40)
     with start_web(hosts=webs.HOSTS, pages=webs.PAGES) as web:
         summary = webs.crawl(tmp_path / "out", webs.settings(web, "async", max_memory="300M", host_patience=5.0))
     assert (summary.owed, summary.digest) == (0, webs.DIGEST)
@@ -204,8 +205,8 @@ NO_ROOM_FOR_A_STACK = """
 import resource, threading
 from crawler.core.messages import Trouble
 from crawler.fetch.base import FetchError
-from crawler.fetch.starving import lacks_memory, starved
-from crawler.meter import PROC
+from crawler.fetch.exhaustion import lacks_memory, starved
+from crawler.metrics.process_tree import PROC
 nothing = FetchError(Trouble.DNS, "getaddrinfo() thread failed to start")
 size = int((PROC / "self/statm").read_text().split()[0]) * 4096
 resource.setrlimit(resource.RLIMIT_AS, (size + (4 << 20), resource.RLIM_INFINITY))

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from crawler.meter import Meter
+from crawler.metrics.process_tree import Meter
 
 # /proc counts in hundredths of a second and rounds down, so what burns 0.3 s is seen with 0.25 at least.
 BURN = "from time import process_time\nwhile process_time() < 0.3: pass"
@@ -19,7 +19,7 @@ BURN_BELOW = (
 
 @pytest.fixture
 def meter(monkeypatch: pytest.MonkeyPatch) -> Meter:
-    monkeypatch.setattr("crawler.meter.PERIOD", 600.0)
+    monkeypatch.setattr("crawler.metrics.process_tree.PERIOD", 600.0)
     return Meter()
 
 

@@ -14,7 +14,7 @@ import can_ada
 import pytest
 
 from crawler.core.messages import Reason
-from crawler.core.robots import Robots
+from crawler.core.page.robots import Robots
 from crawler.core.rules import Rules as CrawlRules
 from crawler.errors import UsageError
 from crawler.testweb.choice import Choice, Profile

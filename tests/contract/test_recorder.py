@@ -7,12 +7,12 @@ from time import monotonic
 
 import pytest
 
-from crawler import database
 from crawler.core.messages import Actions, Link, Pause
 from crawler.errors import Busy, DiskFull
-from crawler.frontier.base import Batch
-from crawler.frontier.memory import MemoryFrontier
-from crawler.recorder import Recorder
+from crawler.runtime.recorder import Recorder
+from crawler.storage import database
+from crawler.storage.frontier.base import Batch
+from crawler.storage.frontier.memory import MemoryFrontier
 
 BATCH = Actions(queued=[Link(1, "http://a.test/", 0)])
 PATIENCE = 30.0

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from crawler.core.messages import Budget, Cookie, CookieNote, Link, Reason, Settled
-from crawler.directory import CrawlDirectory, frontier_path
-from crawler.frontier.base import Batch
-from crawler.repair import repair
 from crawler.settings import Settings
+from crawler.storage.directory import CrawlDirectory, frontier_path
+from crawler.storage.frontier.base import Batch
+from crawler.storage.repair import repair
 
 HOST = "http://a.test"
 COOKIES = CookieNote(HOST, (Cookie("/", "n", "v", 5e9),))

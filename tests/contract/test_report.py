@@ -18,13 +18,8 @@ from msgspec.structs import replace
 import crawler
 import variants
 from crawler.core.messages import HostNote, Link, Reason, Settled
-from crawler.core.urls import host_of
-from crawler.database import connect_to_read
-from crawler.directory import CrawlDirectory
+from crawler.core.urls.canonical import host_of
 from crawler.errors import StorageError
-from crawler.frontier.base import Batch
-from crawler.job import Job
-from crawler.layout import lay_out
 from crawler.report.beside import beside
 from crawler.report.drawing import peak
 from crawler.report.facts import TOP, Facts
@@ -33,8 +28,13 @@ from crawler.report.politeness import audit
 from crawler.report.reading import read
 from crawler.report.shards import ATTACHED
 from crawler.report.words import remote
+from crawler.runtime.job import Job
 from crawler.settings import Settings
-from crawler.store.base import Page
+from crawler.storage.database import connect_to_read
+from crawler.storage.directory import CrawlDirectory
+from crawler.storage.frontier.base import Batch
+from crawler.storage.pages.base import Page
+from crawler.storage.resharding import lay_out
 from crawler.testweb.process import StartedWeb, start_web
 from tests.contract import webs
 from tests.core.test_corpora import CORPORA

@@ -11,11 +11,11 @@ import pytest
 
 from crawler.compare.site import manners
 from crawler.core.messages import Fetch
-from crawler.core.scope import Scope
+from crawler.core.urls.scope import Scope
 from crawler.errors import UsageError
 from crawler.fetch.secrets import Login, bind, reveal, with_cookie
-from crawler.job import open_reader
-from crawler.memory import ROOMY
+from crawler.runtime.job import open_reader
+from crawler.runtime.memory_plan import ROOMY
 from crawler.settings import Settings, read_environment, settle
 
 A = "https://a.test"

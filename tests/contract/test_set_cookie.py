@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.core.messages import SetCookie
-from crawler.fetch.set_cookie import LONGEST_LIFE, MOST, read, read_all
+from crawler.fetch.http1.set_cookie import LONGEST_LIFE, MOST, read, read_all
 
 NOW = 1_700_000_000.0  # 2023-11-14 22:13:20
 HOST = "https://www.a.example"

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from crawler.database import connect
 from crawler.errors import Corrupt, Locked, StorageError
-from crawler.store import open_store
-from crawler.store.base import Page, Store
-from crawler.store.memory import MemoryStore
+from crawler.storage.database import connect
+from crawler.storage.pages import open_store
+from crawler.storage.pages.base import Page, Store
+from crawler.storage.pages.memory import MemoryStore
 from tests.hostile_text import all_of_them
 
 Open = Callable[[], Store]
@@ -147,7 +147,7 @@ def test_an_empty_part_vanishes(open_disk: Open, tmp_path: Path) -> None:
 
 
 def test_sweep_waits_for_no_living_writer(open_disk: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crawler.store.sqlite.ORPHAN_PATIENCE", 0.05)
+    monkeypatch.setattr("crawler.storage.pages.sqlite.ORPHAN_PATIENCE", 0.05)
     store = open_disk()
     writer = store.writer("p")
     writer.put(page())
@@ -189,7 +189,7 @@ def test_put_and_flush_may_run_beside_each_other(open_disk: Open) -> None:
 def test_a_part_that_cannot_be_opened_is_not_left_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = open_store("sqlite", tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr("crawler.store.sqlite.SCHEMA", "CREATE TABLE page")
+        patch.setattr("crawler.storage.pages.sqlite.SCHEMA", "CREATE TABLE page")
         with pytest.raises(StorageError):
             store.writer("p")
     store.writer("p").close()

@@ -19,12 +19,12 @@ import variants
 from crawler.core.bounds import Bounds
 from crawler.core.endings import missed
 from crawler.core.messages import Actions
-from crawler.directory import CrawlDirectory
 from crawler.errors import Corrupt, CrawlerError, Locked, UsageError, WorkersLost
-from crawler.job import Job
-from crawler.memory import Shares
-from crawler.meter import descendants
+from crawler.metrics.process_tree import descendants
+from crawler.runtime.job import Job
+from crawler.runtime.memory_plan import Shares
 from crawler.settings import settle
+from crawler.storage.directory import CrawlDirectory
 from crawler.testweb.process import StartedWeb, start_web
 from crawler.testweb.referee import judge
 from tests.contract import webs
@@ -71,7 +71,7 @@ def test_hardly_any_memory_changes_nothing_that_is_found_and_nothing_of_its_poli
     web: LoggedWeb, tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Shares, "bounds", Bounds(hosts=4, links=6, marks=20))
-    monkeypatch.setattr("crawler.core.seen.RECENT", 8)
+    monkeypatch.setattr("crawler.core.urls.seen.RECENT", 8)
     chosen = webs.settings(web.started, mode)
     stopped = webs.crawl(tmp_path / "out", chosen, webs.stop_after(60))
     assert not stopped.complete

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from crawler.core.digest import term
 from crawler.core.messages import Fetch, Fetched, Trouble
+from crawler.core.page.digest import term
 from crawler.core.rules import Rules
-from crawler.core.scope import Scope
+from crawler.core.urls.scope import Scope
 from crawler.fetch.base import FetchError, Response
-from crawler.store.base import Page
-from crawler.visit import Reader, failed, retry_after
+from crawler.pipeline.visit import Reader, failed, retry_after
+from crawler.storage.pages.base import Page
 
 HERE = "http://a.test/folder/page"
 NOW = 1_700_000_000.0

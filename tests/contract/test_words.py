@@ -12,9 +12,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crawler.core.messages import Reason
-from crawler.export import as_csv
-from crawler.frontier.base import Row
-from crawler.words import cell, printable
+from crawler.storage.export import as_csv
+from crawler.storage.frontier.rows import SettledRow
+from crawler.system.text import cell, printable
 from tests.hostile_text import all_of_them, corpus
 
 ACTS = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
@@ -49,7 +49,7 @@ def test_no_code_point_acts() -> None:
 
 @pytest.mark.parametrize("text", all_of_them(), ids=ascii)
 def test_no_cell_is_a_formula(text: str) -> None:
-    row = Row(
+    row = SettledRow(
         id=1,
         url="http://a.test/",
         depth=0,

@@ -7,12 +7,12 @@ from threading import Thread
 from time import monotonic, sleep
 
 from crawler.core.messages import Ending, Stop
-from crawler.directory import CrawlDirectory
-from crawler.frontier.base import Row
-from crawler.job import Job
+from crawler.metrics.summary import Summary
 from crawler.run import Watch, execute
+from crawler.runtime.job import Job
 from crawler.settings import Settings, settle
-from crawler.summary import Summary
+from crawler.storage.directory import CrawlDirectory
+from crawler.storage.frontier.rows import SettledRow
 from crawler.testweb.oracle import crawl_digest, expected
 from crawler.testweb.process import StartedWeb
 from crawler.testweb.web import Web
@@ -55,7 +55,7 @@ def crawl(path: Path, chosen: Settings, watch: Watch | None = None) -> Summary:
         directory.close()
 
 
-def rows(path: Path) -> dict[str, Row]:
+def rows(path: Path) -> dict[str, SettledRow]:
     """What is settled in a directory."""
     directory = CrawlDirectory.look(path)
     frontier = directory.look_back()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crawler.core.addresses import MOST, Addresses
+from crawler.core.hosts.addresses import MOST, Addresses
 
 A, B, C = (f"http://{name}.h.test" for name in "abc")
 OTHER = "http://o.test"

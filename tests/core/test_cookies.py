@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.core.cookies import IN_ALL, PER_HOME, SIZE_OF_HOME, Jar
+from crawler.core.hosts.cookies import IN_ALL, PER_HOME, SIZE_OF_HOME, Jar
 from crawler.core.messages import Actions, Cookie, CookieNote, SetCookie
 
 A = "https://a.example"

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from crawler.core.links import PageHeaders, Reading, read_page
-from crawler.core.robots import Robots, RobotsAnswer, classify, decode_robots
+from crawler.core.page.links import PageHeaders, Reading, read_page
+from crawler.core.page.robots import Robots, RobotsAnswer, classify, decode_robots
 from crawler.core.rules import Rules
-from crawler.core.scope import Scope
-from crawler.core.urls import Resolver, canonical, resolve
+from crawler.core.urls.canonical import Resolver, canonical, resolve
+from crawler.core.urls.scope import Scope
 from tests.effort import effort
 
 CORPORA = Path(__file__).resolve().parents[2] / ".." / "shared" / "corpora"

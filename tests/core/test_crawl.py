@@ -27,11 +27,11 @@ from crawler.core.messages import (
 )
 from crawler.core.reopening import selection
 from crawler.core.rules import Rules
-from crawler.core.scope import Scope
-from crawler.frontier.answers import answers
-from crawler.frontier.base import Batch
-from crawler.frontier.memory import MemoryFrontier
-from crawler.recorder import resumption
+from crawler.core.urls.scope import Scope
+from crawler.runtime.recorder import resumption
+from crawler.storage.frontier.answers import answers
+from crawler.storage.frontier.base import Batch
+from crawler.storage.frontier.memory import MemoryFrontier
 
 SEED = 1
 A, B, C = "http://a.test", "http://b.test", "http://c.test"
@@ -174,7 +174,7 @@ def test_links_to_the_host_that_a_seed_turns_out_to_mean_are_ours_whichever_answ
 
 
 def test_links_that_wait_for_a_seed_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crawler.core.strays.MOST_STRAYS", 1)
+    monkeypatch.setattr("crawler.core.deferred_links.MOST_STRAYS", 1)
     one, (page, seed) = started(f"{A}/", f"{C}/")
     one.answer(page, 200, f"{B}/x", f"{B}/y")
     one.answer(seed, 301, location=f"{B}/")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from crawler.core.domain_brakes import AT_ONCE, DOMAINS, FREE, HOME, REMEMBERED, TRIAL, DomainBrakes
 from crawler.core.messages import Link, Reason
 from crawler.core.rules import Rules
+from crawler.core.traps.domain_limits import AT_ONCE, DOMAINS, FREE, HOME, REMEMBERED, TRIAL, DomainBrakes
 
 LINK, SEED = Link(1, "http://x.h.test/", 1), Link(1, "http://x.h.test/", 0)
 WIDE = Rules(scope="domain")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crawler.core.domains import domain_of, is_public_suffix
+from crawler.core.urls.domains import domain_of, is_public_suffix
 
 
 @pytest.mark.parametrize(

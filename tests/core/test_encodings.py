@@ -9,7 +9,7 @@ import turbohtml.detect  # noqa: F401  registers the codecs "whatwg-..."
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.core.encodings import with_query_in
+from crawler.core.page.encodings import with_query_in
 
 SINGLE = (
     "IBM866 ISO-8859-2 ISO-8859-7 ISO-8859-8-I ISO-8859-10 ISO-8859-16 KOI8-R KOI8-U macintosh windows-874 windows-1250"

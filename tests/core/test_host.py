@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.core.health import Failure
-from crawler.core.host import NEVER, TRANSITIONS, Host, State, Trigger
+from crawler.core.hosts.health import Failure
+from crawler.core.hosts.host import NEVER, TRANSITIONS, Host, State, Trigger
 from crawler.core.messages import Failed, Fetched, HostNote, Link, Reason, Trouble
 from crawler.core.rules import Rules
 

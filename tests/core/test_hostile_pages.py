@@ -6,12 +6,12 @@ from functools import partial
 
 import pytest
 
-from crawler.core.charsets import SAMPLE
-from crawler.core.links import PageHeaders, Reading, read_page
-from crawler.core.outlinks import MOST_HREFS
+from crawler.core.page.charsets import SAMPLE
+from crawler.core.page.links import PageHeaders, Reading, read_page
+from crawler.core.page.outlinks import MOST_HREFS
 from crawler.core.rules import Rules
-from crawler.core.scope import Scope
-from crawler.core.urls import Resolver
+from crawler.core.urls.canonical import Resolver
+from crawler.core.urls.scope import Scope
 from tests import hostile_pages
 from tests.effort import effort
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.core.linking import link_headers, refresh_target, relations
+from crawler.core.page.linking import link_headers, refresh_target, relations
 from tests.effort import effort
 
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crawler.core.links import PageHeaders, Reading, is_html, page_headers, read_page, unread_page
 from crawler.core.messages import NotFollowed, Unread
+from crawler.core.page.links import PageHeaders, Reading, is_html, page_headers, read_page, unread_page
 from crawler.core.rules import Rules
-from crawler.core.scope import Scope
-from crawler.core.urls import Resolver
+from crawler.core.urls.canonical import Resolver
+from crawler.core.urls.scope import Scope
 
 PAGE = "http://h.test/a/b"
 

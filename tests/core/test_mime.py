@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.core.mime import MediaType, is_page, looks_like_page, media_type
+from crawler.core.page.mime import MediaType, is_page, looks_like_page, media_type
 from tests.effort import effort
 
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from crawler.core.messages import NotFollowed, Reason
-from crawler.stats import Tally
+from crawler.metrics.counters import Tally
 from tests.core.test_crawl import A, B, Driver, started
 
 C = "http://c.test"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from crawler.core.cookies import Jar
-from crawler.core.host import Host
+from crawler.core.fetch_builder import Orders, robots_order
+from crawler.core.hosts.cookies import Jar
+from crawler.core.hosts.host import Host
 from crawler.core.messages import Fetch, Link, SetCookie
-from crawler.core.orders import Orders, robots_order
 from crawler.core.rules import Rules
 
 A, B, HTTP, PORT = "https://a.test", "https://b.test", "http://a.test", "https://a.test:8443"

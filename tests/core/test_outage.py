@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from crawler.core.bounds import PLENTY
-from crawler.core.host import Host
+from crawler.core.hosts.host import Host
 from crawler.core.messages import NO_MEMORY, Actions, Failed, Fetched, Link, Pause, Trouble
-from crawler.core.outage import DOUBT, MANY, WINDOW, Outage, Verdict
-from crawler.core.passage import ALONE, REST, Passage
+from crawler.core.network.fetch_window import ALONE, REST, Passage
+from crawler.core.network.outage import DOUBT, MANY, WINDOW, Outage, Verdict
 from crawler.core.rules import Rules
 
 GONE = Failed(1, Trouble.CONNECT)

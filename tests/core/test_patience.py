@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from crawler.core.health import MOST_UNREACHED, NEVER_ANSWERED, Failure, Health
+from crawler.core.hosts.health import MOST_UNREACHED, NEVER_ANSWERED, Failure, Health
 from crawler.core.messages import Ending, Event, Failed, Fetch, Fetched, Reason, Stop, Trouble
 from crawler.core.rules import Rules
 from tests.core.test_crawl import A, B, Driver, driver, started, urls
@@ -231,7 +231,7 @@ def test_a_page_in_doubt_is_let_go_with_its_host() -> None:
 
 
 def test_of_an_absence_with_very_many_pages_the_first_failures_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crawler.core.health.MOST_TRIED", 2)
+    monkeypatch.setattr("crawler.core.hosts.health.MOST_TRIED", 2)
     one, fetches = site(40, delay=0.0, per_host=10)
     play(one, fetches, away(one.now, 1e9, status_503))
     assert len([end for end in one.settled.values() if end.reason is Reason.SERVER_ERROR]) == 2

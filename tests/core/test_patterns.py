@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from crawler.core.messages import Reason
-from crawler.core.patterns import SKETCHED, odd, pattern_of, sketch_of
 from crawler.core.rules import Rules
+from crawler.core.urls.patterns import SKETCHED, odd, pattern_of, sketch_of
 from tests.effort import effort
 
 H = "http://h1.test"

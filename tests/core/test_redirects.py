@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from crawler.core.messages import Link, Reason
-from crawler.core.redirects import after_redirect
 from crawler.core.rules import Rules
+from crawler.core.urls.redirects import after_redirect
 
 H = "http://h.test"
 LINK = Link(1, f"{H}/a", 1, (f"{H}/first",))

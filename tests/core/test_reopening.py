@@ -9,7 +9,7 @@ from crawler.core.endings import REASONS, TROUBLES, Meaning
 from crawler.core.messages import Budget, Ending, Reason, Unread
 from crawler.core.reopening import MISSED, NAMES, SEEDS, pick, relieved, selection
 from crawler.core.settling import not_taken, read_back
-from crawler.core.traps import DOUBT, WHOLE
+from crawler.core.traps.detector import DOUBT, WHOLE
 
 
 class Row(msgspec.Struct):

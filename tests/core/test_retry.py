@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crawler.core.hosts.retry import backoff, gap, is_transient, reason_of
 from crawler.core.messages import Failed, Fetched, Reason, Trouble
-from crawler.core.retry import backoff, gap, is_transient, reason_of
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504, 599])

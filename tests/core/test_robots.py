@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.core.robots import (
+from crawler.core.page.robots import (
     ALLOW_ALL,
     STARS_AT_ONCE,
     Robots,

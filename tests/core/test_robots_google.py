@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import pytest
 
-from crawler.core.robots import Robots, decode_robots
+from crawler.core.page.robots import Robots, decode_robots
 
 FOO = "user-agent: FooBot\n"
 GROUPS = (

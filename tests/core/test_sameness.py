@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from crawler.core.sameness import HYPOTHESES, KEYS, Sameness, difference
+from crawler.core.traps.sameness import HYPOTHESES, KEYS, Sameness, difference
 
 H = "http://h.test"
 Url = Callable[[int, int], str]

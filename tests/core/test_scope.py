@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 
 from crawler.core.rules import Rules
-from crawler.core.scope import Scope
+from crawler.core.urls.scope import Scope
 
 SEEDS = ["http://www.shop.co.uk/start", "https://[::1]:8443/", "http://127.0.0.1/", "http://alice.github.io", "no URL"]
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.core import seen
-from crawler.core.seen import Seen, mark, marks
+from crawler.core.urls import seen
+from crawler.core.urls.seen import Seen, mark, marks
 
 
 @pytest.fixture(autouse=True)

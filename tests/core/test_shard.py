@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.core.rules import Rules
-from crawler.core.shard import SLOTS, Shard, owners, slot_of
+from crawler.core.shards.shard import SLOTS, Shard, owners, slot_of
 
 HOSTS = [f"http://host-{n}.test" for n in range(2000)]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from crawler.core.crawl import Crawl
-from crawler.core.depth import MOST_HOSTS, DepthLimit
 from crawler.core.messages import (
     Acknowledged,
     Discovered,
@@ -29,9 +28,10 @@ from crawler.core.messages import (
     Stop,
 )
 from crawler.core.rules import Rules
-from crawler.core.scope import Scope
-from crawler.core.shard import Shard
-from crawler.core.sharded import ShardedCrawl
+from crawler.core.shards.shard import Shard
+from crawler.core.shards.sharded import ShardedCrawl
+from crawler.core.urls.depth import MOST_HOSTS, DepthLimit
+from crawler.core.urls.scope import Scope
 
 ME, OTHER = 0, 1
 SHARD = Shard(ME, 2)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from itertools import pairwise
 
 from crawler.core.crawl import Crawl
-from crawler.core.host import Host, State
+from crawler.core.hosts.host import Host, State
 from crawler.core.messages import Actions, Discovered, Fetched, Reason
 from crawler.core.rules import Rules
-from crawler.core.scope import Scope
-from crawler.core.shared_brakes import SharedBrakes
+from crawler.core.traps.combined_limits import SharedBrakes
+from crawler.core.urls.scope import Scope
 
 A, B, C = (f"http://{name}.h.test" for name in "abc")
 DELAY = 1.0

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.core.rules import Rules
-from crawler.core.spelling import respell, speller
-from crawler.core.urls import canonical
+from crawler.core.urls.canonical import canonical
+from crawler.core.urls.normalization import respell, speller
 from tests.effort import effort
 
 H = "http://h.test"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crawler.core.messages import Acknowledged, Granted, HostNote, Noted, Reach, Reborn, SeedsSettled
-from crawler.core.switchboard import MOST_GRANTED, Outgoing, Posted, Status, Switchboard
+from crawler.core.shards.coordinator import MOST_GRANTED, Outgoing, Posted, Status, Switchboard
 
 NOTE = HostNote("http://a.test", "rules", 50.0, reach=Reach.SPREAD)
 

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawler.core.messages import Budget, Link, Reason
-from crawler.core.patterns import Refusal
 from crawler.core.rules import Rules
-from crawler.core.sameness import VALUES
-from crawler.core.traps import HUBS, KEPT, LIFTED, MOST, TOLD, TRIALS, VOUCHED, TrapDetector
+from crawler.core.traps.detector import HUBS, KEPT, LIFTED, MOST, TOLD, TRIALS, VOUCHED, TrapDetector
+from crawler.core.traps.sameness import VALUES
+from crawler.core.urls.patterns import Refusal
 
 H = "http://h.test"
 Sketch = Callable[[int], tuple[int, int] | None]

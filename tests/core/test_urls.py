@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crawler.core.urls import Resolver, canonical, host_of, path_of, resolve
+from crawler.core.urls.canonical import Resolver, canonical, host_of, path_of, resolve
 
 PAGE = "http://h.test/a/b?c"
 

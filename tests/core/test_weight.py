@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from turbohtml import parse
 
-from crawler.core.weight import HEAVY, is_heavy
+from crawler.core.page.parse_cost import HEAVY, is_heavy
 from tests.hostile_pages import bomb
 
 PROSE = (

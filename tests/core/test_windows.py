@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from crawler.core import seen
 from crawler.core.bounds import Bounds
-from crawler.core.hosts import Hosts
+from crawler.core.hosts.hosts import Hosts
 from crawler.core.messages import Acknowledged, Discovered, Ending, Failed, Fetched, Link, Reason, Trouble
 from crawler.core.rules import Rules
-from crawler.frontier.base import Batch
+from crawler.core.urls import seen
+from crawler.storage.frontier.base import Batch
 from tests.core.test_crawl import A, B, C, Driver, driver, started, urls
 
 TINY = Bounds(hosts=1, links=2, marks=1000)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import variants
-from crawler.failpoints import DISK, POINTS
+from crawler.system.failpoints import DISK, POINTS
 from tests.faults.calls import ERRORS, Fault
 from tests.faults.trial import Blow
 

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import msgspec
 
-from crawler.audit import audit
-from crawler.directory import CrawlDirectory
+from crawler.storage.directory import CrawlDirectory
+from crawler.storage.verify import audit
 from crawler.testweb.oracle import crawl_digest, expected
 from crawler.testweb.process import StartedWeb, start_web
 from crawler.testweb.referee import Verdict, judge

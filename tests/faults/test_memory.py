@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import variants
-from crawler.machine_memory import MIB
-from crawler.memory import least
+from crawler.runtime.memory_plan import least
+from crawler.system.memory import MIB
 from tests.faults.calls import Fault, missing
 from tests.faults.test_points import truth
 from tests.faults.trial import NOTHING_FETCHED, STORAGE, Blow, Trial

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from crawler.failpoints import POINTS, VARIABLE
+from crawler.system.failpoints import POINTS, VARIABLE
 from crawler.testweb.settings import to_toml
 from tests.faults.crawlers import Crawler
 from tests.faults.invariants import Truth

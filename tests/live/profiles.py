@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import variants
-from crawler.directory import CrawlDirectory
+from crawler.storage.directory import CrawlDirectory
 from crawler.testweb.choice import Choice
 from crawler.testweb.oracle import Expected, crawl_digest, expected
 from crawler.testweb.process import StartedWeb, start_web

@@ -23,7 +23,7 @@ import pytest
 
 import variants
 from crawler.bench.web import BenchWeb, served
-from crawler.meter import descendants
+from crawler.metrics.process_tree import descendants
 from crawler.testweb.oracle import crawl_digest, expected
 from tests.live.answers import Answers
 

@@ -30,11 +30,11 @@ from crawler.__main__ import _explain
 from crawler.cli.present import present
 from crawler.cli.progress import Pace, in_words
 from crawler.core.messages import Actions, Fetch, Link, Reason, Settled
-from crawler.directory import CrawlDirectory
-from crawler.manifest import FORMAT
-from crawler.stats import InFlight, RunStats
-from crawler.summary import Summary
-from crawler.words import counts, duration, printable, size
+from crawler.metrics.counters import InFlight, RunStats
+from crawler.metrics.summary import Summary
+from crawler.storage.directory import CrawlDirectory
+from crawler.storage.manifest import FORMAT
+from crawler.system.text import counts, duration, printable, size
 from tests.live.answers import Answers
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -21,7 +21,7 @@ from crawler.compare import headroom, session, trial, workload
 from crawler.compare.design import schedule
 from crawler.compare.records import METRICS, Arm, Condition, Gate, Session, Trial
 from crawler.errors import Locked, UsageError
-from crawler.lock import FileLock
+from crawler.system.file_lock import FileLock
 from crawler.testweb.process import StartedWeb
 from crawler.testweb.settings import Listening
 from tests.live.trials import ARM, FLAT, TWIN, failed, run

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import variants
-from crawler.directory import CrawlDirectory
+from crawler.storage.directory import CrawlDirectory
 from tests.contract.raw_server import RawServer, Step, response
 from tests.live.test_cli import Ran, finish, run, start
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from crawler.core.digest import add, in_hex, term
-from crawler.directory import CrawlDirectory
+from crawler.core.page.digest import add, in_hex, term
+from crawler.storage.directory import CrawlDirectory
 from tests.live.answers import Answers
 from tests.live.test_cli import Ran, run
 

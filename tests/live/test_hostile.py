@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import pytest
 
 import crawler
-from crawler.core.urls import resolve
-from crawler.directory import CrawlDirectory
+from crawler.core.urls.canonical import resolve
+from crawler.storage.directory import CrawlDirectory
 from tests.wire import AT_ONCE, HOSTILE, Replay, replaying
 
 pytestmark = pytest.mark.skipif(not HOSTILE.is_dir(), reason="the corpora are not beside this checkout")

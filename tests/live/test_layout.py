@@ -15,12 +15,12 @@ import pytest
 from msgspec.structs import replace
 
 from crawler.core.messages import Budget, Foreign, HostNote, Link, Mail, Reason, Settled
-from crawler.core.shard import Shard
-from crawler.core.urls import host_of
-from crawler.directory import CrawlDirectory
-from crawler.frontier.base import Batch
-from crawler.layout import lay_out
+from crawler.core.shards.shard import Shard
+from crawler.core.urls.canonical import host_of
 from crawler.settings import Settings
+from crawler.storage.directory import CrawlDirectory
+from crawler.storage.frontier.base import Batch
+from crawler.storage.resharding import lay_out
 
 HOSTS, PAGES, BEYOND = 60, 100, 1500
 POLITE = Settings(seeds=("http://h0.test/",))
@@ -28,8 +28,8 @@ FAST = Settings(seeds=("http://h0.test/",), delay=0.0, per_host=8)
 MOVE = """
 import sys
 from pathlib import Path
-from crawler.directory import CrawlDirectory
-from crawler.layout import lay_out
+from crawler.storage.directory import CrawlDirectory
+from crawler.storage.resharding import lay_out
 from crawler.settings import Settings
 directory = CrawlDirectory.open(Path(sys.argv[1]))
 lay_out(directory, Settings(seeds=("http://h0.test/",)), int(sys.argv[2]))

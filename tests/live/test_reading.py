@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 import crawler
-from crawler.directory import CrawlDirectory
+from crawler.storage.directory import CrawlDirectory
 from tests.live.answers import Answers
 
 ENGINES = [

@@ -17,8 +17,8 @@ import pytest
 
 import crawler
 import variants
-from crawler.core.weight import HEAVY
-from crawler.directory import CrawlDirectory
+from crawler.core.page.parse_cost import HEAVY
+from crawler.storage.directory import CrawlDirectory
 from tests import hostile_pages
 from tests.contract.hostile import GOOD, REFUSED, head
 from tests.contract.raw_server import RawServer, Step, chunked, response

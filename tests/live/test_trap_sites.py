@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import variants
-from crawler.core.traps import TRIALS
+from crawler.core.traps.detector import TRIALS
 from tests.live.trap_sites import TrapWeb, crawled
 from tests.trap_web import HONEST, NOTES, SESSION_PAGES, TRAPS
 

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import NamedTuple
 
 import variants
-from crawler.core.urls import host_of, path_of
+from crawler.core.urls.canonical import host_of, path_of
 from crawler.settings import settle
 from tests.contract.webs import crawl, rows
 from tests.live.answers import Answers

@@ -21,11 +21,11 @@ from typing import Any
 
 import msgspec
 
-from crawler.audit import audit
 from crawler.core.messages import Reason
-from crawler.directory import CrawlDirectory
-from crawler.frontier.base import Row
 from crawler.settings import Settings
+from crawler.storage.directory import CrawlDirectory
+from crawler.storage.frontier.rows import SettledRow
+from crawler.storage.verify import audit
 from crawler.testweb.oracle import Expected, crawl_digest, expected, split
 from crawler.testweb.settings import to_toml
 from tests.contract.webs import rows
@@ -150,7 +150,7 @@ def _check_missed(plan: Plan, folder: Path, ends: dict[str, Expected], code: int
     return len(missed)
 
 
-def _is_as(row: Row, end: Expected) -> bool:
+def _is_as(row: SettledRow, end: Expected) -> bool:
     if (row.reason, row.status) != (end.reason, end.status) or row.truncated:
         return False
     return not row.digest or row.digest == end.digest

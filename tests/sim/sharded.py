@@ -26,15 +26,15 @@ from crawler.core.messages import (
     Trouble,
 )
 from crawler.core.rules import Rules
-from crawler.core.scope import Scope
-from crawler.core.shard import Shard
-from crawler.core.sharded import ShardedCrawl
-from crawler.core.switchboard import Outgoing, Posted, Status, Switchboard
-from crawler.core.urls import host_of
-from crawler.frontier.answers import answers
-from crawler.frontier.base import Batch, empty
-from crawler.frontier.memory import MemoryFrontier
-from crawler.recorder import resumption
+from crawler.core.shards.coordinator import Outgoing, Posted, Status, Switchboard
+from crawler.core.shards.shard import Shard
+from crawler.core.shards.sharded import ShardedCrawl
+from crawler.core.urls.canonical import host_of
+from crawler.core.urls.scope import Scope
+from crawler.runtime.recorder import resumption
+from crawler.storage.frontier.answers import answers
+from crawler.storage.frontier.base import Batch, empty
+from crawler.storage.frontier.memory import MemoryFrontier
 from tests.sim.simulation import CRAWL_SEED, MANY, Simulation
 
 LINE = 0.02

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from crawler.core.bounds import Bounds
 from crawler.core.crawl import REFUSALS, Crawl
-from crawler.core.hosts import FEWEST
+from crawler.core.hosts.hosts import FEWEST
 from crawler.core.messages import (
     Actions,
     Discovered,
@@ -30,15 +30,15 @@ from crawler.core.messages import (
     Stop,
     Trouble,
 )
-from crawler.core.robots import Robots
+from crawler.core.page.robots import Robots
 from crawler.core.rules import Rules
-from crawler.core.scope import Scope
-from crawler.core.traps import TOLD
-from crawler.core.urls import host_of
-from crawler.frontier.answers import answers
-from crawler.frontier.base import Batch
-from crawler.frontier.memory import MemoryFrontier
-from crawler.recorder import resumption
+from crawler.core.traps.detector import TOLD
+from crawler.core.urls.canonical import host_of
+from crawler.core.urls.scope import Scope
+from crawler.runtime.recorder import resumption
+from crawler.storage.frontier.answers import answers
+from crawler.storage.frontier.base import Batch
+from crawler.storage.frontier.memory import MemoryFrontier
 
 CRAWL_SEED = 7
 AGENT = "sim"

@@ -6,8 +6,8 @@ import pytest
 
 from crawler.core.messages import Ending
 from crawler.core.reopening import MISSED
-from crawler.frontier.reopened import as_settled
-from crawler.stats import Tally
+from crawler.metrics.counters import Tally
+from crawler.storage.frontier.reopened import as_settled
 from tests.sim.simulation import Simulation
 
 

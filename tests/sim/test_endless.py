@@ -9,7 +9,7 @@ import argparse
 
 import pytest
 
-from crawler.core.traps import TOLD
+from crawler.core.traps.detector import TOLD
 from tests.endless_play import Play, Played, play
 from tests.endless_web import HONEST, TRAPS, Made
 

@@ -7,9 +7,9 @@ import random
 import pytest
 from msgspec.structs import replace
 
-from crawler.core.health import NEVER_ANSWERED
+from crawler.core.hosts.health import NEVER_ANSWERED
 from crawler.core.messages import Ending, Fetched, Reason
-from crawler.core.outage import PROBE_PERIOD
+from crawler.core.network.outage import PROBE_PERIOD
 from tests.sim.sharded import ShardedSimulation
 from tests.sim.simulation import STRANGER, Simulation
 

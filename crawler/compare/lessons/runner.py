@@ -25,8 +25,8 @@ import msgspec
 
 from crawler.compare.lessons import experiments
 from crawler.compare.lessons.lesson import Lesson, Outcome, Report, failed, judge
-from crawler.job import cores
-from crawler.words import printable
+from crawler.runtime.job import cores
+from crawler.system.text import printable
 
 PATIENCE = 30.0
 CHILD = "crawler.compare.lessons.child"

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from crawler.compare.intervals import Estimate
 from crawler.compare.records import Condition
 from crawler.report.numbers import Show, lasting, milliseconds, number, seconds, share, short
-from crawler.words import size
+from crawler.system.text import size
 
 
 def span(estimate: Estimate, show: Show = number) -> str:

@@ -14,7 +14,7 @@ from crawler.compare.lessons.lesson import Lesson, Samples, Statement
 from crawler.compare.lessons.rounds import alternate, ratios, timed
 from crawler.fetch import open_fetcher
 from crawler.fetch.base import ClientPlan, Request
-from crawler.job import cores
+from crawler.runtime.job import cores
 from crawler.testweb.flat import NAME
 from crawler.testweb.process import start_web
 

@@ -1,0 +1,380 @@
+"""One host: what it still owes us and how politely we may ask for it.
+
+A host is an origin (scheme, name, port). It moves through six states:
+
+    NEW      its robots.txt must be asked for first (with robots off a host begins OPEN)
+    ASKING   robots.txt, or a redirect of it, is in flight
+    OPEN     pages may be asked for
+    DOWN     it is away, or seems to be, and rests (see crawler/core/hosts/health.py)
+    PROBING  the rest is over: one page at a time until one is answered well
+    GONE     given up: whatever is owed or found later ends with `gone`
+
+Rules:
+- All moves are in `TRANSITIONS`; a trigger that has no entry for a state changes nothing (answers may land late).
+- Time only ever lengthens a rest (`hold`): a short back-off must never replace a longer politeness delay.
+- The delay counts from the end of the last fetch. A host with a delay is asked by one connection at a time, whatever
+  `per_host` allows: two at once would make "the last fetch" meaningless.
+- A host whose name is slow to be looked up rests meanwhile, first shortly, then for as long as a lookup may take, so
+  that others go first. Having been `put_off` twice in a row it is patient: else a name that is slow each time would
+  never be waited for.
+- robots.txt is a request like any other: it takes a connection and is followed by the delay. A host that is down is
+  asked for it first.
+- A host that we may not connect to is given up at once: asking again would change nothing. So is one that says its
+  robots.txt is at such a place.
+- `queue` holds links never asked for, `later` those that wait for another attempt: page budgets stop only the first.
+- `queue` is a window: links up to the id `after` are in it, settled or in flight; those beyond it up to `last`, or
+  `more`, are in the frontier only. `wanted` of them have been asked for; see crawler/core/hosts/hosts.py.
+- In `queue` those links stand first that are under no doubt, then those under little (see
+  crawler/core/traps/detector.py): `ahead` says how many these are, and how many both.
+- While a host is `unknown` the frontier has yet to tell what is noted of it, and nothing is asked of it.
+- `asked` says that somebody, in this run or an earlier one, may have asked for a page of it; `heard`, that it has
+  answered in this one (`health.heard`: in any).
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Iterator
+from enum import Enum, auto
+
+from crawler.core.hosts.health import Failure, Fate, Health, failure_of
+from crawler.core.hosts.retry import RETRIED_CUTS
+from crawler.core.messages import Failed, Fetched, HostNote, Landing, Link, Reach, Reason, Trouble
+from crawler.core.page.robots import ALLOW_ALL, Robots, RobotsAnswer, classify
+from crawler.core.rules import Rules
+from crawler.core.traps.detector import TrapDetector
+from crawler.core.urls.patterns import Refusal
+
+NEVER = float("inf")
+FIRST_LOOKUP_REST = 1.0
+
+
+class State(Enum):
+    """Where a host stands."""
+
+    NEW = auto()
+    ASKING = auto()
+    OPEN = auto()
+    DOWN = auto()
+    PROBING = auto()
+    GONE = auto()
+
+
+class Trigger(Enum):
+    """What moves a host."""
+
+    ASK = auto()
+    READ = auto()
+    ASK_AGAIN = auto()
+    STALE = auto()
+    TRIP = auto()
+    DOUBT = auto()
+    WAKE = auto()
+    ANSWER = auto()
+    GIVE_UP = auto()
+
+
+TRANSITIONS: dict[tuple[State, Trigger], State] = {
+    (State.NEW, Trigger.ASK): State.ASKING,
+    (State.ASKING, Trigger.READ): State.OPEN,
+    (State.ASKING, Trigger.ASK_AGAIN): State.NEW,
+    (State.OPEN, Trigger.STALE): State.NEW,
+    (State.OPEN, Trigger.TRIP): State.DOWN,
+    (State.OPEN, Trigger.DOUBT): State.PROBING,
+    (State.DOWN, Trigger.STALE): State.NEW,
+    (State.DOWN, Trigger.WAKE): State.PROBING,
+    (State.DOWN, Trigger.ANSWER): State.OPEN,
+    (State.PROBING, Trigger.ANSWER): State.OPEN,
+    (State.PROBING, Trigger.TRIP): State.DOWN,
+    **{(state, Trigger.GIVE_UP): State.GONE for state in State},
+}
+
+
+class Host:
+    """The queue, the politeness and the robots.txt of one host."""
+
+    __slots__ = (
+        "_count",
+        "_rules",
+        "after",
+        "ahead",
+        "asked",
+        "delay",
+        "gone",
+        "gone_because",
+        "health",
+        "heard",
+        "in_flight",
+        "last",
+        "later",
+        "ledger",
+        "listed_at",
+        "more",
+        "name",
+        "per_host",
+        "put_off",
+        "queue",
+        "reach",
+        "rest_until",
+        "robots",
+        "robots_hops",
+        "robots_lost",
+        "robots_until",
+        "robots_url",
+        "state",
+        "unknown",
+        "wanted",
+    )
+
+    def __init__(self, name: str, rules: Rules, rest_until: float = 0.0) -> None:
+        self.name = name
+        self.state = State.NEW if rules.robots else State.OPEN
+        self.queue: deque[Link] = deque()
+        self.later: list[tuple[float, int, Link]] = []
+        self.after = self.last = self.wanted = 0
+        self.more = False
+        self.in_flight = 0
+        self.delay = rules.delay
+        self.rest_until = rest_until
+        self.listed_at = NEVER
+        self.robots: Robots = ALLOW_ALL
+        self.robots_until = NEVER
+        self.robots_url = f"{name}/robots.txt"
+        self.robots_hops = self.robots_lost = 0
+        self.health = Health(rules)
+        self.gone: Reason | None = None
+        self.gone_because = ""
+        self.asked = self.heard = False
+        self.put_off = 0
+        self.per_host = rules.per_host
+        self.reach = Reach.OWNER
+        self.ledger = TrapDetector(rules)
+        self.ahead = [0, 0]
+        self.unknown = False
+        self._rules = rules
+        self._count = 0
+
+    def move(self, trigger: Trigger) -> None:
+        """The only place where a host changes its state."""
+        self.state = TRANSITIONS.get((self.state, trigger), self.state)
+
+    # ---- time --------------------------------------------------------------------------------------------------------
+
+    def hold(self, until: float) -> None:
+        """Ask nothing before `until`. Never shortens a rest."""
+        self.rest_until = max(self.rest_until, until)
+
+    def rest(self, event: Landing, now: float) -> None:
+        """Leave it alone now that a fetch has landed. One whose name is still looked up has not been asked."""
+        if isinstance(event, Failed) and event.trouble is Trouble.LOOKUP:
+            longest = self._rules.lookup_rest
+            self.hold(now + (longest if self.put_off else min(longest, FIRST_LOOKUP_REST)))
+            self.put_off += 1
+        else:
+            self.put_off = 0 if isinstance(event, Fetched) else self.put_off
+            self.hold(now + self.delay)
+
+    @property
+    def is_patient(self) -> bool:
+        """Whether a fetch waits for its name."""
+        return self.put_off > 1
+
+    def ready_at(self, fresh: bool) -> float | None:
+        """From when on it may be asked; None: not before something lands or arrives. `fresh`: new URLs are allowed."""
+        if self.unknown or self.in_flight >= self.connections or self.state in (State.ASKING, State.GONE):
+            return None
+        if fresh and self.queue:
+            return self.rest_until
+        return max(self.rest_until, self.later[0][0]) if self.later else None
+
+    @property
+    def connections(self) -> int:
+        """How many requests may be in flight at once."""
+        if self.delay > 0 or self.state is not State.OPEN:
+            return 1
+        return self.per_host
+
+    # ---- links -------------------------------------------------------------------------------------------------------
+
+    @property
+    def has_more(self) -> bool:
+        """Are there links that are in the frontier only?"""
+        return self.more or self.last > self.after
+
+    def put_back(self, link: Link, at: float) -> None:
+        """Keep a link for another try, not before `at`."""
+        self._count += 1
+        heapq.heappush(self.later, (at, self._count, link))
+
+    def take(self, now: float, fresh: bool) -> tuple[Link, bool]:
+        """The next link of a host that is ready, and whether it was taken before: such a one goes first, unless the
+        host is probed, for it has failed. `fresh`: new URLs are allowed."""
+        is_probe = self.state is State.PROBING and fresh and self.queue
+        if self.later and self.later[0][0] <= now and not is_probe:
+            return heapq.heappop(self.later)[2], True
+        link = self.queue.popleft()
+        for doubt in range(link.doubt, 2):
+            self.ahead[doubt] -= self.ahead[doubt] > 0
+        return link, False
+
+    def enqueue(self, link: Link) -> None:
+        """Let a link wait for its first attempt, before those that are under more doubt."""
+        if link.doubt > 1:
+            self.queue.append(link)
+            return
+        self.queue.insert(self.ahead[link.doubt], link)
+        for doubt in range(link.doubt, 2):
+            self.ahead[doubt] = min(self.ahead[doubt] + 1, len(self.queue))
+
+    def pull(self, link: Link) -> bool:
+        """Take a link out of those that wait for another attempt, if it is there still."""
+        left = [one for one in self.later if one[2].id != link.id]
+        found = len(left) < len(self.later)
+        if found:
+            heapq.heapify(left)
+            self.later = left
+        return found
+
+    def refuses(self, link: Link, again: bool) -> Refusal | None:
+        """Why a link must not be asked for, None where it may. One taken `again` is in the ledger already."""
+        if not self.robots.allows(link.url):
+            return Reason.ROBOTS, ""
+        return None if again else self.ledger.refuses(link)
+
+    def give_up(self, reason: Reason, because: str) -> Iterator[Link]:
+        """Enter GONE and hand over every link in memory that was still owed."""
+        self.enter_gone(reason, because)
+        yield from self.queue
+        yield from (link for _, _, link in self.later)
+        self.queue.clear()
+        self.later.clear()
+
+    def enter_gone(self, reason: Reason, because: str) -> None:
+        """Give up a host that owes nothing in memory."""
+        self.gone, self.gone_because = reason, because
+        self.move(Trigger.GIVE_UP)
+
+    # ---- health ------------------------------------------------------------------------------------------------------
+
+    def answered(self, refused: bool = False) -> bool:
+        """A page was answered, well or with a 429. Whether that is to be noted: it ends an absence, or is the first
+        sign of life of a host whose robots.txt nobody reads."""
+        is_news = self.health.since is not None or not self.health.heard
+        self.health.answered(refused)
+        self.move(Trigger.ANSWER)
+        return is_news
+
+    def failed(self, link: Link, event: Landing, failure: Failure, now: float, seed: int) -> Fate:
+        """A page failed: what becomes of it. The host rests where that means that it is down."""
+        health = self.health
+        again = health.failed(failure, event, link.id, now)
+        if self.state is State.PROBING and health.believe(now):
+            self.move(Trigger.ANSWER)
+        fate = health.fate(failure, link.id, link.attempts + 1, again, is_up=self.state is State.OPEN)
+        if self.state in (State.OPEN, State.PROBING) and (
+            self.state is State.PROBING or health.is_down(fate, failure, now)
+        ):
+            self.hold(health.next_probe(self._rules.breaker_rest, self.name, seed, now))
+            self.move(Trigger.TRIP)
+        return fate
+
+    def is_hopeless(self, now: float) -> bool:
+        """Whether it has been away for too long."""
+        return self.state is State.DOWN and self.health.is_hopeless(now)
+
+    def probe(self) -> None:
+        """Its rest is over: it is asked for its robots.txt first, where that matters."""
+        if self.state is State.DOWN:
+            self.move(Trigger.STALE if self._rules.robots else Trigger.WAKE)
+
+    # ---- robots.txt --------------------------------------------------------------------------------------------------
+
+    def hear_robots(self, event: Landing, now: float, seed: int) -> str | None:
+        """Take the answer to robots.txt (RFC 9309 2.3.1). Returns the text to obey from now on, None if it must be
+        asked for again."""
+        if isinstance(event, Failed):
+            self.robots_lost += event.trouble is Trouble.LOST
+            spared = event.trouble in (Trouble.BLOCKED, Trouble.LOOKUP)
+            if not spared and (event.trouble is not Trouble.LOST or self.robots_lost >= self._rules.lost_limit):
+                self._robots_unavailable(event, now, seed)
+            self.move(Trigger.ASK_AGAIN)
+            return None
+        answer = classify(event.status)
+        if event.truncated in RETRIED_CUTS:
+            answer = RobotsAnswer.UNAVAILABLE  # half a robots.txt may lack the very line that forbids
+        if answer is RobotsAnswer.UNAVAILABLE:
+            self._robots_unavailable(event, now, seed)
+            self.move(Trigger.ASK_AGAIN)
+            return None
+        if answer is RobotsAnswer.REDIRECT and event.location and self.robots_hops < self._rules.robots_redirects:
+            self.robots_hops += 1
+            self.robots_url = event.location
+            self.move(Trigger.ASK_AGAIN)
+            return None
+        # 4xx, or redirected too often (2.3.1.2): as if there were none, so all is allowed.
+        text = event.robots_text or "" if answer is RobotsAnswer.RULES else ""
+        robots = self._parse(text)
+        self.health.answered_for_robots()
+        self._obey(robots, robots.delay, now + self._rules.robots_ttl)
+        if self.health.since is not None:
+            self.move(Trigger.DOUBT)
+        self.hold(now + self.delay)
+        return text
+
+    def lost_hope(self, event: Landing, now: float) -> Reason | None:
+        """With which reason to give up the host, if any, where this answer to robots.txt left nothing to obey."""
+        if isinstance(event, Failed) and event.trouble is Trouble.BLOCKED:
+            return Reason.ROBOTS_UNAVAILABLE if self.robots_hops else Reason.BLOCKED
+        if not self.health.is_hopeless(now):
+            return None
+        away = failure_of(event) is Failure.UNREACHED and self.health.heard
+        return Reason.HOST_DOWN if away else Reason.ROBOTS_UNAVAILABLE
+
+    def _robots_unavailable(self, event: Landing, now: float, seed: int) -> None:
+        """2.3.1.4: unreachable means that everything is disallowed; ask again after a while."""
+        self.health.failed(failure_of(event) or Failure.UNANSWERED, event, None, now)
+        first = self._rules.breaker_rest if self.health.heard else self._rules.robots_backoff
+        self.hold(self.health.next_probe(first, self.name, seed, now))
+        self.robots_url = f"{self.name}/robots.txt"
+        self.robots_hops = 0
+
+    def _parse(self, text: str) -> Robots:
+        return Robots(text, self._rules.user_agent) if text else ALLOW_ALL
+
+    def _obey(self, robots: Robots, crawl_delay: float, until: float) -> None:
+        """Follow these rules until then. A Crawl-delay lengthens the delay, up to the cap."""
+        self.robots = robots
+        self.robots_until = until
+        self.delay = max(self._rules.delay, min(crawl_delay, self._rules.crawl_delay_cap))
+        self.robots_url = f"{self.name}/robots.txt"
+        self.robots_hops = self.robots_lost = 0
+        self.move(Trigger.READ)
+
+    def note(self, now: float, robots: str | None = None) -> HostNote:
+        """What must survive a kill."""
+        return HostNote(
+            host=self.name,
+            robots=robots,
+            robots_until=self.robots_until if self.robots_until != NEVER else 0.0,
+            delay=self.delay if self.delay > self._rules.delay else 0.0,
+            rest_until=self.rest_until,
+            reach=self.reach,
+            heard=self.health.heard,
+            down_for=self.health.down_for(now),
+        )
+
+    def recall(self, note: HostNote, now: float, began_at: float) -> None:
+        """Take up where this host was left. An earlier run may have asked something of it just before this one began,
+        at `began_at`: so it rests its whole delay from then on."""
+        self.asked = True
+        self.health.recall(note.heard, note.down_for, now)
+        if self._rules.robots:
+            self.delay = max(self.delay, note.delay)
+            if note.robots is not None and note.robots_until > now:
+                self.move(Trigger.ASK)
+                robots = self._parse(note.robots)
+                self._obey(robots, robots.delay, note.robots_until)
+        # A clock that was set back must not turn a rest into a life sentence.
+        longest = max(self._rules.retry_after_cap, self._rules.backoff_cap)
+        self.hold(max(min(note.rest_until, now + longest), began_at + self.delay))

@@ -1,0 +1,217 @@
+"""The hosts in memory, the window that each has on its links, and what must be asked of the frontier.
+
+Every link that is owed lies in the frontier; some of them lie here too, in the queues of their hosts. Ids grow in the
+order of admission, so one number per host, `after`, tells the two apart: what is owed up to it is in memory, what is
+owed beyond it is in the frontier only, and beyond `last` there is nothing unless it said that there is `more`.
+
+Rules:
+- A window is the host's share of `Bounds.links`, but never less than FEWEST. Where it is half empty and there is more,
+  the frontier is asked (`Hungry`) and answers (`Offered`). Until it has, new links of the host stay out of memory too:
+  a host is asked for its links in the order of their admission.
+- Beyond `Bounds.hosts` the host that has been idle for longest is forgotten; where none is idle a host is not taken in,
+  and its links wait in the frontier. When a part of the places is free the frontier is searched for hosts that are
+  owed something, round and round, until a whole round has found all that was left out.
+- A host that may have been here before is asked for in the frontier first: what is noted of it, then its links. Nothing
+  is asked of it meanwhile, for its queue is empty.
+- A host that was given up is forgotten but for why. Any other host forgets its failures, as in a resume.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from math import inf
+
+from crawler.core.bounds import Bounds
+from crawler.core.hosts.host import Host
+from crawler.core.messages import Actions, Budget, Found, HostNote, Hungry, Link, Offered, Reason, Search
+from crawler.core.rules import Rules
+from crawler.core.traps.detector import REMEMBERED
+
+FEWEST = 4
+FINGERPRINTS = 100_000
+"""Of pages that are remembered: a host has the part of it that is left when it is taken in, but FEWEST_PRINTS."""
+FEWEST_PRINTS = 32
+MOST = 500
+FREE = 4  # a search begins when one place in so many is free
+
+
+class Hosts:
+    """Who is in memory. So many answers of the frontier are `awaited`."""
+
+    def __init__(self, rules: Rules, bounds: Bounds) -> None:
+        self.awaited = 0
+        self._rules = rules
+        self._bounds = bounds
+        self._hosts: dict[str, Host] = {}
+        self._idle: dict[str, Host] = {}  # for longest first
+        self._gone: dict[str, tuple[Reason, str]] = {}
+        self._links = 0  # in memory, or asked for
+        self._strangers = False  # may hosts that are not here be in the frontier?
+        self._left_out = self._left_out_again = False
+        self._searching = False
+        self._round_at = ""
+        self._began_at = -inf
+        self.newcomer: Callable[[Host], None] = lambda host: None  # what else befalls a host that is taken in
+        self._hungry: list[Hungry] = []
+        self._notes: list[HostNote] = []
+        self._budgets: list[Budget] = []
+
+    def resume(self, now: float) -> None:
+        """There was an earlier run: anything may be in the frontier, and everybody rests first."""
+        self._began_at = now
+        self._strangers = self._left_out = True
+
+    def __iter__(self) -> Iterator[Host]:
+        return iter(self._hosts.values())
+
+    def get(self, name: str) -> Host | None:
+        """The host, if it is in memory."""
+        return self._hosts.get(name)
+
+    # ---- who is in memory --------------------------------------------------------------------------------------------
+
+    def meet(self, name: str, now: float) -> Host | None:
+        """The host, taken in where there is a place for it; None: what it owes must wait in the frontier."""
+        host = self._hosts.get(name)
+        if host is not None:
+            self._idle.pop(name, None)
+        elif len(self._hosts) < self._bounds.hosts or self._forget_one(now):
+            host = self.take_in(name)
+        else:
+            self._strangers = self._left_out_again = True
+        return host
+
+    def take_in(self, name: str) -> Host:
+        """A host that was not in memory, whatever the bounds say."""
+        host = self._hosts[name] = Host(name, self._rules, max(0.0, self._began_at + self._rules.delay))
+        host.unknown = self._strangers
+        host.ledger.remembered = max(FEWEST_PRINTS, min(REMEMBERED, FINGERPRINTS // len(self._hosts)))
+        self.newcomer(host)
+        if name in self._gone:
+            host.enter_gone(*self._gone.pop(name))
+        if self._strangers:
+            self._ask(host)
+        return host
+
+    def retire(self, host: Host) -> None:
+        """It may be that nothing is owed of this host now: then it may be forgotten when its place is needed."""
+        if self._is_idle(host):
+            self._idle[host.name] = host
+
+    def _is_idle(self, host: Host) -> bool:
+        """Nothing is owed of it; and it was not forgotten already, to stand only in the list of those that rest."""
+        busy = host.in_flight or host.queue or host.later or host.wanted or host.has_more
+        return not busy and self._hosts.get(host.name) is host
+
+    def _forget_one(self, now: float) -> bool:
+        while self._idle:
+            host = self._idle.pop(next(iter(self._idle)))
+            if self._is_idle(host):  # it may have been offered links since
+                self._forget(host, now)
+                return True
+        return False
+
+    def _forget(self, host: Host, now: float) -> None:
+        del self._hosts[host.name]
+        self._budgets += host.ledger.untold(host.name)
+        if host.gone is not None:
+            self._gone[host.name] = (host.gone, host.gone_because)
+        elif host.rest_until > now:
+            self._notes.append(host.note(now))
+        self._strangers = True
+
+    # ---- windows -----------------------------------------------------------------------------------------------------
+
+    def leaves_out(self, host: Host, link: Link) -> bool:
+        """Whether a link, new or offered, has to wait in the frontier."""
+        if link.id <= host.after:
+            return False
+        full = host.wanted or host.has_more or len(host.queue) >= self._window
+        host.last = link.id
+        if full:
+            self.feed(host)
+            return True
+        host.after = link.id
+        return False
+
+    def queue(self, host: Host, link: Link) -> None:
+        """Let a link wait in memory."""
+        self._links += 1
+        host.enqueue(link)
+
+    def taken(self, host: Host, links: int = 1) -> None:
+        """So many links have left the queue of this host."""
+        self._links -= links
+        self.feed(host)
+
+    def feed(self, host: Host) -> None:
+        """Ask for more links where there are more and the window is half empty."""
+        if host.has_more and not host.wanted and len(host.queue) * 2 <= self._window:
+            self._ask(host)
+
+    @property
+    def _window(self) -> int:
+        if self._links >= self._bounds.links:
+            return FEWEST
+        return max(FEWEST, self._bounds.links // len(self._hosts))
+
+    def _ask(self, host: Host) -> None:
+        host.wanted = MOST if host.gone is not None else min(MOST, self._window - len(host.queue))
+        self._links += host.wanted
+        self.awaited += 1
+        self._hungry.append(Hungry(host.name, host.after, host.wanted, first=host.unknown))
+
+    def offered(self, event: Offered, now: float) -> Host:
+        """Take in what the frontier has of a host, but for its links."""
+        host = self._hosts[event.host]
+        self.awaited -= 1
+        self._links -= host.wanted
+        host.wanted = 0
+        host.unknown = False
+        host.after = event.upto
+        host.more = event.more
+        if event.note is not None:
+            host.recall(event.note, now, self._began_at)
+        host.ledger.recall(event.budgets)
+        return host
+
+    def restart_absences(self, now: float) -> None:
+        """The network was away: what hosts were away for counts from now on."""
+        for host in self._hosts.values():
+            host.health.restart(now)
+
+    def untold(self) -> Iterator[Budget]:
+        """What the frontier must hear of these hosts before all is forgotten."""
+        for host in self._hosts.values():
+            yield from host.ledger.untold(host.name)
+
+    # ---- hosts that were left out ------------------------------------------------------------------------------------
+
+    def tell(self, actions: Actions) -> None:
+        """What the frontier must note and is asked for."""
+        actions.notes += self._notes
+        actions.budgets += self._budgets
+        actions.hungry = self._hungry
+        actions.search = self._search()
+        self._notes, self._budgets, self._hungry = [], [], []
+
+    def _search(self) -> Search | None:
+        if self._searching or not (self._left_out or self._left_out_again):
+            return None
+        free = self._bounds.hosts - len(self._hosts) + len(self._idle)
+        if free * FREE < self._bounds.hosts:
+            return None
+        self._searching = True
+        if not self._round_at:
+            self._left_out, self._left_out_again = True, False
+        return Search(self._round_at, min(MOST, free))
+
+    def found(self, event: Found, now: float) -> None:
+        """Take in those of these hosts that are not here, as long as there are places."""
+        self._searching = False
+        for name in event.hosts:
+            if name not in self._hosts:
+                self.meet(name, now)
+        self._round_at = "" if event.end else event.hosts[-1]
+        if event.end:
+            self._left_out = False

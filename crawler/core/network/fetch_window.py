@@ -1,0 +1,110 @@
+"""The way from here to the hosts: how much passes, and which failures are its fault, not theirs.
+
+Two things close it. The network is away (see crawler/core/network/outage.py). Or this process has run out of something
+that each fetch needs, descriptors as a rule: then fewer fetches go out, as many as were in flight, less a quarter, and
+one more each time that so many have landed (the additive increase and multiplicative decrease of RFC 5681).
+
+Rules:
+- What the way spoils spends no attempt, counts as no failure of its host and is asked again.
+- Nothing is waited for for ever: who starves although nothing else is in flight, for as long as an outage is waited
+  for, fails as any other.
+- A page that memory does not suffice for may be too large for it. It is asked again after a gap that doubles each
+  time, up to LONGEST_GAP; the ALONE-th time that it fails with nothing else in flight it fails as any other.
+"""
+
+from __future__ import annotations
+
+from crawler.core.bounds import PLENTY
+from crawler.core.hosts.host import Host
+from crawler.core.messages import NO_MEMORY, Actions, Failed, Fetched, Landing, Link, Pause, Trouble
+from crawler.core.network.outage import Outage, Verdict
+
+REST = 1.0
+"""Seconds until what starved is asked again, and between two cuts of what may be in flight."""
+LONGEST_GAP = 32.0
+MEMORY_PATIENCE = 30.0
+"""Seconds that a robots.txt waits for memory while nothing else is in flight: nobody is left who could free any."""
+ALONE = 5
+
+
+class Passage(Outage):
+    """What one crawl may send out. `wait` is how long it may starve, `outage` as `wait` in Outage; in seconds."""
+
+    def __init__(self, wait: float, outage: float) -> None:
+        super().__init__(outage)
+        self._longest = wait
+        self._most = PLENTY
+        self._landed = 0
+        self._cut_at = -REST
+        self._starving_since: float | None = None
+        self._pauses: list[Pause] = []
+        self._short: dict[int, tuple[int, int]] = {}  # links without memory: tries, those with nothing else in flight
+
+    def room(self, room: int, in_flight: int, now: float) -> int:
+        """How many of so many fetches may go out."""
+        room = min(room, self._most - in_flight)
+        return min(room, self.probes(now)) if self.on else room
+
+    def judge(self, host: Host, event: Landing, in_flight: int, now: float, link: Link | None = None) -> Verdict:
+        """What to make of a landing, beside which so many fetches are in flight."""
+        if isinstance(event, Failed) and event.trouble is Trouble.STARVED:
+            return self._starved(event, in_flight, now, link)
+        if self._short and link is not None:
+            self._short.pop(link.id, None)
+        if isinstance(event, Fetched):
+            self._fed()
+        was_on = self.on
+        verdict = self.hear(host, event, now)
+        if self.on and not was_on:
+            self._pauses.append(Pause.OUTAGE)
+        return verdict
+
+    def put_off(self, host: Host, link: Link, event: Failed, verdict: Verdict, now: float) -> float:
+        """Keep a failure in doubt until it is decided, let go one that never happened. When to ask again."""
+        if verdict is Verdict.IN_DOUBT:
+            return self.doubt(host, link, event, now)
+        if link.id in self._short:
+            return now + min(LONGEST_GAP, REST * 2.0 ** (self._short[link.id][0] - 1))
+        return self.again_at(event, now)
+
+    def again_at(self, event: Landing, now: float) -> float:
+        """When to ask again for what this landing spoiled; in an outage the probes say when."""
+        return now if self.on else now + REST
+
+    def tell(self, actions: Actions) -> None:
+        """What people should know of the way."""
+        actions.away = self.on
+        actions.pauses, self._pauses = self._pauses, []
+
+    def _starved(self, event: Failed, in_flight: int, now: float, link: Link | None) -> Verdict:
+        of_memory = event.detail.startswith(NO_MEMORY)
+        if now >= self._cut_at + REST:
+            self._cut_at = now
+            self._most = max(1, min(self._most, in_flight + 1) * 3 // 4)
+            self._landed = 0
+            self._pauses.append(Pause.MEMORY if of_memory else Pause.STARVED)
+        if of_memory and link is not None:
+            return self._without_memory(link, in_flight)
+        if in_flight:
+            self._starving_since = None
+        elif self._starving_since is None:
+            self._starving_since = now
+        patience = min(self._longest, MEMORY_PATIENCE) if of_memory else self._longest
+        hopeless = self._starving_since is not None and now - self._starving_since >= patience
+        return Verdict.COUNTS if hopeless else Verdict.NEVER_HAPPENED
+
+    def _without_memory(self, link: Link, in_flight: int) -> Verdict:
+        tries, alone = self._short.pop(link.id, (0, 0))
+        alone += not in_flight
+        if alone >= ALONE:
+            return Verdict.COUNTS
+        self._short[link.id] = tries + 1, alone
+        return Verdict.NEVER_HAPPENED
+
+    def _fed(self) -> None:
+        self._starving_since = None
+        if self._most < PLENTY:
+            self._landed += 1
+            if self._landed >= self._most:
+                self._landed = 0
+                self._most += 1

@@ -1,0 +1,223 @@
+"""What a page says: its charset, its links, and what it asks of robots.
+
+Rules:
+- What is a page is decided by crawler/core/page/mime.py. HTML and XHTML are parsed, both as HTML (no entity of a DTD is
+  ever expanded).
+- The charset is that of the HTML standard: BOM, Content-Type, meta; then UTF-8 where the bytes are UTF-8, then a guess,
+  then windows-1252. Labels are those of the WHATWG (https://encoding.spec.whatwg.org), never codecs of Python. A query
+  is encoded as its page is (crawler/core/page/encodings.py).
+- Links are the href of a and area, the src of frame and iframe, and the target of a refresh, against the first base
+  that is an http(s) URL of bearable length; link elements and `Link` headers where `follow_rel` names their relation.
+- noindex, nofollow and none count in every meta and X-Robots-Tag header that addresses robots or our product token; the
+  strictest wins. rel=nofollow turns one link away. Both kinds of nofollow are obeyed where the rules say so.
+- What a page has and we do not follow is counted by its reason, distinct.
+- Body and headers were written by strangers: nothing here raises, whatever the bytes.
+- The effort is bounded by the size of a body: hrefs beyond MOST_HREFS are counted, not resolved (each costs a
+  microsecond, and 10 MiB hold a million), and what a large body is that is no UTF-8 is guessed from a SAMPLE of it (the
+  detector needs longer for a byte than the parser does).
+
+Every page goes through here, so the parser gets the bytes and decodes while it parses, XPath does what loops over nodes
+would, and a page whose links are not wanted is parsed only where it may hold orders for us. An XPath walks the whole
+tree; the index of tags (`select`) is built once, in the time of two such walks, and then answers at once what most
+pages do not have (one tag at a time: a list of tags walks the tree).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import cast
+
+import msgspec
+from turbohtml import Document, XPath
+
+from crawler.core.messages import NotFollowed, Unread
+from crawler.core.page.charsets import CUT_CHARACTER, PRESCAN, charset_name, charset_of, parse_page
+from crawler.core.page.mime import XHTML, is_page, looks_like_page, media_type
+from crawler.core.page.outlinks import Found, Left, links_of
+from crawler.core.page.robots import product_token
+from crawler.core.rules import Rules
+from crawler.core.urls.canonical import Resolver
+from crawler.core.urls.patterns import sketch_of
+
+_EMPTY_IN_XML = re.compile(rb"<(script|style|title|textarea|iframe|noscript|noembed|noframes|xmp)(\s[^<>]*)?/>")
+"""Elements that are empty in XML, where HTML takes all that follows for their text."""
+MOST_IMAGES = 256
+_TEXT = XPath("string(/)")
+_SOURCES = XPath("//@src")
+_NAME = "translate(@name, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz')"
+_ORDERS = XPath(f"//meta[{_NAME} = 'robots' or {_NAME} = $token]/@content")
+_VALUED = ("unavailable_after", "max-snippet", "max-image-preview", "max-video-preview")
+
+
+class Reading(msgspec.Struct, frozen=True, gc=False):
+    """What a page says. `links` are canonical, distinct and admitted by path; `cut` counts those beyond `max_links` or
+    longer than `max_url_length`. `sketch` are the marks of its text, where they were asked for. `not_followed` counts
+    what else it has, distinct, by why it is no link.
+
+    `charset` is the WHATWG name of its encoding ("UTF-8"); what is no HTML has the one it declares, or "". `unread`
+    says why nobody could read the page: then these are only its headers.
+    """
+
+    charset: str
+    links: tuple[str, ...] = ()
+    cut: int = 0
+    noindex: bool = False
+    nofollow: bool = False
+    unread: Unread | None = None
+    sketch: tuple[int, int] | None = None
+    not_followed: tuple[tuple[NotFollowed, int], ...] = ()
+
+
+class PageHeaders(msgspec.Struct, frozen=True, gc=False):
+    """The headers of a response that matter where it is read: Content-Type (several: one list), all X-Robots-Tag,
+    whether it says `X-Content-Type-Options: nosniff`, all Refresh and Link."""
+
+    content_type: str = ""
+    robots: tuple[str, ...] = ()
+    nosniff: bool = False
+    refresh: tuple[str, ...] = ()
+    link: tuple[str, ...] = ()
+
+
+def page_headers(headers: Iterable[tuple[str, str]]) -> PageHeaders:
+    """What of the headers of a response matters, whatever the order and case of their names."""
+    types: list[str] = []
+    told: dict[str, list[str]] = {}
+    for name, value in headers:
+        lower = name.lower()
+        if lower == "content-type":
+            types.append(value)
+        elif lower in _TELLING:
+            told.setdefault(lower, []).append(value)
+    if not told:
+        return PageHeaders(", ".join(types))
+    options = told.get("x-content-type-options", [""])[0]
+    return PageHeaders(
+        ", ".join(types),
+        tuple(told.get("x-robots-tag", ())),
+        options.partition(",")[0].strip().lower() == "nosniff",
+        tuple(told.get("refresh", ())),
+        tuple(told.get("link", ())),
+    )
+
+
+_TELLING = frozenset({"x-robots-tag", "x-content-type-options", "refresh", "link"})
+
+
+def is_html(body: bytes, headers: PageHeaders) -> bool:
+    """Whether `read_page` would look into a body."""
+    return is_page(body, media_type(headers.content_type), headers.nosniff)
+
+
+def unread_page(headers: PageHeaders, rules: Rules, why: Unread) -> Reading:
+    """What is known of a page that nobody could read."""
+    orders = _header_orders(headers.robots, product_token(rules.user_agent) or "robots")
+    charset = charset_name(media_type(headers.content_type).charset)
+    return msgspec.structs.replace(_reading(charset, orders), unread=why)
+
+
+def read_page(
+    body: bytes,
+    url: str,
+    headers: PageHeaders,
+    rules: Rules,
+    resolver: Resolver,
+    follow: bool,
+    sketch: bool = False,
+) -> Reading:
+    """Read the page of `url` (canonical), without its links unless `follow`; `sketch` its text where it has links.
+
+    `resolver` knows which URLs are admitted by path.
+    """
+    token = product_token(rules.user_agent) or "robots"
+    orders = _header_orders(headers.robots, token) if headers.robots else set()
+    media = media_type(headers.content_type)
+    declared = charset_name(media.charset)
+    if not is_page(body, media, headers.nosniff):
+        found = Found((), 0, {})
+        if follow and (headers.link or headers.refresh):
+            found = _links(parse_page(b"", declared), url, headers, rules, resolver, orders)
+        if follow and looks_like_page(body):
+            found.left[NotFollowed.NOT_HTML] = 1
+        return _reading(declared, orders, found.links, found.cut, left=found.left)
+    if media.essence == XHTML:
+        body = _EMPTY_IN_XML.sub(rb"<\1\2></\1>", body)
+    if body[-1:] >= b"\x80":
+        body = body[:-3] + CUT_CHARACTER.sub(b"", body[-3:])  # a body cut inside a character would not look like UTF-8
+    if not follow:
+        charset = charset_of(body, declared)
+        if _gives_no_orders(body, charset, declared, token):
+            return _reading(charset, orders)
+    page = parse_page(body, declared)
+    if any((meta.attr("name") or "").lower() in ("robots", token) for meta in page.select("meta")):
+        for content in cast(list[str], _ORDERS(page, token=token)):
+            orders.update(content.lower().replace(",", " ").split())
+    links: tuple[str, ...] = ()
+    cut = 0
+    left: Left = {}
+    if follow:
+        links, cut, left = _links(page, url, headers, rules, resolver, orders)
+    marks = sketch_of(str(_TEXT(page)), url, _sources(page), links) if sketch and links else None
+    return _reading(str(page.encoding), orders, links, cut, marks, left)
+
+
+def _links(page: Document, url: str, headers: PageHeaders, rules: Rules, resolver: Resolver, orders: set[str]) -> Found:
+    found = links_of(page, url, rules, resolver, headers.refresh, headers.link)
+    if not (rules.obey_nofollow and _asks(orders, "nofollow")):
+        return found
+    found.left[NotFollowed.NOFOLLOW] = found.left.get(NotFollowed.NOFOLLOW, 0) + len(found.links)
+    return Found((), 0, found.left)
+
+
+def _sources(page: Document) -> list[str]:
+    """What a page embeds. Images that are loaded late, or in several sizes, are named elsewhere than in a src."""
+    found = cast(list[str], _SOURCES(page))
+    for image in page.select("img")[:MOST_IMAGES]:
+        found += [str(value) for name in ("data-src", "srcset") if (value := image.attr(name))]
+    return found
+
+
+def _reading(
+    charset: str,
+    orders: set[str],
+    links: tuple[str, ...] = (),
+    cut: int = 0,
+    sketch: tuple[int, int] | None = None,
+    left: Left | None = None,
+) -> Reading:
+    noindex, nofollow = _asks(orders, "noindex"), _asks(orders, "nofollow")
+    return Reading(charset, links, cut, noindex, nofollow, None, sketch, tuple(left.items()) if left else ())
+
+
+def _asks(orders: set[str], word: str) -> bool:
+    return word in orders or "none" in orders
+
+
+def _header_orders(values: Iterable[str], token: str) -> set[str]:
+    """The words of X-Robots-Tag headers that address us: "noindex", "ourtoken: nofollow", "otherbot: none, noindex"."""
+    orders: set[str] = set()
+    for value in values:
+        agent = ""
+        for part in value.lower().split(","):
+            name, colon, rest = (text.strip() for text in part.partition(":"))
+            if not colon:
+                rest = name
+            elif name in _VALUED or " " in name:  # "unavailable_after: Friday, 25 Jun 2027 15:00:00 GMT"
+                continue
+            else:
+                agent = name
+            if agent in ("", "*", "robots", token):
+                orders.update(rest.split())
+    return orders
+
+
+def _gives_no_orders(body: bytes, charset: str, declared: str, token: str) -> bool:
+    """Whether parsing could neither find a robots meta nor change the charset."""
+    text = body.lower()
+    return not (
+        charset.startswith("UTF-16")
+        or b"robots" in text
+        or token.encode() in text
+        or (not declared and b"charset" in text[PRESCAN:])
+    )

@@ -1,0 +1,1 @@
+"""A crawl divided among several processes."""

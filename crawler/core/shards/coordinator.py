@@ -1,0 +1,129 @@
+"""The arbiter's part of a crawl of several shards: passes on what they say, grants pages, knows when all is over.
+
+Rules:
+- A star: every word between two shards goes through here, in order. What one of them says to all is remembered, so that
+  a shard that is born again hears it, too; it is passed on before anything that was said later.
+- The crawl is over when every shard has said that it is quiet after reading all that was sent to it: only a word from
+  here could wake it, and there is none. No time-outs, no second round of counting.
+- The page budget is granted in blocks, smaller as it runs out; a shard that has no use for pages returns them, and one
+  that dies has spent what its frontier says. So it is never exceeded, and the last page is not lost in a drawer.
+- Links to a shard that is dead are dropped: their senders keep them until they are acknowledged, and send them again
+  when it is `Reborn`.
+"""
+
+from __future__ import annotations
+
+from crawler.core.messages import Event, Granted, HostNote, Message, Noted, Reborn, SeedsSettled
+from crawler.core.shards.shard import together
+
+MOST_GRANTED = 64
+
+
+class Posted(Message, frozen=True):
+    """An event for one other shard."""
+
+    to: int
+    event: Event
+
+
+class Status(Message, frozen=True):
+    """How a shard stands, as its mail says, after reading so many events; `size` in bytes."""
+
+    read: int
+    quiet: bool = False
+    wants: bool = False
+    returned: int = 0
+    seeds_settled: bool = False
+    size: int = 0
+
+
+Outgoing = tuple[int, Event]
+"""To which shard, and what."""
+Verdict = Noted | SeedsSettled
+
+
+class Switchboard:
+    """`pages` may still be asked for (None: any number), about `size` bytes be stored; `notes` were told before."""
+
+    def __init__(self, shards: int, pages: int | None, size: int | None, notes: tuple[HostNote, ...] = ()) -> None:
+        self._count = shards
+        self._left = pages
+        self._most_bytes = size
+        self._granted = [0] * shards
+        self._started: dict[int, int] = {}
+        self._sent = [0] * shards
+        self._status: list[Status | None] = [None] * shards  # None: dead, or has said nothing yet
+        self._wanting: dict[int, None] = {}
+        self._notes: dict[str, HostNote] = {}
+        for note in notes:
+            self._notes[note.host] = together(self._notes.get(note.host), note)
+        self._seeds_settled = False
+
+    def verdicts(self) -> list[Verdict]:
+        """What a shard must hear before anything else happens in it."""
+        told: list[Verdict] = [Noted(note) for note in self._notes.values()]
+        return [*told, SeedsSettled()] if self._seeds_settled else told
+
+    def born(self, shard: int, started: int) -> list[Outgoing]:
+        """A shard begins, maybe not for the first time, and has heard the verdicts. It has asked for `started` pages in
+        all lives of the crawl. Returns what to tell whom."""
+        missed = shard in self._started or self._sent[shard] > 0  # what was sent to it before now was dropped
+        if self._left is not None:
+            used = started - self._started.setdefault(shard, started)
+            self._left += self._granted[shard] - used
+        self._started[shard] = started
+        self._granted[shard] = self._sent[shard] = 0
+        self._status[shard] = None
+        self._wanting.pop(shard, None)
+        others = [other for other in range(self._count) if other != shard and missed]
+        return [self._count_out(other, Reborn(shard)) for other in others] + self._grant()
+
+    def note(self, sender: int, note: HostNote) -> list[Outgoing]:
+        """A shard tells all others something of a host."""
+        self._notes[note.host] = together(self._notes.get(note.host), note)
+        return [self._count_out(other, Noted(note)) for other in range(self._count) if other != sender]
+
+    def post(self, posted: Posted) -> Outgoing:
+        """A shard tells one other something."""
+        return self._count_out(posted.to, posted.event)
+
+    def stand(self, shard: int, status: Status) -> list[Outgoing]:
+        """A shard says how it stands."""
+        told: list[Outgoing] = []
+        self._status[shard] = status
+        if self._left is not None and status.returned:
+            self._left += status.returned
+            self._granted[shard] -= status.returned
+        if status.wants:
+            self._wanting[shard] = None
+        else:
+            self._wanting.pop(shard, None)
+        if not self._seeds_settled and all(one is not None and one.seeds_settled for one in self._status):
+            self._seeds_settled = True
+            told += [self._count_out(each, SeedsSettled()) for each in range(self._count)]
+        return told + self._grant()
+
+    @property
+    def over(self) -> bool:
+        """Nothing more will happen by itself, or as many bytes are stored as may be."""
+        if self._most_bytes is not None and sum(one.size for one in self._status if one) >= self._most_bytes:
+            return True
+        return all(
+            one is not None and one.quiet and one.read == sent
+            for one, sent in zip(self._status, self._sent, strict=True)
+        )
+
+    def _grant(self) -> list[Outgoing]:
+        told: list[Outgoing] = []
+        while self._left and self._wanting:
+            shard = next(iter(self._wanting))
+            del self._wanting[shard]
+            pages = min(self._left, max(1, min(MOST_GRANTED, self._left // (2 * self._count))))
+            self._left -= pages
+            self._granted[shard] += pages
+            told.append(self._count_out(shard, Granted(pages)))
+        return told
+
+    def _count_out(self, to: int, event: Event) -> Outgoing:
+        self._sent[to] += 1
+        return to, event

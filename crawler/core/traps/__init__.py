@@ -1,0 +1,1 @@
+"""Sites without end: which URLs bring nothing new."""

@@ -1,0 +1,117 @@
+"""The shape of a URL: whether it looks like one of an endless path, and the pattern that it shares with its like.
+
+Rules:
+- `odd` judges a URL alone: too many segments in its path, segments that repeat (`/a/b/a/b/a/b`: relative links that
+  never end), too many keys in its query. Repeated numbers are a date or a tile (`/11/11/11`), not a loop.
+- The pattern of a URL is its path with numbers, hexadecimal ids, UUIDs, other mixtures of letters and digits and,
+  beside any of these, English months collapsed, and the keys of its query without values. A URL in which nothing is
+  collapsed shares its pattern with no other, so it has none.
+- `sketch_of` makes the two fingerprints of a page: one of its text and the files it embeds (the text of a photo page
+  may be the same everywhere), another of that text without what a server makes up by itself: digits, the letters of
+  hexadecimal ids, punctuation, and words of the page's own URL. The files are named by their paths without hosts, and
+  without long ids that links of the page have, too: these are of a session.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from xxhash import xxh3_64_intdigest
+
+from crawler.core.messages import Reason
+from crawler.core.rules import Rules
+from crawler.core.urls.canonical import path_of
+
+_VARYING = re.compile(
+    r"(?<![0-9A-Za-z])[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+    r"|(?<![0-9A-Za-z])(?:(?=[A-Fa-f]*[0-9])[0-9A-Fa-f]{8,}|(?=[A-Za-z]*[0-9]+[A-Za-z])[0-9A-Za-z]{6,})(?![0-9A-Za-z])"
+    r"|[0-9]+"
+)
+_DIGIT = re.compile("[0-9]")
+_MONTH = re.compile(
+    r"(?<![A-Za-z])(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sep(?:tember)?"
+    r"|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)(?![A-Za-z])",
+    re.IGNORECASE,
+)
+_HOST = re.compile("(?:[A-Za-z]+:)?//[^/]*")
+_ID = re.compile("(?=[A-Za-z]*[0-9])[0-9A-Za-z]{8,}")
+_COUNTED = b"0123456789abcdef \t\r\n\f\v!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
+_WORD = re.compile("[a-z]{3,}")
+ECHOES = 16
+"""Words of its own URL that are taken out of a text at most."""
+LONGEST_FILE = 1024
+"""Characters of the name of a file that count."""
+SKETCHED = 1 << 17
+"""Characters of a text that the exact fingerprint is about."""
+LOOSE = 1 << 14
+"""Bytes of it that the other one is about."""
+
+Refusal = tuple[Reason, str]
+"""Why a URL is not asked for, and the same for people."""
+
+
+def odd(url: str, rules: Rules) -> Refusal | None:
+    """What is wrong with the shape of a canonical URL, if anything."""
+    path = path_of(url)
+    keys = url.partition("?")[2].count("&") + 1
+    if keys > rules.max_query_keys:
+        return Reason.MANY_KEYS, f"{keys} keys in its query"
+    if path.count("/") <= min(rules.max_path_segments, rules.max_path_repeats):
+        return None  # nearly all
+    segments = path.strip("/").split("/")
+    if len(segments) > rules.max_path_segments:
+        return Reason.DEEP_PATH, f"{len(segments)} segments in its path"
+    repeated = _repeated(segments, rules.max_path_repeats)
+    return (Reason.REPEATED_PATH, f"{'/'.join(repeated)!r} again and again in its path") if repeated else None
+
+
+def _repeated(segments: list[str], most: int) -> list[str]:
+    """The segments that stand more than `most` times in a row in a path, none where nothing does."""
+    if len(set(segments)) == len(segments):
+        return []
+    for size in range(1, len(segments) // (most + 1) + 1):
+        row = size * most  # so many segments in a row, each equal to the one `size` before it
+        equal = 0
+        for place in range(size, len(segments)):
+            equal = equal + 1 if segments[place] == segments[place - size] else 0
+            group = segments[place - size + 1 : place + 1]
+            if equal >= row and not all(segment.isdigit() for segment in group):
+                return group
+    return []
+
+
+def pattern_of(url: str) -> str:
+    """The pattern of a canonical URL, "" where no other URL can share it."""
+    path, _, query = url.partition("?")
+    collapsed, times = path[url.index("/", 8) :], 0
+    if _DIGIT.search(collapsed):  # without one nothing varies, and most URLs of many sites have none
+        collapsed, times = _VARYING.subn("0", collapsed)
+    if times:
+        collapsed = _MONTH.sub("0", collapsed)
+    elif not query:
+        return ""
+    keys = {_VARYING.sub("0", part.partition("=")[0]) for part in query.split("&")} if query else ()
+    return f"{collapsed}?{'&'.join(sorted(keys))}" if keys else collapsed
+
+
+def sketch_of(text: str, url: str = "", sources: Iterable[str] = (), links: Iterable[str] = ()) -> tuple[int, int]:
+    """The two fingerprints of a page: exact, and without what its server may have made up. See above."""
+    files = "\n".join(_files(sources, links))[:SKETCHED].encode("utf-8", "surrogatepass")
+    encoded = text[:SKETCHED].encode("utf-8", "surrogatepass")
+    loose = encoded[:LOOSE].lower()
+    echoes = set(_WORD.findall(url.partition("://")[2].lower()))
+    for word in sorted(echoes, key=len)[: -ECHOES - 1 : -1]:
+        loose = loose.replace(word.encode(), b"")
+    return xxh3_64_intdigest(encoded + files), xxh3_64_intdigest(loose.translate(None, _COUNTED) + files)
+
+
+def _files(sources: Iterable[str], links: Iterable[str]) -> Iterator[str]:
+    linked = ""
+    for source in sources:
+        path = _HOST.sub("", source[:LONGEST_FILE])
+        for name in _ID.findall(path):
+            linked = linked or "\n".join(links)
+            if name in linked:
+                path = path.replace(name, "")
+        yield path

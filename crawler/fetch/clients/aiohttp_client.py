@@ -1,0 +1,239 @@
+"""The asynchronous client: one aiohttp session in one event loop. This is the hot path of the product.
+
+Rules:
+- aiohttp's parser must be the one in C: that in Python takes several times as long, and is no crawler's hot path.
+- Redirects, cookies, proxies, netrc, decompression and quoting are off; URLs go out as written (`encoded=True`).
+- aiohttp's own timers (one per fetch, one per read) are off but for the connect deadline, which costs nothing on a kept
+  connection: one timer per tick sweeps all flights and cancels the task of what is overdue.
+- aiohttp would repeat a GET whose connection broke; that is a retry, and those are the Crawl's (see `wire.REUSED_FOR`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import ssl
+import time
+from contextlib import suppress
+from typing import Any, cast
+
+import aiohttp
+from aiohttp.http_parser import HttpResponseParser, HttpResponseParserPy
+from yarl import URL
+
+from crawler.core.messages import NO_MEMORY, Trouble
+from crawler.errors import UsageError
+from crawler.fetch.base import NO_C_PARSER, ClientPlan, FetchError, Held, Request, Response
+from crawler.fetch.clients.aiohttp_connection import Connection
+from crawler.fetch.clients.aiohttp_net import PATIENT, connector
+from crawler.fetch.deadlines import Flight, tick
+from crawler.fetch.exhaustion import lacks_memory
+from crawler.fetch.http1.wire import BROKEN_CONNECTIONS, check_url, one_line, plan_headers, request_headers, tls_context
+from crawler.fetch.net.endpoints import no_way
+from crawler.fetch.net.guard import Blocked
+
+
+class AiohttpFetcher:
+    """An asynchronous client on aiohttp. Make it in the running loop."""
+
+    def __init__(self, plan: ClientPlan) -> None:
+        if HttpResponseParser is HttpResponseParserPy:
+            raise UsageError(NO_C_PARSER)
+        limits = plan.limits
+        self._limits = limits
+        self._ca_file = plan.ca_file
+        if plan.ca_file:
+            tls_context(plan.ca_file)
+        self._headers = plan_headers(plan)
+        self._flights: dict[asyncio.Task[object], _Flight] = {}
+        self._loop = asyncio.get_running_loop()
+        self._sweeping: asyncio.TimerHandle | None = None
+        self._sweep_due = 0.0
+        self._tick = tick(limits)
+        names = {name.lower() for name, _ in self._headers}
+        pool = connector(plan)
+        pool._factory = cast(Any, functools.partial(Connection, self._loop, limits.max_head))
+        self._session = aiohttp.ClientSession(
+            connector=pool,
+            headers=self._headers,
+            skip_auto_headers=[name for name in ("Accept", "User-Agent") if name.lower() not in names],
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=limits.connect),
+            auto_decompress=False,
+            trust_env=False,
+            requote_redirect_url=False,
+        )
+        self._session._retry_connection = False
+
+    async def fetch(self, request: Request) -> Response:
+        """Ask once. Raises FetchError."""
+        check_url(request.url)
+        task = asyncio.current_task(self._loop)  # without it Python 3.11 asks the kernel for our process id
+        if task is None:
+            raise UsageError("fetch needs a task to run in")
+        flight = self._flights[task] = _Flight(time.monotonic(), task)
+        if self._sweeping is None:
+            self._plan_sweep()
+        try:
+            return await self._ask(request, flight)
+        except asyncio.CancelledError:
+            if flight.cancelled_by_others():
+                raise
+            raise FetchError(Trouble.TIMEOUT, flight.ended) from None
+        except FetchError:
+            raise
+        except Exception as error:
+            raise _failure(error) from error
+        finally:
+            del self._flights[task]
+
+    async def _ask(self, request: Request, flight: _Flight) -> Response:
+        reply = await self._head(request)
+        head_at = flight.head_at = time.monotonic()
+        connection = cast(Connection, reply._protocol)
+        head = connection.head
+        assert head is not None  # this is the first to run since it came
+        body, truncated = await self._read(reply, flight, request.held)
+        started = flight.started
+        return Response(
+            status=head.status,
+            headers=head.fields,
+            body=body,
+            truncated=truncated,
+            first_byte=head_at - started,
+            seconds=time.monotonic() - started,
+            address=connection.address,
+        )
+
+    async def _head(self, request: Request) -> aiohttp.ClientResponse:
+        url = _as_written(request.url)
+        PATIENT.set(request.patient)
+        headers = request_headers((), request) or None
+        tls = tls_context(self._ca_file) if request.url.startswith("https") else True
+        return await self._session.get(url, headers=headers, allow_redirects=False, ssl=tls)
+
+    async def _read(self, reply: aiohttp.ClientResponse, flight: _Flight, held: Held) -> tuple[bytes, str]:
+        """The body, and how it was cut short. A connection whose body was is closed. Raises FetchError(PROTOCOL)."""
+        content = flight.content = reply.content
+        cap = self._limits.max_body
+        blocks: list[bytes] = []
+        size = 0
+        truncated = ""
+        broken: FetchError | None = None
+        try:
+            while block := await content.readany():
+                blocks.append(block)
+                size += len(block)
+                held.grow(len(block))
+                if size > cap:
+                    truncated = "length"
+                    break
+            else:
+                return b"".join(blocks), ""
+        except asyncio.CancelledError:
+            reply.close()
+            if flight.cancelled_by_others():
+                raise
+            truncated = "time"
+        except (aiohttp.ClientError, OSError, RuntimeError, FetchError) as error:
+            if lacks_memory(error):
+                reply.close()
+                raise
+            truncated = "disconnect"
+            broken = error if isinstance(error, FetchError) else None
+            if content._buffer:  # an error hides the bytes that came before it from every public way of reading
+                blocks.append(content._read_nowait(-1))
+        reply.close()
+        body = b"".join(blocks)
+        if len(body) > cap:
+            return body[:cap], "length"
+        if broken:
+            raise broken
+        return body, truncated
+
+    def _sweep(self) -> None:
+        self._sweeping = None
+        with suppress(MemoryError):  # the next sweep will find it
+            self._end_overdue()
+        if self._flights:
+            self._plan_sweep()
+
+    def _end_overdue(self) -> None:
+        now = time.monotonic()
+        late = now - self._sweep_due
+        blocked = late if late > self._tick else 0.0
+        for flight in self._flights.values():
+            if flight.content is not None:
+                flight.size = flight.content.total_bytes
+            if not flight.ended and (reason := flight.overdue(self._limits, now, blocked)):
+                flight.ended = reason
+                flight.task.cancel()
+
+    def _plan_sweep(self) -> None:
+        self._sweep_due = time.monotonic() + self._tick
+        self._sweeping = self._loop.call_later(self._tick, self._sweep)
+
+    async def close(self) -> None:
+        """Close its connections."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            self._sweeping = None
+        await self._session.close()
+
+
+class _Flight(Flight):
+    """A flight that is ended by cancelling its task."""
+
+    __slots__ = ("content", "task")
+
+    def __init__(self, now: float, task: asyncio.Task[object]) -> None:
+        super().__init__(now)
+        self.task = task
+        self.content: aiohttp.StreamReader | None = None
+
+    def cancelled_by_others(self) -> bool:
+        """Whether a cancellation is not ours alone; ours is taken back."""
+        return not self.ended or self.task.uncancel() > 0
+
+
+def _as_written(url: str) -> URL:
+    """A yarl URL that keeps every byte: an empty query, which yarl would drop, passes as part of the path."""
+    if not url.endswith("?"):
+        return URL(url, encoded=True)
+    scheme, _, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    return URL.build(scheme=scheme, authority=authority, path=slash + path, encoded=True)
+
+
+def _failure(error: Exception) -> FetchError:
+    """What an exception means that came out of aiohttp."""
+    if lacks_memory(error):
+        return FetchError(Trouble.STARVED, f"{NO_MEMORY} ({type(error).__name__})")
+    match error:
+        case TimeoutError():  # aiohttp's are that, too
+            return FetchError(Trouble.TIMEOUT, "connect")
+        case aiohttp.ClientConnectorDNSError() | aiohttp.ClientConnectorError(os_error=Blocked()):
+            return no_way(error.os_error)
+        case aiohttp.ClientError():
+            return FetchError(_trouble(error), one_line(error))
+        case OSError():
+            return FetchError(Trouble.DISCONNECT, one_line(error))
+    return FetchError(Trouble.INTERNAL, one_line(error))
+
+
+def _trouble(error: aiohttp.ClientError) -> Trouble:
+    """What went wrong before the head was complete. The order matters: the classes derive from each other."""
+    match error:
+        case aiohttp.ClientConnectorError(os_error=cause) if isinstance(cause, BROKEN_CONNECTIONS):
+            return Trouble.DISCONNECT  # in a TLS handshake, too
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
+            return Trouble.TLS
+        case aiohttp.ClientConnectorError(os_error=cause):
+            return Trouble.TLS if isinstance(cause, ssl.SSLError) else Trouble.CONNECT
+        case aiohttp.ClientOSError() | aiohttp.ServerDisconnectedError() | aiohttp.ClientPayloadError():
+            return Trouble.DISCONNECT
+        case aiohttp.ClientResponseError():
+            return Trouble.PROTOCOL
+        case aiohttp.ClientConnectionError():
+            return Trouble.DISCONNECT
+    return Trouble.INTERNAL

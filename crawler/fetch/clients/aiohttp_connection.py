@@ -1,0 +1,150 @@
+"""A connection of the aiohttp session that judges heads by `framing`, as all clients do.
+
+Rules:
+- aiohttp's parser (llhttp) sees a head of ours, which says how the body ends and nothing else, and chunks of ours: it
+  has no opinion on what came.
+- A body never gets more bytes than were promised, and none that came before it was asked for. Whoever sends any is not
+  asked again on this connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_exceptions import HttpProcessingError
+
+from crawler.core.messages import NO_MEMORY, Trouble
+from crawler.fetch.base import FetchError
+from crawler.fetch.exhaustion import lacks_memory
+from crawler.fetch.http1.chunks import Chunks
+from crawler.fetch.http1.framing import Head, check_cut, read_head
+from crawler.fetch.http1.wire import one_line
+
+
+class Connection(ResponseHandler):
+    """A connection. `head` is that of the last response, None while a request waits for it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, max_head: int) -> None:
+        super().__init__(loop)
+        self.head: Head | None = None
+        self.address = ""
+        self._max_head = max_head
+        self._raw = b""
+        self._left = 0
+        self._ended = False
+        self._chunks: Chunks | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by the loop."""
+        super().connection_made(transport)
+        peer = transport.get_extra_info("peername")
+        self.address = str(peer[0]) if peer else ""
+
+    def set_response_params(self, **params: Any) -> None:
+        """Called by aiohttp before it sends a request."""
+        super().set_response_params(**params)
+        self.head = None
+        raw, self._raw = self._raw, b""
+        if raw:  # it spoke first, as mail servers do
+            self.data_received(raw)
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the loop with what came; by aiohttp with nothing where a body that was held back may go on."""
+        try:
+            self._receive(data)
+        except MemoryError:
+            self._fail(FetchError(Trouble.STARVED, NO_MEMORY))
+
+    def _receive(self, data: bytes) -> None:
+        frame = b""
+        if self.head is None:
+            data = self._begin(data)
+            if self.head is None:
+                return
+            frame = self.head.frame()
+        elif self._ended and data:
+            self._hang_up()
+            return
+        chunks = self._chunks
+        if chunks is not None:
+            data = self._take_chunks(chunks, data)
+        elif self.head.length is not None:
+            data = self._take(data)
+        super().data_received(frame + data)
+        if chunks is not None and chunks.broken:
+            self._fail(chunks.broken)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Called by the loop when there is nothing more to come."""
+        if exc is not None and lacks_memory(exc):
+            self._fail(FetchError(Trouble.STARVED, NO_MEMORY))
+        if self._raw:
+            try:
+                check_cut(self._raw, self._max_head)
+            except FetchError as error:
+                self._fail(error)
+        if exc is not None and self.head is not None and self.head.length is None and not self.head.chunked:
+            self.set_exception(
+                exc
+            )  # a body that only the end of the connection ends was cut; aiohttp takes it as whole
+        super().connection_lost(exc)
+
+    def _begin(self, data: bytes) -> bytes:
+        """The next bytes of a head; returns those of the body."""
+        raw = self._raw = self._raw + data
+        if self._parser is None:  # nobody has asked
+            if len(raw) > self._max_head:
+                self._fail(FetchError(Trouble.PROTOCOL, "it sent a head unasked"))
+            return b""
+        try:
+            found = read_head(raw, self._max_head)
+        except FetchError as error:
+            self._fail(error)
+            return b""
+        if found is None:
+            return b""
+        self.head, start = found
+        self._raw = b""
+        self._left, self._ended, self._chunks = self.head.length or 0, False, None
+        if self.head.chunked:
+            self._chunks = Chunks()
+        return raw[start:]
+
+    def _take(self, data: bytes) -> bytes:
+        """What of it belongs to a body whose length was told."""
+        if len(data) > self._left:
+            data = data[: self._left]
+            self.force_close()
+        self._left -= len(data)
+        self._ended = not self._left
+        return data
+
+    def _take_chunks(self, chunks: Chunks, data: bytes) -> bytes:
+        """What is in these chunks, as one chunk."""
+        body = b"".join(chunks.feed(data))
+        self._ended = chunks.done
+        if chunks.surplus:
+            self.force_close()
+        last = b"0\r\n\r\n" if data and chunks.done else b""
+        return b"%x\r\n%b\r\n%b" % (len(body), body, last) if body else last
+
+    def _hang_up(self) -> None:
+        if self.transport is not None:
+            self.transport.close()
+
+    def _fail(self, error: FetchError) -> None:
+        self._raw = b""
+        self._hang_up()
+        self.set_exception(error)
+
+    def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
+        """Called by aiohttp when parsing or the connection fails; the reader of the body must learn of it, too."""
+        if isinstance(exc, HttpProcessingError):
+            exc = FetchError(Trouble.PROTOCOL, one_line(exc))
+        super().set_exception(exc, *cause)
+        if self._payload is not None and not self._payload.is_eof():
+            broken = isinstance(exc, FetchError)
+            self._payload.set_exception(exc if broken else aiohttp.ClientPayloadError(str(exc)))

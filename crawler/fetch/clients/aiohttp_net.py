@@ -1,0 +1,71 @@
+"""What lies beneath the aiohttp session: names, and the pool of connections.
+
+Rules:
+- Names are resolved as for every client (see crawler/fetch/net/dns_cache.py): an installed aiodns would silently
+  replace that, and slow names must not block the loop's default threads. aiohttp asks each time it opens a connection.
+- Literal addresses never come to a resolver, so the guard judges every address when its socket is made.
+"""
+
+from __future__ import annotations
+
+import functools
+import socket
+from contextvars import ContextVar
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from crawler.fetch.base import ClientPlan
+from crawler.fetch.http1.wire import REUSED_FOR
+from crawler.fetch.net.endpoints import Ways, family_of
+from crawler.fetch.net.guard import Guard
+
+_AddrInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]  # as of getaddrinfo
+
+PATIENT: ContextVar[bool] = ContextVar("PATIENT", default=True)
+"""Whether the fetch of this task waits for a slow name: between it and the resolver lies aiohttp."""
+
+
+def connector(plan: ClientPlan) -> aiohttp.TCPConnector:
+    """A pool of connections that may all go to one host: how many one may have is the Crawl's decision."""
+    ways = Ways(plan)
+    return aiohttp.TCPConnector(
+        limit=plan.connections,
+        keepalive_timeout=REUSED_FOR,
+        resolver=Resolver(ways),
+        use_dns_cache=False,
+        socket_factory=functools.partial(_socket, ways.guard),
+    )
+
+
+def _socket(guard: Guard, found: _AddrInfo) -> socket.socket:
+    family, kind, protocol, _, address = found
+    guard.check(address[0], address[1])
+    return socket.socket(family, kind, protocol)
+
+
+class Resolver(AbstractResolver):
+    """The resolver of all clients, behind the overrides of the plan, and what the guard leaves of its answers."""
+
+    def __init__(self, ways: Ways) -> None:
+        self._ways = ways
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """Addresses and ports to try. Raises OSError."""
+        name, port = self._ways.route(host, port)
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=port,
+                family=family_of(address),
+                proto=socket.IPPROTO_TCP,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+            for address in await self._ways.afind(name, port, PATIENT.get())
+        ]
+
+    async def close(self) -> None:
+        """Nothing is held."""

@@ -1,0 +1,367 @@
+"""The default blocking client: libcurl, one handle for the life of the fetcher.
+
+Rules:
+- All that can be decided by libcurl is decided there, without the GIL: connect and total deadline, framing, keep-alive.
+- A callback in Python costs a fight for the GIL when many threads fetch, so header lines go straight into a list, which
+  `framing` judges once the body begins (libcurl itself bounds a head to 300 KiB), and only blocks of the body meet
+  Python code. Chunks come as they are, for `chunks`; libcurl takes them apart for itself to know where they end.
+- First-byte and idle deadlines are the sweeper's, which knows the descriptors of this handle by its socket callbacks.
+- libcurl asks nobody for an address: what a name means is pinned in the handle before (see
+  crawler/fetch/net/dns_cache.py), and each socket is made here, where the guard judges the address it is for.
+- libcurl would repeat a request by itself where a kept connection turns out to be dead before a byte came. It asks
+  before each request it sends, and the second within one fetch is refused (see `wire.REUSED_FOR`). It looks for dead
+  connections once a second only, so we look before each fetch: an idle one that can be read has been closed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import socket
+import time
+from collections import OrderedDict
+from contextlib import suppress
+from typing import Protocol
+
+import pycurl
+
+from crawler.core.messages import NO_MEMORY, Trouble
+from crawler.fetch.base import UNCOUNTED, ClientPlan, FetchError, Headers, Held, Limits, Request, Response
+from crawler.fetch.deadlines import BlockingFetcher, Flight
+from crawler.fetch.exhaustion import STARVING, lacks_memory
+from crawler.fetch.http1.chunks import Chunks
+from crawler.fetch.http1.framing import Head, check_cut, read_head
+from crawler.fetch.http1.wire import (
+    KEPT,
+    REUSED_FOR,
+    plan_headers,
+    request_headers,
+    split_port,
+    split_url,
+    trusted_certificates,
+    usual_ca_file,
+)
+from crawler.fetch.net.endpoints import Addresses, Ways, no_way
+from crawler.fetch.net.guard import Blocked
+from crawler.fetch.net.special import is_address
+
+_PINNED = 1_000
+"""The most names whose addresses one handle holds."""
+_TOO_LARGE = 100  # CURLE_TOO_LARGE, not named by pycurl
+_RESET = (errno.ECONNRESET, errno.ECONNABORTED)
+_BROKEN_HANDSHAKE = (
+    "Connection reset",
+    "Broken pipe",
+    "Send failure",
+    "Recv failure",
+    "SSL_ERROR_SYSCALL",
+    "unexpected eof",
+)
+"""What libcurl says of a handshake that the network has broken. Its code is that of a wrong certificate."""
+_TROUBLE = {
+    pycurl.E_OK: Trouble.DISCONNECT,  # looked at only where the head is incomplete
+    pycurl.E_COULDNT_RESOLVE_HOST: Trouble.DNS,
+    pycurl.E_COULDNT_CONNECT: Trouble.CONNECT,
+    pycurl.E_INTERFACE_FAILED: Trouble.CONNECT,
+    pycurl.E_OUT_OF_MEMORY: Trouble.STARVED,  # of descriptors, as a rule
+    pycurl.E_FAILED_INIT: Trouble.STARVED,
+    pycurl.E_WRITE_ERROR: Trouble.STARVED,  # before the end of the head: a list of lines could not grow
+    pycurl.E_OPERATION_TIMEDOUT: Trouble.TIMEOUT,
+    pycurl.E_SSL_CONNECT_ERROR: Trouble.TLS,
+    pycurl.E_PEER_FAILED_VERIFICATION: Trouble.TLS,
+    pycurl.E_SSL_CERTPROBLEM: Trouble.TLS,
+    pycurl.E_SSL_CIPHER: Trouble.TLS,
+    pycurl.E_SSL_ISSUER_ERROR: Trouble.TLS,
+    pycurl.E_SSL_INVALIDCERTSTATUS: Trouble.TLS,
+    pycurl.E_SSL_CACERT_BADFILE: Trouble.TLS,
+    pycurl.E_GOT_NOTHING: Trouble.DISCONNECT,
+    pycurl.E_RECV_ERROR: Trouble.DISCONNECT,
+    pycurl.E_SEND_ERROR: Trouble.DISCONNECT,
+    pycurl.E_PARTIAL_FILE: Trouble.DISCONNECT,
+    pycurl.E_ABORTED_BY_CALLBACK: Trouble.DISCONNECT,  # it wanted to send the request once more
+    pycurl.E_UNSUPPORTED_PROTOCOL: Trouble.PROTOCOL,  # a reply that does not start with HTTP/
+    pycurl.E_FTP_WEIRD_SERVER_REPLY: Trouble.PROTOCOL,
+    pycurl.E_BAD_CONTENT_ENCODING: Trouble.PROTOCOL,
+    _TOO_LARGE: Trouble.PROTOCOL,
+}
+
+
+class CurlFetcher(BlockingFetcher):
+    """A blocking client on libcurl."""
+
+    def __init__(self, plan: ClientPlan) -> None:
+        self._headers = plan_headers(plan)
+        self._descriptors: set[int] = set()
+        self._reply = _Reply(Flight(0.0), plan.limits, UNCOUNTED)
+        self._ways = Ways(plan)
+        self._pinned: OrderedDict[tuple[str, int], Addresses] = OrderedDict()
+        self._blocked: Blocked | None = None
+        self._curl = curl = pycurl.Curl()
+        limits = plan.limits
+        for option, value in (
+            (pycurl.NOSIGNAL, 1),
+            (pycurl.FOLLOWLOCATION, 0),
+            (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
+            (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1),
+            (pycurl.HTTP_CONTENT_DECODING, 0),
+            (pycurl.HTTP_TRANSFER_DECODING, 0),
+            (pycurl.NETRC, pycurl.NETRC_IGNORED),
+            (pycurl.PROXY, ""),
+            (pycurl.NOPROXY, "*"),
+            _trust(plan.ca_file),
+            (pycurl.CONNECTTIMEOUT_MS, _milliseconds(limits.connect)),
+            (pycurl.TIMEOUT_MS, _milliseconds(limits.total)),
+            (pycurl.MAXCONNECTS, max(1, min(KEPT, plan.connections))),
+            (pycurl.MAXAGE_CONN, round(REUSED_FOR)),
+            (pycurl.PREREQFUNCTION, self._about_to_send),
+            (pycurl.BUFFERSIZE, 131_072),
+            (pycurl.OPENSOCKETFUNCTION, self._open),
+            (pycurl.SOCKOPTFUNCTION, self._opened),
+            (pycurl.CLOSESOCKETFUNCTION, self._closed),
+            (pycurl.CONNECT_TO, _routes(plan)),
+            (pycurl.HTTPHEADER, _lines(self._headers)),
+        ):
+            curl.setopt(option, value)
+        super().__init__(limits)
+
+    def sweep(self, now: float) -> None:
+        """Cut the flight short if it is overdue."""
+        flight, reply = self._flight, self._reply
+        if flight is reply.flight and not flight.head_at:
+            with suppress(FetchError):  # told by whoever waits for it
+                flight.head_at = now if reply.head() else 0.0
+        super().sweep(now)
+
+    def _ask(self, request: Request, flight: Flight) -> Response:
+        curl = self._curl
+        reply = self._reply = _Reply(flight, self.limits, request.held)
+        target = split_url(request.url)
+        self._pin(target.host, target.port, request.patient)
+        curl.setopt(pycurl.URL, request.url)
+        curl.setopt(pycurl.REQUEST_TARGET, target.path)  # its URL parser turns %c3 into %C3
+        curl.setopt(pycurl.HEADERFUNCTION, reply.lines.append)
+        curl.setopt(pycurl.WRITEFUNCTION, reply.take)
+        if request.headers:
+            curl.setopt(pycurl.HTTPHEADER, _lines(request_headers(self._headers, request)))
+        curl.setopt(pycurl.FRESH_CONNECT, self._has_dead_connections())
+        code, detail = pycurl.E_OK, ""
+        try:
+            curl.perform()
+        except pycurl.error as error:
+            code, detail = error.args[0], " ".join(str(error.args[1]).split())[:300]
+        finally:
+            if request.headers:
+                curl.setopt(pycurl.HTTPHEADER, _lines(self._headers))
+        now = time.monotonic()
+        if reply.starved or code == pycurl.E_OUT_OF_MEMORY:
+            raise FetchError(Trouble.STARVED, f"{NO_MEMORY} ({detail})")
+        head = reply.head()
+        if head is None:
+            check_cut(b"".join(reply.lines), self.limits.max_head)
+            raise self._trouble(code, detail, flight)
+        truncated = reply.truncated(code)
+        if head.doubt or reply.has_surplus():
+            with self._lock:
+                self._cut()
+        return Response(
+            status=head.status,
+            headers=head.fields,
+            body=reply.body(),
+            truncated=truncated,
+            first_byte=(flight.head_at or now) - flight.started,
+            seconds=now - flight.started,
+            address=curl.getinfo(pycurl.PRIMARY_IP),
+        )
+
+    def _trouble(self, code: int, detail: str, flight: Flight) -> FetchError:
+        """What an error before the end of the head means."""
+        if self._blocked is not None and code == pycurl.E_COULDNT_CONNECT:
+            return no_way(self._blocked)
+        if code == pycurl.E_OPERATION_TIMEDOUT:
+            whole = time.monotonic() - flight.started >= self.limits.total
+            sent = self._curl.getinfo(pycurl.REQUEST_SIZE) > 0
+            return FetchError(Trouble.TIMEOUT, "total" if whole or sent else "connect")
+        if code == pycurl.E_COULDNT_CONNECT:
+            number = self._curl.getinfo(pycurl.OS_ERRNO)
+            if number in STARVING:
+                return FetchError(Trouble.STARVED, detail)
+            if number in _RESET:
+                return FetchError(Trouble.DISCONNECT, detail)
+        if code == pycurl.E_SSL_CONNECT_ERROR and any(words in detail for words in _BROKEN_HANDSHAKE):
+            return FetchError(Trouble.DISCONNECT, detail)
+        return FetchError(_TROUBLE.get(code, Trouble.INTERNAL), detail or "closed inside the head")
+
+    def _pin(self, host: str, port: int, patient: bool) -> None:
+        """Tell libcurl what a name means, where that is new. Raises FetchError."""
+        self._blocked = None
+        try:
+            way = self._ways.route(host, port)
+            addresses = self._ways.find(*way, patient)
+        except OSError as error:
+            raise no_way(error) from None
+        if is_address(way[0]) or self._pinned.get(way) == addresses:
+            return
+        lines = [f"{way[0]}:{way[1]}:{','.join(map(_bracket, addresses))}"]
+        self._pinned[way] = addresses
+        if len(self._pinned) > _PINNED:
+            (name, number), _ = self._pinned.popitem(last=False)
+            lines.append(f"-{name}:{number}")
+        self._curl.setopt(pycurl.RESOLVE, lines)
+
+    def _open(self, _: int, peer: _Peer) -> socket.socket | int:
+        """The socket for a connection to `peer`, if the guard agrees."""
+        try:
+            self._ways.guard.check(peer.addr[0], peer.addr[1])
+            return socket.socket(peer.family, peer.socktype, peer.protocol)
+        except Blocked as error:
+            self._blocked = error
+        except (OSError, MemoryError) as error:
+            if not lacks_memory(error):
+                raise
+            self._reply.starved = True
+        return int(pycurl.SOCKET_BAD)
+
+    def _has_dead_connections(self) -> bool:
+        poll = select.poll()
+        for descriptor in self._descriptors:
+            poll.register(descriptor, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def _about_to_send(self, *_: object) -> int:
+        first, self._reply.sent = not self._reply.sent, True
+        return int(pycurl.PREREQFUNC_OK if first else pycurl.PREREQFUNC_ABORT)
+
+    def _opened(self, descriptor: int, purpose: int) -> int:
+        with self._lock:
+            self._descriptors.add(descriptor)
+            flight = self._flight
+        over = flight is not None and flight.ended  # cut short, and libcurl wants to ask once more
+        return int(pycurl.SOCKOPT_ERROR if over else pycurl.SOCKOPT_OK)
+
+    def _closed(self, descriptor: int) -> int:
+        with self._lock:  # a descriptor in the set is open: the sweeper cannot hit one that has been given away again
+            self._descriptors.discard(descriptor)
+            os.close(descriptor)
+        return 0
+
+    def _cut(self) -> None:
+        for descriptor in self._descriptors:
+            line = socket.socket(fileno=descriptor)
+            with suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)
+            line.detach()
+
+    def _close(self) -> None:
+        self._curl.close()
+
+
+class _Peer(Protocol):
+    """What libcurl tells of an address."""
+
+    family: int
+    socktype: int
+    protocol: int
+    addr: tuple[str, int]
+
+
+class _Reply:
+    """What arrives during one perform."""
+
+    def __init__(self, flight: Flight, limits: Limits, held: Held) -> None:
+        self.flight = flight
+        self._held = held
+        self.lines: list[bytes] = []
+        self.sent = False
+        self.starved = False  # a callback had no memory: libcurl learns only that it failed
+        self._blocks: list[bytes] = []
+        self._begun = False
+        self._head: Head | None = None
+        self._chunks: Chunks | None = None
+        self._max_body = limits.max_body
+        self._max_head = limits.max_head
+
+    def take(self, block: bytes) -> int | None:
+        """A block of the body; refusing it ends the transfer and closes the connection."""
+        try:
+            return self._take(block)
+        except (MemoryError, FetchError):
+            self.starved = True
+            return -1
+
+    def _take(self, block: bytes) -> int | None:
+        flight = self.flight
+        if not self._begun:
+            self._begun = True
+            flight.head_at = flight.head_at or time.monotonic()
+            try:
+                head = self.head()
+            except FetchError:  # told once more when the transfer has ended
+                return -1
+            self._chunks = Chunks() if head and head.chunked else None
+        chunks = self._chunks
+        if chunks is not None:
+            block = b"".join(chunks.feed(block))
+        flight.size += len(block)
+        self._held.grow(len(block))
+        self._blocks.append(block)
+        if flight.ended or flight.size > self._max_body or (chunks is not None and chunks.broken):
+            return -1  # what the kernel holds can be read long after a deadline has shut the socket
+        return None
+
+    def head(self) -> Head | None:
+        """That of the response, None where it is incomplete. Raises FetchError(PROTOCOL)."""
+        if self._head is None:
+            found = read_head(b"".join(self.lines), self._max_head)
+            self._head = found[0] if found else None
+        return self._head
+
+    def body(self) -> bytes:
+        """What came of it, up to the cap."""
+        body = b"".join(self._blocks)
+        return body if len(body) <= self._max_body else body[: self._max_body]
+
+    def has_surplus(self) -> bool:
+        """Whether more came than chunks that ended; libcurl sees for itself where more came than a length promised."""
+        return self._chunks is not None and self._chunks.surplus
+
+    def truncated(self, code: int) -> str:
+        """The mark of the body after perform ended with this code. Raises FetchError(PROTOCOL)."""
+        chunks = self._chunks
+        if self.flight.size > self._max_body:
+            return "length"
+        if chunks and chunks.broken:
+            raise chunks.broken
+        if self.flight.ended or code == pycurl.E_OPERATION_TIMEDOUT:  # the sweeper's cut looks like the end of a stream
+            return "time"
+        return "" if code == pycurl.E_OK or (chunks and chunks.done) else "disconnect"
+
+
+def _milliseconds(seconds: float) -> int:
+    """At least 1: libcurl takes 0 for "no limit"."""
+    return max(1, round(seconds * 1000))
+
+
+def _trust(ca_file: str) -> tuple[int, str | bytes]:
+    """The option that names the certificates to trust: libcurl reads one file, or one block of memory."""
+    return (pycurl.CAINFO_BLOB, trusted_certificates(ca_file)) if ca_file else (pycurl.CAINFO, usual_ca_file())
+
+
+def _lines(headers: Headers) -> list[str]:
+    """Headers in libcurl's notation: "Name;" is an empty value, "Name:" takes away what it would send by itself."""
+    names = {name.lower() for name, _ in headers}
+    own = [f"{name}:" for name in ("Accept", "User-Agent") if name.lower() not in names]
+    return [f"{name}: {value}" if value.strip() else f"{name};" for name, value in headers] + own
+
+
+def _routes(plan: ClientPlan) -> list[str]:
+    """HOST:PORT:ADDRESS:PORT lines; the first that fits counts, an empty port is any or the same."""
+    routes = []
+    for name, address in sorted(plan.resolve.items(), key=lambda pair: -split_port(pair[0])[1]):
+        (host, port), (other, other_port) = split_port(name), split_port(address)
+        routes.append(f"{_bracket(host)}:{port or ''}:{_bracket(other)}:{other_port or ''}")
+    return routes
+
+
+def _bracket(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,169 @@
+"""Names become addresses: one system resolver for all clients of a process, in threads of its own.
+
+Rules:
+- The system looks names up (`getaddrinfo`: hosts file, DNS, whatever it is set up for), which blocks, cannot be called
+  off, and may take half a minute. So every lookup has a thread; there are at most THREADS, and idle ones end.
+- A name is looked up once at a time, whoever waits, and nobody waits longer than until a deadline after it began.
+- A worker that waits for a name does nothing else, and a thousand dead names would keep all of them. So a lookup is
+  only given AT_ONCE: then the fetch comes back (`Slow`), the lookup goes on, and the Crawl asks again later, in the end
+  with patience until the deadline. IN_A_CROWD of others a lookup gets hardly any time, and no patience helps.
+- Answers are believed for TTL seconds; that a name does not exist for MISSING_TTL; any other failure for as long as it
+  took to learn, so that a name which fails slowly is not asked for without a pause, and one that fails fast is.
+- The answers are only candidates: the guard judges each address when its socket is made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections import OrderedDict
+from concurrent.futures import Future
+from queue import Empty, SimpleQueue
+
+from crawler.system.threads import start_thread
+
+TTL = 300.0
+MISSING_TTL = 60.0
+AT_ONCE = 0.5
+IN_A_CROWD = 0.05
+CROWD = 8
+THREADS = 1_024
+KEPT = 10_000
+_IDLE = 5.0
+_MISSING = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
+
+
+class Unanswered(OSError):
+    """A lookup that did not end before its deadline."""
+
+
+class Slow(OSError):
+    """A lookup that goes on, and has no answer at once."""
+
+
+class _Lookup:
+    """One name on its way to its addresses, and then the answer, to be believed until `good_until` (monotonic)."""
+
+    __slots__ = ("answer", "asked_at", "good_until", "name")
+
+    def __init__(self, name: str, now: float) -> None:
+        self.name = name
+        self.asked_at = now
+        self.good_until = float("inf")
+        self.answer: Future[tuple[str, ...] | socket.gaierror] = Future()
+        self.answer.set_running_or_notify_cancel()  # those who wait may give up; the lookup goes on
+
+    def left(self, deadline: float) -> float:
+        """Seconds until then, counted from when it began."""
+        return max(0.0, self.asked_at + deadline - time.monotonic())
+
+    def unanswered(self, deadline: float, patient: bool) -> Slow | Unanswered:
+        """What is told to those who have waited long enough."""
+        if self.left(deadline) and not patient:
+            return Slow(f"{self.name}: no answer yet")
+        return Unanswered(f"{self.name}: no answer within {min(deadline, time.monotonic() - self.asked_at):.1f} s")
+
+
+class Names:
+    """A resolver for any number of threads and event loops."""
+
+    def __init__(self, threads: int = THREADS) -> None:
+        self._most = threads
+        self._lock = threading.Lock()
+        self._known: OrderedDict[str, _Lookup] = OrderedDict()
+        self._orders: SimpleQueue[_Lookup] = SimpleQueue()
+        self._threads = self._busy = 0
+
+    def find(self, name: str, deadline: float, patient: bool = True) -> tuple[str, ...]:
+        """The addresses of a name whose lookup may take `deadline` seconds. Raises OSError, Slow or Unanswered."""
+        lookup = self._look_up(name)
+        try:
+            return _told(lookup.answer.result(self._wait(lookup, deadline, patient)))
+        except TimeoutError:
+            raise lookup.unanswered(deadline, patient) from None
+
+    async def afind(self, name: str, deadline: float, patient: bool = True) -> tuple[str, ...]:
+        """`find` on an event loop."""
+        lookup = self._look_up(name)
+        if lookup.answer.done():
+            return _told(lookup.answer.result())
+        try:
+            async with asyncio.timeout(self._wait(lookup, deadline, patient)):
+                return _told(await asyncio.wrap_future(lookup.answer))
+        except TimeoutError:
+            raise lookup.unanswered(deadline, patient) from None
+
+    def _wait(self, lookup: _Lookup, deadline: float, patient: bool) -> float:
+        """How many seconds to wait for an answer."""
+        if self._busy > CROWD:
+            return lookup.left(min(deadline, IN_A_CROWD))
+        return lookup.left(deadline if patient else min(deadline, AT_ONCE))
+
+    def _look_up(self, name: str) -> _Lookup:
+        """The lookup of this name that is under way or believed, else a new one."""
+        now = time.monotonic()
+        with self._lock:
+            lookup = self._known.get(name)
+            if lookup is None or lookup.good_until <= now:
+                lookup = self._known[name] = _Lookup(name, now)
+                if len(self._known) > KEPT:
+                    self._known.popitem(last=False)
+                self._orders.put(lookup)
+                self._busy += 1
+                if self._busy > self._threads and self._threads < self._most:
+                    self._threads += 1
+                    try:
+                        start_thread(self._work, "names")
+                    except (RuntimeError, MemoryError):
+                        self._threads -= 1
+                        if not self._threads:  # the others take it in turns, but there are none
+                            self._busy -= 1
+                            self._orders.get_nowait()
+                            del self._known[name]
+                            raise
+            self._known.move_to_end(name)
+            return lookup
+
+    def _work(self) -> None:
+        while True:
+            try:
+                lookup = self._orders.get(timeout=_IDLE)
+            except Empty:
+                with self._lock:
+                    if self._busy >= self._threads:  # an order has just come in
+                        continue
+                    self._threads -= 1
+                    return
+            _answer(lookup)
+            with self._lock:
+                self._busy -= 1
+
+
+def _answer(lookup: _Lookup) -> None:
+    """Ask the system, and say how long the answer is believed."""
+    started = time.monotonic()
+    answer: tuple[str, ...] | socket.gaierror
+    try:
+        found = socket.getaddrinfo(lookup.name, None, type=socket.SOCK_STREAM)
+        answer, belief = tuple(dict.fromkeys(str(address[0]) for *_, address in found)), TTL
+    except UnicodeError as error:  # no name of the DNS: a label is empty or too long
+        answer, belief = socket.gaierror(socket.EAI_NONAME, str(error)), MISSING_TTL
+    except OSError as error:
+        answer = socket.gaierror(*error.args)
+        belief = MISSING_TTL if error.errno in _MISSING else min(time.monotonic() - started, MISSING_TTL)
+    except MemoryError:
+        answer, belief = socket.gaierror(socket.EAI_MEMORY, "no memory to look it up"), 0.0
+    lookup.good_until = time.monotonic() + belief
+    lookup.answer.set_result(answer)
+
+
+def _told(answer: tuple[str, ...] | socket.gaierror) -> tuple[str, ...]:
+    """The addresses. Raises a failure anew: one error raised again and again would remember every place it came by."""
+    if isinstance(answer, socket.gaierror):
+        raise socket.gaierror(*answer.args)
+    return answer
+
+
+NAMES = Names()

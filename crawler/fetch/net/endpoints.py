@@ -1,0 +1,56 @@
+"""From the host of a URL to the addresses to try: `resolve` of the plan, then the resolver, with the guard's leave."""
+
+from __future__ import annotations
+
+import socket
+
+from crawler.core.messages import Trouble
+from crawler.fetch.base import ClientPlan, FetchError
+from crawler.fetch.http1.wire import Routes, one_line
+from crawler.fetch.net.dns_cache import NAMES, Slow
+from crawler.fetch.net.guard import Blocked, Guard
+from crawler.fetch.net.special import is_address
+
+Addresses = tuple[str, ...]
+
+
+class Ways:
+    """Where one client goes. Raises UsageError for a plan with a bad port or network."""
+
+    def __init__(self, plan: ClientPlan) -> None:
+        self.guard = Guard(plan)
+        self._routes = Routes(plan)
+        self._deadline = plan.limits.connect
+
+    def route(self, host: str, port: int) -> tuple[str, int]:
+        """The name or address, and the port, that stand for those of a URL. Raises Blocked."""
+        name, port = self._routes.find(host, port)
+        self.guard.check_name(name, port)
+        return name, port
+
+    def find(self, name: str, port: int, patient: bool) -> Addresses:
+        """The addresses of what `route` said. Raises OSError, Blocked too."""
+        if is_address(name):
+            return (name,)
+        return self.guard.found(name, port, NAMES.find(name, self._deadline, patient))
+
+    async def afind(self, name: str, port: int, patient: bool) -> Addresses:
+        """`find` on an event loop."""
+        if is_address(name):
+            return (name,)
+        return self.guard.found(name, port, await NAMES.afind(name, self._deadline, patient))
+
+
+def no_way(error: OSError) -> FetchError:
+    """What it means for a fetch that there is no address to connect to."""
+    match error:
+        case Blocked():
+            return FetchError(Trouble.BLOCKED, one_line(error))
+        case Slow():
+            return FetchError(Trouble.LOOKUP, one_line(error))
+    return FetchError(Trouble.DNS, one_line(error))
+
+
+def family_of(address: str) -> socket.AddressFamily:
+    """AF_INET or AF_INET6."""
+    return socket.AF_INET6 if ":" in address else socket.AF_INET

@@ -1,0 +1,134 @@
+"""Which addresses may be connected to. Every client asks at the creation of each socket, whatever it is for.
+
+Rules:
+- A URL proves nothing: names are answered by strangers, and answers change between two questions (DNS rebinding). What
+  counts is the address that the socket is about to be connected to.
+- Public addresses may be connected to. All others (see crawler/fetch/net/special.py) are private networks, this machine
+  or nobody's.
+- A private address is reachable where the operator named it, and no further:
+  * `allow_networks` names networks, at all ports;
+  * an address in a seed, or as the target of a `resolve`, names itself at that one port. A target without a port is
+    named at the ports of the seeds of that name, 80 and 443;
+  * a name in one of these places names what it is found to be, at that port, if only this machine and its network can
+    answer for it: "localhost" (RFC 6761), names without a dot, and those below `_LOCAL`. The owner of any other name
+    could point it at any network, also at one of which he knows that we are inside.
+- Names of this machine and of the metadata services of clouds are refused before they are looked up, unless named so.
+- Ports of other protocols (the bad ports of the Fetch standard) are refused everywhere: HTTP must not be spoken to a
+  mail server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_network
+
+from crawler.errors import UsageError
+from crawler.fetch.base import ClientPlan
+from crawler.fetch.http1.wire import split_port, split_url
+from crawler.fetch.net.special import BAD_PORTS, Address, is_address, is_public, reached_by, special
+
+Endpoint = tuple[str, int]
+
+# Every resolver knows these without asking; RFC 6762 (.local), RFC 8375 (.home.arpa), ICANN 2024.07.29.06 (.internal).
+_THIS_MACHINE = frozenset({"localhost", "localhost4", "localhost6", "ip6-localhost", "ip6-loopback", "loopback"})
+_THIS_MACHINE_BELOW = (".localhost", ".localdomain", ".localdomain4", ".localdomain6")
+_METADATA = frozenset(
+    {"metadata", "metadata.google.internal", "metadata.goog", "instance-data", "instance-data.ec2.internal"}
+)
+_LOCAL = (*_THIS_MACHINE_BELOW, ".local", ".internal", ".home.arpa")
+_USUAL_PORTS = (80, 443)
+
+
+class Blocked(OSError):
+    """The guard says no: to what, and why, in one line."""
+
+
+class Guard:
+    """What one client may connect to. Raises UsageError where the plan names no networks but something else."""
+
+    def __init__(self, plan: ClientPlan) -> None:
+        try:
+            self._networks = tuple(ip_network(text) for text in plan.networks)
+        except ValueError as error:
+            raise UsageError(f"allow_networks: {error}") from None
+        self._names: set[Endpoint] = set()
+        self._addresses: set[tuple[Address, int]] = set()
+        for name, port in _named(plan.seeds, plan.resolve):
+            if is_address(name):
+                self._name(name, port)
+            elif is_local(name):
+                self._names.add((_bare(name), port))
+
+    def check_name(self, name: str, port: int) -> None:
+        """What can be told before a name, or an address, is looked up. Raises Blocked."""
+        if port in BAD_PORTS:
+            raise Blocked(f"port {port} is none of HTTP's")
+        bare = _bare(name)
+        if (bare in _THIS_MACHINE or bare in _METADATA or bare.endswith(_THIS_MACHINE_BELOW)) and not (
+            (bare, port) in self._names or self._networks
+        ):
+            raise Blocked(f"{bare}:{port} is this machine or its cloud; if that is meant, name it as a seed")
+
+    def found(self, name: str, port: int, addresses: Iterable[str]) -> tuple[str, ...]:
+        """Those of the addresses of a name that may be connected to. Raises Blocked where there is none."""
+        refused: Blocked | None = None
+        admitted = []
+        for address in addresses:
+            if (_bare(name), port) in self._names:
+                self._name(address, port)
+            try:
+                self.check(address, port)
+                admitted.append(address)
+            except Blocked as error:
+                refused = refused or error
+        if refused and not admitted:
+            raise Blocked(f"{name} is {refused}")
+        return tuple(admitted)
+
+    def check(self, address: str, port: int) -> None:
+        """Judge an address about to be connected to. Raises Blocked."""
+        if port in BAD_PORTS:
+            raise Blocked(f"port {port} is none of HTTP's")
+        for reached in reached_by(address):
+            if not self._admits(reached, port) and (why := special(reached)):
+                carried = "" if address == str(reached) else f"{address}, that is "
+                raise Blocked(f"{carried}{reached}:{port}, {why}; if that is meant, name it in allow_networks")
+
+    def _admits(self, address: Address, port: int) -> bool:
+        return (address, port) in self._addresses or any(address in network for network in self._networks)
+
+    def _name(self, address: str, port: int) -> None:
+        self._addresses.update((reached, port) for reached in reached_by(address))
+
+
+def naming(seeds: Iterable[str], resolve: Mapping[str, str]) -> tuple[str, ...]:
+    """Those of many seeds (canonical) that name something to a Guard."""
+    routed = {split_port(name.lower())[0] for name in resolve}
+    return tuple(url for url in seeds if _is_naming(split_url(url).host, routed))
+
+
+def _is_naming(host: str, routed: set[str]) -> bool:
+    return host in routed or (is_address(host) and not is_public(host)) or is_local(host)
+
+
+def _named(seeds: Iterable[str], resolve: Mapping[str, str]) -> Iterable[Endpoint]:
+    """The addresses and names, each with its port, that seeds and routes name."""
+    ports: dict[str, set[int]] = {}
+    for url in seeds:
+        _, host, port, _ = split_url(url)
+        ports.setdefault(host, set()).add(port)
+        yield host, port
+    for name, target in resolve.items():
+        (host, port), (address, other) = split_port(name.lower()), split_port(target)
+        for one in (other or port,) if other or port else (*ports.get(host, ()), *_USUAL_PORTS):
+            yield address, one
+
+
+def is_local(name: str) -> bool:
+    """Whether only this machine and its network can say what a name means."""
+    name = _bare(name)
+    return "." not in name or name.endswith(_LOCAL)
+
+
+def _bare(name: str) -> str:
+    return name.rstrip(".").lower()

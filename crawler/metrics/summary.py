@@ -1,0 +1,175 @@
+"""What a run tells at its end: the one object that `--json` prints, and the same for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from crawler.core.conditions import NUMBERS, parse
+from crawler.core.endings import Conclusion, asked, errors
+from crawler.core.messages import Ending, Reason
+from crawler.metrics.counters import RunStats, Tally
+from crawler.metrics.histogram import Histogram
+
+FAILED = 4
+"""The exit code of a crawl that failed."""
+
+
+class Heartbeat(msgspec.Struct, kw_only=True):
+    """How late the beats of a run came, in milliseconds. `counts` are (upper edge of a bucket, beats) and may be added
+    to those of other runs."""
+
+    beats: int
+    p50: float
+    p99: float
+    max: float
+    counts: tuple[tuple[float, int], ...]
+
+
+class Summary(msgspec.Struct, kw_only=True):
+    """Of the directory as a whole: `urls` to `complete`. Of this run and its processes: the rest. Seconds, bytes.
+
+    `incomplete_because` counts what was missed, by reason, largest first; `fail_on_held` names the conditions of
+    `fail_on` that hold; `asked_again` counts the URLs that this run has reopened, by the reason they had ended with.
+    """
+
+    urls: int
+    pages: int
+    bytes: int
+    statuses: dict[str, int]
+    reasons: dict[str, int]
+    digest: str
+    out: str | None
+    complete: bool
+    ending: str
+    mode: str
+    client: str
+    seconds: float
+    startup_seconds: float
+    pages_per_second: float
+    cpu_seconds: float
+    peak_memory_bytes: int
+    urls_this_run: int
+    owed: int
+    retries: int
+    truncated: int
+    links_cut: int
+    unread: int
+    too_deep: int
+    pauses: dict[str, int]
+    cookies_dropped: int
+    heartbeat: Heartbeat | None = None
+    incomplete_because: dict[str, int] = {}
+    fail_on_held: tuple[str, ...] = ()
+    asked_again: dict[str, int] = {}
+    not_followed: dict[str, int] = {}
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is owed any more, whatever was missed."""
+        return self.ending not in (Ending.LIMIT, Ending.STOPPED)
+
+
+WORDS = {
+    Ending.COMPLETE: "complete",
+    Ending.INCOMPLETE: "incomplete",
+    Ending.FAILED: "failed",
+    Ending.LIMIT: "stopped by a limit",
+    Ending.STOPPED: "stopped",
+}
+"""Each ending, for people: the same words everywhere."""
+
+
+def state(come_to: Conclusion | None, running: int | None = None) -> str:
+    """How a crawl stands, in words; `running`: the process that works on it, as CrawlDirectory.holder tells it."""
+    if running is not None:
+        return f"running in process {running}" if running else "running"
+    return WORDS[come_to.ending] if come_to else "not complete, not running"
+
+
+def summarise(
+    tally: Tally,
+    *,
+    out: str | None,
+    mode: str,
+    client: str,
+    ran: Ending,
+    stats: RunStats,
+    seconds: float = 0.0,
+    startup_seconds: float = 0.0,
+    cpu_seconds: float = 0.0,
+    peak_memory_bytes: int = 0,
+    asked_again: dict[str, int] | None = None,
+) -> Summary:
+    """Put together what a directory holds and what a run did, which ended in this way (`ran`)."""
+    ending, because = tally.conclude(ran)
+    return Summary(
+        urls=tally.urls,
+        pages=tally.pages,
+        bytes=tally.bytes,
+        statuses=dict(sorted(tally.statuses.items())),
+        reasons=dict(sorted(tally.reasons.items())),
+        digest=tally.digest,
+        out=out,
+        complete=ending is Ending.COMPLETE,
+        ending=ending.value,
+        mode=mode,
+        client=client,
+        seconds=round(seconds, 3),
+        startup_seconds=round(startup_seconds, 3),
+        pages_per_second=round(stats.urls / seconds, 2) if seconds > 0 else 0.0,
+        cpu_seconds=round(cpu_seconds, 3),
+        peak_memory_bytes=peak_memory_bytes,
+        urls_this_run=stats.urls,
+        owed=tally.owed,
+        retries=tally.retries,
+        truncated=tally.truncated,
+        links_cut=tally.links_cut,
+        unread=tally.unread,
+        too_deep=tally.too_deep,
+        pauses=dict(sorted(tally.pauses.items())),
+        cookies_dropped=tally.cookies_dropped,
+        heartbeat=_heartbeat(stats.lateness) if stats.lateness else None,
+        incomplete_because=because,
+        asked_again=asked_again or {},
+        not_followed=dict(sorted(tally.not_followed.items())),
+    )
+
+
+def _heartbeat(lateness: Histogram) -> Heartbeat:
+    return Heartbeat(
+        beats=len(lateness),
+        p50=_milliseconds(lateness.percentile(0.5)),
+        p99=_milliseconds(lateness.percentile(0.99)),
+        max=_milliseconds(lateness.longest),
+        counts=tuple((_milliseconds(edge), count) for edge, count in lateness.edges()),
+    )
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(1000 * seconds, 4)
+
+
+def figures(summary: Summary) -> dict[str, float]:
+    """The numbers that conditions of `fail_on` may name: those of the summary, `errors`, and each reason."""
+    numbers: dict[str, float] = {name: getattr(summary, name) for name in NUMBERS}
+    return numbers | {"errors": errors(summary.reasons)} | {it.value: summary.reasons.get(it, 0) for it in Reason}
+
+
+def judge(summary: Summary, conditions: Iterable[str]) -> list[str]:
+    """The conditions of `fail_on` that hold, which the summary then names, each with the figures. Raises ValueError for
+    one that is none."""
+    numbers, base = figures(summary), asked(summary.reasons)
+    parsed = [parse(condition) for condition in conditions]
+    found = [(one.text, why) for one in parsed if (why := one.holds(summary.ending, numbers, base)) is not None]
+    summary.fail_on_held = tuple(text for text, _ in found)
+    return [f"{text}: {why}" for text, why in found]
+
+
+def exit_code(summary: Summary) -> int:
+    """0 complete, or incomplete; 1 stopped by a limit; 4 failed, or a condition of `fail_on` holds. An interrupted run
+    ends with its signal's code."""
+    if summary.fail_on_held or summary.ending == Ending.FAILED:
+        return FAILED
+    return 0 if summary.over else 1

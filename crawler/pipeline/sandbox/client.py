@@ -1,0 +1,103 @@
+"""Who asks for heavy pages to be read: see the package for the rules."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+from crawler.core.messages import Unread
+from crawler.core.page.links import PageHeaders, Reading, read_page, unread_page
+from crawler.core.rules import Rules
+from crawler.core.urls.canonical import Resolver
+from crawler.core.urls.normalization import speller
+from crawler.core.urls.scope import Scope
+from crawler.pipeline.sandbox.messages import Charter, Order
+
+if TYPE_CHECKING:
+    from crawler.pipeline.sandbox.subprocess import HeavyProcess
+
+T = TypeVar("T")
+
+TRIES = 2
+CPU_LIMIT = 10
+"""Seconds. The worst pages known need 0.8 for 10 MiB; a machine may be ten times slower. What takes longer is a pattern
+of `exclude` or `include` that goes wild."""
+
+
+class HeavyReader:
+    """Reads heavy pages for the threads of one process, or for one event loop. A page may take `seconds` of CPU and
+    `memory` bytes."""
+
+    def __init__(self, rules: Rules, memory: int, seconds: int = CPU_LIMIT) -> None:
+        self._rules = Rules(**{key: getattr(rules, key) for key in Rules.__struct_fields__})
+        self._charter = Charter(self._rules, memory, seconds)
+        self._lock = threading.RLock()
+        self._process: HeavyProcess | None = None
+        self._thread: ThreadPoolExecutor | None = None
+        self._closed = False
+
+    def read(self, body: bytes, url: str, headers: PageHeaders, follow: bool, sketch: bool = False) -> Reading:
+        """`read_page`, elsewhere; from any thread. It raises nothing but what `read_page` would."""
+        order = Order(url, headers, follow, sketch)
+        with self._lock:
+            for _ in range(TRIES):
+                try:
+                    return self._ask(order, body)
+                except (OSError, EOFError):
+                    ended = self._bury()
+                if ended is None or ended > 0:  # it could not be born, or not live
+                    return self._read_here(order, body)
+                if ended == -signal.SIGPROF:
+                    return unread_page(headers, self._rules, Unread.EFFORT)
+        return unread_page(headers, self._rules, Unread.LOST)
+
+    def alone(self, work: Callable[[], T]) -> T:
+        """Do something that takes much memory while nobody else does."""
+        with self._lock:
+            return work()
+
+    async def apart(self, work: Callable[[], T]) -> T:
+        """Do it on a thread."""
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="heavy")
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self.alone, work)
+
+    def close(self) -> None:
+        """End the process, even in the middle of a page: `read` raises then."""
+        self._closed = True
+        process = self._process
+        if process is not None:
+            process.kill()
+        if self._thread is not None:
+            self._thread.shutdown(wait=False, cancel_futures=True)
+        with self._lock:
+            self._bury()
+
+    def _ask(self, order: Order, body: bytes) -> Reading:
+        if self._closed:
+            raise RuntimeError("closed while a page was read")
+        if self._process is None:
+            from crawler.pipeline.sandbox.subprocess import HeavyProcess  # 6 ms that only a heavy page pays
+
+            self._process = HeavyProcess(self._charter)
+        answer = self._process.ask(order, body)
+        if answer.spent:
+            self._bury()
+        if answer.again:
+            return self._ask(order, body)
+        if answer.reading is None:
+            raise RuntimeError(answer.error)
+        return answer.reading
+
+    def _bury(self) -> int | None:
+        """End the process; how it ended. None: there was none."""
+        process, self._process = self._process, None
+        return None if process is None else process.end()
+
+    def _read_here(self, order: Order, body: bytes) -> Reading:
+        resolver = Resolver(Scope(self._rules, ()).admits_path, 0, speller(self._rules))
+        return read_page(body, order.url, order.headers, self._rules, resolver, order.follow, order.sketch)

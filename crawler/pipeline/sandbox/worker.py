@@ -1,0 +1,99 @@
+"""What runs inside the process that reads heavy pages: one page in, what it says out, until nobody asks any more.
+
+Rules:
+- Each page has its own bounds, the same in every mode: they depend on its size and the settings, not on how many
+  processes read, nor on what else is read. The kernel ends a process that has used its seconds of CPU on a page
+  (SIGPROF); where more memory is asked for than is granted, the page is `Unread.MEMORY`.
+- What a process has when it is born does not count. Where one that has read other pages refuses a page, a fresh one
+  decides (`Answer.again`): pages that were read before leave holes, and holes differ.
+- A process that was refused memory may be in any state, and one that had much keeps some: both have had their last page
+  (`Answer.spent`).
+- It is a little nicer than whoever asks: a loop with many pages in flight goes before one page.
+- It knows nothing but rules and pages: it has one descriptor, a line to whoever asks.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import msgspec
+
+from crawler.core.messages import Unread
+from crawler.core.page.links import read_page, unread_page
+from crawler.core.urls.canonical import Resolver
+from crawler.core.urls.normalization import speller
+from crawler.core.urls.scope import Scope
+from crawler.pipeline.sandbox.messages import Answer, Charter, Order
+from crawler.system.memory_shortage import large_blocks_apart
+from crawler.system.parent_death import die_with_parent
+
+MEMORY_PER_BYTE = 64
+"""Granted per byte of a body. Pages take 5 to 47 (the parser notes each error with 48 bytes); only those that reopen
+formatting elements take more, without any bound."""
+MEMORY_SPARE = 64 * 1024 * 1024
+SHORTEST = 0.01
+REMEMBERED = 4 * 1024 * 1024
+NICER = 5
+BASE = 40 * 1024 * 1024
+LEAN = 64 * 1024 * 1024
+
+
+def serve(descriptor: int) -> None:
+    """Read pages until the line is cut."""
+    die_with_parent()
+    large_blocks_apart()
+    os.nice(NICER)
+    with Connection(descriptor) as line, suppress(EOFError, OSError):
+        charter = msgspec.msgpack.decode(line.recv_bytes(), type=Charter)
+        resolver = Resolver(Scope(charter.rules, ()).admits_path, REMEMBERED, speller(charter.rules))
+        born_with, _ = _memory()
+        fresh = True
+        while True:
+            order = msgspec.msgpack.decode(line.recv_bytes(), type=Order)
+            body = line.recv_bytes()
+            granted = min(MEMORY_PER_BYTE * len(body) + MEMORY_SPARE, charter.memory)
+            most = born_with + len(body) + granted if born_with else resource.RLIM_INFINITY
+            answer = _answer(order, body, charter, resolver, most)
+            if answer.reading is not None and answer.reading.unread is Unread.MEMORY and not fresh:
+                answer = Answer(None, spent=True, again=True)
+            line.send_bytes(msgspec.msgpack.encode(answer))
+            fresh = False
+
+
+def _answer(order: Order, body: bytes, charter: Charter, resolver: Resolver, most: int) -> Answer:
+    """Read one page, with at most so many bytes of address space."""
+    rules = charter.rules
+    signal.setitimer(signal.ITIMER_PROF, max(SHORTEST, charter.seconds))
+    _limit(resource.RLIMIT_AS, most)
+    try:
+        reading = read_page(body, order.url, order.headers, rules, resolver, order.follow, order.sketch)
+        return Answer(reading, spent=_memory()[1] > min(LEAN, BASE + charter.memory // 4))
+    except MemoryError:
+        return Answer(unread_page(order.headers, rules, Unread.MEMORY), spent=True)
+    except Exception as error:
+        return Answer(None, f"{type(error).__name__}: {error}")
+    finally:
+        _limit(resource.RLIMIT_AS, resource.RLIM_INFINITY)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def _limit(which: int, most: int) -> None:
+    """Set a soft limit as far as the hard one allows."""
+    _, hard = resource.getrlimit(which)
+    if hard != resource.RLIM_INFINITY and not 0 <= most <= hard:
+        most = hard
+    resource.setrlimit(which, (most, hard))
+
+
+def _memory() -> tuple[int, int]:
+    """Bytes taken of the address space, and of memory; 0 where there is no /proc to tell."""
+    try:
+        taken, resident, *_ = Path("/proc/self/statm").read_text().split()
+    except OSError:
+        return 0, 0
+    return int(taken) * resource.getpagesize(), int(resident) * resource.getpagesize()

@@ -1,0 +1,407 @@
+"""One fetch from order to landing: `read` turns a response into a page and an event, two thin twins fetch and store
+around it.
+
+Rules:
+- `read` is pure but for the Unix time it is given. It is the only place that decodes, parses, and decides what is
+  stored.
+- Bodies of 2xx are decoded, parsed and stored, and those of redirects that lead nowhere: browsers show them. A redirect
+  or an error page is not worth a decompression bomb; with `follow_errors` the latter are read for their links.
+- A 206 is a part of a page, for nobody asked for a range: it is stored and read like any body that was cut short, with
+  the mark "range".
+- A heavy page (crawler/core/page/parse_cost.py) is read elsewhere: its parser would stall all others. `aread` leaves to
+  a thread what would stall an event loop besides; a body whose coding hides how long it is shows that by not ending.
+- The twins are the same lines but for `await`. The page is with the writer before the event exists.
+- Whatever goes wrong with one page is the end of that page, never of the crawl: a bug of ours lands as `internal`, want
+  of memory as `starved`, wherever it was met. Only a store that cannot keep pages stops everything (StorageError).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from time import perf_counter, thread_time, time
+from typing import Protocol, TypeVar
+
+from msgspec.structs import replace
+
+from crawler.core.messages import NO_MEMORY, Failed, Fetch, Fetched, Landing, NotFollowed, SetCookie, Trouble
+from crawler.core.page.digest import term
+from crawler.core.page.links import PageHeaders, Reading, is_html, page_headers, read_page
+from crawler.core.page.parse_cost import HEAVY, is_heavy
+from crawler.core.page.robots import decode_robots
+from crawler.core.rules import Rules
+from crawler.core.urls.canonical import Resolver, host_of, resolve
+from crawler.core.urls.normalization import speller
+from crawler.core.urls.redirects import REDIRECTS
+from crawler.core.urls.scope import Scope
+from crawler.errors import StorageError
+from crawler.fetch.base import UNCOUNTED, AsyncFetcher, Fetcher, FetchError, Headers, Held, Request, Response
+from crawler.fetch.bodies import BODIES, COPIES
+from crawler.fetch.exhaustion import lacks_memory, starved
+from crawler.fetch.http1.decode import Decoded, decode
+from crawler.fetch.http1.set_cookie import read_all
+from crawler.fetch.secrets import with_cookie
+from crawler.storage.pages.base import Page, Writer
+from crawler.system.failpoints import passing
+from crawler.system.memory_shortage import despite_shortage
+from crawler.system.text import printable
+
+T = TypeVar("T")
+Read = tuple[Page | None, Fetched]
+ReadPage = Callable[[bytes, str, PageHeaders, bool, bool], Reading]
+
+MAX_DETAIL = 200
+PARTIAL_CONTENT = 206
+_WHOLE = re.compile(r"bytes 0-([0-9]{1,18})/([0-9]{1,18})")
+NONE: Mapping[str, Headers] = {}
+
+
+class Elsewhere(Protocol):
+    """Where heavy pages are read."""
+
+    def read(self, body: bytes, url: str, headers: PageHeaders, follow: bool, sketch: bool) -> Reading:
+        """As `read_page`."""
+
+    def alone(self, work: Callable[[], T]) -> T:
+        """Do something while nobody else does, who came with `alone` or `apart`."""
+
+    async def apart(self, work: Callable[[], T]) -> T:
+        """`alone`, beside the event loop."""
+
+    def close(self) -> None:
+        """End whoever reads there."""
+
+
+class Reader:
+    """What asking and reading need and keep: the rules, the scope of paths, the memo of links, and `secrets`, the
+    headers that are meant for one host each (see crawler/fetch/secrets.py). Threads may share one.
+
+    Without a place `elsewhere` all pages are read here.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        scope: Scope,
+        max_body: int,
+        attempt_header: str = "",
+        spin: float = 0.0,
+        elsewhere: Elsewhere | None = None,
+        secrets: Mapping[str, Headers] = NONE,
+    ) -> None:
+        self._rules = rules
+        self._resolver = Resolver(scope.admits_path, respell=speller(rules))
+        self._max_body = max_body
+        self._attempt_header = attempt_header
+        self._spin = spin
+        self._elsewhere = elsewhere
+        self._secrets = secrets
+
+    def close(self) -> None:
+        """Read no more."""
+        if self._elsewhere is not None:
+            self._elsewhere.close()
+
+    def request(self, fetch: Fetch) -> Request:
+        """What a client is asked for. Here, and nowhere else, a request gets what is meant for its host alone."""
+        headers: Headers = ()
+        if self._secrets and not fetch.bare:
+            headers = self._secrets.get(host_of(fetch.url), ())
+        if fetch.cookie:
+            headers = with_cookie(headers, fetch.cookie)
+        if self._attempt_header:
+            headers = (*headers, (self._attempt_header, str(fetch.attempt)))
+        return Request(fetch.url, headers, fetch.patient, BODIES.take())
+
+    def read(self, fetch: Fetch, response: Response, now: float) -> Read:
+        """The page to store, if any, and the event without its place; `now` is Unix time. Raises FetchError."""
+        try:
+            light = self._read_light(fetch, response, now)
+            if light is None:
+                assert self._elsewhere is not None
+                return self._elsewhere.alone(lambda: self._read_heavy(fetch, response, now))
+            return light
+        except FetchError as error:
+            return None, self._without_body(fetch, response, now, error)
+
+    async def aread(self, fetch: Fetch, response: Response, now: float) -> Read:
+        """`read` for an event loop."""
+        try:
+            light = self._read_light(fetch, response, now)
+            if light is None:
+                assert self._elsewhere is not None
+                return await self._elsewhere.apart(lambda: self._read_heavy(fetch, response, now))
+            return light
+        except FetchError as error:
+            return None, self._without_body(fetch, response, now, error)
+
+    def _read_light(self, fetch: Fetch, response: Response, now: float) -> Read | None:
+        """As `read`; None for what may take long."""
+        if fetch.robots:
+            return None, self._read_robots(fetch, response, now)
+        headers = page_headers(response.headers)
+        if not self._is_read(fetch, response):
+            return None, self._unread(fetch, response, headers, now)
+        guarded = self._elsewhere is not None and (_codings(response) or is_html(response.body, headers))
+        if guarded and len(response.body) > HEAVY:
+            return None
+        cap = min(HEAVY, self._max_body) if guarded else self._max_body
+        decoded = self._decode(response, cap)
+        if guarded and (is_heavy(decoded.body) or (decoded.truncated == "length" and cap < self._max_body)):
+            return None
+        return self._page(fetch, response, headers, now, decoded, self._read_here)
+
+    def _is_read(self, fetch: Fetch, response: Response) -> bool:
+        """Whether anybody looks into a body."""
+        return _is_page(fetch, response) or (
+            self._rules.follow_errors and fetch.follow and response.status not in REDIRECTS
+        )
+
+    def _unread(self, fetch: Fetch, response: Response, headers: PageHeaders, now: float) -> Fetched:
+        """An answer whose body nobody reads; that it may have links is counted."""
+        event = self._facts(fetch, response, now)
+        if not fetch.follow or response.status in REDIRECTS or not response.body:
+            return event
+        if not _codings(response) and not is_html(response.body, headers):
+            return event
+        return replace(event, not_followed=((NotFollowed.ERROR_PAGE, 1),))
+
+    def _without_body(self, fetch: Fetch, response: Response, now: float, error: FetchError) -> Fetched:
+        """An answer whose body cannot be decoded: an error, unless its status says enough."""
+        if fetch.robots or 200 <= response.status <= 299:
+            raise error
+        return self._unread(fetch, response, page_headers(response.headers), now)
+
+    def _read_heavy(self, fetch: Fetch, response: Response, now: float) -> Read:
+        assert self._elsewhere is not None
+        decoded = self._decode(response, self._max_body)
+        headers = page_headers(response.headers)
+        html = is_html(decoded.body, headers)
+        return self._page(fetch, response, headers, now, decoded, self._elsewhere.read if html else self._read_here)
+
+    def _read_here(self, body: bytes, url: str, headers: PageHeaders, follow: bool, sketch: bool) -> Reading:
+        return read_page(body, url, headers, self._rules, self._resolver, follow, sketch)
+
+    def _page(
+        self,
+        fetch: Fetch,
+        response: Response,
+        headers: PageHeaders,
+        now: float,
+        decoded: Decoded,
+        read: ReadPage,
+    ) -> Read:
+        body, truncated = decoded
+        if response.status == PARTIAL_CONTENT and not _is_whole(response):
+            truncated = truncated or "range"
+        shown = _is_page(fetch, response)
+        content_type = headers.content_type
+        reading = read(body, fetch.url, headers, fetch.follow, fetch.sketch)
+        if self._spin:
+            burn(self._spin)
+        kept = shown and not (reading.noindex and self._rules.obey_noindex)
+        digest = term(fetch.url, response.status, body if kept else b"")
+        event = Fetched(
+            fetch.id,
+            response.status,
+            reading.links,
+            retry_after=None if kept else retry_after(response.header("retry-after"), now),
+            size=len(body) if kept else 0,
+            digest=digest,
+            truncated=truncated if shown else "",
+            cut=reading.cut,
+            content_type=content_type[:MAX_DETAIL],
+            seconds=response.seconds,
+            first_byte=response.first_byte,
+            unread=reading.unread,
+            cookies=self._cookies(fetch, response, now),
+            sketch=reading.sketch,
+            not_followed=reading.not_followed,
+            address=response.address,
+        )
+        if not kept:
+            return None, event
+        return Page(
+            url=fetch.url,
+            status=response.status,
+            headers=response.headers,
+            fetched_at=now,
+            seconds=response.seconds,
+            content_type=content_type,
+            charset=reading.charset,
+            digest=digest,
+            body=body,
+            truncated=truncated,
+            noindex=reading.noindex,
+            first_byte=response.first_byte,
+        ), event
+
+    def _read_robots(self, fetch: Fetch, response: Response, now: float) -> Fetched:
+        event = self._facts(fetch, response, now)
+        if not 200 <= response.status <= 299:
+            return event
+        # One byte too many tells that the last line may be half a rule, which must not be obeyed.
+        body, truncated = self._decode(response, self._rules.robots_size + 1)
+        return replace(event, robots_text=decode_robots(body, self._rules.robots_size), truncated=truncated)
+
+    def _facts(self, fetch: Fetch, response: Response, now: float) -> Fetched:
+        """An answer whose body nobody reads."""
+        location = _target(fetch, response)
+        too_long = len(location) > self._rules.max_url_length and response.status in REDIRECTS and not fetch.robots
+        return Fetched(
+            fetch.id,
+            response.status,
+            location=location,
+            cut=int(too_long),
+            not_followed=((NotFollowed.TOO_LONG, 1),) if too_long else (),
+            retry_after=retry_after(response.header("retry-after"), now),
+            digest=term(fetch.url, response.status),
+            content_type=page_headers(response.headers).content_type[:MAX_DETAIL],
+            seconds=response.seconds,
+            first_byte=response.first_byte,
+            address=response.address,
+            cookies=() if fetch.robots else self._cookies(fetch, response, now),
+        )
+
+    def _cookies(self, fetch: Fetch, response: Response, now: float) -> tuple[SetCookie, ...]:
+        if not self._rules.cookies:
+            return ()
+        return read_all((value for name, value in response.headers if name.lower() == "set-cookie"), fetch.url, now)
+
+    def _decode(self, response: Response, cap: int) -> Decoded:
+        # Clients read as much as the larger of two caps allows, that of pages and that of robots.txt.
+        raw, truncated = response.body, response.truncated
+        if len(raw) > cap:
+            raw, truncated = raw[:cap], "length"
+        return decode(raw, _codings(response), cap, truncated)
+
+
+def visit(
+    fetch: Fetch, fetcher: Fetcher, reader: Reader, writer: Writer, lock: AbstractContextManager[object]
+) -> Landing:
+    """Fetch, read, store. `lock` guards the writer where several threads share it."""
+    started = perf_counter()
+    held: Held = UNCOUNTED
+    try:
+        request = reader.request(fetch)
+        held = request.held
+        response = fetcher.fetch(request)
+        passing("fetch.done")
+        page, event = reader.read(fetch, response, time())
+        if page is None:
+            return event
+        _hold(held, page, response)
+        passing("store.put")
+        with lock:
+            position = writer.put(page)
+        return replace(event, part=writer.part, position=position)
+    except Exception as error:
+        if isinstance(error, StorageError) and not lacks_memory(error):
+            raise
+        cause = error  # the name `error` ends with this block
+        return despite_shortage(lambda: failed(fetch, cause, perf_counter() - started))
+    finally:
+        held.release()
+
+
+async def avisit(fetch: Fetch, fetcher: AsyncFetcher, reader: Reader, writer: Writer) -> Landing:
+    """Fetch, read, store, on an event loop."""
+    started = perf_counter()
+    held: Held = UNCOUNTED
+    try:
+        request = reader.request(fetch)
+        held = request.held
+        response = await fetcher.fetch(request)
+        passing("fetch.done")
+        page, event = await reader.aread(fetch, response, time())
+        if page is None:
+            return event
+        _hold(held, page, response)
+        passing("store.put")
+        position = await writer.aput(page)
+        return replace(event, part=writer.part, position=position)
+    except Exception as error:
+        if isinstance(error, StorageError) and not lacks_memory(error):
+            raise
+        cause = error  # the name `error` ends with this block
+        return despite_shortage(lambda: failed(fetch, cause, perf_counter() - started))
+    finally:
+        held.release()
+
+
+def _hold(held: Held, page: Page, response: Response) -> None:
+    """Count what came out of a content coding, too. Raises FetchError."""
+    if page.body is not response.body:
+        held.grow(len(page.body) // COPIES)
+
+
+def burn(seconds: float) -> None:
+    """Use up CPU time of this thread, holding the GIL but for the switches that the interpreter forces."""
+    until = thread_time() + seconds
+    while thread_time() < until:
+        pass
+
+
+def failed(fetch: Fetch, error: Exception, seconds: float) -> Failed:
+    """Trouble as a value; its detail is remote text, so it is made printable and cut."""
+    if lacks_memory(error):
+        words = f"{NO_MEMORY} ({_in_words(error)})" if not str(error).startswith(NO_MEMORY) else str(error)
+        return Failed(fetch.id, Trouble.STARVED, printable(words[:MAX_DETAIL])[:MAX_DETAIL], seconds)
+    trouble = error.trouble if isinstance(error, FetchError) else Trouble.INTERNAL
+    trouble = Trouble.STARVED if starved(error) else trouble
+    return Failed(fetch.id, trouble, printable(_in_words(error)[:MAX_DETAIL])[:MAX_DETAIL], seconds)
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, FetchError):
+        return error.detail
+    return f"{type(error).__name__}: {error}"
+
+
+def retry_after(value: str, now: float) -> float | None:
+    """Seconds to wait from a Retry-After header (RFC 9110 10.2.3: seconds or a date); None if unusable."""
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        return float(value.lstrip("0")[:12] or 0)
+    try:
+        date = parsedate_to_datetime(value)
+        date = date if date.tzinfo else date.replace(tzinfo=UTC)  # all dates of HTTP are, also in the oldest form
+        return max(0.0, date.timestamp() - now)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _is_page(fetch: Fetch, response: Response) -> bool:
+    """Whether a browser would show this body as a page: one of 2xx, or of a redirect that leads nowhere."""
+    if 200 <= response.status <= 299:
+        return True
+    return response.status in REDIRECTS and response.body != b"" and not _target(fetch, response)
+
+
+def _target(fetch: Fetch, response: Response) -> str:
+    """The canonical URL that a response redirects to, "" where there is none."""
+    if not 300 <= response.status <= 399:
+        return ""
+    location = _as_utf8(response.header("location"))
+    return (resolve(fetch.url, location) or "") if location else ""
+
+
+def _is_whole(response: Response) -> bool:
+    """Whether the part that a 206 has is all there is (RFC 9110 14.4)."""
+    whole = _WHOLE.fullmatch(response.header("content-range").strip())
+    return whole is not None and int(whole[1]) + 1 == int(whole[2]) == len(response.body)
+
+
+def _codings(response: Response) -> str:
+    return ", ".join(value for name, value in response.headers if name.lower() == "content-encoding")
+
+
+def _as_utf8(value: str) -> str:
+    """A header that servers fill with UTF-8 although it was read as Latin-1, as the Fetch standard reads Location."""
+    try:
+        return value.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return value

@@ -1,0 +1,1 @@
+"""What every engine is given: the job, the recorder, the limits that hold a run back."""

@@ -1,0 +1,68 @@
+"""Puts a run together: a recorder on its frontier, the job, and the limits that hold it back.
+
+`execute`, `acrawl` and each shard of a crawl begin here, so none of them can lack a part that the others have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from crawler.core.messages import Event
+from crawler.core.shards.shard import Shard
+from crawler.metrics.process_tree import Meter
+from crawler.runtime.job import Job
+from crawler.runtime.limits import put_brakes
+from crawler.runtime.memory_plan import Shares
+from crawler.runtime.recorder import Recorder
+from crawler.settings import Settings
+from crawler.storage.frontier.base import Frontier
+from crawler.storage.pages.base import Writer
+from crawler.system.threads import threads_or_a_line
+
+
+def assemble(
+    settings: Settings,
+    seed: int,
+    frontier: Frontier,
+    open_writer: Callable[[str], Writer],
+    shares: Shares,
+    *,
+    to_unix: float | None = None,
+    run: int = 1,
+    folder: Path | None = None,
+    shard: Shard | None = None,
+    birth: int = 0,
+    verdicts: Sequence[Event] = (),
+    worker_shares: Shares | None = None,
+) -> Job:
+    """A job and its recorder, see Job. `shares` bounds what either keeps in memory; `to_unix` leads from the clock of
+    the crawl to Unix time, in seconds (None: from now)."""
+    recorder = Recorder(frontier, seed, settings.disk_wait, shares.bounds.marks, to_unix)
+    return Job(
+        settings,
+        seed,
+        recorder,
+        open_writer,
+        run,
+        folder,
+        shard,
+        birth,
+        verdicts,
+        shares=shares,
+        worker_shares=shares if worker_shares is None else worker_shares,
+    )
+
+
+@contextmanager
+def limited(job: Job, fetches: bool = True) -> Iterator[Meter]:
+    """Hold a job to its limits of memory and disk, and measure what it costs, as long as this lasts. `fetches`: its
+    engine fetches by itself, and is not only the arbiter of others. Raises WorkersLost or OutOfMemory where no thread
+    can be started."""
+    with threads_or_a_line():
+        meter = Meter(put_brakes(job, fetches))
+    try:
+        yield meter
+    finally:
+        meter.stop()

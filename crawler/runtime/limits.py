@@ -1,0 +1,41 @@
+"""What holds a run back from outside of the crawl: too much memory taken, too little disk left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from crawler.core.messages import Pause
+from crawler.metrics.process_tree import tree_memory
+from crawler.runtime.disk_limit import DiskBrake
+from crawler.runtime.job import Job
+from crawler.runtime.memory_limit import MemoryLimiter
+
+AT_START = 48 * 1024 * 1024
+"""What a process of ours takes at most before it crawls. What a program takes beyond it is not the crawl's."""
+
+
+def put_brakes(job: Job, fetches: bool = True) -> Callable[[int], None]:
+    """Put all brakes on a job. What is returned is to be told the weight (bytes) of the run a few times a second.
+    `fetches`: its engine fetches by itself, and is not only the arbiter of others that each have their limit."""
+    settings, recorder, shares = job.settings, job.recorder, job.shares
+    outside = max(0, tree_memory() - AT_START)
+    memory = MemoryLimiter(shares.limit, shares.in_flight, job.wake, recorder.pause, outside)
+    recorder.hold_at_most(shares.bodies)
+    if fetches:
+        recorder.limit_in_flight(lambda: memory.most)
+    if shares.lowered:
+        recorder.pause(Pause.MEMORY, True)
+        recorder.pause(Pause.MEMORY, False)
+    if job.folder is None:
+        return memory.weigh if fetches else lambda weight: None
+    disk = DiskBrake(job.folder, settings.disk_reserve, settings.disk_wait, job.wake, recorder.pause)
+    recorder.brake(disk.room)
+
+    def look(weight: int) -> None:
+        if fetches:
+            memory.weigh(weight)
+        with suppress(OSError):  # whoever writes there next will say it better
+            disk.look()
+
+    return look

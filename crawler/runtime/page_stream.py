@@ -1,0 +1,97 @@
+"""Hands each page to a program the moment it is settled, beside or instead of keeping it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from crawler.core.messages import Actions
+from crawler.storage.pages.base import Page, Writer
+
+MAX_WAITING = 100
+
+
+class TapWriter:
+    """Passes pages on to the writer behind it and remembers them until they are settled."""
+
+    def __init__(self, behind: Writer, unsettled: dict[int, Page]) -> None:
+        self.part = behind.part
+        self._behind = behind
+        self._unsettled = unsettled
+
+    def put(self, page: Page) -> int:
+        """Take a page."""
+        position = self._behind.put(page)
+        self._unsettled[position] = page
+        return position
+
+    async def aput(self, page: Page) -> int:
+        """Take a page on an event loop."""
+        position = await self._behind.aput(page)
+        self._unsettled[position] = page
+        return position
+
+    def flush(self) -> None:
+        """As behind."""
+        self._behind.flush()
+
+    @property
+    def buffered(self) -> int:
+        """As behind."""
+        return self._behind.buffered
+
+    def close(self) -> None:
+        """As behind."""
+        self._behind.close()
+
+
+class NullWriter:
+    """Keeps nothing: for programs that want pages and no directory."""
+
+    buffered = 0
+
+    def __init__(self, part: str) -> None:
+        self.part = part
+        self._position = 0
+
+    def put(self, page: Page) -> int:
+        """Count the page."""
+        self._position += 1
+        return self._position
+
+    async def aput(self, page: Page) -> int:
+        """Count the page."""
+        return self.put(page)
+
+    def flush(self) -> None:
+        """Nothing to write."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class Tap:
+    """Opens writers in front of others. `pages` are settled and wait to be taken; at MAX_WAITING the crawl waits."""
+
+    def __init__(self, behind: Callable[[str], Writer] = NullWriter) -> None:
+        self.pages: deque[Page] = deque()
+        self._behind = behind
+        self._unsettled: dict[int, Page] = {}
+
+    def writer(self, part: str) -> Writer:
+        """Open a part."""
+        return TapWriter(self._behind(part), self._unsettled)
+
+    def full(self) -> bool:
+        """Whoever takes the pages is behind."""
+        return len(self.pages) >= MAX_WAITING
+
+    def observe(self, actions: Actions) -> None:
+        """See what has settled. The page of an attempt that will be repeated is dropped."""
+        for end in actions.settled:
+            if end.part:
+                self.pages.append(self._unsettled.pop(end.position))
+        for link in actions.retries:
+            stale = [position for position, page in self._unsettled.items() if page.url == link.url]
+            for position in stale:
+                del self._unsettled[position]

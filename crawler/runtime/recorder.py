@@ -1,0 +1,303 @@
+"""Keeps what the Crawl decided: pages first, then one frontier transaction per batch, on a thread of its own.
+
+Rules:
+- Order: every writer of this process flushes, then the frontier commits the batch that names their records.
+- A batch closes when the thread is free and CLOSE_AT URLs have settled, or it is old enough: URGENT_AGE seconds where a
+  rest is in it that a server asked for, ANSWER_AGE where something is asked of the frontier or there is mail for
+  another shard (which leaves when it is safe), else MAX_AGE. From
+  MAX_UNCOMMITTED waiting settled URLs on `room` is 0 and only what is in flight still lands: a kill re-fetches no more
+  than what was in flight then plus these.
+- Back-pressure is a number: `room` falls to 0 when the disk is behind or a consumer is; `wake` is called when it rises
+  again.
+- A full disk is waited for (`disk_wait` seconds), and so is a lock of somebody else; everything else that the disk
+  refuses is raised in the pump's thread.
+- Monotonic times become Unix times here, on the way to the disk, and back on resume, by one offset for a whole run
+  (crawler/system/clock.py).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from time import monotonic, time
+
+from crawler.core.bounds import PLENTY
+from crawler.core.messages import Actions, Discovered, Event, Link, Mail, Pause, Resumed
+from crawler.core.traps.domain_limits import HOME
+from crawler.core.urls.canonical import host_of
+from crawler.core.urls.seen import marks
+from crawler.errors import CrawlerError, OutOfMemory, StorageError
+from crawler.metrics.counters import RunStats
+from crawler.storage.database import keep_trying
+from crawler.storage.frontier.answers import answers, shifted, shifted_cookies
+from crawler.storage.frontier.base import Batch, Frontier, empty
+from crawler.storage.pages.base import Writer
+from crawler.system.failpoints import passing
+from crawler.system.memory_shortage import despite_shortage
+from crawler.system.threads import NO_LOCK, start_thread
+
+CLOSE_AT = 32
+MAX_UNCOMMITTED = 64
+MAX_AGE = 1.0
+URGENT_AGE = 0.002
+ANSWER_AGE = 0.02
+MAX_BUFFERED = 64 * 1024 * 1024
+MOST_MARKS = 1_000_000  # a second of work
+
+
+class Recorder:
+    """The memory of one run. `keep` and `room` belong to the pump's thread."""
+
+    def __init__(
+        self,
+        frontier: Frontier,
+        seed: int,
+        disk_wait: float = 0.0,
+        most_marks: int = MOST_MARKS,
+        to_unix: float | None = None,
+    ) -> None:
+        self.stats = RunStats()
+        self.records: dict[str, int] = {}
+        self.first_fetch_at: float | None = None
+        self.last_commit_at: float | None = None
+        self._frontier = frontier
+        self._seed = seed
+        self._disk_wait = disk_wait
+        self.to_unix = time() - monotonic() if to_unix is None else to_unix
+        self._most_marks = min(most_marks, MOST_MARKS)
+        self._writers: list[Writer] = []
+        self._observers: list[Callable[[Actions], None]] = []
+        self._brakes: list[Callable[[], int]] = []
+        self._most: Callable[[], int] = lambda: PLENTY
+        self._max_buffered = MAX_BUFFERED
+        self._wake: Callable[[], None] = lambda: None
+        self._post: Callable[[Event], None] = lambda event: None
+        self._tell_pause: Callable[[Pause, bool], None] = lambda why, lasts: None
+        self._send: Callable[[list[Mail]], None] = lambda mail: None
+        self._changed = threading.Condition()
+        self._batch = Batch()
+        self._batch_due = 0.0
+        self._new: list[Link] = []
+        self._uncommitted = 0
+        self._closing = self._starving = self._hurried = False
+        self._clean = True
+        self._failure: CrawlerError | None = None
+        self._no_memory = OutOfMemory()  # made while there is some
+        self._thread: threading.Thread | None = None
+
+    # ---- set up and resume -------------------------------------------------------------------------------------------
+
+    def add_writer(self, writer: Writer) -> None:
+        """Flush this writer before every commit."""
+        self._writers.append(writer)
+
+    def observe(self, observer: Callable[[Actions], None]) -> None:
+        """Call with every Actions, in the pump's thread."""
+        self._observers.append(observer)
+
+    def brake(self, room: Callable[[], int]) -> None:
+        """Another bound on `room`; whoever lets go of it wakes the workers itself."""
+        self._brakes.append(room)
+
+    def limit_in_flight(self, most: Callable[[], int]) -> None:
+        """A bound on how many fetches are in flight; whoever raises it wakes the workers itself."""
+        self._most = most
+
+    def hold_at_most(self, size: int) -> None:
+        """Bytes of pages that wait to be written before `room` is 0."""
+        self._max_buffered = min(MAX_BUFFERED, size)
+
+    def on_pause(self, tell: Callable[[Pause, bool], None]) -> None:
+        """Call when a wait for the disk begins and ends, from any thread."""
+        self._tell_pause = tell
+
+    def after_commit(self, send: Callable[[list[Mail]], None]) -> None:
+        """Call with the mail of each batch, maybe none, once it is safe; on the writer thread."""
+        self._send = send
+
+    def start(self, wake: Callable[[], None], post: Callable[[Event], None]) -> None:
+        """Begin to write; `wake` ends a wait of the workers, `post` hands them an answer, from any thread."""
+        self._wake = wake
+        self._post = post
+        self._thread = start_thread(self._work, "recorder")
+
+    def resume(self, seeds: Iterable[str], again: bool) -> list[Event]:
+        """The first events of a run: what an earlier run left, then the seeds (those already admitted change nothing).
+
+        `again`: there was an earlier run. It may have been killed before its first commit and yet have asked hosts.
+        """
+        events: list[Event] = []
+        if again:
+            resumed = resumption(self._frontier, self._seed, self._most_marks, -self.to_unix)
+            self.stats.queued = resumed.owed
+            events.append(resumed)
+        events.append(Discovered(tuple(seeds)))
+        return events
+
+    # ---- the pump's side ---------------------------------------------------------------------------------------------
+
+    def keep(self, actions: Actions) -> None:
+        """Remember what a step decided. Raises StorageError or OutOfMemory where an earlier batch could not be
+        kept."""
+        self._raise_failure()
+        if actions.fetches and self.first_fetch_at is None:
+            self.first_fetch_at = monotonic()
+        self.stats.add(actions.settled)
+        for observer in self._observers:
+            observer(actions)
+        if not empty(actions):
+            self._add(actions)
+
+    def _add(self, actions: Actions) -> None:
+        pages = 0
+        for end in actions.settled:
+            pages += end.attempts > 0
+            if end.part:
+                self.records[end.part] = self.records.get(end.part, 0) + 1
+        with self._changed:
+            batch = self._batch
+            first = empty(batch)
+            if first:
+                self._batch_due = monotonic() + MAX_AGE
+            batch.add(actions)
+            self._clean = False
+            self.stats.queued += len(actions.queued)
+            if actions.mail:
+                self.stats.queued -= len(actions.mail.passed)
+            self._uncommitted += pages
+            due = self._batch_due
+            if actions.notes:
+                self._batch_due = min(due, monotonic() + URGENT_AGE)
+            elif actions.hungry or actions.doubtful or actions.search is not None or actions.mail:
+                self._batch_due = min(due, monotonic() + ANSWER_AGE)
+            if first or self._batch_due < due or self._uncommitted >= CLOSE_AT:
+                self._changed.notify()
+
+    @property
+    def room(self) -> int:
+        """How many fetches the disk and the brakes allow: plenty, few or none."""
+        self._raise_failure()
+        most = min((room() for room in self._brakes), default=PLENTY)
+        if most == 0:
+            return 0
+        with self._changed:  # so that the commit that makes room cannot slip in between looking and saying so
+            buffered = sum(writer.buffered for writer in self._writers)
+            self._starving = self._uncommitted >= MAX_UNCOMMITTED or buffered >= self._max_buffered
+            return 0 if self._starving else most
+
+    def room_for(self, free: int, in_flight: int) -> int:
+        """How many more fetches may go out of an engine that has so many free slots and so many fetches in flight."""
+        return min(free, self.room, self._most() - in_flight)
+
+    @property
+    def clean(self) -> bool:
+        """All that was kept is safe. If not, it is being seen to: `after_commit` tells."""
+        with self._changed:
+            if not empty(self._batch):
+                self._batch_due = 0.0
+                self._changed.notify()
+            return self._clean
+
+    def pause(self, why: Pause, lasts: bool) -> None:
+        """A wait for the disk begins, which is to be counted, or ends. From any thread."""
+        self._tell_pause(why, lasts)
+        if lasts:
+            with self._changed:
+                if empty(self._batch):  # then the thread waits without a timeout
+                    self._batch_due = monotonic() + MAX_AGE
+                    self._changed.notify()
+                self._batch.pauses.append(why)
+
+    def hurry(self) -> None:
+        """Somebody wants to stop: a full disk is no longer waited for. Safe in a signal handler."""
+        self._hurried = True
+
+    def close(self) -> None:
+        """Commit what is left and end the thread. Raises StorageError."""
+        if self._thread is not None:
+            with self._changed:
+                self._closing = True
+                self._changed.notify()
+            self._thread.join()
+        self._raise_failure()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    # ---- the writer thread -------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        try:
+            while self._commit(self._next_batch()):
+                pass
+        except StorageError as error:
+            self._failure = error
+        except MemoryError:
+            self._failure = self._no_memory
+        except BaseException as error:
+            self._failure = (
+                self._no_memory
+                if NO_LOCK in str(error)
+                else StorageError(f"the recorder failed: {type(error).__name__}: {error}")
+            )
+        despite_shortage(self._wake)
+
+    def _next_batch(self) -> Batch:
+        """Wait until a batch is due. While nothing waits the thread sleeps for good."""
+        with self._changed:
+            while not self._closing and self._uncommitted < CLOSE_AT:
+                wait = None if empty(self._batch) else self._batch_due - monotonic()
+                if wait is not None and wait <= 0:
+                    break
+                self._changed.wait(wait)
+            batch, self._batch = self._batch, Batch()
+            return batch
+
+    def _commit(self, batch: Batch) -> bool:
+        """Make one batch durable; False after the last."""
+        closing = self._closing
+        batch.notes = [shifted(note, self.to_unix) for note in batch.notes]
+        batch.cookies = {home: shifted_cookies(note, self.to_unix) for home, note in batch.cookies.items()}
+        keep_trying(lambda: self._write(batch), self._disk_wait, lambda: self._hurried, self.pause)
+        self.last_commit_at = monotonic()
+        for event in answers(self._frontier, batch, self._new, -self.to_unix):
+            self._post(event)
+        pages = sum(1 for end in batch.settled if end.attempts)
+        with self._changed:
+            starving, self._starving = self._starving, False
+            self._uncommitted -= pages
+            self.stats.queued += len(self._new)
+            left = not empty(self._batch)
+            self._clean = not left
+        self._send(batch.mail)
+        if starving:
+            self._wake()
+        return left or not closing
+
+    def _write(self, batch: Batch) -> None:
+        for writer in self._writers:
+            writer.flush()
+        passing("recorder.flushed")
+        self._new = self._frontier.commit(batch, time())
+        passing("recorder.committed")
+
+
+def resumption(frontier: Frontier, seed: int, most_marks: int, to_now: float) -> Resumed:
+    """What an earlier run left in this frontier, the marks only where there are not too many of them. `to_now` leads
+    from Unix time to the clock of the Crawl, in seconds."""
+    tally, left = frontier.tally(), frontier.left()
+    return Resumed(
+        marks=marks(frontier.urls(), seed) if tally.queued <= most_marks else None,
+        owed=tally.owed,
+        seeds_owed=left.seeds,
+        next_id=frontier.next_id(),
+        fetched=tally.urls + left.retries,
+        size=tally.bytes,
+        joined=left.joined,
+        retried=left.retried,
+        outbox=tuple(frontier.outbox()),
+        cookies=tuple(shifted_cookies(note, to_now) for note in frontier.cookies()),
+        beyond=tuple({host_of(link.url) for link in frontier.beyond()} if tally.too_deep else ()),
+        budgets=frontier.budgets(HOME),
+    )

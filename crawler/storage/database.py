@@ -1,0 +1,242 @@
+"""How SQLite files are opened and how its errors become ours.
+
+Rules:
+- Exactly one connection, in one process, ever writes or checkpoints a file (releases before 3.51.3 can corrupt a WAL
+  database that two write at once). Readers open `mode=ro`, which never checkpoints.
+- No connection crosses a fork. WAL with synchronous=NORMAL: safe against any kill of the process; a power cut may cost
+  the last commits but never the consistency of the file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import shutil
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from time import monotonic, sleep
+from typing import TypeVar
+
+import msgspec
+from xxhash import xxh3_64_intdigest
+
+from crawler.core.messages import Pause
+from crawler.errors import Busy, Corrupt, DiskFull, MemoryShort, StorageError
+from crawler.system.threads import NO_MORE
+
+T = TypeVar("T")
+_encode = msgspec.msgpack.Encoder().encode
+
+DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT", "SQLITE_IOERR_SHORT_READ", "SQLITE_TOOBIG")
+SIGNS = ("Could not decode to UTF-8", "unsupported file format", "user-defined function raised", "malformed")
+"""What SQLite and its driver say of damaged files, by name and by words."""
+LOG = 4 * 1024 * 1024
+LOG_INDEX = 32 * 1024
+PRIVATE = 0o700  # of a folder for its owner alone
+BUSY = 5.0
+"""Seconds that SQLite itself waits for a lock, each time that it is asked."""
+LOCK_WAIT = 120.0
+"""Seconds that a lock of somebody else is waited for: a backup, or a person with a query, is done by then."""
+MEMORY_WAIT = 5.0
+"""Seconds that memory is waited for: what is in flight has landed by then, and let go of what it held."""
+
+
+def bound(text: str) -> str | bytes:
+    """Text as a value for a column. What SQLite calls text is UTF-8, which has no lone surrogates: where strangers
+    sent some, the row holds the bytes they would be."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+    return text
+
+
+def unbound(value: str | bytes) -> str:
+    """The text that such a column holds."""
+    return value if isinstance(value, str) else value.decode("utf-8", "surrogatepass")
+
+
+def any_text(raw: bytes) -> str:
+    """A text factory for files that may be damaged: what is no UTF-8 becomes lone surrogates."""
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def row_checksum(*row: object) -> int:
+    """63 bits that tell a row, its values in a fixed order, from any other; -1 where it holds what is no text. (By
+    accident two rows share one with a chance of 1e-19.)"""
+    try:
+        return xxh3_64_intdigest(_encode(row)) >> 1
+    except UnicodeEncodeError:
+        return -1
+
+
+def add_checksum(connection: sqlite3.Connection) -> None:
+    """Let statements of a connection call `row_checksum`."""
+    connection.create_function("row_checksum", -1, row_checksum, deterministic=True)
+
+
+def columns_there(connection: sqlite3.Connection, table: str) -> set[str]:
+    """The columns that a table has in this file; none where there is no such table."""
+    return {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn what SQLite and the disk say about `path` into StorageError, one line that says what to do."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _storage_error(path, error) from error
+    except UnicodeDecodeError as error:  # in what SQLite says of a damaged file
+        raise Corrupt(
+            f"{path} is damaged ({error.reason}); restore it from a copy, or use the command repair"
+        ) from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(f"no space left for {path}; free some, then resume") from error
+        raise StorageError(f"cannot use {path}: {error.strerror or error}") from error
+    except MemoryError as error:
+        raise MemoryShort(f"no memory is left to write {path}; raise the limit, then resume") from error
+    except RuntimeError as error:
+        if NO_MORE not in str(error):
+            raise
+        raise StorageError(f"cannot use {path}: no more threads can be started") from error
+
+
+def _storage_error(path: Path, error: sqlite3.Error) -> StorageError:
+    name = getattr(error, "sqlite_errorname", "") or ""
+    if name.startswith("SQLITE_FULL") or (name.startswith("SQLITE_IOERR_SHMSIZE") and _is_full(path.parent)):
+        return DiskFull(f"no space left for {path}; free some, then resume")
+    if name.startswith(DAMAGED) or any(words in str(error) for words in SIGNS):
+        return Corrupt(f"{path} is damaged ({error}); restore it from a copy, or use the command repair")
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return Busy(f"{path} is locked by another program; close that, then resume")
+    if isinstance(error, sqlite3.OperationalError) and "no such" in str(error):
+        return Corrupt(f"{path} is damaged, or no file of this program ({error}); use the command repair")
+    return StorageError(f"cannot use {path}: {error}")
+
+
+def _is_full(folder: Path) -> bool:
+    """Whether there is no space for the index of a log, which is all that SQLite tells of its trouble with one."""
+    with suppress(OSError):
+        return shutil.disk_usage(folder).free < LOG_INDEX
+    return False
+
+
+def connect(path: Path, schema: str, page_size: int = 4096) -> sqlite3.Connection:
+    """The one writing connection of a file, made if missing. It may change threads, never serve two at once.
+
+    `page_size` (bytes) counts only where the file is made; its log grows to LOG bytes before it is worked in. A new
+    file is for its owner alone, whatever the umask: it may hold cookies and pages behind a login. SQLite gives the log
+    the same permissions.
+    """
+    with storage_errors(path):
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        connection = sqlite3.connect(path, BUSY, isolation_level=None, check_same_thread=False, cached_statements=64)
+        try:
+            connection.execute(f"PRAGMA page_size={page_size}")  # before the log is on: after that it is settled
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute(f"PRAGMA wal_autocheckpoint={LOG // page_size}")
+            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.executescript(schema)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def connect_to_read(path: Path) -> sqlite3.Connection:
+    """A reader beside a writer that may be alive. Raises Corrupt or StorageError.
+
+    In WAL mode even a reader writes (the index of the log). Where it may not (an archive, the files of another user)
+    and no log is there, nobody writes at all, and the file is read as one that never changes.
+    """
+    with storage_errors(path):
+        try:
+            return _reader(path, "mode=ro")
+        except sqlite3.OperationalError as error:
+            may_not = error.sqlite_errorname.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN"))
+            if not may_not or not path.exists() or path.with_name(f"{path.name}-wal").exists():
+                raise
+            return _reader(path, "mode=ro&immutable=1")
+
+
+def _reader(path: Path, how: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None)
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def keep_trying(
+    action: Callable[[], T],
+    seconds: float,
+    hurry: Callable[[], bool] = lambda: False,
+    pause: Callable[[Pause, bool], None] = lambda why, lasts: None,
+) -> T:
+    """Do what needs a disk. While there is no space again once a second, for so many seconds; while somebody else has
+    locked a file, for LOCK_WAIT; while memory is wanting, for MEMORY_WAIT; or until there is a hurry. `pause` is told
+    when waiting begins and ends.
+
+    Raises StorageError.
+    """
+    began = monotonic()
+    waiting: Pause | None = None
+    try:
+        while True:
+            try:
+                return action()
+            except (DiskFull, Busy, MemoryShort) as error:
+                why, patience = _patience(error, seconds)
+                if monotonic() - began >= patience or hurry():
+                    raise
+                if waiting is None:
+                    waiting = why
+                    pause(why, True)
+                sleep(min(1.0, patience) if why is not Pause.MEMORY else MEMORY_WAIT / 50)
+    finally:
+        if waiting is not None:
+            pause(waiting, False)
+
+
+def _patience(error: StorageError, seconds: float) -> tuple[Pause, float]:
+    """What is waited for, and for how many seconds."""
+    match error:
+        case Busy():
+            return Pause.LOCKED, LOCK_WAIT
+        case MemoryShort():
+            return Pause.MEMORY, MEMORY_WAIT
+    return Pause.DISK, seconds
+
+
+async def akeep_trying(action: Callable[[], Awaitable[None]], seconds: float) -> None:
+    """`keep_trying` on an event loop. Raises StorageError."""
+    give_up_at = monotonic() + seconds
+    while True:
+        try:
+            return await action()
+        except DiskFull:
+            if monotonic() >= give_up_at:
+                raise
+            await asyncio.sleep(min(1.0, seconds))
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[sqlite3.Connection]:
+    """All or nothing. Raises StorageError."""
+    with storage_errors(path):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise

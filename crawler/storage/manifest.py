@@ -1,0 +1,118 @@
+"""`crawl.json`: what a directory says of itself, how that is kept whole, and how it is found again where it is lost.
+
+Rules:
+- The last key is the checksum of all bytes before it. A file in which it does not fit was edited or damaged: that is
+  told in one line, and `repair` writes it anew. (What may be set again is set on the command line of `resume`.)
+- Format 3 had no checksum.
+- Each frontier keeps a copy in its table `meta`, made when a run begins. The newest that is whole is what a lost
+  manifest is rebuilt from. How URLs are laid out is not believed: the next run looks at every row.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+from xxhash import xxh3_64_hexdigest
+
+from crawler.errors import Corrupt, StorageError, UsageError
+from crawler.storage.database import row_checksum
+from crawler.storage.frontier.sqlite import MANIFEST as COPY
+from crawler.storage.recovery import first_rows
+
+MANIFEST = "crawl.json"
+FORMAT = 4
+OLDEST = 3
+"""The oldest format that is still read; a run that writes to such a crawl makes it one of FORMAT."""
+WITHOUT_CHECKSUM = 3
+OLD_SCOPE = "host"
+"""The scope of a directory that names none: the default before "site" was."""
+MARK = b',\n  "checksum": "'
+END = b'"\n}\n'
+REBUILD = "rebuild it: python -m crawler repair {}"
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a directory says of itself. `settings` are the keys of the last run that differ from the defaults, but for
+    what is secret: of that only the origins are kept, `secret_origins`. `to_unix` leads from its monotonic clock, of
+    that `boot`, to Unix time. `ending` is that of the last run, "" while it lasts and where it was killed; `again` says
+    what is being reopened, see crawler/storage/reopening.py."""
+
+    format: int
+    seed: int
+    runs: int
+    demo: bool
+    settings: dict[str, Any]
+    shards: int = 1
+    layout: str = ""
+    moves: int = 0
+    boot: str = ""
+    to_unix: float = 0.0
+    secret_origins: tuple[str, ...] = ()
+    ending: str = ""
+    again: tuple[str, ...] = ()
+
+
+def encode(manifest: Manifest) -> bytes:
+    """The content of the file."""
+    head = msgspec.json.format(msgspec.json.encode(manifest)).removesuffix(b"\n}")
+    return head + MARK + xxh3_64_hexdigest(head).encode() + END
+
+
+def read(path: Path) -> Manifest:
+    """The manifest of a directory. Raises UsageError where it is no crawl, Corrupt, StorageError."""
+    file = path / MANIFEST
+    try:
+        content = file.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        if is_lost(path):
+            raise Corrupt(f"{file} is missing; {REBUILD.format(path)}") from None
+        raise UsageError(f"{path} is not a crawl (no {MANIFEST} in it)") from None
+    except OSError as error:
+        raise StorageError(f"cannot read {file}: {error.strerror}") from error
+    head, mark, rest = content.rpartition(MARK)
+    if mark and rest != xxh3_64_hexdigest(head).encode() + END:
+        raise Corrupt(f"{file} is damaged, or was edited; {REBUILD.format(path)}")
+    try:
+        manifest = msgspec.json.decode(content, type=Manifest)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise Corrupt(f"{file} is damaged ({error}); {REBUILD.format(path)}") from error
+    if not OLDEST <= manifest.format <= FORMAT:
+        age = "a newer" if manifest.format > FORMAT else "an older"
+        raise StorageError(
+            f"{path} has format {manifest.format}, this version reads formats {OLDEST} to {FORMAT}; "
+            f"use {age} version of the crawler"
+        )
+    if not mark and manifest.format > WITHOUT_CHECKSUM:
+        raise Corrupt(f"{file} is damaged, or was edited; {REBUILD.format(path)}")
+    manifest.settings.setdefault("scope", OLD_SCOPE)
+    return manifest
+
+
+def is_lost(path: Path) -> bool:
+    """Whether there is a crawl that has no manifest any more."""
+    return not (path / MANIFEST).is_file() and any(path.glob("shard-*/frontier.sqlite"))
+
+
+def rebuilt(path: Path) -> Manifest:
+    """What the frontiers say of their directory. Raises Corrupt where none does."""
+    copies = [copy for file in sorted(path.glob("shard-*/frontier.sqlite*")) for copy in _copies(file)]
+    if not copies:
+        raise Corrupt(
+            f"{path / MANIFEST} cannot be rebuilt, for no frontier holds a copy of it (those of format 3 do not); "
+            "restore it from a copy, or start anew in another directory"
+        )
+    newest = max(copies, key=lambda copy: copy.runs)
+    return replace(newest, layout="", moves=max(copy.moves for copy in copies) + 1)
+
+
+def _copies(file: Path) -> list[Manifest]:
+    if file.name.endswith(("-wal", "-shm")):
+        return []
+    found = []
+    for value, checksum in first_rows(file, f"SELECT value, checksum FROM meta WHERE key = '{COPY}'"):
+        if row_checksum(COPY, value) == checksum:
+            found.append(msgspec.json.decode(str(value), type=Manifest))
+    return found

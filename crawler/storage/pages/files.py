@@ -1,0 +1,137 @@
+"""One file per page: decoded bodies under names made of their content, described by SQLite parts.
+
+A body lies in `bodies/ab/abcdef...` (SHA-256 of the content, so a name never comes from the web and equal bodies share
+a file); the part tells which URL it belongs to. A file is written beside its name and renamed, so it is whole or
+absent, and it is there before the part names it. A file that no part names is a remnant of a kill: `sweep` removes it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+import aiofiles
+import aiofiles.os
+
+from crawler.errors import DiskFull
+from crawler.storage.database import PRIVATE, akeep_trying, connect_to_read, keep_trying, storage_errors
+from crawler.storage.pages.base import Page
+from crawler.storage.pages.sqlite import SqliteStore, SqliteWriter
+from crawler.system.failpoints import passing
+
+NAME = 64
+"""The length of a name."""
+
+
+class FilesWriter(SqliteWriter):
+    """Writes bodies at once and their descriptions in groups."""
+
+    def __init__(self, folder: Path, part: str, bodies: Path, disk_wait: float) -> None:
+        super().__init__(folder, part)
+        self._bodies = bodies
+        self._disk_wait = disk_wait
+        self._names = 0
+        self._stuck = False
+
+    def put(self, page: Page) -> int:
+        """Write the body, take the description."""
+        path = self._target(page.body)
+        keep_trying(lambda: self._write(path, page.body), self._disk_wait)
+        return self._put(page, path.name)
+
+    async def aput(self, page: Page) -> int:
+        """`put` without ever blocking the event loop."""
+        path = self._target(page.body)
+        await akeep_trying(lambda: self._awrite(path, page.body), self._disk_wait)
+        return self._put(page, path.name)
+
+    @property
+    def buffered(self) -> int:
+        """What waits, or more than anybody may while the disk is full: nothing new should be fetched then."""
+        return 1 << 62 if self._stuck else super().buffered
+
+    def _write(self, path: Path, body: bytes) -> None:
+        with self._body_errors(path) as beside:
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                beside.write_bytes(body)
+                passing("store.body")
+                beside.replace(path)
+
+    async def _awrite(self, path: Path, body: bytes) -> None:
+        with self._body_errors(path) as beside:
+            if not await aiofiles.os.path.exists(path):
+                await aiofiles.os.makedirs(path.parent, exist_ok=True)
+                async with aiofiles.open(beside, "wb") as file:
+                    await file.write(body)
+                passing("store.body")
+                await aiofiles.os.replace(beside, path)
+
+    @contextmanager
+    def _body_errors(self, path: Path) -> Iterator[Path]:
+        """A name beside `path`, of which nothing is left where writing fails."""
+        beside = self._beside(path)
+        try:
+            with storage_errors(path):
+                yield beside
+            self._stuck = False
+        except BaseException as error:
+            self._stuck = isinstance(error, DiskFull)
+            with suppress(OSError):
+                beside.unlink(missing_ok=True)
+            raise
+
+    def _target(self, body: bytes) -> Path:
+        name = hashlib.sha256(body).hexdigest()
+        return self._bodies / name[:2] / name
+
+    def _beside(self, path: Path) -> Path:
+        """Equal bodies may be written by several tasks at once: each needs a name of its own."""
+        self._names += 1
+        return path.with_name(f".{self.part}-{self._names}")
+
+
+class FilesStore(SqliteStore):
+    """A folder of bodies and a folder of parts that describe them."""
+
+    def __init__(self, folder: Path, disk_wait: float = 0.0) -> None:
+        super().__init__(folder)
+        self._disk_wait = disk_wait
+        self._bodies = folder.parent / "bodies"
+        with storage_errors(self._bodies):
+            self._bodies.mkdir(PRIVATE, exist_ok=True)
+
+    def writer(self, part: str) -> FilesWriter:
+        """Open a new part."""
+        return FilesWriter(self._folder, part, self._bodies, self._disk_wait)
+
+    def sweep(self, named: Mapping[str, Mapping[int, str]]) -> int:
+        """Remove descriptions that do not exist, then the files that nothing describes."""
+        if not named:
+            return 0
+        removed = super().sweep(named)
+        described: set[str] = set()
+        for name in self.parts():
+            with closing(connect_to_read(self._path(name))) as connection, storage_errors(self._path(name)):
+                described.update(file for (file,) in connection.execute("SELECT file FROM page"))
+        for folder, _, files in os.walk(self._bodies):
+            for file in files:
+                if file not in described:
+                    Path(folder, file).unlink(missing_ok=True)
+        return removed
+
+    def set_damaged_aside(self) -> int:
+        """Rename the files whose content is not what their names say, so that they may be written anew; how many."""
+        count = 0
+        with storage_errors(self._bodies):
+            for path in sorted(self._bodies.glob("??/*")):
+                if len(path.name) == NAME and hashlib.sha256(path.read_bytes()).hexdigest() != path.name:
+                    path.replace(path.with_name(f"{path.name}.broken"))
+                    count += 1
+        return count
+
+    def _body(self, packed: bytes | None, file: str | None, length: int) -> bytes:
+        return (self._bodies / file[:2] / file).read_bytes() if file else b""

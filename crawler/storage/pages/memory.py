@@ -1,0 +1,77 @@
+"""A store that lives and dies with its process: for tests and for programs that want pages, not a directory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from crawler.storage.pages.base import Page
+
+
+class MemoryWriter:
+    """Keeps pages in a dictionary of its store."""
+
+    buffered = 0
+
+    def __init__(self, part: str, pages: dict[int, Page]) -> None:
+        self.part = part
+        self._pages = pages
+
+    def put(self, page: Page) -> int:
+        """Keep a page."""
+        position = len(self._pages) + 1
+        self._pages[position] = page
+        return position
+
+    async def aput(self, page: Page) -> int:
+        """Keep a page."""
+        return self.put(page)
+
+    def flush(self) -> None:
+        """Everything is as durable as it will ever be."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class MemoryStore:
+    """Parts as dictionaries."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, dict[int, Page]] = {}
+
+    def writer(self, part: str) -> MemoryWriter:
+        """Open a new part."""
+        return MemoryWriter(part, self._parts.setdefault(part, {}))
+
+    def parts(self) -> list[str]:
+        """The names of all parts that hold something."""
+        return sorted(part for part, pages in self._parts.items() if pages)
+
+    def read(self, part: str, position: int) -> Page:
+        """One page."""
+        return self._parts[part][position]
+
+    def pages(self, part: str) -> Iterator[tuple[int, Page]]:
+        """All records of a part."""
+        yield from sorted(self._parts[part].items())
+
+    def records(self, part: str) -> Iterator[tuple[int, Page | None]]:
+        """The same: memory has no damage."""
+        yield from self.pages(part)
+
+    def last(self, part: str) -> int:
+        """The highest position."""
+        return max(self._parts[part], default=0)
+
+    def unclosed(self) -> list[str]:
+        """None: a process that dies takes its parts with it."""
+        return []
+
+    def sweep(self, named: Mapping[str, Mapping[int, str]]) -> int:
+        """Remove the records that do not exist."""
+        removed = 0
+        for part, positions in named.items():
+            for position in set(self._parts[part]) - set(positions):
+                del self._parts[part][position]
+                removed += 1
+        return removed

@@ -1,0 +1,73 @@
+"""Reads what can still be read of a damaged SQLite file: row by row, from both ends, around what is broken."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from crawler.errors import StorageError
+from crawler.storage.database import any_text, connect_to_read
+
+UNREADABLE = (sqlite3.Error, UnicodeError, OverflowError)
+"""What SQLite and its driver raise where a file is damaged, not always with text that can be read itself."""
+MISSES = 10_000
+"""So many keys in a row without a row, and there are no more."""
+
+
+def rows(path: Path, table: str, key: str, columns: str) -> Iterator[tuple[object, ...]]:
+    """The rows of a table that can be read, each once; the first column is its integer `key`. Nothing at all where the
+    file is none of SQLite's."""
+    try:
+        connection = connect_to_read(path)
+    except (StorageError, sqlite3.Error):
+        return
+    with closing(connection):
+        connection.text_factory = any_text
+        query = f"SELECT {key}, {columns} FROM {table}"
+        last = -1
+        try:
+            for row in connection.execute(f"{query} ORDER BY {key}"):
+                last = row[0]
+                yield row
+            return
+        except UNREADABLE:
+            pass
+        tail: list[tuple[object, ...]] = []
+        first = None
+        try:
+            for row in connection.execute(f"{query} WHERE {key} > ? ORDER BY {key} DESC", (last,)):
+                first = row[0]
+                tail.append(row)
+        except UNREADABLE:
+            pass
+        yield from _one_by_one(connection, f"{query} WHERE {key} = ?", last + 1, first)
+        yield from reversed(tail)
+
+
+def _one_by_one(
+    connection: sqlite3.Connection, query: str, start: int, end: int | None
+) -> Iterator[tuple[object, ...]]:
+    """The rows with keys from `start` to before `end` (None: to the last), as long as not too many are missing in a
+    row: a damaged key may be any number."""
+    number, misses = start, 0
+    while misses < MISSES and (end is None or number < end):
+        try:
+            row = connection.execute(query, (number,)).fetchone()
+        except UNREADABLE:
+            row = None
+        misses = 0 if row else misses + 1
+        if row:
+            yield row
+        number += 1
+
+
+def first_rows(path: Path, query: str) -> Iterator[tuple[object, ...]]:
+    """What a query answers until it meets what is broken."""
+    try:
+        with closing(connect_to_read(path)) as connection:
+            connection.text_factory = any_text
+            yield from connection.execute(query)
+    except (StorageError, *UNREADABLE):
+        return

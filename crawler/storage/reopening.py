@@ -1,0 +1,68 @@
+"""Asks again, before a run, for what a crawl has missed. What that is, is decided in crawler/core/reopening.py.
+
+Rules:
+- The manifest names what is to be asked again until all shards have done so: each in one transaction, so a kill leaves
+  some of them reopened and the rest for the next run.
+- The pages of reopened rows exist no more. They are swept from their parts before the run begins.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import closing
+
+import msgspec
+
+from crawler.core.messages import Ending
+from crawler.core.reopening import NAMES, selection
+from crawler.errors import UsageError
+from crawler.storage.directory import CrawlDirectory
+from crawler.storage.pages.base import Store
+from crawler.system.failpoints import passing
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What somebody asked to be asked again: all that `failed`, what ended with these `reasons`."""
+
+    failed: bool = False
+    reasons: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return self.failed or bool(self.reasons)
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raises UsageError for a name that nothing can be asked again by."""
+    for name in names:
+        if name not in NAMES:
+            raise UsageError(f"nothing can be asked again by the reason {name!r} (there are: {', '.join(NAMES)})")
+
+
+def asks_again(directory: CrawlDirectory, wanted: Wanted) -> bool:
+    """Whether the next run may have something to ask for."""
+    tally = directory.tally()
+    return bool(tally.owed or wanted or directory.manifest.again or tally.conclude().ending is not Ending.COMPLETE)
+
+
+def ask_again(directory: CrawlDirectory, store: Store, wanted: Wanted) -> dict[str, int]:
+    """Reopen what is to be asked again; how many URLs, by the reason they had ended with. Raises StorageError."""
+    tally = directory.tally()
+    begun = directory.manifest.again
+    words = selection(tally.conclude().ending, wanted.reasons, wanted.failed) if tally.queued else frozenset()
+    words |= frozenset(begun)
+    if not words:
+        return {}
+    directory.intend(tuple(sorted(words)))
+    counts: Counter[str] = Counter()
+    parts: set[str] = set(store.parts() if begun else ())
+    for shard in directory.shards_there():
+        with closing(directory.frontier(shard)) as frontier:
+            reopened = frontier.reopen(words)
+        counts += reopened.counts
+        parts |= reopened.parts
+    passing("asking.reopened")
+    with closing(directory.look_back()) as every:
+        store.sweep(every.named(parts))
+    directory.intend(())
+    return dict(counts.most_common())

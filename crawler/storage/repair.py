@@ -1,0 +1,335 @@
+"""Rebuilds a damaged crawl from what is left of it: the rows of its frontiers, the records of its parts.
+
+Rules:
+- It sees what `verify` sees: where that finds nothing nothing is touched, and after a repair it finds nothing.
+- What cannot be trusted is owed again, never made up: a settled row counts if it is what was written and the record
+  that it names can be read and gives its digest, a whole record of a 2xx answer without a row counts as settled.
+- Where rows of a frontier were lost, so may be links. All bodies are read again for theirs, and what has no body to
+  read (a redirect, a page that was not kept) is owed again. How deep a link lies is then known as far as rows say.
+- What hosts were asked for and the cookies that they set are kept as far as they can be read. Of two jars of a
+  home the last counts; a host whose account is lost gets another.
+- Nothing is deleted: damaged files stay beside the new ones, as `.broken`. An interrupted repair may be begun again.
+- The rebuilt frontier is one shard; the next run lays it out as it needs.
+- A manifest that was lost is rebuilt first, from its copies in the frontiers.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from crawler.core.messages import Budget, Cookie, Foreign, Reach, Reason, Settled, Unread
+from crawler.core.page.digest import term
+from crawler.core.page.links import page_headers, read_page
+from crawler.core.urls.canonical import Resolver, canonical, host_of
+from crawler.core.urls.normalization import speller
+from crawler.core.urls.scope import Scope
+from crawler.errors import Corrupt
+from crawler.metrics.counters import Tally
+from crawler.settings import open_scope
+from crawler.storage.database import PRIVATE, storage_errors, transaction, unbound
+from crawler.storage.directory import FRONTIER, CrawlDirectory, frontier_path
+from crawler.storage.frontier import commits
+from crawler.storage.frontier.beyond import forget_known, keep_rows
+from crawler.storage.frontier.schema import COLUMNS, open_file
+from crawler.storage.frontier.sqlite import (
+    KEEP_COOKIES,
+    MANIFEST,
+    NOTE,
+    NOTED,
+    SPENT,
+    host_mark,
+    keep_tally,
+    largest,
+    spent_rows,
+)
+from crawler.storage.integrity import frontier_faults, intact_rows
+from crawler.storage.pages.base import Page
+from crawler.storage.repair_parts import NEW, Records, read_records, rebuild_parts, replace, set_aside, whole_records
+from crawler.storage.verify import Audit, audit
+
+ROW = COLUMNS["url"][1:]
+KEEP = f"""INSERT INTO url ({", ".join(ROW)}) VALUES ({", ".join("?" * len(ROW))}) ON CONFLICT (url) DO UPDATE SET
+    {", ".join(f"{name} = excluded.{name}" for name in ROW[1:])}"""
+LACKING = {"cut": 0, "unread": None}
+"""What rows of format 3 do not say."""
+OWE = "INSERT OR IGNORE INTO url (url, host, depth, via) VALUES (?, ?, ?, ?)"
+SETTLED = (
+    "SELECT url, reason, status, attempts, size, digest, part, position, truncated, cut, unread, depth FROM url"
+    " WHERE reason NOTNULL"
+)
+COUNTED_ANEW = (
+    *("queued", "settled", "urls", "pages", "bytes", "truncated", "links_cut", "unread", "too_deep", "seeds_answered"),
+    *("statuses", "reasons", "digest"),
+)
+"""The counts that rows add up to. Of the others what was kept is all that is known."""
+TAKEN = ("url", "host", "outbox", "budget", "cookie", "beyond", "meta")
+"""Tables whose rows are looked at one by one; those of others are taken over as they are."""
+UNKNOWN_DEPTH = 1
+REDIRECTS = {reason for reason in Reason if reason.value.startswith("redirect")}
+
+
+class Repaired(msgspec.Struct, kw_only=True):
+    """What was found and done. `kept` settled rows stand as they were, `recovered` were rebuilt from records, `owed`
+    URLs are to be fetched, `again` of them had been settled; `broken` files were replaced."""
+
+    out: str
+    rebuilt: bool = False
+    broken: list[str] = msgspec.field(default_factory=list)
+    kept: int = 0
+    recovered: int = 0
+    again: int = 0
+    owed: int = 0
+    records: int = 0
+
+
+def repair(directory: CrawlDirectory, lost_manifest: bool = False) -> Repaired:
+    """Make a crawl whole again that is not; it must be opened to work on it. `lost_manifest`: that had to be rebuilt.
+
+    Raises UsageError where it has not begun, StorageError.
+    """
+    done = Repaired(out=str(directory.path), rebuilt=lost_manifest)
+    shards = sorted({*range(directory.manifest.shards), *directory.shards_there()})
+    frontiers = [frontier_path(directory.path, shard) for shard in shards]
+    needed = lost_manifest or directory.manifest.layout != ""
+    missing = [path for path in frontiers if needed and not path.exists()]
+    found = _found(directory)
+    store = directory.store()
+    if found is not None and not found.wrong and not missing:
+        done.records = found.pages + found.orphans
+        done.owed = directory.tally().owed
+        return done
+    done.rebuilt = True
+    for path in rebuild_parts(store, directory.part_files()):
+        done.broken.append(f"parts/{path.name}")
+    records = read_records(store)
+    done.records = len(records)
+    seed = directory.manifest.seed
+    damaged = [path for path in frontiers if path.exists() and any(frontier_faults(path, seed, False))]
+    lost = bool(damaged or missing or _rows_are_missing(directory))
+    _rebuild_frontier(directory, frontiers, records, lost, done)
+    done.broken += [str(path.relative_to(directory.path)) for path in frontiers if path in damaged]
+    return done
+
+
+def _found(directory: CrawlDirectory) -> Audit | None:
+    """What verify finds; None where it cannot even read the frontier."""
+    try:
+        return audit(directory)
+    except Corrupt:
+        return None
+
+
+def _rows_are_missing(directory: CrawlDirectory) -> bool:
+    """Whether more was admitted than is there."""
+    try:
+        with closing(directory.look_back(lenient=True)) as frontier:
+            return frontier.count() != frontier.tally().queued
+    except Corrupt:
+        return True
+
+
+def _rebuild_frontier(
+    directory: CrawlDirectory, frontiers: list[Path], records: Records, lost: bool, done: Repaired
+) -> None:
+    """One new frontier in place of all that there were. `lost`: rows may be missing."""
+    target = frontier_path(directory.path, 0)
+    beside = target.with_name(FRONTIER + NEW)
+    beside.unlink(missing_ok=True)
+    with storage_errors(target):
+        target.parent.mkdir(PRIVATE, exist_ok=True)
+    with closing(open_file(beside)) as connection, transaction(connection, beside):
+        frontier = _Rebuilt(connection, directory, records, lost, done)
+        frontier.take_rows(frontiers)
+        if lost:
+            frontier.take_records()
+            frontier.take_links()
+        frontier.count(frontiers)
+    commits.forget(target)
+    replace(target, beside)
+    for path in frontiers:
+        if path != target and path.exists():
+            commits.forget(path)
+            set_aside(path)
+    directory.lay_out(1, "whole")
+
+
+class _Rebuilt:
+    """The new frontier while it is being filled."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, directory: CrawlDirectory, records: Records, lost: bool, done: Repaired
+    ) -> None:
+        self._connection = connection
+        self._directory = directory
+        self._seed = directory.manifest.seed
+        self._settings = directory.settings
+        self._scope: Scope = open_scope(self._settings)
+        self._seeds = {canonical(url) for url in self._settings.seeds}
+        self._records = records
+        self._named: set[tuple[str, int]] = set()
+        self._lost = lost
+        self._done = done
+
+    def take_rows(self, frontiers: list[Path]) -> None:
+        """What is left of the old ones: URLs, notes of hosts, links that were on their way."""
+        for path in frontiers:
+            for row in intact_rows(path, "url", self._seed):
+                self._take_row(LACKING | row)
+            for note in intact_rows(path, "host", self._seed):
+                note["reach"] = Reach.OWNER
+                self._connection.execute(NOTE, [note.get(name, 0) for name in NOTED.split(", ")])
+            for sent in intact_rows(path, "outbox", self._seed):
+                with suppress(msgspec.DecodeError):
+                    foreign = msgspec.json.decode(sent["foreign_link"], type=Foreign)
+                    link, via = foreign.link, json.dumps(foreign.link.via) if foreign.link.via else None
+                    self._owe(link.url, link.depth, via, limited=foreign.beyond or not foreign.admitted)
+            for table in COLUMNS.keys() - set(TAKEN):
+                self._take_over(path, table)
+        self._take_accounts(frontiers)
+        for path in frontiers:
+            for row in intact_rows(path, "beyond", self._seed):
+                keep_rows(self._connection, [(row["url"], row["depth"], row["via"])])
+
+    def _take_over(self, path: Path, table: str) -> None:
+        for row in intact_rows(path, table, self._seed):
+            query = f"INSERT OR REPLACE INTO {table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})"
+            self._connection.execute(query, list(row.values()))
+
+    def _take_accounts(self, frontiers: list[Path]) -> None:
+        budgets: list[Budget] = []
+        for path in frontiers:
+            for row in intact_rows(path, "budget", self._seed):
+                with suppress(msgspec.DecodeError):
+                    budgets.append(msgspec.json.decode(row["spent"], type=Budget))
+            for row in intact_rows(path, "cookie", self._seed):
+                with suppress(msgspec.DecodeError):
+                    msgspec.json.decode(row["cookies"], type=tuple[Cookie, ...])
+                    self._connection.execute(KEEP_COOKIES, (row["home"], row["cookies"]))
+        self._connection.executemany(SPENT, spent_rows(largest(budgets).values()))
+
+    def _take_row(self, row: dict[str, Any]) -> None:
+        if self._stands(row):
+            self._connection.execute(KEEP, [row[name] for name in ROW])
+            self._done.kept += 1
+        else:
+            self._owe(row["url"], row["depth"], row["via"])
+            self._done.again += row["reason"] is not None
+
+    def _stands(self, row: dict[str, Any]) -> bool:
+        """Whether a URL is settled as its row says."""
+        url, status, reason = row["url"], row["status"], row["reason"]
+        if reason is None:
+            return False
+        if row["part"]:
+            key = row["part"], row["position"]
+            record = self._records.get(key)
+            if record is None or key in self._named:
+                return False
+            said = url, row["size"], row["digest"], unbound(row["content_type"] or "")
+            if said != (record.url, record.size, record.digest, record.content_type):
+                return False
+            self._named.add(key)
+            return True
+        if row["digest"] and row["digest"] != term(url, status):
+            return False
+        unread = self._settings.follow_errors and status >= 400
+        return not self._lost or (reason not in REDIRECTS and not 200 <= status <= 299 and not unread)
+
+    def take_records(self) -> None:
+        """Pages that no row names any more. One that was cut by the network would have been tried again."""
+        for (part, position), page in self._records.items():
+            known = self._connection.execute("SELECT reason, depth FROM url WHERE url = ?", (page.url,)).fetchone()
+            if (known and known[0]) or page.truncated in ("time", "disconnect") or canonical(page.url) != page.url:
+                continue
+            row = dict.fromkeys(ROW) | {
+                "url": page.url,
+                "host": self._mark(page.url),
+                "depth": known[1] if known else 0 if page.url in self._seeds else UNKNOWN_DEPTH,
+                "attempts": 1,
+                "status": page.status,
+                "reason": (Reason.OK if 200 <= page.status <= 299 else Reason.REDIRECT_INVALID).value,
+                "part": part,
+                "position": position,
+                "size": page.size,
+                "digest": page.digest,
+                "truncated": page.truncated or None,
+                "content_type": page.content_type or None,
+                "settled_at": page.fetched_at,
+                "seconds": 0.0,
+                "cut": 0,
+            }
+            self._connection.execute(KEEP, [row[name] for name in ROW])
+            self._done.recovered += 1
+
+    def take_links(self) -> None:
+        """The links of all bodies: some may have had no row but one that was lost."""
+        for (url,) in self._connection.execute("SELECT url FROM url").fetchall():
+            self._scope.join(host_of(url))  # whatever was admitted was in scope
+        store, resolver = self._directory.store(), Resolver(self._scope.admits_path, respell=speller(self._settings))
+        for part in store.parts():
+            for position, page in whole_records(store, part):
+                query = "SELECT depth FROM url WHERE part = ? AND position = ?"
+                named = self._connection.execute(query, (part, position)).fetchone()
+                if named:
+                    for link in _links(page, self._settings, resolver):
+                        if self._scope.admits_host(host_of(link)):
+                            self._owe(link, named[0] + 1, limited=True)
+
+    def _owe(self, url: str, depth: int, via: str | None = None, *, limited: bool = False) -> None:
+        """A URL is owed; `limited`: unless the depth limit keeps it out."""
+        most = self._settings.max_depth
+        if limited and most is not None and depth > most:
+            keep_rows(self._connection, [(url, depth, via)])
+        else:
+            self._connection.execute(OWE, (url, self._mark(url), depth, via))
+
+    def _mark(self, url: str) -> int:
+        return host_mark(host_of(url), self._seed)
+
+    def count(self, frontiers: list[Path]) -> None:
+        """The tally is what the rows add up to, and what else was kept; the manifest has its copy."""
+        forget_known(self._connection)
+        too_deep = self._connection.execute("SELECT count(*) FROM beyond").fetchone()[0]
+        fresh, tally = Tally(), Tally()
+        queued = self._connection.execute("SELECT count(*) FROM url").fetchone()[0]
+        settled = (
+            Settled(
+                0,
+                url,
+                Reason(reason),
+                status,
+                attempts,
+                size or 0,
+                digest or b"",
+                part or "",
+                position or 0,
+                truncated or "",
+                cut,
+                unread=Unread(unread) if unread else None,
+                seed=depth == 0,
+            )
+            for url, reason, status, attempts, size, digest, part, position, truncated, cut, unread, depth in (
+                self._connection.execute(SETTLED)
+            )
+        )
+        fresh.add(queued, settled, 0, too_deep, 0)
+        for path in frontiers:
+            for row in intact_rows(path, "meta", self._seed):
+                if row["key"] == "tally":
+                    tally.merge(msgspec.json.decode(row["value"], type=Tally))
+        for name in COUNTED_ANEW:
+            setattr(tally, name, getattr(fresh, name))
+        keep_tally(self._connection, tally)
+        copy = msgspec.json.encode(self._directory.manifest).decode()
+        self._connection.execute(commits.KEEP, (MANIFEST, copy))
+        self._done.owed = tally.owed
+
+
+def _links(page: Page, settings: Any, resolver: Resolver) -> tuple[str, ...]:
+    return read_page(page.body, page.url, page_headers(page.headers), settings, resolver, True).links

@@ -1,0 +1,92 @@
+"""Parts of a store as far as they can be read: what a repair takes from them, and new files for damaged ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from crawler.storage.database import bound, connect, row_checksum, storage_errors, transaction
+from crawler.storage.directory import BROKEN, free_name
+from crawler.storage.integrity import part_faults
+from crawler.storage.pages.base import Page, Store
+from crawler.storage.pages.files import FilesStore
+from crawler.storage.pages.sqlite import FACTS, INSERT, PAGE_SIZE, SCHEMA
+from crawler.storage.recovery import rows
+from crawler.storage.verify import term_of
+
+NEW = ".new"
+
+
+class Record(NamedTuple):
+    """What a whole record says of its URL; `size` of its body in bytes."""
+
+    url: str
+    status: int
+    size: int
+    digest: bytes
+    truncated: str
+    content_type: str
+    fetched_at: float
+
+
+Records = dict[tuple[str, int], Record]
+
+
+def whole_records(store: Store, part: str) -> Iterator[tuple[int, Page]]:
+    """The records of a part that are what was written and fetched."""
+    for position, page in store.records(part):
+        if page is not None and page.digest == term_of(page):
+            yield position, page
+
+
+def read_records(store: Store) -> Records:
+    """Every whole record there is."""
+    found: Records = {}
+    for part in store.parts():
+        for position, page in whole_records(store, part):
+            facts = page.digest, page.truncated, page.content_type, page.fetched_at
+            found[part, position] = Record(page.url, page.status, len(page.body), *facts)
+    return found
+
+
+def rebuild_parts(store: Store, paths: list[Path]) -> list[Path]:
+    """Write those of these files anew that hold anything damaged, without it; which they are. Raises StorageError."""
+    if isinstance(store, FilesStore):
+        store.set_damaged_aside()
+    broken = []
+    for path in paths:
+        whole = {position for position, _ in whole_records(store, path.stem)}
+        every = sum(1 for _ in store.records(path.stem))
+        if any(part_faults(path)) or len(whole) < every:
+            _rebuild(path, whole)
+            broken.append(path)
+    return broken
+
+
+def _rebuild(path: Path, whole: set[int]) -> None:
+    beside = path.with_name(path.name + NEW)
+    beside.unlink(missing_ok=True)
+    with closing(connect(beside, SCHEMA, PAGE_SIZE)) as part, transaction(part, beside):
+        for position, *row in rows(path, "page", "position", f"{', '.join(FACTS[1:])}, body"):
+            if position in whole:
+                facts = (position, *(bound(value) if isinstance(value, str) else value for value in row[:-1]))
+                part.execute(INSERT, (*facts, row[-1], row_checksum(*facts)))
+    replace(path, beside)
+
+
+def replace(path: Path, beside: Path) -> None:
+    """Put a new file in the place of an old one, which is kept."""
+    with storage_errors(path):
+        if path.exists():
+            set_aside(path)
+        beside.replace(path)
+
+
+def set_aside(path: Path) -> None:
+    """Rename a file and its log. The log goes first: beside another file it would be taken for that one's."""
+    aside = free_name(path.with_name(path.name + BROKEN))
+    for suffix in ("-wal", "-shm", ""):
+        with suppress(FileNotFoundError):
+            path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))

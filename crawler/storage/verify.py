@@ -1,0 +1,194 @@
+"""Reads a whole crawl back and checks it against what it says of itself.
+
+Checked: each file by itself (crawler/storage/integrity.py); that each settled row which names a record has exactly that
+one, and none names the same; that every body still gives its digest, in its record and in its row, and the row says
+what its record says; that the tally is what the rows add up to; that the digest of the crawl, worked out anew from the
+bodies on disk, is the one that was kept.
+
+Rules:
+- Rows are read before records: a page is on disk before its row, so a crawl that is running never looks wrong.
+- A record that no row names does not exist. It is counted and no problem: a kill left it, or the run that is going on.
+- Memory: about 200 bytes for each page.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
+
+import msgspec
+
+from crawler.core.endings import answered
+from crawler.core.messages import Ending
+from crawler.core.page import digest
+from crawler.core.settling import read_back
+from crawler.errors import Corrupt, StorageError
+from crawler.metrics.counters import Tally
+from crawler.metrics.summary import state
+from crawler.storage.directory import REPAIR, CrawlDirectory, come_to
+from crawler.storage.frontier.base import FrontierReader
+from crawler.storage.frontier.rows import SettledRow
+from crawler.storage.integrity import frontier_faults, part_faults
+from crawler.storage.pages.base import Page, Store
+
+MOST_TOLD = 20
+Named = dict[str, dict[int, tuple[bytes, str, int, str]]]
+COUNTED = (
+    *("queued", "settled", "urls", "pages", "bytes", "truncated", "unread", "too_deep", "seeds_answered"),
+    *("statuses", "reasons", "digest"),
+)
+See = Callable[[Page], None]
+
+
+class Audit(msgspec.Struct, kw_only=True):
+    """What was found. `pages`, `bytes` and `digest` are worked out from the bodies on disk. `wrong` counts problems,
+    `problems` has the first of them, one line each; `running` is the process that works on the crawl. `ending` is what
+    the crawl has come to, by the rows (None while that is open), `state` the same in words."""
+
+    out: str
+    urls: int = 0
+    pages: int = 0
+    bytes: int = 0
+    digest: str = ""
+    orphans: int = 0
+    running: int | None = None
+    wrong: int = 0
+    problems: list[str] = msgspec.field(default_factory=list)
+    complete: bool = False
+    ending: str | None = None
+    incomplete_because: dict[str, int] = {}
+    state: str = ""
+
+    def object_to(self, problem: str) -> None:
+        """Count a problem."""
+        self.wrong += 1
+        if len(self.problems) < MOST_TOLD:
+            self.problems.append(problem)
+
+
+def audit(directory: CrawlDirectory, see: See = lambda page: None) -> Audit:
+    """Read a crawl back; `see` is shown each page that a settled row names.
+
+    Raises UsageError where it has not begun, Corrupt where its frontier cannot be read at all. Whatever else is wrong
+    is a problem that was found.
+    """
+    found = Audit(out=str(directory.path), running=None if directory.ours else directory.holder())
+    try:
+        paths = directory.frontier_files()
+        for path in paths:
+            for fault in frontier_faults(path, directory.manifest.seed, directory.moving):
+                found.object_to(fault)
+    except Corrupt as error:
+        found.object_to(str(error))
+    for path in directory.part_files():
+        for fault in part_faults(path):
+            found.object_to(fault)
+    try:
+        with closing(directory.look_back(lenient=True)) as frontier:
+            _read_back(directory, frontier, found, see)
+    except StorageError as error:
+        first = found.problems[0] if found.problems else str(error)
+        raise Corrupt(first if "repair" in first else f"{first}; {REPAIR.format(directory.path)}") from error
+    return found
+
+
+def _read_back(directory: CrawlDirectory, frontier: FrontierReader, found: Audit, see: See) -> None:
+    kept = frontier.tally()
+    owed = sum(1 for _ in frontier.owed())
+    counted, named, sum_of_rows = _read_rows(frontier, found)
+    sum_of_bodies = _read_records(directory.store(), named, found, see)
+    _tell_missing(frontier, named, found)
+    counted.bytes = found.bytes
+    counted.digest = found.digest = digest.in_hex(digest.add(sum_of_rows, [sum_of_bodies.to_bytes(16, "big")]))
+    counted.queued = counted.settled + owed
+    counted.too_deep = sum(1 for _ in frontier.beyond())
+    if found.running is None and frontier.tally() == kept:
+        _compare(kept, counted, found)
+    reached = come_to(directory.manifest, counted) if found.running is None else None
+    found.incomplete_because = counted.conclude().because
+    found.ending = reached.ending if reached else None
+    found.complete = found.ending == Ending.COMPLETE
+    found.state = state(reached, found.running)
+
+
+def _read_rows(frontier: FrontierReader, found: Audit) -> tuple[Tally, Named, int]:
+    """The tally that the rows add up to, the digests of the records they name, the digest of those that name none."""
+    statuses: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    counted, named, total = Tally(), Named(), 0
+    for row in frontier.settled():
+        counted.settled += 1
+        counted.urls += row.attempts > 0
+        counted.truncated += bool(row.truncated)
+        unread, cut = read_back(row.status, row.detail)
+        counted.unread += unread is not None
+        counted.links_cut += cut
+        counted.seeds_answered += row.depth == 0 and answered(row.status)
+        reasons[row.reason.value] += 1
+        if row.status:
+            statuses[str(row.status)] += 1
+        if row.part:
+            counted.pages += 1
+            positions = named.setdefault(row.part, {})
+            if row.position in positions:
+                found.object_to(f"{row.url}: its record {row.part}:{row.position} is named by another URL too")
+            positions[row.position] = row.digest, row.url, row.size, row.content_type
+        elif row.status:
+            total = digest.add(total, [_term_without_body(row, found)])
+    counted.statuses, counted.reasons = dict(statuses), dict(reasons)
+    found.urls = counted.urls
+    return counted, named, total
+
+
+def _term_without_body(row: SettledRow, found: Audit) -> bytes:
+    term = digest.term(row.url, row.status)
+    if row.digest and row.digest != term:
+        found.object_to(f"{row.url}: its digest is not that of an answer without a stored body")
+    return term
+
+
+def _read_records(store: Store, named: Named, found: Audit, see: See) -> int:
+    """The sum of the digests of all bodies. Takes out of `named` what is there."""
+    total = 0
+    for part in store.parts():
+        positions = named.get(part, {})
+        for position, page in store.records(part):
+            if page is None or position not in positions:
+                found.orphans += position not in positions
+                continue
+            expected, *facts = positions.pop(position)
+            see(page)
+            term = term_of(page)
+            total = digest.add(total, [term])
+            found.pages += 1
+            found.bytes += len(page.body)
+            if not term == page.digest == expected:
+                found.object_to(f"{page.url}: record {part}:{position} is not what was fetched")
+            elif facts != [page.url, len(page.body), page.content_type]:
+                found.object_to(f"{page.url}: record {part}:{position} is not what its row says")
+    return total
+
+
+def term_of(page: Page) -> bytes:
+    """What a page adds to the digest of the crawl; nothing where its URL is no text, as none ever was."""
+    try:
+        return digest.term(page.url, page.status, page.body)
+    except UnicodeEncodeError:
+        return b""
+
+
+def _tell_missing(frontier: FrontierReader, named: Named, found: Audit) -> None:
+    """What is still named has no record. Where there is any, another look at all rows tells the URLs."""
+    if any(named.values()):
+        for row in frontier.settled():
+            if row.part and row.position in named[row.part]:
+                found.object_to(f"{row.url}: record {row.part}:{row.position} is missing or cannot be read")
+
+
+def _compare(kept: Tally, counted: Tally, found: Audit) -> None:
+    """Object to every count that is not what the rows and records add up to. Some cannot be counted anew."""
+    for key in COUNTED:
+        said, is_now = getattr(kept, key), getattr(counted, key)
+        if said != is_now:
+            found.object_to(f"{key}: {said} was kept, {is_now} is there")

@@ -1,0 +1,1 @@
+"""What is asked of the operating system. Nothing here knows what a crawl is."""

@@ -1,0 +1,36 @@
+"""Open files and sockets: a run makes sure beforehand that it may hold as many as its fetches need.
+
+The soft limit of a process is often 1,024 for the sake of programs that use `select`, so it is raised as far as the
+system allows. Where that is too little fewer fetches go out at once than were asked for. Who runs out in the middle all
+the same (somebody else of the machine took them) fails no URL: see crawler/core/network/fetch_window.py.
+"""
+
+from __future__ import annotations
+
+import resource
+
+from crawler.errors import UsageError
+
+EACH = 4  # the greediest client (libcurl) holds three between two fetches and one more while it resolves a name
+SPARE = 64  # the frontier, parts, pipes, logs
+LEAST = 40
+COMFORT = 8_192  # connections to many hosts are kept for some seconds, beyond those in use
+
+
+def provide(fetches: int) -> int:
+    """Let this process and its children hold what so many fetches at once need; how many of them may be. Raises
+    UsageError where there is not even room for one."""
+    needed = SPARE + EACH * fetches
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = max(needed, COMFORT) if hard == resource.RLIM_INFINITY else min(max(needed, COMFORT), hard)
+    if soft == resource.RLIM_INFINITY or soft >= allowed:
+        allowed = soft
+    else:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed == resource.RLIM_INFINITY or allowed >= needed:
+        return fetches
+    if allowed < LEAST:
+        raise UsageError(
+            f"a crawl needs {LEAST} open files and this system allows {allowed}; raise the limit (ulimit -n)"
+        )
+    return max(1, (allowed - min(SPARE, allowed // 2)) // EACH)

@@ -1,0 +1,52 @@
+"""Threads that serve a crawl, and what to say where the system gives no more of them, or no memory.
+
+Rules:
+- Each has a small stack. The system's default, 8 MiB of address space, is what a bounded one lacks first.
+- Python says RuntimeError where a thread cannot be started, as if it were a bug. It is told as what it is.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from crawler.errors import OutOfMemory, WorkersLost
+from crawler.system.memory_shortage import can_map
+
+NO_MORE = "can't start new thread"  # CPython, Modules/_threadmodule.c
+NO_LOCK = "can't allocate lock"  # there, too; it is memory that is wanting
+STACK = 512 * 1024
+"""Bytes of a stack. The deepest of ours, a commit of SQLite below a commit of the recorder, takes a tenth of it."""
+_starting = threading.Lock()  # the size of stacks is one of the whole process
+
+
+def start_thread(work: Callable[..., object], name: str, *args: Any) -> threading.Thread:
+    """Start a daemon thread with a small stack. Raises RuntimeError where there are no more, MemoryError."""
+    thread = threading.Thread(target=work, name=name, args=args, daemon=True)
+    with _starting:
+        before = threading.stack_size(STACK)
+        try:
+            thread.start()
+        finally:
+            threading.stack_size(before)
+    return thread
+
+
+@contextmanager
+def threads_or_a_line() -> Iterator[None]:
+    """Raises WorkersLost where a thread cannot be started, OutOfMemory where no memory is left."""
+    try:
+        yield
+    except MemoryError as error:
+        raise OutOfMemory from error
+    except RuntimeError as error:
+        if NO_LOCK in str(error) or (NO_MORE in str(error) and not can_map()):
+            raise OutOfMemory from error
+        if NO_MORE not in str(error):
+            raise
+        raise WorkersLost(
+            "no more threads can be started; choose a lower --concurrency or raise the limit (ulimit -u, pids.max), "
+            "then resume"
+        ) from error
