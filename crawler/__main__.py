@@ -97,12 +97,12 @@ def _explain(error: BaseException) -> int:
     from crawler.errors import NO_MEMORY_LEFT, CrawlerError, OutOfMemory
     from crawler.fetch.exhaustion import lacks_memory
     from crawler.settings import DEBUG
-    from crawler.system.stderr import PATIENCE, tell
-    from crawler.system.text import printable
+    from crawler.system.stderr import PATIENCE, write_nonblocking
+    from crawler.system.text import escape_unprintable
 
     if os.environ.get(DEBUG):
         for line in "".join(format_exception(error)).splitlines():
-            print(printable(line), file=sys.stderr)
+            print(escape_unprintable(line), file=sys.stderr)
     match error:
         case SystemExit():
             return error.code if isinstance(error.code, int) else 0 if error.code is None else 2
@@ -121,7 +121,7 @@ def _explain(error: BaseException) -> int:
         case _:
             text = f"this is a bug of the crawler: {type(error).__name__}: {error} ({DEBUG}=1 shows where)"
             code = BUG
-    tell(f"error: {printable(text)}", PATIENCE)
+    write_nonblocking(f"error: {escape_unprintable(text)}", PATIENCE)
     return code
 
 

@@ -23,16 +23,16 @@ from crawler.core.messages import Actions, Stop
 from crawler.errors import UsageError
 from crawler.fetch import check_client
 from crawler.metrics.summary import Summary
-from crawler.run import NOTHING_MORE, execute, kept_settings, mend_all, open_directory, report, tidy
+from crawler.run import NOTHING_MORE, execute, final_cleanup, kept_settings, open_directory, remove_all_orphans, report
 from crawler.runtime.assembly import assemble, limited
 from crawler.runtime.job import Job
-from crawler.runtime.page_stream import Tap
-from crawler.settings import Settings, check_authority, open_scope, profile, refuse_unknown, settle
+from crawler.runtime.page_stream import PageStream
+from crawler.settings import Settings, check_authority, merge_layers, open_scope, profile, refuse_unknown
 from crawler.storage.directory import CrawlDirectory
 from crawler.storage.frontier.memory import MemoryFrontier
 from crawler.storage.pages.base import Page
 from crawler.storage.reopening import Wanted, ask_again, check_names
-from crawler.storage.resharding import lay_out
+from crawler.storage.resharding import ensure_layout
 
 
 def crawl(
@@ -89,29 +89,29 @@ async def acrawl(
             yield page
 
 
-def _in_memory(settings: Settings) -> tuple[Job, Tap]:
+def _in_memory(settings: Settings) -> tuple[Job, PageStream]:
     import variants
 
     settings, plan = variants.fit(settings)
-    tap = Tap()
+    tap = PageStream()
     return assemble(settings, secrets.randbits(63), MemoryFrontier(), tap.writer, plan.own), tap
 
 
-def _in_directory(path: Path, settings: Settings, stack: AsyncExitStack) -> tuple[Job, Tap]:
+def _in_directory(path: Path, settings: Settings, stack: AsyncExitStack) -> tuple[Job, PageStream]:
     import variants
 
     directory = stack.enter_context(closing(open_directory(path, settings, resume=True, fresh=False, demo=False)))
     _refuse_other_seeds(directory, settings)
     settings = kept_settings(directory, settings)
     asked, (settings, plan) = settings, variants.fit(settings)
-    lay_out(directory, settings, 1)
+    ensure_layout(directory, settings, 1)
     store = directory.store(settings.disk_wait)
-    mend_all(store, directory)
+    remove_all_orphans(store, directory)
     ask_again(directory, store, NOTHING_MORE)
     frontier = stack.enter_context(closing(directory.frontier()))
     frontier.admit_within(settings.max_depth)
     run = directory.begin_run(asked, frontier)
-    tap = Tap(store.writer)
+    tap = PageStream(store.writer)
     if settings.report:
         stack.push_async_callback(asyncio.to_thread, report, directory, variants.client_of(settings))
     job = assemble(
@@ -125,11 +125,11 @@ def _in_directory(path: Path, settings: Settings, stack: AsyncExitStack) -> tupl
         folder=directory.path,
     )
     stack.callback(lambda: job.ran and directory.end_run(job.ran))
-    stack.callback(tidy, store, frontier, job.recorder, run)
+    stack.callback(final_cleanup, store, frontier, job.recorder, run)
     return job, tap
 
 
-async def _pages(job: Job, tap: Tap) -> AsyncGenerator[Page, None]:
+async def _pages(job: Job, tap: PageStream) -> AsyncGenerator[Page, None]:
     from variants.async_loop import arun
 
     news = asyncio.Event()
@@ -140,7 +140,7 @@ async def _pages(job: Job, tap: Tap) -> AsyncGenerator[Page, None]:
             news.set()
 
     job.recorder.observe(tell)
-    job.recorder.brake(lambda: 0 if tap.full() else PLENTY)
+    job.recorder.add_limiter(lambda: 0 if tap.full() else PLENTY)
     engine = asyncio.create_task(arun(job))
     engine.add_done_callback(lambda _: news.set())
     try:
@@ -172,7 +172,7 @@ def _settings(seeds: tuple[str, ...], use: str | None, keys: dict[str, Any], nee
     import variants
 
     refuse_unknown(keys, "the arguments")
-    settings = settle(profile(use) if use else {}, keys, {"seeds": seeds} if seeds else {})
+    settings = merge_layers(profile(use) if use else {}, keys, {"seeds": seeds} if seeds else {})
     if needed and not settings.seeds:
         raise UsageError("nothing to crawl: name at least one URL")
     check_client(variants.client_of(settings))

@@ -17,15 +17,15 @@ from crawler.runtime.assembly import assemble, limited
 from crawler.runtime.job import Job
 from crawler.runtime.recorder import Recorder
 from crawler.settings import Settings
-from crawler.storage.directory import KEPT, REPORT, CrawlDirectory
+from crawler.storage.directory import IMMUTABLE_KEYS, REPORT, CrawlDirectory
 from crawler.storage.frontier.base import Frontier, FrontierReader
 from crawler.storage.frontier.memory import MemoryFrontier
 from crawler.storage.frontier.sqlite import SqliteFrontier
 from crawler.storage.pages.base import Store
 from crawler.storage.reopening import Wanted, ask_again, asks_again
-from crawler.storage.resharding import lay_out
-from crawler.system.gc_tuning import collected_seldom
-from crawler.system.threads import threads_or_a_line
+from crawler.storage.resharding import ensure_layout
+from crawler.system.gc_tuning import reduced_gc
+from crawler.system.threads import thread_errors
 
 Watch = Callable[[Job], None]
 Told = Callable[[dict[str, int]], None]
@@ -53,9 +53,9 @@ def execute(
     out = str(directory.path)
     if directory.manifest.runs and directory.manifest.layout:
         directory.check_to_write()
-    lay_out(directory, settings, variants.shards_of(settings))
+    ensure_layout(directory, settings, variants.shards_of(settings))
     store = directory.store(settings.disk_wait)
-    mend_all(store, directory)
+    remove_all_orphans(store, directory)
     again = ask_again(directory, store, wanted)
     if again:
         told(again)
@@ -87,12 +87,12 @@ def execute(
         recorder = job.recorder
         if watch is not None:
             watch(job)
-        with limited(job, fetches=not sharded) as meter, collected_seldom(), threads_or_a_line():
+        with limited(job, fetches=not sharded) as meter, reduced_gc(), thread_errors():
             ran = variants.load(settings.mode).run(job)
         if not sharded:
-            tidy(store, frontier, recorder, run)
+            final_cleanup(store, frontier, recorder, run)
     if sharded:
-        mend_all(store, directory)
+        remove_all_orphans(store, directory)
     first, last = recorder.first_fetch_at, recorder.last_commit_at
     seconds = last - first if first is not None and last is not None else 0.0
     directory.end_run(ran)
@@ -123,7 +123,7 @@ def report(directory: CrawlDirectory, client: str, seconds: float = 0.0) -> None
     write_or_tell(directory, client, seconds)
 
 
-def mend(store: Store, frontier: FrontierReader, last_run: int) -> None:
+def remove_orphans(store: Store, frontier: FrontierReader, last_run: int) -> None:
     """Before a run: remove the records that no settled row names, which a kill or a full disk has left.
 
     They are in parts whose writers died, or in parts of the last run that hold more than was settled. Raises Corrupt
@@ -138,13 +138,13 @@ def mend(store: Store, frontier: FrontierReader, last_run: int) -> None:
     _sweep(store, frontier, last_run, records)
 
 
-def mend_all(store: Store, directory: CrawlDirectory) -> None:
-    """`mend` where no frontier is open, over all shards."""
-    with closing(directory.look_back()) as frontier:
-        mend(store, frontier, directory.manifest.runs)
+def remove_all_orphans(store: Store, directory: CrawlDirectory) -> None:
+    """`remove_orphans` where no frontier is open, over all shards."""
+    with closing(directory.open_frontiers()) as frontier:
+        remove_orphans(store, frontier, directory.manifest.runs)
 
 
-def tidy(store: Store, frontier: FrontierReader, recorder: Recorder, run: int) -> None:
+def final_cleanup(store: Store, frontier: FrontierReader, recorder: Recorder, run: int) -> None:
     """After a run: the same (late answers, workers that died), by what the run itself counted."""
     _sweep(store, frontier, run, recorder.records)
 
@@ -169,7 +169,7 @@ def kept_settings(directory: CrawlDirectory, settings: Settings, wanted: Wanted 
             f"the last run of {directory.path} had headers or credentials for {name}, which are not kept: give them"
             f' again with --config, or [headers."{name}"] without any to go on without'
         )
-    return msgspec.structs.replace(settings, **{key: getattr(mine, key) for key in KEPT})
+    return msgspec.structs.replace(settings, **{key: getattr(mine, key) for key in IMMUTABLE_KEYS})
 
 
 def open_directory(path: Path, settings: Settings, *, resume: bool, fresh: bool, demo: bool) -> CrawlDirectory:

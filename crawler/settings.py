@@ -31,7 +31,7 @@ from crawler.core.urls.canonical import canonical
 from crawler.core.urls.scope import Scope
 from crawler.errors import UsageError
 from crawler.fetch.base import ClientPlan, Limits
-from crawler.fetch.secrets import Login, bind, reveal
+from crawler.fetch.secrets import Login, headers_by_origin, resolve_references
 from crawler.system.failpoints import VARIABLE as FAILPOINTS
 from crawler.system.failpoints import parse as parse_failpoints
 from crawler.system.memory import parse_size
@@ -191,7 +191,7 @@ def refuse_unknown(layer: Mapping[str, Any], where: str) -> None:
             raise UsageError(f"unknown key {key!r} in {where}{_nearest(key, KEYS)}")
 
 
-def settle(*layers: Mapping[str, Any]) -> Settings:
+def merge_layers(*layers: Mapping[str, Any]) -> Settings:
     """One Settings from layers, the last one winning. Raises UsageError."""
     merged: dict[str, Any] = {}
     for written in layers:
@@ -205,8 +205,8 @@ def settle(*layers: Mapping[str, Any]) -> Settings:
         settings = msgspec.structs.replace(settings, lease=settings.timeout + LEASE_SLACK)
     if settings.lease <= settings.timeout:
         raise UsageError(f"lease ({settings.lease:g} s) must be longer than timeout ({settings.timeout:g} s)")
-    headers, credentials = reveal(settings.headers, settings.credentials)
-    bind(headers, credentials)
+    headers, credentials = resolve_references(settings.headers, settings.credentials)
+    headers_by_origin(headers, credentials)
     return msgspec.structs.replace(settings, headers=headers, credentials=credentials)
 
 

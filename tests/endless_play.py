@@ -81,8 +81,8 @@ class Play:
         if shown.status != 200:
             return Fetched(fetch.id, shown.status)
         body = shown.body.encode()
-        reading = read_page(body, fetch.url, HTML, self.rules, self._resolver, True, fetch.sketch)
-        return Fetched(fetch.id, 200, reading.links, size=1, sketch=reading.sketch)
+        reading = read_page(body, fetch.url, HTML, self.rules, self._resolver, True, fetch.want_fingerprint)
+        return Fetched(fetch.id, 200, reading.links, size=1, fingerprint=reading.fingerprint)
 
     def outcome(self) -> Played:
         """What came of it."""

@@ -112,7 +112,7 @@ def content(path: Path) -> dict[str, str]:
 
 def _said(reader: Callable[[CrawlDirectory], Any], path: Path) -> str:
     try:
-        directory = CrawlDirectory.look(path)
+        directory = CrawlDirectory.open_readonly(path)
         return sha256(repr(reader(directory)).encode("utf-8", "surrogatepass")).hexdigest()
     except CrawlerError as error:
         assert "\n" not in str(error)
@@ -125,7 +125,7 @@ def _status(directory: CrawlDirectory) -> Any:
 
 
 def _export(directory: CrawlDirectory) -> Any:
-    with closing(directory.look_back()) as frontier:
+    with closing(directory.open_frontiers()) as frontier:
         return sorted(as_jsonl(frontier.settled()))
 
 
@@ -145,7 +145,7 @@ def _resume(directory: CrawlDirectory) -> Any:
 def _pages(directory: CrawlDirectory) -> Any:
     """Every page that a row names."""
     store, pages = directory.store(), []
-    with closing(directory.look_back()) as frontier:
+    with closing(directory.open_frontiers()) as frontier:
         named = frontier.named(store.parts())
     for part in store.parts():
         pages += [(part, position, page) for position, page in store.pages(part) if position in named[part]]
@@ -200,7 +200,7 @@ def try_case(job: tuple[Case, str, dict[str, str], str]) -> Outcome:
 def _verify(path: Path) -> bool:
     """Whether something is found."""
     try:
-        return audit(CrawlDirectory.look(path)).wrong > 0
+        return audit(CrawlDirectory.open_readonly(path)).wrong > 0
     except CrawlerError:
         return True
 
@@ -216,7 +216,7 @@ def _through(path: Path, folder: Path, digest: str, changed: str) -> str:
             done = repair(directory, lost)
     except CrawlerError as error:
         return f"refused: {type(error).__name__}" if "\n" not in str(error) else f"WRONG: {error!r}"
-    found = audit(CrawlDirectory.look(path))
+    found = audit(CrawlDirectory.open_readonly(path))
     if found.wrong:
         return f"WRONG: after repair {found.problems[:2]}"
     resumed = _resumed(path, folder, "after repair")

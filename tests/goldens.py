@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from crawler.core.messages import Budget, Cookie, CookieNote, Foreign, HostNote, Link, Mail
+from crawler.core.messages import Budget, Cookie, CookieNote, HostNote, Link, OutboxLink, ShardOutput
 from crawler.core.shards.shard import Shard
 from crawler.core.urls.canonical import host_of
 from crawler.storage.directory import CrawlDirectory
@@ -132,10 +132,10 @@ def _kill(folder: Path, path: Path, words: tuple[str, ...]) -> None:
 
 def _enrich(path: Path) -> None:
     """Leave one of each message that lies on disk, as a run would: a hold, a budget, cookies, a link to a shard."""
-    directory = CrawlDirectory.look(path)
+    directory = CrawlDirectory.open_readonly(path)
     shards = directory.manifest.shards
     owner = Shard(0, shards).owner(HOST)
-    with closing(directory.look_back()) as reader:
+    with closing(directory.open_frontiers()) as reader:
         known = next(url for url in reader.urls() if host_of(url) == HOST)
         owed = next(link for link in reader.owed() if host_of(link.url) == HOST)
     with closing(directory.frontier(owner)) as frontier:
@@ -150,9 +150,9 @@ def _enrich(path: Path) -> None:
         )
     if shards > 1:
         sender = (owner + 1) % shards
-        foreign = Foreign(1_000_000, owner, Link(0, known, 1, (f"{HOST}/from",)))
+        foreign = OutboxLink(1_000_000, owner, Link(0, known, 1, (f"{HOST}/from",)))
         with closing(directory.frontier(sender)) as frontier:
-            frontier.commit(Batch(mail=[Mail(foreign=[foreign])]), 1.7e9)
+            frontier.commit(Batch(mail=[ShardOutput(foreign=[foreign])]), 1.7e9)
 
 
 def main() -> None:

@@ -1,4 +1,5 @@
-"""The house as its imports draw it: `python -m tests.house` prints the rooms of the package, from the top floor down.
+"""The house as its imports draw it: `python -m tests.house` prints the rooms of the package, from the top floor
+down, and puts them into `crawler/README.md`.
 
 A room is a folder or a module at the top of `crawler/`, or `variants`. An arrow is an import, wherever it stands: in
 functions and for type checkers, too. `FLOORS` is the order from the ground up; every arrow leads down.
@@ -113,7 +114,11 @@ def drawing() -> str:
 
 
 def main() -> None:
-    """Print the drawing."""
+    """Print the drawing, and put it where it belongs."""
+    readme = ROOT / "crawler" / "README.md"
+    before, fence, rest = readme.read_text().partition("```\n")
+    _, end, after = rest.partition("\n```")
+    readme.write_text(before + fence + drawing() + end + after)
     print(drawing())
 
 

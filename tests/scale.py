@@ -26,9 +26,9 @@ from crawler.core.bounds import Bounds
 from crawler.core.crawl import Crawl
 from crawler.core.messages import Actions, Event, Fetch, Fetched, Stop
 from crawler.core.urls.scope import Scope
-from crawler.run import mend
+from crawler.run import remove_orphans
 from crawler.runtime.recorder import Recorder
-from crawler.settings import Settings, settle
+from crawler.settings import Settings, merge_layers
 from crawler.storage.directory import CrawlDirectory
 from crawler.storage.pages.base import Writer
 
@@ -101,7 +101,7 @@ class Pump:
 
 def fill(path: Path, urls: int, hosts: int, memory: str) -> dict[str, object]:
     """Admit so many URLs; the cost of the steps by tenths of them."""
-    settings = settle({"seeds": [SEED_URL], "scope": "any", "delay": 0.0, "max_memory": memory})
+    settings = merge_layers({"seeds": [SEED_URL], "scope": "any", "delay": 0.0, "max_memory": memory})
     directory = CrawlDirectory.create(path, settings, demo=False, fresh=False)
     web = Web(urls, hosts)
     tenths: list[float] = []
@@ -150,7 +150,7 @@ def running(directory: CrawlDirectory, settings: Settings) -> Iterator[tuple[Pum
     """A recorder on the frontier of a directory, and the first events of a run."""
     with closing(directory), closing(directory.frontier()) as frontier:
         store = directory.store()
-        mend(store, frontier, directory.manifest.runs)
+        remove_orphans(store, frontier, directory.manifest.runs)
         recorder = Recorder(frontier, directory.manifest.seed, most_marks=bounds_of(settings).marks)
         run = directory.begin_run(settings)
         writer: Writer = store.writer(f"{run:04d}-000")

@@ -33,8 +33,8 @@ from crawler.core.rules import Rules
 from crawler.core.urls.scope import Scope
 from crawler.fetch import ASYNC_CLIENTS, SYNC_CLIENTS, open_async_fetcher, open_fetcher
 from crawler.fetch.base import ClientPlan, FetchError, Limits, Request, Response
-from crawler.pipeline.visit import Reader
-from variants.crew import share_arenas
+from crawler.pipeline.visit import PageProcessor
+from variants.thread_pool import share_arenas
 
 HOSTILE = Path(__file__).resolve().parents[1] / ".." / "shared" / "corpora" / "hostile_http"
 AT_ONCE = 10
@@ -100,7 +100,7 @@ class Tally:
         self._replay = replay
         self._lock = threading.Lock()
         rules = Rules()
-        self._reader = Reader(
+        self._reader = PageProcessor(
             rules, Scope(rules, [f"http://{replay.address}/"]), int(replay.limits["max_decompressed"])
         )
 
@@ -150,7 +150,7 @@ def play_blocking(client: str, replay: Replay, tally: Tally) -> list[float]:
                 try:
                     ending = tally.read(fetch, fetcher.fetch(Request(fetch.url)))
                 except FetchError as error:
-                    ending = str(error.trouble)
+                    ending = str(error.kind)
                 tally.clock(fetch, began)
                 if ending != BROKEN:
                     break
@@ -184,7 +184,7 @@ async def play(client: str, replay: Replay, tally: Tally) -> list[float]:
             try:
                 ending = tally.read(fetch, await fetcher.fetch(Request(fetch.url)))
             except FetchError as error:
-                ending = str(error.trouble)
+                ending = str(error.kind)
             tally.clock(fetch, began)
             if ending != BROKEN:
                 break

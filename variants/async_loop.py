@@ -17,7 +17,7 @@ from crawler.fetch import ASYNC_CLIENTS, open_async_fetcher
 from crawler.fetch.base import AsyncFetcher
 from crawler.metrics.heartbeat import beating_on_loop
 from crawler.pipeline.visit import avisit
-from crawler.runtime.job import Job, open_reader
+from crawler.runtime.job import Job, open_processor
 from crawler.storage.pages.base import Writer
 from variants import client_of
 from variants.pump import arun as drive
@@ -33,7 +33,7 @@ class LoopWorkers:
         self._loop = asyncio.get_running_loop()
         self._fetcher = fetcher
         self._writer = writer
-        self._reader = open_reader(job.settings, job.scope, job.shares)
+        self._reader = open_processor(job.settings, job.scope, job.shares)
         self._concurrency = concurrency
         self._tasks: set[asyncio.Task[None]] = set()
         self._landed: list[Event] = []
@@ -106,7 +106,7 @@ def run(job: Job) -> Ending:
 
 async def arun(job: Job, attached: Callable[[LoopWorkers], None] = lambda workers: None) -> Ending:
     """Run a job on the loop that is running; `attached` is called with its workers before they begin."""
-    concurrency = job.fits(job.settings.concurrency or CONCURRENCY)
+    concurrency = job.limit_concurrency(job.settings.concurrency or CONCURRENCY)
     writer = job.writer()
     try:
         fetcher = open_async_fetcher(client_of(job.settings), job.settings.client_plan(concurrency))
@@ -115,7 +115,7 @@ async def arun(job: Job, attached: Callable[[LoopWorkers], None] = lambda worker
         attached(workers)
         try:
             with beating_on_loop(job.settings.heartbeat, job.recorder.stats.lateness):
-                return await drive(job.crawl, workers, job.recorder, job.first())
+                return await drive(job.crawl, workers, job.recorder, job.initial_events())
         finally:
             try:
                 await workers.close()

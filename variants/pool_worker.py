@@ -1,4 +1,4 @@
-"""What runs inside one process of `processes`: read orders, fetch them on a crew of threads, keep pages, answer.
+"""What runs inside one process of `processes`: read orders, fetch them on a pool of threads, keep pages, answer.
 
 The main thread does nothing but read orders, so the parent never blocks on a full pipe. A second thread answers: it
 takes all landings that are there, flushes the part, and only then sends them, so a page that the parent hears of is on
@@ -18,19 +18,19 @@ import msgspec
 
 from crawler.core.messages import Event, Fetch, Lateness
 from crawler.errors import CrawlerError, OutOfMemory, StorageError
-from crawler.metrics.heartbeat import beating
+from crawler.metrics.heartbeat import measure_lag
 from crawler.metrics.histogram import Histogram
-from crawler.runtime.job import open_reader
+from crawler.runtime.job import open_processor
 from crawler.runtime.memory_limit import keep_lean
 from crawler.runtime.memory_plan import READER, Shares
 from crawler.settings import Settings, open_scope
-from crawler.storage.database import keep_trying
+from crawler.storage.database import retry_storage
 from crawler.storage.pages import open_store
 from crawler.storage.pages.base import Writer
-from crawler.system.gc_tuning import collected_seldom
-from crawler.system.threads import start_thread, threads_or_a_line
-from variants.births import NO_MEMORY_EXIT, bind_to_crawler
-from variants.crew import Crew
+from crawler.system.gc_tuning import reduced_gc
+from crawler.system.threads import start_thread, thread_errors
+from variants.thread_pool import FetchThreadPool
+from variants.worker_process import NO_MEMORY_EXIT, init_child
 
 LANDINGS = b"L"
 ERROR = b"E"
@@ -41,7 +41,7 @@ _decode_fetches = msgspec.msgpack.Decoder(list[Fetch]).decode
 _decode_lateness = msgspec.msgpack.Decoder(Lateness).decode
 
 
-class Spec(msgspec.Struct, frozen=True):
+class PoolSpec(msgspec.Struct, frozen=True):
     """All that a worker is told at birth."""
 
     settings: Settings
@@ -64,7 +64,7 @@ def lateness_of(message: bytes) -> Lateness | None:
 def serve(greeter: socket.socket, encoded: bytes) -> None:
     """The Pool's initializer: serves until the parent says goodbye or dies, then ends the process. Never returns."""
     try:
-        bind_to_crawler()
+        init_child()
         _begin(greeter, encoded)
     except (OutOfMemory, MemoryError):
         os._exit(NO_MEMORY_EXIT)  # as good as a kill: the parent replaces us, or tells when it is of no use
@@ -72,7 +72,7 @@ def serve(greeter: socket.socket, encoded: bytes) -> None:
 
 
 def _begin(greeter: socket.socket, encoded: bytes) -> None:
-    spec = msgspec.json.decode(encoded, type=Spec)
+    spec = msgspec.json.decode(encoded, type=PoolSpec)
     mine, theirs = socket.socketpair()
     try:
         socket.send_fds(greeter, [str(os.getpid()).encode()], [theirs.fileno()])
@@ -81,14 +81,14 @@ def _begin(greeter: socket.socket, encoded: bytes) -> None:
         pipe = Connection(mine.detach())
         store = open_store(spec.settings.store, Path(spec.folder), _disk_wait(spec))
         part = pipe.recv_bytes().decode()
-        writer = keep_trying(lambda: store.writer(part), _disk_wait(spec))
+        writer = retry_storage(lambda: store.writer(part), _disk_wait(spec))
     except (OSError, EOFError):
         os._exit(0)  # the parent is gone
     except StorageError as error:
         pipe.send_bytes(ERROR + str(error).encode())
         os._exit(1)
     try:
-        with collected_seldom(), threads_or_a_line():
+        with reduced_gc(), thread_errors():
             _serve(pipe, spec, writer)
     except OutOfMemory:
         raise
@@ -97,19 +97,19 @@ def _begin(greeter: socket.socket, encoded: bytes) -> None:
         os._exit(1)
 
 
-def _serve(pipe: Connection, spec: Spec, writer: Writer) -> None:
-    reader = open_reader(spec.settings, open_scope(spec.settings), spec.shares)
-    crew = Crew(spec.threads, spec.client, spec.settings.client_plan(1), reader, writer)
-    answers = start_thread(_answer, "answers", pipe, crew, writer, _disk_wait(spec))
+def _serve(pipe: Connection, spec: PoolSpec, writer: Writer) -> None:
+    reader = open_processor(spec.settings, open_scope(spec.settings), spec.shares)
+    pool = FetchThreadPool(spec.threads, spec.client, spec.settings.client_plan(1), reader, writer)
+    answers = start_thread(_answer, "answers", pipe, pool, writer, _disk_wait(spec))
     keep_lean(spec.shares.limit - READER)
     lateness = Histogram()
     with contextlib.suppress(EOFError, OSError):
-        with beating(spec.settings.heartbeat, lateness):
+        with measure_lag(spec.settings.heartbeat, lateness):
             while orders := pipe.recv_bytes():
                 for fetch in _decode_fetches(orders):
-                    crew.order(fetch)
-        crew.close()
-        crew.landings.put(None)
+                    pool.order(fetch)
+        pool.close()
+        pool.landings.put(None)
         answers.join()
         reader.close()
         writer.close()
@@ -117,25 +117,25 @@ def _serve(pipe: Connection, spec: Spec, writer: Writer) -> None:
             _tell(pipe, LATENESS + _encode(lateness.message()))
 
 
-def _disk_wait(spec: Spec) -> float:
+def _disk_wait(spec: PoolSpec) -> float:
     """The parent replaces a worker that is silent for a lease, so a full disk is waited for no longer than half one."""
     return min(spec.settings.disk_wait, spec.settings.lease / 2)
 
 
-def _answer(pipe: Connection, crew: Crew, writer: Writer, disk_wait: float) -> None:
+def _answer(pipe: Connection, pool: FetchThreadPool, writer: Writer, disk_wait: float) -> None:
     """Send what has landed, in groups, each after its flush; None ends it."""
     try:
-        _answer_all(pipe, crew, writer, disk_wait)
+        _answer_all(pipe, pool, writer, disk_wait)
     except MemoryError:
         os._exit(NO_MEMORY_EXIT)  # a worker that cannot answer is of no use
 
 
-def _answer_all(pipe: Connection, crew: Crew, writer: Writer, disk_wait: float) -> None:
+def _answer_all(pipe: Connection, pool: FetchThreadPool, writer: Writer, disk_wait: float) -> None:
     going = True
     while going:
         landings: list[Event] = []
         try:
-            landing = crew.landings.get()
+            landing = pool.landings.get()
             while True:
                 if isinstance(landing, CrawlerError):
                     raise landing
@@ -143,14 +143,14 @@ def _answer_all(pipe: Connection, crew: Crew, writer: Writer, disk_wait: float) 
                     going = False
                     break
                 landings.append(landing)
-                landing = crew.landings.get_nowait()
+                landing = pool.landings.get_nowait()
         except Empty:
             pass
         except CrawlerError as error:
             _tell(pipe, ERROR + str(error).encode())
             return
         try:
-            keep_trying(writer.flush, disk_wait)
+            retry_storage(writer.flush, disk_wait)
         except StorageError as error:
             _tell(pipe, ERROR + str(error).encode())
             return

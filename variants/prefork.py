@@ -2,7 +2,8 @@
 
 The model of nginx. Each process is the whole `async` engine with a frontier and a part of its own, so nothing is shared
 and nothing waits for anybody else. What crosses is links that belong to another shard, through the arbiter, and what
-all must hear of a host. Who decides what is in core.sharded and core.switchboard; here are processes and lines.
+all must hear of a host. Who decides what is in core.shards.sharded and core.shards.coordinator; here are processes and
+channels.
 
 Rules:
 - Shards are born from a fork server, on a line of their own. Nothing that is open here crosses.
@@ -25,22 +26,22 @@ from time import monotonic
 import msgspec
 from msgspec.structs import replace
 
-from crawler.core.messages import Ending, Event, HostNote, Noted, Stop
-from crawler.core.shards.coordinator import Outgoing, Posted, Status, Switchboard, Verdict
+from crawler.core.messages import Ending, Event, HostNote, HostNoteShared, Stop
+from crawler.core.shards.coordinator import Outgoing, Posted, ShardCoordinator, Status, Verdict
 from crawler.core.shards.shard import Shard
 from crawler.errors import StorageError, WorkersLost
 from crawler.fetch import ASYNC_CLIENTS
 from crawler.runtime.job import Job
 from crawler.storage.directory import frontier_path
-from crawler.storage.frontier.answers import shifted
+from crawler.storage.frontier.answers import to_clock
 from crawler.storage.frontier.sqlite import SqliteFrontier
-from crawler.system.file_limits import provide
+from crawler.system.file_limits import ensure_fd_limit
 from variants import client_of, shards_of
 from variants.async_loop import CONCURRENCY as CONCURRENCY
 from variants.async_loop import loop_factory
-from variants.births import PRELOADED, birth, kill, start_fork_server
-from variants.line import Farewell, Line, Progress, decode_to_arbiter
-from variants.shard_worker import Spec, serve
+from variants.channel import ShardChannel, ShardExit, ShardProgress, decode_to_arbiter
+from variants.shard_worker import ShardSpec, serve
+from variants.worker_process import PRELOADED, kill, spawn_errors, start_fork_server
 
 CLIENTS = ASYNC_CLIENTS
 MOST_DEATHS = 10
@@ -48,15 +49,15 @@ PATIENCE = 60.0
 """Seconds that a shard may be silent while it reads its frontier."""
 
 
-class Born:
+class ShardProcess:
     """The arbiter's view of one shard."""
 
-    def __init__(self, process: ForkServerProcess, line: Line) -> None:
+    def __init__(self, process: ForkServerProcess, line: ShardChannel) -> None:
         self.process = process
         self.line = line
         self.heard_at = monotonic()
         self.spoken = False
-        self.farewell: Farewell | None = None
+        self.farewell: ShardExit | None = None
 
 
 class Arbiter:
@@ -66,16 +67,16 @@ class Arbiter:
         self._job = job
         self._count = shards
         self._loop = asyncio.get_running_loop()
-        self._shards: dict[int, Born] = {}
-        self._births = self._deaths = self._owed = 0
+        self._shards: dict[int, ShardProcess] = {}
+        self._incarnations = self._deaths = self._owed = 0
         self._told_to_stop = self._stopping = False
         self._failure: Exception | None = None
         self._ended = asyncio.Event()
         settings = job.settings
-        provide(max(Shard(shard, shards).share(settings.concurrency or CONCURRENCY) for shard in range(shards)))
+        ensure_fd_limit(max(Shard(shard, shards).share(settings.concurrency or CONCURRENCY) for shard in range(shards)))
         started = sum(self._started(shard) for shard in range(shards))
         pages = None if settings.max_pages is None else settings.max_pages - started
-        self._board = Switchboard(shards, pages, settings.max_bytes, self._verdicts())
+        self._coordinator = ShardCoordinator(shards, pages, settings.max_bytes, self._verdicts())
         self._context = get_context("forkserver")
         self._context.set_forkserver_preload([PRELOADED])
         start_fork_server()
@@ -83,7 +84,7 @@ class Arbiter:
     async def run(self) -> Ending:
         """Crawl. Raises StorageError, WorkersLost."""
         for shard in range(self._count):
-            await self._bear(shard)
+            await self._spawn(shard)
         watch = self._loop.create_task(self._watch())
         try:
             await self._ended.wait()
@@ -99,48 +100,48 @@ class Arbiter:
 
     # ---- birth and death ---------------------------------------------------------------------------------------------
 
-    async def _bear(self, shard: int) -> None:
+    async def _spawn(self, shard: int) -> None:
         """A process for a shard. It has heard every verdict there is when it begins."""
         started = self._started(shard)
         mine, theirs = socket.socketpair()
-        line = Line(lambda frame: self._hear(shard, frame), lambda: self._lost(shard, line))
+        line = ShardChannel(lambda frame: self._on_message(shard, frame), lambda: self._lost(shard, line))
         await self._loop.create_connection(lambda: line, sock=mine)
-        verdicts = self._board.verdicts()
-        outgoing = self._board.born(shard, started)
+        verdicts = self._coordinator.verdicts()
+        outgoing = self._coordinator.shard_started(shard, started)
         spec = msgspec.json.encode(self._spec(shard, verdicts))
         process = self._context.Process(target=serve, args=(spec, theirs), name=f"shard-{shard}", daemon=True)
         try:
-            with birth():
+            with spawn_errors():
                 process.start()
         except WorkersLost as error:
-            line.cut()
+            line.close()
             self._fail(error)
             return
         finally:
             theirs.close()
-        self._births += 1
-        self._shards[shard] = Born(process, line)
+        self._incarnations += 1
+        self._shards[shard] = ShardProcess(process, line)
         self._pass_on(outgoing)
         if self._stopping:
-            line.say([Stop()])
+            line.send([Stop()])
 
-    def _spec(self, shard: int, verdicts: list[Verdict]) -> Spec:
+    def _spec(self, shard: int, verdicts: list[Verdict]) -> ShardSpec:
         job, settings = self._job, self._job.settings
         share = Shard(shard, self._count).share(settings.concurrency or CONCURRENCY)
-        return Spec(
+        return ShardSpec(
             settings=replace(settings, concurrency=share, client=client_of(settings)),
             folder=str(job.folder),
             seed=job.seed,
             run=job.run,
             index=shard,
             count=self._count,
-            birth=self._births,
+            incarnation=self._incarnations,
             verdicts=tuple(verdicts),
             to_unix=job.recorder.to_unix,
             shares=replace(job.worker_shares, in_flight=share),
         )
 
-    def _lost(self, shard: int, line: Line) -> None:
+    def _lost(self, shard: int, line: ShardChannel) -> None:
         """The line of a shard is cut: it has said goodbye, or died."""
         born = self._shards.get(shard)
         if born is None or born.line is not line:
@@ -157,7 +158,7 @@ class Arbiter:
                     )
                 )
             elif not self._told_to_stop:
-                self._loop.create_task(self._bear(shard)).add_done_callback(self._borne)
+                self._loop.create_task(self._spawn(shard)).add_done_callback(self._borne)
                 return
             self._owed += 1
         del self._shards[shard]
@@ -183,36 +184,36 @@ class Arbiter:
 
     # ---- words -------------------------------------------------------------------------------------------------------
 
-    def _hear(self, shard: int, frame: bytes) -> None:
+    def _on_message(self, shard: int, frame: bytes) -> None:
         born = self._shards[shard]
         born.heard_at, born.spoken = monotonic(), True
         for word in decode_to_arbiter(frame):
             match word:
                 case Posted():
-                    self._pass_on([self._board.post(word)])
-                case Noted():
-                    self._pass_on(self._board.note(shard, word.note))
+                    self._pass_on([self._coordinator.route(word)])
+                case HostNoteShared():
+                    self._pass_on(self._coordinator.note(shard, word.note))
                 case Status():
-                    self._pass_on(self._board.stand(shard, word))
-                    if self._board.over:
+                    self._pass_on(self._coordinator.update_status(shard, word))
+                    if self._coordinator.over:
                         self._stop()
-                case Progress():
+                case ShardProgress():
                     self._count_in(shard, word)
-                case Farewell():
+                case ShardExit():
                     self._part(born, word)
 
     def _pass_on(self, outgoing: Sequence[Outgoing]) -> None:
         for shard, word in outgoing:
             if shard in self._shards:
-                self._shards[shard].line.say([word])
+                self._shards[shard].line.send([word])
 
-    def _count_in(self, shard: int, progress: Progress) -> None:
+    def _count_in(self, shard: int, progress: ShardProgress) -> None:
         if progress.counts.settled:
             self._deaths = 0
         self._job.recorder.stats.merge(progress.counts)
         self._job.in_flight.elsewhere[shard] = progress.pages, progress.hosts, progress.paused
 
-    def _part(self, born: Born, farewell: Farewell) -> None:
+    def _part(self, born: ShardProcess, farewell: ShardExit) -> None:
         born.farewell = farewell
         self._owed += farewell.owed
         recorder = self._job.recorder
@@ -228,7 +229,7 @@ class Arbiter:
         if not self._stopping:
             self._stopping = True
             for born in self._shards.values():
-                born.line.say([Stop()])
+                born.line.send([Stop()])
 
     # ---- for outsiders -----------------------------------------------------------------------------------------------
 
@@ -260,7 +261,7 @@ class Arbiter:
         for shard in range(self._count):
             with closing(self._frontier(shard)) as frontier:
                 notes += [note for note in frontier.notes() if note.reach or note.joined]
-        return tuple(shifted(note, -self._job.recorder.to_unix) for note in notes)
+        return tuple(to_clock(note, -self._job.recorder.to_unix) for note in notes)
 
 
 def _end(process: ForkServerProcess) -> None:

@@ -3,7 +3,7 @@ pages.
 
 The seam is crossed by batches of messages down one pipe per worker. Bodies never cross: a worker writes its pages to a
 part of its own and flushes it before it answers. A Pool worker that fetches one page at a time would hold only P
-fetches in flight, so each runs a crew of threads (`--threads-per-process`).
+fetches in flight, so each runs a pool of threads (`--threads-per-process`).
 
 How a Pool survives kill -9 of its workers. A worker that dies inside the Pool's task queue takes the queue's lock with
 it, and the whole Pool hangs for good, `terminate()` included. So the task queue is never used: serving is the Pool's
@@ -34,17 +34,17 @@ from time import monotonic
 
 import msgspec
 
-from crawler.core.messages import NO_MEMORY, Ending, Event, Failed, Fetch, Fetched, Trouble
+from crawler.core.messages import NO_MEMORY, Ending, Event, Failed, Fetch, Fetched, FetchErrorKind
 from crawler.errors import CrawlerError, StorageError, WorkersLost
 from crawler.fetch import SYNC_CLIENTS
 from crawler.runtime.job import Job, cores
 from crawler.system.memory import oom_kills
 from crawler.system.threads import start_thread
 from variants import client_of
-from variants.births import NO_MEMORY_EXIT, PRELOADED, birth, kill, start_fork_server
-from variants.pool_worker import ERROR, Spec, encode_fetches, lateness_of, serve
-from variants.pump import BLIND
+from variants.pool_worker import ERROR, PoolSpec, encode_fetches, lateness_of, serve
+from variants.pump import SIGNAL_POLL_S
 from variants.pump import run as drive
+from variants.worker_process import NO_MEMORY_EXIT, PRELOADED, kill, spawn_errors, start_fork_server
 
 CLIENTS = SYNC_CLIENTS
 CONCURRENCY = 32
@@ -92,15 +92,15 @@ class PoolWorkers:
         context = get_context("forkserver")
         context.set_forkserver_preload([PRELOADED])
         self._hear_of_dead_threads = threading.excepthook
-        threading.excepthook = self._hear
-        spec = Spec(
+        threading.excepthook = self._on_thread_death
+        spec = PoolSpec(
             settings=job.settings,
             client=client_of(job.settings),
             threads=threads,
             folder=str(job.folder),
             shares=job.worker_shares,
         )
-        with birth():
+        with spawn_errors():
             start_fork_server()
             self._pool = _open_pool(context, processes, (self._greeter, msgspec.json.encode(spec)))
 
@@ -119,14 +119,14 @@ class PoolWorkers:
         self._send(fetches)
         hung_at = self._kill_hung()
         until = hung_at if until is None else min(until, hung_at)
-        wait = min(BLIND, max(0.0, until - monotonic()))
+        wait = min(SIGNAL_POLL_S, max(0.0, until - monotonic()))
         if not self._workers:
             wait = min(BIRTH_PERIOD if wait is None else wait, BIRTH_PERIOD)
         ready = connection.wait([self._hello, self._woken, *self._workers], wait)
         events: list[Event] = []
         for one in ready:
             if one is self._hello:
-                self._greet()
+                self._accept()
             elif one == self._woken:
                 os.read(self._woken, 4096)
             else:
@@ -155,11 +155,11 @@ class PoolWorkers:
         try:
             answer = worker.pipe.recv_bytes()
         except (EOFError, OSError):
-            return self._bury(worker)
+            return self._reap(worker)
         if answer[:1] == ERROR:
             raise StorageError(answer[1:].decode())
         landings = _decode_landings(answer[1:])
-        if any(isinstance(one, Fetched) or one.trouble is not Trouble.STARVED for one in landings):
+        if any(isinstance(one, Fetched) or one.kind is not FetchErrorKind.RESOURCE_EXHAUSTED for one in landings):
             self._deaths = 0
         for landing in landings:
             worker.orders.pop(landing.id, None)
@@ -184,12 +184,12 @@ class PoolWorkers:
         if not self._pool._worker_handler.is_alive():  # type: ignore[attr-defined]
             raise WorkersLost("the process that starts workers was killed or cannot start any; resume to go on")
 
-    def _hear(self, died: threading.ExceptHookArgs) -> None:
+    def _on_thread_death(self, died: threading.ExceptHookArgs) -> None:
         """The death of the Pool's own thread is told in one line, by `_check_supervision`, not in a traceback."""
         if died.thread is None or died.thread is not getattr(self._pool, "_worker_handler", None):
             self._hear_of_dead_threads(died)
 
-    def _bury(self, worker: PoolWorker) -> list[Event]:
+    def _reap(self, worker: PoolWorker) -> list[Event]:
         """A worker has died: what it had in hand is lost. Where nothing lands between deaths, something is wrong."""
         self._deaths += 1
         if self._deaths >= MOST_DEATHS:
@@ -205,8 +205,10 @@ class PoolWorkers:
         self._give_up_at = monotonic() + START_PATIENCE
         if of_memory:
             detail = f"{NO_MEMORY} (worker process {worker.pid} died of it)"
-            return [Failed(lease, Trouble.STARVED, detail) for lease in worker.orders]
-        return [Failed(lease, Trouble.LOST, f"worker process {worker.pid} died") for lease in worker.orders]
+            return [Failed(lease, FetchErrorKind.RESOURCE_EXHAUSTED, detail) for lease in worker.orders]
+        return [
+            Failed(lease, FetchErrorKind.LEASE_EXPIRED, f"worker process {worker.pid} died") for lease in worker.orders
+        ]
 
     def _died_of_memory(self, worker: PoolWorker) -> bool:
         """It said so with its exit status, or the kernel has killed somebody for it since we looked last. Where the
@@ -240,7 +242,7 @@ class PoolWorkers:
             if process.pid == worker.pid:
                 kill(process)
 
-    def _greet(self) -> None:
+    def _accept(self) -> None:
         """A new worker says hello with its process id and an end of a pipe, and is told the name of its part."""
         message, descriptors, _, _ = socket.recv_fds(self._hello, 64, 1)
         line = socket.socket(fileno=descriptors[0])
@@ -337,12 +339,12 @@ def run(job: Job) -> Ending:
     processes = settings.processes or cores()
     concurrency = settings.concurrency or CONCURRENCY
     threads = settings.threads_per_process or -(-concurrency // processes)
-    threads = min(threads, job.fits(max(threads, processes)))
+    threads = min(threads, job.limit_concurrency(max(threads, processes)))
     workers = PoolWorkers(job, processes, threads)
     try:
         job.attach(workers)
         try:
-            return drive(job.crawl, workers, job.recorder, job.first())
+            return drive(job.crawl, workers, job.recorder, job.initial_events())
         finally:
             job.recorder.close()
     finally:

@@ -13,7 +13,7 @@ from crawler.core.crawl import Crawl
 from crawler.core.messages import Ending, Event, Fetch
 from crawler.runtime.recorder import Recorder
 
-BLIND = 1.0
+SIGNAL_POLL_S = 1.0
 """The longest wait, in seconds, of a thread that signals are told to. One that arrives just before the wait begins does
 not end it: Python only takes note, and looks at its notes when the wait is over."""
 

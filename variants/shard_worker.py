@@ -17,7 +17,16 @@ from pathlib import Path
 
 import msgspec
 
-from crawler.core.messages import Acknowledged, Actions, Event, Foreign, Granted, Mail, Noted, Received
+from crawler.core.messages import (
+    Acknowledged,
+    Actions,
+    Event,
+    HostNoteShared,
+    LinksReceived,
+    OutboxLink,
+    QuotaGranted,
+    ShardOutput,
+)
 from crawler.core.shards.coordinator import Posted, Status, Verdict
 from crawler.core.shards.shard import Shard
 from crawler.errors import CrawlerError
@@ -26,22 +35,22 @@ from crawler.runtime.assembly import assemble, limited
 from crawler.runtime.job import Job
 from crawler.runtime.memory_plan import Shares
 from crawler.settings import Settings
-from crawler.storage.database import keep_trying
+from crawler.storage.database import retry_storage
 from crawler.storage.directory import frontier_path
 from crawler.storage.frontier.sqlite import SqliteFrontier
 from crawler.storage.pages import open_store
 from crawler.system.failpoints import passing
-from crawler.system.gc_tuning import collected_seldom
-from crawler.system.threads import threads_or_a_line
+from crawler.system.gc_tuning import reduced_gc
+from crawler.system.threads import thread_errors
 from variants.async_loop import LoopWorkers, arun, loop_factory
-from variants.births import bind_to_crawler
-from variants.line import Farewell, Line, Progress, Word, decode_to_shard
+from variants.channel import ControlMessage, ShardChannel, ShardExit, ShardProgress, decode_to_shard
+from variants.worker_process import init_child
 
 PERIOD = 0.1
 STEPS = 200
 
 
-class Spec(msgspec.Struct, frozen=True):
+class ShardSpec(msgspec.Struct, frozen=True):
     """All that a shard is told at birth. Verdicts are on the monotonic clock, which all
     processes share."""
 
@@ -51,7 +60,7 @@ class Spec(msgspec.Struct, frozen=True):
     run: int
     index: int
     count: int
-    birth: int
+    incarnation: int
     verdicts: tuple[Verdict, ...]
     to_unix: float
     shares: Shares
@@ -60,9 +69,9 @@ class Spec(msgspec.Struct, frozen=True):
 def serve(encoded: bytes, line: socket.socket) -> None:
     """Crawl one shard until the arbiter says stop. Never returns."""
     try:
-        bind_to_crawler()
-        spec = msgspec.json.decode(encoded, type=Spec)
-        with collected_seldom(), asyncio.Runner(loop_factory=loop_factory()) as runner:
+        init_child()
+        spec = msgspec.json.decode(encoded, type=ShardSpec)
+        with reduced_gc(), asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(_crawl(spec, line))
     except Exception as error:
         if not isinstance(error, CrawlerError) and not lacks_memory(error):
@@ -71,13 +80,13 @@ def serve(encoded: bytes, line: socket.socket) -> None:
     os._exit(0)
 
 
-async def _crawl(spec: Spec, line: socket.socket) -> None:
+async def _crawl(spec: ShardSpec, line: socket.socket) -> None:
     settings = spec.settings
-    talk = Talk(spec.index, asyncio.get_running_loop())
-    await talk.begin(line)
+    client = ArbiterClient(spec.index, asyncio.get_running_loop())
+    await client.begin(line)
     try:
         path = frontier_path(Path(spec.folder), spec.index)
-        frontier = keep_trying(lambda: SqliteFrontier(path, seed=spec.seed), settings.disk_wait)
+        frontier = retry_storage(lambda: SqliteFrontier(path, seed=spec.seed), settings.disk_wait)
         store = open_store(settings.store, Path(spec.folder), settings.disk_wait)
         job = assemble(
             settings,
@@ -89,18 +98,18 @@ async def _crawl(spec: Spec, line: socket.socket) -> None:
             run=spec.run,
             folder=Path(spec.folder),
             shard=Shard(spec.index, spec.count),
-            birth=spec.birth,
+            incarnation=spec.incarnation,
             verdicts=spec.verdicts,
         )
-        talk.be_about(job)
-        with closing(frontier), limited(job), threads_or_a_line():
-            await arun(job, talk.listen)
-        await talk.end()
+        client.attach(job)
+        with closing(frontier), limited(job), thread_errors():
+            await arun(job, client.start)
+        await client.end()
     except CrawlerError as error:
-        await talk.end(str(error))
+        await client.end(str(error))
 
 
-class Talk:
+class ArbiterClient:
     """What a shard says to the arbiter and hears from it."""
 
     def __init__(self, index: int, loop: asyncio.AbstractEventLoop) -> None:
@@ -108,11 +117,11 @@ class Talk:
         self._loop = loop
         self._job: Job | None = None
         self._closed = asyncio.Event()
-        self._line = Line(self._hear, self._lost)
+        self._line = ShardChannel(self._on_message, self._lost)
         self._workers: LoopWorkers | None = None
         self._early: list[Event] = []
         self._heard = self._stepped = self._unsaid = 0
-        self._standing: Mail | None = None
+        self._standing: ShardOutput | None = None
         self._said: Status | None = None
         self._over = False
 
@@ -120,7 +129,7 @@ class Talk:
         """Take up the line."""
         await self._loop.create_connection(lambda: self._line, sock=line)
 
-    def be_about(self, job: Job) -> None:
+    def attach(self, job: Job) -> None:
         """From now on it is this job that is talked about."""
         self._job = job
         recorder = job.recorder
@@ -128,7 +137,7 @@ class Talk:
         recorder.observe(self._see)
         recorder.after_commit(self._on_commit)
 
-    def listen(self, workers: LoopWorkers) -> None:
+    def start(self, workers: LoopWorkers) -> None:
         """From now on what is heard reaches the crawl."""
         self._workers = workers
         for event in self._early:
@@ -139,27 +148,27 @@ class Talk:
         """Say goodbye."""
         await asyncio.sleep(0)  # what the last commit has to tell waits on the loop
         self._over = True
-        farewell = Farewell(error=error)
+        farewell = ShardExit(error=error)
         if self._job is not None:
             self._say_counts(self._job)
             recorder = self._job.recorder
-            farewell = Farewell(
+            farewell = ShardExit(
                 self._job.crawl.owed,
                 recorder.first_fetch_at,
                 recorder.last_commit_at,
                 recorder.stats.lateness.message(),
                 error,
             )
-        self._line.say([farewell])
-        self._line.cut()
+        self._line.send([farewell])
+        self._line.close()
         await self._closed.wait()
 
     # ---- hearing -----------------------------------------------------------------------------------------------------
 
-    def _hear(self, frame: bytes) -> None:
+    def _on_message(self, frame: bytes) -> None:
         for word in decode_to_shard(frame):
             self._heard += 1
-            if isinstance(word, Granted):
+            if isinstance(word, QuotaGranted):
                 self._said = None  # whoever wants more must say so again
             if self._workers is None:
                 self._early.append(word)
@@ -182,24 +191,24 @@ class Talk:
         self._unsaid += bool(mail)
         self._say_standing(mail.returned)
 
-    def _on_commit(self, letters: list[Mail]) -> None:
+    def _on_commit(self, letters: list[ShardOutput]) -> None:
         """On the recorder's thread."""
         self._loop.call_soon_threadsafe(self._committed, letters)
 
-    def _committed(self, letters: list[Mail]) -> None:
-        words: list[Word] = [Noted(note) for mail in letters for note in mail.notes]
-        links: dict[int, list[Foreign]] = {}
+    def _committed(self, letters: list[ShardOutput]) -> None:
+        words: list[ControlMessage] = [HostNoteShared(note) for mail in letters for note in mail.notes]
+        links: dict[int, list[OutboxLink]] = {}
         receipts: dict[int, list[int]] = {}
         for mail in letters:
             for foreign in mail.foreign:
                 links.setdefault(foreign.to, []).append(foreign)
             for sender, seq in mail.received:
                 receipts.setdefault(sender, []).append(seq)
-        words += [Posted(to, Received(self._index, tuple(some))) for to, some in links.items()]
+        words += [Posted(to, LinksReceived(self._index, tuple(some))) for to, some in links.items()]
         words += [Posted(to, Acknowledged(tuple(seqs))) for to, seqs in receipts.items()]
         if words:
             passing("outbox.send")
-        self._line.say(words)
+        self._line.send(words)
         if words:
             passing("outbox.sent")
         self._unsaid -= len(letters)
@@ -215,7 +224,7 @@ class Talk:
             read, quiet, mail.wants, returned, mail.seeds_settled, _in_steps(mail.size, job.settings.max_bytes)
         )
         if status != self._said:
-            self._line.say([status])
+            self._line.send([status])
             self._said = status
 
     def _say_progress(self) -> None:
@@ -225,7 +234,7 @@ class Talk:
 
     def _say_counts(self, job: Job) -> None:
         seen = job.in_flight
-        self._line.say([Progress(job.recorder.stats.take(), seen.pages, seen.hosts, seen.paused)])
+        self._line.send([ShardProgress(job.recorder.stats.take(), seen.pages, seen.hosts, seen.paused)])
 
 
 def _in_steps(size: int, most: int | None) -> int:

@@ -14,22 +14,22 @@ from time import monotonic
 from crawler.core.messages import Ending, Event, Failed, Fetch, Fetched
 from crawler.errors import CrawlerError
 from crawler.fetch import SYNC_CLIENTS
-from crawler.metrics.heartbeat import beating
-from crawler.runtime.job import Job, open_reader
+from crawler.metrics.heartbeat import measure_lag
+from crawler.runtime.job import Job, open_processor
 from variants import client_of
-from variants.crew import Crew
-from variants.pump import BLIND
+from variants.pump import SIGNAL_POLL_S
 from variants.pump import run as drive
+from variants.thread_pool import FetchThreadPool
 
 CLIENTS = SYNC_CLIENTS
 CONCURRENCY = 32
 
 
 class ThreadWorkers:
-    """A crew of threads as workers."""
+    """A pool of threads as workers."""
 
-    def __init__(self, crew: Crew, size: int) -> None:
-        self._crew = crew
+    def __init__(self, pool: FetchThreadPool, size: int) -> None:
+        self._pool = pool
         self._size = size
         self._in_flight = 0
 
@@ -46,14 +46,14 @@ class ThreadWorkers:
     def exchange(self, fetches: list[Fetch], until: float | None) -> list[Event]:
         """Give orders; wait for the first landing, then take all that are there."""
         for fetch in fetches:
-            self._crew.order(fetch)
+            self._pool.order(fetch)
         self._in_flight += len(fetches)
         events: list[Event] = []
-        wait = BLIND if until is None else min(BLIND, max(0.0, until - monotonic()))
+        wait = SIGNAL_POLL_S if until is None else min(SIGNAL_POLL_S, max(0.0, until - monotonic()))
         try:
-            self._take(self._crew.landings.get(timeout=wait), events)
+            self._take(self._pool.landings.get(timeout=wait), events)
             while True:
-                self._take(self._crew.landings.get_nowait(), events)
+                self._take(self._pool.landings.get_nowait(), events)
         except Empty:
             return events
 
@@ -66,28 +66,28 @@ class ThreadWorkers:
 
     def post(self, event: Event) -> None:
         """Hand in an event; `SimpleQueue.put` is safe in a signal handler."""
-        self._crew.landings.put(event)
+        self._pool.landings.put(event)
 
     def wake(self) -> None:
         """End the wait."""
-        self._crew.landings.put(None)
+        self._pool.landings.put(None)
 
 
 def run(job: Job) -> Ending:
     """Run a job on threads of this process."""
     settings = job.settings
-    size = job.fits(settings.concurrency or CONCURRENCY)
+    size = job.limit_concurrency(settings.concurrency or CONCURRENCY)
     writer = job.writer()
-    reader = open_reader(settings, job.scope, job.shares)
+    reader = open_processor(settings, job.scope, job.shares)
     try:
-        crew = Crew(size, client_of(settings), settings.client_plan(1), reader, writer)
-        workers = ThreadWorkers(crew, crew.size)
+        pool = FetchThreadPool(size, client_of(settings), settings.client_plan(1), reader, writer)
+        workers = ThreadWorkers(pool, pool.size)
         job.attach(workers)
         try:
-            with beating(settings.heartbeat, job.recorder.stats.lateness):
-                return drive(job.crawl, workers, job.recorder, job.first())
+            with measure_lag(settings.heartbeat, job.recorder.stats.lateness):
+                return drive(job.crawl, workers, job.recorder, job.initial_events())
         finally:
-            crew.close()
+            pool.close()
             reader.close()
             job.recorder.close()
     finally:

@@ -20,7 +20,7 @@ from crawlee.configuration import Configuration
 from crawlee.crawlers import BeautifulSoupCrawler, BeautifulSoupCrawlingContext
 from crawlee.storage_clients import MemoryStorageClient
 
-from crawler.bench.told import Told, cpu
+from crawler.bench.child_result import Told, cpu
 
 
 async def crawl(url: str, in_flight: int, exclude: list[str]) -> Told:

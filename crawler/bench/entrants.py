@@ -18,10 +18,10 @@ from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
+from crawler.bench.child_result import Told
 from crawler.bench.task import Task
-from crawler.bench.told import Told
 from crawler.compare.launch import Cost
-from crawler.compare.watched import Crashed, last_line, told_by
+from crawler.compare.run_process import Crashed, last_line, told_by
 from crawler.storage.directory import CrawlDirectory
 
 CRAWL = "crawl"
@@ -155,5 +155,5 @@ def read_told(cost: Cost, folder: Path, file: Path) -> Told:
 
 def _asked_for(crawl: Path) -> frozenset[str]:
     """The URLs that a crawl fetched, or tried to."""
-    with closing(CrawlDirectory.look(crawl).look_back()) as frontier:
+    with closing(CrawlDirectory.open_readonly(crawl).open_frontiers()) as frontier:
         return frozenset(row.url for row in frontier.settled() if row.attempts)

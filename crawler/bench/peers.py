@@ -23,7 +23,7 @@ from typing import NamedTuple
 from crawler.bench.entrants import Entrant, Kind, Outcome, read_told
 from crawler.bench.task import Task
 from crawler.compare.launch import Cost
-from crawler.compare.watched import Crashed, last_line
+from crawler.compare.run_process import Crashed, last_line
 from crawler.core.urls.canonical import canonical
 
 TOLD = "told"

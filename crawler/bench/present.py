@@ -9,7 +9,7 @@ from typing import Any
 from crawler.bench.peers import Absent
 from crawler.bench.race import Score
 from crawler.bench.task import Reference, Task
-from crawler.system.text import printable, size
+from crawler.system.text import escape_unprintable, format_bytes
 
 
 def table(task: Task, reference: Reference, scores: Sequence[Score], absent: Sequence[Absent]) -> list[str]:
@@ -17,7 +17,8 @@ def table(task: Task, reference: Reference, scores: Sequence[Score], absent: Seq
     rounds = max(len(score.rates) for score in scores)
     medians = f"medians of {rounds} alternating rounds (and the range)" if rounds > 1 else "one round"
     lines = [
-        f"{printable(task.url)}: {len(reference.urls):,} URLs, {size(reference.size)}, {task.in_flight} in flight",
+        f"{escape_unprintable(task.url)}: "
+        f"{len(reference.urls):,} URLs, {format_bytes(reference.size)}, {task.in_flight} in flight",
         f"{medians}, each held against a raw aiohttp loop just before",
         "",
         f"{'':22} {'pages/s : raw':>24} {'CPU per page : raw':>24} {'peak PSS':>10}  work",
@@ -66,7 +67,7 @@ def of_ours(scores: Sequence[Score]) -> list[Score]:
 def _line(score: Score) -> str:
     name = f"{score.entrant.name:22}"
     if not score.rates:
-        return f"{name} {printable(score.wrong)}"
+        return f"{name} {escape_unprintable(score.wrong)}"
     memory = f"{score.memory / 1e6:.0f} MB" if score.memory else "-"
     return f"{name} {_told(score.rates):>24} {_told(score.cpus):>24} {memory:>10}  {_work(score)}"
 
@@ -76,7 +77,7 @@ def _work(score: Score) -> str:
         return ""
     unlike = [f"{score.missing:,} URLs missing"] if score.missing else []
     unlike += [f"{score.extra:,} more"] if score.extra else []
-    unlike += [printable(score.wrong)] if score.wrong else []
+    unlike += [escape_unprintable(score.wrong)] if score.wrong else []
     return f"UNLIKE: {', '.join(unlike)}" if unlike else "equal"
 
 

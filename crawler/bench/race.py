@@ -23,7 +23,7 @@ from crawler.bench.entrants import CRAWL, RAW, Entrant, Mode, Outcome
 from crawler.bench.task import Reference, Task, prepare
 from crawler.compare import workload
 from crawler.compare.launch import Cost
-from crawler.compare.watched import Crashed, Stopped, run_watched
+from crawler.compare.run_process import Crashed, Stopped, run_watched
 from crawler.errors import CrawlerError
 from crawler.system.text import counts
 

@@ -18,8 +18,8 @@ import aiohttp  # noqa: F401 - starting up is not measured, so all is imported b
 import pycurl
 import uvloop
 
-from crawler.bench.told import tell
-from crawler.compare.raw import Target, fetch_all
+from crawler.bench.child_result import tell
+from crawler.compare.raw import RawTarget, fetch_all
 
 CLIENTS = ("aiohttp", "curl")
 
@@ -64,7 +64,7 @@ def main(client: str, urls: list[str], in_flight: int) -> None:
     if client == "curl":
         tell(lambda: fetch_in_threads(urls, in_flight), len(urls))
     else:
-        tell(lambda: uvloop.run(fetch_all(map(Target, urls), in_flight)), len(urls))
+        tell(lambda: uvloop.run(fetch_all(map(RawTarget, urls), in_flight)), len(urls))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Scrapy as its documentation shows it: a CrawlSpider whose Rule follows what a LinkExtractor finds.
 
 `scrapy runspider spider.py -a url=URL -a exclude=JSON -a told=FILE -s ...`, perhaps by another interpreter than ours:
-nothing of this project may be imported here. It writes what `crawler.bench.told.Told` holds into the file.
+nothing of this project may be imported here. It writes what `crawler.bench.child_result.Told` holds into the file.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from time import time
 
-from crawler.bench.told import tell
+from crawler.bench.child_result import tell
 from crawler.core.messages import Link, Settled
 from crawler.core.page.links import PageHeaders, read_page
 from crawler.core.urls.canonical import Resolver
@@ -81,10 +81,10 @@ def _ended(row: SettledRow) -> Settled:
 
 def main(stage: str, crawl: Path, folder: Path) -> None:
     """What the process does."""
-    directory = CrawlDirectory.look(crawl)
+    directory = CrawlDirectory.open_readonly(crawl)
     settings, kept = directory.settings, directory.store()
     if stage == "frontier":
-        with closing(directory.look_back()) as old:
+        with closing(directory.open_frontiers()) as old:
             rows = list(old.settled())
         tell(partial(frontier, rows, folder), len(rows))
         return

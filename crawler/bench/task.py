@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from crawler.compare import order
-from crawler.compare.watched import Crashed, Stopped, last_line, run_watched, told_by
+from crawler.compare import determinism as order
+from crawler.compare.run_process import Crashed, Stopped, last_line, run_watched, told_by
 from crawler.errors import CrawlerError, UsageError
-from crawler.settings import SECRET, Settings, check_seed, open_scope, profile, read_file, settle
+from crawler.settings import SECRET, Settings, check_seed, merge_layers, open_scope, profile, read_file
 from crawler.storage.directory import CrawlDirectory
 
 PATIENCE = math.inf
@@ -51,7 +51,7 @@ class Reference(NamedTuple):
 def check(url: str, exclude: Sequence[str], configuration: Path | None, mine: bool) -> Settings:
     """The settings of every crawl of a site, if it can be measured on. Raises UsageError."""
     layers = [profile("fast"), read_file(configuration) if configuration else {}, {"seeds": (check_seed(url),)}]
-    settings = settle(*layers, {"exclude": tuple(exclude)} if exclude else {})
+    settings = merge_layers(*layers, {"exclude": tuple(exclude)} if exclude else {})
     open_scope(settings)
     if settings.delay:
         raise UsageError(f"delay = {settings.delay:g} would be what is measured, not the crawler: remove it")
@@ -71,10 +71,10 @@ def prepare(task: Task, command: Sequence[str], environment: dict[str, str], sto
         told = told_by(cost, folder)
     except Crashed:
         raise CrawlerError(f"{task.url} cannot be crawled: {last_line(folder)}") from None
-    directory = CrawlDirectory.look(task.crawl)
+    directory = CrawlDirectory.open_readonly(task.crawl)
     if found := order.reached(directory.settings, told):
         raise UsageError(f"what a crawl of {task.url} finds depends on the order of pages: {', '.join(found)}")
-    with closing(directory.look_back()) as frontier:
+    with closing(directory.open_frontiers()) as frontier:
         rows = [row for row in frontier.settled() if row.attempts]
     answered = [row for row in rows if row.status]
     if not answered:

@@ -68,7 +68,7 @@ def bench(
     from crawler.bench.task import check
     from crawler.bench.web import SITE, served
     from crawler.cli.lines import on_one_line
-    from crawler.compare.watched import Interrupted
+    from crawler.compare.run_process import Interrupted
     from crawler.errors import UsageError
 
     if url and pages:

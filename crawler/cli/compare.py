@@ -64,8 +64,8 @@ def compare(
     signals.hold()
     import variants
     from crawler.compare.design import LIVE, arms_for
+    from crawler.compare.run_process import Interrupted
     from crawler.compare.session import begin, plan
-    from crawler.compare.watched import Interrupted
 
     arms = arms_for(_names(modes) or variants.names(), _names(clients))
     asked = given(site)
@@ -119,7 +119,7 @@ def verify(directory: str) -> int:
 
     from crawler.compare.session import TRIALS, read_trials, void
     from crawler.compare.session import verify as verify_records
-    from crawler.system.text import printable
+    from crawler.system.text import escape_unprintable
 
     folder = Path(directory)
     problems, trials = verify_records(folder), read_trials(folder)
@@ -129,14 +129,14 @@ def verify(directory: str) -> int:
     if trials:
         click.echo(f"  sha256     {hashlib.sha256((folder / TRIALS).read_bytes()).hexdigest()} of {TRIALS}")
     for problem in problems:
-        click.echo(f"  problem    {printable(problem)}")
+        click.echo(f"  problem    {escape_unprintable(problem)}")
     return 1 if problems else 0
 
 
 def carry_on(folder: Path, signals: Signals, quiet: bool) -> int:
     """Run what is owed, write the report, tell what came of it; the exit code. Raises CrawlerError."""
     from crawler.compare.session import conduct, read_trials, void, warned, wrong
-    from crawler.system.text import printable
+    from crawler.system.text import escape_unprintable
 
     signals.say = _say_that_it_is_kept
     whole = conduct(folder, stopped=lambda: bool(signals.received), tell=_silent if quiet else _teller())
@@ -144,9 +144,9 @@ def carry_on(folder: Path, signals: Signals, quiet: bool) -> int:
     voided = [trial for trial in trials if void(trial)]
     click.echo(f"{'complete' if whole else 'stopped'}: {len(trials)} trials, {len(voided)} of them void")
     for trial in voided[:MOST_TOLD]:
-        click.echo(f"  void       trial {trial.order}, {trial.arm}: {printable(void(trial)[0])}")
+        click.echo(f"  void       trial {trial.order}, {trial.arm}: {escape_unprintable(void(trial)[0])}")
     for line in warned(trials):
-        click.echo(f"  warning    {printable(line)}")
+        click.echo(f"  warning    {escape_unprintable(line)}")
     if trials:
         write_report(folder)
     if not whole:

@@ -9,7 +9,7 @@ import click
 
 from crawler.cli.options import AGAIN, CONFIGURATION, ENGINE, LIMITS, OUTPUT, POLITENESS, SCOPE, given, with_options
 from crawler.cli.signals import Signals
-from crawler.system.stderr import PATIENCE, tell
+from crawler.system.stderr import PATIENCE, write_nonblocking
 
 if TYPE_CHECKING:
     from crawler.cli.plan import Order, Plan
@@ -92,10 +92,10 @@ def carry_out(order: Order, signals: Signals, as_json: bool, quiet: bool) -> int
     from crawler.metrics.summary import exit_code
     from crawler.run import execute, open_directory
     from crawler.storage.directory import CrawlDirectory
-    from crawler.system.logs import speak_plainly
-    from crawler.system.text import printable
+    from crawler.system.logs import capture_library_logs
+    from crawler.system.text import escape_unprintable
 
-    speak_plainly()
+    capture_library_logs()
     plan = make_plan(order)
     path = plan.path or new_path(plan)
     if signals.received and (plan.fresh or not CrawlDirectory.exists(path)):
@@ -125,13 +125,13 @@ def carry_out(order: Order, signals: Signals, as_json: bool, quiet: bool) -> int
         def told(counts: dict[str, int]) -> None:
             if not quiet:
                 total = sum(counts.values())
-                tell(f"note: asking again for {total:,} URL{'s' * (total != 1)}: {in_words(counts)}")
+                write_nonblocking(f"note: asking again for {total:,} URL{'s' * (total != 1)}: {in_words(counts)}")
 
         summary = execute(directory, settings, watch, process_started_at(), plan.wanted, told)
     click.echo(present(summary, stats, as_json))
     stopped = bool(signals.received) and not summary.over
     for line in verdict(directory, summary, settings.fail_on):
-        tell(printable(line), PATIENCE)
+        write_nonblocking(escape_unprintable(line), PATIENCE)
     return signals.exit_code if stopped and not summary.fail_on_held else exit_code(summary)
 
 
@@ -150,18 +150,18 @@ def take_note(plan: Plan) -> None:
     """Say what was asked for and is not done, or is done and seldom asked for."""
     from crawler.settings import RETIRED
     from crawler.system.failpoints import VARIABLE as FAILPOINTS
-    from crawler.system.text import printable
+    from crawler.system.text import escape_unprintable
 
     if plan.ignored:
-        tell(f"note: ignored: {', '.join(plan.ignored)}; a resumed crawl keeps what it began with")
+        write_nonblocking(f"note: ignored: {', '.join(plan.ignored)}; a resumed crawl keeps what it began with")
     for key in plan.retired:
-        tell(f"note: {key} means nothing any more: {RETIRED[key]} says how long a host is waited for")
+        write_nonblocking(f"note: {key} means nothing any more: {RETIRED[key]} says how long a host is waited for")
     if plan.memory_note:
-        tell(f"note: {plan.memory_note}")
+        write_nonblocking(f"note: {plan.memory_note}")
     if plan.resume and plan.path is None:
-        tell("note: --resume without --out begins a new crawl")
+        write_nonblocking("note: --resume without --out begins a new crawl")
     if faults := os.environ.get(FAILPOINTS):
-        tell(printable(f"note: faults are set on purpose: {FAILPOINTS}={faults}"))
+        write_nonblocking(escape_unprintable(f"note: faults are set on purpose: {FAILPOINTS}={faults}"))
 
 
 def lead_to(web: StartedWeb, settings: Settings) -> Settings:

@@ -33,7 +33,7 @@ def export(signals: Signals, /, directory: str, kind: str, output: str | None) -
     from crawler.storage.export import as_csv, as_jsonl
 
     # a reader ends with its process: closing it would only disturb the rows that a broken pipe leaves unread
-    frontier = CrawlDirectory.look(Path(directory)).look_back()
+    frontier = CrawlDirectory.open_readonly(Path(directory)).open_frontiers()
     lines = (as_csv if kind == "csv" else as_jsonl)(frontier.settled())
     if output is None or output == "-":
         sys.stdout.buffer.writelines(line.encode() for line in lines)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Protocol
 
-from crawler.system.text import printable
+from crawler.system.text import escape_unprintable
 
 
 class Say(Protocol):
@@ -20,7 +20,7 @@ def on_one_line() -> Say:
     start, end = ("\r\x1b[K", "") if sys.stderr.isatty() else ("", "\n")
 
     def say(words: str, last: bool = False) -> None:
-        sys.stderr.write(f"{start}{printable(words)}{chr(10) if last else end}")
+        sys.stderr.write(f"{start}{escape_unprintable(words)}{chr(10) if last else end}")
         sys.stderr.flush()
 
     return say

@@ -26,13 +26,13 @@ from crawler.settings import (
     RETIRED,
     Settings,
     check_authority,
+    merge_layers,
     open_scope,
     profile,
     read_environment,
     read_file,
-    settle,
 )
-from crawler.storage.directory import KEPT, CrawlDirectory
+from crawler.storage.directory import IMMUTABLE_KEYS, CrawlDirectory
 from crawler.storage.reopening import Wanted, check_names
 
 CRAWLS = Path("crawls")
@@ -77,17 +77,17 @@ def make_plan(order: Order) -> Plan:
     said = [read_file(Path(order.config)) if order.config else {}, read_environment(), order.flags]
     profiled = profile(order.profile) if order.profile else {}
     out = next((layer["out"] for layer in reversed(said) if "out" in layer), None)
-    path = Path(settle({"out": out}).out or "") if out is not None else None
-    known = CrawlDirectory.look(path) if path and order.resume and CrawlDirectory.exists(path) else None
+    path = Path(merge_layers({"out": out}).out or "") if out is not None else None
+    known = CrawlDirectory.open_readonly(path) if path and order.resume and CrawlDirectory.exists(path) else None
     if known:
         demo = known.manifest.demo
-        settings = settle(_stored(known, profiled, *said), profiled, *said)
+        settings = merge_layers(_stored(known, profiled, *said), profiled, *said)
         kept = kept_settings(known, settings, order.wanted)
-        ignored = tuple(key for key in KEPT if getattr(kept, key) != getattr(settings, key))
+        ignored = tuple(key for key in IMMUTABLE_KEYS if getattr(kept, key) != getattr(settings, key))
         settings = kept
     else:
         demo = not any(layer.get("seeds") for layer in (profiled, *said))
-        settings = settle(profile("demo") if demo and not order.profile else profiled, *said)
+        settings = merge_layers(profile("demo") if demo and not order.profile else profiled, *said)
         ignored = ()
     check_client(variants.client_of(settings))
     _, memory = variants.fit(settings)

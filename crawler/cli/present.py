@@ -16,7 +16,7 @@ from crawler.core.messages import Ending
 from crawler.metrics.counters import RunStats
 from crawler.metrics.summary import WORDS, Summary
 from crawler.storage.directory import REPORT
-from crawler.system.text import counts, duration, printable, size
+from crawler.system.text import counts, duration, escape_unprintable, format_bytes
 
 SLOWEST = 3
 INDENT = " " * 13  # where what is said stands, after the name of its line
@@ -64,7 +64,7 @@ def _headline(summary: Summary) -> str:
         return f"failed: nothing could be fetched (URLs given up: {sum(summary.reasons.values()):,})"
     owed = f", {summary.owed:,} still owed" if summary.owed else ""
     headline = WORDS[Ending(summary.ending)]
-    return f"{headline}: {summary.urls:,} URLs fetched, {summary.pages:,} pages, {size(summary.bytes)}{owed}"
+    return f"{headline}: {summary.urls:,} URLs fetched, {summary.pages:,} pages, {format_bytes(summary.bytes)}{owed}"
 
 
 def _fit(line: str) -> list[str]:
@@ -80,15 +80,17 @@ def _run_lines(summary: Summary, stats: RunStats) -> list[str]:
     lines = [
         f"  this run   {summary.urls_this_run:,} URLs in {duration(summary.seconds)}"
         f" ({summary.pages_per_second:g} per second) with {summary.mode} and {summary.client}",
-        f"  cost       {summary.cpu_seconds:.1f} s of CPU, {size(summary.peak_memory_bytes)} of memory at the peak,"
-        f" {duration(summary.startup_seconds)} to start",
+        f"  cost       {summary.cpu_seconds:.1f} s of CPU, "
+        f"{format_bytes(summary.peak_memory_bytes)} of memory at the peak, "
+        f"{duration(summary.startup_seconds)} to start",
     ]
     if beat := summary.heartbeat:
         lines.append(
             f"  heartbeat  late by {beat.p50:g} ms at the median, {beat.p99:g} ms at p99, {beat.max:g} ms at most"
         )
     lines += [
-        f"  slow host  {printable(name)}: {host.seconds / host.fetched:.3f} s a fetch, mean of {host.fetched:,}"
+        f"  slow host  {escape_unprintable(name)}: "
+        f"{host.seconds / host.fetched:.3f} s a fetch, mean of {host.fetched:,}"
         for name, host in stats.slowest(SLOWEST)
     ]
     if stats.errors:
@@ -97,10 +99,10 @@ def _run_lines(summary: Summary, stats: RunStats) -> list[str]:
 
 
 def _directory_lines(summary: Summary, out: str) -> list[str]:
-    name = printable(shlex.quote(out))
-    lines = [f"  data       {printable(out)}"]
+    name = escape_unprintable(shlex.quote(out))
+    lines = [f"  data       {escape_unprintable(out)}"]
     if (Path(out) / REPORT).exists():
-        lines.append(f"  report     {printable(str(Path(out) / REPORT))}")
+        lines.append(f"  report     {escape_unprintable(str(Path(out) / REPORT))}")
     if summary.over and not summary.complete:
         lines.append(f"  ask again  python -m crawler resume {name}")
     elif not summary.complete:

@@ -22,7 +22,7 @@ from crawler.cli.signals import Signals
 from crawler.metrics.counters import InFlight, RunStats
 from crawler.system.logs import open_log
 from crawler.system.memory_shortage import wait_for
-from crawler.system.text import duration, printable, size
+from crawler.system.text import duration, escape_unprintable, format_bytes
 from crawler.system.threads import start_thread
 
 LIVE_PERIOD = 0.5
@@ -109,7 +109,7 @@ def _show_live(pace: Pace, ended: threading.Event, signals: Signals, title: str)
     from rich.live import Live
     from rich.text import Text
 
-    notices = [printable(title)]
+    notices = [escape_unprintable(title)]
     console = Console(stderr=True, highlight=False)
     live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False)
     with suppress(OSError, MemoryError), live:
@@ -124,7 +124,7 @@ def in_words(view: View) -> str:
     if view.paused:
         left = f" · PAUSED: {PAUSES[view.paused]}"
     return (
-        f"{duration(view.seconds)} · {view.pages:,} pages · {view.rate:g} URLs/s · {size(view.bytes)}"
+        f"{duration(view.seconds)} · {view.pages:,} pages · {view.rate:g} URLs/s · {format_bytes(view.bytes)}"
         f" · queue {view.queue:,} · {view.in_flight} in flight on {view.hosts_in_flight} hosts"
         f" · {view.errors:,} not ok{left}"
     )

@@ -35,7 +35,7 @@ def _in_words(done: Repaired) -> str:
     """What was done, for people."""
     import shlex
 
-    from crawler.system.text import printable
+    from crawler.system.text import escape_unprintable
 
     if not done.rebuilt:
         return f"nothing to repair: {done.records:,} records and the rows that name them are whole"
@@ -43,7 +43,7 @@ def _in_words(done: Repaired) -> str:
         [
             f"repaired: {done.kept:,} settled URLs kept, {done.recovered:,} rebuilt from their pages",
             f"  owed       {done.owed:,} URLs, {done.again:,} of which had been settled",
-            f"  broken     {printable(', '.join(done.broken)) or 'no file'} (kept beside, as .broken)",
-            f"  go on      python -m crawler resume {printable(shlex.quote(done.out))}",
+            f"  broken     {escape_unprintable(', '.join(done.broken)) or 'no file'} (kept beside, as .broken)",
+            f"  go on      python -m crawler resume {escape_unprintable(shlex.quote(done.out))}",
         ]
     )

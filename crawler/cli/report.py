@@ -24,11 +24,11 @@ def report(directories: tuple[str, ...], output: str | None) -> int:
     from pathlib import Path
 
     from crawler.errors import UsageError
-    from crawler.report.beside import beside
     from crawler.report.page import page
     from crawler.report.reading import look, read
+    from crawler.report.side_by_side import beside
     from crawler.storage.directory import REPORT
-    from crawler.system.text import printable
+    from crawler.system.text import escape_unprintable
 
     if len(directories) > 1 and output is None:
         raise UsageError("several crawls make one page side by side: name its file with -o FILE")
@@ -36,7 +36,7 @@ def report(directories: tuple[str, ...], output: str | None) -> int:
     told = [(read(crawl), _client(crawl)) for crawl in crawls]
     path = Path(output) if output is not None else crawls[0].path / REPORT
     _write(path, page(*told[0]) if len(told) == 1 else beside(told))
-    click.echo(f"  report     {printable(str(path))}")
+    click.echo(f"  report     {escape_unprintable(str(path))}")
     return 0
 
 

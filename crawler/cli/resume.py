@@ -39,7 +39,7 @@ def resume(
     from crawler.storage.directory import CrawlDirectory
     from crawler.storage.reopening import Wanted
 
-    CrawlDirectory.look(Path(directory))
+    CrawlDirectory.open_readonly(Path(directory))
     wanted = Wanted(retry_failed, retry_reason)
     order = Order(given(flags | {"out": directory}), config, profile, resume=True, wanted=wanted)
     return carry_out(order, signals, as_json, quiet)

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
 
-from crawler.system.stderr import tell
+from crawler.system.stderr import write_nonblocking
 
 TYPE_CHECKING = False  # as in typing, whose import takes longer than all else until the handlers are installed
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Signals:
 
     def __init__(self) -> None:
         self.received = 0
-        self.say: Callable[[str], object] = tell
+        self.say: Callable[[str], object] = write_nonblocking
         self._held: bool | None = None
         self._received_at = 0.0
         self._job: Job | None = None

@@ -21,10 +21,10 @@ def status(directory: str, as_json: bool) -> int:
     from crawler.core.messages import Ending
     from crawler.metrics.summary import state
     from crawler.storage.directory import CrawlDirectory, come_to
-    from crawler.system.text import counts, printable, size
+    from crawler.system.text import counts, escape_unprintable, format_bytes
 
-    crawl = CrawlDirectory.look(Path(directory))
-    tally, pid = crawl.tally(), crawl.holder()
+    crawl = CrawlDirectory.open_readonly(Path(directory))
+    tally, pid = crawl.tally(), crawl.lock_owner()
     reached = come_to(crawl.manifest, tally) if pid is None else None
     missed = tally.conclude().because
     mode = crawl.settings.mode
@@ -36,9 +36,9 @@ def status(directory: str, as_json: bool) -> int:
         click.echo(as_object(told | asdict(tally)))
         return 0
     click.echo(
-        f"{printable(directory)}: {state(reached, pid)}\n"
+        f"{escape_unprintable(directory)}: {state(reached, pid)}\n"
         f"  settled    {tally.settled:,} of {tally.queued:,} URLs, {tally.owed:,} still owed\n"
-        f"  fetched    {tally.urls:,} URLs, {tally.pages:,} pages, {size(tally.bytes)}\n"
+        f"  fetched    {tally.urls:,} URLs, {tally.pages:,} pages, {format_bytes(tally.bytes)}\n"
         f"  statuses   {counts(tally.statuses)}\n"
         f"  reasons    {counts(tally.reasons)}\n"
         + (f"  missed     {in_words(missed)}\n" if missed else "")

@@ -45,7 +45,7 @@ def _why(directory: CrawlDirectory, summary: Summary) -> str:
 
     from crawler.system.text import counts
 
-    with closing(directory.look_back()) as frontier:
+    with closing(directory.open_frontiers()) as frontier:
         detail = next((row.detail for row in frontier.settled() if row.detail), "")
     statuses = f" (status {', '.join(summary.statuses)})" if summary.statuses else ""
     return detail or counts(summary.reasons) + statuses

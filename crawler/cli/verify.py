@@ -24,7 +24,7 @@ def verify(directory: str, as_json: bool) -> int:
     from crawler.storage.directory import REPAIR, CrawlDirectory
     from crawler.storage.verify import audit
 
-    found = audit(CrawlDirectory.look(Path(directory)))
+    found = audit(CrawlDirectory.open_readonly(Path(directory)))
     click.echo(as_object(found) if as_json else _in_words(found))
     if found.wrong:
         raise Corrupt(f"{directory} is damaged, problems found: {found.wrong:,}; {REPAIR.format(directory)}")
@@ -34,13 +34,13 @@ def verify(directory: str, as_json: bool) -> int:
 def _in_words(found: Audit) -> str:
     """What was found, for people."""
     from crawler.core.endings import in_words
-    from crawler.system.text import printable, size
+    from crawler.system.text import escape_unprintable, format_bytes
 
     verdict = "WRONG" if found.wrong else "fine"
     if not found.wrong:
         verdict = f"{verdict}, {found.state}"
     lines = [
-        f"{verdict}: {found.urls:,} URLs fetched, {found.pages:,} pages, {size(found.bytes)} read back",
+        f"{verdict}: {found.urls:,} URLs fetched, {found.pages:,} pages, {format_bytes(found.bytes)} read back",
         f"  digest     {found.digest}",
     ]
     if found.incomplete_because:
@@ -49,7 +49,7 @@ def _in_words(found: Audit) -> str:
         lines.append(f"  orphans    {found.orphans:,} records that no URL names, left by a kill: no harm is done")
     if found.running is not None:
         lines.append(f"  running    process {found.running} works on it: what it kept meanwhile is not counted")
-    lines += [f"  problem    {printable(problem)}" for problem in found.problems]
+    lines += [f"  problem    {escape_unprintable(problem)}" for problem in found.problems]
     if found.wrong > len(found.problems):
         lines.append(f"  problems   {found.wrong:,} in all")
     return "\n".join(lines)

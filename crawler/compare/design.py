@@ -22,7 +22,7 @@ import msgspec
 from crawler.compare.records import Arm, Condition, Session
 from crawler.compare.workload import GRAPH, POLITE
 from crawler.errors import UsageError
-from crawler.testweb.draw import Dice
+from crawler.testweb.draw import SeededRandom
 
 T = TypeVar("T")
 WARM_UP = 0
@@ -172,16 +172,18 @@ def schedule(session: Session) -> tuple[Planned, ...]:
     blocks = [(WARM_UP, session.conditions[0])]
     for number in range(1, max(session.blocks.values()) + 1):
         owed = [condition for condition in session.conditions if session.blocks[condition.sweep] >= number]
-        blocks += [(number, condition) for condition in shuffled(owed, Dice(session.seed, "conditions", number))]
+        blocks += [
+            (number, condition) for condition in shuffled(owed, SeededRandom(session.seed, "conditions", number))
+        ]
     trials = [
         (number, arm, condition)
         for place, (number, condition) in enumerate(blocks)
-        for arm in shuffled(session.arms, Dice(session.seed, "arms", place))
+        for arm in shuffled(session.arms, SeededRandom(session.seed, "arms", place))
     ]
     return tuple(Planned(order, *trial) for order, trial in enumerate(trials))
 
 
-def shuffled(members: Sequence[T], dice: Dice) -> list[T]:
+def shuffled(members: Sequence[T], dice: SeededRandom) -> list[T]:
     """The members in an order that the dice decide (Fisher and Yates), the same on every Python."""
     row = list(members)
     for last in range(len(row) - 1, 0, -1):

@@ -21,7 +21,7 @@ from crawler.testweb.document import AnyWeb
 from crawler.testweb.oracle import Expected, least_seconds, split
 
 
-class Stop(NamedTuple):
+class EnvelopeStop(NamedTuple):
     """One URL on the way: seconds of answers over all its attempts, seconds of waits between them, what it leads to."""
 
     busy: float
@@ -37,16 +37,16 @@ def least(web: AnyWeb, ends: Mapping[str, Expected], slots: int, delay: float = 
     return max(sum(one.busy for one in stops.values()) / slots, longest_chain(web, stops), *alone)
 
 
-def stop(web: AnyWeb, url: str, attempts: int) -> Stop:
+def stop(web: AnyWeb, url: str, attempts: int) -> EnvelopeStop:
     """What a URL costs that is asked for so many times."""
     host, path = split(url)
     answers = [web.document(host, path, attempt) for attempt in range(1, attempts + 1)]
     busy, waits = sum(answer.delay for answer in answers), sum(answer.retry_after or 0 for answer in answers[:-1])
     links = tuple(filter(None, (*answers[-1].links, answers[-1].target))) if answers else ()
-    return Stop(busy, waits, links)
+    return EnvelopeStop(busy, waits, links)
 
 
-def longest_chain(web: AnyWeb, stops: Mapping[str, Stop]) -> float:
+def longest_chain(web: AnyWeb, stops: Mapping[str, EnvelopeStop]) -> float:
     """Seconds until the last page is there if nothing but discovery keeps anybody waiting."""
     found_at = dict.fromkeys(web.seeds, 0.0)
     queue = [(0.0, url) for url in found_at]

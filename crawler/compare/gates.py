@@ -28,7 +28,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from crawler.compare import order
+from crawler.compare import determinism as order
 from crawler.compare.environment import Strangers
 from crawler.compare.overhead import percentile
 from crawler.compare.records import Condition, Gate
@@ -36,7 +36,7 @@ from crawler.compare.workload import FLAT, Oracle
 from crawler.metrics.summary import Summary
 from crawler.settings import Settings
 from crawler.storage.verify import Audit
-from crawler.testweb.log import Entry
+from crawler.testweb.log import LogEntry
 from crawler.testweb.referee import Verdict
 
 FILLED = 0.90
@@ -65,7 +65,7 @@ class Evidence(NamedTuple):
     settings: Settings
     told: Summary
     audit: Audit
-    entries: Sequence[Entry]
+    entries: Sequence[LogEntry]
     first_bytes: Mapping[str, float]
     cut: int
     verdict: Verdict

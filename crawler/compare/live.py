@@ -17,28 +17,29 @@ from pathlib import Path
 from time import monotonic, sleep, time
 from typing import NamedTuple
 
-from crawler.compare import gates, order, site, workload
+from crawler.compare import determinism as order
+from crawler.compare import gates, site, workload
 from crawler.compare.costs import costs
 from crawler.compare.design import Planned
 from crawler.compare.environment import Strangers, moment, strangers
 from crawler.compare.launch import Cost
 from crawler.compare.overhead import EDGE, percentile
 from crawler.compare.records import Gate, Site, Trial
-from crawler.compare.watched import LOOK, Crashed, Interrupted, Stopped, run_watched, told_by
+from crawler.compare.run_process import LOOK, Crashed, Interrupted, Stopped, run_watched, told_by
 from crawler.errors import CrawlerError
 from crawler.metrics.summary import Summary
 from crawler.settings import Settings
 from crawler.storage.directory import CrawlDirectory
 from crawler.storage.pages.base import Page
 from crawler.storage.verify import Audit, audit
-from crawler.testweb.draw import Dice
+from crawler.testweb.draw import SeededRandom
 
 PATIENCE = 600.0
 MOST_PADDING = 4096
 ENOUGH = 20
 
 
-class Found(NamedTuple):
+class SiteFindings(NamedTuple):
     """What a crawl of the site left. `ends` is a digest of every URL with its reason and status, `moments` and
     `first_bytes` are those of its stored pages, `rest_until` is Unix time."""
 
@@ -98,7 +99,7 @@ class LiveTrials:
             sleep(min(left, LOOK))
 
     def _crawl(self, planned: Planned, folder: Path, stopped: Stopped) -> tuple[Cost, Strangers | None]:
-        one, dice = planned.condition, Dice(self._seed, "trial", planned.order)
+        one, dice = planned.condition, SeededRandom(self._seed, "trial", planned.order)
         command = site.command(planned.arm, self._site, one, self._configuration, folder / "crawl")
         environment = workload.child_environment(dice.below(2**32), dice.below(MOST_PADDING))
         environment["CRAWLER_HEARTBEAT"] = str(workload.HEARTBEAT)
@@ -109,7 +110,7 @@ class LiveTrials:
         return cost, strangers(before, after, cost.cpu + cost.own_cpu) if before and after else None
 
 
-def read_back(path: Path, told: Summary) -> Found:
+def read_back(path: Path, told: Summary) -> SiteFindings:
     """Everything from disk. Raises Crashed where it cannot be read."""
     pages: list[tuple[float, float]] = []
 
@@ -117,9 +118,9 @@ def read_back(path: Path, told: Summary) -> Found:
         pages.append((page.fetched_at, page.first_byte))
 
     try:
-        directory = CrawlDirectory.look(path)
+        directory = CrawlDirectory.open_readonly(path)
         read = audit(directory, see)
-        with closing(directory.look_back()) as frontier:
+        with closing(directory.open_frontiers()) as frontier:
             rows = sorted(f"{row.url} {row.reason} {row.status}\n" for row in frontier.settled())
             notes = list(frontier.notes())
     except CrawlerError as error:
@@ -127,10 +128,10 @@ def read_back(path: Path, told: Summary) -> Found:
     asked = max((max(note.rest_until, time() + note.delay) for note in notes), default=0.0)
     ends = hashlib.sha256("".join(rows).encode()).hexdigest()[:16]
     moments, first_bytes = (sorted(column) for column in zip(*pages, strict=True)) if pages else ([], [])
-    return Found(directory.settings, told, read, ends, moments, first_bytes, asked)
+    return SiteFindings(directory.settings, told, read, ends, moments, first_bytes, asked)
 
 
-def judge(found: Found, machine: Strangers | None, peers: Sequence[Trial], *, strict: bool) -> tuple[Gate, ...]:
+def judge(found: SiteFindings, machine: Strangers | None, peers: Sequence[Trial], *, strict: bool) -> tuple[Gate, ...]:
     """The gates that a site leaves."""
     faults = order.limits(found.settings) + order.reached(found.settings, found.told)
     disk = list(found.audit.problems)
@@ -145,7 +146,7 @@ def judge(found: Found, machine: Strangers | None, peers: Sequence[Trial], *, st
     )
 
 
-def _agreement(found: Found, first: Trial | None) -> Gate:
+def _agreement(found: SiteFindings, first: Trial | None) -> Gate:
     """The arms agree with each other: nobody else can tell what is right."""
     if not found.told.statuses:
         return Gate("G1", False, "nothing could be fetched")
@@ -158,7 +159,7 @@ def _agreement(found: Found, first: Trial | None) -> Gate:
     return Gate("G1", True, f"no oracle: the same ends and bodies as {first.arm} in this block")
 
 
-def measured(found: Found, cost: Cost) -> dict[str, float]:
+def measured(found: SiteFindings, cost: Cost) -> dict[str, float]:
     """By the names in records.METRICS, as far as the crawl itself can tell."""
     metrics = {"startup": found.told.startup_seconds, "crawl_rate": found.told.pages_per_second}
     metrics |= costs(cost, found.told)

@@ -17,14 +17,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from crawler.testweb.log import Entry
+from crawler.testweb.log import LogEntry
 
 EDGE = 10
 ENOUGH = 10.0
 TOLD = {"overhead_p50": 0.5, "overhead_p99": 0.99}
 
 
-def overhead(first_bytes: Mapping[str, float], entries: Sequence[Entry]) -> dict[str, float]:
+def overhead(first_bytes: Mapping[str, float], entries: Sequence[LogEntry]) -> dict[str, float]:
     """The percentiles that can be told, in milliseconds, by the names in `TOLD`. `first_bytes`: URL -> seconds."""
     answered = sorted((entry for entry in entries if 200 <= entry.status <= 299), key=lambda entry: entry.end)
     edge = len(answered) // EDGE

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 
-class Target(NamedTuple):
+class RawTarget(NamedTuple):
     """Where to ask, and as which host; "" where the URL says it."""
 
     url: str
     host: str = ""
 
 
-async def fetch_all(targets: Iterable[Target], in_flight: int) -> Counter[str]:
+async def fetch_all(targets: Iterable[RawTarget], in_flight: int) -> Counter[str]:
     """Ask for every target once, on this event loop; how often each status was answered."""
     import aiohttp
     from yarl import URL
@@ -42,10 +42,10 @@ async def fetch_all(targets: Iterable[Target], in_flight: int) -> Counter[str]:
     return statuses
 
 
-def at(address: str, url: str) -> Target:
+def at(address: str, url: str) -> RawTarget:
     """A URL of the one host that is served at an address ("127.0.0.1:80")."""
     host, _, path = url.removeprefix("http://").partition("/")
-    return Target(f"http://{address}/{path}", host)
+    return RawTarget(f"http://{address}/{path}", host)
 
 
 if __name__ == "__main__":

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import msgspec
 
-from crawler.compare.paper.book import Book
-from crawler.compare.paper.findings import summary
-from crawler.compare.paper.markdown import markdown
-from crawler.compare.paper.page import page
-from crawler.compare.paper.sections import sections
+from crawler.compare.html_report.book import Book
+from crawler.compare.html_report.findings import summary
+from crawler.compare.html_report.markdown import markdown
+from crawler.compare.html_report.page import page
+from crawler.compare.html_report.sections import sections
 from crawler.compare.records import METRICS, Session, Trial
 from crawler.compare.results import results
-from crawler.system.text import cell
+from crawler.system.text import csv_safe
 
 FIELDS = (
     "sweep",
@@ -68,7 +68,7 @@ def table(trials: list[Trial]) -> str:
     written = io.StringIO()
     rows = csv.writer(written)
     head = ("order", "block", "arm", *FIELDS, "started_at", "seconds", "warm_up", "valid", "failed")
-    rows.writerow([*head, *(cell(name) for name in metrics)])
+    rows.writerow([*head, *(csv_safe(name) for name in metrics)])
     for trial in sorted(trials, key=lambda trial: trial.order):
         failed = " ".join(gate.name for gate in trial.gates if not gate.passed)
         where = [getattr(trial.condition, field) for field in FIELDS]
@@ -81,5 +81,5 @@ def table(trials: list[Trial]) -> str:
             *what,
             *(trial.metrics.get(name, "") for name in metrics),
         ]
-        rows.writerow([cell(value) if isinstance(value, str) else value for value in values])
+        rows.writerow([csv_safe(value) if isinstance(value, str) else value for value in values])
     return written.getvalue()

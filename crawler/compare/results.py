@@ -99,7 +99,7 @@ class Sweep:
 
 
 @dataclass(frozen=True, slots=True)
-class Audit:
+class AuditResult:
     """Drift of log pages/s over the run order (each arm against its own mean in its cell), outliers over all cells, and
     what became of the trials."""
 
@@ -125,7 +125,7 @@ class Results:
     polite: list[Field]
     graph: list[Field]
     even: dict[str, models.Crossing]
-    audit: Audit
+    audit: AuditResult
 
 
 def results(session: Session, trials: Sequence[Trial]) -> Results:
@@ -298,7 +298,7 @@ def _break_even(cells: Cells, condition: Condition) -> dict[str, models.Crossing
     return {arm: even for arm, even in found.items() if even}
 
 
-def _audit(cells: Cells) -> Audit:
+def _audit(cells: Cells) -> AuditResult:
     outliers = noise.Outliers(0, 0, 0)
     for condition in cells.session.conditions:
         for arm in cells.arms:
@@ -307,4 +307,4 @@ def _audit(cells: Cells) -> Audit:
     points = [(float(order), residual) for order, residual in cells.residuals().items()]
     valid = sum(trial.valid for trial in cells.trials)
     warm_up = sum(trial.warm_up for trial in cells.trials)
-    return Audit(noise.theil_sen(points), outliers, valid, len(cells.trials) - valid - warm_up, warm_up)
+    return AuditResult(noise.theil_sen(points), outliers, valid, len(cells.trials) - valid - warm_up, warm_up)

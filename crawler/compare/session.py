@@ -28,9 +28,9 @@ from crawler.compare.gates import WARNING
 from crawler.compare.headroom import capacity
 from crawler.compare.live import LiveTrials
 from crawler.compare.records import Arm, Condition, Session, Site, Trial
+from crawler.compare.run_process import Interrupted, Stopped
 from crawler.compare.site import configuration_of
 from crawler.compare.trial import Rates, raw_rate, run_trial
-from crawler.compare.watched import Interrupted, Stopped
 from crawler.errors import Corrupt, UsageError
 from crawler.system.file_lock import FileLock
 

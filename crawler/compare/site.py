@@ -19,14 +19,15 @@ from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from crawler.compare import order, workload
+from crawler.compare import determinism as order
+from crawler.compare import workload
 from crawler.compare.design import LIVE
 from crawler.compare.records import Arm, Condition, Site
-from crawler.compare.watched import Stopped, last_line, run_watched
+from crawler.compare.run_process import Stopped, last_line, run_watched
 from crawler.core.messages import Reason
 from crawler.core.urls.canonical import host_of
 from crawler.errors import UsageError
-from crawler.settings import Settings, check_seed, profile, read_file, settle
+from crawler.settings import Settings, check_seed, merge_layers, profile, read_file
 from crawler.storage.directory import CrawlDirectory
 
 CONFIGURATION = "site.toml"
@@ -36,7 +37,7 @@ MOST_URLS = 1000
 
 def manners(profile_name: str, configuration: Path | None) -> Settings:
     """How the site is to be asked. Raises UsageError, also for limits that depend on order."""
-    settings = settle(profile(profile_name), read_file(configuration) if configuration else {})
+    settings = merge_layers(profile(profile_name), read_file(configuration) if configuration else {})
     if found := order.limits(settings):
         raise UsageError(f"a comparison must not depend on the order of pages: remove {', '.join(found)}")
     if settings.secret_origins:
@@ -71,7 +72,7 @@ def walk(url: str, pages: int, profile_name: str, configuration: Path | None, st
         environment = workload.child_environment(0, 0)
         run_watched([sys.executable, "-m", "crawler", *told], folder, environment, math.inf, stopped)
         try:
-            with closing(CrawlDirectory.look(folder / "crawl").look_back()) as frontier:
+            with closing(CrawlDirectory.open_readonly(folder / "crawl").open_frontiers()) as frontier:
                 found = tuple(row.url for row in frontier.settled() if row.reason is Reason.OK and row.status == 200)
         except UsageError:
             raise UsageError(f"{url} cannot be walked: {last_line(folder)}") from None

@@ -23,14 +23,14 @@ from crawler.compare.environment import Strangers, cpu_of, moment, strangers
 from crawler.compare.launch import Cost
 from crawler.compare.overhead import overhead
 from crawler.compare.records import Condition, Gate, Trial
-from crawler.compare.watched import Crashed, Stopped, last_line, run_watched, told_by
+from crawler.compare.run_process import Crashed, Stopped, last_line, run_watched, told_by
 from crawler.errors import CrawlerError
 from crawler.metrics.summary import Summary
 from crawler.storage.directory import CrawlDirectory
 from crawler.storage.pages.base import Page
 from crawler.storage.verify import audit
-from crawler.testweb.draw import Dice
-from crawler.testweb.log import Entry, read_log
+from crawler.testweb.draw import SeededRandom
+from crawler.testweb.log import LogEntry, read_log
 from crawler.testweb.referee import judge as judge_log
 
 MOST_PADDING = 4096
@@ -44,11 +44,11 @@ class Rates(NamedTuple):
     server: float | None = None
 
 
-class Seen(NamedTuple):
+class TrialSeen(NamedTuple):
     """What a command and the server beside it left. `machine` and `server_cpu` as in gates.Evidence."""
 
     cost: Cost
-    entries: list[Entry]
+    entries: list[LogEntry]
     server_cpu: float
     machine: Strangers | None
 
@@ -63,7 +63,7 @@ def run_trial(planned: Planned, folder: Path, *, seed: int, rates: Rates, strict
         return [sys.executable, "-m", "crawler", *workload.flags(planned.arm, condition, configuration, out)]
 
     try:
-        seen = _beside_web(condition, folder, command, Dice(seed, "trial", planned.order), stopped)
+        seen = _beside_web(condition, folder, command, SeededRandom(seed, "trial", planned.order), stopped)
         seconds = seen.cost.ended_at - seen.cost.started_at
         told = told_by(seen.cost, folder)
         evidence = _evidence(condition, folder, seen, told, rates)
@@ -98,7 +98,7 @@ def raw_rate(condition: Condition, folder: Path, *, seed: int, stopped: Stopped)
         return [sys.executable, "-m", "crawler.compare.raw", str(urls), str(condition.concurrency), address]
 
     try:
-        seen = _beside_web(condition, folder, command, Dice(seed, "raw"), stopped)
+        seen = _beside_web(condition, folder, command, SeededRandom(seed, "raw"), stopped)
     except Crashed as why:
         raise CrawlerError(f"the raw loop: {why}") from why
     if seen.cost.exit_code:
@@ -107,8 +107,8 @@ def raw_rate(condition: Condition, folder: Path, *, seed: int, stopped: Stopped)
 
 
 def _beside_web(
-    condition: Condition, folder: Path, command: Callable[[Path, str], list[str]], dice: Dice, stopped: Stopped
-) -> Seen:
+    condition: Condition, folder: Path, command: Callable[[Path, str], list[str]], dice: SeededRandom, stopped: Stopped
+) -> TrialSeen:
     """Run a command, made from (configuration, address of the first host), while the web of the condition is served."""
     log, configuration = folder / "log", folder / "web.toml"
     with workload.serve(condition, log) as web:
@@ -119,10 +119,10 @@ def _beside_web(
         cost = run_watched(command(configuration, address), folder, environment, workload.patience(condition), stopped)
         server_cpu, after = cpu_of(web.process.pid) - cpu_before, moment()
     machine = strangers(before, after, cost.cpu + cost.own_cpu + server_cpu) if before and after else None
-    return Seen(cost, read_log(log), server_cpu, machine)
+    return TrialSeen(cost, read_log(log), server_cpu, machine)
 
 
-def _evidence(condition: Condition, folder: Path, seen: Seen, told: Summary, rates: Rates) -> gates.Evidence:
+def _evidence(condition: Condition, folder: Path, seen: TrialSeen, told: Summary, rates: Rates) -> gates.Evidence:
     """Read everything back. Raises Crashed where the crawl on disk cannot be read at all."""
     oracle, first_bytes, cut = workload.oracle_of(condition), dict[str, float](), 0
 
@@ -132,7 +132,7 @@ def _evidence(condition: Condition, folder: Path, seen: Seen, told: Summary, rat
         cut += page.truncated == "length"
 
     try:
-        directory = CrawlDirectory.look(folder / "crawl")
+        directory = CrawlDirectory.open_readonly(folder / "crawl")
         read_back = audit(directory, see)
     except CrawlerError as error:
         raise Crashed(f"the crawl cannot be read back: {error}") from error
@@ -155,7 +155,7 @@ def _evidence(condition: Condition, folder: Path, seen: Seen, told: Summary, rat
     )
 
 
-def _metrics(evidence: gates.Evidence, seen: Seen) -> dict[str, float]:
+def _metrics(evidence: gates.Evidence, seen: TrialSeen) -> dict[str, float]:
     """By the names in records.METRICS. A page is a URL that was asked for and settled."""
     pages, cost, steady = max(evidence.told.urls, 1), seen.cost, evidence.verdict.steady
     first = min((entry.at for entry in seen.entries), default=cost.ended_at)

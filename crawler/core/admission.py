@@ -13,30 +13,30 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from crawler.core.bounds import Bounds
-from crawler.core.deferred_links import Strays
-from crawler.core.fetch_builder import Orders
+from crawler.core.deferred_links import DeferredLinks
+from crawler.core.fetch_builder import FetchBuilder
 from crawler.core.hosts.cookies import Jar
 from crawler.core.hosts.host import Host
-from crawler.core.hosts.host_scheduler import Turns
+from crawler.core.hosts.host_scheduler import HostScheduler
 from crawler.core.hosts.hosts import Hosts
 from crawler.core.hosts.leases import Leases
 from crawler.core.hosts.retry import reason_of
 from crawler.core.messages import (
     Actions,
+    DedupResult,
     Fetched,
+    FetchResult,
     HostNote,
-    Judged,
-    Landing,
     Link,
     NotFollowed,
-    Offered,
     Reason,
+    Refill,
     Resumed,
 )
-from crawler.core.network.fetch_window import Passage
+from crawler.core.network.fetch_window import FetchWindow
 from crawler.core.rules import Rules
-from crawler.core.settling import end_of
-from crawler.core.traps.combined_limits import SharedBrakes
+from crawler.core.settling import settled_from
+from crawler.core.traps.combined_limits import CombinedLimits
 from crawler.core.urls.canonical import host_of
 from crawler.core.urls.depth import DepthLimit
 from crawler.core.urls.redirects import after_redirect
@@ -54,13 +54,13 @@ class Admission:
         self._seed = seed
         self._seen = Seen(seed, bounds.marks)
         self._hosts = Hosts(rules, bounds)
-        self._turns = Turns()
-        self._shared = SharedBrakes(rules)
+        self._scheduler = HostScheduler()
+        self._shared = CombinedLimits(rules)
         self._leases = Leases(rules.lease)
-        self._passage = Passage(rules.outage_wait, min(rules.outage_wait, rules.host_patience))
-        self._passage.ended = self._hosts.restart_absences
+        self._window = FetchWindow(rules.outage_wait, min(rules.outage_wait, rules.host_patience))
+        self._window.ended = self._hosts.restart_absences
         self._jar = Jar()
-        self._orders = Orders(self._jar)
+        self._orders = FetchBuilder(self._jar)
         self._depth = DepthLimit(rules.max_depth, seed)
         self._next_id = 1
         self._owed = 0
@@ -68,7 +68,7 @@ class Admission:
         self._left = rules.max_pages
         self._size = 0
         self._seeds_owed = 0
-        self._strays = Strays()
+        self._deferred = DeferredLinks()
         self._refused = 0
         self._passed_on = ""  # the last URL that went to another shard
         self._stop_at: float | None = None
@@ -87,7 +87,7 @@ class Admission:
         if not self._scope.admits_host(name):
             self._actions.leave(kind := self._scope.left_out(name))
             if self._awaits_seeds:
-                self._strays.keep(name, url, depth, kind)
+                self._deferred.keep(name, url, depth, kind)
             return False
         link = Link(self._next_id, url, depth, via, status=-doubt)
         if not self._is_ours(name, link):
@@ -108,7 +108,7 @@ class Admission:
             self._actions.queued.append(link)
             self._place(name, link, now)
         else:
-            self._actions.doubtful.append(link)
+            self._actions.undetermined.append(link)
 
     def _is_ours(self, name: str, link: Link) -> bool:
         """Whether a new link of this host is ours to admit; whoever is not alone passes on what is not."""
@@ -120,14 +120,14 @@ class Admission:
             self._actions.beyond.append(link)
 
     def _place(self, name: str, link: Link, now: float) -> None:
-        host = self._hosts.meet(name, now)
+        host = self._hosts.get_or_add(name, now)
         if host is not None:
             self._owe(host, link, now)
 
     def _owe(self, host: Host, link: Link, now: float) -> None:
         """Let a link that is owed wait where it has to."""
         tried = link.attempts > 0
-        if not tried and self._hosts.leaves_out(host, link):
+        if not tried and self._hosts.spills(host, link):
             return
         if host.gone is not None:
             self._settle(link, host.gone, detail=host.gone_because)
@@ -137,17 +137,17 @@ class Admission:
             self._hosts.queue(host, link)
         self._list(host, now)
 
-    def _judged(self, event: Judged, now: float) -> None:
+    def _judged(self, event: DedupResult, now: float) -> None:
         self._owed -= event.known
         self._seeds_owed -= event.known_seeds
         for link in event.new:
             self._place(host_of(link.url), link, now)
 
-    def _offered(self, event: Offered, now: float) -> None:
+    def _offered(self, event: Refill, now: float) -> None:
         host = self._hosts.offered(event, now)
         if event.note is not None and host.gone is None:
             self._held(host, now)  # it may have been given up for it in an earlier run, and be asked again
-        here = {link.id for _, _, link in host.later}
+        here = {link.id for _, _, link in host.retry_queue}
         for link in event.links:
             if link.id not in here:
                 doubt = max(link.doubt, host.ledger.doubt)
@@ -170,7 +170,7 @@ class Admission:
         self._hosts.resume(now)
         self._shared.recall(event.budgets)
         if event.fetched:
-            self._passage.trust()
+            self._window.trust()
         self._jar.load(event.cookies if self._rules.cookies else ())
         for name in event.joined:
             self._scope.join(name)
@@ -195,7 +195,7 @@ class Admission:
 
     def _take_in(self, name: str, now: float) -> None:
         self._scope.join(name)
-        for url, depth, kind in self._strays.pop(name):
+        for url, depth, kind in self._deferred.pop(name):
             self._actions.leave(kind, -1)
             self._admit(url, depth, (), now)
 
@@ -204,7 +204,7 @@ class Admission:
         if at is None:
             self._hosts.retire(host)
         else:
-            self._turns.enlist(host, at, now)
+            self._scheduler.schedule(host, at, now)
 
     def _owe_again(self, host: Host, link: Link, at: float, now: float) -> None:
         if host.gone is not None:
@@ -218,13 +218,13 @@ class Admission:
 
     def _held(self, host: Host, now: float) -> None:
         """Give a host up that asked to wait for too long."""
-        wait = host.rest_until - now
+        wait = host.not_before - now
         if wait > self._rules.max_hold:
             self._give_up(host, Reason.HELD, f"asked to wait {wait:.0f} s", now)
 
     def _give_up(self, host: Host, reason: Reason, because: str, now: float) -> None:
         """End everything that a host owes: pages that failed while it was away by their own failure."""
-        self._retrying -= len(host.later)
+        self._retrying -= len(host.retry_queue)
         queued = len(host.queue)
         responses: list[tuple[Link, Fetched]] = []
         for link in host.give_up(reason, because):
@@ -244,21 +244,21 @@ class Admission:
     def _read(self, host: Host, link: Link, event: Fetched, now: float) -> None:
         """Take in what a page that settles has brought."""
         self._actions.leave_all(event.not_followed)
-        landed = host.ledger.land(link, event.sketch)
+        landed = host.ledger.land(link, event.fingerprint)
         unseen, known = self._seen.partition(event.links)
         new: list[str] = []
         for url in unseen:
             (new if self._admit(url, link.depth + 1, (), now, landed) else known).append(url)
         self._actions.budgets += self._shared.learn(host, link, event, landed, new, known)
 
-    def _settle(self, link: Link, reason: Reason, event: Landing | None = None, detail: str = "") -> None:
+    def _settle(self, link: Link, reason: Reason, event: FetchResult | None = None, detail: str = "") -> None:
         self._owed -= 1
         self._seeds_owed -= link.depth == 0
         if not self._awaits_seeds:
-            self._strays.clear()
+            self._deferred.clear()
         if isinstance(event, Fetched):
             self._size += event.size
-        self._actions.settled.append(end_of(link, reason, event, detail))
+        self._actions.settled.append(settled_from(link, reason, event, detail))
 
     @property
     def _fresh(self) -> bool:

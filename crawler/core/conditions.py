@@ -36,7 +36,7 @@ OPERATORS: dict[str, Callable[[float, float], bool]] = {
 COMPARISON = re.compile(r"\s*([a-z_]+)\s*([<>]=?)\s*([0-9]{1,18}(?:\.[0-9]{1,9})?)\s*(%?)\s*", re.ASCII)
 
 
-class Condition(msgspec.Struct, frozen=True):
+class FailCondition(msgspec.Struct, frozen=True):
     """One condition: the crawl ends as `name`, where there is no `sign`, or the figure `name` compares so to `bound`,
     as a `share` in per cent or as it is. `text` is what was written."""
 
@@ -58,10 +58,10 @@ class Condition(msgspec.Struct, frozen=True):
         return f"{self.name} {figure:,.10g}{share}"
 
 
-def parse(text: str) -> Condition:
+def parse(text: str) -> FailCondition:
     """A condition from its text. Raises ValueError, which says what may be written."""
     if text.strip() in ENDINGS:
-        return Condition(text.strip(), text.strip())
+        return FailCondition(text.strip(), text.strip())
     match = COMPARISON.fullmatch(text)
     if match is None:
         raise ValueError(
@@ -73,4 +73,4 @@ def parse(text: str) -> Condition:
         close = get_close_matches(name, FIGURES, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else f" (there are: {', '.join(FIGURES)})"
         raise ValueError(f"{text!r} names no figure of a crawl: {name!r}{hint}")
-    return Condition("".join(match.groups()), name, sign, float(bound), bool(share))
+    return FailCondition("".join(match.groups()), name, sign, float(bound), bool(share))

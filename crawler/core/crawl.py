@@ -31,24 +31,24 @@ from crawler.core.hosts.leases import Lease
 from crawler.core.hosts.retry import backoff, gap, is_transient, reason_of
 from crawler.core.messages import (
     Actions,
+    DedupResult,
     Discovered,
     Ending,
     Event,
     Failed,
     Fetched,
-    Found,
-    Judged,
-    Landing,
+    FetchErrorKind,
+    FetchResult,
+    HostScanResult,
     Link,
-    Neighbourly,
-    Offered,
     Reason,
+    Refill,
     Resumed,
+    ShardEvent,
     Stop,
-    Trouble,
 )
-from crawler.core.network.outage import Verdict
-from crawler.core.settling import in_short
+from crawler.core.network.outage import Fault
+from crawler.core.settling import describe
 from crawler.core.urls.redirects import REDIRECTS
 
 REFUSALS = 32
@@ -78,33 +78,33 @@ class Crawl(Admission):
             case Discovered():
                 for url in event.urls:
                     self._admit(url, 0, (), now)
-            case Offered():
+            case Refill():
                 self._offered(event, now)
-            case Judged():
+            case DedupResult():
                 self._judged(event, now)
-            case Found():
+            case HostScanResult():
                 self._hosts.found(event, now)
             case Resumed():
                 self._resume(event, now)
             case Stop():
                 if self._stop_at is None:
                     self._stop_at = now + self._rules.grace
-                    self._passage.stop()
+                    self._window.stop()
             case _:
-                self._hear(event, now)
+                self._apply_event(event, now)
 
-    def _hear(self, event: Neighbourly, now: float) -> None:
+    def _apply_event(self, event: ShardEvent, now: float) -> None:
         """Take what another shard says. A crawl that is alone has nobody to listen to."""
         raise TypeError(f"a crawl of one shard was told {event!r}")
 
     # ---- fetches go out ----------------------------------------------------------------------------------------------
 
     def _issue(self, room: int, now: float) -> None:
-        for host in self._turns.rested(now):
+        for host in self._scheduler.pop_due(now):
             self._list(host, now)
-        room = self._passage.room(room, len(self._leases), now)
-        while room > 0 and self._turns and self._refused < REFUSALS:
-            host = self._turns.take()
+        room = self._window.room(room, len(self._leases), now)
+        while room > 0 and self._scheduler and self._refused < REFUSALS:
+            host = self._scheduler.pop_ready()
             at_or_none = host.ready_at(self._fresh)
             if at_or_none is not None and at_or_none <= now:
                 room -= self._ask(host, now)
@@ -120,7 +120,7 @@ class Crawl(Admission):
         refusal = self._shared.refuses(host)
         if refusal is None and self._shared.makes_wait(host, now):
             return 0
-        if host.state is State.NEW and (refusal is None or host.later):
+        if host.state is State.NEW and (refusal is None or host.retry_queue):
             self._shared.start(host, False, now)
             host.move(Trigger.ASK)
             self._lease(host, None, now)
@@ -145,31 +145,31 @@ class Crawl(Admission):
 
     def _lease(self, host: Host, link: Link | None, now: float) -> None:
         number = self._leases.give(host, link, now)
-        self._passage.asked(now)
+        self._window.asked(now)
         host.in_flight += 1
         if link is None:
             order = robots_order(number, host)
         else:
-            order = self._orders.page(number, link, now, patient=host.is_patient)
+            order = self._orders.page(number, link, now, wait_for_dns=host.waits_for_dns)
         self._actions.fetches.append(order)
 
     # ---- answers land ------------------------------------------------------------------------------------------------
 
     def _expire(self, now: float) -> None:
         for number, lease in self._leases.expired(now):
-            self._land(lease, Failed(number, Trouble.LOST, "the lease expired"), now)
-        for host, link, failure, verdict in self._passage.decided(now):
+            self._land(lease, Failed(number, FetchErrorKind.LEASE_EXPIRED, "the lease expired"), now)
+        for host, link, failure, verdict in self._window.decided(now):
             if host.pull(link):
                 self._retrying -= 1
                 self._trouble_landed(host, link, failure, verdict, now)
                 self._list(host, now)
 
-    def _land(self, lease: Lease, event: Landing, now: float) -> None:
+    def _land(self, lease: Lease, event: FetchResult, now: float) -> None:
         host, link = lease.host, lease.link
         host.in_flight -= 1
         host.rest(event, now)
         self._shared.land(host, event, link is not None, now)
-        verdict = self._passage.judge(host, event, len(self._leases), now, link)
+        verdict = self._window.judge(host, event, len(self._leases), now, link)
         if link is None:
             self._robots_landed(host, event, verdict, now)
         elif isinstance(event, Failed):
@@ -195,23 +195,23 @@ class Crawl(Admission):
         if host.answered(refused):
             self._actions.notes.append(host.note(now))
 
-    def _trouble_landed(self, host: Host, link: Link, event: Failed, verdict: Verdict, now: float) -> None:
-        if verdict is not Verdict.COUNTS:
-            self._owe_again(host, link, self._passage.put_off(host, link, event, verdict, now), now)
+    def _trouble_landed(self, host: Host, link: Link, event: Failed, verdict: Fault, now: float) -> None:
+        if verdict is not Fault.HOST_FAULT:
+            self._owe_again(host, link, self._window.retry_at(host, link, event, verdict, now), now)
             return
-        if event.trouble is Trouble.LOST:
+        if event.kind is FetchErrorKind.LEASE_EXPIRED:
             link = replace(link, lost=link.lost + 1)
             if link.lost >= self._rules.lost_limit:
                 self._settle(link, Reason.POISON, event)
             else:
                 self._owe_again(host, link, now, now)
             return
-        if event.trouble is Trouble.LOOKUP:
+        if event.kind is FetchErrorKind.DNS_PENDING:
             self._owe_again(host, link, now, now)
             return
         self._page_failed(host, link, event, now)
 
-    def _page_failed(self, host: Host, link: Link, event: Landing, now: float) -> None:
+    def _page_failed(self, host: Host, link: Link, event: FetchResult, now: float) -> None:
         """A page brought trouble, or an answer that another attempt may better."""
         status = event.status if isinstance(event, Fetched) else 0
         spent = replace(link, attempts=link.attempts + 1, status=status, lost=0)
@@ -225,7 +225,7 @@ class Crawl(Admission):
         elif isinstance(event, Fetched):  # 408, 429
             self._answered(host, now, refused=status == 429)
         if host.is_hopeless(now):
-            self._give_up(host, Reason.HOST_DOWN, f"the last failure: {in_short(event)}", now)
+            self._give_up(host, Reason.HOST_DOWN, f"the last failure: {describe(event)}", now)
             fate = Fate.ENDS
         elif host.state is State.DOWN:
             self._actions.notes.append(host.note(now))
@@ -236,7 +236,7 @@ class Crawl(Admission):
                 self._read(host, spent, event, now)
         elif fate is Fate.WAITS:
             rest = gap(link.url, 1, self._rules.breaker_rest, self._rules.backoff_cap, self._seed)
-            self._put_back(host, replace(link, lost=0), max(now + rest, host.rest_until))
+            self._put_back(host, replace(link, lost=0), max(now + rest, host.not_before))
         else:
             self._actions.retries.append(spent)
             cap = min(self._rules.backoff_cap, self._rules.host_patience or self._rules.backoff_cap)
@@ -262,11 +262,11 @@ class Crawl(Admission):
         self._actions.notes.append(host.note(now))
         self._held(host, now)
 
-    def _robots_landed(self, host: Host, event: Landing, verdict: Verdict, now: float) -> None:
+    def _robots_landed(self, host: Host, event: FetchResult, verdict: Fault, now: float) -> None:
         if host.gone is not None:
             return
-        if verdict is Verdict.NEVER_HAPPENED:
-            host.hold(self._passage.again_at(event, now))
+        if verdict is Fault.NETWORK_FAULT:
+            host.hold(self._window.again_at(event, now))
             host.move(Trigger.ASK_AGAIN)
             return
         if isinstance(event, Fetched) and event.retry_after is not None:
@@ -277,7 +277,7 @@ class Crawl(Admission):
         if text is not None:
             self._robots_read(host, text, now)
         elif (reason := host.lost_hope(event, now)) is not None:
-            self._give_up(host, reason, f"robots.txt: {in_short(event)}", now)
+            self._give_up(host, reason, f"robots.txt: {describe(event)}", now)
         elif host.health.since is not None:
             self._actions.notes.append(host.note(now))
 
@@ -292,10 +292,10 @@ class Crawl(Admission):
 
     def _concluded(self, now: float) -> Actions:
         actions = self._actions
-        self._hosts.tell(actions)
-        self._passage.tell(actions)
-        actions.budgets += self._shared.tell(at_the_end=False)
-        self._jar.tell(actions)
+        self._hosts.drain_into(actions)
+        self._window.drain_into(actions)
+        actions.budgets += self._shared.drain(at_the_end=False)
+        self._jar.drain_into(actions)
         actions.wake_at = min(self._wakes(now), default=None)
         if actions.wake_at is not None:
             actions.wake_at = min(actions.wake_at, now + LONGEST_WAIT)
@@ -309,7 +309,7 @@ class Crawl(Admission):
         elif self._out_of_bytes or not (self._fresh or self._retrying or self._hosts.awaited):
             actions.ending = Ending.LIMIT
         if actions.ending is not None and self._owed:
-            actions.budgets += (*self._hosts.untold(), *self._shared.tell(at_the_end=True))
+            actions.budgets += (*self._hosts.unflushed_budgets(), *self._shared.drain(at_the_end=True))
         return actions
 
     def _wakes(self, now: float) -> Iterator[float]:
@@ -318,8 +318,8 @@ class Crawl(Admission):
             yield now
         if self._leases:
             yield self._leases.next_at
-        yield from self._passage.wakes(now)
+        yield from self._window.wakes(now)
         if self._stop_at is not None:
             yield self._stop_at
-        elif self._turns.next_at is not None and not self._out_of_bytes:
-            yield self._turns.next_at
+        elif self._scheduler.next_at is not None and not self._out_of_bytes:
+            yield self._scheduler.next_at

@@ -11,7 +11,7 @@ from crawler.core.messages import NotFollowed
 MOST_STRAYS = 100_000
 
 
-class Strays:
+class DeferredLinks:
     """URLs with their depth, and what they are counted as meanwhile, by host."""
 
     def __init__(self) -> None:

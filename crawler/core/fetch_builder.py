@@ -2,9 +2,9 @@
 
 Rules:
 - Links of a page are read also at the depth limit, where they are counted. Those of a robots.txt are not.
-- An order is `bare` where redirects led away from its host and back: what is meant for this host alone (logins,
-  cookies) stays at home then, because it was dropped on the way and somebody else chose where the way ends. The same
-  goes for a robots.txt that the host asked about only redirects to. Cookies never go with a robots.txt.
+- A fetch goes `without_credentials` where redirects led away from its host and back: what is meant for this host alone
+  (logins, cookies) stays at home then, because it was dropped on the way and somebody else chose where the way ends.
+  The same goes for a robots.txt that the host asked about only redirects to. Cookies never go with a robots.txt.
 """
 
 from __future__ import annotations
@@ -15,25 +15,35 @@ from crawler.core.messages import Fetch, Link
 from crawler.core.urls.canonical import host_of
 
 
-class Orders:
+class FetchBuilder:
     """Writes the orders of a crawl, with the cookies that are in its `jar`."""
 
     def __init__(self, jar: Jar) -> None:
         self._jar = jar
 
-    def page(self, lease: int, link: Link, now: float, *, patient: bool = False) -> Fetch:
+    def page(self, lease: int, link: Link, now: float, *, wait_for_dns: bool = False) -> Fetch:
         """To ask for a link."""
         bare = bool(link.via) and _strayed(link.via, host_of(link.url))
         cookie = "" if bare else self._jar.header(link.url, now)
         attempt = link.attempts + 1
-        return Fetch(lease, link.url, attempt, bare=bare, cookie=cookie, patient=patient, sketch=True)
+        return Fetch(
+            lease,
+            link.url,
+            attempt,
+            without_credentials=bare,
+            cookie=cookie,
+            wait_for_dns=wait_for_dns,
+            want_fingerprint=True,
+        )
 
 
 def robots_order(lease: int, host: Host) -> Fetch:
     """To ask on behalf of a host for its robots.txt, or for what that redirects to."""
     url = host.robots_url
     bare = url != f"{host.name}/robots.txt"
-    return Fetch(lease, url, follow=False, robots=True, bare=bare, patient=host.is_patient)
+    return Fetch(
+        lease, url, extract_links=False, robots=True, without_credentials=bare, wait_for_dns=host.waits_for_dns
+    )
 
 
 def _strayed(via: tuple[str, ...], host: str) -> bool:

@@ -16,7 +16,7 @@ from enum import IntEnum, StrEnum
 import msgspec
 
 
-class Trouble(StrEnum):
+class FetchErrorKind(StrEnum):
     """Why a fetch brought no response. `LOOKUP`: its name is slow to be looked up, nothing has been asked for yet."""
 
     DNS = "dns"
@@ -27,17 +27,17 @@ class Trouble(StrEnum):
     PROTOCOL = "protocol"
     ENCODING = "encoding"
     BLOCKED = "blocked"
-    LOST = "lost"
-    STARVED = "starved"
-    LOOKUP = "lookup"
+    LEASE_EXPIRED = "lost"
+    RESOURCE_EXHAUSTED = "starved"
+    DNS_PENDING = "lookup"
     INTERNAL = "internal"
 
 
-class Unread(StrEnum):
-    """Why a page was stored and its links not read: it takes too much time (`EFFORT`) or memory, or whoever reads it
+class ParseSkipped(StrEnum):
+    """Why a page was stored and its links not read: it takes too much time (`CPU_LIMIT`) or memory, or whoever reads it
     died, twice (`LOST`)."""
 
-    EFFORT = "effort"
+    CPU_LIMIT = "effort"
     MEMORY = "memory"
     LOST = "lost"
 
@@ -164,7 +164,7 @@ class Link(Message, frozen=True, tag="Link"):
         return max(0, -self.status)
 
 
-class Foreign(Message, frozen=True, tag="Foreign"):
+class OutboxLink(Message, frozen=True, tag="Foreign"):
     """A link on its way to shard `to`; `seq` numbers what its sender has sent. `admitted`: the sender had admitted it,
     so it is only passed on; otherwise the receiver decides whether it is new. `beyond`: nobody has admitted it, because
     of the depth limit, and the receiver remembers it if it is new."""
@@ -176,13 +176,13 @@ class Foreign(Message, frozen=True, tag="Foreign"):
     beyond: bool = False
 
 
-class Reach(IntEnum):
+class HostPlacement(IntEnum):
     """Who asks for the URLs of a host in a crawl of several shards: its owner; every shard for its own share of them
-    (`SPREAD`); the owner again, while the shards still tell new URLs from known ones (`GATHERED`)."""
+    (`SPREAD`); the owner again, while the shards still tell new URLs from known ones (`RECLAIMED`)."""
 
     OWNER = 0
-    SPREAD = 1
-    GATHERED = 2
+    SHARED = 1
+    RECLAIMED = 2
 
 
 class HostNote(Message, frozen=True):
@@ -200,7 +200,7 @@ class HostNote(Message, frozen=True):
     delay: float = 0.0
     rest_until: float = 0.0
     joined: bool = False
-    reach: Reach = Reach.OWNER
+    reach: HostPlacement = HostPlacement.OWNER
     heard: bool = False
     down_for: float = 0.0
 
@@ -276,7 +276,7 @@ class Resumed(Message, frozen=True):
     size: int
     joined: tuple[str, ...] = ()
     retried: tuple[str, ...] = ()
-    outbox: tuple[Foreign, ...] = ()
+    outbox: tuple[OutboxLink, ...] = ()
     cookies: tuple[CookieNote, ...] = ()
     beyond: tuple[str, ...] = ()
     budgets: tuple[Budget, ...] = ()
@@ -289,8 +289,8 @@ class Fetched(Message, frozen=True):
     in decoded bytes; (`part`, `position`) name the stored record ("" where nothing was stored); `digest` is the 16-byte
     term of this URL in the digest of the crawl; `truncated` is "", "length", "time", "disconnect" or "range" (a 206
     that nobody asked for); `cut` counts links beyond the limit of a page; `seconds` lasts from lease to last byte,
-    `first_byte` to the first; `unread` says why nobody could look for links; `sketch` are the two marks of its text,
-    where they were asked for; `not_followed` counts what else the page has, distinct, by why it is no link;
+    `first_byte` to the first; `unread` says why nobody could look for links; `fingerprint` are the two marks of its
+    text, where they were asked for; `not_followed` counts what else the page has, distinct, by why it is no link;
     `address` is that of the server ("" where nobody knows).
     """
 
@@ -309,9 +309,9 @@ class Fetched(Message, frozen=True):
     robots_text: str | None = None
     seconds: float = 0.0
     first_byte: float = 0.0
-    unread: Unread | None = None
+    unread: ParseSkipped | None = None
     cookies: tuple[SetCookie, ...] = ()
-    sketch: tuple[int, int] | None = None
+    fingerprint: tuple[int, int] | None = None
     not_followed: tuple[tuple[NotFollowed, int], ...] = ()
     address: str = ""
 
@@ -320,15 +320,15 @@ class Failed(Message, frozen=True):
     """No response came, or none that can be read."""
 
     id: int
-    trouble: Trouble
+    kind: FetchErrorKind
     detail: str = ""
     seconds: float = 0.0
 
 
-class Offered(Message, frozen=True):
+class Refill(Message, frozen=True):
     """The next links of a host that the frontier owes, oldest first. They are all up to the id `upto`; after it there
-    may be `more`. The answer to a `Hungry`: where that asked from the beginning, with the `note` and the `budgets` of
-    the host, and first of all the links that wait for another attempt."""
+    may be `more`. The answer to a `RefillRequest`: where that asked from the beginning, with the `note` and the
+    `budgets` of the host, and first of all the links that wait for another attempt."""
 
     host: str
     links: tuple[Link, ...]
@@ -338,7 +338,7 @@ class Offered(Message, frozen=True):
     budgets: tuple[Budget, ...] = ()
 
 
-class Judged(Message, frozen=True):
+class DedupResult(Message, frozen=True):
     """What became of doubtful links: these were `new` and are admitted, so many others were `known`."""
 
     new: tuple[Link, ...]
@@ -346,8 +346,8 @@ class Judged(Message, frozen=True):
     known_seeds: int
 
 
-class Found(Message, frozen=True):
-    """Hosts that owe links, in the order of the frontier; `end`: no others follow. The answer to a `Search`."""
+class HostScanResult(Message, frozen=True):
+    """Hosts that owe links, in the order of the frontier; `end`: no others follow. The answer to a `HostScan`."""
 
     hosts: tuple[str, ...]
     end: bool
@@ -357,11 +357,11 @@ class Stop(Message, frozen=True):
     """Somebody asked the crawl to drain: start nothing new, wait for what is in flight."""
 
 
-class Received(Message, frozen=True):
+class LinksReceived(Message, frozen=True):
     """Links that shard `sender` has found, or passes on."""
 
     sender: int
-    links: tuple[Foreign, ...]
+    links: tuple[OutboxLink, ...]
 
 
 class Acknowledged(Message, frozen=True):
@@ -370,19 +370,19 @@ class Acknowledged(Message, frozen=True):
     seqs: tuple[int, ...]
 
 
-class Granted(Message, frozen=True):
+class QuotaGranted(Message, frozen=True):
     """So many pages more may be asked for, out of the budget of all shards."""
 
     pages: int
 
 
-class Noted(Message, frozen=True):
+class HostNoteShared(Message, frozen=True):
     """Another shard has learnt something of a host: that it joins the scope, is spread or gathered."""
 
     note: HostNote
 
 
-class Reborn(Message, frozen=True):
+class ShardRestarted(Message, frozen=True):
     """Shard `shard` has begun anew from its frontier: what it has not acknowledged must be sent again."""
 
     shard: int
@@ -392,9 +392,9 @@ class SeedsSettled(Message, frozen=True):
     """No shard owes a seed any more."""
 
 
-Neighbourly = Received | Acknowledged | Granted | Noted | Reborn | SeedsSettled
-Event = Discovered | Resumed | Fetched | Failed | Offered | Judged | Found | Stop | Neighbourly
-Landing = Fetched | Failed
+ShardEvent = LinksReceived | Acknowledged | QuotaGranted | HostNoteShared | ShardRestarted | SeedsSettled
+Event = Discovered | Resumed | Fetched | Failed | Refill | DedupResult | HostScanResult | Stop | ShardEvent
+FetchResult = Fetched | Failed
 
 
 class Lateness(Message, frozen=True):
@@ -409,20 +409,20 @@ class Lateness(Message, frozen=True):
 
 
 class Fetch(Message, frozen=True):
-    """An order to fetch one URL once. `follow` says whether its links matter, `robots` that it is a robots.txt, `bare`
-    that nothing which is meant for its host alone may go with it, `cookie` what goes with it as Cookie; a `patient` one
-    waits for a slow name, where others come back with `Trouble.LOOKUP`. `sketch`: the text of a page with links must
-    be told from others."""
+    """An order to fetch one URL once. `extract_links` says whether its links matter, `robots` that it is a robots.txt,
+    `without_credentials` that nothing which is meant for its host alone may go with it, `cookie` what goes with it as
+    Cookie; a `wait_for_dns` one waits for a slow name, where others come back with `FetchErrorKind.DNS_PENDING`.
+    `want_fingerprint`: the text of a page with links must be told from others."""
 
     id: int
     url: str
     attempt: int = 1
-    follow: bool = True
+    extract_links: bool = True
     robots: bool = False
-    bare: bool = False
+    without_credentials: bool = False
     cookie: str = ""
-    patient: bool = False
-    sketch: bool = False
+    wait_for_dns: bool = False
+    want_fingerprint: bool = False
 
 
 class Settled(Message, frozen=True):
@@ -443,11 +443,11 @@ class Settled(Message, frozen=True):
     content_type: str = ""
     seconds: float = 0.0
     detail: str = ""
-    unread: Unread | None = None
+    unread: ParseSkipped | None = None
     seed: bool = False
 
 
-class Hungry(Message, frozen=True):
+class RefillRequest(Message, frozen=True):
     """A host has place for so many of its links after this id; asked for the `first` time also for what is noted of it
     and for its links that are owed another attempt."""
 
@@ -457,25 +457,25 @@ class Hungry(Message, frozen=True):
     first: bool = False
 
 
-class Search(Message, frozen=True):
+class HostScan(Message, frozen=True):
     """There is place for so many hosts, those that follow `after` first ("": from the beginning)."""
 
     after: str
     count: int
 
 
-class Mail(msgspec.Struct):
+class ShardOutput(msgspec.Struct):
     """What one of several shards has for the others, beside its Actions.
 
-    Kept in the same transaction: `foreign` links, first in our outbox; the ids of links `passed` on, no longer ours;
+    Kept in the same transaction: `foreign` links, first in our outbox; the ids of links `transferred`, no longer ours;
     URLs beyond the depth limit that another remembers from now on (`handed`); the numbers that were
     `acknowledged`, out of our outbox. Told once that is safe: what is `received`, (sender, number) each; `notes` for
     all. `wants` pages to ask for, gives them `returned`; `quiet` until something arrives; `seeds_settled`: owes no
     seed; `size` of what is stored, in bytes.
     """
 
-    foreign: list[Foreign] = msgspec.field(default_factory=list)
-    passed: list[int] = msgspec.field(default_factory=list)
+    foreign: list[OutboxLink] = msgspec.field(default_factory=list)
+    transferred: list[int] = msgspec.field(default_factory=list)
     acknowledged: list[int] = msgspec.field(default_factory=list)
     received: list[tuple[int, int]] = msgspec.field(default_factory=list)
     notes: list[HostNote] = msgspec.field(default_factory=list)
@@ -488,15 +488,15 @@ class Mail(msgspec.Struct):
 
     def __bool__(self) -> bool:
         """Is there anything to keep, or to tell once that is safe?"""
-        return bool(self.foreign or self.passed or self.acknowledged or self.received or self.notes)
+        return bool(self.foreign or self.transferred or self.acknowledged or self.received or self.notes)
 
 
 class Actions(msgspec.Struct):
     """What the hands must do after a step, and until when nothing else will change (`wake_at`, None: an event must
     come).
 
-    `queued` were admitted, `doubtful` are if the frontier does not know them, `settled` ended, `retries` spent an
-    attempt and wait for another, `notes` and `budgets` changed. `hungry` and `search` ask for what lies in the
+    `queued` were admitted, `undetermined` are if the frontier does not know them, `settled` ended, `retries` spent an
+    attempt and wait for another, `notes` and `budgets` changed. `refill_requests` and `search` ask for what lies in the
     frontier. `beyond` are links in scope that the depth limit turned away. `pauses` began in this step; while the
     network is `away` nothing but a probe goes out now and then. `cookies` changed, so many others were
     `cookies_dropped` over a cap. `ending` is set when the run is over. `mail` is what one of several shards has for the
@@ -509,9 +509,9 @@ class Actions(msgspec.Struct):
     retries: list[Link] = msgspec.field(default_factory=list)
     notes: list[HostNote] = msgspec.field(default_factory=list)
     budgets: list[Budget] = msgspec.field(default_factory=list)
-    doubtful: list[Link] = msgspec.field(default_factory=list)
-    hungry: list[Hungry] = msgspec.field(default_factory=list)
-    search: Search | None = None
+    undetermined: list[Link] = msgspec.field(default_factory=list)
+    refill_requests: list[RefillRequest] = msgspec.field(default_factory=list)
+    search: HostScan | None = None
     beyond: list[Link] = msgspec.field(default_factory=list)
     pauses: list[Pause] = msgspec.field(default_factory=list)
     away: bool = False
@@ -519,7 +519,7 @@ class Actions(msgspec.Struct):
     cookies_dropped: int = 0
     wake_at: float | None = None
     ending: Ending | None = None
-    mail: Mail | None = None
+    mail: ShardOutput | None = None
     not_followed: dict[NotFollowed, int] = msgspec.field(default_factory=dict)
 
     def leave(self, kind: NotFollowed, count: int = 1) -> None:

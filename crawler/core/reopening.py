@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from crawler.core.endings import COUNTS, LINKS_CUT, TROUBLES, TRUNCATED, UNREAD
 from crawler.core.hosts.retry import RETRIED_CUTS
-from crawler.core.messages import Budget, Ending, Reason, Unread
+from crawler.core.messages import Budget, Ending, ParseSkipped, Reason
 from crawler.core.settling import read_back
 from crawler.core.traps.detector import DOUBT, WHOLE
 
@@ -29,7 +29,7 @@ NAMES = (*(reason.value for reason in Reason if reason not in (Reason.OK, Reason
 MISSED = frozenset(
     [reason.value for reason in TROUBLES]
     + [f"{TRUNCATED}:{cut}" for cut in RETRIED_CUTS]
-    + [f"{UNREAD}:{why}" for why in (Unread.LOST, Unread.MEMORY)]
+    + [f"{UNREAD}:{why}" for why in (ParseSkipped.LOST, ParseSkipped.MEMORY)]
 )
 """The words of all that trouble has ended."""
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 
-from crawler.core.messages import Fetched, Landing, Link, Reason, Settled, Unread
+from crawler.core.messages import Fetched, FetchResult, Link, ParseSkipped, Reason, Settled
 
 UNREAD = "links not read: "
 CUT = "links not taken: "
-NOT_TAKEN = re.compile(f"(?:{UNREAD}(?P<why>{'|'.join(Unread)}))?(?:; )?(?:{CUT}(?P<cut>[0-9]{{1,9}}))?")
+NOT_TAKEN = re.compile(f"(?:{UNREAD}(?P<why>{'|'.join(ParseSkipped)}))?(?:; )?(?:{CUT}(?P<cut>[0-9]{{1,9}}))?")
 
 
-def end_of(link: Link, reason: Reason, event: Landing | None, detail: str) -> Settled:
+def settled_from(link: Link, reason: Reason, event: FetchResult | None, detail: str) -> Settled:
     """What becomes of a link: `event` is the answer that decided, `detail` says why where there was none."""
     seed = link.depth == 0
     if isinstance(event, Fetched):
@@ -42,22 +42,22 @@ def end_of(link: Link, reason: Reason, event: Landing | None, detail: str) -> Se
     return Settled(link.id, link.url, reason, status, link.attempts, seconds=seconds, detail=detail, seed=seed)
 
 
-def not_taken(unread: Unread | None, cut: int) -> str:
+def not_taken(unread: ParseSkipped | None, cut: int) -> str:
     """What of a page was not taken, as the detail of its row."""
     return "; ".join(([UNREAD + unread] if unread else []) + ([f"{CUT}{cut}"] if cut else []))
 
 
-def read_back(status: int, detail: str) -> tuple[Unread | None, int]:
+def read_back(status: int, detail: str) -> tuple[ParseSkipped | None, int]:
     """What the detail of a row says was not taken: why its links were not read, how many were cut. Only rows with a
     `status` had a page; what else stands in a detail says nothing."""
     found = NOT_TAKEN.fullmatch(detail) if status and detail else None
     if found is None:
         return None, 0
-    return Unread(found["why"]) if found["why"] else None, int(found["cut"] or 0)
+    return ParseSkipped(found["why"]) if found["why"] else None, int(found["cut"] or 0)
 
 
-def in_short(event: Landing) -> str:
+def describe(event: FetchResult) -> str:
     """What went wrong, for people."""
     if isinstance(event, Fetched):
         return f"status {event.status}" + (f", cut short ({event.truncated})" if event.truncated else "")
-    return f"{event.trouble}: {event.detail}" if event.detail else str(event.trouble)
+    return f"{event.kind}: {event.detail}" if event.detail else str(event.kind)

@@ -20,7 +20,7 @@ from typing import Protocol
 
 import msgspec
 
-from crawler.core.messages import Trouble
+from crawler.core.messages import FetchErrorKind
 
 Headers = tuple[tuple[str, str], ...]
 NO_C_PARSER = (
@@ -82,12 +82,12 @@ UNCOUNTED = Uncounted()
 
 
 class Request(msgspec.Struct, frozen=True):
-    """A GET of one canonical URL, sent byte for byte as written, with extra headers. `patient`: see Fetch. `held` is
-    told of each block of the body as it comes."""
+    """A GET of one canonical URL, sent byte for byte as written, with extra headers. `wait_for_dns`: see Fetch. `held`
+    is told of each block of the body as it comes."""
 
     url: str
     headers: Headers = ()
-    patient: bool = False
+    wait_for_dns: bool = False
     held: Held = UNCOUNTED
 
 
@@ -115,11 +115,11 @@ class Response(msgspec.Struct, frozen=True):
 
 
 class FetchError(Exception):
-    """No response: `trouble` says of which kind, `detail` in the words of the client (one line, untrusted)."""
+    """No response: `kind` says of which kind it was, `detail` in the words of the client (one line, untrusted)."""
 
-    def __init__(self, trouble: Trouble, detail: str = "") -> None:
+    def __init__(self, trouble: FetchErrorKind, detail: str = "") -> None:
         super().__init__(f"{trouble}: {detail}")
-        self.trouble = trouble
+        self.kind = trouble
         self.detail = detail
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 
-from crawler.core.messages import NO_MEMORY, Trouble
+from crawler.core.messages import NO_MEMORY, FetchErrorKind
 from crawler.fetch.base import FetchError
 
 COPIES = 2
@@ -68,7 +68,7 @@ class Bodies:
             if total > self._most:
                 first = next(iter(self._held), held)
                 if held is not first or total > self._alone:
-                    raise FetchError(Trouble.STARVED, f"{NO_MEMORY} for bodies in flight")
+                    raise FetchError(FetchErrorKind.RESOURCE_EXHAUSTED, f"{NO_MEMORY} for bodies in flight")
             self._held[held] = None
             self._size = total
 

@@ -1,7 +1,7 @@
 """The deadlines of one fetch, and who enforces them.
 
 Rules:
-- A `Flight` is what is known of a fetch in the air; `overdue` alone decides which deadline it has passed.
+- A `FetchTimer` is what is known of a fetch in the air; `overdue` alone decides which deadline it has passed.
 - A body must grow by a byte, or by what `min_rate` makes of that time, before `idle` is over; then it has as long
   again. Without a rate, one byte now and then would hold a worker until `total`.
 - Nobody sets a timer per fetch or per read: those cost more than all else that we add to a client. Flights are swept
@@ -20,13 +20,13 @@ import threading
 import time
 from abc import ABC, abstractmethod
 
-from crawler.core.messages import Trouble
+from crawler.core.messages import FetchErrorKind
 from crawler.fetch.base import FetchError, Limits, Request, Response
 from crawler.fetch.http1.wire import check_url
 from crawler.system.threads import start_thread
 
 
-class Flight:
+class FetchTimer:
     """A fetch in the air: monotonic times in seconds, `head_at` 0 until the head is complete, `size` body bytes so far.
 
     `seen` is the size at `seen_at`, when it had last grown by enough. `ended` says which deadline cut it short, ""
@@ -76,30 +76,30 @@ class BlockingFetcher(ABC):
         self._lock = (
             threading.Lock()
         )  # a flight begins, is swept and aborted under it, so that no sweep hits the next one
-        self._flight: Flight | None = None
+        self._flight: FetchTimer | None = None
         self._aborted = False
         SWEEPER.add(self)
 
     def fetch(self, request: Request) -> Response:
         """Ask once. Raises FetchError; of kind LOST where the fetcher was aborted."""
         check_url(request.url)
-        flight = Flight(time.monotonic())
+        flight = FetchTimer(time.monotonic())
         with self._lock:
             if self._aborted:
-                raise FetchError(Trouble.LOST, "aborted")
+                raise FetchError(FetchErrorKind.LEASE_EXPIRED, "aborted")
             self._flight = flight
         try:
             response = self._ask(request, flight)
         except FetchError:
             if flight.ended == "aborted":
-                raise FetchError(Trouble.LOST, "aborted") from None
+                raise FetchError(FetchErrorKind.LEASE_EXPIRED, "aborted") from None
             if flight.ended:
-                raise FetchError(Trouble.TIMEOUT, flight.ended) from None
+                raise FetchError(FetchErrorKind.TIMEOUT, flight.ended) from None
             raise
         finally:
             self._flight = None
         if flight.ended == "aborted" and response.truncated:
-            raise FetchError(Trouble.LOST, "aborted")
+            raise FetchError(FetchErrorKind.LEASE_EXPIRED, "aborted")
         return response
 
     def sweep(self, now: float) -> None:
@@ -124,7 +124,7 @@ class BlockingFetcher(ABC):
         self._close()
 
     @abstractmethod
-    def _ask(self, request: Request, flight: Flight) -> Response:
+    def _ask(self, request: Request, flight: FetchTimer) -> Response:
         """One exchange; keeps `head_at` and `size` of the flight up to date."""
 
     @abstractmethod
@@ -136,7 +136,7 @@ class BlockingFetcher(ABC):
         """Close its connections."""
 
 
-class Sweeper:
+class DeadlineSweeper:
     """The thread that keeps the deadlines of all blocking clients of a process; it lives while there are any."""
 
     def __init__(self) -> None:
@@ -185,4 +185,4 @@ class Sweeper:
         return True
 
 
-SWEEPER = Sweeper()
+SWEEPER = DeadlineSweeper()

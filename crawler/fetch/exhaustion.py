@@ -20,14 +20,14 @@ import socket
 import zlib
 from ssl import SSLError
 
-from crawler.core.messages import NO_MEMORY, Trouble
+from crawler.core.messages import NO_MEMORY, FetchErrorKind
 from crawler.fetch.base import FetchError
 from crawler.system.memory_shortage import can_allocate, can_map
 from crawler.system.threads import NO_LOCK, NO_MORE
 
 STARVING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 OF_MEMORY = frozenset({errno.ENOBUFS, errno.ENOMEM, socket.EAI_MEMORY})
-SUSPECT = frozenset({Trouble.DNS, Trouble.CONNECT})
+SUSPECT = frozenset({FetchErrorKind.DNS, FetchErrorKind.CONNECT})
 DEPTH = 8
 WORDS = ("out of memory", "not enough memory", "insufficient memory", "allocate", "malloc failure", "allocation error")
 """How libraries say it, in lower case."""
@@ -35,9 +35,9 @@ LIBRARIES = ("backports.zstd", "compression", "_zstd", "brotli", "_brotli", "sql
 CURL_SAYS = ((27,), (2,), ("initializing curl failed",))  # CURLE_OUT_OF_MEMORY, CURLE_FAILED_INIT, no handle
 
 
-def starved(error: BaseException) -> bool:
+def is_resource_exhausted(error: BaseException) -> bool:
     """Whether this failure says nothing of the web."""
-    if lacks_memory(error) or (isinstance(error, FetchError) and error.trouble is Trouble.STARVED):
+    if lacks_memory(error) or (isinstance(error, FetchError) and error.kind is FetchErrorKind.RESOURCE_EXHAUSTED):
         return True
     if any(isinstance(cause, OSError) and cause.errno in STARVING for cause in _chain(error)) or _no_thread(error):
         return True
@@ -53,7 +53,7 @@ def lacks_memory(error: BaseException) -> bool:
 
 def _suspect(error: BaseException) -> bool:
     """Whether it may hide that there was nothing to ask with."""
-    return isinstance(error, FetchError) and error.trouble in SUSPECT
+    return isinstance(error, FetchError) and error.kind in SUSPECT
 
 
 def _no_thread(error: BaseException) -> bool:
@@ -78,7 +78,7 @@ def _of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and NO_LOCK in str(error)):
         return True
     if isinstance(error, FetchError):
-        return error.trouble is Trouble.STARVED and error.detail.startswith(NO_MEMORY)
+        return error.kind is FetchErrorKind.RESOURCE_EXHAUSTED and error.detail.startswith(NO_MEMORY)
     if isinstance(error, OSError) and not isinstance(error, SSLError):
         return error.errno in OF_MEMORY
     module = type(error).__module__

@@ -2,8 +2,8 @@
 
 Rules:
 - A secret is bound to an origin (scheme, name, port) when the settings are made, and goes only with requests for a URL
-  of exactly that origin, in every mode and with every client: `Reader.request` is the one place that adds it. Not even
-  there where redirects led away and back (`Fetch.bare`): once dropped it is not restored.
+  of exactly that origin, in every mode and with every client: `PageProcessor.request` is the one place that adds it.
+  Not even there where redirects led away and back (`Fetch.bare`): once dropped it is not restored.
 - The robots.txt of that origin is asked for like its pages: a site that is closed to strangers may say something else
   to us, and that is what counts.
 - Nothing is read from a .netrc or the environment unless it is named: `env:NAME`, `file:PATH`, `netrc = PATH`.
@@ -29,7 +29,7 @@ from msgspec.structs import replace
 from crawler.core.urls.canonical import canonical, host_of
 from crawler.errors import UsageError
 from crawler.fetch.base import Headers
-from crawler.fetch.http1.wire import unfit
+from crawler.fetch.http1.wire import invalid_header
 
 TOKEN = re.compile(r"[\x21-\x7e]+")
 NEVER = {
@@ -55,7 +55,9 @@ class Login(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return "Login(...)"
 
 
-def reveal(headers: Named, logins: Mapping[str, Login]) -> tuple[dict[str, dict[str, str]], dict[str, Login]]:
+def resolve_references(
+    headers: Named, logins: Mapping[str, Login]
+) -> tuple[dict[str, dict[str, str]], dict[str, Login]]:
     """The same with canonical origins, and with what `env:NAME`, `file:PATH` and `netrc` stand for. Raises UsageError,
     which never tells a value."""
     told_headers = {
@@ -66,8 +68,8 @@ def reveal(headers: Named, logins: Mapping[str, Login]) -> tuple[dict[str, dict[
     return told_headers, told_logins
 
 
-def bind(headers: Named, logins: Mapping[str, Login]) -> dict[str, Headers]:
-    """What goes with each request to an origin, of what `reveal` has made. Raises UsageError."""
+def headers_by_origin(headers: Named, logins: Mapping[str, Login]) -> dict[str, Headers]:
+    """What goes with each request to an origin, of what `resolve_references` has made. Raises UsageError."""
     bound: dict[str, Headers] = {}
     for origin in {**headers, **logins}:
         pairs = [*headers.get(origin, {}).items(), *_authorization(logins.get(origin, Login()))]
@@ -80,7 +82,7 @@ def bind(headers: Named, logins: Mapping[str, Login]) -> dict[str, Headers]:
             if lower in seen:
                 raise UsageError(f"headers: {name!a} is set twice for {origin}")
             seen.add(lower)
-        if bad := unfit(tuple(pairs)):
+        if bad := invalid_header(tuple(pairs)):
             raise UsageError(
                 f"headers: {bad!a} of {origin} cannot be sent: it needs a plain name and a value of printable ASCII"
             )

@@ -24,7 +24,7 @@ from crawler.system.memory_shortage import wait_for
 from crawler.system.threads import start_thread
 
 
-class Pulse:
+class LagProbe:
     """Beats that are due every `period` seconds from now on; their lateness goes to a histogram."""
 
     def __init__(self, period: float, lateness: Histogram, now: float) -> None:
@@ -43,13 +43,13 @@ class Pulse:
 
 
 @contextmanager
-def beating(period: float, lateness: Histogram) -> Iterator[None]:
+def measure_lag(period: float, lateness: Histogram) -> Iterator[None]:
     """Beat on a thread of this process. A period of 0: not at all."""
     if not period:
         yield
         return
     ended = threading.Event()
-    pulse = Pulse(period, lateness, monotonic())
+    pulse = LagProbe(period, lateness, monotonic())
 
     def work() -> None:
         wait = period
@@ -71,7 +71,7 @@ def beating_on_loop(period: float, lateness: Histogram) -> Iterator[None]:
         yield
         return
     loop = asyncio.get_running_loop()
-    pulse = Pulse(period, lateness, monotonic())
+    pulse = LagProbe(period, lateness, monotonic())
 
     timer: asyncio.TimerHandle
 

@@ -28,16 +28,16 @@ PROC = Path("/proc")
 
 
 class Meter:
-    """Samples the tree below this process on a thread; `cpu_seconds` count from its start, `peak_memory` bytes. `weigh`
-    is told the bytes of each sample.
+    """Samples the tree below this process on a thread; `cpu_seconds` count from its start, `peak_memory` bytes.
+    `on_sample` is told the bytes of each sample.
 
     There is a sample each PERIOD. Each LOOK_PERIOD it is looked whether something has grown, or was born, and then
     there is one, too: a heavy page is read within tenths of a second, in a process of its own.
     """
 
-    def __init__(self, weigh: Callable[[int], None] = lambda memory: None) -> None:
+    def __init__(self, on_sample: Callable[[int], None] = lambda memory: None) -> None:
         self.peak_memory = 0
-        self._weigh = weigh
+        self._on_sample = on_sample
         self._own_before = self._used = _tree()[0]  # what was there before has its own past
         self._unreaped = 0.0  # CPU seconds of those that went away and left them to nobody of ours
         self._memory = 0
@@ -82,7 +82,7 @@ class Meter:
         self._sizes = {pid: resident_memory(pid) for pid in pids}
         self.peak_memory = max(self.peak_memory, self._memory)
         self._told = self._memory * GROWN
-        self._weigh(self._memory)
+        self._on_sample(self._memory)
 
     def _work(self) -> None:
         self._try(self.sample)

@@ -82,7 +82,7 @@ WORDS = {
 
 
 def state(come_to: Conclusion | None, running: int | None = None) -> str:
-    """How a crawl stands, in words; `running`: the process that works on it, as CrawlDirectory.holder tells it."""
+    """How a crawl stands, in words; `running`: the process that works on it, as CrawlDirectory.lock_owner tells it."""
     if running is not None:
         return f"running in process {running}" if running else "running"
     return WORDS[come_to.ending] if come_to else "not complete, not running"

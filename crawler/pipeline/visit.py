@@ -12,7 +12,8 @@ Rules:
   a thread what would stall an event loop besides; a body whose coding hides how long it is shows that by not ending.
 - The twins are the same lines but for `await`. The page is with the writer before the event exists.
 - Whatever goes wrong with one page is the end of that page, never of the crawl: a bug of ours lands as `internal`, want
-  of memory as `starved`, wherever it was met. Only a store that cannot keep pages stops everything (StorageError).
+  of memory as `is_resource_exhausted`, wherever it was met. Only a store that cannot keep pages stops everything
+  (StorageError).
 """
 
 from __future__ import annotations
@@ -27,27 +28,27 @@ from typing import Protocol, TypeVar
 
 from msgspec.structs import replace
 
-from crawler.core.messages import NO_MEMORY, Failed, Fetch, Fetched, Landing, NotFollowed, SetCookie, Trouble
+from crawler.core.messages import NO_MEMORY, Failed, Fetch, Fetched, FetchErrorKind, FetchResult, NotFollowed, SetCookie
 from crawler.core.page.digest import term
 from crawler.core.page.links import PageHeaders, Reading, is_html, page_headers, read_page
-from crawler.core.page.parse_cost import HEAVY, is_heavy
+from crawler.core.page.parse_cost import HEAVY, is_expensive
 from crawler.core.page.robots import decode_robots
 from crawler.core.rules import Rules
 from crawler.core.urls.canonical import Resolver, host_of, resolve
-from crawler.core.urls.normalization import speller
+from crawler.core.urls.normalization import normalizer
 from crawler.core.urls.redirects import REDIRECTS
 from crawler.core.urls.scope import Scope
 from crawler.errors import StorageError
 from crawler.fetch.base import UNCOUNTED, AsyncFetcher, Fetcher, FetchError, Headers, Held, Request, Response
 from crawler.fetch.bodies import BODIES, COPIES
-from crawler.fetch.exhaustion import lacks_memory, starved
+from crawler.fetch.exhaustion import is_resource_exhausted, lacks_memory
 from crawler.fetch.http1.decode import Decoded, decode
 from crawler.fetch.http1.set_cookie import read_all
 from crawler.fetch.secrets import with_cookie
 from crawler.storage.pages.base import Page, Writer
 from crawler.system.failpoints import passing
 from crawler.system.memory_shortage import despite_shortage
-from crawler.system.text import printable
+from crawler.system.text import escape_unprintable
 
 T = TypeVar("T")
 Read = tuple[Page | None, Fetched]
@@ -59,23 +60,23 @@ _WHOLE = re.compile(r"bytes 0-([0-9]{1,18})/([0-9]{1,18})")
 NONE: Mapping[str, Headers] = {}
 
 
-class Elsewhere(Protocol):
+class Sandbox(Protocol):
     """Where heavy pages are read."""
 
     def read(self, body: bytes, url: str, headers: PageHeaders, follow: bool, sketch: bool) -> Reading:
         """As `read_page`."""
 
-    def alone(self, work: Callable[[], T]) -> T:
-        """Do something while nobody else does, who came with `alone` or `apart`."""
+    def run_exclusive(self, work: Callable[[], T]) -> T:
+        """Do something while nobody else does, who came with `run_exclusive` or `arun_exclusive`."""
 
-    async def apart(self, work: Callable[[], T]) -> T:
-        """`alone`, beside the event loop."""
+    async def arun_exclusive(self, work: Callable[[], T]) -> T:
+        """`run_exclusive`, beside the event loop."""
 
     def close(self) -> None:
         """End whoever reads there."""
 
 
-class Reader:
+class PageProcessor:
     """What asking and reading need and keep: the rules, the scope of paths, the memo of links, and `secrets`, the
     headers that are meant for one host each (see crawler/fetch/secrets.py). Threads may share one.
 
@@ -89,11 +90,11 @@ class Reader:
         max_body: int,
         attempt_header: str = "",
         spin: float = 0.0,
-        elsewhere: Elsewhere | None = None,
+        elsewhere: Sandbox | None = None,
         secrets: Mapping[str, Headers] = NONE,
     ) -> None:
         self._rules = rules
-        self._resolver = Resolver(scope.admits_path, respell=speller(rules))
+        self._resolver = Resolver(scope.admits_path, respell=normalizer(rules))
         self._max_body = max_body
         self._attempt_header = attempt_header
         self._spin = spin
@@ -108,13 +109,13 @@ class Reader:
     def request(self, fetch: Fetch) -> Request:
         """What a client is asked for. Here, and nowhere else, a request gets what is meant for its host alone."""
         headers: Headers = ()
-        if self._secrets and not fetch.bare:
+        if self._secrets and not fetch.without_credentials:
             headers = self._secrets.get(host_of(fetch.url), ())
         if fetch.cookie:
             headers = with_cookie(headers, fetch.cookie)
         if self._attempt_header:
             headers = (*headers, (self._attempt_header, str(fetch.attempt)))
-        return Request(fetch.url, headers, fetch.patient, BODIES.take())
+        return Request(fetch.url, headers, fetch.wait_for_dns, BODIES.take())
 
     def read(self, fetch: Fetch, response: Response, now: float) -> Read:
         """The page to store, if any, and the event without its place; `now` is Unix time. Raises FetchError."""
@@ -122,7 +123,7 @@ class Reader:
             light = self._read_light(fetch, response, now)
             if light is None:
                 assert self._elsewhere is not None
-                return self._elsewhere.alone(lambda: self._read_heavy(fetch, response, now))
+                return self._elsewhere.run_exclusive(lambda: self._read_heavy(fetch, response, now))
             return light
         except FetchError as error:
             return None, self._without_body(fetch, response, now, error)
@@ -133,7 +134,7 @@ class Reader:
             light = self._read_light(fetch, response, now)
             if light is None:
                 assert self._elsewhere is not None
-                return await self._elsewhere.apart(lambda: self._read_heavy(fetch, response, now))
+                return await self._elsewhere.arun_exclusive(lambda: self._read_heavy(fetch, response, now))
             return light
         except FetchError as error:
             return None, self._without_body(fetch, response, now, error)
@@ -150,20 +151,20 @@ class Reader:
             return None
         cap = min(HEAVY, self._max_body) if guarded else self._max_body
         decoded = self._decode(response, cap)
-        if guarded and (is_heavy(decoded.body) or (decoded.truncated == "length" and cap < self._max_body)):
+        if guarded and (is_expensive(decoded.body) or (decoded.truncated == "length" and cap < self._max_body)):
             return None
         return self._page(fetch, response, headers, now, decoded, self._read_here)
 
     def _is_read(self, fetch: Fetch, response: Response) -> bool:
         """Whether anybody looks into a body."""
         return _is_page(fetch, response) or (
-            self._rules.follow_errors and fetch.follow and response.status not in REDIRECTS
+            self._rules.follow_errors and fetch.extract_links and response.status not in REDIRECTS
         )
 
     def _unread(self, fetch: Fetch, response: Response, headers: PageHeaders, now: float) -> Fetched:
         """An answer whose body nobody reads; that it may have links is counted."""
         event = self._facts(fetch, response, now)
-        if not fetch.follow or response.status in REDIRECTS or not response.body:
+        if not fetch.extract_links or response.status in REDIRECTS or not response.body:
             return event
         if not _codings(response) and not is_html(response.body, headers):
             return event
@@ -199,9 +200,9 @@ class Reader:
             truncated = truncated or "range"
         shown = _is_page(fetch, response)
         content_type = headers.content_type
-        reading = read(body, fetch.url, headers, fetch.follow, fetch.sketch)
+        reading = read(body, fetch.url, headers, fetch.extract_links, fetch.want_fingerprint)
         if self._spin:
-            burn(self._spin)
+            spin_cpu(self._spin)
         kept = shown and not (reading.noindex and self._rules.obey_noindex)
         digest = term(fetch.url, response.status, body if kept else b"")
         event = Fetched(
@@ -218,7 +219,7 @@ class Reader:
             first_byte=response.first_byte,
             unread=reading.unread,
             cookies=self._cookies(fetch, response, now),
-            sketch=reading.sketch,
+            fingerprint=reading.fingerprint,
             not_followed=reading.not_followed,
             address=response.address,
         )
@@ -280,8 +281,8 @@ class Reader:
 
 
 def visit(
-    fetch: Fetch, fetcher: Fetcher, reader: Reader, writer: Writer, lock: AbstractContextManager[object]
-) -> Landing:
+    fetch: Fetch, fetcher: Fetcher, reader: PageProcessor, writer: Writer, lock: AbstractContextManager[object]
+) -> FetchResult:
     """Fetch, read, store. `lock` guards the writer where several threads share it."""
     started = perf_counter()
     held: Held = UNCOUNTED
@@ -307,7 +308,7 @@ def visit(
         held.release()
 
 
-async def avisit(fetch: Fetch, fetcher: AsyncFetcher, reader: Reader, writer: Writer) -> Landing:
+async def avisit(fetch: Fetch, fetcher: AsyncFetcher, reader: PageProcessor, writer: Writer) -> FetchResult:
     """Fetch, read, store, on an event loop."""
     started = perf_counter()
     held: Held = UNCOUNTED
@@ -338,7 +339,7 @@ def _hold(held: Held, page: Page, response: Response) -> None:
         held.grow(len(page.body) // COPIES)
 
 
-def burn(seconds: float) -> None:
+def spin_cpu(seconds: float) -> None:
     """Use up CPU time of this thread, holding the GIL but for the switches that the interpreter forces."""
     until = thread_time() + seconds
     while thread_time() < until:
@@ -349,10 +350,12 @@ def failed(fetch: Fetch, error: Exception, seconds: float) -> Failed:
     """Trouble as a value; its detail is remote text, so it is made printable and cut."""
     if lacks_memory(error):
         words = f"{NO_MEMORY} ({_in_words(error)})" if not str(error).startswith(NO_MEMORY) else str(error)
-        return Failed(fetch.id, Trouble.STARVED, printable(words[:MAX_DETAIL])[:MAX_DETAIL], seconds)
-    trouble = error.trouble if isinstance(error, FetchError) else Trouble.INTERNAL
-    trouble = Trouble.STARVED if starved(error) else trouble
-    return Failed(fetch.id, trouble, printable(_in_words(error)[:MAX_DETAIL])[:MAX_DETAIL], seconds)
+        return Failed(
+            fetch.id, FetchErrorKind.RESOURCE_EXHAUSTED, escape_unprintable(words[:MAX_DETAIL])[:MAX_DETAIL], seconds
+        )
+    trouble = error.kind if isinstance(error, FetchError) else FetchErrorKind.INTERNAL
+    trouble = FetchErrorKind.RESOURCE_EXHAUSTED if is_resource_exhausted(error) else trouble
+    return Failed(fetch.id, trouble, escape_unprintable(_in_words(error)[:MAX_DETAIL])[:MAX_DETAIL], seconds)
 
 
 def _in_words(error: Exception) -> str:

@@ -10,8 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 from crawler.core.messages import Ending
 from crawler.report.facts import Facts
-from crawler.report.words import card, listed, moment, remote, table
-from crawler.system.text import duration, size
+from crawler.report.html import card, listed, moment, remote, table
+from crawler.system.text import duration, format_bytes
 
 PACKAGES = ("crawler", "aiohttp", "uvloop", "pycurl", "urllib3", "turbohtml", "msgspec")
 APART = ("mode", "client", "lease")
@@ -67,7 +67,7 @@ def whereabouts(facts: Facts) -> str:
     """Files, digest, and what to do with them."""
     name = shlex.quote(facts.out)
     rows = [
-        [f"<code>{remote(path)}</code>", size(held) if held is not None else "not counted"]
+        [f"<code>{remote(path)}</code>", format_bytes(held) if held is not None else "not counted"]
         for path, held in facts.files
     ]
     again = "ask again" if facts.over else "go on"

@@ -5,7 +5,7 @@ Drawn wide and narrow at its true size, with the axes of the comparison's figure
 
 from __future__ import annotations
 
-from crawler.report.facts import Pace
+from crawler.report.facts import PaceFacts
 from crawler.report.numbers import number
 from crawler.report.svg import (
     NARROW,
@@ -25,7 +25,7 @@ UNITS = ((1.0, "s", 180), (60.0, "min", 10_800), (3600.0, "h", 259_200), (86_400
 MOST_MARKS = 12
 
 
-def throughput(pace: Pace, seconds: float = 0.0, rate: float = 0.0) -> str:
+def throughput(pace: PaceFacts, seconds: float = 0.0, rate: float = 0.0) -> str:
     """The figure at both widths. `seconds`, `rate`: how far its axes reach at least, to compare several."""
     if not pace.bars:
         return ""
@@ -34,12 +34,12 @@ def throughput(pace: Pace, seconds: float = 0.0, rate: float = 0.0) -> str:
     return "".join(_drawn(width, pace, seconds, rate) for width in (WIDE, NARROW))
 
 
-def peak(pace: Pace) -> float:
+def peak(pace: PaceFacts) -> float:
     """URLs per second in the busiest bar."""
     return max((bar.fine + bar.other for bar in pace.bars), default=0) / pace.width
 
 
-def _drawn(width: int, pace: Pace, seconds: float, rate: float) -> str:
+def _drawn(width: int, pace: PaceFacts, seconds: float, rate: float) -> str:
     left, right, top, bottom = 56, width - 14, 26, HEIGHT - 46
     unit, name = next((unit, name) for unit, name, up_to in UNITS if seconds <= up_to)
     across = Axis(0, seconds / unit, left, right)

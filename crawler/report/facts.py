@@ -40,7 +40,7 @@ class Bar(msgspec.Struct, frozen=True):
     size: int
 
 
-class Pace(msgspec.Struct, frozen=True):
+class PaceFacts(msgspec.Struct, frozen=True):
     """Throughput over active time: pauses between runs are left out. Bar k begins at `k * width` seconds."""
 
     spans: tuple[Span, ...] = ()
@@ -53,7 +53,7 @@ class Pace(msgspec.Struct, frozen=True):
         return sum(span.seconds for span in self.spans)
 
 
-class Host(msgspec.Struct, frozen=True):
+class HostFacts(msgspec.Struct, frozen=True):
     """One host: URLs admitted, fetched, owed, fetched and not ok; bytes stored; seconds of its fetches in all."""
 
     name: str
@@ -65,16 +65,16 @@ class Host(msgspec.Struct, frozen=True):
     seconds: float
 
 
-class Hosts(msgspec.Struct, frozen=True):
+class HostCounts(msgspec.Struct, frozen=True):
     """How many hosts there are, and those that stand out."""
 
     count: int = 0
-    largest: tuple[Host, ...] = ()
-    slowest: tuple[Host, ...] = ()
-    failing: tuple[Host, ...] = ()
+    largest: tuple[HostFacts, ...] = ()
+    slowest: tuple[HostFacts, ...] = ()
+    failing: tuple[HostFacts, ...] = ()
 
 
-class Trouble(msgspec.Struct, frozen=True):
+class TroubleFacts(msgspec.Struct, frozen=True):
     """One kind of error: its reason, its status (0: none), what was said, how often, the first URL it happened to."""
 
     reason: str
@@ -84,7 +84,7 @@ class Trouble(msgspec.Struct, frozen=True):
     url: str
 
 
-class Fetch(msgspec.Struct, frozen=True):
+class FetchFacts(msgspec.Struct, frozen=True):
     """One URL that stands out."""
 
     url: str
@@ -107,7 +107,7 @@ class Rest(msgspec.Struct, frozen=True):
     breach: bool
 
 
-class Audit(msgspec.Struct, frozen=True):
+class PolitenessFacts(msgspec.Struct, frozen=True):
     """Politeness as far as stored times show it. `run` was looked at, `pages` of its records on `hosts`; `older` were
     not, being more than are looked at; `unread` parts could not be read. `rests` has those nearest to a breach."""
 
@@ -130,16 +130,16 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     manifest: Manifest
     tally: Tally
     running: int | None = None
-    pace: Pace = Pace()
-    hosts: Hosts = Hosts()
-    troubles: tuple[Trouble, ...] = ()
-    slowest: tuple[Fetch, ...] = ()
-    largest: tuple[Fetch, ...] = ()
+    pace: PaceFacts = PaceFacts()
+    hosts: HostCounts = HostCounts()
+    troubles: tuple[TroubleFacts, ...] = ()
+    slowest: tuple[FetchFacts, ...] = ()
+    largest: tuple[FetchFacts, ...] = ()
     durations: tuple[tuple[float, int], ...] = ()
     sizes: tuple[tuple[float, int], ...] = ()
     types: tuple[tuple[str, int, int], ...] = ()
     depths: tuple[tuple[int, int], ...] = ()
-    audit: Audit = Audit()
+    audit: PolitenessFacts = PolitenessFacts()
     files: tuple[tuple[str, int | None], ...] = ()
 
     @property

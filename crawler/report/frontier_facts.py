@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from crawler.metrics.counters import Tally
-from crawler.report.facts import TOP, Bar, Fetch, Host, Hosts, Pace, Span, Trouble
+from crawler.report.facts import TOP, Bar, FetchFacts, HostCounts, HostFacts, PaceFacts, Span, TroubleFacts
 from crawler.storage.frontier.sqlite import SEEDS_ANSWERED, says_seeds_answered
 
 BARS = 90
@@ -43,13 +43,13 @@ def tally(connection: sqlite3.Connection) -> Tally:
     return tally
 
 
-def pace(connection: sqlite3.Connection) -> Pace:
+def pace(connection: sqlite3.Connection) -> PaceFacts:
     """Throughput over active time."""
     first, last, commits = connection.execute(
         f"SELECT min(settled_at - seconds), max(settled_at), count(DISTINCT settled_at) FROM url WHERE {FETCHED}"
     ).fetchone()
     if first is None:
-        return Pace()
+        return PaceFacts()
     spans = _spans(connection, first, last)
     total = spans[-1].offset + spans[-1].seconds
     width = _width(total, commits)
@@ -62,7 +62,7 @@ def pace(connection: sqlite3.Connection) -> Pace:
     bars = [Bar(0, 0, 0)] * (int(total / width) + 1)
     for place, fine, other, size in rows:
         bars[min(max(place, 0), len(bars) - 1)] = Bar(fine, other, size)
-    return Pace(tuple(spans), width, tuple(bars))
+    return PaceFacts(tuple(spans), width, tuple(bars))
 
 
 def _spans(connection: sqlite3.Connection, first: float, last: float) -> list[Span]:
@@ -97,7 +97,7 @@ def _width(total: float, commits: int) -> float:
     return float(next((width for width in WIDTHS if width >= least), days))
 
 
-def hosts(connection: sqlite3.Connection) -> Hosts:
+def hosts(connection: sqlite3.Connection) -> HostCounts:
     """The hosts that have most, take longest, fail most."""
     connection.execute(
         f"""CREATE TEMP TABLE per_host AS SELECT {HOST} AS name, count(*) AS urls, sum({FETCHED}) AS fetched,
@@ -106,11 +106,11 @@ def hosts(connection: sqlite3.Connection) -> Hosts:
         sum(CASE WHEN {FETCHED} THEN seconds ELSE 0 END) AS seconds FROM url GROUP BY name"""
     )
 
-    def top(wanted: str) -> tuple[Host, ...]:
+    def top(wanted: str) -> tuple[HostFacts, ...]:
         rows = connection.execute(f"SELECT * FROM per_host {wanted}, name LIMIT {TOP}")
-        return tuple(Host(*row) for row in rows)
+        return tuple(HostFacts(*row) for row in rows)
 
-    return Hosts(
+    return HostCounts(
         count=connection.execute("SELECT count(*) FROM per_host").fetchone()[0],
         largest=top("ORDER BY urls DESC"),
         slowest=top("WHERE fetched ORDER BY seconds / fetched DESC"),
@@ -118,28 +118,28 @@ def hosts(connection: sqlite3.Connection) -> Hosts:
     )
 
 
-def troubles(connection: sqlite3.Connection) -> tuple[Trouble, ...]:
+def troubles(connection: sqlite3.Connection) -> tuple[TroubleFacts, ...]:
     """What went wrong, the most frequent first. With min(id) SQLite takes the URL from the same row."""
     rows = connection.execute(
         f"""SELECT reason, status, CAST(coalesce(detail, '') AS TEXT), count(*) AS often, url, min(id) FROM url
         WHERE reason IS NOT NULL AND NOT {FINE} GROUP BY reason, status, detail
         ORDER BY often DESC, min(id) LIMIT {TOP}"""
     )
-    return tuple(Trouble(*row[:5]) for row in rows)
+    return tuple(TroubleFacts(*row[:5]) for row in rows)
 
 
-def slowest(connection: sqlite3.Connection) -> tuple[Fetch, ...]:
+def slowest(connection: sqlite3.Connection) -> tuple[FetchFacts, ...]:
     """The URLs whose last fetch took longest."""
     return _fetches(connection, f"SELECT {ONE} FROM url WHERE {FETCHED} ORDER BY seconds DESC, id LIMIT {TOP}")
 
 
-def largest(connection: sqlite3.Connection) -> tuple[Fetch, ...]:
+def largest(connection: sqlite3.Connection) -> tuple[FetchFacts, ...]:
     """The largest pages."""
     return _fetches(connection, f"SELECT {ONE} FROM url WHERE part IS NOT NULL ORDER BY size DESC, id LIMIT {TOP}")
 
 
-def _fetches(connection: sqlite3.Connection, query: str) -> tuple[Fetch, ...]:
-    return tuple(Fetch(*row) for row in connection.execute(query))
+def _fetches(connection: sqlite3.Connection, query: str) -> tuple[FetchFacts, ...]:
+    return tuple(FetchFacts(*row) for row in connection.execute(query))
 
 
 def durations(connection: sqlite3.Connection) -> tuple[tuple[float, int], ...]:

@@ -16,11 +16,11 @@ from crawler.core.endings import in_words
 from crawler.metrics.summary import state as state_of
 from crawler.report.conditions import conditions, whereabouts
 from crawler.report.drawing import peak, throughput
-from crawler.report.facts import TOP, Facts, Fetch, Host
+from crawler.report.facts import TOP, Facts, FetchFacts, HostFacts
+from crawler.report.html import NOTHING, bar, card, lasting, moment, remote, section, table, url
 from crawler.report.numbers import number
-from crawler.report.treatment import politeness
-from crawler.report.words import NOTHING, bar, card, lasting, moment, remote, section, table, url
-from crawler.system.text import duration, size
+from crawler.report.politeness_html import politeness
+from crawler.system.text import duration, format_bytes
 
 FINE = ("ok", "redirect")
 LEGEND = '<div class="legend"><span><i></i>ok or a redirect</span><span><i class="other"></i>anything else</span></div>'
@@ -75,7 +75,7 @@ def _tiles(facts: Facts) -> str:
     told = {
         "URLs fetched": f"{tally.urls:,}",
         "pages stored": f"{tally.pages:,}",
-        "bytes, decoded": size(tally.bytes),
+        "bytes, decoded": format_bytes(tally.bytes),
         "URLs/s, mean": number(facts.rate) if facts.rate else NOTHING,
         "active time": duration(facts.pace.seconds),
         "hosts": f"{facts.hosts.count:,}",
@@ -176,7 +176,7 @@ def _hosts(facts: Facts) -> str:
 HOST_HEAD = ("host", "a fetch", "fetched", "not ok", "owed", "URLs", "stored")
 
 
-def _host(host: Host) -> list[str]:
+def _host(host: HostFacts) -> list[str]:
     return [
         url(host.name, " host"),
         lasting(host.seconds / host.fetched) if host.fetched else NOTHING,
@@ -184,7 +184,7 @@ def _host(host: Host) -> list[str]:
         f"{host.failed:,}",
         f"{host.owed:,}",
         f"{host.urls:,}",
-        size(host.size),
+        format_bytes(host.size),
     ]
 
 
@@ -194,9 +194,9 @@ def _standouts(facts: Facts) -> str:
     return "".join(card(table(head, [_fetch(one) for one in fetches], name), name) for name, fetches in lists.items())
 
 
-def _fetch(one: Fetch) -> list[str]:
+def _fetch(one: FetchFacts) -> list[str]:
     status = str(one.status or NOTHING)
-    return [url(one.url), lasting(one.seconds), size(one.size), f"{one.attempts:,}", status, remote(one.reason)]
+    return [url(one.url), lasting(one.seconds), format_bytes(one.size), f"{one.attempts:,}", status, remote(one.reason)]
 
 
 def _pages(facts: Facts) -> str:
@@ -204,7 +204,7 @@ def _pages(facts: Facts) -> str:
         f'<div class="two">{pair}</div>'
         for pair in (
             _histogram("How long fetches took", facts.durations, lasting)
-            + _histogram("How large pages are", facts.sizes, size),
+            + _histogram("How large pages are", facts.sizes, format_bytes),
             _types(facts) + _depths(facts),
         )
         if pair
@@ -225,7 +225,7 @@ def _histogram(name: str, counts: tuple[tuple[float, int], ...], show: Callable[
 def _types(facts: Facts) -> str:
     if not facts.types:
         return ""
-    rows = [[remote(kind or "none said", 60), f"{count:,}", size(total)] for kind, count, total in facts.types]
+    rows = [[remote(kind or "none said", 60), f"{count:,}", format_bytes(total)] for kind, count, total in facts.types]
     return card(table(("type", "pages", "stored"), rows, "Content types"), "Content types")
 
 

@@ -17,7 +17,7 @@ from contextlib import closing
 from pathlib import Path
 
 from crawler.errors import StorageError
-from crawler.report.facts import TOP, Audit, Rest
+from crawler.report.facts import TOP, PolitenessFacts, Rest
 from crawler.report.frontier_facts import HOST
 from crawler.settings import Settings
 from crawler.storage.database import connect_to_read, storage_errors
@@ -45,13 +45,13 @@ FROM following JOIN most USING (host) LEFT JOIN (
 BREACH = f"owed > 0 AND coalesce(gap < owed * {1 - DRIFT} - {SLACK}, 0)"
 
 
-def audit(connection: sqlite3.Connection, parts: Path, settings: Settings, most: int = MOST) -> Audit:
+def audit(connection: sqlite3.Connection, parts: Path, settings: Settings, most: int = MOST) -> PolitenessFacts:
     """Look at the newest run that stored pages. `connection` reads the frontier; the work is done in its temporary
     tables. `most` bounds the records that are read."""
     newest = max((path.stem[:4] for path in parts.glob("*.sqlite")), default="")
     paths = sorted(parts.glob(f"{newest}-*.sqlite")) if newest else []
     if not paths:
-        return Audit()
+        return PolitenessFacts()
     connection.execute(VISITS)
     older = unread = 0
     for path in paths:
@@ -68,7 +68,7 @@ def audit(connection: sqlite3.Connection, parts: Path, settings: Settings, most:
         f"SELECT host, pages, owed, gap, at_once, {BREACH} FROM treated ORDER BY owed = 0, gap IS NULL,"
         f" CASE WHEN owed > 0 THEN gap / owed ELSE -at_once END, host LIMIT {TOP}"
     )
-    return Audit(
+    return PolitenessFacts(
         run=int(newest),
         pages=pages,
         older=older,

@@ -25,7 +25,7 @@ def look(path: Path) -> CrawlDirectory:
     """The crawl in a directory. Raises UsageError, which knows a comparison when it sees one."""
     if not CrawlDirectory.exists(path) and (path / COMPARISON).is_file():
         raise UsageError(f"{path} is a comparison, not a crawl; its report is written by: compare report {path}")
-    return CrawlDirectory.look(path)
+    return CrawlDirectory.open_readonly(path)
 
 
 def read(directory: CrawlDirectory, patience: float | None = None) -> Facts:
@@ -56,7 +56,7 @@ def _facts(directory: CrawlDirectory, connection: sqlite3.Connection) -> Facts:
         taken_at=time(),
         manifest=directory.manifest,
         tally=ours.tally(connection),
-        running=None if directory.ours else directory.holder(),  # a run that writes its report is over
+        running=None if directory.ours else directory.lock_owner(),  # a run that writes its report is over
         pace=ours.pace(connection),
         hosts=ours.hosts(connection),
         troubles=ours.troubles(connection),

@@ -13,13 +13,13 @@ from crawler.core.messages import Event
 from crawler.core.shards.shard import Shard
 from crawler.metrics.process_tree import Meter
 from crawler.runtime.job import Job
-from crawler.runtime.limits import put_brakes
+from crawler.runtime.limits import install_limiters
 from crawler.runtime.memory_plan import Shares
 from crawler.runtime.recorder import Recorder
 from crawler.settings import Settings
 from crawler.storage.frontier.base import Frontier
 from crawler.storage.pages.base import Writer
-from crawler.system.threads import threads_or_a_line
+from crawler.system.threads import thread_errors
 
 
 def assemble(
@@ -33,7 +33,7 @@ def assemble(
     run: int = 1,
     folder: Path | None = None,
     shard: Shard | None = None,
-    birth: int = 0,
+    incarnation: int = 0,
     verdicts: Sequence[Event] = (),
     worker_shares: Shares | None = None,
 ) -> Job:
@@ -48,7 +48,7 @@ def assemble(
         run,
         folder,
         shard,
-        birth,
+        incarnation,
         verdicts,
         shares=shares,
         worker_shares=shares if worker_shares is None else worker_shares,
@@ -60,8 +60,8 @@ def limited(job: Job, fetches: bool = True) -> Iterator[Meter]:
     """Hold a job to its limits of memory and disk, and measure what it costs, as long as this lasts. `fetches`: its
     engine fetches by itself, and is not only the arbiter of others. Raises WorkersLost or OutOfMemory where no thread
     can be started."""
-    with threads_or_a_line():
-        meter = Meter(put_brakes(job, fetches))
+    with thread_errors():
+        meter = Meter(install_limiters(job, fetches))
     try:
         yield meter
     finally:

@@ -20,14 +20,14 @@ from time import monotonic
 from crawler.core.bounds import PLENTY
 from crawler.core.messages import Pause
 from crawler.errors import DiskFull
-from crawler.system.text import size
+from crawler.system.text import format_bytes
 
 SHARE = 0.02
 MOST = 256 * 1024 * 1024
 EASE = 1.25
 
 
-class DiskBrake:
+class DiskLimiter:
     """Lets nothing out while there is too little space below `folder`. `reserve` in bytes, None: the default; `wait` in
     seconds; `release` is called when something has changed, `pause` when it begins and ends."""
 
@@ -69,7 +69,7 @@ class DiskBrake:
             return PLENTY
         if monotonic() - self._since >= self._wait:
             raise DiskFull(
-                f"no space left for {self._folder} but the reserve ({size(self._free)} free); free some, then resume, "
-                "or lower disk_reserve"
+                f"no space left for {self._folder} but the reserve ({format_bytes(self._free)} free); "
+                "free some, then resume, or lower disk_reserve"
             )
         return 0

@@ -13,19 +13,19 @@ from crawler.core.shards.shard import Shard
 from crawler.core.shards.sharded import ShardedCrawl
 from crawler.core.urls.scope import Scope
 from crawler.fetch.bodies import BODIES
-from crawler.fetch.secrets import bind
+from crawler.fetch.secrets import headers_by_origin
 from crawler.metrics.counters import InFlight
-from crawler.pipeline.visit import Reader
+from crawler.pipeline.visit import PageProcessor
 from crawler.runtime.memory_plan import ROOMY, Shares
 from crawler.runtime.recorder import Recorder
 from crawler.settings import Settings, open_scope
-from crawler.storage.database import keep_trying
+from crawler.storage.database import retry_storage
 from crawler.storage.pages.base import Writer
-from crawler.system.file_limits import provide
+from crawler.system.file_limits import ensure_fd_limit
 from crawler.system.memory_shortage import large_blocks_apart
 
 
-class Reachable(Protocol):
+class EngineControl(Protocol):
     """The part of an engine that outsiders may touch, from any thread or signal handler."""
 
     def post(self, event: Event) -> None:
@@ -39,7 +39,7 @@ class Job:
     """What to crawl, how, and where to keep it. `run` numbers the runs of a directory, from 1; `folder` is the crawl's.
 
     `open_writer` opens a part for an engine that stores pages in this process; others open theirs below `folder`.
-    `shard`: which of several this one is; `birth` counts the processes that were given a part of it in this
+    `shard`: which of several this one is; `incarnation` counts the processes that were given a part of it in this
     run, `verdicts` are what it must hear before its seeds. `shares`: the memory it may take, `worker_shares`: that
     of each process which fetches for it. `ran`: how the run ended, where somebody has kept that here.
     """
@@ -53,7 +53,7 @@ class Job:
         run: int = 1,
         folder: Path | None = None,
         shard: Shard | None = None,
-        birth: int = 0,
+        incarnation: int = 0,
         verdicts: Sequence[Event] = (),
         shares: Shares = ROOMY,
         worker_shares: Shares = ROOMY,
@@ -75,14 +75,14 @@ class Job:
         self.in_flight = InFlight()
         recorder.on_pause(self.in_flight.pause)
         self._open_writer = open_writer
-        self._birth = birth
+        self._incarnation = incarnation
         self._verdicts = verdicts
-        self._workers: Reachable | None = None
+        self._workers: EngineControl | None = None
         self._early: list[Event] = []
 
-    def first(self) -> list[Event]:
+    def initial_events(self) -> list[Event]:
         """The events that a run begins with."""
-        *left, seeds = self.recorder.resume(self.settings.seeds, again=self.run > 1 or self._birth > 0)
+        *left, seeds = self.recorder.resume(self.settings.seeds, again=self.run > 1 or self._incarnation > 0)
         return [*left, *self._verdicts, seeds]
 
     def part(self, worker: int) -> str:
@@ -91,20 +91,20 @@ class Job:
 
     def writer(self) -> Writer:
         """The one writer of an engine that stores pages in this process; the recorder flushes it."""
-        part = self.part(self._birth)
-        writer = keep_trying(lambda: self._open_writer(part), self.settings.disk_wait)
+        part = self.part(self._incarnation)
+        writer = retry_storage(lambda: self._open_writer(part), self.settings.disk_wait)
         self.recorder.add_writer(writer)
         return writer
 
-    def fits(self, fetches: int) -> int:
+    def limit_concurrency(self, fetches: int) -> int:
         """How many of so many fetches at once this process may have descriptors for. Raises UsageError."""
-        fitting = provide(fetches)
+        fitting = ensure_fd_limit(fetches)
         if fitting < fetches:
             self.recorder.pause(Pause.STARVED, True)
             self.recorder.pause(Pause.STARVED, False)
         return fitting
 
-    def attach(self, workers: Reachable) -> None:
+    def attach(self, workers: EngineControl) -> None:
         """The engine is ready: from now on posted events reach it."""
         self._workers = workers
         self.recorder.start(workers.wake, workers.post)
@@ -126,7 +126,7 @@ class Job:
             self._workers.wake()
 
 
-def open_reader(settings: Settings, scope: Scope, shares: Shares = ROOMY) -> Reader:
+def open_processor(settings: Settings, scope: Scope, shares: Shares = ROOMY) -> PageProcessor:
     """What turns orders into requests, and responses into pages and events, in a process of this share. To be
     closed."""
     from crawler.pipeline.sandbox.client import HeavyReader
@@ -134,8 +134,8 @@ def open_reader(settings: Settings, scope: Scope, shares: Shares = ROOMY) -> Rea
     large_blocks_apart()
     BODIES.bound(shares.bodies, shares.alone)
     heavy = HeavyReader(settings, shares.page)
-    secrets = bind(settings.headers, settings.credentials)
-    return Reader(settings, scope, settings.max_body, settings.attempt_header, settings.spin, heavy, secrets)
+    secrets = headers_by_origin(settings.headers, settings.credentials)
+    return PageProcessor(settings, scope, settings.max_body, settings.attempt_header, settings.spin, heavy, secrets)
 
 
 def cores() -> int:

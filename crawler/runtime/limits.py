@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from crawler.core.messages import Pause
 from crawler.metrics.process_tree import tree_memory
-from crawler.runtime.disk_limit import DiskBrake
+from crawler.runtime.disk_limit import DiskLimiter
 from crawler.runtime.job import Job
 from crawler.runtime.memory_limit import MemoryLimiter
 
@@ -15,7 +15,7 @@ AT_START = 48 * 1024 * 1024
 """What a process of ours takes at most before it crawls. What a program takes beyond it is not the crawl's."""
 
 
-def put_brakes(job: Job, fetches: bool = True) -> Callable[[int], None]:
+def install_limiters(job: Job, fetches: bool = True) -> Callable[[int], None]:
     """Put all brakes on a job. What is returned is to be told the weight (bytes) of the run a few times a second.
     `fetches`: its engine fetches by itself, and is not only the arbiter of others that each have their limit."""
     settings, recorder, shares = job.settings, job.recorder, job.shares
@@ -28,13 +28,13 @@ def put_brakes(job: Job, fetches: bool = True) -> Callable[[int], None]:
         recorder.pause(Pause.MEMORY, True)
         recorder.pause(Pause.MEMORY, False)
     if job.folder is None:
-        return memory.weigh if fetches else lambda weight: None
-    disk = DiskBrake(job.folder, settings.disk_reserve, settings.disk_wait, job.wake, recorder.pause)
-    recorder.brake(disk.room)
+        return memory.on_sample if fetches else lambda weight: None
+    disk = DiskLimiter(job.folder, settings.disk_reserve, settings.disk_wait, job.wake, recorder.pause)
+    recorder.add_limiter(disk.room)
 
     def look(weight: int) -> None:
         if fetches:
-            memory.weigh(weight)
+            memory.on_sample(weight)
         with suppress(OSError):  # whoever writes there next will say it better
             disk.look()
 

@@ -66,7 +66,7 @@ class MemoryLimiter:
         """How many fetches may be in flight."""
         return self._most
 
-    def weigh(self, memory: int) -> None:
+    def on_sample(self, memory: int) -> None:
         """So many bytes are taken now."""
         before = self._most
         if memory > self._slow:

@@ -9,8 +9,8 @@ Rules:
   unless a tight limit is divided among many processes.
 - Where many processes fetch each gets an equal part. Their number, where nobody asked for one, and the number of
   fetches in flight are lowered to fit; that is said in one line and counted as a pause for `memory`.
-- The default is SHARE of what this machine has, or the container (cgroup v1 or v2); where that is too little for the
-  mode, up to MOST of it. A container's limit holds also where a larger one was asked for.
+- The default is SHARE of what this machine has, or the container (cgroup v1 or v2); where that is less than AT_EASE
+  times what the mode needs, up to MOST of it. A container's limit holds also where a larger one was asked for.
 - The rest cannot be planned (fragments, libraries), so the process tree is weighed: see
   crawler/runtime/memory_limit.py.
 """
@@ -27,6 +27,8 @@ from crawler.errors import UsageError
 from crawler.system.memory import MIB, container_memory, machine_memory
 
 SHARE = 0.5
+AT_EASE = 2
+"""A mode crawls at half its speed or more where it has so many times what it needs."""
 MOST = 0.9
 
 
@@ -40,7 +42,7 @@ class Need(NamedTuple):
 
 NEEDS = {
     "async": Need(0, 80 * MIB, "one process: interpreter, event loop, aiohttp, SQLite with its caches"),
-    "threads": Need(0, 92 * MIB, "one process: interpreter, libcurl, the stack and the buffers of each thread"),
+    "threads": Need(0, 98 * MIB, "one process: interpreter, libcurl, the stack and the buffers of each thread"),
     "processes": Need(58 * MIB, 50 * MIB, "the parent, which decides, and the fork server; each worker: its threads"),
     "prefork": Need(54 * MIB, 52 * MIB, "the arbiter and the fork server; each shard: an `async` that shares its code"),
 }
@@ -154,7 +156,7 @@ def _limit(mode: str, asked: int | None, processes: int, container: int) -> int:
     there = min(machine_memory(), container)
     if asked is not None:
         return asked if asked <= container else int(MOST * container)
-    return min(int(MOST * there), max(int(SHARE * there), least(mode, processes)))
+    return min(int(MOST * there), max(int(SHARE * there), AT_EASE * least(mode, processes)))
 
 
 def _too_little(mode: str, asked: int | None, processes: int, fixed: bool, limit: int) -> str:

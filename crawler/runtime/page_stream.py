@@ -70,7 +70,7 @@ class NullWriter:
         """Nothing to close."""
 
 
-class Tap:
+class PageStream:
     """Opens writers in front of others. `pages` are settled and wait to be taken; at MAX_WAITING the crawl waits."""
 
     def __init__(self, behind: Callable[[str], Writer] = NullWriter) -> None:

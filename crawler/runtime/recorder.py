@@ -22,14 +22,14 @@ from collections.abc import Callable, Iterable
 from time import monotonic, time
 
 from crawler.core.bounds import PLENTY
-from crawler.core.messages import Actions, Discovered, Event, Link, Mail, Pause, Resumed
+from crawler.core.messages import Actions, Discovered, Event, Link, Pause, Resumed, ShardOutput
 from crawler.core.traps.domain_limits import HOME
 from crawler.core.urls.canonical import host_of
 from crawler.core.urls.seen import marks
 from crawler.errors import CrawlerError, OutOfMemory, StorageError
 from crawler.metrics.counters import RunStats
-from crawler.storage.database import keep_trying
-from crawler.storage.frontier.answers import answers, shifted, shifted_cookies
+from crawler.storage.database import retry_storage
+from crawler.storage.frontier.answers import answers, cookies_to_clock, to_clock
 from crawler.storage.frontier.base import Batch, Frontier, empty
 from crawler.storage.pages.base import Writer
 from crawler.system.failpoints import passing
@@ -73,7 +73,7 @@ class Recorder:
         self._wake: Callable[[], None] = lambda: None
         self._post: Callable[[Event], None] = lambda event: None
         self._tell_pause: Callable[[Pause, bool], None] = lambda why, lasts: None
-        self._send: Callable[[list[Mail]], None] = lambda mail: None
+        self._send: Callable[[list[ShardOutput]], None] = lambda mail: None
         self._changed = threading.Condition()
         self._batch = Batch()
         self._batch_due = 0.0
@@ -95,7 +95,7 @@ class Recorder:
         """Call with every Actions, in the pump's thread."""
         self._observers.append(observer)
 
-    def brake(self, room: Callable[[], int]) -> None:
+    def add_limiter(self, room: Callable[[], int]) -> None:
         """Another bound on `room`; whoever lets go of it wakes the workers itself."""
         self._brakes.append(room)
 
@@ -111,7 +111,7 @@ class Recorder:
         """Call when a wait for the disk begins and ends, from any thread."""
         self._tell_pause = tell
 
-    def after_commit(self, send: Callable[[list[Mail]], None]) -> None:
+    def after_commit(self, send: Callable[[list[ShardOutput]], None]) -> None:
         """Call with the mail of each batch, maybe none, once it is safe; on the writer thread."""
         self._send = send
 
@@ -163,12 +163,12 @@ class Recorder:
             self._clean = False
             self.stats.queued += len(actions.queued)
             if actions.mail:
-                self.stats.queued -= len(actions.mail.passed)
+                self.stats.queued -= len(actions.mail.transferred)
             self._uncommitted += pages
             due = self._batch_due
             if actions.notes:
                 self._batch_due = min(due, monotonic() + URGENT_AGE)
-            elif actions.hungry or actions.doubtful or actions.search is not None or actions.mail:
+            elif actions.refill_requests or actions.undetermined or actions.search is not None or actions.mail:
                 self._batch_due = min(due, monotonic() + ANSWER_AGE)
             if first or self._batch_due < due or self._uncommitted >= CLOSE_AT:
                 self._changed.notify()
@@ -257,9 +257,9 @@ class Recorder:
     def _commit(self, batch: Batch) -> bool:
         """Make one batch durable; False after the last."""
         closing = self._closing
-        batch.notes = [shifted(note, self.to_unix) for note in batch.notes]
-        batch.cookies = {home: shifted_cookies(note, self.to_unix) for home, note in batch.cookies.items()}
-        keep_trying(lambda: self._write(batch), self._disk_wait, lambda: self._hurried, self.pause)
+        batch.notes = [to_clock(note, self.to_unix) for note in batch.notes]
+        batch.cookies = {home: cookies_to_clock(note, self.to_unix) for home, note in batch.cookies.items()}
+        retry_storage(lambda: self._write(batch), self._disk_wait, lambda: self._hurried, self.pause)
         self.last_commit_at = monotonic()
         for event in answers(self._frontier, batch, self._new, -self.to_unix):
             self._post(event)
@@ -297,7 +297,7 @@ def resumption(frontier: Frontier, seed: int, most_marks: int, to_now: float) ->
         joined=left.joined,
         retried=left.retried,
         outbox=tuple(frontier.outbox()),
-        cookies=tuple(shifted_cookies(note, to_now) for note in frontier.cookies()),
+        cookies=tuple(cookies_to_clock(note, to_now) for note in frontier.cookies()),
         beyond=tuple({host_of(link.url) for link in frontier.beyond()} if tally.too_deep else ()),
         budgets=frontier.budgets(HOME),
     )

@@ -44,7 +44,7 @@ MEMORY_WAIT = 5.0
 """Seconds that memory is waited for: what is in flight has landed by then, and let go of what it held."""
 
 
-def bound(text: str) -> str | bytes:
+def to_sql_text(text: str) -> str | bytes:
     """Text as a value for a column. What SQLite calls text is UTF-8, which has no lone surrogates: where strangers
     sent some, the row holds the bytes they would be."""
     try:
@@ -54,7 +54,7 @@ def bound(text: str) -> str | bytes:
     return text
 
 
-def unbound(value: str | bytes) -> str:
+def from_sql_text(value: str | bytes) -> str:
     """The text that such a column holds."""
     return value if isinstance(value, str) else value.decode("utf-8", "surrogatepass")
 
@@ -175,7 +175,7 @@ def _reader(path: Path, how: str) -> sqlite3.Connection:
     return connection
 
 
-def keep_trying(
+def retry_storage(
     action: Callable[[], T],
     seconds: float,
     hurry: Callable[[], bool] = lambda: False,
@@ -217,7 +217,7 @@ def _patience(error: StorageError, seconds: float) -> tuple[Pause, float]:
 
 
 async def akeep_trying(action: Callable[[], Awaitable[None]], seconds: float) -> None:
-    """`keep_trying` on an event loop. Raises StorageError."""
+    """`retry_storage` on an event loop. Raises StorageError."""
     give_up_at = monotonic() + seconds
     while True:
         try:

@@ -14,7 +14,7 @@ Rules:
 - `layout` says how URLs are laid out over the shards (see crawler.storage.resharding). While it is "" they are being
   moved.
 - What is made is for its owner alone: pages and cookies may be secret. A directory that was there keeps its mode.
-- What decides which URLs are ours and how pages are kept (`KEPT`) never changes in the life of a directory.
+- What decides which URLs are ours and how pages are kept (`IMMUTABLE_KEYS`) never changes in the life of a directory.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ REPORT = "report.html"
 LOCK = "lock"
 FRONTIER = "frontier.sqlite"
 BROKEN = ".broken"
-LOCK_PATIENCE = 0.2  # `holder` of another process takes the lock for a moment
-KEPT = (
+LOCK_PATIENCE = 0.2  # `lock_owner` of another process takes the lock for a moment
+IMMUTABLE_KEYS = (
     "seeds",
     "scope",
     "include",
@@ -77,7 +77,7 @@ CHECKED_BELOW = 256 * 1024 * 1024
 
 
 class CrawlDirectory:
-    """One crawl on disk. `create` and `open` take the lock, `look` does not."""
+    """One crawl on disk. `create` and `open` take the lock, `open_readonly` does not."""
 
     def __init__(self, path: Path, told: Manifest, lock: FileLock | None) -> None:
         self.path = path
@@ -143,7 +143,7 @@ class CrawlDirectory:
             return directory, True
 
     @classmethod
-    def look(cls, path: Path) -> CrawlDirectory:
+    def open_readonly(cls, path: Path) -> CrawlDirectory:
         """An existing crawl, to read what is there, also while another process works on it."""
         return cls(path, manifest.read(path), None)
 
@@ -166,7 +166,7 @@ class CrawlDirectory:
         """Was it opened to work on it, not to look?"""
         return self._lock is not None
 
-    def holder(self) -> int | None:
+    def lock_owner(self) -> int | None:
         """The process that works on it now: its id, 0 where it has not told yet, None where there is none."""
         try:
             descriptor = os.open(self.path / LOCK, os.O_RDONLY | os.O_CLOEXEC)
@@ -216,7 +216,7 @@ class CrawlDirectory:
         for path in self.frontier_files():
             if path.stat().st_size < CHECKED_BELOW:
                 self._check(path)
-        with closing(self.look_back()) as reader:
+        with closing(self.open_frontiers()) as reader:
             tally, rows = reader.tally(), reader.count()
         if self.manifest.layout and rows != tally.queued:
             raise Corrupt(
@@ -255,7 +255,7 @@ class CrawlDirectory:
             self._check(path)
         return SqliteFrontier(path, seed=self.manifest.seed)
 
-    def look_back(self, lenient: bool = False) -> FrontierReader:
+    def open_frontiers(self, lenient: bool = False) -> FrontierReader:
         """The frontiers of all shards as one, to read, also while they are written to; a `lenient` one passes over what
         is damaged. Raises UsageError, Corrupt."""
         return join([self.reader(path, lenient) for path in self.frontier_files()])
@@ -289,7 +289,7 @@ class CrawlDirectory:
         """The shards that have a file, of this layout or an earlier one."""
         return sorted(int(path.parent.name.removeprefix("shard-")) for path in self.path.glob(f"shard-*/{FRONTIER}"))
 
-    def lay_out(self, shards: int, layout: str) -> None:
+    def set_layout(self, shards: int, layout: str) -> None:
         """Keep in the manifest how the URLs are laid out; "" where they begin to be moved."""
         moves = self.manifest.moves + (layout == "" != self.manifest.layout)
         self.manifest = msgspec.structs.replace(self.manifest, shards=shards, layout=layout, moves=moves)
@@ -299,7 +299,7 @@ class CrawlDirectory:
         """What is settled, also while another process works on it; all zero before the first run has begun."""
         if not self.manifest.runs:
             return Tally()
-        with closing(self.look_back()) as frontier:
+        with closing(self.open_frontiers()) as frontier:
             return frontier.tally()
 
     def admit_within(self, max_depth: int | None) -> None:

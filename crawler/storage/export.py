@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 from crawler.storage.frontier.rows import SettledRow
-from crawler.system.text import cell
+from crawler.system.text import csv_safe
 
 FIELDS = (
     "url",
@@ -44,7 +44,7 @@ def as_csv(rows: Iterable[SettledRow]) -> Iterator[str]:
     writer = csv.writer(_Line())
     yield writer.writerow(FIELDS)
     for row in rows:
-        yield writer.writerow([cell(value) if isinstance(value, str) else value for value in cells(row)])
+        yield writer.writerow([csv_safe(value) if isinstance(value, str) else value for value in cells(row)])
 
 
 def cells(row: SettledRow) -> tuple[Cell, ...]:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from crawler.core.messages import Budget, Cookie, Foreign, Reason, Unread
+from crawler.core.messages import Budget, Cookie, OutboxLink, ParseSkipped, Reason
 from crawler.core.urls.canonical import canonical, host_of
 from crawler.errors import Corrupt, StorageError
 from crawler.metrics.counters import Tally
@@ -30,7 +30,7 @@ from crawler.storage.frontier import schema
 from crawler.storage.frontier.commits import committed, noted
 from crawler.storage.frontier.sqlite import UNREADABLE, host_mark
 from crawler.storage.pages.sqlite import SCHEMA as PART
-from crawler.system.text import printable
+from crawler.system.text import escape_unprintable
 
 HEADER = 100
 MAGIC = b"SQLite format 3\0"
@@ -44,12 +44,12 @@ FIXED = {
 }
 """Fields of the header that are the same in every file of ours, by their place: https://sqlite.org/fileformat2.html"""
 DECODED: dict[tuple[str, str], Any] = {
-    ("outbox", "foreign_link"): Foreign,
+    ("outbox", "foreign_link"): OutboxLink,
     ("budget", "spent"): Budget,
     ("cookie", "cookies"): tuple[Cookie, ...],
 }
 REASONS = {reason.value for reason in Reason}
-UNREAD = {unread.value for unread in Unread}
+UNREAD = {unread.value for unread in ParseSkipped}
 LATER = schema.COLUMNS.keys() - {"url", "host", "outbox", "meta"}
 """Tables that not every file of format 3 has."""
 
@@ -129,7 +129,7 @@ def structural_faults(path: Path, made_by: str) -> Iterator[str]:
             connection.text_factory = any_text
             for (verdict,) in connection.execute("PRAGMA integrity_check(3)").fetchall():
                 if verdict != "ok":
-                    yield f"{path} is damaged ({printable(' '.join(str(verdict).split()))})"
+                    yield f"{path} is damaged ({escape_unprintable(' '.join(str(verdict).split()))})"
             yield from _shape_faults(connection, path, made_by)
     except Corrupt as error:
         yield f"{path} is damaged ({error.__cause__ or error})"
@@ -186,7 +186,7 @@ def intact_rows(path: Path, table: str, seed: int) -> Iterator[dict[str, Any]]:
     columns = f"{', '.join(names)}, {'checksum' if is_sealed else 'NULL'}"
     key = schema.KEYS[table][0]
     if table in schema.NUMBERED:
-        found: Iterator[tuple[object, ...]] = (row[1:] for row in salvage.rows(path, table, key, columns))
+        found: Iterator[tuple[object, ...]] = (row[1:] for row in salvage.readable_rows(path, table, key, columns))
     else:
         found = salvage.first_rows(path, f"SELECT {columns} FROM {table}")
     for *row, checksum in found:

@@ -16,7 +16,7 @@ MISSES = 10_000
 """So many keys in a row without a row, and there are no more."""
 
 
-def rows(path: Path, table: str, key: str, columns: str) -> Iterator[tuple[object, ...]]:
+def readable_rows(path: Path, table: str, key: str, columns: str) -> Iterator[tuple[object, ...]]:
     """The rows of a table that can be read, each once; the first column is its integer `key`. Nothing at all where the
     file is none of SQLite's."""
     try:

@@ -62,7 +62,7 @@ def ask_again(directory: CrawlDirectory, store: Store, wanted: Wanted) -> dict[s
         counts += reopened.counts
         parts |= reopened.parts
     passing("asking.reopened")
-    with closing(directory.look_back()) as every:
+    with closing(directory.open_frontiers()) as every:
         store.sweep(every.named(parts))
     directory.intend(())
     return dict(counts.most_common())

@@ -23,16 +23,16 @@ from typing import Any
 
 import msgspec
 
-from crawler.core.messages import Budget, Cookie, Foreign, Reach, Reason, Settled, Unread
+from crawler.core.messages import Budget, Cookie, HostPlacement, OutboxLink, ParseSkipped, Reason, Settled
 from crawler.core.page.digest import term
 from crawler.core.page.links import page_headers, read_page
 from crawler.core.urls.canonical import Resolver, canonical, host_of
-from crawler.core.urls.normalization import speller
+from crawler.core.urls.normalization import normalizer
 from crawler.core.urls.scope import Scope
 from crawler.errors import Corrupt
 from crawler.metrics.counters import Tally
 from crawler.settings import open_scope
-from crawler.storage.database import PRIVATE, storage_errors, transaction, unbound
+from crawler.storage.database import PRIVATE, from_sql_text, storage_errors, transaction
 from crawler.storage.directory import FRONTIER, CrawlDirectory, frontier_path
 from crawler.storage.frontier import commits
 from crawler.storage.frontier.beyond import forget_known, keep_rows
@@ -45,7 +45,7 @@ from crawler.storage.frontier.sqlite import (
     SPENT,
     host_mark,
     keep_tally,
-    largest,
+    max_budgets,
     spent_rows,
 )
 from crawler.storage.integrity import frontier_faults, intact_rows
@@ -128,7 +128,7 @@ def _found(directory: CrawlDirectory) -> Audit | None:
 def _rows_are_missing(directory: CrawlDirectory) -> bool:
     """Whether more was admitted than is there."""
     try:
-        with closing(directory.look_back(lenient=True)) as frontier:
+        with closing(directory.open_frontiers(lenient=True)) as frontier:
             return frontier.count() != frontier.tally().queued
     except Corrupt:
         return True
@@ -156,7 +156,7 @@ def _rebuild_frontier(
         if path != target and path.exists():
             commits.forget(path)
             set_aside(path)
-    directory.lay_out(1, "whole")
+    directory.set_layout(1, "whole")
 
 
 class _Rebuilt:
@@ -182,11 +182,11 @@ class _Rebuilt:
             for row in intact_rows(path, "url", self._seed):
                 self._take_row(LACKING | row)
             for note in intact_rows(path, "host", self._seed):
-                note["reach"] = Reach.OWNER
+                note["reach"] = HostPlacement.OWNER
                 self._connection.execute(NOTE, [note.get(name, 0) for name in NOTED.split(", ")])
             for sent in intact_rows(path, "outbox", self._seed):
                 with suppress(msgspec.DecodeError):
-                    foreign = msgspec.json.decode(sent["foreign_link"], type=Foreign)
+                    foreign = msgspec.json.decode(sent["foreign_link"], type=OutboxLink)
                     link, via = foreign.link, json.dumps(foreign.link.via) if foreign.link.via else None
                     self._owe(link.url, link.depth, via, limited=foreign.beyond or not foreign.admitted)
             for table in COLUMNS.keys() - set(TAKEN):
@@ -211,7 +211,7 @@ class _Rebuilt:
                 with suppress(msgspec.DecodeError):
                     msgspec.json.decode(row["cookies"], type=tuple[Cookie, ...])
                     self._connection.execute(KEEP_COOKIES, (row["home"], row["cookies"]))
-        self._connection.executemany(SPENT, spent_rows(largest(budgets).values()))
+        self._connection.executemany(SPENT, spent_rows(max_budgets(budgets).values()))
 
     def _take_row(self, row: dict[str, Any]) -> None:
         if self._stands(row):
@@ -231,7 +231,7 @@ class _Rebuilt:
             record = self._records.get(key)
             if record is None or key in self._named:
                 return False
-            said = url, row["size"], row["digest"], unbound(row["content_type"] or "")
+            said = url, row["size"], row["digest"], from_sql_text(row["content_type"] or "")
             if said != (record.url, record.size, record.digest, record.content_type):
                 return False
             self._named.add(key)
@@ -271,7 +271,7 @@ class _Rebuilt:
         """The links of all bodies: some may have had no row but one that was lost."""
         for (url,) in self._connection.execute("SELECT url FROM url").fetchall():
             self._scope.join(host_of(url))  # whatever was admitted was in scope
-        store, resolver = self._directory.store(), Resolver(self._scope.admits_path, respell=speller(self._settings))
+        store, resolver = self._directory.store(), Resolver(self._scope.admits_path, respell=normalizer(self._settings))
         for part in store.parts():
             for position, page in whole_records(store, part):
                 query = "SELECT depth FROM url WHERE part = ? AND position = ?"
@@ -311,7 +311,7 @@ class _Rebuilt:
                 position or 0,
                 truncated or "",
                 cut,
-                unread=Unread(unread) if unread else None,
+                unread=ParseSkipped(unread) if unread else None,
                 seed=depth == 0,
             )
             for url, reason, status, attempts, size, digest, part, position, truncated, cut, unread, depth in (

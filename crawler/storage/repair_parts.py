@@ -7,13 +7,13 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from crawler.storage.database import bound, connect, row_checksum, storage_errors, transaction
+from crawler.storage.database import connect, row_checksum, storage_errors, to_sql_text, transaction
 from crawler.storage.directory import BROKEN, free_name
 from crawler.storage.integrity import part_faults
 from crawler.storage.pages.base import Page, Store
 from crawler.storage.pages.files import FilesStore
 from crawler.storage.pages.sqlite import FACTS, INSERT, PAGE_SIZE, SCHEMA
-from crawler.storage.recovery import rows
+from crawler.storage.recovery import readable_rows
 from crawler.storage.verify import term_of
 
 NEW = ".new"
@@ -69,9 +69,9 @@ def _rebuild(path: Path, whole: set[int]) -> None:
     beside = path.with_name(path.name + NEW)
     beside.unlink(missing_ok=True)
     with closing(connect(beside, SCHEMA, PAGE_SIZE)) as part, transaction(part, beside):
-        for position, *row in rows(path, "page", "position", f"{', '.join(FACTS[1:])}, body"):
+        for position, *row in readable_rows(path, "page", "position", f"{', '.join(FACTS[1:])}, body"):
             if position in whole:
-                facts = (position, *(bound(value) if isinstance(value, str) else value for value in row[:-1]))
+                facts = (position, *(to_sql_text(value) if isinstance(value, str) else value for value in row[:-1]))
                 part.execute(INSERT, (*facts, row[-1], row_checksum(*facts)))
     replace(path, beside)
 

@@ -23,8 +23,8 @@ from time import time
 import msgspec
 from msgspec.structs import replace
 
-from crawler.core.messages import Budget, Foreign, HostNote, Reach
-from crawler.core.shards.shard import Shard, together
+from crawler.core.messages import Budget, HostNote, HostPlacement, OutboxLink
+from crawler.core.shards.shard import Shard, merge_notes
 from crawler.core.traps.domain_limits import HOME
 from crawler.core.urls.canonical import host_of
 from crawler.settings import Settings
@@ -39,7 +39,7 @@ from crawler.storage.frontier.sqlite import (
     SPENT,
     host_mark,
     keep_tally,
-    largest,
+    max_budgets,
     note_row,
     read_tally,
     spent_rows,
@@ -57,7 +57,7 @@ RECEIVE = "INSERT OR IGNORE INTO url (url, host, depth, via, attempts, status) V
 NOTE = f"INSERT OR REPLACE INTO host ({NOTED}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
-def lay_out(directory: CrawlDirectory, settings: Settings, shards: int) -> None:
+def ensure_layout(directory: CrawlDirectory, settings: Settings, shards: int) -> None:
     """Let the URLs of a crawl lie as a run with these settings on so many shards wants them. Raises StorageError."""
     layout = _name(settings, shards)
     if directory.manifest.layout == layout and directory.manifest.shards == shards:
@@ -65,13 +65,13 @@ def lay_out(directory: CrawlDirectory, settings: Settings, shards: int) -> None:
     if not directory.manifest.runs:
         for shard in {*range(shards), *directory.shards_there()}:  # those too that a kill left half made
             directory.frontier(shard).close()
-        directory.lay_out(shards, layout)
+        directory.set_layout(shards, layout)
         return
     for shard in directory.shards_there():
         directory.frontier(shard).close()  # checks the file
-    directory.lay_out(shards, "")
-    _Move(directory, settings, shards).run()
-    directory.lay_out(shards, layout)
+    directory.set_layout(shards, "")
+    Resharder(directory, settings, shards).run()
+    directory.set_layout(shards, layout)
 
 
 def _name(settings: Settings, shards: int) -> str:
@@ -85,7 +85,7 @@ def _may_spread(settings: Settings, shards: int) -> bool:
     return shards > 1 and Shard(0, shards).may_spread(settings.delay, settings.shared_by)
 
 
-class _Move:
+class Resharder:
     """One move of the rows of a crawl to a number of shards."""
 
     def __init__(self, directory: CrawlDirectory, settings: Settings, shards: int) -> None:
@@ -136,7 +136,7 @@ class _Move:
                     note = HostNote(
                         host, robots, until, delay, rest_until, bool(joined), heard=bool(heard), down_for=down_for
                     )
-                    notes[note.host] = together(notes.get(note.host), note)
+                    notes[note.host] = merge_notes(notes.get(note.host), note)
         now = time()
         for note in notes.values():
             known = note.robots is not None and note.robots_until > now
@@ -166,7 +166,7 @@ class _Move:
                     connection.executemany(KEEP_COOKIES, mine)
 
     def _row(self, note: HostNote) -> tuple[object, ...]:
-        reach = Reach.SPREAD if note.host in self._spread else Reach.OWNER
+        reach = HostPlacement.SHARED if note.host in self._spread else HostPlacement.OWNER
         return note_row(replace(note, reach=reach))
 
     def _move_budgets(self) -> None:
@@ -176,7 +176,7 @@ class _Move:
             with storage_errors(path):
                 rows = connection.execute("SELECT spent FROM budget")
                 budgets += [msgspec.json.decode(encoded, type=Budget) for (encoded,) in rows]
-        spent = largest(budgets)
+        spent = max_budgets(budgets)
         for number, (path, connection) in self._files.items():
             mine = [share for budget in spent.values() if (share := self._share_of(budget, number)) is not None]
             with counted(connection, path):
@@ -194,7 +194,7 @@ class _Move:
 
     def _move_rows(self, source: int) -> None:
         path, connection = self._files[source]
-        for batch in self._strangers(source):
+        for batch in self._misplaced(source):
             for home, rows in batch.items():
                 target_path, target = self._files[home]
                 with counted(target, target_path):
@@ -206,7 +206,7 @@ class _Move:
                 connection.executemany("DELETE FROM url WHERE id = ?", [(row[0],) for row in moved])
                 _count(connection, owed=-sum(row[REASON] is None for row in moved))
 
-    def _strangers(self, source: int) -> Iterator[dict[int, list[sqlite3.Row]]]:
+    def _misplaced(self, source: int) -> Iterator[dict[int, list[sqlite3.Row]]]:
         """The rows of a shard that belong elsewhere, by home, in the order they were admitted."""
         path, connection = self._files[source]
         last = 0
@@ -229,7 +229,7 @@ class _Move:
         with storage_errors(path):
             rows = connection.execute("SELECT seq, foreign_link FROM outbox ORDER BY seq").fetchall()
         for seq, encoded in rows:
-            foreign = msgspec.json.decode(encoded, type=Foreign)
+            foreign = msgspec.json.decode(encoded, type=OutboxLink)
             link = foreign.link
             target_path, target = self._files[self._home(link.url)]
             via = msgspec.json.encode(link.via).decode() if link.via else None

@@ -60,7 +60,7 @@ class Audit(msgspec.Struct, kw_only=True):
     incomplete_because: dict[str, int] = {}
     state: str = ""
 
-    def object_to(self, problem: str) -> None:
+    def add_problem(self, problem: str) -> None:
         """Count a problem."""
         self.wrong += 1
         if len(self.problems) < MOST_TOLD:
@@ -73,19 +73,19 @@ def audit(directory: CrawlDirectory, see: See = lambda page: None) -> Audit:
     Raises UsageError where it has not begun, Corrupt where its frontier cannot be read at all. Whatever else is wrong
     is a problem that was found.
     """
-    found = Audit(out=str(directory.path), running=None if directory.ours else directory.holder())
+    found = Audit(out=str(directory.path), running=None if directory.ours else directory.lock_owner())
     try:
         paths = directory.frontier_files()
         for path in paths:
             for fault in frontier_faults(path, directory.manifest.seed, directory.moving):
-                found.object_to(fault)
+                found.add_problem(fault)
     except Corrupt as error:
-        found.object_to(str(error))
+        found.add_problem(str(error))
     for path in directory.part_files():
         for fault in part_faults(path):
-            found.object_to(fault)
+            found.add_problem(fault)
     try:
-        with closing(directory.look_back(lenient=True)) as frontier:
+        with closing(directory.open_frontiers(lenient=True)) as frontier:
             _read_back(directory, frontier, found, see)
     except StorageError as error:
         first = found.problems[0] if found.problems else str(error)
@@ -132,7 +132,7 @@ def _read_rows(frontier: FrontierReader, found: Audit) -> tuple[Tally, Named, in
             counted.pages += 1
             positions = named.setdefault(row.part, {})
             if row.position in positions:
-                found.object_to(f"{row.url}: its record {row.part}:{row.position} is named by another URL too")
+                found.add_problem(f"{row.url}: its record {row.part}:{row.position} is named by another URL too")
             positions[row.position] = row.digest, row.url, row.size, row.content_type
         elif row.status:
             total = digest.add(total, [_term_without_body(row, found)])
@@ -144,7 +144,7 @@ def _read_rows(frontier: FrontierReader, found: Audit) -> tuple[Tally, Named, in
 def _term_without_body(row: SettledRow, found: Audit) -> bytes:
     term = digest.term(row.url, row.status)
     if row.digest and row.digest != term:
-        found.object_to(f"{row.url}: its digest is not that of an answer without a stored body")
+        found.add_problem(f"{row.url}: its digest is not that of an answer without a stored body")
     return term
 
 
@@ -164,9 +164,9 @@ def _read_records(store: Store, named: Named, found: Audit, see: See) -> int:
             found.pages += 1
             found.bytes += len(page.body)
             if not term == page.digest == expected:
-                found.object_to(f"{page.url}: record {part}:{position} is not what was fetched")
+                found.add_problem(f"{page.url}: record {part}:{position} is not what was fetched")
             elif facts != [page.url, len(page.body), page.content_type]:
-                found.object_to(f"{page.url}: record {part}:{position} is not what its row says")
+                found.add_problem(f"{page.url}: record {part}:{position} is not what its row says")
     return total
 
 
@@ -183,7 +183,7 @@ def _tell_missing(frontier: FrontierReader, named: Named, found: Audit) -> None:
     if any(named.values()):
         for row in frontier.settled():
             if row.part and row.position in named[row.part]:
-                found.object_to(f"{row.url}: record {row.part}:{row.position} is missing or cannot be read")
+                found.add_problem(f"{row.url}: record {row.part}:{row.position} is missing or cannot be read")
 
 
 def _compare(kept: Tally, counted: Tally, found: Audit) -> None:
@@ -191,4 +191,4 @@ def _compare(kept: Tally, counted: Tally, found: Audit) -> None:
     for key in COUNTED:
         said, is_now = getattr(kept, key), getattr(counted, key)
         if said != is_now:
-            found.object_to(f"{key}: {said} was kept, {is_now} is there")
+            found.add_problem(f"{key}: {said} was kept, {is_now} is there")

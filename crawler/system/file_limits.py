@@ -17,7 +17,7 @@ LEAST = 40
 COMFORT = 8_192  # connections to many hosts are kept for some seconds, beyond those in use
 
 
-def provide(fetches: int) -> int:
+def ensure_fd_limit(fetches: int) -> int:
     """Let this process and its children hold what so many fetches at once need; how many of them may be. Raises
     UsageError where there is not even room for one."""
     needed = SPARE + EACH * fetches

@@ -15,7 +15,7 @@ SELDOM = 10_000
 
 
 @contextmanager
-def collected_seldom() -> Iterator[None]:
+def reduced_gc() -> Iterator[None]:
     """Leave alone what is alive now and look for garbage only every SELDOM containers; afterwards all is as before."""
     before, was_frozen = gc.get_threshold(), gc.get_freeze_count()
     gc.freeze()

@@ -33,7 +33,7 @@ def open_log() -> Any:
     return structlog.wrap_logger(structlog.WriteLogger(cast(TextIO, Lines())), processors=chain)
 
 
-def speak_plainly() -> None:
+def capture_library_logs() -> None:
     """From now on libraries, warnings and what nobody catches in this process write records too."""
     import logging
 

@@ -19,7 +19,7 @@ PATIENCE = 1.0
 _dropped = 0
 
 
-def tell(line: str, patience: float = 0.0) -> bool:
+def write_nonblocking(line: str, patience: float = 0.0) -> bool:
     """Write a line, if there is room for it within so many seconds. Safe in a signal handler, from any thread."""
     global _dropped
     lost = f" ({_dropped} lines before this one were lost)" if _dropped else ""
@@ -46,7 +46,7 @@ class Lines:
 
     def write(self, text: str) -> None:
         """Tell a line."""
-        tell(text.rstrip("\n"))
+        write_nonblocking(text.rstrip("\n"))
 
     def flush(self) -> None:
         """Nothing is kept back."""

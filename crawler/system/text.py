@@ -1,7 +1,7 @@
 """How numbers and strangers' text appear: on a terminal, in a log, in a report, in a cell.
 
-`printable` is the one door for whatever a server, a URL, a path or a library says. What it lets through is one line
-that cannot move a cursor, ring a bell, forge a record, reverse the direction of writing or hide a letter.
+`escape_unprintable` is the one door for whatever a server, a URL, a path or a library says. What it lets through is one
+line that cannot move a cursor, ring a bell, forge a record, reverse the direction of writing or hide a letter.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from unicodedata import normalize
 
 
-def printable(text: str) -> str:
+def escape_unprintable(text: str) -> str:
     """One line in which all that is no letter, sign or plain space is a visible escape: C0, DEL and C1 controls, marks
     of direction and of no width, line separators, lone surrogates, code points that mean nothing."""
     if text.isprintable():
@@ -27,14 +27,14 @@ FORMULA = ("=", "+", "-", "@")
 DROPPED = " \"'"  # by some importers, before they look at a cell; tabs and line ends are escapes by then
 
 
-def cell(text: str) -> str:
+def csv_safe(text: str) -> str:
     """Text for CSV that no spreadsheet takes for a formula (OWASP, "CSV Injection"): where it begins like one it is
     prefixed with '. Also where spaces or quotes come first, and where the sign is written in another width."""
-    shown = printable(text)
+    shown = escape_unprintable(text)
     return f"'{shown}" if normalize("NFKC", shown.lstrip(DROPPED)[:1]).startswith(FORMULA) else shown
 
 
-def size(count: float) -> str:
+def format_bytes(count: float) -> str:
     """Bytes, in decimal units."""
     if count < 1000:
         return f"{count:.0f} B"
@@ -57,4 +57,4 @@ def duration(seconds: float) -> str:
 def counts(numbers: dict[str, int]) -> str:
     """Names with their counts, the most frequent first."""
     ordered = sorted(numbers.items(), key=lambda pair: (-pair[1], pair[0]))
-    return ", ".join(f"{printable(name)} {count:,}" for name, count in ordered) or "none"
+    return ", ".join(f"{escape_unprintable(name)} {count:,}" for name, count in ordered) or "none"

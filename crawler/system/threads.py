@@ -35,7 +35,7 @@ def start_thread(work: Callable[..., object], name: str, *args: Any) -> threadin
 
 
 @contextmanager
-def threads_or_a_line() -> Iterator[None]:
+def thread_errors() -> Iterator[None]:
     """Raises WorkersLost where a thread cannot be started, OutOfMemory where no memory is left."""
     try:
         yield

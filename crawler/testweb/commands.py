@@ -13,7 +13,7 @@ import click
 import msgspec
 
 from crawler.errors import CrawlerError
-from crawler.system.text import printable
+from crawler.system.text import escape_unprintable
 from crawler.testweb.choice import Choice
 from crawler.testweb.options import web_options
 from crawler.testweb.profile_web import ProfileWeb
@@ -33,7 +33,7 @@ class _Group(click.Group):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter must not try again
             raise SystemExit(128 + signal.SIGPIPE) from None
         except (CrawlerError, OSError, msgspec.DecodeError) as error:
-            click.echo(f"error: {printable(_in_words(error))}", err=True)
+            click.echo(f"error: {escape_unprintable(_in_words(error))}", err=True)
             raise SystemExit(getattr(error, "exit_code", 2)) from error
 
 
@@ -119,7 +119,7 @@ def describe(choice: Choice, delay: float) -> None:
     ends = expected(web)
     urls, least = Counter(split(url)[0] for url in ends), least_seconds(web, ends, delay)
     if isinstance(web, ProfileWeb):
-        from crawler.testweb.realised import table
+        from crawler.testweb.statistics import table
 
         click.echo("\n".join(table(web, ends)))
     else:

@@ -21,7 +21,7 @@ import httptools
 import msgspec
 
 from crawler.testweb.document import Answer, AnyWeb
-from crawler.testweb.log import Entry
+from crawler.testweb.log import LogEntry
 from crawler.testweb.settings import ATTEMPT_HEADER
 
 _ATTEMPT = ATTEMPT_HEADER.lower().encode()
@@ -37,7 +37,7 @@ class Owner(Protocol):
     web: AnyWeb
     part: int
     parts: int
-    connections: set[Connection]
+    connections: set[WebConnection]
     connections_made: int
 
     def answer(self, host: str, path: str, attempt: int, accept: str, address: str) -> Answer:
@@ -46,11 +46,11 @@ class Owner(Protocol):
     def arrived(self) -> int:
         """Count a request in; how many are in flight now."""
 
-    def ended(self, entry: Entry) -> None:
+    def ended(self, entry: LogEntry) -> None:
         """Count a request out and log it."""
 
 
-class Connection(asyncio.Protocol):
+class WebConnection(asyncio.Protocol):
     """One client connection: at most one request at a time."""
 
     transport: asyncio.Transport
@@ -122,7 +122,7 @@ class Connection(asyncio.Protocol):
         self._answering = True
         self._late, self._sent = 0.0, 0
         self._answers += 1
-        self._entry = Entry(
+        self._entry = LogEntry(
             at=at,
             wall=time.time(),
             end=at,

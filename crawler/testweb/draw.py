@@ -9,7 +9,7 @@ from __future__ import annotations
 from xxhash import xxh3_64_intdigest
 
 
-class Dice:
+class SeededRandom:
     """An endless row of numbers that depends on `parts` alone."""
 
     __slots__ = ("_key", "_thrown")

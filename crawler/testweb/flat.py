@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from crawler.testweb.document import ACCEPT, Answer, Document, answer_for
-from crawler.testweb.draw import Dice
+from crawler.testweb.draw import SeededRandom
 from crawler.testweb.prose import paragraphs
 
 NAME = "flat.demo.test"
@@ -48,7 +48,7 @@ class FlatWeb:
         if path == "/":
             return self._root
         if (found := _PAGE.fullmatch(path)) and int(found[1]) < self.pages:
-            if attempt == 1 and self._errors and Dice("error", path).below(_DRAWN) < self._errors:
+            if attempt == 1 and self._errors and SeededRandom("error", path).below(_DRAWN) < self._errors:
                 return Document(status=503, content_type="text/plain", body=b"not now\n", delay=self._latency)
             return self._html(f"Page {found[1]}", self._text)
         return Document(status=404, content_type="text/plain", body=b"not found\n", delay=self._latency)

@@ -12,8 +12,8 @@ from enum import StrEnum
 
 import msgspec
 
-from crawler.testweb.draw import Dice
-from crawler.testweb.site import Site
+from crawler.testweb.draw import SeededRandom
+from crawler.testweb.site import WebSite
 
 BUSY = 8.0
 SMALL = 5
@@ -41,13 +41,13 @@ PARTS = tuple(Part)[1:]
 CRAWL_DELAYS = {Part.SLOW: (2, 3), Part.SLOWER: (4, 2)}  # tenths of a second: at least, choices
 
 
-class Host(msgspec.Struct, frozen=True):
+class WebHost(msgspec.Struct, frozen=True):
     """One host. `latency` is its mean time to answer, `crawl_delay` what its robots.txt asks for, both in seconds."""
 
     index: int
     name: str
     part: Part
-    site: Site
+    site: WebSite
     latency: float
     crawl_delay: float = 0.0
     private: bool = False
@@ -69,16 +69,16 @@ def is_private(index: int, part: Part) -> bool:
     return part is Part.MOVED or (part is Part.PLAIN and index % 3 == 0)
 
 
-def make_host(seed: int, index: int, part: Part, size: int) -> Host:
+def make_host(seed: int, index: int, part: Part, size: int) -> WebHost:
     """Draw the facts of one host with `size` ordinary pages."""
-    dice = Dice(seed, "host", index)
+    dice = SeededRandom(seed, "host", index)
     branch, salt, drawn = 4 + dice.below(5), dice.below(1000), (5 + dice.below(56)) / 1000
     least, choices = CRAWL_DELAYS.get(part, (0, 1))
-    return Host(
+    return WebHost(
         index=index,
         name=name_of(index),
         part=part,
-        site=Site(size=size, branch=branch, salt=salt),
+        site=WebSite(size=size, branch=branch, salt=salt),
         latency=min(drawn, max(0.005, BUSY / size - 0.02)),
         crawl_delay=(least + dice.below(choices)) / 10,
         private=is_private(index, part),
@@ -95,7 +95,7 @@ def plain_sizes(pages: int, hosts: int) -> list[int]:
     return sizes
 
 
-def robots_text(host: Host) -> str:
+def robots_text(host: WebHost) -> str:
     """The rules that a host states, wherever they are read."""
     lines = ["# rules of " + host.name, "User-agent: badbot", "Disallow: /", "", "User-agent: *"]
     if host.crawl_delay:

@@ -16,7 +16,7 @@ import msgspec
 FLUSH_SECONDS = 0.1
 
 
-class Entry(msgspec.Struct, frozen=True):
+class LogEntry(msgspec.Struct, frozen=True):
     """One request as the server saw it.
 
     `at` and `end` are on the monotonic clock of the machine: when the request had arrived whole, and when the last byte
@@ -50,7 +50,7 @@ class RequestLog:
         self._lines: list[bytes] = []
         self._encode = msgspec.json.Encoder().encode
 
-    def add(self, entry: Entry) -> bool:
+    def add(self, entry: LogEntry) -> bool:
         """Take an entry; True if it is the first since the last flush, so that a flush should be planned."""
         self._lines.append(self._encode(entry))
         return len(self._lines) == 1
@@ -73,8 +73,8 @@ class RequestLog:
         self.close()
 
 
-def read_log(path: Path) -> list[Entry]:
+def read_log(path: Path) -> list[LogEntry]:
     """All whole lines of a log, by arrival. Raises msgspec.DecodeError for a line that is no entry."""
     whole, _, _ = path.read_bytes().rpartition(b"\n")
-    decode = msgspec.json.Decoder(Entry).decode
+    decode = msgspec.json.Decoder(LogEntry).decode
     return sorted((decode(line) for line in whole.split(b"\n") if line), key=lambda entry: entry.at)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from html import escape
 
 from crawler.testweb.document import Anchor
-from crawler.testweb.draw import Dice
+from crawler.testweb.draw import SeededRandom
 from crawler.testweb.prose import WORDS
 
 
@@ -17,7 +17,7 @@ def followed(anchors: Iterable[Anchor]) -> tuple[str, ...]:
 
 def title_of(name: str, path: str) -> str:
     """A title that no other page has."""
-    return f"{WORDS[Dice(name, path).below(len(WORDS))].capitalize()} & more: {name}{path}"
+    return f"{WORDS[SeededRandom(name, path).below(len(WORDS))].capitalize()} & more: {name}{path}"
 
 
 def html(title: str, anchors: Iterable[Anchor], text: str, head: str = "") -> str:

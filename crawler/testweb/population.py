@@ -1,7 +1,7 @@
 """The hosts of a profile web, worked out from the seed before anything is served.
 
 - Hosts are listed by size, largest first; popularity follows the same order.
-- The pages of a host are numbered as in `Site`. The last numbers are the odd ones (moved, missing, broken, no HTML):
+- The pages of a host are numbered as in `WebSite`. The last numbers are the odd ones (moved, missing, broken, no HTML):
   leaves of the tree, so nothing else is found only by way of them.
 - How a host fails must not depend on the order in which a crawl asks. So the failures of a host that a crawler may
   count against it (5xx, resets, silence) are at most `MOST_FAILURES` in all, one fewer than a host is given up for;
@@ -16,9 +16,9 @@ from enum import StrEnum
 
 import msgspec
 
-from crawler.testweb.draw import Dice
+from crawler.testweb.draw import SeededRandom
 from crawler.testweb.parameters import Parameters
-from crawler.testweb.site import Site
+from crawler.testweb.site import WebSite
 from crawler.testweb.tables import STEPS, lognormal, power_law
 
 MOST_FAILURES = 19
@@ -27,7 +27,7 @@ _LINKS_CAP = 3
 _CLUSTER = 3
 
 
-class Rules(StrEnum):
+class PopulationRules(StrEnum):
     """What becomes of a request for robots.txt."""
 
     STATED = "200"
@@ -38,7 +38,7 @@ class Rules(StrEnum):
     REFUSING = "refused"
 
 
-CLOSED = frozenset({Rules.FAILING, Rules.HANGING, Rules.REFUSING})
+CLOSED = frozenset({PopulationRules.FAILING, PopulationRules.HANGING, PopulationRules.REFUSING})
 
 
 class Kind(StrEnum):
@@ -80,10 +80,10 @@ class Place(msgspec.Struct, frozen=True):
 
     index: int
     name: str
-    site: Site
+    site: WebSite
     latency: float
     links: int
-    rules: Rules
+    rules: PopulationRules
     sick: bool
     crawl_delay: float
     private: int
@@ -135,13 +135,13 @@ def _failures_each(numbers: Parameters) -> float:
 def _place(
     seed: int, numbers: Parameters, index: int, name: str, size: int, sick: bool, errors: float, *, small: bool
 ) -> Place:
-    dice = Dice(seed, "place", index)
+    dice = SeededRandom(seed, "place", index)
     branch, salt = 4 + dice.below(5), dice.below(1000)
-    site = Site(size=size, branch=branch, salt=salt)
+    site = WebSite(size=size, branch=branch, salt=salt)
     links = lognormal(numbers.links, numbers.links_sigma, 1, _LINKS_CAP * numbers.links)
     latency = lognormal(numbers.latency * 1e6, numbers.latency_sigma)
     rules, trapped = _rules(numbers, dice.below(100_000) / 100_000, small), index < numbers.traps * numbers.hosts
-    rules = Rules.STATED if trapped else rules
+    rules = PopulationRules.STATED if trapped else rules
     odd = _odd(numbers, size, errors, dice)[: size - max(1, -(-size // branch))]
     plain = size - len(odd)
     first_leaf = max(1, -(-(size - 1) // branch))
@@ -156,27 +156,31 @@ def _place(
         links=links[dice.below(STEPS)],
         rules=rules,
         sick=sick,
-        crawl_delay=numbers.crawl_delay * numbers.latency_scale if delayed and rules is Rules.STATED else 0.0,
-        private=_count(hidden, dice) if rules is Rules.STATED else 0,
+        crawl_delay=numbers.crawl_delay * numbers.latency_scale if delayed and rules is PopulationRules.STATED else 0.0,
+        private=_count(hidden, dice) if rules is PopulationRules.STATED else 0,
         trapped=trapped,
         odd=odd,
         same_from=max(first_leaf, plain - shared) if shared > 1 else plain,
     )
 
 
-def _rules(numbers: Parameters, drawn: float, small: bool) -> Rules:
+def _rules(numbers: Parameters, drawn: float, small: bool) -> PopulationRules:
     silent = numbers.robots_silent / 2
-    shares = [(Rules.MISSING, numbers.robots_missing), (Rules.FORBIDDEN, numbers.robots_forbidden)]
+    shares = [(PopulationRules.MISSING, numbers.robots_missing), (PopulationRules.FORBIDDEN, numbers.robots_forbidden)]
     if small:
-        shares += [(Rules.FAILING, numbers.robots_failing), (Rules.HANGING, silent), (Rules.REFUSING, silent)]
+        shares += [
+            (PopulationRules.FAILING, numbers.robots_failing),
+            (PopulationRules.HANGING, silent),
+            (PopulationRules.REFUSING, silent),
+        ]
     for rules, share in shares:
         if drawn < share:
             return rules
         drawn -= share
-    return Rules.STATED
+    return PopulationRules.STATED
 
 
-def _odd(numbers: Parameters, size: int, errors: float, dice: Dice) -> tuple[Odd, ...]:
+def _odd(numbers: Parameters, size: int, errors: float, dice: SeededRandom) -> tuple[Odd, ...]:
     """The odd URLs of a host, the broken ones first: those are kept where a small host has no place for all."""
     hops = 1 + numbers.two_hops + 3 * numbers.more_hops
     shares = {
@@ -191,7 +195,7 @@ def _odd(numbers: Parameters, size: int, errors: float, dice: Dice) -> tuple[Odd
     return (*broken, *(Odd(kind) for kind, share in shares.items() for _ in range(_count(share * size, dice))))
 
 
-def _broken(numbers: Parameters, count: int, dice: Dice) -> list[Odd]:
+def _broken(numbers: Parameters, count: int, dice: SeededRandom) -> list[Odd]:
     parts = {
         Kind.ERROR_500: numbers.error_500,
         Kind.ERROR_503: numbers.error_503,
@@ -217,6 +221,6 @@ def _broken(numbers: Parameters, count: int, dice: Dice) -> list[Odd]:
     return found
 
 
-def _count(expected: float, dice: Dice) -> int:
+def _count(expected: float, dice: SeededRandom) -> int:
     """A whole number whose mean is `expected`."""
     return int(expected + dice.below(1000) / 1000)

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, Self
 import msgspec
 
 from crawler.errors import CrawlerError
-from crawler.system.file_limits import provide
+from crawler.system.file_limits import ensure_fd_limit
 from crawler.testweb.certificates import server_context, write_certificates
 from crawler.testweb.choice import Choice
 from crawler.testweb.document import AnyWeb
@@ -82,7 +82,7 @@ async def serve(
     unless it has a `share` in the work of another.
     """
     loop, ended, web = asyncio.get_running_loop(), asyncio.Event(), choice.make()
-    provide(len(web.names))
+    ensure_fd_limit(len(web.names))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     async with AsyncExitStack() as stack:

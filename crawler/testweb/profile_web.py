@@ -16,10 +16,10 @@ from itertools import accumulate
 from xxhash import xxh3_128_hexdigest
 
 from crawler.testweb.document import ACCEPT, Anchor, Answer, Document, Fault, answer_for
-from crawler.testweb.draw import Dice
+from crawler.testweb.draw import SeededRandom
 from crawler.testweb.markup import followed, html, title_of
 from crawler.testweb.parameters import Parameters
-from crawler.testweb.population import CLOSED, Kind, Odd, Place, Rules, populate
+from crawler.testweb.population import CLOSED, Kind, Odd, Place, PopulationRules, populate
 from crawler.testweb.prose import paragraphs
 from crawler.testweb.tables import STEPS, lognormal, negative_binomial, pareto
 from crawler.testweb.traps import ENTRANCES, FORBIDDEN, trap
@@ -62,9 +62,9 @@ class ProfileWeb:
     def document(self, host: str, path: str, attempt: int = 1) -> Document:
         """What is said about a URL. Raises KeyError for a host that is not there."""
         place = self.places[host]
-        dice = Dice(self.seed, host, path, attempt)
+        dice = SeededRandom(self.seed, host, path, attempt)
         delay, keep = self._delay(place, dice), self._keep(dice)
-        if place.rules is Rules.REFUSING:
+        if place.rules is PopulationRules.REFUSING:
             return Document(fault="refused")
         if path == "/robots.txt":
             return _robots(place, delay, keep)
@@ -94,16 +94,16 @@ class ProfileWeb:
 
     # ---- numbers
 
-    def _delay(self, place: Place, dice: Dice) -> float:
+    def _delay(self, place: Place, dice: SeededRandom) -> float:
         """How long this answer takes, in seconds."""
         if dice.below(100_000) < self.numbers.late * 100_000:
             return self._tail[dice.below(STEPS)] / 1e6 * self.numbers.latency_scale
         return place.latency * self._spread[dice.below(STEPS)] / 1e6
 
-    def _keep(self, dice: Dice) -> int:
+    def _keep(self, dice: SeededRandom) -> int:
         return 1 if dice.below(100_000) < self.numbers.closing * 100_000 else self.numbers.requests_per_connection
 
-    def _coding(self, dice: Dice) -> str:
+    def _coding(self, dice: SeededRandom) -> str:
         drawn = dice.below(100_000) / 100_000
         if drawn < self.numbers.gzip:
             return "gzip"
@@ -114,7 +114,7 @@ class ProfileWeb:
     def _page(self, place: Place, k: int, delay: float, keep: int) -> Document:
         path, cluster = place.site.path(k), place.cluster(k)
         alike = cluster is not None
-        dice = Dice(self.seed, place.name, "same", cluster) if alike else Dice(self.seed, place.name, k)
+        dice = SeededRandom(self.seed, place.name, "same", cluster) if alike else SeededRandom(self.seed, place.name, k)
         anchors = self._anchors(place, None if alike else k, dice)
         coding = self._coding(dice)
         size = round(self._sizes[dice.below(STEPS)] * self.numbers.size_scale)
@@ -126,7 +126,7 @@ class ProfileWeb:
         body = f"{above}{_text(size - len(above) - len(below), dice)}{below}".encode()
         return Document(body=body, coding=coding, delay=delay, keep=keep, links=followed(anchors))
 
-    def _anchors(self, place: Place, k: int | None, dice: Dice) -> list[Anchor]:
+    def _anchors(self, place: Place, k: int | None, dice: SeededRandom) -> list[Anchor]:
         """The links of page k; None: of a leaf that must not tell where it is."""
         numbers, site = self.numbers, place.site
         table = negative_binomial(place.links, numbers.links_shape, MOST_LINKS)
@@ -143,7 +143,7 @@ class ProfileWeb:
         anchors = [self._anchor(place.name, path, dice) for path in paths]
         return anchors + [self._outside(dice) for _ in range(outside)]
 
-    def _near(self, place: Place, k: int, dice: Dice) -> int:
+    def _near(self, place: Place, k: int, dice: SeededRandom) -> int:
         """A page of the same host: its parent, one further down, any."""
         site, drawn = place.site, dice.below(100)
         if drawn < 25:
@@ -151,7 +151,7 @@ class ProfileWeb:
         deeper = k * site.branch + 1 + dice.below(site.branch)
         return deeper if drawn < 70 and deeper < site.size else dice.below(site.size)
 
-    def _outside(self, dice: Dice) -> Anchor:
+    def _outside(self, dice: SeededRandom) -> Anchor:
         """A link to some host, popular ones more often, mostly to its root."""
         drawn = dice.below(self._popularity[-1])
         place = self.places[self.names[bisect_right(self._popularity, drawn)]]
@@ -159,7 +159,7 @@ class ProfileWeb:
         url = f"{self.scheme}://{place.name}{place.site.path(0 if home else dice.below(place.site.size))}"
         return Anchor(url, url)
 
-    def _anchor(self, name: str, path: str, dice: Dice) -> Anchor:
+    def _anchor(self, name: str, path: str, dice: SeededRandom) -> Anchor:
         """A link within a host, as most people write it or as some do."""
         url = f"{self.scheme}://{name}{path}"
         if dice.below(1000) >= self.numbers.odd_spellings * 1000:
@@ -198,7 +198,7 @@ class ProfileWeb:
 
     def _moved(self, place: Place, k: int, hop: int, delay: float, keep: int) -> Document:
         """Hop number `hop` of the redirects that begin at page k."""
-        dice = Dice(self.seed, place.name, "chain", k)
+        dice = SeededRandom(self.seed, place.name, "chain", k)
         hops, loops = self._hops(dice), dice.below(1000) < self.numbers.loops * 1000
         if hop >= max(hops, 2 if loops else 1):
             return _excuse(404, delay, keep)
@@ -213,7 +213,7 @@ class ProfileWeb:
         url = f"{self.scheme}://{place.name}{target}"
         return Document(status=status, location=target, target=url, delay=delay, keep=keep)
 
-    def _hops(self, dice: Dice) -> int:
+    def _hops(self, dice: SeededRandom) -> int:
         drawn, more = dice.below(1000) / 1000, dice.below(3)
         if drawn < self.numbers.more_hops:
             return 3 + more
@@ -221,7 +221,7 @@ class ProfileWeb:
 
     def _raw(self, place: Place, k: int, delay: float, keep: int) -> Document:
         """A document that is no HTML."""
-        dice = Dice(self.seed, place.name, "raw", k)
+        dice = SeededRandom(self.seed, place.name, "raw", k)
         size, start = round(self._sizes[dice.below(STEPS)] * self.numbers.size_scale), dice.below(1000)
         body = b"{" + _state(size, start).encode() + b"}"
         return Document(content_type=_TYPES[dice.below(len(_TYPES))], body=body, delay=delay, keep=keep)
@@ -240,15 +240,15 @@ class ProfileWeb:
 
 def _robots(place: Place, delay: float, keep: int) -> Document:
     match place.rules:
-        case Rules.HANGING:
+        case PopulationRules.HANGING:
             return Document(fault="hang", delay=delay)
-        case Rules.MISSING | Rules.FORBIDDEN | Rules.FAILING:
+        case PopulationRules.MISSING | PopulationRules.FORBIDDEN | PopulationRules.FAILING:
             return _excuse(int(place.rules), delay, keep)
     lines = [f"# {place.name}", "User-agent: badbot", "Disallow: /", "", "User-agent: *"]
     lines += [f"Crawl-delay: {place.crawl_delay:g}"] if place.crawl_delay else []
     lines += ["Disallow: /private/"] if place.private else []
     lines += [f"Disallow: {FORBIDDEN}"] if place.trapped else []
-    lines += [f"Disallow: /nobody-links-here/{n}" for n in range(Dice(place.name, "robots").below(200))]
+    lines += [f"Disallow: /nobody-links-here/{n}" for n in range(SeededRandom(place.name, "robots").below(200))]
     text = "\n".join([*lines, ""])
     return Document(content_type=_PLAIN_TEXT, body=text.encode(), delay=delay, keep=keep)
 
@@ -259,7 +259,7 @@ def _excuse(status: int, delay: float, keep: int, retry_after: int | None = None
     )
 
 
-def _text(size: int, dice: Dice) -> str:
+def _text(size: int, dice: SeededRandom) -> str:
     """`size` characters as a page of today has them: prose, and a state that hardly shrinks when compressed.
 
     More where that would not hold a paragraph.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from crawler.testweb.draw import Dice
+from crawler.testweb.draw import SeededRandom
 
 _ENGLISH = (
     "harbour lantern meadow copper winter orchard velvet saddle thunder pebble garden mirror anchor basket candle "
@@ -25,7 +25,7 @@ _PARAGRAPHS = 97
 @cache
 def _pool(language: str) -> tuple[tuple[str, ...], int]:
     """The paragraphs of a language, twice over so that any slice of them can be cut out, and their mean length."""
-    words, dice = _LANGUAGES[language].split(), Dice("prose", language)
+    words, dice = _LANGUAGES[language].split(), SeededRandom("prose", language)
     pool = tuple(
         "<p>" + " ".join(words[dice.below(len(words))] for _ in range(40 + dice.below(40))) + ".</p>\n"
         for _ in range(_PARAGRAPHS)

@@ -29,7 +29,7 @@ from pathlib import Path
 import msgspec
 
 from crawler.testweb.document import AnyWeb
-from crawler.testweb.log import Entry, read_log
+from crawler.testweb.log import LogEntry, read_log
 
 ON_ITS_WAY = 0.1
 
@@ -67,7 +67,7 @@ class Steady(msgspec.Struct, frozen=True):
     mean_in_flight: float
 
 
-class Lateness(msgspec.Struct, frozen=True):
+class AnswerLateness(msgspec.Struct, frozen=True):
     """How long after their time answers were sent, in seconds: the server's own delay, no crawler's.
 
     A timer's grain is a millisecond, so that an answer may be half of one early.
@@ -96,7 +96,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     steady: Steady
     connections: int
     bytes_sent: int
-    lateness: Lateness
+    lateness: AnswerLateness
     clean: bool
 
 
@@ -123,7 +123,7 @@ def judge(
     pages = [entry for entry in known if not web.is_robots(entry.host, entry.path)]
     kills = sorted(kills)
     duplicates, excused = _repeated(pages, kills, uncommitted)
-    by_host: defaultdict[str, list[Entry]] = defaultdict(list)
+    by_host: defaultdict[str, list[LogEntry]] = defaultdict(list)
     for entry in known:
         by_host[entry.host].append(entry)
     watches = {host: _Watch(web, host, delay, per_host, slack) for host in by_host}
@@ -178,7 +178,7 @@ class _Watch:
         self.overlaps: list[Breach] = []
         self.holds: list[Breach] = []
 
-    def see(self, entry: Entry) -> None:
+    def see(self, entry: LogEntry) -> None:
         """Judge the next arrival."""
         self._requests += 1
         while self._running and self._running[0][0] <= entry.at:
@@ -207,15 +207,15 @@ class _Watch:
 
 
 def _repeated(
-    pages: Sequence[Entry], kills: Sequence[float], uncommitted: float
+    pages: Sequence[LogEntry], kills: Sequence[float], uncommitted: float
 ) -> tuple[list[Duplicate], list[Duplicate]]:
     """The duplicates that nothing excuses, and those that kills do."""
-    asked: defaultdict[tuple[str, int], list[Entry]] = defaultdict(list)
+    asked: defaultdict[tuple[str, int], list[LogEntry]] = defaultdict(list)
     for entry in pages:
         if entry.status and entry.status != 429 and entry.status < 500:
             asked[_key(entry)].append(entry)
 
-    def killed_between(first: Entry, second: Entry) -> bool:
+    def killed_between(first: LogEntry, second: LogEntry) -> bool:
         after = bisect_left(kills, first.at)
         return after < len(kills) and kills[after] <= second.at and first.end >= kills[after] - uncommitted
 
@@ -229,7 +229,7 @@ def _repeated(
     return duplicates, excused
 
 
-def _as_asked(entry: Entry, kills: Sequence[float]) -> Entry:
+def _as_asked(entry: LogEntry, kills: Sequence[float]) -> LogEntry:
     """The request as whoever asked knows it: a server may see it, and go on answering, after a kill of the asker."""
     after = bisect_left(kills, entry.at - ON_ITS_WAY)
     if after < len(kills) and kills[after] < entry.end:
@@ -237,7 +237,7 @@ def _as_asked(entry: Entry, kills: Sequence[float]) -> Entry:
     return entry
 
 
-def _flow(entries: Sequence[Entry]) -> tuple[int, Steady]:
+def _flow(entries: Sequence[LogEntry]) -> tuple[int, Steady]:
     """The most requests in flight, and the steady window."""
     ends = sorted(entry.end for entry in entries)
     changes = sorted([(end, -1) for end in ends] + [(entry.at, 1) for entry in entries])
@@ -251,14 +251,14 @@ def _flow(entries: Sequence[Entry]) -> tuple[int, Steady]:
     return most, Steady(end - begin, answered / (end - begin), busy / (end - begin))
 
 
-def _lateness(entries: Iterable[Entry]) -> Lateness:
+def _lateness(entries: Iterable[LogEntry]) -> AnswerLateness:
     late = sorted(entry.late for entry in entries if entry.status)
-    return Lateness(*(late[int(share * (len(late) - 1))] if late else 0.0 for share in (0.50, 0.99)))
+    return AnswerLateness(*(late[int(share * (len(late) - 1))] if late else 0.0 for share in (0.50, 0.99)))
 
 
-def _url(entry: Entry) -> str:
+def _url(entry: LogEntry) -> str:
     return f"{entry.scheme}://{entry.host}{entry.path}"
 
 
-def _key(entry: Entry) -> tuple[str, int]:
+def _key(entry: LogEntry) -> tuple[str, int]:
     return _url(entry), entry.attempt

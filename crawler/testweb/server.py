@@ -18,9 +18,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from crawler.testweb.connection import Connection
+from crawler.testweb.connection import WebConnection
 from crawler.testweb.document import Answer, AnyWeb
-from crawler.testweb.log import FLUSH_SECONDS, Entry, RequestLog
+from crawler.testweb.log import FLUSH_SECONDS, LogEntry, RequestLog
 from crawler.testweb.settings import WebSettings, address_of, settings_for
 
 _PORT_TRIES = 20
@@ -47,7 +47,7 @@ class WebServer:
         self.part, self.parts, self._tls = part, parts, tls
         self.in_flight = 0
         self.most_in_flight = 0
-        self.connections: set[Connection] = set()
+        self.connections: set[WebConnection] = set()
         self.connections_made = 0
         self._addresses = {name: address_of(index) for index, name in enumerate(web.names)}
         self._log = RequestLog(log) if log else None
@@ -64,7 +64,7 @@ class WebServer:
         open_at = [self._addresses[name] for name in self.web.names if not _refuses(self.web, name)]
         for listener in _listen(open_at, self.port, shared=self.parts > 1):
             self.port = listener.getsockname()[1]
-            server = await loop.create_server(lambda: Connection(self), sock=listener, backlog=1024, ssl=self._tls)
+            server = await loop.create_server(lambda: WebConnection(self), sock=listener, backlog=1024, ssl=self._tls)
             self._servers.append(server)
         return self
 
@@ -91,7 +91,7 @@ class WebServer:
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         return self.in_flight
 
-    def ended(self, entry: Entry) -> None:
+    def ended(self, entry: LogEntry) -> None:
         """Count a request out and log it."""
         self.in_flight -= 1
         if self._log and self._log.add(entry):

@@ -10,13 +10,13 @@ import re
 
 import msgspec
 
-from crawler.testweb.draw import Dice
+from crawler.testweb.draw import SeededRandom
 from crawler.testweb.prose import WORDS
 
 _NUMBER = re.compile(r"-(\d+)(?:/|\.html|&sort=name)$")
 
 
-class Site(msgspec.Struct, frozen=True):
+class WebSite(msgspec.Struct, frozen=True):
     """The tree of one host: `size` pages; `salt` turns the words of its paths."""
 
     size: int
@@ -53,7 +53,7 @@ class Site(msgspec.Struct, frozen=True):
         k = int(found[1])
         return k if 0 < k < self.size and self.path(k) == path else None
 
-    def neighbours(self, k: int, dice: Dice) -> list[int]:
+    def neighbours(self, k: int, dice: SeededRandom) -> list[int]:
         """The pages that page k links to: root, parent, children, siblings and some of the rest, with repeats."""
         near = [n for n in (k - 1, k + 1) if 0 < n < self.size]
         far = [dice.below(self.size) for _ in range(4 + dice.below(6))]

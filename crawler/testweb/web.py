@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from crawler.testweb.curiosities import MOVED_ROBOTS, Scripts, Turn, scripts_of
 from crawler.testweb.document import ACCEPT, Anchor, Answer, Document, answer_for
-from crawler.testweb.draw import Dice
-from crawler.testweb.hosts import PARTS, SMALL, Host, Part, make_host, part_of, plain_sizes, robots_text
+from crawler.testweb.draw import SeededRandom
+from crawler.testweb.edge_cases import MOVED_ROBOTS, Scripts, Turn, scripts_of
+from crawler.testweb.hosts import PARTS, SMALL, Part, WebHost, make_host, part_of, plain_sizes, robots_text
 from crawler.testweb.markup import followed, html, title_of
 from crawler.testweb.prose import paragraphs
 from crawler.testweb.site import relative
@@ -38,7 +38,7 @@ class Web:
         planted = sum(script.pages for host in small for script in scripts_of(host, big).values())
         sizes = plain_sizes(pages - planted - SMALL * (len(small) - 1), plain)
         plains = [make_host(seed, index, Part.PLAIN, size) for index, size in enumerate(sizes)]
-        self.hosts: Mapping[str, Host] = {host.name: host for host in (*plains, *small)}
+        self.hosts: Mapping[str, WebHost] = {host.name: host for host in (*plains, *small)}
         self.names = tuple(self.hosts)
         self.seeds = tuple(f"http://{name}/" for name in self.names)
         self._scripts: dict[str, Scripts] = {name: scripts_of(host, plains[0]) for name, host in self.hosts.items()}
@@ -50,7 +50,7 @@ class Web:
     def document(self, host: str, path: str, attempt: int = 1) -> Document:
         """What is said about a URL. Raises KeyError for a host that is not there."""
         at = self.hosts[host]
-        dice = Dice(self.seed, host, path, attempt)
+        dice = SeededRandom(self.seed, host, path, attempt)
         delay = at.latency * (0.6 + dice.below(800) / 1000)
         if self.is_robots(host, path):
             return _robots(at, path, delay)
@@ -77,9 +77,9 @@ class Web:
         """Whether robots.txt answers 503 for ever."""
         return self.hosts[host].part is Part.CLOSED
 
-    def _ordinary(self, host: Host, k: int, delay: float) -> Document:
+    def _ordinary(self, host: WebHost, k: int, delay: float) -> Document:
         """Page k of the tree of a host."""
-        path, dice = host.site.path(k), Dice(self.seed, host.name, k)
+        path, dice = host.site.path(k), SeededRandom(self.seed, host.name, k)
         pages = [host.site.path(n) for n in host.site.neighbours(k, dice)]
         if k == 0:
             pages += [path for path, script in self._scripts[host.name].items() if script.linked]
@@ -92,19 +92,19 @@ class Web:
         body = html(title_of(host.name, path), anchors, paragraphs("en", size, start)).encode()
         return Document(body=body, coding=coding, delay=delay, links=followed(anchors))
 
-    def _outside(self, dice: Dice) -> Anchor:
+    def _outside(self, dice: SeededRandom) -> Anchor:
         """A link to some host, big ones more often, mostly to its root."""
         host = self.hosts[self.names[min(dice.below(len(self.names)), dice.below(len(self.names)))]]
         path = host.site.path(dice.below(host.site.size) if dice.below(10) < 4 else 0)
         start = ("http://", "//", "HTTP://", "http://")[dice.below(4)]
         return Anchor(f"{start}{host.name}{path}", f"http://{host.name}{path}")
 
-    def _played(self, host: Host, path: str, turn: Turn, delay: float) -> Document:
+    def _played(self, host: WebHost, path: str, turn: Turn, delay: float) -> Document:
         """One turn of a curiosity."""
         body, links = turn.raw, ()  # type: bytes | None, tuple[str, ...]
         if body is None:
             # 20 paragraphs for an HTML page, one for the excuse that goes with an error or a redirect
-            size, start = (8_000 if turn.status == 200 else 300), Dice(self.seed, host.name, path).below(1000)
+            size, start = (8_000 if turn.status == 200 else 300), SeededRandom(self.seed, host.name, path).below(1000)
             anchors = [Anchor("/", f"http://{host.name}/"), *turn.anchors]
             text = paragraphs(turn.language, size, start)
             body = html(title_of(host.name, path), anchors, text, turn.head).encode(turn.charset, "xmlcharrefreplace")
@@ -123,7 +123,7 @@ class Web:
         )
 
 
-def _robots(host: Host, path: str, delay: float) -> Document:
+def _robots(host: WebHost, path: str, delay: float) -> Document:
     """What the part of a host makes of its robots.txt."""
     if host.part is Part.CLOSED:
         return Document(status=503, content_type=_PLAIN_TEXT, body=b"closed\n", delay=delay)

@@ -12,7 +12,7 @@ from aiohttp.http_parser import HttpResponseParserPy
 from aioresponses import CallbackResult, aioresponses
 from yarl import URL
 
-from crawler.core.messages import Trouble
+from crawler.core.messages import FetchErrorKind
 from crawler.errors import UsageError
 from crawler.fetch import check_client
 from crawler.fetch.base import ClientPlan, FetchError, Limits, Request
@@ -34,22 +34,22 @@ async def fetcher() -> AsyncIterator[AiohttpFetcher]:
 @pytest.mark.parametrize(
     ("error", "trouble"),
     [
-        (aiohttp.ClientConnectorDNSError(KEY, OSError("no name")), Trouble.DNS),
-        (aiohttp.ClientConnectorError(KEY, ConnectionRefusedError(111, "refused")), Trouble.CONNECT),
-        (aiohttp.ClientConnectorSSLError(KEY, OSError("handshake")), Trouble.TLS),
-        (aiohttp.ConnectionTimeoutError("slow"), Trouble.TIMEOUT),
-        (aiohttp.ClientPayloadError("short"), Trouble.DISCONNECT),
-        (aiohttp.InvalidURL("x"), Trouble.INTERNAL),
-        (ValueError("two\r\nlines"), Trouble.INTERNAL),
+        (aiohttp.ClientConnectorDNSError(KEY, OSError("no name")), FetchErrorKind.DNS),
+        (aiohttp.ClientConnectorError(KEY, ConnectionRefusedError(111, "refused")), FetchErrorKind.CONNECT),
+        (aiohttp.ClientConnectorSSLError(KEY, OSError("handshake")), FetchErrorKind.TLS),
+        (aiohttp.ConnectionTimeoutError("slow"), FetchErrorKind.TIMEOUT),
+        (aiohttp.ClientPayloadError("short"), FetchErrorKind.DISCONNECT),
+        (aiohttp.InvalidURL("x"), FetchErrorKind.INTERNAL),
+        (ValueError("two\r\nlines"), FetchErrorKind.INTERNAL),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
 )
-async def test_errors_become_troubles(fetcher: AiohttpFetcher, error: Exception, trouble: Trouble) -> None:
+async def test_errors_become_troubles(fetcher: AiohttpFetcher, error: Exception, trouble: FetchErrorKind) -> None:
     with aioresponses() as web:
         web.get(PAGE, exception=error)
         with pytest.raises(FetchError) as caught:
             await fetcher.fetch(Request(PAGE))
-    assert caught.value.trouble is trouble
+    assert caught.value.kind is trouble
     assert "\n" not in caught.value.detail
 
 
@@ -62,7 +62,7 @@ async def test_sweep_ends_what_is_overdue_and_stops_when_idle(fetcher: AiohttpFe
         web.get(PAGE, callback=slow)
         with pytest.raises(FetchError) as caught:
             await fetcher.fetch(Request(PAGE))
-    assert (caught.value.trouble, caught.value.detail) == (Trouble.TIMEOUT, "first byte")
+    assert (caught.value.kind, caught.value.detail) == (FetchErrorKind.TIMEOUT, "first byte")
     task = asyncio.current_task()
     assert task is not None
     assert task.cancelling() == 0

@@ -65,14 +65,14 @@ async def test_acrawl_keeps_the_pages_where_it_is_told_to(web: StartedWeb, tmp_p
 async def test_acrawl_keeps_how_it_ended_and_asks_again(web: StartedWeb, tmp_path: Path) -> None:
     async for _ in crawler.acrawl(*web.settings.seeds, out=tmp_path / "out", max_pages=5, **keys(web)):
         pass
-    assert CrawlDirectory.look(tmp_path / "out").manifest.ending == "limit"
+    assert CrawlDirectory.open_readonly(tmp_path / "out").manifest.ending == "limit"
     async for _ in crawler.acrawl(out=tmp_path / "out", **keys(web)):
         pass
-    first = CrawlDirectory.look(tmp_path / "out")
+    first = CrawlDirectory.open_readonly(tmp_path / "out")
     assert first.manifest.ending == "incomplete"
     async for _ in crawler.acrawl(out=tmp_path / "out", **keys(web)):
         pass
-    again = CrawlDirectory.look(tmp_path / "out")
+    again = CrawlDirectory.open_readonly(tmp_path / "out")
     assert (again.tally().digest, again.manifest.runs) == (webs.DIGEST, first.manifest.runs + 1)
 
 
@@ -111,7 +111,7 @@ async def test_acrawl_keeps_to_the_limits_of_disk_and_memory(
     monkeypatch.setattr("crawler.runtime.memory_limit.STOP_AT", 0.0002)
     async for _ in crawler.acrawl(*web.settings.seeds, out=tmp_path / "slowed", **keys(web)):
         pass
-    pauses = CrawlDirectory.look(tmp_path / "slowed").tally().pauses
+    pauses = CrawlDirectory.open_readonly(tmp_path / "slowed").tally().pauses
     assert pauses["memory"] > 0, "it holds back where it weighs too much"
 
 

@@ -11,7 +11,7 @@ from crawler.bench.entrants import RAW, Mode, Outcome
 from crawler.bench.present import as_json, table
 from crawler.bench.race import Score
 from crawler.compare.launch import Cost
-from crawler.compare.watched import Crashed
+from crawler.compare.run_process import Crashed
 from crawler.errors import UsageError
 
 URLS = frozenset(f"http://127.0.0.1/{n}" for n in range(4))

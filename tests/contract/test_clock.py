@@ -8,7 +8,7 @@ from time import monotonic, sleep, time
 
 import pytest
 
-from crawler.core.messages import Actions, Cookie, CookieNote, Event, HostNote, Hungry, Offered, Resumed
+from crawler.core.messages import Actions, Cookie, CookieNote, Event, HostNote, Refill, RefillRequest, Resumed
 from crawler.runtime import recorder
 from crawler.runtime.recorder import Recorder
 from crawler.settings import Settings
@@ -31,10 +31,10 @@ def test_a_clock_that_is_set_while_it_runs_changes_no_hold(jump: float, monkeypa
     while not keeper.clean:
         sleep(0.001)
     monkeypatch.setattr(recorder, "time", lambda: time() + jump)
-    keeper.keep(Actions(hungry=[Hungry(HOST, 0, 1, first=True)]))
+    keeper.keep(Actions(refill_requests=[RefillRequest(HOST, 0, 1, first=True)]))
     keeper.close()
     (offered,) = answers
-    assert isinstance(offered, Offered) and offered.note is not None
+    assert isinstance(offered, Refill) and offered.note is not None
     assert offered.note.rest_until == pytest.approx(rest_until, abs=1e-3)
 
 
@@ -44,7 +44,7 @@ def test_a_run_has_one_offset_however_busy_the_machine_is(tmp_path: Path, monkey
     monkeypatch.setattr(clock, "time", lambda: time() - 0.01)
     directory.begin_run(Settings())
     directory.close()
-    assert lived_by == directory.to_unix == CrawlDirectory.look(tmp_path / "out").to_unix
+    assert lived_by == directory.to_unix == CrawlDirectory.open_readonly(tmp_path / "out").to_unix
 
 
 @pytest.mark.parametrize("jump", JUMPS)
@@ -56,7 +56,7 @@ def test_a_clock_that_was_set_between_two_runs_changes_no_hold(
     before = directory.to_unix
     directory.close()
     monkeypatch.setattr(clock, "time", lambda: time() + jump)
-    assert CrawlDirectory.look(tmp_path / "out").to_unix == before
+    assert CrawlDirectory.open_readonly(tmp_path / "out").to_unix == before
 
 
 @pytest.mark.parametrize("jump", JUMPS)

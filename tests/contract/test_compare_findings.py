@@ -12,10 +12,10 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from crawler.compare.paper.book import Book
-from crawler.compare.paper.choice import Square, finding
-from crawler.compare.paper.phrases import NO_CLAIM, once, stretch
-from crawler.compare.paper.sections import sections
+from crawler.compare.html_report.book import Book
+from crawler.compare.html_report.choice import Square, finding
+from crawler.compare.html_report.phrases import NO_CLAIM, once, stretch
+from crawler.compare.html_report.sections import sections
 from crawler.compare.records import Session, Trial
 from crawler.compare.results import results
 from tests.contract import comparisons

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from crawler.compare.overhead import overhead, percentile
-from crawler.testweb.log import Entry
+from crawler.testweb.log import LogEntry
 
 SERVED = 0.05
 
 
-def entry(number: int, status: int = 200, attempt: int = 1, took: float = SERVED) -> Entry:
-    return Entry(
+def entry(number: int, status: int = 200, attempt: int = 1, took: float = SERVED) -> LogEntry:
+    return LogEntry(
         at=float(number),
         wall=0.0,
         end=number + took,

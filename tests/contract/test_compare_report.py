@@ -16,7 +16,7 @@ import pytest
 import turbohtml
 
 from crawler.compare import report
-from crawler.compare.paper.numbers import LEVELS, full
+from crawler.compare.html_report.numbers import LEVELS, full
 from crawler.compare.records import Arm, Condition
 from crawler.compare.results import Sweep, results
 from crawler.report.numbers import number, seconds, trimmed
@@ -113,7 +113,7 @@ def test_void_trials_and_the_watermark_are_shown(folder: Path) -> None:
 
 def test_sections_without_data_are_named(folder: Path) -> None:
     text = text_of(turbohtml.parse(html(folder)), "#method")
-    assert ("Slow servers: this sweep was not run" in text) == (folder.name == "smoke")
+    assert ("LookupPending servers: this sweep was not run" in text) == (folder.name == "smoke")
     assert "Workers: this sweep was not run" in text
 
 

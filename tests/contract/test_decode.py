@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crawler.core.messages import Trouble
+from crawler.core.messages import FetchErrorKind
 from crawler.fetch.base import FetchError
 from crawler.fetch.http1.decode import ACCEPT_ENCODING, MAX_MEMBERS, decode
 from tests.effort import effort
@@ -56,7 +56,7 @@ BODIES = st.one_of(
 def refused(body: bytes, encodings: str) -> str:
     with pytest.raises(FetchError) as caught:
         decode(body, encodings, CAP)
-    assert caught.value.trouble is Trouble.ENCODING
+    assert caught.value.kind is FetchErrorKind.ENCODING
     return caught.value.detail
 
 
@@ -103,7 +103,7 @@ def test_rubbish_raises_nothing_but_fetch_error(encodings: str, body: bytes) -> 
     try:
         got = decode(body, encodings, 1000)
     except FetchError as error:
-        assert error.trouble is Trouble.ENCODING
+        assert error.kind is FetchErrorKind.ENCODING
     else:
         assert len(got.body) <= 1000
 
@@ -117,7 +117,7 @@ def test_flipped_byte_is_never_a_whole_page(encodings: str) -> None:
         try:
             missed += decode(bytes(packed), encodings, CAP) == (bytes(range(256)) * 40, "")
         except FetchError as error:
-            assert error.trouble is Trouble.ENCODING
+            assert error.kind is FetchErrorKind.ENCODING
         packed[at] ^= 0x55
     assert missed <= 12  # header fields that say nothing about the content: time, flags, operating system
 

@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
-from crawler.core.messages import Trouble
+from crawler.core.messages import FetchErrorKind
 from crawler.errors import UsageError
 from crawler.fetch import ASYNC_CLIENTS, SYNC_CLIENTS, open_async_fetcher, open_fetcher
 from crawler.fetch.base import AsyncFetcher, ClientPlan, Fetcher, FetchError, Limits, Request, Response
-from crawler.fetch.deadlines import Flight
+from crawler.fetch.deadlines import FetchTimer
 from crawler.fetch.http1.decode import ACCEPT_ENCODING
 from crawler.fetch.http1.wire import trusted_certificates, usual_ca_file
 
@@ -151,14 +151,14 @@ def test_header_injection_is_refused(opened: Open, bad: str) -> None:
     with pytest.raises(UsageError):
         opened(headers=((bad, "x"),))
     with always(response()) as server:
-        assert trouble(opened(), server.url + "/", (("X-A", bad),)).trouble is Trouble.INTERNAL
+        assert trouble(opened(), server.url + "/", (("X-A", bad),)).kind is FetchErrorKind.INTERNAL
         assert server.connections == 0
 
 
 @pytest.mark.parametrize("bad", ["/a b", "/a\r\nX: 1", "/\u00e4"])
 def test_url_that_is_not_canonical_is_refused(opened: Open, bad: str) -> None:
     with always(response()) as server:
-        assert trouble(opened(), server.url + bad).trouble is Trouble.INTERNAL
+        assert trouble(opened(), server.url + bad).kind is FetchErrorKind.INTERNAL
         assert server.connections == 0
 
 
@@ -354,7 +354,7 @@ def test_stall_before_the_end_of_the_head_is_ended_by_first_byte(opened: Open, s
         began = time.monotonic()
         error = trouble(fetcher, server.url + "/")
         assert 0.25 < time.monotonic() - began < 0.9
-    assert (error.trouble, error.detail) == (Trouble.TIMEOUT, "first byte")
+    assert (error.kind, error.detail) == (FetchErrorKind.TIMEOUT, "first byte")
     assert len(server.requests) == 1
 
 
@@ -362,7 +362,7 @@ def test_fetch_works_after_one_that_timed_out(opened: Open) -> None:
     with RawServer(lambda path: [3.0] if path == "/slow" else [response(b"fine")]) as server:
         fetcher = opened(limits=Limits(first_byte=0.2))
         for _ in range(2):
-            assert trouble(fetcher, server.url + "/slow").trouble is Trouble.TIMEOUT
+            assert trouble(fetcher, server.url + "/slow").kind is FetchErrorKind.TIMEOUT
             assert fetcher.fetch(Request(server.url + "/")).body == b"fine"
 
 
@@ -378,7 +378,7 @@ def test_connect_deadline(opened: Open) -> None:
         error = trouble(opened(limits=Limits(connect=0.3)), f"http://127.0.0.1:{full.getsockname()[1]}/")
         for one in waiting:
             one.close()
-    assert (error.trouble, error.detail) == (Trouble.TIMEOUT, "connect")
+    assert (error.kind, error.detail) == (FetchErrorKind.TIMEOUT, "connect")
 
 
 @pytest.mark.parametrize(
@@ -392,7 +392,7 @@ def test_connect_deadline(opened: Open) -> None:
 )
 def test_head_without_measure_is_refused(opened: Open, sent: bytes) -> None:
     with always(sent, 1.0) as server:
-        assert trouble(opened(limits=Limits(total=5)), server.url + "/").trouble is Trouble.PROTOCOL
+        assert trouble(opened(limits=Limits(total=5)), server.url + "/").kind is FetchErrorKind.PROTOCOL
 
 
 # ---- trouble ---------------------------------------------------------------------------------------------------------
@@ -401,13 +401,13 @@ def test_head_without_measure_is_refused(opened: Open, sent: bytes) -> None:
 def test_refused_port(opened: Open) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    assert trouble(opened(), f"http://127.0.0.1:{port}/").trouble is Trouble.CONNECT
+    assert trouble(opened(), f"http://127.0.0.1:{port}/").kind is FetchErrorKind.CONNECT
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 70 + ".invalid"])
 def test_no_such_host(opened: Open, host: str) -> None:
     began = time.monotonic()
-    assert trouble(opened(limits=Limits(connect=5)), f"http://{host}/").trouble is Trouble.DNS
+    assert trouble(opened(limits=Limits(connect=5)), f"http://{host}/").kind is FetchErrorKind.DNS
     assert time.monotonic() - began < 6
 
 
@@ -418,7 +418,7 @@ def test_no_such_host(opened: Open, host: str) -> None:
 )
 def test_connection_that_ends_before_the_head_does(opened: Open, steps: tuple[Step, ...]) -> None:
     with always(*steps) as server:
-        assert trouble(opened(), server.url + "/").trouble is Trouble.DISCONNECT
+        assert trouble(opened(), server.url + "/").kind is FetchErrorKind.DISCONNECT
         time.sleep(0.02)
     assert len(server.requests) == 1, "a fresh connection that breaks is no reason to ask again"
 
@@ -429,7 +429,7 @@ def test_connection_that_ends_before_the_head_does(opened: Open, steps: tuple[St
 )
 def test_garbage_is_no_http(opened: Open, sent: bytes) -> None:
     with always(sent, 0.05, "close") as server:
-        assert trouble(opened(), server.url + "/").trouble is Trouble.PROTOCOL
+        assert trouble(opened(), server.url + "/").kind is FetchErrorKind.PROTOCOL
 
 
 # ---- connections -----------------------------------------------------------------------------------------------------
@@ -456,7 +456,7 @@ def test_a_request_is_never_sent_twice_even_if_a_kept_connection_breaks(opened: 
     with RawServer(lambda path: ["reset"] if path == "/reset" else [response(b"fine")]) as server:
         fetcher = opened()
         assert fetcher.fetch(Request(f"{server.url}/1")).body == b"fine"
-        assert trouble(fetcher, f"{server.url}/reset").trouble is Trouble.DISCONNECT
+        assert trouble(fetcher, f"{server.url}/reset").kind is FetchErrorKind.DISCONNECT
         assert fetcher.fetch(Request(f"{server.url}/2")).body == b"fine"
         time.sleep(0.02)
     assert [head.split()[1] for head in server.requests] == [b"/1", b"/reset", b"/2"]
@@ -487,7 +487,7 @@ def test_a_thousand_errors_leak_no_connection(opened: Open) -> None:
                 got = fetcher.fetch(Request(f"{server.url}/{n}"))
                 seen.append(got.truncated or str(got.status))
             except FetchError as error:
-                seen.append(str(error.trouble))
+                seen.append(str(error.kind))
         assert seen == ["503", "protocol", "disconnect", "disconnect"] * 250
         began = time.monotonic()
         assert fetcher.fetch(Request(server.url + "/0")).status == 503
@@ -527,7 +527,7 @@ def test_time_in_which_something_else_blocked_the_loop_counts_for_no_deadline() 
 
 
 def test_a_loop_that_is_late_again_and_again_keeps_the_total_deadline() -> None:
-    limits, flight = Limits(first_byte=1, idle=1, total=4), Flight(0.0)
+    limits, flight = Limits(first_byte=1, idle=1, total=4), FetchTimer(0.0)
     now, late = 0.0, 0.4
     while not (reason := flight.overdue(limits, now, late)):
         flight.head_at = 0.1
@@ -565,9 +565,9 @@ def test_abort_from_another_thread(client: str, steps: list[Step], opened: Open)
         time.sleep(0.1)
         began = time.monotonic()
         fetcher.abort()
-        assert running.result(5).trouble is Trouble.LOST
+        assert running.result(5).kind is FetchErrorKind.LEASE_EXPIRED
         assert time.monotonic() - began < 0.5
-        assert trouble(fetcher, server.url + "/").trouble is Trouble.LOST
+        assert trouble(fetcher, server.url + "/").kind is FetchErrorKind.LEASE_EXPIRED
 
 
 def test_unknown_client_is_refused() -> None:
@@ -635,14 +635,14 @@ def trusted(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 
 def test_unknown_certificate_is_refused(opened: Open, secure_port: int) -> None:
     fetcher = opened(resolve={"a.test": "127.0.0.1"})
-    assert trouble(fetcher, f"https://a.test:{secure_port}/").trouble is Trouble.TLS
+    assert trouble(fetcher, f"https://a.test:{secure_port}/").kind is FetchErrorKind.TLS
 
 
 @pytest.mark.usefixtures("trusted")
 def test_trusted_certificate_is_for_its_name_only(opened: Open, secure_port: int) -> None:
     fetcher = opened(resolve={"a.test": "127.0.0.1", "b.test": "127.0.0.1"})
     assert fetcher.fetch(Request(f"https://a.test:{secure_port}/")).body == b"secret"
-    assert trouble(fetcher, f"https://b.test:{secure_port}/").trouble is Trouble.TLS
+    assert trouble(fetcher, f"https://b.test:{secure_port}/").kind is FetchErrorKind.TLS
 
 
 def test_a_further_authority_is_trusted_beside_the_usual_ones(
@@ -652,7 +652,7 @@ def test_a_further_authority_is_trusted_beside_the_usual_ones(
     own.write_bytes(certificate.read_bytes().partition(b"-----BEGIN PRIVATE KEY")[0])
     fetcher = opened(resolve={"a.test": "127.0.0.1", "b.test": "127.0.0.1"}, ca_file=str(own))
     assert fetcher.fetch(Request(f"https://a.test:{secure_port}/")).body == b"secret"
-    assert trouble(fetcher, f"https://b.test:{secure_port}/").trouble is Trouble.TLS
+    assert trouble(fetcher, f"https://b.test:{secure_port}/").kind is FetchErrorKind.TLS
     assert trusted_certificates(str(own)).startswith(Path(usual_ca_file()).read_bytes())
 
 
@@ -675,7 +675,7 @@ def test_port_that_does_not_speak_tls(opened: Open) -> None:
 
         pool.submit(greet)
         error = trouble(opened(limits=Limits(connect=2)), f"https://127.0.0.1:{listener.getsockname()[1]}/")
-    assert error.trouble is Trouble.TLS
+    assert error.kind is FetchErrorKind.TLS
 
 
 @pytest.mark.parametrize("after", [0, 1])
@@ -694,7 +694,7 @@ def test_a_connection_that_breaks_in_the_handshake_is_a_disconnect(opened: Open,
 
         pool.submit(leave)
         error = trouble(opened(limits=Limits(connect=2)), f"https://127.0.0.1:{listener.getsockname()[1]}/")
-    assert error.trouble is Trouble.DISCONNECT, error.detail
+    assert error.kind is FetchErrorKind.DISCONNECT, error.detail
 
 
 def test_descriptors_are_given_back(opened: Open, client: str) -> None:

@@ -34,7 +34,7 @@ def kept(tmp_path: Path) -> Path:
 
 
 def test_a_crawl_of_an_earlier_release_is_read_and_gone_on_with(kept: Path) -> None:
-    found = audit(CrawlDirectory.look(kept))
+    found = audit(CrawlDirectory.open_readonly(kept))
     assert (found.wrong, found.pages) == (0, 2)
     command = [sys.executable, "-m", "crawler", "resume", str(kept), "--json", "-q", "--max-pages", "1"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
@@ -44,10 +44,10 @@ def test_a_crawl_of_an_earlier_release_is_read_and_gone_on_with(kept: Path) -> N
 
 def test_a_crawl_that_names_no_scope_keeps_the_one_that_was_the_default_then(kept: Path) -> None:
     assert "scope" not in json.loads((kept / "crawl.json").read_text())["settings"]
-    assert CrawlDirectory.look(kept).settings.scope == "host"
+    assert CrawlDirectory.open_readonly(kept).settings.scope == "host"
     new = CrawlDirectory.create(kept.parent / "new", Settings(), demo=False, fresh=False)
     new.close()
-    assert CrawlDirectory.look(new.path).settings.scope == "site"
+    assert CrawlDirectory.open_readonly(new.path).settings.scope == "site"
     assert new.manifest.settings["scope"] == "site"
 
 

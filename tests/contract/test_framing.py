@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crawler.core.messages import Trouble
+from crawler.core.messages import FetchErrorKind
 from crawler.fetch.base import FetchError
 from crawler.fetch.http1.chunks import MOST_BETWEEN, Chunks
 from crawler.fetch.http1.framing import Head, read_head
@@ -35,17 +35,17 @@ def mutated(draw: st.DrawFn, seeds: list[bytes]) -> bytes:
     return raw
 
 
-def judged(raw: bytes) -> tuple[Head, int] | Trouble | None:
+def judged(raw: bytes) -> tuple[Head, int] | FetchErrorKind | None:
     try:
         return read_head(raw, LIMIT)
     except FetchError as error:
-        return error.trouble
+        return error.kind
 
 
 def taken(pieces: list[bytes]) -> tuple[bytes, bool, bool, bool]:
     chunks = Chunks()
     body = b"".join(block for piece in pieces for block in chunks.feed(piece))
-    return body, chunks.done, chunks.surplus, chunks.broken is not None
+    return body, chunks.done, chunks.excess_data, chunks.error is not None
 
 
 def cut(raw: bytes, places: list[int]) -> list[bytes]:
@@ -56,7 +56,7 @@ def cut(raw: bytes, places: list[int]) -> list[bytes]:
 @given(raw=mutated(RAW) | st.binary(max_size=200), at=st.integers(0, 2_000))
 def test_a_head_is_judged_alike_as_soon_as_it_is_judged(raw: bytes, at: int) -> None:
     verdict, early = judged(raw), judged(raw[:at])
-    assert verdict is None or isinstance(verdict, tuple) or verdict is Trouble.PROTOCOL
+    assert verdict is None or isinstance(verdict, tuple) or verdict is FetchErrorKind.PROTOCOL
     assert early is None or early == verdict
 
 
@@ -66,10 +66,10 @@ def test_the_frame_of_a_head_says_the_same_of_its_body(raw: bytes) -> None:
     if not isinstance(verdict, tuple):
         return
     head, start = verdict
-    again = read_head(head.frame(), LIMIT)
+    again = read_head(head.minimal_head(), LIMIT)
     assert again is not None
-    assert again[0][2:5] == (head.length, head.chunked, head.keeps)
-    assert again[1] == len(head.frame())
+    assert again[0][2:5] == (head.length, head.chunked, head.keep_alive)
+    assert again[1] == len(head.minimal_head())
     assert start <= len(raw)
 
 

@@ -18,19 +18,19 @@ from crawler.core.messages import (
     Budget,
     Cookie,
     CookieNote,
+    DedupResult,
     Ending,
-    Foreign,
-    Found,
     HostNote,
-    Hungry,
-    Judged,
+    HostScan,
+    HostScanResult,
     Link,
-    Mail,
-    Offered,
+    OutboxLink,
+    ParseSkipped,
     Reason,
-    Search,
+    Refill,
+    RefillRequest,
     Settled,
-    Unread,
+    ShardOutput,
 )
 from crawler.core.page.digest import add, in_hex, term
 from crawler.core.settling import not_taken
@@ -81,14 +81,14 @@ def test_it_begins_empty(open_frontier: Open) -> None:
 
 def test_links_come_from_other_shards_and_go_to_them(open_frontier: Open) -> None:
     frontier = open_frontier()
-    sent = [Foreign(seq, 1, link(seq, via=("http://b.test/",))) for seq in (1, 2, 3)]
+    sent = [OutboxLink(seq, 1, link(seq, via=("http://b.test/",))) for seq in (1, 2, 3)]
     adopted = link(9, attempts=1, status=503)
-    frontier.commit(Batch(queued=[link(4), link(5), adopted], mail=[Mail(foreign=sent, passed=[4])]), 1.0)
+    frontier.commit(Batch(queued=[link(4), link(5), adopted], mail=[ShardOutput(foreign=sent, transferred=[4])]), 1.0)
     assert list(frontier.outbox()) == sent
     assert [one.url for one in frontier.owed()] == [link(5).url, link(9).url]
     assert next(one for one in frontier.owed() if one.id == 9) == adopted
     assert frontier.tally().queued == 2
-    frontier.commit(Batch(mail=[Mail(foreign=[sent[1]], acknowledged=[1, 3, 77])]), 2.0)
+    frontier.commit(Batch(mail=[ShardOutput(foreign=[sent[1]], acknowledged=[1, 3, 77])]), 2.0)
     frontier.close()
     assert list(open_frontier().outbox()) == [sent[1]]
 
@@ -165,14 +165,16 @@ def beyond(number: int, depth: int = 4) -> Link:
 def test_urls_beyond_the_depth_limit_are_kept_once_and_go_when_they_are_admitted(open_frontier: Open) -> None:
     frontier = open_frontier()
     frontier.commit(Batch(queued=[link(1)], beyond=[beyond(1), beyond(2), beyond(3), beyond(2)]), 1.0)
-    frontier.commit(Batch(beyond=[beyond(3, 3), beyond(2, 9), beyond(4)], mail=[Mail(handed=[link(4).url, "x"])]), 2.0)
+    frontier.commit(
+        Batch(beyond=[beyond(3, 3), beyond(2, 9), beyond(4)], mail=[ShardOutput(handed=[link(4).url, "x"])]), 2.0
+    )
     frontier.close()
     frontier = open_frontier()
     told = [(one.id, one.url, one.depth, one.via) for one in frontier.beyond()]
     via = ("http://a.test/from",)
     assert told == [(0, link(2).url, 4, via), (0, link(3).url, 3, via)], "4 is another shard's now"
     assert (frontier.tally().queued, frontier.tally().too_deep) == (1, 2)
-    frontier.commit(Batch(queued=[link(2)], doubtful=[link(5), link(3)], beyond=[beyond(3)]), 3.0)
+    frontier.commit(Batch(queued=[link(2)], undetermined=[link(5), link(3)], beyond=[beyond(3)]), 3.0)
     assert (list(frontier.beyond()), frontier.tally().too_deep, frontier.tally().queued) == ([], 0, 4)
 
 
@@ -295,10 +297,12 @@ def test_budgets_are_kept_by_host_the_last_of_each_pattern(open_frontier: Open) 
     for again in (frontier, open_frontier()):
         assert sorted(again.budgets("http://a.test"), key=lambda one: one.pattern) == [exam, stopped]
         assert again.budgets("http://c.test") == ()
-    batch = Batch(hungry=[Hungry("http://b.test", 0, 2, first=True), Hungry("http://b.test", 0, 2)])
+    batch = Batch(
+        refill_requests=[RefillRequest("http://b.test", 0, 2, first=True), RefillRequest("http://b.test", 0, 2)]
+    )
     first, second = answers(frontier, batch, [], 0.0)
-    assert first == Offered("http://b.test", (), 0, False, budgets=(Budget("http://b.test", 0, 5),))
-    assert second == Offered("http://b.test", (), 0, False)
+    assert first == Refill("http://b.test", (), 0, False, budgets=(Budget("http://b.test", 0, 5),))
+    assert second == Refill("http://b.test", (), 0, False)
 
 
 def test_doubtful_links_are_admitted_where_they_are_new(open_frontier: Open) -> None:
@@ -306,7 +310,7 @@ def test_doubtful_links_are_admitted_where_they_are_new(open_frontier: Open) -> 
     frontier.commit(Batch(queued=[on("a", 1)]), 1.0)
     again = Link(3, on("a", 1).url, 2)
     twice = Link(4, on("a", 2).url, 2)
-    new = frontier.commit(Batch(doubtful=[on("a", 2), again, twice, on("a", 5)]), 2.0)
+    new = frontier.commit(Batch(undetermined=[on("a", 2), again, twice, on("a", 5)]), 2.0)
     assert new == [on("a", 2), on("a", 5)]
     assert frontier.tally().queued == 3
     assert list(frontier.owed()) == [on("a", 1), on("a", 2), on("a", 5)]
@@ -315,17 +319,17 @@ def test_doubtful_links_are_admitted_where_they_are_new(open_frontier: Open) -> 
 
 def test_a_question_is_answered_by_what_was_committed_with_it(open_frontier: Open) -> None:
     frontier = open_frontier()
-    asks = [Hungry("http://a.test", 0, 2, first=True), Hungry("http://b.test", 4, 2)]
-    batch = Batch([on("a", 1), on("a", 2), on("a", 3)], hungry=asks)
-    batch.doubtful = [on("b", 5), Link(6, on("a", 1).url, 0)]
-    batch.search = Search("", 5)
+    asks = [RefillRequest("http://a.test", 0, 2, first=True), RefillRequest("http://b.test", 4, 2)]
+    batch = Batch([on("a", 1), on("a", 2), on("a", 3)], refill_requests=asks)
+    batch.undetermined = [on("b", 5), Link(6, on("a", 1).url, 0)]
+    batch.search = HostScan("", 5)
     batch.notes = [HostNote("http://a.test", "x", robots_until=1000.0, rest_until=500.0)]
     judged, a, b, found = answers(frontier, batch, frontier.commit(batch, 1.0), -100.0)
-    assert judged == Judged((on("b", 5),), known=1, known_seeds=1)
+    assert judged == DedupResult((on("b", 5),), known=1, known_seeds=1)
     note = HostNote("http://a.test", "x", robots_until=900.0, rest_until=400.0)
-    assert a == Offered("http://a.test", (on("a", 1), on("a", 2)), upto=2, more=True, note=note)
-    assert b == Offered("http://b.test", (on("b", 5),), upto=5, more=False)
-    assert isinstance(found, Found)
+    assert a == Refill("http://a.test", (on("a", 1), on("a", 2)), upto=2, more=True, note=note)
+    assert b == Refill("http://b.test", (on("b", 5),), upto=5, more=False)
+    assert isinstance(found, HostScanResult)
     assert (sorted(found.hosts), found.end) == (["http://a.test", "http://b.test"], True)
 
 
@@ -411,13 +415,16 @@ def everything() -> list[Batch]:
     """Batches that write each kind of row, and write it again."""
     note, budget = HostNote("http://a.test", "Disallow: /", 10, 2, 1.5), Budget("http://a.test", 7, 3, 5, b"t", b"w")
     jar = CookieNote("http://a.test", (Cookie("/", "n", "v", 9.0),))
-    cut = replace(page(1), cut=3, unread=Unread.EFFORT, seconds=1, detail="\udcff", content_type="a\udcff")
-    foreign = [Foreign(seq, 1, link(seq, via=("http://b.test/",))) for seq in (1, 2)]
+    cut = replace(page(1), cut=3, unread=ParseSkipped.CPU_LIMIT, seconds=1, detail="\udcff", content_type="a\udcff")
+    foreign = [OutboxLink(seq, 1, link(seq, via=("http://b.test/",))) for seq in (1, 2)]
     return [
-        Batch(queued=[link(1), link(2, attempts=1, status=503)], doubtful=[link(3, via=("http://c.test/",))]),
+        Batch(queued=[link(1), link(2, attempts=1, status=503)], undetermined=[link(3, via=("http://c.test/",))]),
         Batch(retries=[link(3, attempts=2, status=500)], notes=[note], budgets=[budget], cookies={jar.home: jar}),
         Batch(settled=[cut], notes=[replace(note, robots=None, joined=True)], budgets=[replace(budget, pages=4)]),
-        Batch(mail=[Mail(foreign=foreign, passed=[2])], cookies={jar.home: replace(jar, cookies=jar.cookies * 2)}),
+        Batch(
+            mail=[ShardOutput(foreign=foreign, transferred=[2])],
+            cookies={jar.home: replace(jar, cookies=jar.cookies * 2)},
+        ),
     ]
 
 
@@ -474,7 +481,7 @@ TROUBLED = frozenset({"connect", "server_error", "truncated:time", "links_cut", 
 def ends() -> list[Settled]:
     """One of each kind: what is asked again, what is not, with and without a page."""
     cut = replace(page(6, position=3, size=9), truncated="time")
-    reading = replace(page(7, position=4), unread=Unread.LOST, detail=not_taken(Unread.LOST, 0))
+    reading = replace(page(7, position=4), unread=ParseSkipped.LOST, detail=not_taken(ParseSkipped.LOST, 0))
     too_many = replace(page(8, position=5), cut=12, detail=not_taken(None, 12))
     return [
         replace(page(1), seed=True),

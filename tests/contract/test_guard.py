@@ -19,8 +19,8 @@ from crawler.core.urls.canonical import canonical, resolve
 from crawler.errors import UsageError
 from crawler.fetch.base import ClientPlan
 from crawler.fetch.http1.wire import split_url
+from crawler.fetch.net.address_classes import BAD_PORTS, embedded_addresses, is_address, is_public
 from crawler.fetch.net.guard import Blocked, Guard, naming
-from crawler.fetch.net.special import BAD_PORTS, is_address, is_public, reached_by
 from tests.core.test_corpora import CORPORA
 
 PUBLIC = ["1.1.1.1", "8.8.8.8", "93.184.216.34", "126.255.255.255", "128.0.0.1", "172.15.255.255", "172.32.0.0"]
@@ -89,7 +89,9 @@ def test_all_other_addresses_are_refused_and_the_line_says_why(address: str) -> 
     assert not is_public(address)
     with pytest.raises(Blocked, match=r"^[^\n]+, (not in use|[^\n]+ \([^\n]+\)); if that is meant, ") as caught:
         guard().check(address, 80)
-    assert str(reached_by(address)[0]) in str(caught.value) or str(reached_by(address)[-1]) in str(caught.value)
+    assert str(embedded_addresses(address)[0]) in str(caught.value) or str(embedded_addresses(address)[-1]) in str(
+        caught.value
+    )
 
 
 # ---- what carries an IPv4 address ------------------------------------------------------------------------------------
@@ -109,7 +111,7 @@ FORMS = [
 @given(ADDRESSES, st.sampled_from(FORMS))
 def test_a_form_that_leads_to_an_ipv4_address_is_judged_by_it(v4: int, form: Any) -> None:
     carrier = str(IPv6Address(form(v4)))
-    assert IPv4Address(v4) in reached_by(carrier)
+    assert IPv4Address(v4) in embedded_addresses(carrier)
     assert is_public(carrier) == is_public(str(IPv4Address(v4)))
 
 
@@ -127,7 +129,7 @@ def test_ipv6_is_open_only_where_it_is_global_unicast(bits: int) -> None:
 
 @given(st.one_of(ADDRESSES.map(IPv4Address), st.integers(0, 2**128 - 1).map(IPv6Address)))
 def test_where_the_standard_library_says_private_so_do_we(address: IPv4Address | IPv6Address) -> None:
-    inner = reached_by(str(address))
+    inner = embedded_addresses(str(address))
     if len(inner) == 1 and inner[0].is_private:
         assert not is_public(str(address))
 

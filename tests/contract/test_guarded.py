@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from crawler.core.messages import Trouble
+from crawler.core.messages import FetchErrorKind
 from crawler.errors import UsageError
 from crawler.fetch.base import ClientPlan, Fetcher, FetchError, Limits, Request
 from crawler.fetch.clients import curl_client
 from crawler.fetch.net import endpoints as ways
-from crawler.fetch.net.dns_cache import AT_ONCE, CROWD, Names, Slow, Unanswered
-from crawler.settings import settle
+from crawler.fetch.net.dns_cache import AT_ONCE, CROWD, DnsCache, LookupPending, Unanswered
+from crawler.settings import merge_layers
 
 from .raw_server import response
 from .test_fetchers import Open, always, client, opened
@@ -58,7 +58,7 @@ def trouble(fetcher: Fetcher, asked: str | Request) -> FetchError:
 def dns(monkeypatch: pytest.MonkeyPatch) -> Iterator[Dns]:
     made_up = Dns()
     monkeypatch.setattr(socket, "getaddrinfo", made_up)
-    monkeypatch.setattr(ways, "NAMES", Names())
+    monkeypatch.setattr(ways, "NAMES", DnsCache())
     yield made_up
 
 
@@ -69,7 +69,7 @@ def dns(monkeypatch: pytest.MonkeyPatch) -> Iterator[Dns]:
 def test_an_address_that_nobody_named_is_never_connected_to(opened: Open, host: str) -> None:
     with always(response()) as server:
         error = trouble(opened(networks=()), f"http://{host}:{server.port}/")
-    assert (error.trouble, server.connections) == (Trouble.BLOCKED, 0)
+    assert (error.kind, server.connections) == (FetchErrorKind.BLOCKED, 0)
     assert str(server.port) in error.detail
 
 
@@ -77,7 +77,7 @@ def test_a_seed_opens_one_port_of_one_address(opened: Open) -> None:
     with always(response(b"mine")) as mine, always(response()) as other:
         fetcher = opened(networks=(), seeds=(mine.url + "/",))
         assert fetcher.fetch(Request(mine.url + "/x")).body == b"mine"
-        assert trouble(fetcher, other.url + "/").trouble is Trouble.BLOCKED
+        assert trouble(fetcher, other.url + "/").kind is FetchErrorKind.BLOCKED
         assert fetcher.fetch(Request(mine.url + "/y")).body == b"mine"
     assert other.connections == 0
 
@@ -94,7 +94,7 @@ def test_only_the_answers_that_may_be_connected_to_are_tried(opened: Open, dns: 
         dns.answers = {"mixed.test": ["10.0.0.1", "127.0.0.1", "::1"], "bad.test": ["10.0.0.1", "::1"]}
         assert fetcher.fetch(Request(f"http://mixed.test:{server.port}/")).body == b"fine"
         error = trouble(fetcher, f"http://bad.test:{server.port}/")
-    assert error.trouble is Trouble.BLOCKED
+    assert error.kind is FetchErrorKind.BLOCKED
     assert error.detail.startswith(f"bad.test is 10.0.0.1:{server.port}, private (10.0.0.0/8)")
 
 
@@ -107,10 +107,10 @@ def test_an_answer_that_changes_after_it_was_judged_leads_nowhere(
         fetcher = opened(networks=("127.0.0.1",))
         dns.answers = {"rebind.test": ["127.0.0.1"]}
         fetcher.fetch(Request(f"http://rebind.test:{server.port}/"))
-        monkeypatch.setattr(ways, "NAMES", Names())  # what was learnt has expired
+        monkeypatch.setattr(ways, "NAMES", DnsCache())  # what was learnt has expired
         dns.answers = {"rebind.test": ["127.0.0.2"]}
-        kept = [trouble(fetcher, f"http://rebind.test:{server.port + 1}/").trouble]
-    assert kept == [Trouble.BLOCKED]
+        kept = [trouble(fetcher, f"http://rebind.test:{server.port + 1}/").kind]
+    assert kept == [FetchErrorKind.BLOCKED]
 
 
 @pytest.mark.parametrize("port", [22, 25, 6667])
@@ -118,19 +118,19 @@ def test_ports_of_other_protocols_are_not_spoken_to(opened: Open, port: int) -> 
     fetcher = opened(networks=("127.0.0.0/8",))
     for host in ("127.0.0.1", "no-such-host.invalid"):
         error = trouble(fetcher, f"http://{host}:{port}/")
-        assert (error.trouble, error.detail) == (Trouble.BLOCKED, f"port {port} is none of HTTP's")
+        assert (error.kind, error.detail) == (FetchErrorKind.BLOCKED, f"port {port} is none of HTTP's")
 
 
 @pytest.mark.parametrize("network", ["10.0.0.1/8", "intranet", "10.0.0.0/40"])
 def test_what_is_no_network_is_refused_in_words(network: str) -> None:
     with pytest.raises(UsageError, match=r"bad value for allow_networks: .*expected networks such as"):
-        settle({"allow_networks": [network]})
+        merge_layers({"allow_networks": [network]})
 
 
 def test_seeds_of_strangers_open_nothing() -> None:
     seeds = ["http://127.0.0.1:8000/", "http://example.org/"]
-    assert settle({"seeds": seeds}).client_plan(1).seeds == ("http://127.0.0.1:8000/",)
-    assert settle({"seeds": seeds, "trust_seeds": False}).client_plan(1).seeds == ()
+    assert merge_layers({"seeds": seeds}).client_plan(1).seeds == ("http://127.0.0.1:8000/",)
+    assert merge_layers({"seeds": seeds, "trust_seeds": False}).client_plan(1).seeds == ()
 
 
 # ---- names -----------------------------------------------------------------------------------------------------------
@@ -142,7 +142,7 @@ def test_a_name_is_looked_up_once(opened: Open, dns: Dns) -> None:
         for fetcher in (opened(), opened()):
             for path in ("a", "b"):
                 fetcher.fetch(Request(f"http://once.test:{server.port}/{path}"))
-                assert trouble(fetcher, "http://never.test/").trouble is Trouble.DNS
+                assert trouble(fetcher, "http://never.test/").kind is FetchErrorKind.DNS
     assert sorted(dns.questions) == ["never.test", "once.test"]
 
 
@@ -167,9 +167,9 @@ def test_a_slow_name_ends_with_the_connect_deadline_and_is_there_for_the_next_at
         fetcher = opened(limits=Limits(connect=0.9))
         slow = Request(f"http://slow.test:{server.port}/")
         put_off = trouble(fetcher, slow)
-        assert (put_off.trouble, put_off.detail) == (Trouble.LOOKUP, "slow.test: no answer yet")
-        errors = [trouble(fetcher, replace(slow, patient=True)) for _ in range(3)]
-        assert [error.trouble for error in errors] == [Trouble.DNS] * 3
+        assert (put_off.kind, put_off.detail) == (FetchErrorKind.DNS_PENDING, "slow.test: no answer yet")
+        errors = [trouble(fetcher, replace(slow, wait_for_dns=True)) for _ in range(3)]
+        assert [error.kind for error in errors] == [FetchErrorKind.DNS] * 3
         assert errors[0].detail == "slow.test: no answer within 0.9 s"
         time.sleep(1.0)
         assert fetcher.fetch(slow).status == 200
@@ -177,7 +177,7 @@ def test_a_slow_name_ends_with_the_connect_deadline_and_is_there_for_the_next_at
 
 
 def test_a_failure_is_believed_for_as_long_as_it_took(dns: Dns) -> None:
-    names = Names()
+    names = DnsCache()
     dns.answers = {"flaps.test": socket.gaierror(socket.EAI_AGAIN, "try again")}
     with pytest.raises(socket.gaierror):
         names.find("flaps.test", 5)
@@ -186,17 +186,17 @@ def test_a_failure_is_believed_for_as_long_as_it_took(dns: Dns) -> None:
 
 
 def test_in_a_crowd_of_slow_names_nobody_waits(dns: Dns) -> None:
-    names = Names(threads=50)
+    names = DnsCache(threads=50)
     dns.answers = {f"slow{n}.test": 4.0 for n in range(40)} | {"fine.test": ["127.0.0.1"]}
     for name in list(dns.answers)[:CROWD]:
         with pytest.raises(Unanswered):
             names.find(name, 0.01)
     began = time.monotonic()
     for name in list(dns.answers)[CROWD:40]:
-        with pytest.raises(Slow):
-            names.find(name, 60, patient=False)
+        with pytest.raises(LookupPending):
+            names.find(name, 60, wait_for_dns=False)
         with pytest.raises(Unanswered):
-            names.find(name, 60, patient=True)
+            names.find(name, 60, wait_for_dns=True)
     assert time.monotonic() - began < (40 - CROWD) * AT_ONCE, "each had less than a lookup is given otherwise"
     assert names.find("fine.test", 60) == ("127.0.0.1",)
     assert len(dns.questions) == 41
@@ -204,7 +204,7 @@ def test_in_a_crowd_of_slow_names_nobody_waits(dns: Dns) -> None:
 
 def test_idle_threads_end(dns: Dns, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crawler.fetch.net.dns_cache._IDLE", 0.05)
-    names = Names()
+    names = DnsCache()
     dns.answers = {f"n{n}.test": ["127.0.0.1"] for n in range(20)}
     before = threading.active_count()
     for _ in range(2):

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from crawler.core.messages import Lateness
 from crawler.errors import UsageError
-from crawler.metrics.heartbeat import Pulse, beating, beating_on_loop
+from crawler.metrics.heartbeat import LagProbe, beating_on_loop, measure_lag
 from crawler.metrics.histogram import STEPS, Histogram
-from crawler.settings import settle
+from crawler.settings import merge_layers
 
 durations = st.lists(st.floats(0, 1000), max_size=50)
 
@@ -50,7 +50,7 @@ def test_an_empty_histogram_has_nothing_to_tell() -> None:
 
 def test_a_long_stall_is_as_many_late_beats_as_were_due() -> None:
     lateness = Histogram()
-    pulse = Pulse(1.0, lateness, 100.0)
+    pulse = LagProbe(1.0, lateness, 100.0)
     assert pulse.beat(101.0) == pytest.approx(1.0)
     assert pulse.beat(105.5) == pytest.approx(0.5)
     assert (len(lateness), lateness.longest) == (5, 3.5)
@@ -72,15 +72,15 @@ async def test_what_blocks_the_loop_is_seen() -> None:
 
 def test_a_thread_beats_until_it_is_told_to_end() -> None:
     lateness = Histogram()
-    with beating(0.01, lateness):
+    with measure_lag(0.01, lateness):
         time.sleep(0.2)
     assert 1 <= len(lateness) <= 25
 
 
 def test_no_period_no_beat() -> None:
     lateness = Histogram()
-    with beating(0.0, lateness):
+    with measure_lag(0.0, lateness):
         time.sleep(0.02)
     assert not lateness
     with pytest.raises(UsageError, match="heartbeat"):
-        settle({"heartbeat": 1e-6})
+        merge_layers({"heartbeat": 1e-6})

@@ -34,7 +34,7 @@ def ending(fetcher: Fetcher, url: str) -> str:
         got = fetcher.fetch(Request(url))
     except FetchError as error:
         assert error.detail.isprintable()
-        return str(error.trouble)
+        return str(error.kind)
     return " ".join(filter(None, (str(got.status), got.body.decode("latin-1"), got.truncated)))
 
 

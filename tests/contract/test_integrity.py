@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from crawler.core.messages import Budget, Cookie, CookieNote, Foreign, HostNote, Link, Mail, Reason, Settled
+from crawler.core.messages import Budget, Cookie, CookieNote, HostNote, Link, OutboxLink, Reason, Settled, ShardOutput
 from crawler.core.page.digest import term
 from crawler.errors import Corrupt, CrawlerError
 from crawler.settings import Settings
@@ -24,7 +24,7 @@ from crawler.storage.frontier.schema import COLUMNS
 from crawler.storage.manifest import MANIFEST
 from crawler.storage.pages.base import Page
 from crawler.storage.repair import repair
-from crawler.storage.resharding import lay_out
+from crawler.storage.resharding import ensure_layout
 from crawler.storage.verify import audit
 from tests.flips import READERS, Case, content, damage
 
@@ -37,7 +37,7 @@ def make(path: Path, store: str = "sqlite") -> Path:
     """A crawl that was stopped: pages, what is owed, and one row of every other kind."""
     settings = Settings(seeds=(f"{HOST}/0",), store=store, robots=False)  # type: ignore[arg-type]
     with closing(CrawlDirectory.create(path, settings, demo=False, fresh=False)) as directory:
-        lay_out(directory, settings, 1)
+        ensure_layout(directory, settings, 1)
         with closing(directory.frontier()) as frontier:
             run = directory.begin_run(settings, frontier)
             writer = directory.store().writer(f"{run:04d}-000")
@@ -82,7 +82,7 @@ def _others() -> Batch:
         notes=[HostNote(HOST, "User-agent: *\nDisallow: /x", 1.9e9, 1.0)],
         budgets=[Budget(HOST, 7, 3)],
         cookies={HOST: CookieNote(HOST, (Cookie("/", "n", "v"),))},
-        mail=[Mail(foreign=[Foreign(1, 0, Link(0, f"{HOST}/0", 1))])],
+        mail=[ShardOutput(foreign=[OutboxLink(1, 0, Link(0, f"{HOST}/0", 1))])],
     )
 
 
@@ -96,7 +96,7 @@ def run(command: str, path: Path) -> tuple[int, list[str]]:
 
 def wrong(path: Path) -> list[str]:
     """What verify finds."""
-    return audit(CrawlDirectory.look(path)).problems
+    return audit(CrawlDirectory.open_readonly(path)).problems
 
 
 def mended(path: Path) -> None:
@@ -153,7 +153,7 @@ def test_each_changed_or_missing_row_is_found_refused_and_repaired(tmp_path: Pat
         directory.check_to_write()
     assert "\n" not in str(refused.value)
     mended(path)
-    with closing(CrawlDirectory.look(path).look_back()) as frontier:
+    with closing(CrawlDirectory.open_readonly(path).open_frontiers()) as frontier:
         assert {row.url for row in frontier.settled()} >= {f"{HOST}/{number}" for number in range(PAGES)}
         urls = {f"{HOST}/{number}" for number in range(PAGES + 6)}
         assert set(frontier.urls()) == urls, "links that were lost are found again, none is made up"
@@ -184,7 +184,7 @@ def test_each_column_of_a_record_is_covered(tmp_path: Path, change: str, store: 
         connection.execute(f"{change} WHERE position = 3")
     assert wrong(path)[0] == f"{HOST}/2: record 0001-000:3 is missing or cannot be read"
     mended(path)
-    with closing(CrawlDirectory.look(path).look_back()) as frontier:
+    with closing(CrawlDirectory.open_readonly(path).open_frontiers()) as frontier:
         assert next(link.url for link in frontier.owed()) == f"{HOST}/2"
 
 
@@ -228,7 +228,7 @@ def test_a_damaged_note_of_commits_is_told_and_stops_no_run(tmp_path: Path, note
 
 def test_a_manifest_that_is_lost_edited_or_damaged_is_rebuilt(tmp_path: Path) -> None:
     path = make(tmp_path / "c")
-    before = CrawlDirectory.look(path).manifest
+    before = CrawlDirectory.open_readonly(path).manifest
     edited = (path / MANIFEST).read_text().replace('"robots": false', '"robots": true')
     for content_, told in ((None, "missing"), (edited, "edited"), ("{", "damaged"), ('{"format": 4}', "damaged")):
         (path / MANIFEST).unlink()
@@ -238,7 +238,7 @@ def test_a_manifest_that_is_lost_edited_or_damaged_is_rebuilt(tmp_path: Path) ->
             code, (line,) = run(command, path)
             assert code == 3 and told in line and "repair" in line, (command, line)
         mended(path)
-        after = CrawlDirectory.look(path).manifest
+        after = CrawlDirectory.open_readonly(path).manifest
         assert (after.seed, after.settings, after.runs) == (before.seed, before.settings, before.runs)
     assert len(list(path.glob(f"{MANIFEST}.broken*"))) == 3
 
@@ -254,7 +254,7 @@ def test_a_manifest_of_which_there_is_no_copy_is_refused_with_one_line(tmp_path:
 def test_a_shard_that_is_lost_beside_the_manifest_is_noticed(tmp_path: Path) -> None:
     path = make(tmp_path / "c")
     with closing(CrawlDirectory.open(path)) as directory:
-        directory.lay_out(2, "by host")
+        directory.set_layout(2, "by host")
         directory.begin_run(directory.settings)
         manifest = directory.manifest
     (path / MANIFEST).unlink()

@@ -13,8 +13,8 @@ ROOT = Path(crawler.__file__).parents[1]
 HOSTILE = "a\\x1b[2J\\nfake entry\\x9b\\u202e"
 SPEAKERS = f"""
 import logging, threading, warnings
-from crawler.system.logs import speak_plainly
-speak_plainly()
+from crawler.system.logs import capture_library_logs
+capture_library_logs()
 logging.getLogger("urllib3").warning("said %s", "{HOSTILE}")
 logging.getLogger("asyncio").info("{HOSTILE}")
 warnings.warn("{HOSTILE}")
@@ -58,7 +58,6 @@ def test_what_libraries_say_is_one_record_each() -> None:
 
 
 def test_a_program_with_loggers_of_its_own_keeps_them() -> None:
-    own = (
-        "import logging; logging.basicConfig(format='OWN %(message)s'); from crawler.system.logs import speak_plainly;"
-    )
-    assert said(f"{own} speak_plainly(); logging.getLogger('urllib3').warning('x')") == b"OWN x\n"
+    own = "import logging; logging.basicConfig(format='OWN %(message)s'); "
+    own += "from crawler.system.logs import capture_library_logs;"
+    assert said(f"{own} capture_library_logs(); logging.getLogger('urllib3').warning('x')") == b"OWN x\n"

@@ -20,7 +20,7 @@ from crawler.fetch.exhaustion import lacks_memory
 from crawler.runtime import memory_plan as memory
 from crawler.runtime.memory_limit import MemoryLimiter
 from crawler.runtime.memory_plan import NEEDS, least, plan_memory
-from crawler.settings import settle
+from crawler.settings import merge_layers
 from crawler.system import memory as machine_memory
 from crawler.system.memory import MIB, parse_size
 from crawler.testweb.process import start_web
@@ -45,7 +45,7 @@ def test_sizes_are_read_as_people_write_them(text: str, size: int) -> None:
 @pytest.mark.parametrize("text", ["", "M", "-200M", "200X", "2,5G", "many", "200MM"])
 def test_what_is_no_size_is_refused_with_its_key(text: str) -> None:
     with pytest.raises(UsageError, match=r"bad value for max_memory = '.*': expected a size like 200M or 2G"):
-        settle({"max_memory": text})
+        merge_layers({"max_memory": text})
 
 
 @pytest.fixture
@@ -73,8 +73,10 @@ def test_the_default_is_half_of_what_the_innermost_limit_allows(machine: Callabl
     assert default() == 1 << 30
     machine(8 << 30, inner="1073741824\n")
     assert default() == 1 << 29
+    machine(8 << 30, inner=str(least("async") * 3))
+    assert default() == 2 * least("async"), "more than half where half is less than twice what the mode needs"
     machine(8 << 30, inner=str(least("async") * 3 // 2))
-    assert default() == least("async"), "more than half where half is too little"
+    assert default() == int(0.9 * (least("async") * 3 // 2)), "but something is left to others"
     machine(8 << 30, inner=str(100 << 20))
     with pytest.raises(UsageError, match=r"^a container \(or machine\) of 100M is less than async needs \(169M\)"):
         default()
@@ -89,10 +91,10 @@ def test_less_than_a_mode_needs_is_refused_with_what_it_needs(mode: str) -> None
     for processes in (1, 3) if mode in variants.FORKED else (1,):
         needed = least(mode, processes)
         keys = {"mode": mode, "processes": processes, "seeds": ("http://a.test/",)}
-        _, plan = variants.fit(settle({**keys, "max_memory": str(needed)}))
+        _, plan = variants.fit(merge_layers({**keys, "max_memory": str(needed)}))
         assert (plan.processes, plan.limit) == (processes, needed)
         with pytest.raises(UsageError, match=rf"^--max-memory \d+M is less than {mode}.* needs \({needed // MIB}M\)"):
-            variants.fit(settle({**keys, "max_memory": str(needed - MIB)}))
+            variants.fit(merge_layers({**keys, "max_memory": str(needed - MIB)}))
 
 
 @pytest.mark.parametrize("mode", variants.names())
@@ -144,27 +146,27 @@ def test_a_limiter_lets_fewer_be_in_flight_in_proportion_and_soon_more_again() -
     released: list[int] = []
     pauses: list[tuple[Pause, bool]] = []
     limiter = MemoryLimiter(1000, 40, lambda: released.append(limiter.most), lambda *pause: pauses.append(pause))
-    limiter.weigh(840)
+    limiter.on_sample(840)
     assert (limiter.most, pauses) == (PLENTY, [])
-    limiter.weigh(900)
+    limiter.on_sample(900)
     assert (limiter.most, pauses) == (20, [(Pause.MEMORY, True)])
-    limiter.weigh(925)
+    limiter.on_sample(925)
     assert limiter.most == 10
-    limiter.weigh(2000)
+    limiter.on_sample(2000)
     assert limiter.most == 1, "never stuck"
-    limiter.weigh(860)
+    limiter.on_sample(860)
     assert limiter.most == 2, "twice as many, however much room there is"
     for _ in range(6):
-        limiter.weigh(500)
+        limiter.on_sample(500)
     assert (limiter.most, pauses) == (PLENTY, [(Pause.MEMORY, True), (Pause.MEMORY, False)])
     assert released[:2] == [2, 4] and released[-1] == PLENTY, "whoever waits is woken"
 
 
 def test_what_a_program_took_before_is_not_held_against_a_crawl() -> None:
     limiter = MemoryLimiter(1000, 40, lambda: None, lambda why, lasts: None, outside=500)
-    limiter.weigh(1340)
+    limiter.on_sample(1340)
     assert limiter.most == PLENTY
-    limiter.weigh(1500)
+    limiter.on_sample(1500)
     assert limiter.most == 1
 
 
@@ -203,11 +205,11 @@ def test_a_crawl_that_takes_more_than_it_may_from_the_start_still_completes_and_
 
 NO_ROOM_FOR_A_STACK = """
 import resource, threading
-from crawler.core.messages import Trouble
+from crawler.core.messages import FetchErrorKind
 from crawler.fetch.base import FetchError
-from crawler.fetch.exhaustion import lacks_memory, starved
+from crawler.fetch.exhaustion import is_resource_exhausted, lacks_memory
 from crawler.metrics.process_tree import PROC
-nothing = FetchError(Trouble.DNS, "getaddrinfo() thread failed to start")
+nothing = FetchError(FetchErrorKind.DNS, "getaddrinfo() thread failed to start")
 size = int((PROC / "self/statm").read_text().split()[0]) * 4096
 resource.setrlimit(resource.RLIMIT_AS, (size + (4 << 20), resource.RLIM_INFINITY))
 try:
@@ -216,7 +218,8 @@ try:
 except RuntimeError as error:
     short = [lacks_memory(error), lacks_memory(nothing)]
     resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    print(*short, lacks_memory(error), lacks_memory(nothing), starved(error), starved(nothing))
+    print(*short, lacks_memory(error), lacks_memory(nothing))
+    print(is_resource_exhausted(error), is_resource_exhausted(nothing))
 """
 
 

@@ -57,7 +57,7 @@ def test_a_response_of_the_standard_library_ends_in_one_place_and_knows_its_sock
 
 
 def test_the_fork_server_keeps_one_descriptor_that_keeps_it_alive() -> None:
-    """variants/births.py: workers let it go."""
+    """variants/worker_process.py: workers let it go."""
     process = get_context("forkserver").Process(target=int)
     process.start()
     process.join()

@@ -21,7 +21,7 @@ from crawler.testweb.choice import Choice, Profile
 from crawler.testweb.document import answer_for
 from crawler.testweb.oracle import Expected, crawl_digest, expected, split
 from crawler.testweb.parameters import LAB, REAL, SOURCES, Parameters
-from crawler.testweb.population import MOST_FAILURES, Rules
+from crawler.testweb.population import MOST_FAILURES, PopulationRules
 from crawler.testweb.profile_web import ProfileWeb
 from crawler.testweb.tables import negative_binomial, power_law
 from crawler.testweb.traps import CROWD, ENTRANCES, MONTHS, SESSIONS
@@ -181,7 +181,7 @@ def test_hostile_has_everything() -> None:
     firsts = [web.document(*split(url)) for url, end in ends.items() if end.attempts]
     assert {page.fault for page in firsts} >= {"", "reset", "truncated", "hang", "stall"}
     rules, reasons = {place.rules for place in web.places.values()}, {end.reason for end in ends.values()}
-    assert rules >= {Rules.STATED, Rules.MISSING, Rules.HANGING, Rules.REFUSING}
+    assert rules >= {PopulationRules.STATED, PopulationRules.MISSING, PopulationRules.HANGING, PopulationRules.REFUSING}
     assert reasons >= {Reason.ROBOTS_UNAVAILABLE, Reason.REDIRECT_LOOP, Reason.SERVER_ERROR}
     broken = sum(page.status in (429, 500, 503) or bool(page.fault) for page in firsts) / len(firsts)
     assert broken > 0.05
@@ -236,7 +236,7 @@ def test_robots_txt_says_what_the_oracle_says() -> None:
     web = web_of("hostile")
     for url, end in ends_of("hostile").items():
         host, path = split(url)
-        if web.places[host].rules is Rules.STATED:
+        if web.places[host].rules is PopulationRules.STATED:
             robots = Robots(web.document(host, "/robots.txt").body.decode(), "crawler")
             assert robots.allows(url) == (end.reason is not Reason.ROBOTS), path
             assert robots.delay == pytest.approx(web.crawl_delay(host))

@@ -50,7 +50,7 @@ def test_a_lock_of_somebody_else_is_not_waited_for_for_ever(monkeypatch: pytest.
         raise Busy("locked by another program")
 
     with pytest.raises(Busy):
-        database.keep_trying(locked, seconds=0.0)
+        database.retry_storage(locked, seconds=0.0)
     assert len(asked) > 1, "it was tried again"
 
 

@@ -34,7 +34,7 @@ def rebuilt(path: Path, *shards: Batch, broken: str = "") -> CrawlDirectory:
         with closing(sqlite3.connect(frontier_path(directory.path, 0))) as connection, connection:
             connection.execute("INSERT INTO budget (host, pattern, spent) VALUES (?, 9, ?)", (HOST, broken))
             connection.execute("INSERT INTO cookie (home, cookies) VALUES ('http://b.test', ?)", (broken,))
-    directory.lay_out(len(shards), "whole")
+    directory.set_layout(len(shards), "whole")
     done = repair(directory)
     assert (done.rebuilt, done.again, done.owed) == (True, 1, 1)
     return directory
@@ -73,7 +73,7 @@ def test_what_lies_beyond_the_depth_limit_is_kept(tmp_path: Path) -> None:
     for number, batch in enumerate((shard, other)):
         with closing(directory.frontier(number)) as frontier:
             frontier.commit(batch, 0.0)
-    directory.lay_out(2, "whole")
+    directory.set_layout(2, "whole")
     assert repair(directory).rebuilt
     with closing(directory), closing(directory.frontier()) as frontier:
         assert [(link.url, link.depth) for link in frontier.beyond()] == [(f"{HOST}/deep", 3)]

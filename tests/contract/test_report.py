@@ -20,21 +20,21 @@ import variants
 from crawler.core.messages import HostNote, Link, Reason, Settled
 from crawler.core.urls.canonical import host_of
 from crawler.errors import StorageError
-from crawler.report.beside import beside
 from crawler.report.drawing import peak
 from crawler.report.facts import TOP, Facts
+from crawler.report.html import remote
 from crawler.report.page import page
 from crawler.report.politeness import audit
 from crawler.report.reading import read
 from crawler.report.shards import ATTACHED
-from crawler.report.words import remote
+from crawler.report.side_by_side import beside
 from crawler.runtime.job import Job
 from crawler.settings import Settings
 from crawler.storage.database import connect_to_read
 from crawler.storage.directory import CrawlDirectory
 from crawler.storage.frontier.base import Batch
 from crawler.storage.pages.base import Page
-from crawler.storage.resharding import lay_out
+from crawler.storage.resharding import ensure_layout
 from crawler.testweb.process import StartedWeb, start_web
 from tests.contract import webs
 from tests.core.test_corpora import CORPORA
@@ -77,7 +77,7 @@ class Elements(HTMLParser):
 
 
 def facts_of(path: Path) -> Facts:
-    return read(CrawlDirectory.look(path))
+    return read(CrawlDirectory.open_readonly(path))
 
 
 def check_page(text: str) -> Elements:
@@ -123,7 +123,7 @@ def test_the_report_of_more_shards_than_sqlite_attaches_says_the_same(web: Start
     webs.crawl(tmp_path / "out", webs.settings(web, "async"))
     whole = facts_of(tmp_path / "out")
     with closing(CrawlDirectory.open(tmp_path / "out")) as directory:
-        lay_out(directory, directory.settings, ATTACHED + 3)
+        ensure_layout(directory, directory.settings, ATTACHED + 3)
     many = facts_of(tmp_path / "out")
     assert len([path for path, _ in many.files if path.endswith("frontier.sqlite")]) == ATTACHED + 3
     assert (many.tally, many.pace, many.durations, many.sizes) == (

@@ -13,10 +13,10 @@ from crawler.compare.site import manners
 from crawler.core.messages import Fetch
 from crawler.core.urls.scope import Scope
 from crawler.errors import UsageError
-from crawler.fetch.secrets import Login, bind, reveal, with_cookie
-from crawler.runtime.job import open_reader
+from crawler.fetch.secrets import Login, headers_by_origin, resolve_references, with_cookie
+from crawler.runtime.job import open_processor
 from crawler.runtime.memory_plan import ROOMY
-from crawler.settings import Settings, read_environment, settle
+from crawler.settings import Settings, merge_layers, read_environment
 
 A = "https://a.test"
 SECRET = "hunter2-s3cr3t"
@@ -27,13 +27,13 @@ def basic(user: str, password: str) -> tuple[tuple[str, str], ...]:
 
 
 def bound(**layer: Any) -> dict[str, tuple[tuple[str, str], ...]]:
-    settings = settle(layer)
-    return bind(settings.headers, settings.credentials)
+    settings = merge_layers(layer)
+    return headers_by_origin(settings.headers, settings.credentials)
 
 
 def refusal(**layer: Any) -> str:
     with pytest.raises(UsageError) as refused:
-        settle(layer)
+        merge_layers(layer)
     assert SECRET not in str(refused.value) and "\n" not in str(refused.value)
     return str(refused.value)
 
@@ -143,7 +143,7 @@ class TestRefusals:
 
 
 def test_no_text_of_settings_tells_a_secret() -> None:
-    settings = settle(
+    settings = merge_layers(
         {"headers": {A: {"X": SECRET}}, "credentials": {"http://b.test": {"user": "u", "password": SECRET}}}
     )
     assert SECRET not in f"{settings!r} {settings} {settings.credentials}"
@@ -153,8 +153,8 @@ def test_no_text_of_settings_tells_a_secret() -> None:
 
 
 def test_a_request_gets_what_is_meant_for_exactly_its_origin() -> None:
-    settings = settle({"headers": {A: {"X": SECRET}}, "attempt_header": "X-Try"})
-    reader = open_reader(settings, Scope(settings, ()), ROOMY)
+    settings = merge_layers({"headers": {A: {"X": SECRET}}, "attempt_header": "X-Try"})
+    reader = open_processor(settings, Scope(settings, ()), ROOMY)
     for url, sent in {
         f"{A}/x?y": True,
         "http://a.test/": False,
@@ -164,12 +164,12 @@ def test_a_request_gets_what_is_meant_for_exactly_its_origin() -> None:
         "https://a.test./": False,
     }.items():
         assert reader.request(Fetch(1, url)).headers == (*((("X", SECRET),) if sent else ()), ("X-Try", "1"))
-        assert reader.request(Fetch(1, url, bare=True)).headers == (("X-Try", "1"),)
+        assert reader.request(Fetch(1, url, without_credentials=True)).headers == (("X-Try", "1"),)
 
 
 def test_what_was_revealed_is_bound_as_it_is() -> None:
-    assert reveal({}, {}) == ({}, {})
-    assert bind({A: {"X": "y"}}, {A: Login(token="t")}) == {A: (("X", "y"), ("Authorization", "Bearer t"))}
+    assert resolve_references({}, {}) == ({}, {})
+    assert headers_by_origin({A: {"X": "y"}}, {A: Login(token="t")}) == {A: (("X", "y"), ("Authorization", "Bearer t"))}
 
 
 def test_a_comparison_keeps_its_configuration_so_it_takes_none(tmp_path: Path) -> None:

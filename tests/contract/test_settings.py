@@ -16,11 +16,11 @@ from crawler.settings import (
     PROFILES,
     Settings,
     check_seed,
+    merge_layers,
     profile,
     profiles_folder,
     read_environment,
     read_file,
-    settle,
 )
 
 DEFAULTS: dict[str, Any] = msgspec.to_builtins(Settings())
@@ -29,7 +29,7 @@ SEED = "http://a.test/"
 
 def message(*layers: dict[str, Any]) -> str:
     with pytest.raises(UsageError) as refused:
-        settle(*layers)
+        merge_layers(*layers)
     return str(refused.value)
 
 
@@ -57,30 +57,30 @@ class TestDocumentation:
     def test_profiles_load(self, name: str) -> None:
         layer = profile(name)
         assert layer
-        settings = settle(layer)
+        settings = merge_layers(layer)
         assert all(getattr(settings, key) == value for key, value in layer.items())
 
     def test_polite_is_the_default(self) -> None:
-        assert settle(profile("polite")) == Settings()
+        assert merge_layers(profile("polite")) == Settings()
 
     def test_fast_is_fast_and_still_obeys_robots(self) -> None:
-        fast = settle(profile("fast"))
+        fast = merge_layers(profile("fast"))
         assert (fast.delay, fast.robots) == (0.0, True)
         assert fast.per_host > 1
 
 
 class TestLayers:
     def test_the_last_layer_wins(self) -> None:
-        settings = settle({"delay": 3.0, "per_host": 2}, {"delay": 2.0}, {})
+        settings = merge_layers({"delay": 3.0, "per_host": 2}, {"delay": 2.0}, {})
         assert (settings.delay, settings.per_host) == (2.0, 2)
 
     def test_the_lease_follows_the_timeout(self) -> None:
-        assert settle({}).lease == Settings().lease
-        assert settle({"timeout": 100}).lease == 115.0
+        assert merge_layers({}).lease == Settings().lease
+        assert merge_layers({"timeout": 100}).lease == 115.0
 
     def test_a_later_timeout_takes_back_an_earlier_lease(self) -> None:
-        assert settle({"lease": 10.0, "timeout": 5.0}, {"timeout": 30.0}).lease == 45.0
-        assert settle({"timeout": 5.0}, {"lease": 10.0}).lease == 10.0
+        assert merge_layers({"lease": 10.0, "timeout": 5.0}, {"timeout": 30.0}).lease == 45.0
+        assert merge_layers({"timeout": 5.0}, {"lease": 10.0}).lease == 10.0
         assert "lease" in message({"timeout": 5.0}, {"lease": 4.0})
 
     def test_environment(self) -> None:
@@ -92,14 +92,14 @@ class TestLayers:
             "CRAWLER_DEBUG": "1",
             "PATH": "/bin",
         }
-        settings = settle(read_environment(environment))
+        settings = merge_layers(read_environment(environment))
         assert (settings.delay, settings.robots) == (0.5, False)
         assert settings.seeds == ("http://a.test/", "http://b.test/")
         assert settings.resolve == {"a.test": "127.0.0.1:8080"}
 
     def test_a_stored_layer_gives_the_same_settings_again(self) -> None:
-        settings = settle({"seeds": [SEED], "exclude": ["/x"], "max_pages": 3, "timeout": 7})
-        assert settle(msgspec.to_builtins(settings)) == settings
+        settings = merge_layers({"seeds": [SEED], "exclude": ["/x"], "max_pages": 3, "timeout": 7})
+        assert merge_layers(msgspec.to_builtins(settings)) == settings
 
 
 class TestRefusals:
@@ -161,7 +161,7 @@ class TestRefusals:
 
     @pytest.mark.parametrize("where", ["127.0.0.1", "127.0.0.1:80", "::1", "[::1]:8080", "localhost", "my-host.test:1"])
     def test_where_a_name_may_lead(self, where: str) -> None:
-        assert settle({"resolve": {"a.test:8080": where}}).resolve == {"a.test:8080": where}
+        assert merge_layers({"resolve": {"a.test:8080": where}}).resolve == {"a.test:8080": where}
 
     @pytest.mark.parametrize(
         ("url", "words"),

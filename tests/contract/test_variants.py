@@ -23,12 +23,12 @@ from crawler.errors import Corrupt, CrawlerError, Locked, UsageError, WorkersLos
 from crawler.metrics.process_tree import descendants
 from crawler.runtime.job import Job
 from crawler.runtime.memory_plan import Shares
-from crawler.settings import settle
+from crawler.settings import merge_layers
 from crawler.storage.directory import CrawlDirectory
 from crawler.testweb.process import StartedWeb, start_web
 from crawler.testweb.referee import judge
 from tests.contract import webs
-from variants.births import kill
+from variants.worker_process import kill
 
 MODES = [(mode, client) for mode in variants.names() for client in variants.load(mode).CLIENTS]
 EACH_MODE = pytest.mark.parametrize("mode", variants.names())
@@ -111,7 +111,7 @@ def test_the_files_store_gives_the_same_digest(web: LoggedWeb, tmp_path: Path, m
 @EACH_MODE
 def test_stored_pages_are_exactly_the_named_records(web: LoggedWeb, tmp_path: Path, mode: str) -> None:
     webs.crawl(tmp_path / "out", webs.settings(web.started, mode))
-    store = CrawlDirectory.look(tmp_path / "out").store()
+    store = CrawlDirectory.open_readonly(tmp_path / "out").store()
     records = {(part, at): page for part in store.parts() for at, page in store.pages(part)}
     named = {(row.part, row.position): row for row in webs.rows(tmp_path / "out").values() if row.part}
     assert records.keys() == named.keys()
@@ -275,7 +275,10 @@ def test_an_unknown_mode_and_a_client_it_cannot_use_are_refused_with_a_hint() ->
 
 @pytest.mark.parametrize(("processes", "concurrency", "shards"), [(4, 2, 2), (2, 100, 2), (3, None, 3)])
 def test_every_shard_has_a_fetch_in_flight(processes: int, concurrency: int | None, shards: int) -> None:
-    assert variants.shards_of(settle({"mode": "prefork", "processes": processes, "concurrency": concurrency})) == shards
+    assert (
+        variants.shards_of(merge_layers({"mode": "prefork", "processes": processes, "concurrency": concurrency}))
+        == shards
+    )
 
 
 @pytest.mark.parametrize("pages", [7, 60])

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from crawler.core.messages import Fetch, Fetched, Trouble
+from crawler.core.messages import Fetch, Fetched, FetchErrorKind
 from crawler.core.page.digest import term
 from crawler.core.rules import Rules
 from crawler.core.urls.scope import Scope
 from crawler.fetch.base import FetchError, Response
-from crawler.pipeline.visit import Reader, failed, retry_after
+from crawler.pipeline.visit import PageProcessor, failed, retry_after
 from crawler.storage.pages.base import Page
 
 HERE = "http://a.test/folder/page"
@@ -30,9 +30,9 @@ def read(
     **keys: Any,
 ) -> tuple[Page | None, Fetched]:
     rules = Rules(robots_size=20, **keys)
-    reader = Reader(rules, Scope(rules, [HERE]), max_body)
+    reader = PageProcessor(rules, Scope(rules, [HERE]), max_body)
     response = Response(status, headers, body, "", 0.1, 0.2)
-    return reader.read(Fetch(1, HERE, robots=robots, sketch=sketch), response, NOW)
+    return reader.read(Fetch(1, HERE, robots=robots, want_fingerprint=sketch), response, NOW)
 
 
 @pytest.mark.parametrize(
@@ -112,8 +112,8 @@ def test_links_are_respelled_and_texts_sketched_as_the_order_and_the_rules_say()
     body = b"<a href='/%7Eme/'>"
     assert read(200, HTML, body=body)[1].links == ("http://a.test/~me/",)
     assert read(200, HTML, body=body, respell=False)[1].links == ("http://a.test/%7Eme/",)
-    assert read(200, HTML, body=body)[1].sketch is None
-    assert read(200, HTML, body=body, sketch=True)[1].sketch is not None
+    assert read(200, HTML, body=body)[1].fingerprint is None
+    assert read(200, HTML, body=body, sketch=True)[1].fingerprint is not None
 
 
 def test_only_redirects_have_a_location() -> None:
@@ -177,6 +177,6 @@ def test_robots_txt_has_a_cap_of_its_own_and_is_no_page() -> None:
 
 def test_where_no_thread_can_be_had_it_is_asked_again() -> None:
     fetch = Fetch(1, "http://a.test/", 1)
-    wanting = failed(fetch, FetchError(Trouble.INTERNAL, "RuntimeError: can't start new thread"), 0.1)
-    assert (wanting.trouble, wanting.seconds) == (Trouble.STARVED, 0.1)
-    assert failed(fetch, FetchError(Trouble.INTERNAL, "KeyError: 1"), 0.1).trouble is Trouble.INTERNAL
+    wanting = failed(fetch, FetchError(FetchErrorKind.INTERNAL, "RuntimeError: can't start new thread"), 0.1)
+    assert (wanting.kind, wanting.seconds) == (FetchErrorKind.RESOURCE_EXHAUSTED, 0.1)
+    assert failed(fetch, FetchError(FetchErrorKind.INTERNAL, "KeyError: 1"), 0.1).kind is FetchErrorKind.INTERNAL

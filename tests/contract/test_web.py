@@ -18,7 +18,7 @@ from crawler.testweb.document import Document
 from crawler.testweb.flat import FlatWeb
 from crawler.testweb.hosts import Part, name_of
 from crawler.testweb.oracle import crawl_digest, expected, least_seconds, split
-from crawler.testweb.site import Site, relative
+from crawler.testweb.site import WebSite, relative
 from crawler.testweb.web import Web
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -201,7 +201,7 @@ def test_least_seconds_counts_rests_answers_and_holds(web: Web) -> None:
 
 @given(size=st.integers(1, 500), branch=st.integers(1, 9), salt=st.integers(0, 999), k=st.integers(0, 499))
 def test_a_path_leads_back_to_its_page(size: int, branch: int, salt: int, k: int) -> None:
-    site, page = Site(size=size, branch=branch, salt=salt), k % size
+    site, page = WebSite(size=size, branch=branch, salt=salt), k % size
     assert site.number(site.path(page)) == page
     assert page == 0 or page in site.children(site.parent(page))
     assert site.number(site.path(page) + "x") is None
@@ -209,7 +209,7 @@ def test_a_path_leads_back_to_its_page(size: int, branch: int, salt: int, k: int
 
 @given(k=st.integers(0, 499), n=st.integers(0, 499), branch=st.integers(2, 9))
 def test_a_relative_link_resolves_to_its_target(k: int, n: int, branch: int) -> None:
-    site = Site(size=500, branch=branch, salt=5)
+    site = WebSite(size=500, branch=branch, salt=5)
     source, target = site.path(k), site.path(n)
     resolved = can_ada.parse(f"http://a.test{source}") + relative(source, target)
     assert resolved.pathname + resolved.search == target

@@ -10,7 +10,7 @@ from crawler.core.messages import Ending, Stop
 from crawler.metrics.summary import Summary
 from crawler.run import Watch, execute
 from crawler.runtime.job import Job
-from crawler.settings import Settings, settle
+from crawler.settings import Settings, merge_layers
 from crawler.storage.directory import CrawlDirectory
 from crawler.storage.frontier.rows import SettledRow
 from crawler.testweb.oracle import crawl_digest, expected
@@ -26,7 +26,7 @@ DIGEST = crawl_digest(EXPECTED)
 
 def settings(web: StartedWeb, mode: str, **keys: object) -> Settings:
     """What crawls the web in a second or two, as politely as it asks for."""
-    return settle(
+    return merge_layers(
         {
             "mode": mode,
             "seeds": web.settings.seeds,
@@ -57,8 +57,8 @@ def crawl(path: Path, chosen: Settings, watch: Watch | None = None) -> Summary:
 
 def rows(path: Path) -> dict[str, SettledRow]:
     """What is settled in a directory."""
-    directory = CrawlDirectory.look(path)
-    frontier = directory.look_back()
+    directory = CrawlDirectory.open_readonly(path)
+    frontier = directory.open_frontiers()
     try:
         return {row.url: row for row in frontier.settled()}
     finally:

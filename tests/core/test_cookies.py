@@ -18,7 +18,7 @@ def put(jar: Jar, home: str, name: str = "n", value: str = "v", path: str = "/",
 
 def told(jar: Jar) -> dict[str, tuple[Cookie, ...]]:
     actions = Actions()
-    jar.tell(actions)
+    jar.drain_into(actions)
     return {note.home: note.cookies for note in actions.cookies}
 
 
@@ -105,7 +105,7 @@ def test_a_home_is_full_and_its_oldest_give_way_and_are_counted() -> None:
     sent = jar.header(f"{A}/", 0.0).split("; ")
     assert len(sent) == PER_HOME and sent[0] == "c20=v" and sent[-1] == f"c{PER_HOME + 19}=v"
     actions = Actions()
-    jar.tell(actions)
+    jar.drain_into(actions)
     assert actions.cookies_dropped == 20
     assert jar.header("https://other.example/", 0.0) == "mine=v"
 
@@ -119,7 +119,7 @@ def test_a_home_holds_no_more_than_servers_take_in_a_head() -> None:
     put(jar, A, "c9", "v" * 4000)
     assert [one[:2] for one in jar.header(f"{A}/", 0.0).split("; ")] == ["c5", "c6", "c7", "c8", "c9"]
     actions = Actions()
-    jar.tell(actions)
+    jar.drain_into(actions)
     assert actions.cookies_dropped == 5 and len(jar.header(f"{A}/", 0.0)) <= SIZE_OF_HOME
 
 

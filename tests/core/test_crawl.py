@@ -17,13 +17,13 @@ from crawler.core.messages import (
     Failed,
     Fetch,
     Fetched,
+    FetchErrorKind,
     HostNote,
     Link,
+    ParseSkipped,
     Reason,
     Settled,
     Stop,
-    Trouble,
-    Unread,
 )
 from crawler.core.reopening import selection
 from crawler.core.rules import Rules
@@ -117,9 +117,9 @@ def test_a_page_that_links_to_itself_and_twice_to_another_queues_it_once() -> No
 
 def test_a_page_whose_links_nobody_could_read_ends_well_and_says_so() -> None:
     one, (root,) = started()
-    one.answer(root, 200, unread=Unread.MEMORY)
+    one.answer(root, 200, unread=ParseSkipped.MEMORY)
     end = one.settled[f"{A}/"]
-    assert (end.reason, end.unread, end.detail) == (Reason.OK, Unread.MEMORY, "links not read: memory")
+    assert (end.reason, end.unread, end.detail) == (Reason.OK, ParseSkipped.MEMORY, "links not read: memory")
 
 
 def test_links_out_of_scope_and_too_deep_are_never_ours() -> None:
@@ -134,7 +134,7 @@ def test_links_out_of_scope_and_too_deep_are_never_ours() -> None:
 def test_a_url_beyond_the_depth_limit_is_told_once_and_admitted_by_a_shorter_path() -> None:
     one, (root, other) = started(f"{A}/", f"{B}/", max_depth=1)
     (x, y) = one.answer(root, 200, f"{A}/x", f"{A}/y")
-    assert x.follow
+    assert x.extract_links
     one.answer(x, 200, f"{A}/deep", f"{A}/deep", f"{A}/", "http://stranger.test/")
     assert [link.url for link in one.last.beyond] == [f"{A}/deep"]
     one.answer(y, 200, f"{A}/deep")
@@ -195,7 +195,7 @@ def test_the_delay_counts_from_the_end_of_the_last_fetch() -> None:
 def test_trouble_with_one_page_is_no_trouble_with_its_host() -> None:
     one, (root,) = started(breaker_failures=1)
     x, y = one.answer(root, 200, f"{A}/x", f"{A}/y")
-    one.step(Failed(x.id, Trouble.ENCODING))
+    one.step(Failed(x.id, FetchErrorKind.ENCODING))
     one.answer(y)
     assert (one.reason(f"{A}/x"), one.reason(f"{A}/y")) == (Reason.ENCODING, Reason.OK)
 
@@ -273,7 +273,7 @@ def test_three_attempts_then_the_reason_of_the_last() -> None:
     for attempt in (1, 2, 3):
         (fetch,) = fetches
         assert fetch.attempt == attempt
-        fetches = one.step(Failed(fetch.id, Trouble.TIMEOUT, "idle"))
+        fetches = one.step(Failed(fetch.id, FetchErrorKind.TIMEOUT, "idle"))
     end = one.settled[f"{A}/"]
     assert (end.reason, end.attempts, end.status, end.detail) == (Reason.TIMEOUT, 3, 0, "idle")
 
@@ -298,7 +298,7 @@ def test_a_lost_lease_spends_no_attempt_and_its_late_answer_changes_nothing() ->
 def test_a_url_lost_three_times_in_a_row_is_poison() -> None:
     one, fetches = started()
     for _ in range(3):
-        fetches = one.step(Failed(fetches[0].id, Trouble.LOST, "worker died"))
+        fetches = one.step(Failed(fetches[0].id, FetchErrorKind.LEASE_EXPIRED, "worker died"))
     assert one.reason(f"{A}/") is Reason.POISON
     assert one.last.ending is Ending.COMPLETE
 
@@ -306,9 +306,9 @@ def test_a_url_lost_three_times_in_a_row_is_poison() -> None:
 def test_an_answer_for_a_host_given_up_settles_a_url_that_would_be_tried_again() -> None:
     one, (root,) = started(breaker_failures=1)
     x, y, z = one.answer(root, 200, f"{A}/x", f"{A}/y", f"{A}/z")
-    one.step(Failed(x.id, Trouble.TIMEOUT, "idle"))
+    one.step(Failed(x.id, FetchErrorKind.TIMEOUT, "idle"))
     assert one.reason(f"{A}/x") is Reason.TIMEOUT, "its own failure"
-    one.step(Failed(y.id, Trouble.CONNECT), Failed(z.id, Trouble.LOST))
+    one.step(Failed(y.id, FetchErrorKind.CONNECT), Failed(z.id, FetchErrorKind.LEASE_EXPIRED))
     assert {one.reason(f"{A}/{page}") for page in "yz"} == {Reason.HOST_DOWN}
     assert one.last.ending is Ending.COMPLETE
 
@@ -362,7 +362,7 @@ def test_the_host_that_a_seed_redirects_to_joins_the_scope() -> None:
 
 def test_robots_is_asked_first_alone_and_obeyed() -> None:
     one, (robots,) = started(robots=True)
-    assert (robots.url, robots.robots, robots.follow) == (f"{A}/robots.txt", True, False)
+    assert (robots.url, robots.robots, robots.extract_links) == (f"{A}/robots.txt", True, False)
     (root,) = one.answer(robots, 200, robots_text="User-agent: *\nDisallow: /no")
     one.answer(root, 200, f"{A}/no/way", f"{A}/yes")
     assert one.reason(f"{A}/no/way") is Reason.ROBOTS
@@ -402,9 +402,9 @@ def test_robots_unavailable_disallows_all_is_asked_again_and_given_up(event: obj
         assert robots.robots
         asked += 1
         if event == "failed":
-            one.step(Failed(robots.id, Trouble.CONNECT, "refused"))
+            one.step(Failed(robots.id, FetchErrorKind.CONNECT, "refused"))
         elif event == "lost":
-            one.step(Failed(robots.id, Trouble.LOST))
+            one.step(Failed(robots.id, FetchErrorKind.LEASE_EXPIRED))
         elif event == "cut":
             one.answer(robots, 200, robots_text="User-agent: *", truncated="disconnect")
         else:
@@ -417,7 +417,7 @@ def test_robots_unavailable_disallows_all_is_asked_again_and_given_up(event: obj
 
 def test_a_host_that_may_not_be_connected_to_is_given_up_at_once() -> None:
     one, (robots,) = started(robots=True)
-    assert not one.step(Failed(robots.id, Trouble.BLOCKED, "10.0.0.1:80, private"))
+    assert not one.step(Failed(robots.id, FetchErrorKind.BLOCKED, "10.0.0.1:80, private"))
     assert one.settled[f"{A}/"].detail == "robots.txt: blocked: 10.0.0.1:80, private"
     assert (one.reason(f"{A}/"), one.last.ending) == (Reason.BLOCKED, Ending.COMPLETE)
 
@@ -425,53 +425,53 @@ def test_a_host_that_may_not_be_connected_to_is_given_up_at_once() -> None:
 def test_a_robots_redirect_to_where_we_may_not_connect_forbids_all_at_once() -> None:
     one, (robots,) = started(robots=True)
     (elsewhere,) = one.answer(robots, 301, location=f"{B}/r")
-    assert not one.step(Failed(elsewhere.id, Trouble.BLOCKED))
+    assert not one.step(Failed(elsewhere.id, FetchErrorKind.BLOCKED))
     assert (one.reason(f"{A}/"), one.last.ending) == (Reason.ROBOTS_UNAVAILABLE, Ending.COMPLETE)
 
 
 def test_a_host_whose_name_is_slow_rests_and_whoever_asks_again_is_patient() -> None:
     one, (robots,) = started(robots=True, lookup_rest=10.0)
     for rest in (1.0, 10.0):
-        assert robots.robots and not robots.patient
-        assert not one.step(Failed(robots.id, Trouble.LOOKUP))
+        assert robots.robots and not robots.wait_for_dns
+        assert not one.step(Failed(robots.id, FetchErrorKind.DNS_PENDING))
         assert not one.step(after=rest - 0.1)
         (robots,) = one.step(after=0.1)
-    assert robots.robots and robots.patient
+    assert robots.robots and robots.wait_for_dns
     (root,) = one.answer(robots, 404)
-    assert (root.url, root.patient) == (f"{A}/", False)
+    assert (root.url, root.wait_for_dns) == (f"{A}/", False)
 
 
 def test_a_page_whose_name_is_slow_spends_no_attempt_and_no_page() -> None:
     one, (root,) = started(max_pages=1, attempts=1)
-    assert not one.step(Failed(root.id, Trouble.LOOKUP))
+    assert not one.step(Failed(root.id, FetchErrorKind.DNS_PENDING))
     (root,) = one.step(after=10.0)
-    assert (root.attempt, root.patient) == (1, False)
-    assert not one.step(Failed(root.id, Trouble.LOOKUP), after=0.0)
+    assert (root.attempt, root.wait_for_dns) == (1, False)
+    assert not one.step(Failed(root.id, FetchErrorKind.DNS_PENDING), after=0.0)
     (root,) = one.step(after=10.0)
-    assert (root.attempt, root.patient) == (1, True)
+    assert (root.attempt, root.wait_for_dns) == (1, True)
     one.answer(root, 200)
     assert one.last.ending is Ending.COMPLETE
 
 
 def test_a_slow_name_is_no_lost_lease() -> None:
     one, (root,) = started(lost_limit=2)
-    one.step(Failed(root.id, Trouble.LOOKUP))
+    one.step(Failed(root.id, FetchErrorKind.DNS_PENDING))
     (root,) = one.step(after=10.0)
-    (root,) = one.step(Failed(root.id, Trouble.LOST, "worker died"))
+    (root,) = one.step(Failed(root.id, FetchErrorKind.LEASE_EXPIRED, "worker died"))
     one.answer(root, 200)
     assert one.reason(f"{A}/") is Reason.OK
 
 
 def test_a_name_that_is_slow_after_all_delays_nobody_beyond_its_own_rest() -> None:
     one, (root,) = started(delay=300.0, lookup_rest=10.0)
-    one.step(Failed(root.id, Trouble.LOOKUP))
+    one.step(Failed(root.id, FetchErrorKind.DNS_PENDING))
     assert len(one.step(after=10.0)) == 1, "nothing was asked of the host, so it needs no delay"
 
 
 def test_a_blocked_page_is_not_asked_for_again_and_its_host_is_not_blamed() -> None:
     one, (root,) = started(breaker_failures=1)
     x, _ = one.answer(root, 200, f"{A}/x", f"{A}/y")
-    assert urls(one.step(Failed(x.id, Trouble.BLOCKED))) == []
+    assert urls(one.step(Failed(x.id, FetchErrorKind.BLOCKED))) == []
     assert one.reason(x.url) is Reason.BLOCKED
     assert not one.last.notes, "its host rests for no such reason"
 
@@ -499,7 +499,7 @@ def test_a_lost_robots_is_asked_again_but_not_for_ever() -> None:
     one, fetches = started(robots=True)
     for _ in range(3):
         (robots,) = fetches
-        fetches = one.step(Failed(robots.id, Trouble.LOST))
+        fetches = one.step(Failed(robots.id, FetchErrorKind.LEASE_EXPIRED))
     assert one.reason(f"{A}/") is Reason.ROBOTS_UNAVAILABLE
 
 
@@ -648,7 +648,7 @@ def test_in_an_outage_robots_txt_and_pages_are_asked_for_again_and_nothing_is_sp
     (b_root,) = one.step(Fetched(b.id, 404))
     pages = one.answer(b_root, 200, f"{B}/x")
     connects = (*range(root.id + 1, root.id + 5), *(page.id for page in pages))
-    assert one.step(*(Failed(number, Trouble.CONNECT) for number in connects)) == []
+    assert one.step(*(Failed(number, FetchErrorKind.CONNECT) for number in connects)) == []
     assert one.last.away
     probes = [fetch for _ in range(9) for fetch in one.step(after=2.0)]
     assert 2 <= len(probes) <= 5
@@ -668,7 +668,7 @@ def test_in_an_outage_robots_txt_and_pages_are_asked_for_again_and_nothing_is_sp
 def test_a_page_in_doubt_is_let_go_with_its_host() -> None:
     one, (root,) = started(outage_wait=60.0, breaker_failures=1, host_patience=1e-9)
     x, y = one.answer(root, 200, f"{A}/x", f"{A}/y")
-    one.step(Failed(x.id, Trouble.TIMEOUT, "idle"))
+    one.step(Failed(x.id, FetchErrorKind.TIMEOUT, "idle"))
     one.answer(y, 500)
     one.step(after=1.0)
     (again,) = one.last.fetches

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from crawler.core.hosts.health import Failure
 from crawler.core.hosts.host import NEVER, TRANSITIONS, Host, State, Trigger
-from crawler.core.messages import Failed, Fetched, HostNote, Link, Reason, Trouble
+from crawler.core.messages import Failed, Fetched, FetchErrorKind, HostNote, Link, Reason
 from crawler.core.rules import Rules
 
 NAME = "http://a.test"
@@ -49,14 +49,14 @@ calls = st.sampled_from(
 def test_whatever_happens_moves_are_legal_and_rests_only_grow(history: list[tuple[str, float]], delay: float) -> None:
     one, now = host(delay=delay, breaker_failures=2, host_patience=150.0), 0.0
     for call, amount in history:
-        before, rested = one.state, one.rest_until
+        before, rested = one.state, one.not_before
         now += amount
         match call:
             case "answered":
                 one.answered()
             case "failed":
                 failure = Failure.UNREACHED if amount < 50 else Failure.CUT
-                one.failed(link(round(amount)), Failed(1, Trouble.CONNECT), failure, now, 1)
+                one.failed(link(round(amount)), Failed(1, FetchErrorKind.CONNECT), failure, now, 1)
                 if one.is_hopeless(now):
                     list(one.give_up(Reason.HOST_DOWN, ""))
             case "obey":
@@ -78,7 +78,7 @@ def test_whatever_happens_moves_are_legal_and_rests_only_grow(history: list[tupl
                     one.take(now, fresh=True)
         steps = LEGAL[before].union(*(LEGAL[state] for state in LEGAL[before]))  # robots.txt of a host in doubt: two
         assert one.state in steps | ({State.GONE} if call == "failed" else set())
-        assert one.rest_until >= rested
+        assert one.not_before >= rested
         assert one.connections == 1 or one.delay == 0
 
 
@@ -86,7 +86,7 @@ def test_a_hold_never_shortens_a_rest() -> None:
     one = host()
     one.hold(50.0)
     one.hold(20.0)
-    assert one.rest_until == 50.0
+    assert one.not_before == 50.0
 
 
 def test_a_host_with_a_delay_is_asked_by_one_connection() -> None:
@@ -121,14 +121,14 @@ def test_a_note_brings_back_rules_delay_and_hold() -> None:
     old.hold(90.0)
     new = host(delay=1.0)
     new.recall(old.note(100.0, text), now=100.0, began_at=100.0)
-    assert (new.state, new.delay, new.rest_until) == (State.OPEN, 9.0, 109.0)
+    assert (new.state, new.delay, new.not_before) == (State.OPEN, 9.0, 109.0)
     assert not new.robots.allows(f"{NAME}/no")
 
 
 def test_stale_rules_are_asked_for_again_but_the_delay_is_kept() -> None:
     new = host(delay=1.0)
     new.recall(HostNote(NAME, "text", robots_until=99.0, delay=9.0, rest_until=300.0), now=100.0, began_at=100.0)
-    assert (new.state, new.delay, new.rest_until) == (State.NEW, 9.0, 300.0)
+    assert (new.state, new.delay, new.not_before) == (State.NEW, 9.0, 300.0)
 
 
 def test_without_robots_a_noted_crawl_delay_is_forgotten() -> None:

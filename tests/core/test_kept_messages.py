@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from crawler.core.messages import Budget, Cookie, Foreign, Link, Message
+from crawler.core.messages import Budget, Cookie, Link, Message, OutboxLink
 
 KEPT: list[tuple[Message, str]] = [
     (
@@ -13,7 +13,7 @@ KEPT: list[tuple[Message, str]] = [
         '["Link",7,"http://a.test/b",2,["http://a.test/"],1,500,3]',
     ),
     (
-        Foreign(13, 1, Link(129, "http://b.test/", 2), admitted=True, beyond=False),
+        OutboxLink(13, 1, Link(129, "http://b.test/", 2), admitted=True, beyond=False),
         '["Foreign",13,1,["Link",129,"http://b.test/",2,[],0,0,0],true,false]',
     ),
     (Cookie("/", "id", "7", 12.5), '["Cookie","/","id","7",12.5]'),
@@ -32,5 +32,5 @@ def test_a_kept_message_is_written_and_read_as_it_always_was(message: Message, l
 
 def test_what_a_first_version_has_kept_is_read() -> None:
     old = '["Foreign",13,1,["Link",129,"http://b.test/",2,[],0,0,0]]'
-    assert msgspec.json.decode(old, type=Foreign) == Foreign(13, 1, Link(129, "http://b.test/", 2))
+    assert msgspec.json.decode(old, type=OutboxLink) == OutboxLink(13, 1, Link(129, "http://b.test/", 2))
     assert msgspec.json.decode('["Budget","http://a.test",5,40]', type=Budget) == Budget("http://a.test", 5, 40)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crawler.core.messages import NotFollowed, Unread
+from crawler.core.messages import NotFollowed, ParseSkipped
 from crawler.core.page.links import PageHeaders, Reading, is_html, page_headers, read_page, unread_page
 from crawler.core.rules import Rules
 from crawler.core.urls.canonical import Resolver
@@ -89,7 +89,7 @@ def test_links_that_are_too_long_are_counted_and_do_not_use_up_the_limit() -> No
 def test_the_text_of_a_page_with_links_is_sketched_where_that_is_asked_for() -> None:
     def sketch(body: str, follow: bool = True, asked: bool = True) -> tuple[int, int] | None:
         rules = Rules()
-        return read_page(body.encode(), PAGE, PageHeaders("text/html"), rules, Resolver(), follow, asked).sketch
+        return read_page(body.encode(), PAGE, PageHeaders("text/html"), rules, Resolver(), follow, asked).fingerprint
 
     may = sketch("<a href=/5>May</a> 2026")
     assert may is not None
@@ -363,9 +363,9 @@ def test_what_is_looked_into() -> None:
 
 def test_of_a_page_that_nobody_could_read_the_headers_are_known() -> None:
     reading = unread_page(
-        PageHeaders("text/html; charset=latin1", ("us: noindex",)), Rules(user_agent="us"), Unread.EFFORT
+        PageHeaders("text/html; charset=latin1", ("us: noindex",)), Rules(user_agent="us"), ParseSkipped.CPU_LIMIT
     )
-    assert reading == Reading("windows-1252", noindex=True, unread=Unread.EFFORT)
+    assert reading == Reading("windows-1252", noindex=True, unread=ParseSkipped.CPU_LIMIT)
 
 
 @pytest.mark.parametrize("empty", ["<script src='a.js'/>", "<title/>", '<textarea name="t" />', "<iframe\nsrc='f'/>"])
@@ -392,7 +392,7 @@ def test_links_of_headers_are_resolved_against_the_page_and_are_its_own() -> Non
 
 
 def sketched(body: str) -> tuple[int, int]:
-    sketch = read_page(body.encode(), PAGE, PageHeaders("text/html"), Rules(), Resolver(), True, True).sketch
+    sketch = read_page(body.encode(), PAGE, PageHeaders("text/html"), Rules(), Resolver(), True, True).fingerprint
     assert sketch is not None
     return sketch
 

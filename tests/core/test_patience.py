@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from crawler.core.hosts.health import MOST_UNREACHED, NEVER_ANSWERED, Failure, Health
-from crawler.core.messages import Ending, Event, Failed, Fetch, Fetched, Reason, Stop, Trouble
+from crawler.core.messages import Ending, Event, Failed, Fetch, Fetched, FetchErrorKind, Reason, Stop
 from crawler.core.rules import Rules
 from tests.core.test_crawl import A, B, Driver, driver, started, urls
 
@@ -21,7 +21,7 @@ def good(fetch: Fetch, now: float) -> Event:
 
 
 def refused(fetch: Fetch, now: float) -> Event:
-    return Failed(fetch.id, Trouble.CONNECT, "refused")
+    return Failed(fetch.id, FetchErrorKind.CONNECT, "refused")
 
 
 def status_503(fetch: Fetch, now: float) -> Event:
@@ -33,11 +33,11 @@ def pages_503(fetch: Fetch, now: float) -> Event:
 
 
 def silent(fetch: Fetch, now: float) -> Event:
-    return Failed(fetch.id, Trouble.TIMEOUT, "first byte")
+    return Failed(fetch.id, FetchErrorKind.TIMEOUT, "first byte")
 
 
 def reset(fetch: Fetch, now: float) -> Event:
-    return Failed(fetch.id, Trouble.DISCONNECT, "reset")
+    return Failed(fetch.id, FetchErrorKind.DISCONNECT, "reset")
 
 
 def cut(fetch: Fetch, now: float) -> Event:
@@ -164,7 +164,7 @@ def test_a_host_that_accepts_and_says_nothing_is_given_up_with_its_second_silenc
     began, silence = one.now, 20.0
     while one.last.ending is None:
         fetches = fetches or one.wait()
-        events = [Failed(fetch.id, Trouble.TIMEOUT, "first byte", silence) for fetch in fetches]
+        events = [Failed(fetch.id, FetchErrorKind.TIMEOUT, "first byte", silence) for fetch in fetches]
         fetches = one.step(*events, after=silence if events else 0.0)
     assert one.now <= began + 42.0
     assert one.settled[f"{A}/"].reason is not Reason.OK
@@ -263,9 +263,9 @@ def test_a_page_that_alone_cannot_be_reached_ends_although_its_host_answers_for_
 
 def test_how_long_a_host_is_away_counts_the_silence_of_the_first_answer_that_never_came() -> None:
     health = Health(Rules())
-    health.failed(Failure.UNREACHED, Failed(1, Trouble.TIMEOUT, "connect", seconds=10.0), 1, 100.0)
+    health.failed(Failure.UNREACHED, Failed(1, FetchErrorKind.TIMEOUT, "connect", seconds=10.0), 1, 100.0)
     assert health.since == 90.0
     health.clear()
     health.answered()
-    health.failed(Failure.UNREACHED, Failed(1, Trouble.TIMEOUT, "connect", seconds=10.0), 1, 100.0)
+    health.failed(Failure.UNREACHED, Failed(1, FetchErrorKind.TIMEOUT, "connect", seconds=10.0), 1, 100.0)
     assert health.since == 100.0, "until then it was well"

@@ -6,7 +6,7 @@ import pytest
 
 from crawler.core.messages import Reason
 from crawler.core.rules import Rules
-from crawler.core.urls.patterns import SKETCHED, odd, pattern_of, sketch_of
+from crawler.core.urls.patterns import SKETCHED, check_shape, pattern_of, sketch_of
 from tests.effort import effort
 
 H = "http://h1.test"
@@ -14,7 +14,7 @@ RULES = Rules()
 
 
 def reason(path: str, rules: Rules = RULES) -> Reason | None:
-    refusal = odd(H + path, rules)
+    refusal = check_shape(H + path, rules)
     return None if refusal is None else refusal[0]
 
 
@@ -110,8 +110,8 @@ def test_two_texts_that_differ_in_numbers_and_ids_differ_in_one_mark() -> None:
 def test_long_urls_cost_what_their_length_costs(unit: str) -> None:
     def work(times: int) -> None:
         for n in range(50):
-            odd(f"{H}/{n}?{unit * times}", RULES)
-            odd(f"{H}/{n}/{unit * times}", RULES)
+            check_shape(f"{H}/{n}?{unit * times}", RULES)
+            check_shape(f"{H}/{n}/{unit * times}", RULES)
             pattern_of(f"{H}/{n}/{unit * times}?{unit * times}")
 
     _, few = effort(lambda: work(300))

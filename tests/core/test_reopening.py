@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from crawler.core.endings import REASONS, TROUBLES, Meaning
-from crawler.core.messages import Budget, Ending, Reason, Unread
+from crawler.core.messages import Budget, Ending, ParseSkipped, Reason
 from crawler.core.reopening import MISSED, NAMES, SEEDS, pick, relieved, selection
 from crawler.core.settling import not_taken, read_back
 from crawler.core.traps.detector import DOUBT, WHOLE
@@ -52,11 +52,11 @@ def test_what_is_asked_again_by_itself_is_what_trouble_ended(reason: Reason) -> 
         (Row(truncated="time"), "truncated"),
         (Row(truncated="disconnect"), "truncated"),
         (Row(truncated="length"), None),
-        (Row(detail=not_taken(Unread.LOST, 0)), "unread"),
-        (Row(detail=not_taken(Unread.MEMORY, 7)), "unread"),
-        (Row(detail=not_taken(Unread.EFFORT, 0)), None),
+        (Row(detail=not_taken(ParseSkipped.LOST, 0)), "unread"),
+        (Row(detail=not_taken(ParseSkipped.MEMORY, 7)), "unread"),
+        (Row(detail=not_taken(ParseSkipped.CPU_LIMIT, 0)), None),
         (Row(detail=not_taken(None, 7)), None),
-        (Row(status=0, detail=not_taken(Unread.LOST, 0)), None),
+        (Row(status=0, detail=not_taken(ParseSkipped.LOST, 0)), None),
         (Row(), None),
     ],
 )
@@ -66,7 +66,7 @@ def test_pages_that_were_not_had_whole(row: Row, by_itself: str | None) -> None:
 
 def test_what_our_limits_cut_is_asked_again_by_name() -> None:
     assert pick(frozenset(["truncated"]), Row(truncated="length")) == "truncated"
-    assert pick(frozenset(["unread"]), Row(detail=not_taken(Unread.EFFORT, 0))) == "unread"
+    assert pick(frozenset(["unread"]), Row(detail=not_taken(ParseSkipped.CPU_LIMIT, 0))) == "unread"
     assert pick(frozenset(["links_cut"]), Row(detail=not_taken(None, 3))) == "links_cut"
     assert pick(frozenset(["links_cut"]), Row()) is None
 
@@ -77,9 +77,9 @@ def test_seeds_are_asked_again_whatever_they_answered() -> None:
     assert pick(words, Row(Reason.CLIENT_ERROR, 404, depth=1)) is None
 
 
-@pytest.mark.parametrize("unread", [None, *Unread])
+@pytest.mark.parametrize("unread", [None, *ParseSkipped])
 @pytest.mark.parametrize("cut", [0, 1, 70_000])
-def test_what_was_not_taken_can_be_read_back(unread: Unread | None, cut: int) -> None:
+def test_what_was_not_taken_can_be_read_back(unread: ParseSkipped | None, cut: int) -> None:
     assert read_back(200, not_taken(unread, cut)) == (unread, cut)
 
 

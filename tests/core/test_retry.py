@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.core.hosts.retry import backoff, gap, is_transient, reason_of
-from crawler.core.messages import Failed, Fetched, Reason, Trouble
+from crawler.core.messages import Failed, Fetched, FetchErrorKind, Reason
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504, 599])
@@ -50,9 +50,11 @@ def test_a_body_that_stays_cut_is_kept_in_the_end() -> None:
     assert reason_of(Fetched(1, 200, truncated="disconnect")) is Reason.OK
 
 
-@pytest.mark.parametrize("trouble", sorted(set(Trouble) - {Trouble.LOST, Trouble.LOOKUP}))
-def test_connection_trouble_is_tried_again_the_rest_is_not(trouble: Trouble) -> None:
-    again = trouble in (Trouble.DNS, Trouble.CONNECT, Trouble.TIMEOUT, Trouble.DISCONNECT)
+@pytest.mark.parametrize(
+    "trouble", sorted(set(FetchErrorKind) - {FetchErrorKind.LEASE_EXPIRED, FetchErrorKind.DNS_PENDING})
+)
+def test_connection_trouble_is_tried_again_the_rest_is_not(trouble: FetchErrorKind) -> None:
+    again = trouble in (FetchErrorKind.DNS, FetchErrorKind.CONNECT, FetchErrorKind.TIMEOUT, FetchErrorKind.DISCONNECT)
     assert is_transient(Failed(1, trouble)) is again
     assert reason_of(Failed(1, trouble)) is Reason(trouble.value)
 

@@ -12,19 +12,19 @@ from crawler.core.messages import (
     Event,
     Fetch,
     Fetched,
-    Foreign,
-    Granted,
     HostNote,
+    HostNoteShared,
+    HostPlacement,
     Link,
-    Mail,
-    Noted,
-    Offered,
-    Reach,
+    LinksReceived,
+    OutboxLink,
+    QuotaGranted,
     Reason,
-    Reborn,
-    Received,
+    Refill,
     Resumed,
     SeedsSettled,
+    ShardOutput,
+    ShardRestarted,
     Stop,
 )
 from crawler.core.rules import Rules
@@ -58,7 +58,7 @@ class Player:
         return self.actions.fetches
 
     @property
-    def mail(self) -> Mail:
+    def mail(self) -> ShardOutput:
         assert self.actions.mail is not None
         return self.actions.mail
 
@@ -86,7 +86,7 @@ def test_a_link_of_another_shard_is_sent_once_and_no_sooner_quiet_than_acknowled
     (foreign,) = player.mail.foreign
     assert (foreign.to, foreign.link.url, foreign.admitted) == (OTHER, f"{THEIRS}/x", False)
     assert not player.mail.quiet
-    player.step(Received(OTHER, (Foreign(1, ME, Link(5, f"{MINE}/y", 1)),)))
+    player.step(LinksReceived(OTHER, (OutboxLink(1, ME, Link(5, f"{MINE}/y", 1)),)))
     assert player.mail.received == [(OTHER, 1)]
     (again,) = player.actions.fetches
     player.step(Fetched(again.id, 200, (f"{THEIRS}/x",)))
@@ -101,14 +101,14 @@ def test_a_link_of_another_shard_is_sent_once_and_no_sooner_quiet_than_acknowled
 def test_a_host_without_a_rest_is_spread_and_its_links_go_home() -> None:
     player = Player()
     robots = player.begin()
-    links = tuple(Foreign(n, ME, Link(n, url_of(n % 2, number=n), 1)) for n in range(4))
-    player.step(Received(OTHER, links))
+    links = tuple(OutboxLink(n, ME, Link(n, url_of(n % 2, number=n), 1)) for n in range(4))
+    player.step(LinksReceived(OTHER, links))
     player.step(Fetched(robots.id, 200, robots_text="User-agent: *\nDisallow: /no"))
     (note,) = player.mail.notes
-    assert (note.host, note.reach, note.robots) == (MINE, Reach.SPREAD, "User-agent: *\nDisallow: /no")
+    assert (note.host, note.reach, note.robots) == (MINE, HostPlacement.SHARED, "User-agent: *\nDisallow: /no")
     assert {foreign.link.url for foreign in player.mail.foreign} >= {url_of(OTHER, number=1), url_of(OTHER, number=3)}
     assert all(foreign.admitted and SHARD.owner(foreign.link.url) == OTHER for foreign in player.mail.foreign)
-    assert len(player.mail.passed) == len(player.mail.foreign)
+    assert len(player.mail.transferred) == len(player.mail.foreign)
     assert len(player.actions.fetches) == 2, "two of four connections are ours"
 
 
@@ -119,7 +119,7 @@ def test_a_host_that_must_rest_or_has_too_few_connections_stays_with_its_owner(
     player = Player(**rules)
     player.step(Fetched(player.begin().id, 200, robots_text=f"User-agent: *\n{text}"))
     assert player.mail.notes == []
-    assert [note.reach for note in player.actions.notes] == [Reach.OWNER]
+    assert [note.reach for note in player.actions.notes] == [HostPlacement.OWNER]
 
 
 def test_a_host_that_is_spread_has_a_share_of_its_budget_here_and_no_more_when_it_is_gathered() -> None:
@@ -129,10 +129,10 @@ def test_a_host_that_is_spread_has_a_share_of_its_budget_here_and_no_more_when_i
     fetches = player.step(Fetched(root.id, 200, tuple(links)))
     assert len(fetches) == 1
     assert [end.reason for end in player.actions.settled] == [Reason.OK, *[Reason.HOST_LIMIT] * 5]
-    player.step(Noted(HostNote(MINE, rest_until=player.now, reach=Reach.GATHERED)))
+    player.step(HostNoteShared(HostNote(MINE, rest_until=player.now, reach=HostPlacement.RECLAIMED)))
     player.step(Fetched(fetches[0].id, 200))
-    more = tuple(Foreign(n, ME, Link(n, f"{MINE}/more{n}", 1), admitted=True) for n in range(4))
-    asked = player.step(Received(OTHER, more))
+    more = tuple(OutboxLink(n, ME, Link(n, f"{MINE}/more{n}", 1), admitted=True) for n in range(4))
+    asked = player.step(LinksReceived(OTHER, more))
     assert asked == [], "two were asked for here, so about four everywhere"
     assert [end.reason for end in player.actions.settled] == [Reason.HOST_LIMIT] * 4
 
@@ -140,8 +140,8 @@ def test_a_host_that_is_spread_has_a_share_of_its_budget_here_and_no_more_when_i
 def test_a_host_that_was_asked_before_is_not_spread() -> None:
     player = Player()
     player.step(Resumed(b"", 0, 0, 1, 0, 0), Discovered((f"{MINE}/",)))
-    assert [one.host for one in player.actions.hungry] == [MINE]
-    (robots,) = player.step(Offered(MINE, (Link(1, f"{MINE}/", 0),), 1, False, HostNote(MINE)))
+    assert [one.host for one in player.actions.refill_requests] == [MINE]
+    (robots,) = player.step(Refill(MINE, (Link(1, f"{MINE}/", 0),), 1, False, HostNote(MINE)))
     player.step(Fetched(robots.id, 200, robots_text=""))
     assert player.mail.notes == []
 
@@ -151,14 +151,14 @@ def test_a_host_that_was_asked_before_is_not_spread() -> None:
 )
 def test_a_host_that_complains_is_gathered_and_what_is_owed_goes_to_the_owner(answer: dict[str, float]) -> None:
     player = Player()
-    note = HostNote(THEIRS, "", 1e9, reach=Reach.SPREAD)
-    player.step(Noted(note))
+    note = HostNote(THEIRS, "", 1e9, reach=HostPlacement.SHARED)
+    player.step(HostNoteShared(note))
     mine = [url_of(ME, THEIRS, n) for n in range(4)]
-    fetches = player.step(Received(OTHER, tuple(Foreign(n, ME, Link(n, url, 1)) for n, url in enumerate(mine))))
+    fetches = player.step(LinksReceived(OTHER, tuple(OutboxLink(n, ME, Link(n, url, 1)) for n, url in enumerate(mine))))
     assert [fetch.url for fetch in fetches] == mine[:2]
     player.step(Fetched(fetches[0].id, **answer))  # type: ignore[arg-type]
     (told,) = player.mail.notes
-    assert (told.host, told.reach) == (THEIRS, Reach.GATHERED)
+    assert (told.host, told.reach) == (THEIRS, HostPlacement.RECLAIMED)
     rest = told.rest_until - player.now
     assert rest == answer["retry_after"] if "retry_after" in answer else 2.5 <= rest <= 5.0
     assert {(one.link.url, one.to, one.admitted) for one in player.mail.foreign} == {
@@ -170,21 +170,21 @@ def test_a_host_that_complains_is_gathered_and_what_is_owed_goes_to_the_owner(an
     (later,) = player.mail.notes
     assert later.rest_until == player.now + 50.0, "the owner must hear of a longer rest, too"
     new = url_of(ME, THEIRS, 5)
-    player.step(Received(OTHER, (Foreign(9, ME, Link(9, new, 1)),)))
+    player.step(LinksReceived(OTHER, (OutboxLink(9, ME, Link(9, new, 1)),)))
     assert [(one.link.url, one.admitted) for one in player.mail.foreign] == [(new, True)], "new is what its home says"
     assert player.actions.fetches == []
-    player.step(Received(OTHER, (Foreign(10, ME, Link(10, new, 1)),)))
+    player.step(LinksReceived(OTHER, (OutboxLink(10, ME, Link(10, new, 1)),)))
     assert player.mail.foreign == []
 
 
 def test_a_link_that_was_passed_on_and_comes_once_more_is_not_passed_on_again() -> None:
     player = Player()
-    player.step(Noted(HostNote(THEIRS, "", 1e9, reach=Reach.SPREAD)))
-    foreign = Foreign(1, ME, Link(7, url_of(ME, THEIRS), 1), admitted=True)
-    player.step(Received(OTHER, (foreign,)), room=0)
-    player.step(Noted(HostNote(THEIRS, rest_until=player.now + 5, reach=Reach.GATHERED)))
+    player.step(HostNoteShared(HostNote(THEIRS, "", 1e9, reach=HostPlacement.SHARED)))
+    foreign = OutboxLink(1, ME, Link(7, url_of(ME, THEIRS), 1), admitted=True)
+    player.step(LinksReceived(OTHER, (foreign,)), room=0)
+    player.step(HostNoteShared(HostNote(THEIRS, rest_until=player.now + 5, reach=HostPlacement.RECLAIMED)))
     assert [one.link.url for one in player.mail.foreign] == [foreign.link.url]
-    player.step(Received(OTHER, (foreign,)))
+    player.step(LinksReceived(OTHER, (foreign,)))
     assert (player.mail.received, player.mail.foreign, player.actions.queued) == ([(OTHER, 1)], [], [])
 
 
@@ -193,12 +193,12 @@ def test_the_owner_of_a_gathered_host_asks_for_what_others_pass_on_after_the_res
     fetches = player.spread()
     for fetch in fetches:
         player.step(Fetched(fetch.id, 200))
-    player.step(Noted(HostNote(MINE, rest_until=player.now + 5, reach=Reach.GATHERED)))
+    player.step(HostNoteShared(HostNote(MINE, rest_until=player.now + 5, reach=HostPlacement.RECLAIMED)))
     link = Link(3, url_of(OTHER), 1, attempts=1, status=503)
-    player.step(Received(OTHER, (Foreign(1, ME, link, admitted=True),)))
+    player.step(LinksReceived(OTHER, (OutboxLink(1, ME, link, admitted=True),)))
     assert [(one.url, one.attempts) for one in player.actions.queued] == [(link.url, 1)]
     assert player.actions.fetches == []
-    player.step(Received(OTHER, (Foreign(1, ME, link, admitted=True),)))
+    player.step(LinksReceived(OTHER, (OutboxLink(1, ME, link, admitted=True),)))
     assert (player.actions.queued, player.mail.received) == ([], [(OTHER, 1)]), "what comes twice is known"
     player.now += 5
     (again,) = player.step()
@@ -208,31 +208,31 @@ def test_the_owner_of_a_gathered_host_asks_for_what_others_pass_on_after_the_res
 def test_a_host_that_asks_another_shard_to_wait_for_too_long_is_given_up_by_its_owner() -> None:
     player = Player(max_hold=10.0)
     player.begin()
-    player.step(Noted(HostNote(MINE, rest_until=player.now + 60, reach=Reach.GATHERED)))
+    player.step(HostNoteShared(HostNote(MINE, rest_until=player.now + 60, reach=HostPlacement.RECLAIMED)))
     assert [end.reason for end in player.actions.settled] == [Reason.HELD]
 
 
 def test_what_is_to_be_passed_on_waits_its_turn_in_the_frontier_like_any_link() -> None:
     player = Player()
-    player.step(Resumed(b"", 0, 0, 1, 0, 0), Noted(HostNote(THEIRS, "", 1e9, reach=Reach.GATHERED)))
-    player.step(Offered(THEIRS, (), 0, more=True))
-    assert [one.host for one in player.actions.hungry] == [THEIRS], "the frontier has more of it"
-    player.step(Received(OTHER, (Foreign(1, ME, Link(1, url_of(ME, THEIRS), 1)),)))
+    player.step(Resumed(b"", 0, 0, 1, 0, 0), HostNoteShared(HostNote(THEIRS, "", 1e9, reach=HostPlacement.RECLAIMED)))
+    player.step(Refill(THEIRS, (), 0, more=True))
+    assert [one.host for one in player.actions.refill_requests] == [THEIRS], "the frontier has more of it"
+    player.step(LinksReceived(OTHER, (OutboxLink(1, ME, Link(1, url_of(ME, THEIRS), 1)),)))
     (link,) = player.actions.queued
     assert player.mail.foreign == []
-    player.step(Offered(THEIRS, (link,), link.id, more=False))
+    player.step(Refill(THEIRS, (link,), link.id, more=False))
     assert [(one.link, one.admitted) for one in player.mail.foreign] == [(link, True)]
 
 
 def test_a_host_that_the_frontier_has_yet_to_tell_of_is_given_up_once_and_not_before() -> None:
     player = Player(max_hold=10.0)
-    player.step(Resumed(b"", 0, 0, 1, 0, 0), Noted(HostNote(THEIRS, "", 1e9, reach=Reach.SPREAD)))
+    player.step(Resumed(b"", 0, 0, 1, 0, 0), HostNoteShared(HostNote(THEIRS, "", 1e9, reach=HostPlacement.SHARED)))
     tried = Link(1, url_of(ME, THEIRS), 1, attempts=1, status=503)
-    player.step(Received(OTHER, (Foreign(1, ME, tried, admitted=True),)))
+    player.step(LinksReceived(OTHER, (OutboxLink(1, ME, tried, admitted=True),)))
     (link,) = player.actions.queued
-    player.step(Noted(HostNote(THEIRS, rest_until=player.now + 60, reach=Reach.GATHERED)))
+    player.step(HostNoteShared(HostNote(THEIRS, rest_until=player.now + 60, reach=HostPlacement.RECLAIMED)))
     assert player.actions.settled == []
-    player.step(Offered(THEIRS, (link,), link.id, more=False))
+    player.step(Refill(THEIRS, (link,), link.id, more=False))
     assert [(end.id, end.reason) for end in player.actions.settled] == [(link.id, Reason.HELD)]
     assert player.crawl.owed == 0
 
@@ -241,7 +241,7 @@ def test_without_robots_hosts_are_spread_from_the_start() -> None:
     player = Player(robots=False)
     seed = player.step(Discovered((f"{MINE}/", f"{THEIRS}/")))
     assert all(SHARD.owner(fetch.url) == ME for fetch in seed)
-    player.step(Received(OTHER, (Foreign(1, ME, Link(1, url_of(ME, THEIRS), 1)),)))
+    player.step(LinksReceived(OTHER, (OutboxLink(1, ME, Link(1, url_of(ME, THEIRS), 1)),)))
     assert [fetch.url for fetch in player.actions.fetches] == [url_of(ME, THEIRS)]
 
 
@@ -249,7 +249,7 @@ def test_pages_are_asked_for_out_of_grants_and_returned_by_who_needs_none() -> N
     player = Player(max_pages=100, per_host=1)
     assert player.step(Discovered((f"{MINE}/",))) == []
     assert player.mail.wants
-    (robots,) = player.step(Granted(5))
+    (robots,) = player.step(QuotaGranted(5))
     (page,) = player.step(Fetched(robots.id, 404))
     player.step(Fetched(page.id, 200))
     assert (player.mail.quiet, player.mail.returned, player.mail.wants) == (True, 4, False)
@@ -261,14 +261,14 @@ def test_grants_are_for_pages_that_were_never_asked_for() -> None:
     player = Player(max_pages=100, per_host=1, robots=False)  # robots are no pages
     tried = Link(1, f"{MINE}/a", 1, attempts=1, status=503)
     player.step(Resumed(b"", 2, 0, 3, 8, 0, retried=(MINE,)))
-    fetches = player.step(Offered(MINE, (tried, Link(2, f"{MINE}/b", 1)), 2, False))
+    fetches = player.step(Refill(MINE, (tried, Link(2, f"{MINE}/b", 1)), 2, False))
     assert [fetch.url for fetch in fetches] == [f"{MINE}/a"]
     assert player.mail.wants
 
 
 def test_links_that_were_on_their_way_are_sent_again_after_a_kill() -> None:
     player = Player()
-    foreign = Foreign(4, OTHER, Link(9, f"{THEIRS}/x", 0, (f"{MINE}/",)))
+    foreign = OutboxLink(4, OTHER, Link(9, f"{THEIRS}/x", 0, (f"{MINE}/",)))
     player.step(Resumed(b"", 0, 0, 1, 0, 0, outbox=(foreign,)))
     assert player.mail.foreign == [foreign]
     assert not player.mail.seeds_settled, "what a seed was redirected to is still on its way"
@@ -281,11 +281,11 @@ def test_links_to_a_shard_that_was_born_again_are_sent_again_until_they_arrive()
     (page,) = player.spread()
     player.step(Fetched(page.id, 200, (f"{THEIRS}/x",)))
     (foreign,) = player.mail.foreign
-    player.step(Reborn(ME))
+    player.step(ShardRestarted(ME))
     assert player.mail.foreign == []
-    player.step(Reborn(OTHER))
+    player.step(ShardRestarted(OTHER))
     assert (player.mail.foreign, player.crawl.owed) == ([foreign], 1)
-    player.step(Acknowledged((foreign.seq,)), Reborn(OTHER))
+    player.step(Acknowledged((foreign.seq,)), ShardRestarted(OTHER))
     assert (player.mail.foreign, player.crawl.owed) == ([], 0)
 
 
@@ -295,7 +295,7 @@ def test_a_host_that_joined_elsewhere_takes_in_the_links_that_waited_for_it() ->
     stranger = next(name for name in (f"http://s{n}.test" for n in range(99)) if SHARD.owner(name) == ME)
     player.step(Fetched(page.id, 200, (f"{stranger}/x",)))
     assert player.mail.seeds_settled
-    player.step(Noted(HostNote(stranger, joined=True)))
+    player.step(HostNoteShared(HostNote(stranger, joined=True)))
     assert [link.url for link in player.actions.queued] == [f"{stranger}/x"]
 
 
@@ -304,7 +304,7 @@ def test_links_out_of_scope_are_forgotten_when_no_shard_owes_a_seed() -> None:
     (page,) = player.spread()
     player.step(Fetched(page.id, 200, ("http://stranger.test/x",)))
     player.step(SeedsSettled())
-    player.step(Noted(HostNote("http://stranger.test", joined=True)))
+    player.step(HostNoteShared(HostNote("http://stranger.test", joined=True)))
     assert player.actions.queued == [] and player.mail.foreign == []
 
 
@@ -312,9 +312,9 @@ def test_links_out_of_scope_wait_while_a_seed_of_ours_is_owed_whatever_others_sa
     player = Player(per_host=1)
     player.begin()
     stranger = next(name for name in (f"http://s{n}.test" for n in range(99)) if SHARD.owner(name) == ME)
-    player.step(Received(OTHER, (Foreign(1, ME, Link(1, f"{stranger}/x", 1)),)), SeedsSettled())
+    player.step(LinksReceived(OTHER, (OutboxLink(1, ME, Link(1, f"{stranger}/x", 1)),)), SeedsSettled())
     assert player.crawl.owed == 1
-    player.step(Noted(HostNote(stranger, joined=True)))
+    player.step(HostNoteShared(HostNote(stranger, joined=True)))
     assert player.crawl.owed == 2
 
 
@@ -334,15 +334,15 @@ def test_a_crawl_that_is_alone_listens_to_nobody() -> None:
 # ---- beyond the depth limit ------------------------------------------------------------------------------------------
 
 
-def deep(url: str, seq: int = 1, **facts: bool) -> Received:
-    return Received(OTHER, (Foreign(seq, ME, Link(seq, url, 3), **facts),))
+def deep(url: str, seq: int = 1, **facts: bool) -> LinksReceived:
+    return LinksReceived(OTHER, (OutboxLink(seq, ME, Link(seq, url, 3), **facts),))
 
 
 def test_a_url_beyond_the_depth_limit_is_sent_home_once_and_again_when_a_shorter_path_leads_to_it() -> None:
     player = Player(per_host=1, max_depth=1)
     (page,) = player.spread()
     more = player.step(
-        Received(OTHER, (Foreign(1, ME, Link(1, f"{MINE}/a", 1)), Foreign(2, ME, Link(2, f"{MINE}/b", 1))))
+        LinksReceived(OTHER, (OutboxLink(1, ME, Link(1, f"{MINE}/a", 1)), OutboxLink(2, ME, Link(2, f"{MINE}/b", 1))))
     )
     player.step(Fetched(page.id, 200))
     (a,) = more or player.actions.fetches
@@ -367,14 +367,14 @@ def test_a_host_with_urls_beyond_the_depth_limit_is_not_spread() -> None:
     again = Player(max_depth=2)
     again.step(Resumed(b"", 0, 0, 1, 0, 0, beyond=(MINE,)))
     again.step(Discovered((f"{MINE}/",)))
-    (asked,) = again.step(Offered(MINE, tuple(again.actions.queued), 1, False))
+    (asked,) = again.step(Refill(MINE, tuple(again.actions.queued), 1, False))
     again.step(Fetched(asked.id, 200, robots_text=""))
     assert again.mail.notes == []
 
 
 def test_of_a_gathered_host_the_owner_remembers_what_is_beyond_the_depth_limit() -> None:
     player = Player(max_depth=2)
-    player.step(Noted(HostNote(THEIRS, "", 1e9, reach=Reach.GATHERED)))
+    player.step(HostNoteShared(HostNote(THEIRS, "", 1e9, reach=HostPlacement.RECLAIMED)))
     url = url_of(ME, THEIRS)
     player.step(deep(url))
     (sent,) = player.mail.foreign
@@ -384,7 +384,7 @@ def test_of_a_gathered_host_the_owner_remembers_what_is_beyond_the_depth_limit()
     player.step(deep(f"{MINE}/x", 3, beyond=True), deep(f"{MINE}/", 4, beyond=True))
     assert [link.url for link in player.actions.beyond] == [f"{MINE}/x", f"{MINE}/"]
     player.step(Discovered((f"{MINE}/",)))
-    player.step(Received(OTHER, (Foreign(5, ME, Link(5, f"{MINE}/", 4), beyond=True),)))
+    player.step(LinksReceived(OTHER, (OutboxLink(5, ME, Link(5, f"{MINE}/", 4), beyond=True),)))
     assert player.actions.beyond == [], "it was admitted"
 
 
@@ -393,7 +393,7 @@ def test_what_was_on_its_way_beyond_a_limit_that_has_grown_is_admitted() -> None
     player.step(deep(f"{MINE}/x", beyond=True))
     assert [link.url for link in player.actions.queued] == [f"{MINE}/x"]
     smaller = Player(max_depth=2)
-    foreign = Foreign(4, OTHER, Link(9, f"{THEIRS}/x", 3))
+    foreign = OutboxLink(4, OTHER, Link(9, f"{THEIRS}/x", 3))
     smaller.step(Resumed(b"", 0, 0, 1, 0, 0, outbox=(foreign,)))
     smaller.crawl._admit(f"{THEIRS}/x", 1, (), smaller.now)
     assert [one.link.depth for one in smaller.mail.foreign] == [3, 1]

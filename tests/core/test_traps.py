@@ -12,7 +12,7 @@ from crawler.core.messages import Budget, Link, Reason
 from crawler.core.rules import Rules
 from crawler.core.traps.detector import HUBS, KEPT, LIFTED, MOST, TOLD, TRIALS, VOUCHED, TrapDetector
 from crawler.core.traps.sameness import VALUES
-from crawler.core.urls.patterns import Refusal
+from crawler.core.urls.patterns import Rejection
 
 H = "http://h.test"
 Sketch = Callable[[int], tuple[int, int] | None]
@@ -44,7 +44,7 @@ def play(
     back: int = 0,
     doubt: bool = True,
     start: int = 0,
-) -> tuple[int, Refusal | None]:
+) -> tuple[int, Rejection | None]:
     """Ask for so many pages, each of which names so many new URLs and known ones, and is named by the one before. How
     many were asked for before one was refused, and why that was."""
     named_by = 0
@@ -62,7 +62,7 @@ def play(
     return pages, None
 
 
-def reason(played: tuple[int, Refusal | None]) -> tuple[int, Reason | None]:
+def reason(played: tuple[int, Rejection | None]) -> tuple[int, Reason | None]:
     asked, refusal = played
     return asked, refusal and refusal[0]
 
@@ -302,7 +302,7 @@ def test_a_resumed_crawl_goes_on_with_its_budgets(sketch: Sketch, lives: list[in
             asked += 1
             told |= {budget.pattern: budget for budget in detector.due(H, product(n))}
         if not kills:
-            told |= {budget.pattern: budget for budget in detector.untold(H)}
+            told |= {budget.pattern: budget for budget in detector.unflushed(H)}
         total += asked
     assert total <= 1000 + (TOLD * len(lives) if kills else 0) + len(lives)
     assert total >= 400
@@ -316,13 +316,13 @@ def test_trust_and_rules_survive() -> None:
             detector.count(link)
             detector.named(link, page, detector.land(link, (page, page)), [f"{H}/s-{session}{page}9/page{page}"], [])
     again = TrapDetector(Rules())
-    again.recall(tuple(detector.untold(H)))
+    again.recall(tuple(detector.unflushed(H)))
     why = again.refuses(Link(1, f"{H}/s-77777/page5", 1))
     assert why is not None
     assert why[0] is Reason.SAME_PAGES
     assert again._trust == detector._trust
     unmerged = TrapDetector(Rules(merge_same_pages=False))
-    unmerged.recall(tuple(detector.untold(H)))
+    unmerged.recall(tuple(detector.unflushed(H)))
     assert unmerged.refuses(Link(1, f"{H}/s-77777/page5", 1)) is None
 
 
@@ -335,14 +335,14 @@ def test_the_frontier_is_told_of_many_pages_at_once_and_of_nothing_twice(url: st
     told = list(detector.due(H, url))
     assert {budget.pages for budget in told} == {TOLD}
     assert len(told) == (1 if url.endswith("about") else 3)
-    assert list(detector.untold(H)) == list(detector.due(H, url)) == []
+    assert list(detector.unflushed(H)) == list(detector.due(H, url)) == []
 
 
 def test_what_was_repeated_is_known_in_the_next_run() -> None:
     detector = TrapDetector(Rules())
     play(detector, same, 30, words)
     again = TrapDetector(Rules())
-    again.recall(tuple(detector.untold(H)))
+    again.recall(tuple(detector.unflushed(H)))
     link = Link(1, words(999), 1)
     assert again.land(link, same(1)).name == "REPEATED"
     assert again.land(link, (5, 0)).name == "ALIKE"

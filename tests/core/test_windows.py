@@ -6,7 +6,7 @@ import pytest
 
 from crawler.core.bounds import Bounds
 from crawler.core.hosts.hosts import Hosts
-from crawler.core.messages import Acknowledged, Discovered, Ending, Failed, Fetched, Link, Reason, Trouble
+from crawler.core.messages import Acknowledged, Discovered, Ending, Failed, Fetched, FetchErrorKind, Link, Reason
 from crawler.core.rules import Rules
 from crawler.core.urls import seen
 from crawler.storage.frontier.base import Batch
@@ -37,13 +37,13 @@ def test_a_host_may_fill_a_window_that_nobody_else_needs() -> None:
     one, (root,) = started(per_host=1, bounds=Bounds(hosts=10, links=1000, marks=1000))
     one.answer(root, 200, *(f"{A}/{number}" for number in range(900)))
     assert in_memory(one) == 899
-    assert one.last.hungry == []
+    assert one.last.refill_requests == []
 
 
 def test_links_of_a_host_that_is_given_up_are_settled_wherever_they_wait() -> None:
     one, (root,) = started(per_host=1, bounds=TINY, breaker_failures=1)
     (page,) = one.answer(root, 200, *(f"{A}/{number}" for number in range(1200)))
-    one.step(Failed(page.id, Trouble.TIMEOUT, "idle"))
+    one.step(Failed(page.id, FetchErrorKind.TIMEOUT, "idle"))
     assert one.last.ending is Ending.COMPLETE
     assert len(one.settled) == 1201
 
@@ -82,7 +82,7 @@ def test_a_rest_survives_being_forgotten() -> None:
 
 def test_why_a_host_was_given_up_is_not_forgotten() -> None:
     one, (root,) = started(f"{A}/", f"{B}/", bounds=TINY, breaker_failures=1)
-    (page,) = one.step(Failed(root.id, Trouble.TIMEOUT, "idle"))
+    (page,) = one.step(Failed(root.id, FetchErrorKind.TIMEOUT, "idle"))
     assert page.url == f"{B}/"
     one.answer(page, 200, f"{A}/x")
     assert one.reason(f"{A}/x") is Reason.HOST_DOWN
@@ -129,7 +129,7 @@ def test_a_crawl_is_not_complete_while_it_waits_for_a_judgement() -> None:
     one, (root,) = started(bounds=Bounds(hosts=10, links=100, marks=0))
     one.crawl._seen.complete = False
     one._step([Fetched(root.id, 200, (f"{A}/", f"{A}/x"))], 10)
-    assert [link.url for link in one.last.doubtful] == [f"{A}/x"]
+    assert [link.url for link in one.last.undetermined] == [f"{A}/x"]
     assert one.last.ending is None
 
 
@@ -169,12 +169,12 @@ def test_nothing_is_noted_of_a_host_that_is_forgotten_after_its_rest() -> None:
 
 def test_a_host_that_was_idle_and_is_owed_something_again_is_not_forgotten() -> None:
     hosts = Hosts(Rules(), Bounds(hosts=1, links=4))
-    host = hosts.meet("http://a.test", 0.0)
+    host = hosts.get_or_add("http://a.test", 0.0)
     assert host is not None
     hosts.retire(host)
     hosts.queue(host, Link(1, "http://a.test/", 0))
-    assert hosts.meet("http://b.test", 0.0) is None
+    assert hosts.get_or_add("http://b.test", 0.0) is None
     host.queue.clear()
     hosts.retire(host)
-    assert hosts.meet("http://b.test", 0.0) is not None
+    assert hosts.get_or_add("http://b.test", 0.0) is not None
     assert hosts.get("http://a.test") is None

@@ -65,7 +65,7 @@ class Truth:
     def check_content(self, folder: Path, told: Told) -> None:
         """The part of it that holds also where requests were made again for want of memory."""
         self._check_numbers(told)
-        whole = audit(CrawlDirectory.look(folder / "out"))
+        whole = audit(CrawlDirectory.open_readonly(folder / "out"))
         assert (whole.wrong, whole.orphans, whole.digest) == (0, 0, self.digest), whole
         found = {url: (row.reason, row.status) for url, row in rows(folder / "out").items()}
         assert found == {url: (end.reason, end.status) for url, end in self.ends.items()}
@@ -76,7 +76,7 @@ class Truth:
         self, folder: Path, served: StartedWeb, told: Told, struck: Sequence[float], in_flight: int
     ) -> Toll:
         """Judge a crawl that was stopped, as far as it came: as above."""
-        found = audit(CrawlDirectory.look(folder / "out"))
+        found = audit(CrawlDirectory.open_readonly(folder / "out"))
         assert (found.wrong, found.orphans, found.digest) == (0, 0, told["digest"]), found
         for url, row in rows(folder / "out").items():
             assert (row.reason, row.status) == (self.ends[url].reason, self.ends[url].status), row
@@ -100,7 +100,7 @@ class Truth:
         assert told["bytes"] == sum(end.size for end in asked), told
 
     def _check_records(self, out: Path) -> None:
-        store = CrawlDirectory.look(out).store()
+        store = CrawlDirectory.open_readonly(out).store()
         stored = Counter(page.url for part in store.parts() for _, page in store.pages(part))
         assert stored == Counter(url for url, end in self.ends.items() if end.stored)
 

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import NamedTuple
 
 import variants
-from crawler.settings import settle
+from crawler.settings import merge_layers
 from tests.contract.webs import crawl, rows
 from tests.endless_web import HONEST, TRAPS, WILD, Made, Shown, wild
 from tests.live.answers import Answers
@@ -94,7 +94,7 @@ def crawled(web: EndlessWeb, mode: str, out: Path, names: list[str], **keys: obj
     is_wild = names == ["wildcard.trap"]
     hosts = ["h.test"] if is_wild else names
     everybody = [*hosts, *map(wild, range(WILD))] if is_wild else hosts
-    settings = settle(
+    settings = merge_layers(
         {
             "mode": mode,
             "seeds": [f"http://{host}/" for host in hosts],

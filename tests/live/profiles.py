@@ -75,7 +75,7 @@ def run(*command: str) -> str:
 
 def differences(out: Path, ends: Mapping[str, Expected], *, bodies: bool = True) -> list[str]:
     """What a crawl found and the oracle did not foretell; with `bodies` the digests are compared too."""
-    frontier = CrawlDirectory.look(out).look_back()
+    frontier = CrawlDirectory.open_readonly(out).open_frontiers()
     try:
         found = {row.url: (row.reason.value, row.status, row.attempts) for row in frontier.settled()}
     finally:

@@ -34,7 +34,7 @@ from crawler.metrics.counters import InFlight, RunStats
 from crawler.metrics.summary import Summary
 from crawler.storage.directory import CrawlDirectory
 from crawler.storage.manifest import FORMAT
-from crawler.system.text import counts, duration, printable, size
+from crawler.system.text import counts, duration, escape_unprintable, format_bytes
 from tests.live.answers import Answers
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -143,7 +143,7 @@ def wait_until_settled(path: Path, count: int) -> None:
     give_up_at = time.monotonic() + PATIENCE
     while time.monotonic() < give_up_at:
         if CrawlDirectory.exists(path):
-            crawl = CrawlDirectory.look(path)
+            crawl = CrawlDirectory.open_readonly(path)
             if crawl.manifest.runs and crawl.tally().settled >= count:
                 return
         time.sleep(0.03)
@@ -709,8 +709,8 @@ class TestProgress:
         assert last.rate == 0.0
 
     def test_words(self) -> None:
-        assert printable("a\x1b[2J\u009b\n\u00e9") == "a\\x1b[2J\\x9b\\x0a\u00e9"
-        assert [size(number) for number in (0, 999, 1000, 23_553_430, 5e12, 5e15)] == [
+        assert escape_unprintable("a\x1b[2J\u009b\n\u00e9") == "a\\x1b[2J\\x9b\\x0a\u00e9"
+        assert [format_bytes(number) for number in (0, 999, 1000, 23_553_430, 5e12, 5e15)] == [
             *("0 B", "999 B", "1.0 kB", "23.6 MB", "5.0 TB", "5000.0 TB"),
         ]
         assert [duration(seconds) for seconds in (0.04, 59.94, 61, 3725)] == [

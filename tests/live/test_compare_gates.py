@@ -11,7 +11,7 @@ from crawler.compare import gates
 from crawler.compare.environment import Strangers
 from crawler.compare.gates import Evidence
 from crawler.compare.records import Gate
-from crawler.testweb.log import Entry, RequestLog
+from crawler.testweb.log import LogEntry, RequestLog
 from crawler.testweb.referee import judge as judge_log
 from tests.live.trials import FLAT, failed, run
 
@@ -33,7 +33,7 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
     return seen[0]._replace(machine=QUIET, server_cpu=0.01, raw_rate=1000.0)
 
 
-def relogged(evidence: Evidence, tmp_path: Path, entries: list[Entry]) -> Evidence:
+def relogged(evidence: Evidence, tmp_path: Path, entries: list[LogEntry]) -> Evidence:
     """The evidence with another server's log."""
     with RequestLog(tmp_path / "forged") as log:
         for entry in entries:
@@ -88,7 +88,7 @@ def test_failures_that_are_not_the_webs_are_found(honest: Evidence) -> None:
     entries = list(honest.entries)
     replace = msgspec.structs.replace
 
-    def found(*forged: Entry) -> set[str]:
+    def found(*forged: LogEntry) -> set[str]:
         kept = [entry for entry in entries if entry.path != forged[0].path]
         return failed(gates.judge(honest._replace(entries=[*kept, *forged]), strict=False))
 

@@ -21,7 +21,7 @@ from crawler.compare.live import LiveTrials
 from crawler.compare.records import Trial
 from crawler.errors import UsageError
 from crawler.testweb.flat import NAME
-from crawler.testweb.log import FLUSH_SECONDS, Entry, read_log
+from crawler.testweb.log import FLUSH_SECONDS, LogEntry, read_log
 from crawler.testweb.process import StartedWeb, start_web
 
 PAGES, LISTED = 60, 24
@@ -44,7 +44,7 @@ def configuration(web: tuple[StartedWeb, Path], tmp_path: Path) -> Path:
     return path
 
 
-def asked_since(web: tuple[StartedWeb, Path], began: int) -> list[Entry]:
+def asked_since(web: tuple[StartedWeb, Path], began: int) -> list[LogEntry]:
     """What the site was asked since its log had so many entries, once it has written down the last of it."""
     time.sleep(5 * FLUSH_SECONDS)
     return read_log(web[1])[began:]

@@ -244,7 +244,7 @@ def test_in_the_middle_only_who_asks_for_it_is_asked_again(site: Site, tmp_path:
     site.ill["/"] = 500
     others = [f"{site.url}/page/{n}" for n in range(PAGES)]
     crawl(tmp_path, mode, f"{site.url}/", *others, "--max-pages", "3")
-    with closing(CrawlDirectory.look(tmp_path / "c").look_back()) as frontier:
+    with closing(CrawlDirectory.open_readonly(tmp_path / "c").open_frontiers()) as frontier:
         troubled = {row.url for row in frontier.settled() if row.reason == "server_error"}
     site.ill.clear()
     plain = crawl(tmp_path, mode, "--max-pages", "4")

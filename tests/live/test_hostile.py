@@ -65,9 +65,9 @@ def crawl(replay: Replay, mode: str, client: str, out: Path) -> dict[str, End]:
     seeds = [url_of(replay, case) for case in replay.cases]
     keys["resolve"] = {seed.split("/")[2]: replay.address for seed in seeds}
     crawler.crawl(*seeds, mode=mode, client=client, out=out, concurrency=5, report=False, **keys)
-    directory = CrawlDirectory.look(out)
+    directory = CrawlDirectory.open_readonly(out)
     store = directory.store()
-    with closing(directory.look_back()) as frontier:
+    with closing(directory.open_frontiers()) as frontier:
         return {
             row.url: End(
                 str(row.reason),

@@ -125,9 +125,9 @@ def crawled(site: str, mode: str, client: str, out: Path, **keys: Any) -> crawle
 @pytest.mark.parametrize(("mode", "client"), ENGINES)
 def test_a_site_is_read_as_browsers_read_it(mode: str, client: str, site: str, tmp_path: Path) -> None:
     summary = crawled(site, mode, client, tmp_path / "c")
-    directory = CrawlDirectory.look(tmp_path / "c")
+    directory = CrawlDirectory.open_readonly(tmp_path / "c")
     store = directory.store()
-    with closing(directory.look_back()) as frontier:
+    with closing(directory.open_frontiers()) as frontier:
         rows = {row.url.removeprefix(f"{site}/"): row for row in frontier.settled()}
     assert set(rows) == {"", *START, *FOUND}
     assert summary.not_followed == LEFT
@@ -142,8 +142,8 @@ def test_a_site_is_read_as_browsers_read_it(mode: str, client: str, site: str, t
 def test_by_option_relations_and_error_pages_are_followed(site: str, tmp_path: Path) -> None:
     keys: dict[str, Any] = {"follow_rel": ("next", "prev"), "follow_errors": True}
     summary = crawled(site, "async", "aiohttp", tmp_path / "c", **keys)
-    directory = CrawlDirectory.look(tmp_path / "c")
-    with closing(directory.look_back()) as frontier:
+    directory = CrawlDirectory.open_readonly(tmp_path / "c")
+    with closing(directory.open_frontiers()) as frontier:
         rows = {row.url.removeprefix(f"{site}/"): row for row in frontier.settled()}
     assert set(rows) == {"", *START, *FOUND, "next", "prev", "not-of-error", "not-of-gone"}
     assert summary.not_followed == {"not_html": 2, "scheme": 1}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from crawler.testweb.hosts import Part
-from crawler.testweb.log import Entry, RequestLog, read_log
+from crawler.testweb.log import LogEntry, RequestLog, read_log
 from crawler.testweb.referee import Verdict, judge
 from crawler.testweb.web import Web
 
@@ -19,11 +19,13 @@ def host_with(part: Part) -> str:
     return next(name for name, host in WEB.hosts.items() if host.part is part)
 
 
-def entry(path: str, at: float, lasts: float = 0.1, *, host: str = OPEN, attempt: int = 1, hold: float = 0.0) -> Entry:
-    return Entry(at, 1e9 + at, at + lasts, host, path, attempt, 200, 1, 1, hold)
+def entry(
+    path: str, at: float, lasts: float = 0.1, *, host: str = OPEN, attempt: int = 1, hold: float = 0.0
+) -> LogEntry:
+    return LogEntry(at, 1e9 + at, at + lasts, host, path, attempt, 200, 1, 1, hold)
 
 
-def write(path: Path, entries: list[Entry]) -> Path:
+def write(path: Path, entries: list[LogEntry]) -> Path:
     with RequestLog(path) as log:
         for line in entries:
             log.add(line)
@@ -31,7 +33,7 @@ def write(path: Path, entries: list[Entry]) -> Path:
 
 
 def verdict_on(
-    tmp_path: Path, *entries: Entry, delay: float = 1.0, per_host: int = 1, kills: tuple[float, ...] = ()
+    tmp_path: Path, *entries: LogEntry, delay: float = 1.0, per_host: int = 1, kills: tuple[float, ...] = ()
 ) -> Verdict:
     tmp_path.mkdir(exist_ok=True)
     return judge(write(tmp_path / "log", list(entries)), WEB, delay, per_host, kills=kills)

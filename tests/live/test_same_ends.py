@@ -115,7 +115,7 @@ def crawl(server: RawServer, mode: str, client: str, out: Path) -> dict[str, End
         report=False,
         processes=2,
     )
-    with closing(CrawlDirectory.look(out).look_back()) as frontier:
+    with closing(CrawlDirectory.open_readonly(out).open_frontiers()) as frontier:
         found: dict[str, End] = {}
         for row in frontier.settled():
             number = row.url.partition("://c")[2].partition(".")[0]
@@ -164,7 +164,7 @@ def test_no_mode_decides_whether_a_heavy_page_is_read(order: int, tmp_path: Path
             seeds = [f"{server.url}/{number}" for number in range(len(pages))]
             keys: dict[str, Any] = {"max_memory": "442M", "max_depth": 0, "delay": 0.0, "robots": False}
             crawler.crawl(*seeds, mode=mode, out=tmp_path / mode, processes=2, **keys)
-            with closing(CrawlDirectory.look(tmp_path / mode).look_back()) as frontier:
+            with closing(CrawlDirectory.open_readonly(tmp_path / mode).open_frontiers()) as frontier:
                 unread[mode] = sorted((row.size, row.detail == "links not read: memory") for row in frontier.settled())
     first = unread["async"]
     assert [read for _, read in first] == sorted(read for _, read in first), "from some size on"

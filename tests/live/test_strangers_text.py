@@ -22,7 +22,7 @@ import pytest
 import turbohtml
 
 from tests.contract.raw_server import RawServer, Step, response
-from tests.contract.test_words import starts_a_formula
+from tests.contract.test_text import starts_a_formula
 from tests.hostile_text import all_of_them
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -28,10 +28,10 @@ from crawler.errors import CrawlerError
 from crawler.testweb import commands
 from crawler.testweb.flat import FlatWeb
 from crawler.testweb.hosts import Part
-from crawler.testweb.log import Entry, RequestLog, read_log
+from crawler.testweb.log import LogEntry, RequestLog, read_log
 from crawler.testweb.oracle import split
 from crawler.testweb.parameters import HOSTILE, LAB
-from crawler.testweb.population import Kind, Rules
+from crawler.testweb.population import Kind, PopulationRules
 from crawler.testweb.process import start_web
 from crawler.testweb.profile_web import ProfileWeb
 from crawler.testweb.referee import Verdict, judge
@@ -220,7 +220,7 @@ def broken(web: ProfileWeb, kind: Kind) -> tuple[str, str]:
     """Host and path of the first URL that is broken in this way."""
     for place in web.places.values():
         for n, odd in enumerate(place.odd):
-            if odd.kind is kind and place.rules is Rules.STATED:
+            if odd.kind is kind and place.rules is PopulationRules.STATED:
                 return place.name, place.site.path(place.plain + n)
     raise LookupError(kind)
 
@@ -236,7 +236,7 @@ async def test_a_connection_carries_as_many_answers_as_the_web_says() -> None:
 
 async def test_a_host_that_refuses_has_no_listener() -> None:
     web = ProfileWeb(1, HURRIED, "hostile.test")
-    closed = next(place.name for place in web.places.values() if place.rules is Rules.REFUSING)
+    closed = next(place.name for place in web.places.values() if place.rules is PopulationRules.REFUSING)
     async with WebServer(web) as server:
         with pytest.raises(ConnectionRefusedError):
             await get(server, closed, "/robots.txt")
@@ -361,7 +361,7 @@ def test_judge_ends_with_1_for_an_unclean_crawl(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with RequestLog(log) as written:
         for at in (1.0, 2.5):
-            written.add(Entry(at, 1e9, at + 0.1, OPEN, "/", 1, 200, 1, 1))
+            written.add(LogEntry(at, 1e9, at + 0.1, OPEN, "/", 1, 200, 1, 1))
     done = CliRunner().invoke(commands.testweb, ["judge", str(log), "--delay", "1", *OPTIONS])
     assert done.exit_code == 1
     assert msgspec.json.decode(done.output, type=Verdict) == judge(log, WEB, 1.0)

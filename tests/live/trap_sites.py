@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import variants
 from crawler.core.urls.canonical import host_of, path_of
-from crawler.settings import settle
+from crawler.settings import merge_layers
 from tests.contract.webs import crawl, rows
 from tests.live.answers import Answers
 from tests.trap_web import HONEST, TRAPS, honest
@@ -96,7 +96,7 @@ class Outcome(NamedTuple):
 def crawled(web: TrapWeb, mode: str, out: Path, **keys: object) -> Outcome:
     """Crawl all of it in one crawl, as fast as it goes."""
     web.asked.clear()
-    settings = settle(
+    settings = merge_layers(
         {
             "mode": mode,
             "seeds": [f"http://{host}/" for host in web.hosts],

@@ -98,7 +98,7 @@ def _crawl(plan: Plan, folder: Path, served: FaultyWeb) -> tuple[int, dict[str, 
         served.begin()
         out, err = process.communicate(timeout=HANGS)
     except subprocess.TimeoutExpired:
-        raise AssertionError(f"it hangs; {CrawlDirectory.look(folder / 'out').tally()}") from None
+        raise AssertionError(f"it hangs; {CrawlDirectory.open_readonly(folder / 'out').tally()}") from None
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
@@ -119,7 +119,7 @@ def _check_complete(folder: Path, ends: dict[str, Expected], summary: dict[str, 
     assert not wrong, f"{len(wrong)} of {len(wanted)} URLs: {dict(list(wrong.items())[:5])}; {summary}"
     assert _is_complete(summary), summary
     assert summary["digest"] == crawl_digest(ends), summary
-    checked = audit(CrawlDirectory.look(folder / "out"))
+    checked = audit(CrawlDirectory.open_readonly(folder / "out"))
     assert (checked.wrong, checked.orphans, checked.digest) == (0, 0, crawl_digest(ends)), checked
 
 

@@ -19,14 +19,14 @@ from crawler.core.messages import (
     Failed,
     Fetch,
     Fetched,
-    Mail,
-    Reach,
-    Received,
+    FetchErrorKind,
+    HostPlacement,
+    LinksReceived,
+    ShardOutput,
     Stop,
-    Trouble,
 )
 from crawler.core.rules import Rules
-from crawler.core.shards.coordinator import Outgoing, Posted, Status, Switchboard
+from crawler.core.shards.coordinator import Outgoing, Posted, ShardCoordinator, Status
 from crawler.core.shards.shard import Shard
 from crawler.core.shards.sharded import ShardedCrawl
 from crawler.core.urls.canonical import host_of
@@ -52,7 +52,7 @@ class Life:
     inbox: deque[tuple[float, Event]] = field(default_factory=deque)
     coming: list[tuple[float, int, Event]] = field(default_factory=list)
     leases: dict[int, tuple[str, float]] = field(default_factory=dict)
-    unsaid: list[Mail] = field(default_factory=list)
+    unsaid: list[ShardOutput] = field(default_factory=list)
     uncommitted: Batch = field(default_factory=Batch)
     read: int = 0
     wake_at: float | None = 0.0
@@ -106,15 +106,15 @@ class ShardedSimulation:
         notes = [note for frontier in self.frontiers for note in frontier.notes()]
         verdicts = tuple(sorted((note for note in notes if note.reach or note.joined), key=lambda note: note.reach))
         self.stopping = False
-        self.board = Switchboard(self.count, pages, self.rules.max_bytes, verdicts)
+        self.board = ShardCoordinator(self.count, pages, self.rules.max_bytes, verdicts)
         self.lives = [self._born(index) for index in range(self.count)]
         for index in range(self.count):
-            self._deliver(self.board.born(index, self._started(index)))
+            self._deliver(self.board.shard_started(index, self._started(index)))
         dies_at = self.now + self.dice.uniform(0.1, 40) if self.dice.random() < 0.3 and self.whole_kills < 3 else None
         while not all(life.ended for life in self.lives):
             if dies_at is not None and self.now >= dies_at:
                 for life in self.lives:
-                    self._bury(life)
+                    self._reap(life)
                 return False
             if self.dice.random() < 0.004 and self.kills < 5:
                 self._kill_one()
@@ -142,7 +142,7 @@ class ShardedSimulation:
         life.read = -len(life.inbox)
         return life
 
-    def _bury(self, life: Life) -> None:
+    def _reap(self, life: Life) -> None:
         """What was in flight ends now for the hosts, and nobody hears how; what was not committed is forgotten."""
         for name, _ in life.leases.values():
             self.web.watched[name].in_flight -= 1
@@ -161,9 +161,9 @@ class ShardedSimulation:
         self.kills += 1
         self.died_at_the_end |= self.stopping
         life = self.dice.choice(alive)
-        self._bury(life)
+        self._reap(life)
         self.lives[life.index] = self._born(life.index)
-        self._deliver(self.board.born(life.index, self._started(life.index)))
+        self._deliver(self.board.shard_started(life.index, self._started(life.index)))
 
     # ---- one turn ----------------------------------------------------------------------------------------------------
 
@@ -197,7 +197,7 @@ class ShardedSimulation:
         expiring = [number for number, (_, at) in life.leases.items() if at <= self.now]
         actions = life.crawl.step(events, room=room, now=self.now)
         for number in expiring:
-            self.web._end_of_lease(life.leases, Failed(number, Trouble.LOST), self.now)
+            self.web._end_of_lease(life.leases, Failed(number, FetchErrorKind.LEASE_EXPIRED), self.now)
         self.steps += 1
         self._obey(life, actions, room)
 
@@ -212,7 +212,7 @@ class ShardedSimulation:
         assert actions.mail is not None
         if actions.mail:
             life.unsaid.append(actions.mail)
-        self.passed += len(actions.mail.passed)
+        self.passed += len(actions.mail.transferred)
         life.ended = actions.ending is not None
         if not life.ended:
             self._tell_status(life, actions.mail, actions.mail.returned)
@@ -230,19 +230,19 @@ class ShardedSimulation:
         unsaid, life.unsaid = life.unsaid, []
         for mail in unsaid:
             for note in mail.notes:
-                self.spread += note.reach is Reach.SPREAD
-                self.gathered += note.reach is Reach.GATHERED
+                self.spread += note.reach is HostPlacement.SHARED
+                self.gathered += note.reach is HostPlacement.RECLAIMED
                 self._deliver(self.board.note(life.index, note))
             for foreign in mail.foreign:
-                self._deliver([self.board.post(Posted(foreign.to, Received(life.index, (foreign,))))])
+                self._deliver([self.board.route(Posted(foreign.to, LinksReceived(life.index, (foreign,))))])
             for sender, seq in mail.received:
-                self._deliver([self.board.post(Posted(sender, Acknowledged((seq,))))])
+                self._deliver([self.board.route(Posted(sender, Acknowledged((seq,))))])
 
-    def _tell_status(self, life: Life, mail: Mail, returned: int) -> None:
+    def _tell_status(self, life: Life, mail: ShardOutput, returned: int) -> None:
         """Quiet is only who has said all that it has to say."""
         quiet = mail.quiet and empty(life.uncommitted) and not life.unsaid
         status = Status(life.read, quiet, mail.wants, returned, mail.seeds_settled, mail.size)
-        self._deliver(self.board.stand(life.index, status))
+        self._deliver(self.board.update_status(life.index, status))
 
     def _deliver(self, outgoing: list[Outgoing]) -> None:
         """Lines keep their order; each word takes its time."""

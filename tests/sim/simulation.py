@@ -26,9 +26,9 @@ from crawler.core.messages import (
     Failed,
     Fetch,
     Fetched,
+    FetchErrorKind,
     Reason,
     Stop,
-    Trouble,
 )
 from crawler.core.page.robots import Robots
 from crawler.core.rules import Rules
@@ -175,15 +175,17 @@ class Simulation:
         for host in self.hosts.values():
             dead = self.dice.random() < 0.15
             for path in host.pages:
-                host.pages[path] = [Failed(0, Trouble.CONNECT)] if dead else self._answers(urls, host.name + path)
+                host.pages[path] = (
+                    [Failed(0, FetchErrorKind.CONNECT)] if dead else self._answers(urls, host.name + path)
+                )
             if dead or self.large:
-                host.pages["/"] = [Fetched(0, 200, tuple(host.name + path for path in host.pages), sketch=(1, 1))]
+                host.pages["/"] = [Fetched(0, 200, tuple(host.name + path for path in host.pages), fingerprint=(1, 1))]
 
     def _answers(self, urls: list[str], own: str) -> list[Fetched | Failed]:
         """What one page answers to its attempts, the last for ever."""
         dice = self.dice
         links = tuple(dice.choice(urls) for _ in range(dice.randint(0, 8)))
-        good = Fetched(0, 200, links, size=10, digest=b"d" * 16, part="p", position=1, sketch=(1, 1))
+        good = Fetched(0, 200, links, size=10, digest=b"d" * 16, part="p", position=1, fingerprint=(1, 1))
         kind = dice.random()
         if kind < 0.6:
             return [good]
@@ -194,26 +196,34 @@ class Simulation:
         if kind < 0.85:
             return [Fetched(0, 503, retry_after=dice.choice([None, 0.5, 4.0, 100.0])), good]
         if kind < 0.95:
-            return [Failed(0, dice.choice([Trouble.CONNECT, Trouble.TIMEOUT, Trouble.TLS, Trouble.BLOCKED])), good]
-        return [Failed(0, Trouble.CONNECT)]
+            return [
+                Failed(
+                    0,
+                    dice.choice(
+                        [FetchErrorKind.CONNECT, FetchErrorKind.TIMEOUT, FetchErrorKind.TLS, FetchErrorKind.BLOCKED]
+                    ),
+                ),
+                good,
+            ]
+        return [Failed(0, FetchErrorKind.CONNECT)]
 
     def _answer(self, fetch: Fetch) -> Fetched | Failed:
         if self._is_away(self.now):
             self.spoiled += 1
-            return Failed(fetch.id, Trouble.CONNECT)
+            return Failed(fetch.id, FetchErrorKind.CONNECT)
         self.first_answer_at = min(self.first_answer_at, self.now)
         if self.spoiled and not self.back_at:
             self.back_at = self.now
         host = self.hosts[host_of(fetch.url)]
         path = fetch.url.removeprefix(host.name)
-        if host.slow_name and not fetch.patient:
-            return Failed(fetch.id, Trouble.LOOKUP)
+        if host.slow_name and not fetch.wait_for_dns:
+            return Failed(fetch.id, FetchErrorKind.DNS_PENDING)
         if fetch.robots:
             count = self.asked.get(host.name, 0)
             self.asked[host.name] = count + 1
             status, text = host.robots[min(count, len(host.robots) - 1)]
             if status == BLOCKED:
-                return Failed(fetch.id, Trouble.BLOCKED)
+                return Failed(fetch.id, FetchErrorKind.BLOCKED)
             return Fetched(
                 fetch.id, status, location=f"{host.name}/robots.txt" if status == 301 else "", robots_text=text
             )
@@ -269,7 +279,7 @@ class Simulation:
             expiring = [number for number, (_, at) in leases.items() if at <= self.now]
             actions = crawl.step(events, room=room, now=self.now)
             for number in expiring:
-                self._end_of_lease(leases, Failed(number, Trouble.LOST), self.now)
+                self._end_of_lease(leases, Failed(number, FetchErrorKind.LEASE_EXPIRED), self.now)
             self.steps += 1
             self._check_step(actions, room, leases, coming)
             self._check_memory(crawl)
@@ -329,7 +339,7 @@ class Simulation:
         name, _ = leases.pop(event.id)
         watched = self.watched[name]
         watched.in_flight -= 1
-        if not isinstance(event, Failed) or event.trouble is not Trouble.LOOKUP:  # then nothing was asked
+        if not isinstance(event, Failed) or event.kind is not FetchErrorKind.DNS_PENDING:  # then nothing was asked
             watched.last_end = at
         watched.in_doubt |= isinstance(event, Failed) or event.status >= 500
         if isinstance(event, Fetched) and event.status in (429, 503) and event.retry_after:
@@ -339,7 +349,7 @@ class Simulation:
         self, actions: Actions, room: int, leases: dict[int, tuple[str, float]], coming: list[tuple[float, int, Event]]
     ) -> None:
         assert len(actions.fetches) <= room
-        for link in (*actions.queued, *actions.doubtful):
+        for link in (*actions.queued, *actions.undetermined):
             self.ids.setdefault(link.url, link.id)
             self.doubts.setdefault(link.url, link.doubt)
         for fetch in actions.fetches:
@@ -384,7 +394,7 @@ class Simulation:
         answer = self._answer(fetch)
         at = self.now + dice.choice([0.0, 0.01, 0.3, 5.0])
         if self._is_away(at) and isinstance(answer, Fetched):  # the connection stands and nothing comes
-            at, answer = at + 20.0, Failed(fetch.id, Trouble.TIMEOUT, "first byte")
+            at, answer = at + 20.0, Failed(fetch.id, FetchErrorKind.TIMEOUT, "first byte")
         if fetch.robots and isinstance(answer, Fetched):
             if answer.status == 200 or 400 <= answer.status < 500:
                 self._robots_read(name)

@@ -64,7 +64,7 @@ class Report(msgspec.Struct, frozen=True):
     speed: tuple[float, ...] = ()
 
 
-class Figure(msgspec.Struct, frozen=True, kw_only=True):
+class LessonFigure(msgspec.Struct, frozen=True, kw_only=True):
     """One measure as it came out. `low` and `high` are the range; the bounds and whether they hold stand beside it."""
 
     name: str
@@ -79,7 +79,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     prediction_true: bool | None = None
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class LessonOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """What came of a lesson. `others`: cores that other processes kept busy meanwhile, -1 where that is unknown. Where
     it did not come to an end, `trouble` is one line and the figures are missing."""
 
@@ -89,7 +89,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     why: str
     holds: Claim
     prediction: Prediction
-    figures: tuple[Figure, ...] = ()
+    figures: tuple[LessonFigure, ...] = ()
     seconds: float = 0.0
     others: float = -1.0
     trouble: str = ""
@@ -130,7 +130,7 @@ def judge(
     seconds: float = 0.0,
     others: float = -1.0,
     free_cores: float = inf,
-) -> Outcome:
+) -> LessonOutcome:
     """The outcome of a lesson that gave these samples. Its own control knows better than `free_cores`."""
     if lesson.control:
         free_cores = interval(samples[lesson.control])[0]
@@ -145,7 +145,7 @@ def judge(
         claim, claim_true = claimed.get(measure, ("", None))
         prediction, prediction_true = predicted.get(measure, ("", None))
         figures.append(
-            Figure(
+            LessonFigure(
                 name=measure,
                 meaning=meaning,
                 median=median(values),
@@ -160,7 +160,7 @@ def judge(
         )
     holds: dict[bool | None, Claim] = {True: "holds", False: "does not hold here", None: "inconclusive"}
     met: dict[bool | None, Prediction] = {True: "met", False: "not met", None: "inconclusive"}
-    return Outcome(
+    return LessonOutcome(
         name=name,
         title=lesson.title,
         claim=lesson.claim,
@@ -173,9 +173,9 @@ def judge(
     )
 
 
-def failed(name: str, lesson: Lesson | None, trouble: str, seconds: float = 0.0) -> Outcome:
+def failed(name: str, lesson: Lesson | None, trouble: str, seconds: float = 0.0) -> LessonOutcome:
     """The outcome of a lesson that came to no end."""
-    return Outcome(
+    return LessonOutcome(
         name=name,
         title=lesson.title if lesson else name,
         claim=lesson.claim if lesson else "",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from crawler.compare.lessons.lesson import Figure, Outcome, number
+from crawler.compare.lessons.lesson import LessonFigure, LessonOutcome, number
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,12 +22,12 @@ METHOD = (
 )
 
 
-def value(figure: Figure) -> tuple[str, str]:
+def value(figure: LessonFigure) -> tuple[str, str]:
     """Median and range."""
     return number(figure.median), f"{number(figure.low)} to {number(figure.high)}"
 
 
-def rows(outcome: Outcome) -> list[tuple[str, ...]]:
+def rows(outcome: LessonOutcome) -> list[tuple[str, ...]]:
     """The figures as text: what, median, range, what the claim and the prediction say and whether that is so."""
     return [
         (
@@ -40,7 +40,7 @@ def rows(outcome: Outcome) -> list[tuple[str, ...]]:
     ]
 
 
-def because(outcome: Outcome) -> str:
+def because(outcome: LessonOutcome) -> str:
     """The sentence of why, with the reserve that the prediction leaves."""
     match outcome.prediction:
         case "met":
@@ -50,13 +50,13 @@ def because(outcome: Outcome) -> str:
     return f"These figures leave something open (see ?). What we believe: {outcome.why}"
 
 
-def meanwhile(outcome: Outcome) -> str:
+def meanwhile(outcome: LessonOutcome) -> str:
     """How long it took, and how quiet the machine was."""
     noise = f", other processes kept {outcome.others:.1f} cores busy meanwhile" if outcome.others >= 0 else ""
     return f"{outcome.seconds:.1f} s{noise}"
 
 
-def show(console: Console, outcome: Outcome, place: int) -> None:
+def show(console: Console, outcome: LessonOutcome, place: int) -> None:
     """One lesson on a terminal."""
     from rich.table import Table
     from rich.text import Text
@@ -80,7 +80,7 @@ def show(console: Console, outcome: Outcome, place: int) -> None:
     console.print(Text(because(outcome)))
 
 
-def show_all(console: Console, outcomes: Iterable[Outcome], where: dict[str, str]) -> None:
+def show_all(console: Console, outcomes: Iterable[LessonOutcome], where: dict[str, str]) -> None:
     """The one table at the end."""
     from rich.table import Table
     from rich.text import Text
@@ -96,7 +96,7 @@ def show_all(console: Console, outcomes: Iterable[Outcome], where: dict[str, str
     console.print(Text(f"\n{METHOD}\n{_sentence(where)}", "dim"))
 
 
-def markdown(outcomes: Sequence[Outcome], where: dict[str, str]) -> str:
+def markdown(outcomes: Sequence[LessonOutcome], where: dict[str, str]) -> str:
     """All of it as one document."""
     lines = ["# What the tutorials say, measured", "", _sentence(where), "", METHOD, ""]
     lines += ["| lesson | the claim | our prediction |", "|---|---|---|"]
@@ -114,7 +114,7 @@ def markdown(outcomes: Sequence[Outcome], where: dict[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def as_json(outcomes: Sequence[Outcome], where: dict[str, str]) -> bytes:
+def as_json(outcomes: Sequence[LessonOutcome], where: dict[str, str]) -> bytes:
     """One object with every sample."""
     return msgspec.json.encode({"conditions": where, "outcomes": outcomes})
 

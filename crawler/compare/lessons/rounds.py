@@ -52,9 +52,9 @@ def effort(unit: Callable[[], object], threads: int, seconds: float) -> Effort:
             unit()
             done[index] += 1
 
-    crew = [Thread(target=repeat, args=(index,)) for index in range(threads)]
+    workers = [Thread(target=repeat, args=(index,)) for index in range(threads)]
     began, cpu = perf_counter(), process_time()
-    in_parallel(crew)
+    in_parallel(workers)
     lasted = perf_counter() - began
     return Effort(sum(done) / lasted, (process_time() - cpu) / lasted)
 
@@ -69,9 +69,9 @@ def speed_of_two(block: bytes = bytes(1_000_000)) -> float:
     return median(ratios(repeated["two"], repeated["one"]))
 
 
-def in_parallel(crew: list[Thread]) -> None:
+def in_parallel(workers: list[Thread]) -> None:
     """Start threads and wait until they have ended."""
-    for thread in crew:
+    for thread in workers:
         thread.start()
-    for thread in crew:
+    for thread in workers:
         thread.join()

@@ -24,9 +24,9 @@ from time import perf_counter
 import msgspec
 
 from crawler.compare.lessons import experiments
-from crawler.compare.lessons.lesson import Lesson, Outcome, Report, failed, judge
+from crawler.compare.lessons.lesson import Lesson, LessonOutcome, Report, failed, judge
 from crawler.runtime.job import cores
-from crawler.system.text import printable
+from crawler.system.text import escape_unprintable
 
 PATIENCE = 30.0
 CHILD = "crawler.compare.lessons.child"
@@ -38,7 +38,7 @@ def load(name: str, package: str = experiments.__name__) -> Lesson:
     return lesson
 
 
-def teach(name: str, package: str = experiments.__name__, patience: float = PATIENCE) -> Outcome:
+def teach(name: str, package: str = experiments.__name__, patience: float = PATIENCE) -> LessonOutcome:
     """Run one lesson and judge it; whatever goes wrong with it becomes one line of the outcome."""
     lesson: Lesson | None = None
     began, others = perf_counter(), _Others()
@@ -128,4 +128,4 @@ def _our_cpu() -> float:
 
 
 def _one_line(text: str) -> str:
-    return printable(" ".join(text.split()))[:300]
+    return escape_unprintable(" ".join(text.split()))[:300]

@@ -64,7 +64,7 @@ class Jar:
         found.sort(key=lambda cookie: -len(cookie.path))
         return "; ".join(f"{cookie.name}={cookie.value}" if cookie.name else cookie.value for cookie in found)
 
-    def tell(self, actions: Actions) -> None:
+    def drain_into(self, actions: Actions) -> None:
         """What must be kept since the last time."""
         if self._changed:
             actions.cookies = [CookieNote(home, tuple(self._homes.get(home, {}).values())) for home in self._changed]

@@ -26,7 +26,7 @@ from __future__ import annotations
 from enum import Enum, auto
 
 from crawler.core.hosts.retry import RETRIED_CUTS, gap
-from crawler.core.messages import Failed, Landing, Trouble
+from crawler.core.messages import Failed, FetchErrorKind, FetchResult
 from crawler.core.rules import Rules
 
 UNREACHED_IN_A_ROW = 3
@@ -52,24 +52,24 @@ class Fate(Enum):
     ENDS = auto()
 
 
-def failure_of(event: Landing) -> Failure | None:
+def failure_of(event: FetchResult) -> Failure | None:
     """How a landing counts against its host, None where it does not."""
     if isinstance(event, Failed):
         if is_unreached(event):
             return Failure.UNREACHED
-        return Failure.UNANSWERED if event.trouble in _UNANSWERED else None
+        return Failure.UNANSWERED if event.kind in _UNANSWERED else None
     if 500 <= event.status <= 599:
         return Failure.UNANSWERED
     return Failure.CUT if event.truncated in RETRIED_CUTS else None
 
 
-_UNANSWERED = frozenset({Trouble.TIMEOUT, Trouble.DISCONNECT, Trouble.TLS})
+_UNANSWERED = frozenset({FetchErrorKind.TIMEOUT, FetchErrorKind.DISCONNECT, FetchErrorKind.TLS})
 
 
 def is_unreached(event: Failed) -> bool:
     """Whether no connection came about."""
-    return event.trouble in (Trouble.DNS, Trouble.CONNECT) or (
-        event.trouble is Trouble.TIMEOUT and event.detail == "connect"
+    return event.kind in (FetchErrorKind.DNS, FetchErrorKind.CONNECT) or (
+        event.kind is FetchErrorKind.TIMEOUT and event.detail == "connect"
     )
 
 
@@ -99,7 +99,7 @@ class Health:
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
         self.heard = False
-        self.tried: dict[int, Landing] = {}
+        self.tried: dict[int, FetchResult] = {}
         self._refused = 0
         self._unreached_pages: dict[int, int] = {}
         self._first_failed: dict[int, float] = {}  # by the id of the link, until it is settled
@@ -132,7 +132,7 @@ class Health:
 
     # ---- failures ----------------------------------------------------------------------------------------------------
 
-    def failed(self, failure: Failure, event: Landing, link: int | None, now: float) -> bool:
+    def failed(self, failure: Failure, event: FetchResult, link: int | None, now: float) -> bool:
         """Count a failure in a row, of a page or (None) of robots.txt. Whether this page had failed before in it."""
         if self.since is None:
             self.since = now if self.heard else now - event.seconds  # how long it is away, silence included

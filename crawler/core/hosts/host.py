@@ -15,15 +15,16 @@ Rules:
 - The delay counts from the end of the last fetch. A host with a delay is asked by one connection at a time, whatever
   `per_host` allows: two at once would make "the last fetch" meaningless.
 - A host whose name is slow to be looked up rests meanwhile, first shortly, then for as long as a lookup may take, so
-  that others go first. Having been `put_off` twice in a row it is patient: else a name that is slow each time would
+  that others go first. After two `dns_deferrals` in a row it `waits_for_dns`: else a name that is slow each time would
   never be waited for.
 - robots.txt is a request like any other: it takes a connection and is followed by the delay. A host that is down is
   asked for it first.
 - A host that we may not connect to is given up at once: asking again would change nothing. So is one that says its
   robots.txt is at such a place.
-- `queue` holds links never asked for, `later` those that wait for another attempt: page budgets stop only the first.
+- `queue` holds links never asked for, `retry_queue` those that wait for another attempt: page budgets stop only the
+  first.
 - `queue` is a window: links up to the id `after` are in it, settled or in flight; those beyond it up to `last`, or
-  `more`, are in the frontier only. `wanted` of them have been asked for; see crawler/core/hosts/hosts.py.
+  `more`, are in the frontier only. `requested` of them have been asked for; see crawler/core/hosts/hosts.py.
 - In `queue` those links stand first that are under no doubt, then those under little (see
   crawler/core/traps/detector.py): `ahead` says how many these are, and how many both.
 - While a host is `unknown` the frontier has yet to tell what is noted of it, and nothing is asked of it.
@@ -40,11 +41,11 @@ from enum import Enum, auto
 
 from crawler.core.hosts.health import Failure, Fate, Health, failure_of
 from crawler.core.hosts.retry import RETRIED_CUTS
-from crawler.core.messages import Failed, Fetched, HostNote, Landing, Link, Reach, Reason, Trouble
+from crawler.core.messages import Failed, Fetched, FetchErrorKind, FetchResult, HostNote, HostPlacement, Link, Reason
 from crawler.core.page.robots import ALLOW_ALL, Robots, RobotsAnswer, classify
 from crawler.core.rules import Rules
 from crawler.core.traps.detector import TrapDetector
-from crawler.core.urls.patterns import Refusal
+from crawler.core.urls.patterns import Rejection
 
 NEVER = float("inf")
 FIRST_LOOKUP_REST = 1.0
@@ -101,43 +102,43 @@ class Host:
         "ahead",
         "asked",
         "delay",
+        "dns_deferrals",
         "gone",
         "gone_because",
         "health",
         "heard",
         "in_flight",
         "last",
-        "later",
         "ledger",
-        "listed_at",
         "more",
         "name",
+        "not_before",
         "per_host",
-        "put_off",
         "queue",
         "reach",
-        "rest_until",
+        "requested",
+        "retry_queue",
         "robots",
         "robots_hops",
         "robots_lost",
         "robots_until",
         "robots_url",
+        "scheduled_at",
         "state",
         "unknown",
-        "wanted",
     )
 
     def __init__(self, name: str, rules: Rules, rest_until: float = 0.0) -> None:
         self.name = name
         self.state = State.NEW if rules.robots else State.OPEN
         self.queue: deque[Link] = deque()
-        self.later: list[tuple[float, int, Link]] = []
-        self.after = self.last = self.wanted = 0
+        self.retry_queue: list[tuple[float, int, Link]] = []
+        self.after = self.last = self.requested = 0
         self.more = False
         self.in_flight = 0
         self.delay = rules.delay
-        self.rest_until = rest_until
-        self.listed_at = NEVER
+        self.not_before = rest_until
+        self.scheduled_at = NEVER
         self.robots: Robots = ALLOW_ALL
         self.robots_until = NEVER
         self.robots_url = f"{name}/robots.txt"
@@ -146,9 +147,9 @@ class Host:
         self.gone: Reason | None = None
         self.gone_because = ""
         self.asked = self.heard = False
-        self.put_off = 0
+        self.dns_deferrals = 0
         self.per_host = rules.per_host
-        self.reach = Reach.OWNER
+        self.reach = HostPlacement.OWNER
         self.ledger = TrapDetector(rules)
         self.ahead = [0, 0]
         self.unknown = False
@@ -163,30 +164,30 @@ class Host:
 
     def hold(self, until: float) -> None:
         """Ask nothing before `until`. Never shortens a rest."""
-        self.rest_until = max(self.rest_until, until)
+        self.not_before = max(self.not_before, until)
 
-    def rest(self, event: Landing, now: float) -> None:
+    def rest(self, event: FetchResult, now: float) -> None:
         """Leave it alone now that a fetch has landed. One whose name is still looked up has not been asked."""
-        if isinstance(event, Failed) and event.trouble is Trouble.LOOKUP:
+        if isinstance(event, Failed) and event.kind is FetchErrorKind.DNS_PENDING:
             longest = self._rules.lookup_rest
-            self.hold(now + (longest if self.put_off else min(longest, FIRST_LOOKUP_REST)))
-            self.put_off += 1
+            self.hold(now + (longest if self.dns_deferrals else min(longest, FIRST_LOOKUP_REST)))
+            self.dns_deferrals += 1
         else:
-            self.put_off = 0 if isinstance(event, Fetched) else self.put_off
+            self.dns_deferrals = 0 if isinstance(event, Fetched) else self.dns_deferrals
             self.hold(now + self.delay)
 
     @property
-    def is_patient(self) -> bool:
+    def waits_for_dns(self) -> bool:
         """Whether a fetch waits for its name."""
-        return self.put_off > 1
+        return self.dns_deferrals > 1
 
     def ready_at(self, fresh: bool) -> float | None:
         """From when on it may be asked; None: not before something lands or arrives. `fresh`: new URLs are allowed."""
         if self.unknown or self.in_flight >= self.connections or self.state in (State.ASKING, State.GONE):
             return None
         if fresh and self.queue:
-            return self.rest_until
-        return max(self.rest_until, self.later[0][0]) if self.later else None
+            return self.not_before
+        return max(self.not_before, self.retry_queue[0][0]) if self.retry_queue else None
 
     @property
     def connections(self) -> int:
@@ -205,14 +206,14 @@ class Host:
     def put_back(self, link: Link, at: float) -> None:
         """Keep a link for another try, not before `at`."""
         self._count += 1
-        heapq.heappush(self.later, (at, self._count, link))
+        heapq.heappush(self.retry_queue, (at, self._count, link))
 
     def take(self, now: float, fresh: bool) -> tuple[Link, bool]:
         """The next link of a host that is ready, and whether it was taken before: such a one goes first, unless the
         host is probed, for it has failed. `fresh`: new URLs are allowed."""
         is_probe = self.state is State.PROBING and fresh and self.queue
-        if self.later and self.later[0][0] <= now and not is_probe:
-            return heapq.heappop(self.later)[2], True
+        if self.retry_queue and self.retry_queue[0][0] <= now and not is_probe:
+            return heapq.heappop(self.retry_queue)[2], True
         link = self.queue.popleft()
         for doubt in range(link.doubt, 2):
             self.ahead[doubt] -= self.ahead[doubt] > 0
@@ -229,14 +230,14 @@ class Host:
 
     def pull(self, link: Link) -> bool:
         """Take a link out of those that wait for another attempt, if it is there still."""
-        left = [one for one in self.later if one[2].id != link.id]
-        found = len(left) < len(self.later)
+        left = [one for one in self.retry_queue if one[2].id != link.id]
+        found = len(left) < len(self.retry_queue)
         if found:
             heapq.heapify(left)
-            self.later = left
+            self.retry_queue = left
         return found
 
-    def refuses(self, link: Link, again: bool) -> Refusal | None:
+    def refuses(self, link: Link, again: bool) -> Rejection | None:
         """Why a link must not be asked for, None where it may. One taken `again` is in the ledger already."""
         if not self.robots.allows(link.url):
             return Reason.ROBOTS, ""
@@ -246,9 +247,9 @@ class Host:
         """Enter GONE and hand over every link in memory that was still owed."""
         self.enter_gone(reason, because)
         yield from self.queue
-        yield from (link for _, _, link in self.later)
+        yield from (link for _, _, link in self.retry_queue)
         self.queue.clear()
-        self.later.clear()
+        self.retry_queue.clear()
 
     def enter_gone(self, reason: Reason, because: str) -> None:
         """Give up a host that owes nothing in memory."""
@@ -265,7 +266,7 @@ class Host:
         self.move(Trigger.ANSWER)
         return is_news
 
-    def failed(self, link: Link, event: Landing, failure: Failure, now: float, seed: int) -> Fate:
+    def failed(self, link: Link, event: FetchResult, failure: Failure, now: float, seed: int) -> Fate:
         """A page failed: what becomes of it. The host rests where that means that it is down."""
         health = self.health
         again = health.failed(failure, event, link.id, now)
@@ -290,13 +291,15 @@ class Host:
 
     # ---- robots.txt --------------------------------------------------------------------------------------------------
 
-    def hear_robots(self, event: Landing, now: float, seed: int) -> str | None:
+    def hear_robots(self, event: FetchResult, now: float, seed: int) -> str | None:
         """Take the answer to robots.txt (RFC 9309 2.3.1). Returns the text to obey from now on, None if it must be
         asked for again."""
         if isinstance(event, Failed):
-            self.robots_lost += event.trouble is Trouble.LOST
-            spared = event.trouble in (Trouble.BLOCKED, Trouble.LOOKUP)
-            if not spared and (event.trouble is not Trouble.LOST or self.robots_lost >= self._rules.lost_limit):
+            self.robots_lost += event.kind is FetchErrorKind.LEASE_EXPIRED
+            spared = event.kind in (FetchErrorKind.BLOCKED, FetchErrorKind.DNS_PENDING)
+            if not spared and (
+                event.kind is not FetchErrorKind.LEASE_EXPIRED or self.robots_lost >= self._rules.lost_limit
+            ):
                 self._robots_unavailable(event, now, seed)
             self.move(Trigger.ASK_AGAIN)
             return None
@@ -322,16 +325,16 @@ class Host:
         self.hold(now + self.delay)
         return text
 
-    def lost_hope(self, event: Landing, now: float) -> Reason | None:
+    def lost_hope(self, event: FetchResult, now: float) -> Reason | None:
         """With which reason to give up the host, if any, where this answer to robots.txt left nothing to obey."""
-        if isinstance(event, Failed) and event.trouble is Trouble.BLOCKED:
+        if isinstance(event, Failed) and event.kind is FetchErrorKind.BLOCKED:
             return Reason.ROBOTS_UNAVAILABLE if self.robots_hops else Reason.BLOCKED
         if not self.health.is_hopeless(now):
             return None
         away = failure_of(event) is Failure.UNREACHED and self.health.heard
         return Reason.HOST_DOWN if away else Reason.ROBOTS_UNAVAILABLE
 
-    def _robots_unavailable(self, event: Landing, now: float, seed: int) -> None:
+    def _robots_unavailable(self, event: FetchResult, now: float, seed: int) -> None:
         """2.3.1.4: unreachable means that everything is disallowed; ask again after a while."""
         self.health.failed(failure_of(event) or Failure.UNANSWERED, event, None, now)
         first = self._rules.breaker_rest if self.health.heard else self._rules.robots_backoff
@@ -358,7 +361,7 @@ class Host:
             robots=robots,
             robots_until=self.robots_until if self.robots_until != NEVER else 0.0,
             delay=self.delay if self.delay > self._rules.delay else 0.0,
-            rest_until=self.rest_until,
+            rest_until=self.not_before,
             reach=self.reach,
             heard=self.health.heard,
             down_for=self.health.down_for(now),

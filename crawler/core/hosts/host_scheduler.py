@@ -2,7 +2,7 @@
 
 A host that has something to ask for is listed once: in a round robin of those that are ready (one slow or huge host
 never starves the others), or in a heap by the time it may be asked again. A host that is listed earlier than before
-leaves a remnant in the heap, which nobody minds (`listed_at` tells).
+leaves a remnant in the heap, which nobody minds (`scheduled_at` tells).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from crawler.core.hosts.host import NEVER, Host
 READY = -1.0
 
 
-class Turns:
+class HostScheduler:
     """True while somebody is ready."""
 
     def __init__(self) -> None:
@@ -32,28 +32,28 @@ class Turns:
         """When the first of those that rest may be asked."""
         return self._resting[0][0] if self._resting else None
 
-    def enlist(self, host: Host, at: float, now: float) -> None:
+    def schedule(self, host: Host, at: float, now: float) -> None:
         """It may be asked from then on; nothing changes where it is listed for an earlier time."""
-        if at >= host.listed_at:
+        if at >= host.scheduled_at:
             return
         if at <= now:
-            host.listed_at = READY
+            host.scheduled_at = READY
             self._ready.append(host)
         else:
-            host.listed_at = at
+            host.scheduled_at = at
             self._count += 1
             heapq.heappush(self._resting, (at, self._count, host))
 
-    def rested(self, now: float) -> Iterator[Host]:
+    def pop_due(self, now: float) -> Iterator[Host]:
         """Take out those whose rest is over."""
         while self._resting and self._resting[0][0] <= now:
             at, _, host = heapq.heappop(self._resting)
-            if host.listed_at == at:
-                host.listed_at = NEVER
+            if host.scheduled_at == at:
+                host.scheduled_at = NEVER
                 yield host
 
-    def take(self) -> Host:
+    def pop_ready(self) -> Host:
         """Take out the one that has been ready for longest; there must be one."""
         host = self._ready.popleft()
-        host.listed_at = NEVER
+        host.scheduled_at = NEVER
         return host

@@ -6,8 +6,8 @@ owed beyond it is in the frontier only, and beyond `last` there is nothing unles
 
 Rules:
 - A window is the host's share of `Bounds.links`, but never less than FEWEST. Where it is half empty and there is more,
-  the frontier is asked (`Hungry`) and answers (`Offered`). Until it has, new links of the host stay out of memory too:
-  a host is asked for its links in the order of their admission.
+  the frontier is asked (`RefillRequest`) and answers (`Refill`). Until it has, new links of the host stay out of memory
+  too: a host is asked for its links in the order of their admission.
 - Beyond `Bounds.hosts` the host that has been idle for longest is forgotten; where none is idle a host is not taken in,
   and its links wait in the frontier. When a part of the places is free the frontier is searched for hosts that are
   owed something, round and round, until a whole round has found all that was left out.
@@ -23,7 +23,17 @@ from math import inf
 
 from crawler.core.bounds import Bounds
 from crawler.core.hosts.host import Host
-from crawler.core.messages import Actions, Budget, Found, HostNote, Hungry, Link, Offered, Reason, Search
+from crawler.core.messages import (
+    Actions,
+    Budget,
+    HostNote,
+    HostScan,
+    HostScanResult,
+    Link,
+    Reason,
+    Refill,
+    RefillRequest,
+)
 from crawler.core.rules import Rules
 from crawler.core.traps.detector import REMEMBERED
 
@@ -46,20 +56,20 @@ class Hosts:
         self._idle: dict[str, Host] = {}  # for longest first
         self._gone: dict[str, tuple[Reason, str]] = {}
         self._links = 0  # in memory, or asked for
-        self._strangers = False  # may hosts that are not here be in the frontier?
+        self._unknown = False  # may hosts that are not here be in the frontier?
         self._left_out = self._left_out_again = False
         self._searching = False
         self._round_at = ""
         self._began_at = -inf
-        self.newcomer: Callable[[Host], None] = lambda host: None  # what else befalls a host that is taken in
-        self._hungry: list[Hungry] = []
+        self.on_added: Callable[[Host], None] = lambda host: None  # what else befalls a host that is taken in
+        self._hungry: list[RefillRequest] = []
         self._notes: list[HostNote] = []
         self._budgets: list[Budget] = []
 
     def resume(self, now: float) -> None:
         """There was an earlier run: anything may be in the frontier, and everybody rests first."""
         self._began_at = now
-        self._strangers = self._left_out = True
+        self._unknown = self._left_out = True
 
     def __iter__(self) -> Iterator[Host]:
         return iter(self._hosts.values())
@@ -70,7 +80,7 @@ class Hosts:
 
     # ---- who is in memory --------------------------------------------------------------------------------------------
 
-    def meet(self, name: str, now: float) -> Host | None:
+    def get_or_add(self, name: str, now: float) -> Host | None:
         """The host, taken in where there is a place for it; None: what it owes must wait in the frontier."""
         host = self._hosts.get(name)
         if host is not None:
@@ -78,18 +88,18 @@ class Hosts:
         elif len(self._hosts) < self._bounds.hosts or self._forget_one(now):
             host = self.take_in(name)
         else:
-            self._strangers = self._left_out_again = True
+            self._unknown = self._left_out_again = True
         return host
 
     def take_in(self, name: str) -> Host:
         """A host that was not in memory, whatever the bounds say."""
         host = self._hosts[name] = Host(name, self._rules, max(0.0, self._began_at + self._rules.delay))
-        host.unknown = self._strangers
+        host.unknown = self._unknown
         host.ledger.remembered = max(FEWEST_PRINTS, min(REMEMBERED, FINGERPRINTS // len(self._hosts)))
-        self.newcomer(host)
+        self.on_added(host)
         if name in self._gone:
             host.enter_gone(*self._gone.pop(name))
-        if self._strangers:
+        if self._unknown:
             self._ask(host)
         return host
 
@@ -100,7 +110,7 @@ class Hosts:
 
     def _is_idle(self, host: Host) -> bool:
         """Nothing is owed of it; and it was not forgotten already, to stand only in the list of those that rest."""
-        busy = host.in_flight or host.queue or host.later or host.wanted or host.has_more
+        busy = host.in_flight or host.queue or host.retry_queue or host.requested or host.has_more
         return not busy and self._hosts.get(host.name) is host
 
     def _forget_one(self, now: float) -> bool:
@@ -113,20 +123,20 @@ class Hosts:
 
     def _forget(self, host: Host, now: float) -> None:
         del self._hosts[host.name]
-        self._budgets += host.ledger.untold(host.name)
+        self._budgets += host.ledger.unflushed(host.name)
         if host.gone is not None:
             self._gone[host.name] = (host.gone, host.gone_because)
-        elif host.rest_until > now:
+        elif host.not_before > now:
             self._notes.append(host.note(now))
-        self._strangers = True
+        self._unknown = True
 
     # ---- windows -----------------------------------------------------------------------------------------------------
 
-    def leaves_out(self, host: Host, link: Link) -> bool:
+    def spills(self, host: Host, link: Link) -> bool:
         """Whether a link, new or offered, has to wait in the frontier."""
         if link.id <= host.after:
             return False
-        full = host.wanted or host.has_more or len(host.queue) >= self._window
+        full = host.requested or host.has_more or len(host.queue) >= self._window
         host.last = link.id
         if full:
             self.feed(host)
@@ -146,7 +156,7 @@ class Hosts:
 
     def feed(self, host: Host) -> None:
         """Ask for more links where there are more and the window is half empty."""
-        if host.has_more and not host.wanted and len(host.queue) * 2 <= self._window:
+        if host.has_more and not host.requested and len(host.queue) * 2 <= self._window:
             self._ask(host)
 
     @property
@@ -156,17 +166,17 @@ class Hosts:
         return max(FEWEST, self._bounds.links // len(self._hosts))
 
     def _ask(self, host: Host) -> None:
-        host.wanted = MOST if host.gone is not None else min(MOST, self._window - len(host.queue))
-        self._links += host.wanted
+        host.requested = MOST if host.gone is not None else min(MOST, self._window - len(host.queue))
+        self._links += host.requested
         self.awaited += 1
-        self._hungry.append(Hungry(host.name, host.after, host.wanted, first=host.unknown))
+        self._hungry.append(RefillRequest(host.name, host.after, host.requested, first=host.unknown))
 
-    def offered(self, event: Offered, now: float) -> Host:
+    def offered(self, event: Refill, now: float) -> Host:
         """Take in what the frontier has of a host, but for its links."""
         host = self._hosts[event.host]
         self.awaited -= 1
-        self._links -= host.wanted
-        host.wanted = 0
+        self._links -= host.requested
+        host.requested = 0
         host.unknown = False
         host.after = event.upto
         host.more = event.more
@@ -180,22 +190,22 @@ class Hosts:
         for host in self._hosts.values():
             host.health.restart(now)
 
-    def untold(self) -> Iterator[Budget]:
+    def unflushed_budgets(self) -> Iterator[Budget]:
         """What the frontier must hear of these hosts before all is forgotten."""
         for host in self._hosts.values():
-            yield from host.ledger.untold(host.name)
+            yield from host.ledger.unflushed(host.name)
 
     # ---- hosts that were left out ------------------------------------------------------------------------------------
 
-    def tell(self, actions: Actions) -> None:
+    def drain_into(self, actions: Actions) -> None:
         """What the frontier must note and is asked for."""
         actions.notes += self._notes
         actions.budgets += self._budgets
-        actions.hungry = self._hungry
+        actions.refill_requests = self._hungry
         actions.search = self._search()
         self._notes, self._budgets, self._hungry = [], [], []
 
-    def _search(self) -> Search | None:
+    def _search(self) -> HostScan | None:
         if self._searching or not (self._left_out or self._left_out_again):
             return None
         free = self._bounds.hosts - len(self._hosts) + len(self._idle)
@@ -204,14 +214,14 @@ class Hosts:
         self._searching = True
         if not self._round_at:
             self._left_out, self._left_out_again = True, False
-        return Search(self._round_at, min(MOST, free))
+        return HostScan(self._round_at, min(MOST, free))
 
-    def found(self, event: Found, now: float) -> None:
+    def found(self, event: HostScanResult, now: float) -> None:
         """Take in those of these hosts that are not here, as long as there are places."""
         self._searching = False
         for name in event.hosts:
             if name not in self._hosts:
-                self.meet(name, now)
+                self.get_or_add(name, now)
         self._round_at = "" if event.end else event.hosts[-1]
         if event.end:
             self._left_out = False

@@ -15,20 +15,22 @@ from __future__ import annotations
 
 from xxhash import xxh3_64_intdigest
 
-from crawler.core.messages import Failed, Landing, Reason, Trouble
+from crawler.core.messages import Failed, FetchErrorKind, FetchResult, Reason
 from crawler.core.urls.redirects import REDIRECTS
 
-RETRIED_TROUBLES = frozenset({Trouble.DNS, Trouble.CONNECT, Trouble.TIMEOUT, Trouble.DISCONNECT})
+RETRIED_TROUBLES = frozenset(
+    {FetchErrorKind.DNS, FetchErrorKind.CONNECT, FetchErrorKind.TIMEOUT, FetchErrorKind.DISCONNECT}
+)
 RETRIED_CUTS = frozenset({"time", "disconnect"})
 MOST_STEPS = 60  # floats hold it, and every cap is below it
 LATER = {408: Reason.TIMEOUT, 429: Reason.RATE_LIMITED}
 """Answers that are none: they ask for another try later."""
 
 
-def is_transient(event: Landing) -> bool:
+def is_transient(event: FetchResult) -> bool:
     """Whether another attempt may bring something else."""
     if isinstance(event, Failed):
-        return event.trouble in RETRIED_TROUBLES
+        return event.kind in RETRIED_TROUBLES
     return event.status in (408, 429) or 500 <= event.status <= 599 or event.truncated in RETRIED_CUTS
 
 
@@ -48,9 +50,9 @@ def _jittered(key: str, number: int, ceiling: float, seed: int) -> float:
     return ceiling * (0.5 + xxh3_64_intdigest(f"{key} {number}".encode(), seed) / 2**65)
 
 
-def reason_of(event: Landing) -> Reason:
+def reason_of(event: FetchResult) -> Reason:
     """How a URL ends with this landing as its last."""
-    return Reason(event.trouble.value) if isinstance(event, Failed) else _reason_of(event.status)
+    return Reason(event.kind.value) if isinstance(event, Failed) else _reason_of(event.status)
 
 
 def _reason_of(status: int) -> Reason:

@@ -16,8 +16,8 @@ from __future__ import annotations
 
 from crawler.core.bounds import PLENTY
 from crawler.core.hosts.host import Host
-from crawler.core.messages import NO_MEMORY, Actions, Failed, Fetched, Landing, Link, Pause, Trouble
-from crawler.core.network.outage import Outage, Verdict
+from crawler.core.messages import NO_MEMORY, Actions, Failed, Fetched, FetchErrorKind, FetchResult, Link, Pause
+from crawler.core.network.outage import Fault, Outage
 
 REST = 1.0
 """Seconds until what starved is asked again, and between two cuts of what may be in flight."""
@@ -27,7 +27,7 @@ MEMORY_PATIENCE = 30.0
 ALONE = 5
 
 
-class Passage(Outage):
+class FetchWindow(Outage):
     """What one crawl may send out. `wait` is how long it may starve, `outage` as `wait` in Outage; in seconds."""
 
     def __init__(self, wait: float, outage: float) -> None:
@@ -45,38 +45,38 @@ class Passage(Outage):
         room = min(room, self._most - in_flight)
         return min(room, self.probes(now)) if self.on else room
 
-    def judge(self, host: Host, event: Landing, in_flight: int, now: float, link: Link | None = None) -> Verdict:
+    def judge(self, host: Host, event: FetchResult, in_flight: int, now: float, link: Link | None = None) -> Fault:
         """What to make of a landing, beside which so many fetches are in flight."""
-        if isinstance(event, Failed) and event.trouble is Trouble.STARVED:
+        if isinstance(event, Failed) and event.kind is FetchErrorKind.RESOURCE_EXHAUSTED:
             return self._starved(event, in_flight, now, link)
         if self._short and link is not None:
             self._short.pop(link.id, None)
         if isinstance(event, Fetched):
             self._fed()
         was_on = self.on
-        verdict = self.hear(host, event, now)
+        verdict = self.observe(host, event, now)
         if self.on and not was_on:
             self._pauses.append(Pause.OUTAGE)
         return verdict
 
-    def put_off(self, host: Host, link: Link, event: Failed, verdict: Verdict, now: float) -> float:
+    def retry_at(self, host: Host, link: Link, event: Failed, verdict: Fault, now: float) -> float:
         """Keep a failure in doubt until it is decided, let go one that never happened. When to ask again."""
-        if verdict is Verdict.IN_DOUBT:
+        if verdict is Fault.UNDECIDED:
             return self.doubt(host, link, event, now)
         if link.id in self._short:
             return now + min(LONGEST_GAP, REST * 2.0 ** (self._short[link.id][0] - 1))
         return self.again_at(event, now)
 
-    def again_at(self, event: Landing, now: float) -> float:
+    def again_at(self, event: FetchResult, now: float) -> float:
         """When to ask again for what this landing spoiled; in an outage the probes say when."""
         return now if self.on else now + REST
 
-    def tell(self, actions: Actions) -> None:
+    def drain_into(self, actions: Actions) -> None:
         """What people should know of the way."""
         actions.away = self.on
         actions.pauses, self._pauses = self._pauses, []
 
-    def _starved(self, event: Failed, in_flight: int, now: float, link: Link | None) -> Verdict:
+    def _starved(self, event: Failed, in_flight: int, now: float, link: Link | None) -> Fault:
         of_memory = event.detail.startswith(NO_MEMORY)
         if now >= self._cut_at + REST:
             self._cut_at = now
@@ -91,15 +91,15 @@ class Passage(Outage):
             self._starving_since = now
         patience = min(self._longest, MEMORY_PATIENCE) if of_memory else self._longest
         hopeless = self._starving_since is not None and now - self._starving_since >= patience
-        return Verdict.COUNTS if hopeless else Verdict.NEVER_HAPPENED
+        return Fault.HOST_FAULT if hopeless else Fault.NETWORK_FAULT
 
-    def _without_memory(self, link: Link, in_flight: int) -> Verdict:
+    def _without_memory(self, link: Link, in_flight: int) -> Fault:
         tries, alone = self._short.pop(link.id, (0, 0))
         alone += not in_flight
         if alone >= ALONE:
-            return Verdict.COUNTS
+            return Fault.HOST_FAULT
         self._short[link.id] = tries + 1, alone
-        return Verdict.NEVER_HAPPENED
+        return Fault.NETWORK_FAULT
 
     def _fed(self) -> None:
         self._starving_since = None

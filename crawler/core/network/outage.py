@@ -25,7 +25,7 @@ from math import inf
 
 from crawler.core.hosts.health import is_unreached
 from crawler.core.hosts.host import Host
-from crawler.core.messages import Failed, Fetched, Landing, Link, Trouble
+from crawler.core.messages import Failed, Fetched, FetchErrorKind, FetchResult, Link
 
 WINDOW = 10.0
 MANY = 20
@@ -34,19 +34,19 @@ FEW = 3
 DOUBT = 2.0
 FIRST_PROBE = 1.0
 PROBE_PERIOD = 5.0
-ANSWERS = frozenset({Trouble.TLS, Trouble.PROTOCOL, Trouble.ENCODING})
-UNREACHED = frozenset({Trouble.DNS, Trouble.CONNECT, Trouble.TIMEOUT, Trouble.DISCONNECT})
+ANSWERS = frozenset({FetchErrorKind.TLS, FetchErrorKind.PROTOCOL, FetchErrorKind.ENCODING})
+UNREACHED = frozenset({FetchErrorKind.DNS, FetchErrorKind.CONNECT, FetchErrorKind.TIMEOUT, FetchErrorKind.DISCONNECT})
 
 
-class Verdict(Enum):
+class Fault(Enum):
     """What to make of a landing."""
 
-    COUNTS = auto()
-    IN_DOUBT = auto()
-    NEVER_HAPPENED = auto()
+    HOST_FAULT = auto()
+    UNDECIDED = auto()
+    NETWORK_FAULT = auto()
 
 
-Decided = tuple[Host, Link, Failed, Verdict]
+Decided = tuple[Host, Link, Failed, Fault]
 
 
 class Outage:
@@ -56,10 +56,10 @@ class Outage:
         self._wait = wait
         self._since = inf
         self._probe_at = inf
-        self._witnesses: dict[str, tuple[float, bool]] = {}  # when a host landed last, whether it failed; oldest first
+        self._sampled: dict[str, tuple[float, bool]] = {}  # when a host landed last, whether it failed; oldest first
         self._failing = self._in_a_row = 0
         self._heard_any = self._trusted = self._hopeless = self._stopped = False
-        self._doubtful: dict[int, tuple[Host, Link, Failed, float]] = {}
+        self._undecided: dict[int, tuple[Host, Link, Failed, float]] = {}
         self._decided: list[Decided] = []
         self.ended: Callable[[float], None] = lambda now: None  # called when an outage is over
 
@@ -74,8 +74,8 @@ class Outage:
             yield self._since + self._wait
             if self._probe_at > now:
                 yield self._probe_at
-        elif self._doubtful:
-            yield next(iter(self._doubtful.values()))[3]
+        elif self._undecided:
+            yield next(iter(self._undecided.values()))[3]
 
     def trust(self) -> None:
         """An earlier run has had answers, so there has been a network."""
@@ -84,7 +84,7 @@ class Outage:
     def stop(self) -> None:
         """The run ends: nobody waits to be sure any more."""
         self._stopped = True
-        self._decide(Verdict.COUNTS)
+        self._decide(Fault.HOST_FAULT)
 
     def probes(self, now: float) -> int:
         """How many hosts may be asked in an outage."""
@@ -97,26 +97,26 @@ class Outage:
 
     # ---- evidence ----------------------------------------------------------------------------------------------------
 
-    def hear(self, host: Host, event: Landing, now: float) -> Verdict:
+    def observe(self, host: Host, event: FetchResult, now: float) -> Fault:
         """Take one landing as evidence, before anything else is made of it."""
-        if isinstance(event, Fetched) or event.trouble in ANSWERS:
+        if isinstance(event, Fetched) or event.kind in ANSWERS:
             self._answered(host, now)
-            return Verdict.COUNTS
-        if self.on and event.trouble in UNREACHED:
-            return Verdict.NEVER_HAPPENED
-        if not self._wait or event.trouble not in UNREACHED or self._hopeless or self._stopped:
-            return Verdict.COUNTS
+            return Fault.HOST_FAULT
+        if self.on and event.kind in UNREACHED:
+            return Fault.NETWORK_FAULT
+        if not self._wait or event.kind not in UNREACHED or self._hopeless or self._stopped:
+            return Fault.HOST_FAULT
         if not is_unreached(event):
-            return Verdict.IN_DOUBT if host.heard else Verdict.COUNTS
+            return Fault.UNDECIDED if host.heard else Fault.HOST_FAULT
         if self._heard_any and not host.heard and not self._in_a_row:
-            return Verdict.COUNTS  # no witness
-        self._testify(host, now, failed=True)
+            return Fault.HOST_FAULT  # no witness
+        self._record(host, now, failed=True)
         self._in_a_row += 1
         if self._is_away():
             self._since, self._probe_at = now, now + FIRST_PROBE
-            self._decide(Verdict.NEVER_HAPPENED)
-            return Verdict.NEVER_HAPPENED
-        return Verdict.COUNTS
+            self._decide(Fault.NETWORK_FAULT)
+            return Fault.NETWORK_FAULT
+        return Fault.HOST_FAULT
 
     def _answered(self, host: Host, now: float) -> None:
         host.heard = True
@@ -124,27 +124,27 @@ class Outage:
             self._heard_any = True
             self._forget()
         if self.on:
-            if not self._witnesses.get(host.name, (now, True))[1]:
+            if not self._sampled.get(host.name, (now, True))[1]:
                 return  # it never failed: it lies on this side of what is broken
             self._end(now)
         self._hopeless = False
         self._in_a_row = 0
-        self._decide(Verdict.COUNTS)
-        self._testify(host, now, failed=False)
+        self._decide(Fault.HOST_FAULT)
+        self._record(host, now, failed=False)
 
-    def _testify(self, host: Host, now: float, failed: bool) -> None:
-        witnesses = self._witnesses
-        self._failing += failed - witnesses.pop(host.name, (now, False))[1]
-        witnesses[host.name] = now, failed
-        while witnesses[oldest := next(iter(witnesses))][0] <= now - WINDOW:
-            self._failing -= witnesses.pop(oldest)[1]
+    def _record(self, host: Host, now: float, failed: bool) -> None:
+        sampled = self._sampled
+        self._failing += failed - sampled.pop(host.name, (now, False))[1]
+        sampled[host.name] = now, failed
+        while sampled[oldest := next(iter(sampled))][0] <= now - WINDOW:
+            self._failing -= sampled.pop(oldest)[1]
 
     def _is_away(self) -> bool:
-        witnesses = len(self._witnesses)
-        if witnesses >= MANY:
-            return self._failing >= SHARE * witnesses
+        sampled = len(self._sampled)
+        if sampled >= MANY:
+            return self._failing >= SHARE * sampled
         known = self._heard_any or self._trusted
-        return known and 2 <= witnesses == self._failing and self._in_a_row >= FEW
+        return known and 2 <= sampled == self._failing and self._in_a_row >= FEW
 
     def _end(self, now: float) -> None:
         self._since = self._probe_at = inf
@@ -152,14 +152,14 @@ class Outage:
         self.ended(now)
 
     def _forget(self) -> None:
-        self._witnesses.clear()
+        self._sampled.clear()
         self._failing = self._in_a_row = 0
 
     # ---- what is in doubt --------------------------------------------------------------------------------------------
 
     def doubt(self, host: Host, link: Link, event: Failed, now: float) -> float:
         """Keep a failure until it is decided; by when it is at the latest."""
-        self._doubtful[link.id] = host, link, event, now + DOUBT
+        self._undecided[link.id] = host, link, event, now + DOUBT
         return now + DOUBT
 
     def decided(self, now: float) -> list[Decided]:
@@ -167,12 +167,12 @@ class Outage:
         if self.on and now >= self._since + self._wait:
             self._hopeless = True
             self._end(now)
-        while self._doubtful and next(iter(self._doubtful.values()))[3] <= now:
-            host, link, event, _ = self._doubtful.pop(next(iter(self._doubtful)))
-            self._decided.append((host, link, event, Verdict.COUNTS))
+        while self._undecided and next(iter(self._undecided.values()))[3] <= now:
+            host, link, event, _ = self._undecided.pop(next(iter(self._undecided)))
+            self._decided.append((host, link, event, Fault.HOST_FAULT))
         decided, self._decided = self._decided, []
         return decided
 
-    def _decide(self, verdict: Verdict) -> None:
-        self._decided += [(host, link, event, verdict) for host, link, event, _ in self._doubtful.values()]
-        self._doubtful.clear()
+    def _decide(self, verdict: Fault) -> None:
+        self._decided += [(host, link, event, verdict) for host, link, event, _ in self._undecided.values()]
+        self._undecided.clear()

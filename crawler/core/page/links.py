@@ -31,7 +31,7 @@ from typing import cast
 import msgspec
 from turbohtml import Document, XPath
 
-from crawler.core.messages import NotFollowed, Unread
+from crawler.core.messages import NotFollowed, ParseSkipped
 from crawler.core.page.charsets import CUT_CHARACTER, PRESCAN, charset_name, charset_of, parse_page
 from crawler.core.page.mime import XHTML, is_page, looks_like_page, media_type
 from crawler.core.page.outlinks import Found, Left, links_of
@@ -52,8 +52,8 @@ _VALUED = ("unavailable_after", "max-snippet", "max-image-preview", "max-video-p
 
 class Reading(msgspec.Struct, frozen=True, gc=False):
     """What a page says. `links` are canonical, distinct and admitted by path; `cut` counts those beyond `max_links` or
-    longer than `max_url_length`. `sketch` are the marks of its text, where they were asked for. `not_followed` counts
-    what else it has, distinct, by why it is no link.
+    longer than `max_url_length`. `fingerprint` are the marks of its text, where they were asked for. `not_followed`
+    counts what else it has, distinct, by why it is no link.
 
     `charset` is the WHATWG name of its encoding ("UTF-8"); what is no HTML has the one it declares, or "". `unread`
     says why nobody could read the page: then these are only its headers.
@@ -64,8 +64,8 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     cut: int = 0
     noindex: bool = False
     nofollow: bool = False
-    unread: Unread | None = None
-    sketch: tuple[int, int] | None = None
+    unread: ParseSkipped | None = None
+    fingerprint: tuple[int, int] | None = None
     not_followed: tuple[tuple[NotFollowed, int], ...] = ()
 
 
@@ -110,7 +110,7 @@ def is_html(body: bytes, headers: PageHeaders) -> bool:
     return is_page(body, media_type(headers.content_type), headers.nosniff)
 
 
-def unread_page(headers: PageHeaders, rules: Rules, why: Unread) -> Reading:
+def unread_page(headers: PageHeaders, rules: Rules, why: ParseSkipped) -> Reading:
     """What is known of a page that nobody could read."""
     orders = _header_orders(headers.robots, product_token(rules.user_agent) or "robots")
     charset = charset_name(media_type(headers.content_type).charset)

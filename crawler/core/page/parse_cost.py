@@ -37,7 +37,7 @@ _ATTRIBUTES = r'(?: [a-zA-Z-]+="[^"<\x00-\x1f]*")+>'
 _FORMATTING = re.compile(rf"<({_NAMED}(?P<simply>{_ATTRIBUTES})?)(?(simply)|[ \t\n\f\r/])".encode())
 
 
-def is_heavy(body: bytes) -> bool:
+def is_expensive(body: bytes) -> bool:
     """Whether to read this page elsewhere."""
     size = len(body)
     if size > HEAVY:

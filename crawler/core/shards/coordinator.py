@@ -8,13 +8,13 @@ Rules:
 - The page budget is granted in blocks, smaller as it runs out; a shard that has no use for pages returns them, and one
   that dies has spent what its frontier says. So it is never exceeded, and the last page is not lost in a drawer.
 - Links to a shard that is dead are dropped: their senders keep them until they are acknowledged, and send them again
-  when it is `Reborn`.
+  when it is `ShardRestarted`.
 """
 
 from __future__ import annotations
 
-from crawler.core.messages import Event, Granted, HostNote, Message, Noted, Reborn, SeedsSettled
-from crawler.core.shards.shard import together
+from crawler.core.messages import Event, HostNote, HostNoteShared, Message, QuotaGranted, SeedsSettled, ShardRestarted
+from crawler.core.shards.shard import merge_notes
 
 MOST_GRANTED = 64
 
@@ -39,10 +39,10 @@ class Status(Message, frozen=True):
 
 Outgoing = tuple[int, Event]
 """To which shard, and what."""
-Verdict = Noted | SeedsSettled
+Verdict = HostNoteShared | SeedsSettled
 
 
-class Switchboard:
+class ShardCoordinator:
     """`pages` may still be asked for (None: any number), about `size` bytes be stored; `notes` were told before."""
 
     def __init__(self, shards: int, pages: int | None, size: int | None, notes: tuple[HostNote, ...] = ()) -> None:
@@ -56,15 +56,15 @@ class Switchboard:
         self._wanting: dict[int, None] = {}
         self._notes: dict[str, HostNote] = {}
         for note in notes:
-            self._notes[note.host] = together(self._notes.get(note.host), note)
+            self._notes[note.host] = merge_notes(self._notes.get(note.host), note)
         self._seeds_settled = False
 
     def verdicts(self) -> list[Verdict]:
         """What a shard must hear before anything else happens in it."""
-        told: list[Verdict] = [Noted(note) for note in self._notes.values()]
+        told: list[Verdict] = [HostNoteShared(note) for note in self._notes.values()]
         return [*told, SeedsSettled()] if self._seeds_settled else told
 
-    def born(self, shard: int, started: int) -> list[Outgoing]:
+    def shard_started(self, shard: int, started: int) -> list[Outgoing]:
         """A shard begins, maybe not for the first time, and has heard the verdicts. It has asked for `started` pages in
         all lives of the crawl. Returns what to tell whom."""
         missed = shard in self._started or self._sent[shard] > 0  # what was sent to it before now was dropped
@@ -76,18 +76,18 @@ class Switchboard:
         self._status[shard] = None
         self._wanting.pop(shard, None)
         others = [other for other in range(self._count) if other != shard and missed]
-        return [self._count_out(other, Reborn(shard)) for other in others] + self._grant()
+        return [self._count_out(other, ShardRestarted(shard)) for other in others] + self._grant()
 
     def note(self, sender: int, note: HostNote) -> list[Outgoing]:
         """A shard tells all others something of a host."""
-        self._notes[note.host] = together(self._notes.get(note.host), note)
-        return [self._count_out(other, Noted(note)) for other in range(self._count) if other != sender]
+        self._notes[note.host] = merge_notes(self._notes.get(note.host), note)
+        return [self._count_out(other, HostNoteShared(note)) for other in range(self._count) if other != sender]
 
-    def post(self, posted: Posted) -> Outgoing:
+    def route(self, posted: Posted) -> Outgoing:
         """A shard tells one other something."""
         return self._count_out(posted.to, posted.event)
 
-    def stand(self, shard: int, status: Status) -> list[Outgoing]:
+    def update_status(self, shard: int, status: Status) -> list[Outgoing]:
         """A shard says how it stands."""
         told: list[Outgoing] = []
         self._status[shard] = status
@@ -121,7 +121,7 @@ class Switchboard:
             pages = min(self._left, max(1, min(MOST_GRANTED, self._left // (2 * self._count))))
             self._left -= pages
             self._granted[shard] += pages
-            told.append(self._count_out(shard, Granted(pages)))
+            told.append(self._count_out(shard, QuotaGranted(pages)))
         return told
 
     def _count_out(self, to: int, event: Event) -> Outgoing:

@@ -15,7 +15,7 @@ from functools import lru_cache
 
 from xxhash import xxh3_64_intdigest
 
-from crawler.core.messages import HostNote, Reach
+from crawler.core.messages import HostNote, HostPlacement
 
 SLOTS = 1024
 
@@ -54,7 +54,7 @@ class Shard:
         return delay == 0 and per_host >= self.count
 
 
-def together(before: HostNote | None, note: HostNote) -> HostNote:
+def merge_notes(before: HostNote | None, note: HostNote) -> HostNote:
     """What two shards have noted of a host, or one of them twice."""
     if before is None:
         return note
@@ -66,7 +66,7 @@ def together(before: HostNote | None, note: HostNote) -> HostNote:
         delay=max(note.delay, before.delay),
         rest_until=max(note.rest_until, before.rest_until),
         joined=note.joined or before.joined,
-        reach=Reach(max(note.reach, before.reach)),
+        reach=HostPlacement(max(note.reach, before.reach)),
         heard=note.heard or before.heard,
         down_for=min(note.down_for, before.down_for),
     )

@@ -38,24 +38,24 @@ from crawler.core.messages import (
     Actions,
     Event,
     Fetched,
-    Foreign,
-    Granted,
+    FetchResult,
     HostNote,
-    Landing,
+    HostNoteShared,
+    HostPlacement,
     Link,
-    Mail,
-    Neighbourly,
-    Noted,
-    Offered,
-    Reach,
-    Reborn,
-    Received,
+    LinksReceived,
+    OutboxLink,
+    QuotaGranted,
+    Refill,
     Resumed,
     SeedsSettled,
+    ShardEvent,
+    ShardOutput,
+    ShardRestarted,
 )
 from crawler.core.rules import Rules
 from crawler.core.shards.shard import Shard
-from crawler.core.traps.combined_limits import SharedBrakes
+from crawler.core.traps.combined_limits import CombinedLimits
 from crawler.core.urls.canonical import host_of
 from crawler.core.urls.depth import DepthLimit
 from crawler.core.urls.scope import Scope
@@ -75,16 +75,16 @@ class ShardedCrawl(Crawl):
         self._sent = Seen(seed, bounds.marks)
         self._sent_beyond = DepthLimit(rules.max_depth, seed)
         self._away: set[str] = set()
-        self._unacknowledged: dict[int, Foreign] = {}
+        self._unacknowledged: dict[int, OutboxLink] = {}
         self._last_sent = 0
         self._others_owe_seeds = True
         self._always_spread = not rules.robots and shard.may_spread(rules.delay, rules.shared_by)
         self._starved: dict[str, Host] = {}  # waiting for nothing but a grant
-        self._reaches: dict[str, Reach] = {}  # of hosts that have not only an owner, in memory or not
-        self._hosts.newcomer = self._introduce
+        self._reaches: dict[str, HostPlacement] = {}  # of hosts that have not only an owner, in memory or not
+        self._hosts.on_added = self._introduce
         self._passed_on = ""
-        self._shared = SharedBrakes(rules, shard.count)
-        self._mail = Mail()
+        self._shared = CombinedLimits(rules, shard.count)
+        self._mail = ShardOutput()
         if self._left is not None:
             self._left = 0  # until something is granted
 
@@ -95,31 +95,31 @@ class ShardedCrawl(Crawl):
 
     def step(self, events: Iterable[Event], *, room: int, now: float) -> Actions:
         """As Crawl.step; the Actions carry mail."""
-        self._mail = Mail()
+        self._mail = ShardOutput()
         return super().step(events, room=room, now=now)
 
     # ---- where a link belongs ----------------------------------------------------------------------------------------
 
     def _introduce(self, host: Host) -> None:
         reach = self._reach(host.name)
-        if reach is not Reach.OWNER:
+        if reach is not HostPlacement.OWNER:
             self._widen(host, reach)
 
-    def _reach(self, name: str) -> Reach:
-        return self._reaches.get(name, Reach.SPREAD if self._always_spread else Reach.OWNER)
+    def _reach(self, name: str) -> HostPlacement:
+        return self._reaches.get(name, HostPlacement.SHARED if self._always_spread else HostPlacement.OWNER)
 
-    def _widen(self, host: Host, reach: Reach = Reach.SPREAD) -> None:
+    def _widen(self, host: Host, reach: HostPlacement = HostPlacement.SHARED) -> None:
         host.reach = self._reaches[host.name] = reach
         host.per_host = self._shard.share(self._rules.per_host)
-        host.ledger.share(self._shard.count if reach is Reach.SPREAD else 1)
+        host.ledger.share(self._shard.count if reach is HostPlacement.SHARED else 1)
 
     def _home(self, name: str, url: str) -> int:
         """The shard that tells whether a URL of this host is new."""
-        return self._shard.owner(name if self._reach(name) is Reach.OWNER else url)
+        return self._shard.owner(name if self._reach(name) is HostPlacement.OWNER else url)
 
     def _asker(self, name: str, url: str) -> int:
         """The shard that asks for a URL of this host."""
-        return self._shard.owner(url if self._reach(name) is Reach.SPREAD else name)
+        return self._shard.owner(url if self._reach(name) is HostPlacement.SHARED else name)
 
     def _is_ours(self, name: str, link: Link) -> bool:
         home = self._home(name, link.url)
@@ -148,7 +148,7 @@ class ShardedCrawl(Crawl):
     def _owe(self, host: Host, link: Link, now: float) -> None:
         if host.unknown or self._asker(host.name, link.url) == self._shard.index:
             super()._owe(host, link, now)
-        elif link.attempts or not self._hosts.leaves_out(host, link):
+        elif link.attempts or not self._hosts.spills(host, link):
             self._pass_on(host, link)
             self._list(host, now)
 
@@ -158,10 +158,10 @@ class ShardedCrawl(Crawl):
         else:
             self._pass_on(host, link)
 
-    def _offered(self, event: Offered, now: float) -> None:
+    def _offered(self, event: Refill, now: float) -> None:
         super()._offered(event, now)
         host = self._hosts.get(event.host)
-        if host is not None and host.reach is not Reach.OWNER:
+        if host is not None and host.reach is not HostPlacement.OWNER:
             self._settle_in(host, now)
 
     def _let_go(self, host: Host) -> None:
@@ -170,10 +170,10 @@ class ShardedCrawl(Crawl):
         waiting = [link for link in host.queue if self._asker(host.name, link.url) != me]
         if waiting:
             host.queue = deque(link for link in host.queue if self._asker(host.name, link.url) == me)
-        later = [one for one in host.later if self._asker(host.name, one[2].url) != me]
+        later = [one for one in host.retry_queue if self._asker(host.name, one[2].url) != me]
         if later:
-            host.later = [one for one in host.later if self._asker(host.name, one[2].url) == me]
-            heapify(host.later)
+            host.retry_queue = [one for one in host.retry_queue if self._asker(host.name, one[2].url) == me]
+            heapify(host.retry_queue)
             self._retrying -= len(later)
         for link in (*waiting, *(link for _, _, link in later)):
             self._pass_on(host, link)
@@ -184,23 +184,23 @@ class ShardedCrawl(Crawl):
         self._owed -= 1
         self._seeds_owed -= link.depth == 0
         self._away.add(link.url)
-        self._mail.passed.append(link.id)
+        self._mail.transferred.append(link.id)
         self._send(link, self._asker(host.name, link.url), admitted=True)
 
     def _send(self, link: Link, to: int, admitted: bool = False, beyond: bool = False) -> None:
         self._last_sent += 1
-        self._await_receipt(Foreign(self._last_sent, to, link, admitted, beyond))
+        self._await_receipt(OutboxLink(self._last_sent, to, link, admitted, beyond))
 
-    def _await_receipt(self, foreign: Foreign) -> None:
+    def _await_receipt(self, foreign: OutboxLink) -> None:
         self._mail.foreign.append(foreign)
         self._unacknowledged[foreign.seq] = foreign
         self._seeds_owed += foreign.link.depth == 0
 
     # ---- what others say ---------------------------------------------------------------------------------------------
 
-    def _hear(self, event: Neighbourly, now: float) -> None:
+    def _apply_event(self, event: ShardEvent, now: float) -> None:
         match event:
-            case Received():
+            case LinksReceived():
                 for foreign in event.links:
                     self._mail.received.append((event.sender, foreign.seq))
                     self._receive(foreign, now)
@@ -208,23 +208,23 @@ class ShardedCrawl(Crawl):
                 self._mail.acknowledged += event.seqs
                 for foreign in filter(None, (self._unacknowledged.pop(seq, None) for seq in event.seqs)):
                     self._seeds_owed -= foreign.link.depth == 0
-            case Granted():
+            case QuotaGranted():
                 self._spend(-event.pages)
                 starved, self._starved = self._starved, {}
                 for host in starved.values():
                     self._list(host, now)
-            case Noted():
+            case HostNoteShared():
                 self._learn(event.note, now)
-            case Reborn():
+            case ShardRestarted():
                 self._mail.foreign += [one for one in self._unacknowledged.values() if one.to == event.shard]
             case SeedsSettled():
                 self._others_owe_seeds = False
                 if not self._awaits_seeds:
-                    self._strays.clear()
+                    self._deferred.clear()
             case _:
                 assert_never(event)
 
-    def _receive(self, foreign: Foreign, now: float) -> None:
+    def _receive(self, foreign: OutboxLink, now: float) -> None:
         link = foreign.link
         if foreign.beyond and self._depth.exceeded(link.depth):
             if link.url not in self._seen:
@@ -246,18 +246,18 @@ class ShardedCrawl(Crawl):
     def _learn(self, note: HostNote, now: float) -> None:
         if note.joined:
             self._take_in(note.host, now)
-        if note.reach is Reach.OWNER:
+        if note.reach is HostPlacement.OWNER:
             return
         self._reaches[note.host] = max(note.reach, self._reach(note.host))
         self._actions.notes.append(note)
-        host = self._hosts.meet(note.host, now)
+        host = self._hosts.get_or_add(note.host, now)
         if host is not None:
             self._learn_of(host, note, now)
 
     def _learn_of(self, host: Host, note: HostNote, now: float) -> None:
         host.recall(note, now, now)
         self._widen(host, self._reach(host.name))
-        if note.reach is Reach.GATHERED:
+        if note.reach is HostPlacement.RECLAIMED:
             host.delay = max(host.delay, note.delay)
             host.hold(note.rest_until)
         if not host.unknown:  # or what it lets go now would be offered, and let go, once more
@@ -265,7 +265,7 @@ class ShardedCrawl(Crawl):
 
     def _settle_in(self, host: Host, now: float) -> None:
         """Part with what is not ours to ask for, or not for anybody any more."""
-        if host.reach is Reach.GATHERED and host.gone is None:
+        if host.reach is HostPlacement.RECLAIMED and host.gone is None:
             self._held(host, now)
         self._let_go(host)
         self._list(host, now)
@@ -293,7 +293,7 @@ class ShardedCrawl(Crawl):
 
     def _robots_read(self, host: Host, text: str, now: float) -> None:
         may_spread = self._shard.may_spread(host.delay, self._rules.shared_by)
-        first = host.reach is Reach.OWNER and not host.asked
+        first = host.reach is HostPlacement.OWNER and not host.asked
         spread = may_spread and first and not self._depth.may_have(host.name)
         if spread:
             self._widen(host)
@@ -302,16 +302,16 @@ class ShardedCrawl(Crawl):
             self._mail.notes.append(host.note(now, robots=text))
             self._let_go(host)
 
-    def _land(self, lease: Lease, event: Landing, now: float) -> None:
+    def _land(self, lease: Lease, event: FetchResult, now: float) -> None:
         host = lease.host
-        rested_until = host.rest_until
+        rested_until = host.not_before
         super()._land(lease, event, now)
-        if host.reach is Reach.OWNER:
+        if host.reach is HostPlacement.OWNER:
             return
-        slowed = host.rest_until > max(now, rested_until)
+        slowed = host.not_before > max(now, rested_until)
         troubled = slowed or _is_429(event) or host.state is not State.OPEN or host.ledger.suspicious
-        if host.reach is Reach.SPREAD and troubled:
-            self._widen(host, Reach.GATHERED)
+        if host.reach is HostPlacement.SHARED and troubled:
+            self._widen(host, HostPlacement.RECLAIMED)
             slowed = True
             self._actions.notes.append(host.note(now))
             self._let_go(host)
@@ -343,5 +343,5 @@ class ShardedCrawl(Crawl):
         return actions
 
 
-def _is_429(event: Landing) -> bool:
+def _is_429(event: FetchResult) -> bool:
     return isinstance(event, Fetched) and event.status == 429

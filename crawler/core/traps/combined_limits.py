@@ -9,25 +9,25 @@ from collections.abc import Iterator
 
 from crawler.core.hosts.addresses import Addresses
 from crawler.core.hosts.host import Host, State
-from crawler.core.messages import Budget, Fetched, Landing, Link
+from crawler.core.messages import Budget, Fetched, FetchResult, Link
 from crawler.core.rules import Rules
 from crawler.core.traps.detector import Landed
-from crawler.core.traps.domain_limits import DomainBrakes
+from crawler.core.traps.domain_limits import DomainLimits
 from crawler.core.urls.canonical import host_of
 from crawler.core.urls.domains import domain_of
-from crawler.core.urls.patterns import Refusal
+from crawler.core.urls.patterns import Rejection
 
 
-class SharedBrakes:
+class CombinedLimits:
     """For one crawl, or one of several `shards`."""
 
     def __init__(self, rules: Rules, shards: int = 1) -> None:
         self._robots = rules.robots
         self._is_wide = rules.scope in ("domain", "any")
-        self._domains = DomainBrakes(rules, shards)
+        self._domains = DomainLimits(rules, shards)
         self._addresses = Addresses(shards) if rules.shares_addresses else None
 
-    def refuses(self, host: Host) -> Refusal | None:
+    def refuses(self, host: Host) -> Rejection | None:
         """Why the first link in the queue of a host that is ready must not be asked for, nor anything before it."""
         return self._domains.refuses(host.name, host.queue[0], not self._is_new(host)) if host.queue else None
 
@@ -48,12 +48,12 @@ class SharedBrakes:
         if self._addresses and host.delay:
             self._addresses.start(host.name)
 
-    def land(self, host: Host, event: Landing, is_page: bool, now: float) -> None:
+    def land(self, host: Host, event: FetchResult, is_page: bool, now: float) -> None:
         """An answer came."""
         fetched = event if isinstance(event, Fetched) else None
         if self._addresses:
             self._addresses.land(host.name, fetched.address if fetched else "", host.delay, now)
-        if is_page and self._is_wide and (fetched is None or fetched.sketch is None):
+        if is_page and self._is_wide and (fetched is None or fetched.fingerprint is None):
             self._domains.land(host.name, None, False)
 
     def learn(
@@ -63,7 +63,7 @@ class SharedBrakes:
         if not 200 <= event.status <= 299:
             return host.ledger.due(host.name, link.url)
         inside = f"{host.name}/"
-        exact, loose = event.sketch or (None, None)
+        exact, loose = event.fingerprint or (None, None)
         if loose is not None and self._is_wide:
             ours = domain_of(host.name)
             names = any(not url.startswith(inside) and domain_of(host_of(url)) == ours for url in new)
@@ -78,9 +78,9 @@ class SharedBrakes:
     def _is_new(self, host: Host) -> bool:
         return not host.asked and (host.state is State.NEW or not self._robots)
 
-    def tell(self, at_the_end: bool) -> Iterator[Budget]:
+    def drain(self, at_the_end: bool) -> Iterator[Budget]:
         """What the frontier must hear of domains."""
-        return self._domains.tell(at_the_end)
+        return self._domains.drain(at_the_end)
 
     def recall(self, budgets: tuple[Budget, ...]) -> None:
         """Take up what the frontier was told."""

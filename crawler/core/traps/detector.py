@@ -43,7 +43,7 @@ from xxhash import xxh3_64_intdigest
 from crawler.core.messages import Budget, Link, Reason
 from crawler.core.rules import Rules
 from crawler.core.traps.sameness import Hypothesis, Sameness
-from crawler.core.urls.patterns import Refusal, odd, pattern_of
+from crawler.core.urls.patterns import Rejection, check_shape, pattern_of
 
 WINDOW = 100
 TRIALS = 60
@@ -184,11 +184,11 @@ class TrapDetector:
 
     # ---- before a fetch ----------------------------------------------------------------------------------------------
 
-    def refuses(self, link: Link) -> Refusal | None:
+    def refuses(self, link: Link) -> Rejection | None:
         """Why this URL must not be asked for, None where it may."""
         if not link.depth:
             return (Reason.HOST_LIMIT, "") if self._is_spent else None
-        refusal = odd(link.url, self._rules)
+        refusal = check_shape(link.url, self._rules)
         if refusal is not None:
             return refusal
         if self._is_spent:
@@ -211,7 +211,7 @@ class TrapDetector:
         found = [self._groups.get(mark) for mark in _marks(url)]
         return [group for group in (*found, self._whole) if group is not None and group.stopped]
 
-    def _refuses_doubted(self, url: str) -> Refusal | None:
+    def _refuses_doubted(self, url: str) -> Rejection | None:
         if self._rules.pattern_pages > LIFTED:
             return None
         of_class, trials = self._class(_class_of(url)), max(16, TRIALS // self._weight)
@@ -374,7 +374,7 @@ class TrapDetector:
             if group is not None and (group.pages - group.told >= TOLD * self._weight or group.told < 0):
                 yield _told(host, mark, group)
 
-    def untold(self, host: str) -> Iterator[Budget]:
+    def unflushed(self, host: str) -> Iterator[Budget]:
         """What the frontier must hear before this is forgotten."""
         if self._whole.pages > self._whole.told:
             yield from self._told_of_all(host)

@@ -27,7 +27,7 @@ from crawler.core.messages import Budget, Link, Reason
 from crawler.core.rules import Rules
 from crawler.core.traps.detector import KEPT, LIFTED, TOLD, TRIALS, Trust, packed, unpacked
 from crawler.core.urls.domains import domain_of
-from crawler.core.urls.patterns import Refusal
+from crawler.core.urls.patterns import Rejection
 
 FREE = 20
 AT_ONCE = 8
@@ -54,7 +54,7 @@ class Domain(msgspec.Struct):
     trials: dict[str, float] = {}
 
 
-class DomainBrakes:
+class DomainLimits:
     """What the domains of a crawl may still be asked for."""
 
     def __init__(self, rules: Rules, shards: int = 1) -> None:
@@ -68,7 +68,7 @@ class DomainBrakes:
         self._domains: dict[str, Domain] = {}
         self._budgets: list[Budget] = []
 
-    def refuses(self, host: str, link: Link, is_asked: bool) -> Refusal | None:
+    def refuses(self, host: str, link: Link, is_asked: bool) -> Rejection | None:
         """Why a link must not be asked for; `is_asked` says whether its host was."""
         domain = self._of(host)
         if domain.pages >= self._limit:
@@ -132,7 +132,7 @@ class DomainBrakes:
 
     # ---- memory ------------------------------------------------------------------------------------------------------
 
-    def tell(self, at_the_end: bool) -> Iterator[Budget]:
+    def drain(self, at_the_end: bool) -> Iterator[Budget]:
         """What the frontier must hear."""
         yield from self._budgets
         self._budgets = []

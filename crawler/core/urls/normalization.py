@@ -20,12 +20,12 @@ from crawler.core.urls.canonical import canonical
 _NEEDLESS = re.compile(r"%(?:2[DdEe]|3[0-9]|4[1-9A-Fa-f]|5[0-9AaFf]|6[1-9A-Fa-f]|7[0-9AaEe])")
 
 
-def speller(rules: Rules) -> Callable[[str], str]:
+def normalizer(rules: Rules) -> Callable[[str], str]:
     """The function that normalises the links of a crawl: identity, where its rules say so."""
-    return respell if rules.respell else str
+    return normalize if rules.respell else str
 
 
-def respell(url: str) -> str:
+def normalize(url: str) -> str:
     """The spelling under which a canonical URL is asked for; canonical too. Idempotent."""
     if "%" in url:  # few have any
         path, mark, query = url.partition("?")

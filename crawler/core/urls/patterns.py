@@ -1,8 +1,8 @@
 """The shape of a URL: whether it looks like one of an endless path, and the pattern that it shares with its like.
 
 Rules:
-- `odd` judges a URL alone: too many segments in its path, segments that repeat (`/a/b/a/b/a/b`: relative links that
-  never end), too many keys in its query. Repeated numbers are a date or a tile (`/11/11/11`), not a loop.
+- `check_shape` judges a URL alone: too many segments in its path, segments that repeat (`/a/b/a/b/a/b`: relative links
+  that never end), too many keys in its query. Repeated numbers are a date or a tile (`/11/11/11`), not a loop.
 - The pattern of a URL is its path with numbers, hexadecimal ids, UUIDs, other mixtures of letters and digits and,
   beside any of these, English months collapsed, and the keys of its query without values. A URL in which nothing is
   collapsed shares its pattern with no other, so it has none.
@@ -47,11 +47,11 @@ SKETCHED = 1 << 17
 LOOSE = 1 << 14
 """Bytes of it that the other one is about."""
 
-Refusal = tuple[Reason, str]
+Rejection = tuple[Reason, str]
 """Why a URL is not asked for, and the same for people."""
 
 
-def odd(url: str, rules: Rules) -> Refusal | None:
+def check_shape(url: str, rules: Rules) -> Rejection | None:
     """What is wrong with the shape of a canonical URL, if anything."""
     path = path_of(url)
     keys = url.partition("?")[2].count("&") + 1

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from crawler.core.messages import Link, Reason
 from crawler.core.rules import Rules
-from crawler.core.urls.normalization import speller
+from crawler.core.urls.normalization import normalizer
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -20,7 +20,7 @@ def after_redirect(link: Link, target: str, rules: Rules) -> tuple[Reason, str]:
     is to be followed where the reason is REDIRECT."""
     if not target or len(target) > rules.max_url_length:
         return Reason.REDIRECT_INVALID, ""
-    plain = speller(rules)(target)
+    plain = normalizer(rules)(target)
     if plain != link.url and plain not in link.via:  # else the site insists on its own spelling
         target = plain
     if target == link.url or target in link.via:

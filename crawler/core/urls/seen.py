@@ -5,7 +5,7 @@ by accident two of 10^8 URLs do with a chance of 0.03 %.
 
 Rules:
 - A mark that is here was admitted. One that is not here is new as long as `complete`; after that the unique index of
-  the frontier decides (`Judged`).
+  the frontier decides (`DedupResult`).
 - The first FIRST marks, which are what most links of a site lead to, lie in a set: 80 bytes a mark. Those that follow
   lie in sorted arrays, one for each value of the first bits: 10 bytes a mark, and a look-up costs 0.8 us where the set
   takes 0.25 (a million marks, hashing included).

@@ -5,7 +5,8 @@ Rules:
 - Redirects, cookies, proxies, netrc, decompression and quoting are off; URLs go out as written (`encoded=True`).
 - aiohttp's own timers (one per fetch, one per read) are off but for the connect deadline, which costs nothing on a kept
   connection: one timer per tick sweeps all flights and cancels the task of what is overdue.
-- aiohttp would repeat a GET whose connection broke; that is a retry, and those are the Crawl's (see `wire.REUSED_FOR`).
+- aiohttp would repeat a GET whose connection broke; that is a retry, and those are the Crawl's (see
+  `wire.KEEPALIVE_S`).
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ import aiohttp
 from aiohttp.http_parser import HttpResponseParser, HttpResponseParserPy
 from yarl import URL
 
-from crawler.core.messages import NO_MEMORY, Trouble
+from crawler.core.messages import NO_MEMORY, FetchErrorKind
 from crawler.errors import UsageError
 from crawler.fetch.base import NO_C_PARSER, ClientPlan, FetchError, Held, Request, Response
 from crawler.fetch.clients.aiohttp_connection import Connection
 from crawler.fetch.clients.aiohttp_net import PATIENT, connector
-from crawler.fetch.deadlines import Flight, tick
+from crawler.fetch.deadlines import FetchTimer, tick
 from crawler.fetch.exhaustion import lacks_memory
 from crawler.fetch.http1.wire import BROKEN_CONNECTIONS, check_url, one_line, plan_headers, request_headers, tls_context
-from crawler.fetch.net.endpoints import no_way
+from crawler.fetch.net.endpoints import resolve_error
 from crawler.fetch.net.guard import Blocked
 
 
@@ -45,7 +46,7 @@ class AiohttpFetcher:
         if plan.ca_file:
             tls_context(plan.ca_file)
         self._headers = plan_headers(plan)
-        self._flights: dict[asyncio.Task[object], _Flight] = {}
+        self._flights: dict[asyncio.Task[object], _AiohttpTimer] = {}
         self._loop = asyncio.get_running_loop()
         self._sweeping: asyncio.TimerHandle | None = None
         self._sweep_due = 0.0
@@ -71,7 +72,7 @@ class AiohttpFetcher:
         task = asyncio.current_task(self._loop)  # without it Python 3.11 asks the kernel for our process id
         if task is None:
             raise UsageError("fetch needs a task to run in")
-        flight = self._flights[task] = _Flight(time.monotonic(), task)
+        flight = self._flights[task] = _AiohttpTimer(time.monotonic(), task)
         if self._sweeping is None:
             self._plan_sweep()
         try:
@@ -79,7 +80,7 @@ class AiohttpFetcher:
         except asyncio.CancelledError:
             if flight.cancelled_by_others():
                 raise
-            raise FetchError(Trouble.TIMEOUT, flight.ended) from None
+            raise FetchError(FetchErrorKind.TIMEOUT, flight.ended) from None
         except FetchError:
             raise
         except Exception as error:
@@ -87,7 +88,7 @@ class AiohttpFetcher:
         finally:
             del self._flights[task]
 
-    async def _ask(self, request: Request, flight: _Flight) -> Response:
+    async def _ask(self, request: Request, flight: _AiohttpTimer) -> Response:
         reply = await self._head(request)
         head_at = flight.head_at = time.monotonic()
         connection = cast(Connection, reply._protocol)
@@ -107,12 +108,12 @@ class AiohttpFetcher:
 
     async def _head(self, request: Request) -> aiohttp.ClientResponse:
         url = _as_written(request.url)
-        PATIENT.set(request.patient)
+        PATIENT.set(request.wait_for_dns)
         headers = request_headers((), request) or None
         tls = tls_context(self._ca_file) if request.url.startswith("https") else True
         return await self._session.get(url, headers=headers, allow_redirects=False, ssl=tls)
 
-    async def _read(self, reply: aiohttp.ClientResponse, flight: _Flight, held: Held) -> tuple[bytes, str]:
+    async def _read(self, reply: aiohttp.ClientResponse, flight: _AiohttpTimer, held: Held) -> tuple[bytes, str]:
         """The body, and how it was cut short. A connection whose body was is closed. Raises FetchError(PROTOCOL)."""
         content = flight.content = reply.content
         cap = self._limits.max_body
@@ -181,7 +182,7 @@ class AiohttpFetcher:
         await self._session.close()
 
 
-class _Flight(Flight):
+class _AiohttpTimer(FetchTimer):
     """A flight that is ended by cancelling its task."""
 
     __slots__ = ("content", "task")
@@ -208,32 +209,32 @@ def _as_written(url: str) -> URL:
 def _failure(error: Exception) -> FetchError:
     """What an exception means that came out of aiohttp."""
     if lacks_memory(error):
-        return FetchError(Trouble.STARVED, f"{NO_MEMORY} ({type(error).__name__})")
+        return FetchError(FetchErrorKind.RESOURCE_EXHAUSTED, f"{NO_MEMORY} ({type(error).__name__})")
     match error:
         case TimeoutError():  # aiohttp's are that, too
-            return FetchError(Trouble.TIMEOUT, "connect")
+            return FetchError(FetchErrorKind.TIMEOUT, "connect")
         case aiohttp.ClientConnectorDNSError() | aiohttp.ClientConnectorError(os_error=Blocked()):
-            return no_way(error.os_error)
+            return resolve_error(error.os_error)
         case aiohttp.ClientError():
             return FetchError(_trouble(error), one_line(error))
         case OSError():
-            return FetchError(Trouble.DISCONNECT, one_line(error))
-    return FetchError(Trouble.INTERNAL, one_line(error))
+            return FetchError(FetchErrorKind.DISCONNECT, one_line(error))
+    return FetchError(FetchErrorKind.INTERNAL, one_line(error))
 
 
-def _trouble(error: aiohttp.ClientError) -> Trouble:
+def _trouble(error: aiohttp.ClientError) -> FetchErrorKind:
     """What went wrong before the head was complete. The order matters: the classes derive from each other."""
     match error:
         case aiohttp.ClientConnectorError(os_error=cause) if isinstance(cause, BROKEN_CONNECTIONS):
-            return Trouble.DISCONNECT  # in a TLS handshake, too
+            return FetchErrorKind.DISCONNECT  # in a TLS handshake, too
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
-            return Trouble.TLS
+            return FetchErrorKind.TLS
         case aiohttp.ClientConnectorError(os_error=cause):
-            return Trouble.TLS if isinstance(cause, ssl.SSLError) else Trouble.CONNECT
+            return FetchErrorKind.TLS if isinstance(cause, ssl.SSLError) else FetchErrorKind.CONNECT
         case aiohttp.ClientOSError() | aiohttp.ServerDisconnectedError() | aiohttp.ClientPayloadError():
-            return Trouble.DISCONNECT
+            return FetchErrorKind.DISCONNECT
         case aiohttp.ClientResponseError():
-            return Trouble.PROTOCOL
+            return FetchErrorKind.PROTOCOL
         case aiohttp.ClientConnectionError():
-            return Trouble.DISCONNECT
-    return Trouble.INTERNAL
+            return FetchErrorKind.DISCONNECT
+    return FetchErrorKind.INTERNAL

@@ -16,11 +16,11 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 
-from crawler.core.messages import NO_MEMORY, Trouble
+from crawler.core.messages import NO_MEMORY, FetchErrorKind
 from crawler.fetch.base import FetchError
 from crawler.fetch.exhaustion import lacks_memory
 from crawler.fetch.http1.chunks import Chunks
-from crawler.fetch.http1.framing import Head, check_cut, read_head
+from crawler.fetch.http1.framing import Head, check_partial, read_head
 from crawler.fetch.http1.wire import one_line
 
 
@@ -56,7 +56,7 @@ class Connection(ResponseHandler):
         try:
             self._receive(data)
         except MemoryError:
-            self._fail(FetchError(Trouble.STARVED, NO_MEMORY))
+            self._fail(FetchError(FetchErrorKind.RESOURCE_EXHAUSTED, NO_MEMORY))
 
     def _receive(self, data: bytes) -> None:
         frame = b""
@@ -64,7 +64,7 @@ class Connection(ResponseHandler):
             data = self._begin(data)
             if self.head is None:
                 return
-            frame = self.head.frame()
+            frame = self.head.minimal_head()
         elif self._ended and data:
             self._hang_up()
             return
@@ -74,16 +74,16 @@ class Connection(ResponseHandler):
         elif self.head.length is not None:
             data = self._take(data)
         super().data_received(frame + data)
-        if chunks is not None and chunks.broken:
-            self._fail(chunks.broken)
+        if chunks is not None and chunks.error:
+            self._fail(chunks.error)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Called by the loop when there is nothing more to come."""
         if exc is not None and lacks_memory(exc):
-            self._fail(FetchError(Trouble.STARVED, NO_MEMORY))
+            self._fail(FetchError(FetchErrorKind.RESOURCE_EXHAUSTED, NO_MEMORY))
         if self._raw:
             try:
-                check_cut(self._raw, self._max_head)
+                check_partial(self._raw, self._max_head)
             except FetchError as error:
                 self._fail(error)
         if exc is not None and self.head is not None and self.head.length is None and not self.head.chunked:
@@ -97,7 +97,7 @@ class Connection(ResponseHandler):
         raw = self._raw = self._raw + data
         if self._parser is None:  # nobody has asked
             if len(raw) > self._max_head:
-                self._fail(FetchError(Trouble.PROTOCOL, "it sent a head unasked"))
+                self._fail(FetchError(FetchErrorKind.PROTOCOL, "it sent a head unasked"))
             return b""
         try:
             found = read_head(raw, self._max_head)
@@ -126,7 +126,7 @@ class Connection(ResponseHandler):
         """What is in these chunks, as one chunk."""
         body = b"".join(chunks.feed(data))
         self._ended = chunks.done
-        if chunks.surplus:
+        if chunks.excess_data:
             self.force_close()
         last = b"0\r\n\r\n" if data and chunks.done else b""
         return b"%x\r\n%b\r\n%b" % (len(body), body, last) if body else last
@@ -143,7 +143,7 @@ class Connection(ResponseHandler):
     def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
         """Called by aiohttp when parsing or the connection fails; the reader of the body must learn of it, too."""
         if isinstance(exc, HttpProcessingError):
-            exc = FetchError(Trouble.PROTOCOL, one_line(exc))
+            exc = FetchError(FetchErrorKind.PROTOCOL, one_line(exc))
         super().set_exception(exc, *cause)
         if self._payload is not None and not self._payload.is_eof():
             broken = isinstance(exc, FetchError)

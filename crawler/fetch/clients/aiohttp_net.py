@@ -16,8 +16,8 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from crawler.fetch.base import ClientPlan
-from crawler.fetch.http1.wire import REUSED_FOR
-from crawler.fetch.net.endpoints import Ways, family_of
+from crawler.fetch.http1.wire import KEEPALIVE_S
+from crawler.fetch.net.endpoints import EndpointResolver, family_of
 from crawler.fetch.net.guard import Guard
 
 _AddrInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]  # as of getaddrinfo
@@ -28,11 +28,11 @@ PATIENT: ContextVar[bool] = ContextVar("PATIENT", default=True)
 
 def connector(plan: ClientPlan) -> aiohttp.TCPConnector:
     """A pool of connections that may all go to one host: how many one may have is the Crawl's decision."""
-    ways = Ways(plan)
+    ways = EndpointResolver(plan)
     return aiohttp.TCPConnector(
         limit=plan.connections,
-        keepalive_timeout=REUSED_FOR,
-        resolver=Resolver(ways),
+        keepalive_timeout=KEEPALIVE_S,
+        resolver=SharedResolver(ways),
         use_dns_cache=False,
         socket_factory=functools.partial(_socket, ways.guard),
     )
@@ -44,10 +44,10 @@ def _socket(guard: Guard, found: _AddrInfo) -> socket.socket:
     return socket.socket(family, kind, protocol)
 
 
-class Resolver(AbstractResolver):
+class SharedResolver(AbstractResolver):
     """The resolver of all clients, behind the overrides of the plan, and what the guard leaves of its answers."""
 
-    def __init__(self, ways: Ways) -> None:
+    def __init__(self, ways: EndpointResolver) -> None:
         self._ways = ways
 
     async def resolve(

@@ -9,7 +9,7 @@ Rules:
 - libcurl asks nobody for an address: what a name means is pinned in the handle before (see
   crawler/fetch/net/dns_cache.py), and each socket is made here, where the guard judges the address it is for.
 - libcurl would repeat a request by itself where a kept connection turns out to be dead before a byte came. It asks
-  before each request it sends, and the second within one fetch is refused (see `wire.REUSED_FOR`). It looks for dead
+  before each request it sends, and the second within one fetch is refused (see `wire.KEEPALIVE_S`). It looks for dead
   connections once a second only, so we look before each fetch: an idle one that can be read has been closed.
 """
 
@@ -26,15 +26,15 @@ from typing import Protocol
 
 import pycurl
 
-from crawler.core.messages import NO_MEMORY, Trouble
+from crawler.core.messages import NO_MEMORY, FetchErrorKind
 from crawler.fetch.base import UNCOUNTED, ClientPlan, FetchError, Headers, Held, Limits, Request, Response
-from crawler.fetch.deadlines import BlockingFetcher, Flight
+from crawler.fetch.deadlines import BlockingFetcher, FetchTimer
 from crawler.fetch.exhaustion import STARVING, lacks_memory
 from crawler.fetch.http1.chunks import Chunks
-from crawler.fetch.http1.framing import Head, check_cut, read_head
+from crawler.fetch.http1.framing import Head, check_partial, read_head
 from crawler.fetch.http1.wire import (
-    KEPT,
-    REUSED_FOR,
+    KEEPALIVE_S,
+    MAX_IDLE,
     plan_headers,
     request_headers,
     split_port,
@@ -42,9 +42,9 @@ from crawler.fetch.http1.wire import (
     trusted_certificates,
     usual_ca_file,
 )
-from crawler.fetch.net.endpoints import Addresses, Ways, no_way
+from crawler.fetch.net.address_classes import is_address
+from crawler.fetch.net.endpoints import Addresses, EndpointResolver, resolve_error
 from crawler.fetch.net.guard import Blocked
-from crawler.fetch.net.special import is_address
 
 _PINNED = 1_000
 """The most names whose addresses one handle holds."""
@@ -60,30 +60,30 @@ _BROKEN_HANDSHAKE = (
 )
 """What libcurl says of a handshake that the network has broken. Its code is that of a wrong certificate."""
 _TROUBLE = {
-    pycurl.E_OK: Trouble.DISCONNECT,  # looked at only where the head is incomplete
-    pycurl.E_COULDNT_RESOLVE_HOST: Trouble.DNS,
-    pycurl.E_COULDNT_CONNECT: Trouble.CONNECT,
-    pycurl.E_INTERFACE_FAILED: Trouble.CONNECT,
-    pycurl.E_OUT_OF_MEMORY: Trouble.STARVED,  # of descriptors, as a rule
-    pycurl.E_FAILED_INIT: Trouble.STARVED,
-    pycurl.E_WRITE_ERROR: Trouble.STARVED,  # before the end of the head: a list of lines could not grow
-    pycurl.E_OPERATION_TIMEDOUT: Trouble.TIMEOUT,
-    pycurl.E_SSL_CONNECT_ERROR: Trouble.TLS,
-    pycurl.E_PEER_FAILED_VERIFICATION: Trouble.TLS,
-    pycurl.E_SSL_CERTPROBLEM: Trouble.TLS,
-    pycurl.E_SSL_CIPHER: Trouble.TLS,
-    pycurl.E_SSL_ISSUER_ERROR: Trouble.TLS,
-    pycurl.E_SSL_INVALIDCERTSTATUS: Trouble.TLS,
-    pycurl.E_SSL_CACERT_BADFILE: Trouble.TLS,
-    pycurl.E_GOT_NOTHING: Trouble.DISCONNECT,
-    pycurl.E_RECV_ERROR: Trouble.DISCONNECT,
-    pycurl.E_SEND_ERROR: Trouble.DISCONNECT,
-    pycurl.E_PARTIAL_FILE: Trouble.DISCONNECT,
-    pycurl.E_ABORTED_BY_CALLBACK: Trouble.DISCONNECT,  # it wanted to send the request once more
-    pycurl.E_UNSUPPORTED_PROTOCOL: Trouble.PROTOCOL,  # a reply that does not start with HTTP/
-    pycurl.E_FTP_WEIRD_SERVER_REPLY: Trouble.PROTOCOL,
-    pycurl.E_BAD_CONTENT_ENCODING: Trouble.PROTOCOL,
-    _TOO_LARGE: Trouble.PROTOCOL,
+    pycurl.E_OK: FetchErrorKind.DISCONNECT,  # looked at only where the head is incomplete
+    pycurl.E_COULDNT_RESOLVE_HOST: FetchErrorKind.DNS,
+    pycurl.E_COULDNT_CONNECT: FetchErrorKind.CONNECT,
+    pycurl.E_INTERFACE_FAILED: FetchErrorKind.CONNECT,
+    pycurl.E_OUT_OF_MEMORY: FetchErrorKind.RESOURCE_EXHAUSTED,  # of descriptors, as a rule
+    pycurl.E_FAILED_INIT: FetchErrorKind.RESOURCE_EXHAUSTED,
+    pycurl.E_WRITE_ERROR: FetchErrorKind.RESOURCE_EXHAUSTED,  # in the head: a list of lines could not grow
+    pycurl.E_OPERATION_TIMEDOUT: FetchErrorKind.TIMEOUT,
+    pycurl.E_SSL_CONNECT_ERROR: FetchErrorKind.TLS,
+    pycurl.E_PEER_FAILED_VERIFICATION: FetchErrorKind.TLS,
+    pycurl.E_SSL_CERTPROBLEM: FetchErrorKind.TLS,
+    pycurl.E_SSL_CIPHER: FetchErrorKind.TLS,
+    pycurl.E_SSL_ISSUER_ERROR: FetchErrorKind.TLS,
+    pycurl.E_SSL_INVALIDCERTSTATUS: FetchErrorKind.TLS,
+    pycurl.E_SSL_CACERT_BADFILE: FetchErrorKind.TLS,
+    pycurl.E_GOT_NOTHING: FetchErrorKind.DISCONNECT,
+    pycurl.E_RECV_ERROR: FetchErrorKind.DISCONNECT,
+    pycurl.E_SEND_ERROR: FetchErrorKind.DISCONNECT,
+    pycurl.E_PARTIAL_FILE: FetchErrorKind.DISCONNECT,
+    pycurl.E_ABORTED_BY_CALLBACK: FetchErrorKind.DISCONNECT,  # it wanted to send the request once more
+    pycurl.E_UNSUPPORTED_PROTOCOL: FetchErrorKind.PROTOCOL,  # a reply that does not start with HTTP/
+    pycurl.E_FTP_WEIRD_SERVER_REPLY: FetchErrorKind.PROTOCOL,
+    pycurl.E_BAD_CONTENT_ENCODING: FetchErrorKind.PROTOCOL,
+    _TOO_LARGE: FetchErrorKind.PROTOCOL,
 }
 
 
@@ -93,8 +93,8 @@ class CurlFetcher(BlockingFetcher):
     def __init__(self, plan: ClientPlan) -> None:
         self._headers = plan_headers(plan)
         self._descriptors: set[int] = set()
-        self._reply = _Reply(Flight(0.0), plan.limits, UNCOUNTED)
-        self._ways = Ways(plan)
+        self._reply = _Reply(FetchTimer(0.0), plan.limits, UNCOUNTED)
+        self._ways = EndpointResolver(plan)
         self._pinned: OrderedDict[tuple[str, int], Addresses] = OrderedDict()
         self._blocked: Blocked | None = None
         self._curl = curl = pycurl.Curl()
@@ -112,8 +112,8 @@ class CurlFetcher(BlockingFetcher):
             _trust(plan.ca_file),
             (pycurl.CONNECTTIMEOUT_MS, _milliseconds(limits.connect)),
             (pycurl.TIMEOUT_MS, _milliseconds(limits.total)),
-            (pycurl.MAXCONNECTS, max(1, min(KEPT, plan.connections))),
-            (pycurl.MAXAGE_CONN, round(REUSED_FOR)),
+            (pycurl.MAXCONNECTS, max(1, min(MAX_IDLE, plan.connections))),
+            (pycurl.MAXAGE_CONN, round(KEEPALIVE_S)),
             (pycurl.PREREQFUNCTION, self._about_to_send),
             (pycurl.BUFFERSIZE, 131_072),
             (pycurl.OPENSOCKETFUNCTION, self._open),
@@ -133,11 +133,11 @@ class CurlFetcher(BlockingFetcher):
                 flight.head_at = now if reply.head() else 0.0
         super().sweep(now)
 
-    def _ask(self, request: Request, flight: Flight) -> Response:
+    def _ask(self, request: Request, flight: FetchTimer) -> Response:
         curl = self._curl
         reply = self._reply = _Reply(flight, self.limits, request.held)
         target = split_url(request.url)
-        self._pin(target.host, target.port, request.patient)
+        self._pin(target.host, target.port, request.wait_for_dns)
         curl.setopt(pycurl.URL, request.url)
         curl.setopt(pycurl.REQUEST_TARGET, target.path)  # its URL parser turns %c3 into %C3
         curl.setopt(pycurl.HEADERFUNCTION, reply.lines.append)
@@ -154,14 +154,14 @@ class CurlFetcher(BlockingFetcher):
             if request.headers:
                 curl.setopt(pycurl.HTTPHEADER, _lines(self._headers))
         now = time.monotonic()
-        if reply.starved or code == pycurl.E_OUT_OF_MEMORY:
-            raise FetchError(Trouble.STARVED, f"{NO_MEMORY} ({detail})")
+        if reply.exhausted or code == pycurl.E_OUT_OF_MEMORY:
+            raise FetchError(FetchErrorKind.RESOURCE_EXHAUSTED, f"{NO_MEMORY} ({detail})")
         head = reply.head()
         if head is None:
-            check_cut(b"".join(reply.lines), self.limits.max_head)
+            check_partial(b"".join(reply.lines), self.limits.max_head)
             raise self._trouble(code, detail, flight)
         truncated = reply.truncated(code)
-        if head.doubt or reply.has_surplus():
+        if head.ambiguous or reply.has_surplus():
             with self._lock:
                 self._cut()
         return Response(
@@ -174,32 +174,32 @@ class CurlFetcher(BlockingFetcher):
             address=curl.getinfo(pycurl.PRIMARY_IP),
         )
 
-    def _trouble(self, code: int, detail: str, flight: Flight) -> FetchError:
+    def _trouble(self, code: int, detail: str, flight: FetchTimer) -> FetchError:
         """What an error before the end of the head means."""
         if self._blocked is not None and code == pycurl.E_COULDNT_CONNECT:
-            return no_way(self._blocked)
+            return resolve_error(self._blocked)
         if code == pycurl.E_OPERATION_TIMEDOUT:
             whole = time.monotonic() - flight.started >= self.limits.total
             sent = self._curl.getinfo(pycurl.REQUEST_SIZE) > 0
-            return FetchError(Trouble.TIMEOUT, "total" if whole or sent else "connect")
+            return FetchError(FetchErrorKind.TIMEOUT, "total" if whole or sent else "connect")
         if code == pycurl.E_COULDNT_CONNECT:
             number = self._curl.getinfo(pycurl.OS_ERRNO)
             if number in STARVING:
-                return FetchError(Trouble.STARVED, detail)
+                return FetchError(FetchErrorKind.RESOURCE_EXHAUSTED, detail)
             if number in _RESET:
-                return FetchError(Trouble.DISCONNECT, detail)
+                return FetchError(FetchErrorKind.DISCONNECT, detail)
         if code == pycurl.E_SSL_CONNECT_ERROR and any(words in detail for words in _BROKEN_HANDSHAKE):
-            return FetchError(Trouble.DISCONNECT, detail)
-        return FetchError(_TROUBLE.get(code, Trouble.INTERNAL), detail or "closed inside the head")
+            return FetchError(FetchErrorKind.DISCONNECT, detail)
+        return FetchError(_TROUBLE.get(code, FetchErrorKind.INTERNAL), detail or "closed inside the head")
 
-    def _pin(self, host: str, port: int, patient: bool) -> None:
+    def _pin(self, host: str, port: int, wait_for_dns: bool) -> None:
         """Tell libcurl what a name means, where that is new. Raises FetchError."""
         self._blocked = None
         try:
             way = self._ways.route(host, port)
-            addresses = self._ways.find(*way, patient)
+            addresses = self._ways.find(*way, wait_for_dns)
         except OSError as error:
-            raise no_way(error) from None
+            raise resolve_error(error) from None
         if is_address(way[0]) or self._pinned.get(way) == addresses:
             return
         lines = [f"{way[0]}:{way[1]}:{','.join(map(_bracket, addresses))}"]
@@ -219,7 +219,7 @@ class CurlFetcher(BlockingFetcher):
         except (OSError, MemoryError) as error:
             if not lacks_memory(error):
                 raise
-            self._reply.starved = True
+            self._reply.exhausted = True
         return int(pycurl.SOCKET_BAD)
 
     def _has_dead_connections(self) -> bool:
@@ -268,12 +268,12 @@ class _Peer(Protocol):
 class _Reply:
     """What arrives during one perform."""
 
-    def __init__(self, flight: Flight, limits: Limits, held: Held) -> None:
+    def __init__(self, flight: FetchTimer, limits: Limits, held: Held) -> None:
         self.flight = flight
         self._held = held
         self.lines: list[bytes] = []
         self.sent = False
-        self.starved = False  # a callback had no memory: libcurl learns only that it failed
+        self.exhausted = False  # a callback had no memory: libcurl learns only that it failed
         self._blocks: list[bytes] = []
         self._begun = False
         self._head: Head | None = None
@@ -286,7 +286,7 @@ class _Reply:
         try:
             return self._take(block)
         except (MemoryError, FetchError):
-            self.starved = True
+            self.exhausted = True
             return -1
 
     def _take(self, block: bytes) -> int | None:
@@ -305,7 +305,7 @@ class _Reply:
         flight.size += len(block)
         self._held.grow(len(block))
         self._blocks.append(block)
-        if flight.ended or flight.size > self._max_body or (chunks is not None and chunks.broken):
+        if flight.ended or flight.size > self._max_body or (chunks is not None and chunks.error):
             return -1  # what the kernel holds can be read long after a deadline has shut the socket
         return None
 
@@ -323,15 +323,15 @@ class _Reply:
 
     def has_surplus(self) -> bool:
         """Whether more came than chunks that ended; libcurl sees for itself where more came than a length promised."""
-        return self._chunks is not None and self._chunks.surplus
+        return self._chunks is not None and self._chunks.excess_data
 
     def truncated(self, code: int) -> str:
         """The mark of the body after perform ended with this code. Raises FetchError(PROTOCOL)."""
         chunks = self._chunks
         if self.flight.size > self._max_body:
             return "length"
-        if chunks and chunks.broken:
-            raise chunks.broken
+        if chunks and chunks.error:
+            raise chunks.error
         if self.flight.ended or code == pycurl.E_OPERATION_TIMEDOUT:  # the sweeper's cut looks like the end of a stream
             return "time"
         return "" if code == pycurl.E_OK or (chunks and chunks.done) else "disconnect"

@@ -5,7 +5,7 @@ Rules:
 - The head is read here and judged by `framing`: http.client would refuse the 101st header, take 103 for the final
   status and allow any number of 100s. It would also take any two bytes for the end of a chunk: that is for `chunks`.
 - urllib3 knows no deadline but that of one read. All but the connect deadline are the sweeper's.
-- A request goes out once (see `wire.REUSED_FOR`). A connection that became readable while idle is not used again: the
+- A request goes out once (see `wire.KEEPALIVE_S`). A connection that became readable while idle is not used again: the
   server closed it, or said something unasked.
 """
 
@@ -24,16 +24,16 @@ from urllib3.response import BaseHTTPResponse
 from urllib3.util import SKIP_HEADER
 from urllib3.util.connection import create_connection
 
-from crawler.core.messages import NO_MEMORY, Trouble
+from crawler.core.messages import NO_MEMORY, FetchErrorKind
 from crawler.fetch.base import ClientPlan, FetchError, Headers, Held, Request, Response
-from crawler.fetch.deadlines import BlockingFetcher, Flight
+from crawler.fetch.deadlines import BlockingFetcher, FetchTimer
 from crawler.fetch.exhaustion import lacks_memory
 from crawler.fetch.http1.chunks import Chunks
-from crawler.fetch.http1.framing import Head, check_begun, check_cut, read_head
+from crawler.fetch.http1.framing import Head, check_begun, check_partial, read_head
 from crawler.fetch.http1.wire import (
     BROKEN_CONNECTIONS,
-    KEPT,
-    REUSED_FOR,
+    KEEPALIVE_S,
+    MAX_IDLE,
     Target,
     one_line,
     plan_headers,
@@ -41,7 +41,7 @@ from crawler.fetch.http1.wire import (
     split_url,
     tls_context,
 )
-from crawler.fetch.net.endpoints import Addresses, Ways, no_way
+from crawler.fetch.net.endpoints import Addresses, EndpointResolver, resolve_error
 from crawler.fetch.net.guard import Blocked, Guard
 
 _READ = 65_536
@@ -54,8 +54,8 @@ class Urllib3Fetcher(BlockingFetcher):
     def __init__(self, plan: ClientPlan) -> None:
         self._headers = plan_headers(plan)
         self._usual = _mapping(self._headers)
-        self._ways = Ways(plan)
-        self._kept = max(1, min(KEPT, plan.connections))
+        self._ways = EndpointResolver(plan)
+        self._kept = max(1, min(MAX_IDLE, plan.connections))
         self._lines: OrderedDict[tuple[str, str, int], _Line] = OrderedDict()
         self._socket: socket.socket | None = None
         self._ca_file = plan.ca_file
@@ -63,7 +63,7 @@ class Urllib3Fetcher(BlockingFetcher):
             tls_context(plan.ca_file)
         super().__init__(plan.limits)
 
-    def _ask(self, request: Request, flight: Flight) -> Response:
+    def _ask(self, request: Request, flight: FetchTimer) -> Response:
         target = split_url(request.url)
         line = self._line(target)
         reply = self._head(line, target, request, flight)
@@ -72,7 +72,7 @@ class Urllib3Fetcher(BlockingFetcher):
         except Exception:
             line.close()
             raise
-        if truncated or line.reply.surplus:
+        if truncated or line.reply.excess_data:
             line.close()
         now = time.monotonic()
         return Response(
@@ -96,11 +96,11 @@ class Urllib3Fetcher(BlockingFetcher):
         self._lines[key] = line
         return line
 
-    def _head(self, line: _Line, target: Target, request: Request, flight: Flight) -> BaseHTTPResponse:
+    def _head(self, line: _Line, target: Target, request: Request, flight: FetchTimer) -> BaseHTTPResponse:
         headers = _mapping(request_headers(self._headers, request)) if request.headers else self._usual
         try:
-            if not line.is_connected or flight.started - line.used_at > REUSED_FOR:
-                self._connect(line, request.patient)
+            if not line.is_connected or flight.started - line.used_at > KEEPALIVE_S:
+                self._connect(line, request.wait_for_dns)
             self._watch(line, flight)
             line.request("GET", target.path, headers=headers, preload_content=False, decode_content=False)
             reply = line.getresponse()
@@ -110,35 +110,35 @@ class Urllib3Fetcher(BlockingFetcher):
         flight.head_at = line.used_at = time.monotonic()
         return reply
 
-    def _connect(self, line: _Line, patient: bool) -> None:
+    def _connect(self, line: _Line, wait_for_dns: bool) -> None:
         line.close()
         line.timeout = self.limits.connect
         try:
             name, line.peer_port = self._ways.route(line.host, line.origin_port)
-            line.addresses = self._ways.find(name, line.peer_port, patient)
+            line.addresses = self._ways.find(name, line.peer_port, wait_for_dns)
         except OSError as error:
-            raise no_way(error) from None
+            raise resolve_error(error) from None
         try:
             line.connect()
         except Blocked as error:
-            raise no_way(error) from None
+            raise resolve_error(error) from None
         except TimeoutError:
-            raise FetchError(Trouble.TIMEOUT, "connect") from None
+            raise FetchError(FetchErrorKind.TIMEOUT, "connect") from None
         except (OSError, HTTPError, ValueError) as error:
-            trouble = Trouble.CONNECT if line.sock is None else Trouble.TLS
+            trouble = FetchErrorKind.CONNECT if line.sock is None else FetchErrorKind.TLS
             if isinstance(error, BROKEN_CONNECTIONS):
-                trouble = Trouble.DISCONNECT  # in a TLS handshake, too
+                trouble = FetchErrorKind.DISCONNECT  # in a TLS handshake, too
             raise FetchError(trouble, one_line(error)) from None
         line.timeout = self.limits.total
 
-    def _watch(self, line: _Line, flight: Flight) -> None:
+    def _watch(self, line: _Line, flight: FetchTimer) -> None:
         """From now on the sweeper can end the flight."""
         with self._lock:
             self._socket = line.sock
             if flight.ended:
                 self._cut()
 
-    def _body(self, line: _Line, reply: BaseHTTPResponse, flight: Flight, held: Held) -> tuple[bytes, str]:
+    def _body(self, line: _Line, reply: BaseHTTPResponse, flight: FetchTimer, held: Held) -> tuple[bytes, str]:
         cap = self.limits.max_body
         blocks: list[bytes] = []
         truncated = ""
@@ -152,20 +152,20 @@ class Urllib3Fetcher(BlockingFetcher):
                 held.grow(len(block))
                 if flight.size > cap:
                     return b"".join(blocks)[:cap], "length"
-                if flight.ended or (chunks and (chunks.done or chunks.broken)):
+                if flight.ended or (chunks and (chunks.done or chunks.error)):
                     break  # what the kernel holds can be read long after a deadline has shut the socket
         except (HTTPError, HTTPException, OSError) as error:
             if lacks_memory(error):
-                raise FetchError(Trouble.STARVED, NO_MEMORY) from error
+                raise FetchError(FetchErrorKind.RESOURCE_EXHAUSTED, NO_MEMORY) from error
             truncated = "disconnect"
-        if chunks and chunks.broken:
-            raise chunks.broken
+        if chunks and chunks.error:
+            raise chunks.error
         if line.reply.length or (chunks and not chunks.done):  # something is left of it
             truncated = "disconnect"
         if flight.ended:  # the read ended because the sweeper shut the socket down
             truncated = "time"
         if chunks:
-            line.reply.surplus = chunks.surplus
+            line.reply.excess_data = chunks.excess_data
             line.reply.close()
         return b"".join(blocks), truncated
 
@@ -185,7 +185,7 @@ class _Reply(HTTPResponse):
 
     head: Head
     max_head = 65_536
-    surplus = False
+    excess_data = False
 
     def begin(self) -> None:
         """Read the head. Raises FetchError, or RemoteDisconnected where it ends early."""
@@ -199,7 +199,7 @@ class _Reply(HTTPResponse):
                 begun = self.fp.peek(1)[:1]  # of a line that does not end nothing else is left
                 line = self.fp.readline(room)
             except OSError:
-                check_cut(b"".join((*lines, begun)), self.max_head)
+                check_partial(b"".join((*lines, begun)), self.max_head)
                 raise
             room -= len(line)
             lines.append(line)
@@ -207,7 +207,7 @@ class _Reply(HTTPResponse):
             if over or line in _ENDS:
                 found = read_head(b"".join(lines), self.max_head)
                 if over:
-                    check_cut(b"".join(lines), self.max_head)
+                    check_partial(b"".join(lines), self.max_head)
                     raise RemoteDisconnected("closed inside the head")
         self.head = head = found[0]
         self.status = self.code = head.status
@@ -215,7 +215,7 @@ class _Reply(HTTPResponse):
         self.headers = self.msg = HTTPMessage()  # nobody but us needs to know the fields
         self.chunked = False
         self.length = head.length
-        self.will_close = not head.keeps
+        self.will_close = not head.keep_alive
 
     def _close_conn(self) -> None:
         """Called at the end of the body, where more may lie unread."""
@@ -223,7 +223,7 @@ class _Reply(HTTPResponse):
         patience = line.gettimeout()
         line.settimeout(0)
         with suppress(OSError):  # TLS says so where nothing does
-            self.surplus |= bool(self.fp.peek(1))
+            self.excess_data |= bool(self.fp.peek(1))
         line.settimeout(patience)
         super()._close_conn()  # type: ignore[misc]
 
@@ -267,12 +267,12 @@ def _trouble(error: Exception) -> FetchError:
     """What an exception between the first byte sent and the end of the head means."""
     match error:
         case TimeoutError():
-            return FetchError(Trouble.TIMEOUT, "total")
+            return FetchError(FetchErrorKind.TIMEOUT, "total")
         case OSError():  # RemoteDisconnected is one, and so are the errors of ssl
-            return FetchError(Trouble.DISCONNECT, one_line(error))
+            return FetchError(FetchErrorKind.DISCONNECT, one_line(error))
         case HTTPException() | HTTPError() | ValueError():
-            return FetchError(Trouble.PROTOCOL, one_line(error))
-    return FetchError(Trouble.INTERNAL, one_line(error))
+            return FetchError(FetchErrorKind.PROTOCOL, one_line(error))
+    return FetchError(FetchErrorKind.INTERNAL, one_line(error))
 
 
 def _open(target: Target, guard: Guard, max_head: int, ca_file: str) -> _Line:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 
-from crawler.core.messages import Trouble
+from crawler.core.messages import FetchErrorKind
 from crawler.fetch.base import FetchError
 
 MOST_BETWEEN = 4_096
@@ -30,14 +30,15 @@ _ENDS = {_FIRST: (b"0\n", b"\n"), _NEXT: (b"\n0\n", b"0\n", b"\n"), _TRAILERS: (
 
 
 class Chunks:
-    """One body. `done`: its end has come; `surplus`: and more; `broken`: why it is none, None while it may be one."""
+    """One body. `done`: its end has come; `excess_data`: and more; `error`: why it is none, None while it may be
+    one."""
 
-    __slots__ = ("_count", "_expected", "_left", "_rest", "broken", "done", "surplus")
+    __slots__ = ("_count", "_expected", "_left", "_rest", "done", "error", "excess_data")
 
     def __init__(self) -> None:
         self.done = False
-        self.surplus = False
-        self.broken: FetchError | None = None
+        self.excess_data = False
+        self.error: FetchError | None = None
         self._expected = _FIRST
         self._left = 0
         self._rest = b""
@@ -46,8 +47,8 @@ class Chunks:
     def feed(self, data: bytes) -> list[bytes]:
         """The blocks of the body among the next bytes. Nothing after the end, nor after what is broken."""
         blocks: list[bytes] = []
-        if self.done or self.broken:
-            self.surplus |= self.done and bool(data)
+        if self.done or self.error:
+            self.excess_data |= self.done and bool(data)
             return blocks
         data, self._rest = self._rest + data, b""
         position, end, left, count = 0, len(data), self._left, self._count
@@ -64,12 +65,12 @@ class Chunks:
                 break
             position = match.end()
             if self._expected is _TRAILERS:
-                self.done, self.surplus = True, position < end
+                self.done, self.excess_data = True, position < end
                 break
             left = int(match[1], 16)
             count += 1
             if count > MOST_CHUNKS:
-                self.broken = FetchError(Trouble.PROTOCOL, f"more than {MOST_CHUNKS} chunks")
+                self.error = FetchError(FetchErrorKind.PROTOCOL, f"more than {MOST_CHUNKS} chunks")
                 break
             self._expected = _NEXT if left else _TRAILERS
         self._left, self._count = left, count
@@ -79,4 +80,4 @@ class Chunks:
         """Waits for more, where that can make the rest what is expected."""
         self._rest = rest
         if len(rest) >= MOST_BETWEEN or not any(self._expected.fullmatch(rest + end) for end in _ENDS[self._expected]):
-            self.broken = FetchError(Trouble.PROTOCOL, f"broken chunks: {rest[:40]!a}")
+            self.error = FetchError(FetchErrorKind.PROTOCOL, f"broken chunks: {rest[:40]!a}")

@@ -22,7 +22,7 @@ from typing import NamedTuple, Protocol
 
 import brotli
 
-from crawler.core.messages import NO_MEMORY, Trouble
+from crawler.core.messages import NO_MEMORY, FetchErrorKind
 from crawler.fetch.base import FetchError
 from crawler.fetch.exhaustion import lacks_memory
 from crawler.system.memory_shortage import can_allocate
@@ -113,11 +113,11 @@ def decode(body: bytes, encodings: str, cap: int, truncated: str = "") -> Decode
     if not body:
         return Decoded(b"", truncated)
     if len(names) > MAX_LAYERS:
-        raise FetchError(Trouble.ENCODING, f"{len(names)} layers of content coding")
+        raise FetchError(FetchErrorKind.ENCODING, f"{len(names)} layers of content coding")
     for name in reversed(names):
         coding = _CODINGS.get(name)
         if coding is None:
-            raise FetchError(Trouble.ENCODING, f"unknown content coding {name[:40]!r}")
+            raise FetchError(FetchErrorKind.ENCODING, f"unknown content coding {name[:40]!r}")
         body, mark = _undo_surely(name, body, coding, cap)
         truncated = mark if mark == "length" else truncated or mark
         if not body:
@@ -138,8 +138,8 @@ def _undo_surely(name: str, body: bytes, coding: _Coding, cap: int) -> Decoded:
         return _undo(body, coding, cap)
     except _BROKEN as error:
         if lacks_memory(error) or not can_allocate():
-            raise FetchError(Trouble.STARVED, f"{NO_MEMORY} for {name}") from None
-        raise FetchError(Trouble.ENCODING, f"not {name}: {error}") from None
+            raise FetchError(FetchErrorKind.RESOURCE_EXHAUSTED, f"{NO_MEMORY} for {name}") from None
+        raise FetchError(FetchErrorKind.ENCODING, f"not {name}: {error}") from None
 
 
 def _undo(body: bytes, coding: _Coding, cap: int) -> Decoded:
@@ -164,7 +164,7 @@ def _undo(body: bytes, coding: _Coding, cap: int) -> Decoded:
             if _goes_on(body[position : position + 4], coding.again):
                 members += 1
                 if members > MAX_MEMBERS:
-                    raise FetchError(Trouble.ENCODING, f"more than {MAX_MEMBERS} concatenated streams")
+                    raise FetchError(FetchErrorKind.ENCODING, f"more than {MAX_MEMBERS} concatenated streams")
                 stream = coding.open(body[position : position + 2])
     return Decoded(b"".join(blocks), "")
 

@@ -7,7 +7,7 @@ Rules:
   control characters and lone CRs, names that are none, Content-Lengths or Locations that contradict each other,
   transfer codings other than chunked, a switch of protocols. So is what is endless: interim replies, fields, bytes.
 - Tolerated, as every client does: lines that end without CR, folded fields, one length said twice, no reason phrase.
-- What is odd but clear (a length beside chunks, a 204 with a body) is a `doubt`: good for this response, but the
+- What is odd but clear (a length beside chunks, a 204 with a body) is `ambiguous`: good for this response, but the
   connection is not used again.
 - Nothing here is more lenient than libcurl, which judges a head before we see it.
 """
@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from crawler.core.messages import Trouble
+from crawler.core.messages import FetchErrorKind
 from crawler.fetch.base import FetchError, Headers
 
 MAX_INTERIM = 8
@@ -42,23 +42,23 @@ _FOLD = re.compile(r"[ \t]*\r?\n[ \t]+")
 class Head(NamedTuple):
     """The head of a final response. `fields` keep order and case, decoded as Latin-1.
 
-    `length` is that of the body in bytes, None where it comes in chunks or ends with the connection. `keeps`: the
-    connection may be used again. `doubt`: it must not be, although the server and HTTP would allow it.
+    `length` is that of the body in bytes, None where it comes in chunks or ends with the connection. `keep_alive`: the
+    connection may be used again. `ambiguous`: it must not be, although the server and HTTP would allow it.
     """
 
     status: int
     fields: Headers
     length: int | None
     chunked: bool
-    keeps: bool
-    doubt: bool
+    keep_alive: bool
+    ambiguous: bool
 
-    def frame(self) -> bytes:
+    def minimal_head(self) -> bytes:
         """The shortest head that frames a body in the same way, for a parser that shall have no opinion of its own."""
         body = b"Transfer-Encoding: chunked\r\n" if self.chunked else b""
         if self.length is not None:
             body = b"Content-Length: %d\r\n" % self.length
-        return b"HTTP/1.1 200 OK\r\n%b%b\r\n" % (body, b"" if self.keeps else b"Connection: close\r\n")
+        return b"HTTP/1.1 200 OK\r\n%b%b\r\n" % (body, b"" if self.keep_alive else b"Connection: close\r\n")
 
 
 def read_head(raw: bytes, limit: int) -> tuple[Head, int] | None:
@@ -87,7 +87,7 @@ def read_head(raw: bytes, limit: int) -> tuple[Head, int] | None:
     raise _refused("too many interim replies")
 
 
-def check_cut(raw: bytes, limit: int) -> None:
+def check_partial(raw: bytes, limit: int) -> None:
     """Raises FetchError(PROTOCOL) where the whole lines of a head that was cut off could not have become one.
 
     A field without a colon is not judged where it is the last that came: the next line might have continued it, and
@@ -102,7 +102,7 @@ def check_cut(raw: bytes, limit: int) -> None:
 
 
 def _refused(why: str) -> FetchError:
-    return FetchError(Trouble.PROTOCOL, why)
+    return FetchError(FetchErrorKind.PROTOCOL, why)
 
 
 def check_begun(line: bytes) -> None:

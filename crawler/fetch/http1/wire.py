@@ -18,19 +18,19 @@ from typing import NamedTuple
 
 import certifi
 
-from crawler.core.messages import Trouble
+from crawler.core.messages import FetchErrorKind
 from crawler.errors import UsageError
 from crawler.fetch.base import ClientPlan, FetchError, Headers, Request
 from crawler.fetch.http1.decode import ACCEPT_ENCODING
 
-KEPT = 8
+MAX_IDLE = 8
 """The most connections a blocking client keeps: 64 threads of them stay under the usual 1,024 descriptors."""
 
 # A kept connection is used again this long (seconds). A server may close it at any moment, also while a request is on
 # its way. Repeating the request, as HTTP clients do by themselves (RFC 9112 section 9.3.1), would be a second request
 # without the politeness delay and without a trace: it ends as "disconnect" and the Crawl decides. To keep that rare
 # the age stays below the 5 s after which common servers (Apache, Node) close an idle connection.
-REUSED_FOR = 4.0
+KEEPALIVE_S = 4.0
 
 BROKEN_CONNECTIONS = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError, ssl.SSLEOFError)
 """Errors of the network, in a TLS handshake too: another attempt may do better than this one."""
@@ -51,7 +51,7 @@ class Target(NamedTuple):
 
 def plan_headers(plan: ClientPlan) -> Headers:
     """The headers of every request. Raises UsageError where one could not be sent as a header."""
-    if bad := unfit(plan.headers):
+    if bad := invalid_header(plan.headers):
         raise UsageError(f"header {bad!r} cannot be sent: it needs a plain name and a value without control characters")
     if any(name.lower() == "accept-encoding" for name, _ in plan.headers):
         return plan.headers
@@ -62,13 +62,13 @@ def request_headers(usual: Headers, request: Request) -> Headers:
     """`usual` with the headers of this request in place of those of the same name. Raises FetchError(INTERNAL)."""
     if not request.headers:
         return usual
-    if bad := unfit(request.headers):
-        raise FetchError(Trouble.INTERNAL, f"header {bad!r} cannot be sent")
+    if bad := invalid_header(request.headers):
+        raise FetchError(FetchErrorKind.INTERNAL, f"header {bad!r} cannot be sent")
     own = {name.lower() for name, _ in request.headers}
     return (*(pair for pair in usual if pair[0].lower() not in own), *request.headers)
 
 
-def unfit(headers: Headers) -> str:
+def invalid_header(headers: Headers) -> str:
     """The first name that cannot be sent, or whose value cannot; "" where all can."""
     for name, value in headers:
         if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
@@ -80,16 +80,16 @@ def check_url(url: str) -> None:
     """Raises FetchError(INTERNAL) for a URL that cannot be sent byte for byte, FetchError(BLOCKED) for port 0, which
     clients would take for different things."""
     if not url.isascii() or not url.isprintable() or " " in url or not url.startswith(("http://", "https://")):
-        raise FetchError(Trouble.INTERNAL, f"not a canonical http(s) URL: {url[:200]!a}")
+        raise FetchError(FetchErrorKind.INTERNAL, f"not a canonical http(s) URL: {url[:200]!a}")
     if ":0" in url and split_url(url).port == 0:
-        raise FetchError(Trouble.BLOCKED, "port 0 is none of HTTP's")
+        raise FetchError(FetchErrorKind.BLOCKED, "port 0 is none of HTTP's")
 
 
 def split_url(url: str) -> Target:
     """The parts of a canonical http(s) URL, the brackets of an IPv6 host taken off. Raises FetchError(INTERNAL)."""
     match = _URL.match(url)
     if match is None:
-        raise FetchError(Trouble.INTERNAL, f"not a canonical http(s) URL: {url[:200]!a}")
+        raise FetchError(FetchErrorKind.INTERNAL, f"not a canonical http(s) URL: {url[:200]!a}")
     scheme, address, path = match.groups()
     path = path if path[:1] == "/" else "/" + path
     name, _, digits = address.rpartition(":")
@@ -98,7 +98,7 @@ def split_url(url: str) -> Target:
     try:
         host, port = split_port(address)
     except UsageError as error:
-        raise FetchError(Trouble.INTERNAL, str(error)) from None
+        raise FetchError(FetchErrorKind.INTERNAL, str(error)) from None
     return Target(scheme, host, port or (443 if scheme == "https" else 80), path)
 
 

@@ -5,8 +5,8 @@ Rules:
   off, and may take half a minute. So every lookup has a thread; there are at most THREADS, and idle ones end.
 - A name is looked up once at a time, whoever waits, and nobody waits longer than until a deadline after it began.
 - A worker that waits for a name does nothing else, and a thousand dead names would keep all of them. So a lookup is
-  only given AT_ONCE: then the fetch comes back (`Slow`), the lookup goes on, and the Crawl asks again later, in the end
-  with patience until the deadline. IN_A_CROWD of others a lookup gets hardly any time, and no patience helps.
+  only given AT_ONCE: then the fetch comes back (`LookupPending`), the lookup goes on, and the Crawl asks again later,
+  in the end with patience until the deadline. BUSY_WAIT of others a lookup gets hardly any time, and no patience helps.
 - Answers are believed for TTL seconds; that a name does not exist for MISSING_TTL; any other failure for as long as it
   took to learn, so that a name which fails slowly is not asked for without a pause, and one that fails fast is.
 - The answers are only candidates: the guard judges each address when its socket is made.
@@ -27,7 +27,7 @@ from crawler.system.threads import start_thread
 TTL = 300.0
 MISSING_TTL = 60.0
 AT_ONCE = 0.5
-IN_A_CROWD = 0.05
+BUSY_WAIT = 0.05
 CROWD = 8
 THREADS = 1_024
 KEPT = 10_000
@@ -39,7 +39,7 @@ class Unanswered(OSError):
     """A lookup that did not end before its deadline."""
 
 
-class Slow(OSError):
+class LookupPending(OSError):
     """A lookup that goes on, and has no answer at once."""
 
 
@@ -59,14 +59,14 @@ class _Lookup:
         """Seconds until then, counted from when it began."""
         return max(0.0, self.asked_at + deadline - time.monotonic())
 
-    def unanswered(self, deadline: float, patient: bool) -> Slow | Unanswered:
+    def unanswered(self, deadline: float, wait_for_dns: bool) -> LookupPending | Unanswered:
         """What is told to those who have waited long enough."""
-        if self.left(deadline) and not patient:
-            return Slow(f"{self.name}: no answer yet")
+        if self.left(deadline) and not wait_for_dns:
+            return LookupPending(f"{self.name}: no answer yet")
         return Unanswered(f"{self.name}: no answer within {min(deadline, time.monotonic() - self.asked_at):.1f} s")
 
 
-class Names:
+class DnsCache:
     """A resolver for any number of threads and event loops."""
 
     def __init__(self, threads: int = THREADS) -> None:
@@ -76,30 +76,31 @@ class Names:
         self._orders: SimpleQueue[_Lookup] = SimpleQueue()
         self._threads = self._busy = 0
 
-    def find(self, name: str, deadline: float, patient: bool = True) -> tuple[str, ...]:
-        """The addresses of a name whose lookup may take `deadline` seconds. Raises OSError, Slow or Unanswered."""
+    def find(self, name: str, deadline: float, wait_for_dns: bool = True) -> tuple[str, ...]:
+        """The addresses of a name whose lookup may take `deadline` seconds. Raises OSError, LookupPending or
+        Unanswered."""
         lookup = self._look_up(name)
         try:
-            return _told(lookup.answer.result(self._wait(lookup, deadline, patient)))
+            return _told(lookup.answer.result(self._wait(lookup, deadline, wait_for_dns)))
         except TimeoutError:
-            raise lookup.unanswered(deadline, patient) from None
+            raise lookup.unanswered(deadline, wait_for_dns) from None
 
-    async def afind(self, name: str, deadline: float, patient: bool = True) -> tuple[str, ...]:
+    async def afind(self, name: str, deadline: float, wait_for_dns: bool = True) -> tuple[str, ...]:
         """`find` on an event loop."""
         lookup = self._look_up(name)
         if lookup.answer.done():
             return _told(lookup.answer.result())
         try:
-            async with asyncio.timeout(self._wait(lookup, deadline, patient)):
+            async with asyncio.timeout(self._wait(lookup, deadline, wait_for_dns)):
                 return _told(await asyncio.wrap_future(lookup.answer))
         except TimeoutError:
-            raise lookup.unanswered(deadline, patient) from None
+            raise lookup.unanswered(deadline, wait_for_dns) from None
 
-    def _wait(self, lookup: _Lookup, deadline: float, patient: bool) -> float:
+    def _wait(self, lookup: _Lookup, deadline: float, wait_for_dns: bool) -> float:
         """How many seconds to wait for an answer."""
         if self._busy > CROWD:
-            return lookup.left(min(deadline, IN_A_CROWD))
-        return lookup.left(deadline if patient else min(deadline, AT_ONCE))
+            return lookup.left(min(deadline, BUSY_WAIT))
+        return lookup.left(deadline if wait_for_dns else min(deadline, AT_ONCE))
 
     def _look_up(self, name: str) -> _Lookup:
         """The lookup of this name that is under way or believed, else a new one."""
@@ -166,4 +167,4 @@ def _told(answer: tuple[str, ...] | socket.gaierror) -> tuple[str, ...]:
     return answer
 
 
-NAMES = Names()
+NAMES = DnsCache()

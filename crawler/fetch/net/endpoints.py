@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import socket
 
-from crawler.core.messages import Trouble
+from crawler.core.messages import FetchErrorKind
 from crawler.fetch.base import ClientPlan, FetchError
 from crawler.fetch.http1.wire import Routes, one_line
-from crawler.fetch.net.dns_cache import NAMES, Slow
+from crawler.fetch.net.address_classes import is_address
+from crawler.fetch.net.dns_cache import NAMES, LookupPending
 from crawler.fetch.net.guard import Blocked, Guard
-from crawler.fetch.net.special import is_address
 
 Addresses = tuple[str, ...]
 
 
-class Ways:
+class EndpointResolver:
     """Where one client goes. Raises UsageError for a plan with a bad port or network."""
 
     def __init__(self, plan: ClientPlan) -> None:
@@ -28,27 +28,27 @@ class Ways:
         self.guard.check_name(name, port)
         return name, port
 
-    def find(self, name: str, port: int, patient: bool) -> Addresses:
+    def find(self, name: str, port: int, wait_for_dns: bool) -> Addresses:
         """The addresses of what `route` said. Raises OSError, Blocked too."""
         if is_address(name):
             return (name,)
-        return self.guard.found(name, port, NAMES.find(name, self._deadline, patient))
+        return self.guard.found(name, port, NAMES.find(name, self._deadline, wait_for_dns))
 
-    async def afind(self, name: str, port: int, patient: bool) -> Addresses:
+    async def afind(self, name: str, port: int, wait_for_dns: bool) -> Addresses:
         """`find` on an event loop."""
         if is_address(name):
             return (name,)
-        return self.guard.found(name, port, await NAMES.afind(name, self._deadline, patient))
+        return self.guard.found(name, port, await NAMES.afind(name, self._deadline, wait_for_dns))
 
 
-def no_way(error: OSError) -> FetchError:
+def resolve_error(error: OSError) -> FetchError:
     """What it means for a fetch that there is no address to connect to."""
     match error:
         case Blocked():
-            return FetchError(Trouble.BLOCKED, one_line(error))
-        case Slow():
-            return FetchError(Trouble.LOOKUP, one_line(error))
-    return FetchError(Trouble.DNS, one_line(error))
+            return FetchError(FetchErrorKind.BLOCKED, one_line(error))
+        case LookupPending():
+            return FetchError(FetchErrorKind.DNS_PENDING, one_line(error))
+    return FetchError(FetchErrorKind.DNS, one_line(error))
 
 
 def family_of(address: str) -> socket.AddressFamily:

@@ -3,8 +3,8 @@
 Rules:
 - A URL proves nothing: names are answered by strangers, and answers change between two questions (DNS rebinding). What
   counts is the address that the socket is about to be connected to.
-- Public addresses may be connected to. All others (see crawler/fetch/net/special.py) are private networks, this machine
-  or nobody's.
+- Public addresses may be connected to. All others (see crawler/fetch/net/address_classes.py) are private networks, this
+  machine or nobody's.
 - A private address is reachable where the operator named it, and no further:
   * `allow_networks` names networks, at all ports;
   * an address in a seed, or as the target of a `resolve`, names itself at that one port. A target without a port is
@@ -25,7 +25,7 @@ from ipaddress import ip_network
 from crawler.errors import UsageError
 from crawler.fetch.base import ClientPlan
 from crawler.fetch.http1.wire import split_port, split_url
-from crawler.fetch.net.special import BAD_PORTS, Address, is_address, is_public, reached_by, special
+from crawler.fetch.net.address_classes import BAD_PORTS, Address, classify, embedded_addresses, is_address, is_public
 
 Endpoint = tuple[str, int]
 
@@ -89,8 +89,8 @@ class Guard:
         """Judge an address about to be connected to. Raises Blocked."""
         if port in BAD_PORTS:
             raise Blocked(f"port {port} is none of HTTP's")
-        for reached in reached_by(address):
-            if not self._admits(reached, port) and (why := special(reached)):
+        for reached in embedded_addresses(address):
+            if not self._admits(reached, port) and (why := classify(reached)):
                 carried = "" if address == str(reached) else f"{address}, that is "
                 raise Blocked(f"{carried}{reached}:{port}, {why}; if that is meant, name it in allow_networks")
 
@@ -98,7 +98,7 @@ class Guard:
         return (address, port) in self._addresses or any(address in network for network in self._networks)
 
     def _name(self, address: str, port: int) -> None:
-        self._addresses.update((reached, port) for reached in reached_by(address))
+        self._addresses.update((reached, port) for reached in embedded_addresses(address))
 
 
 def naming(seeds: Iterable[str], resolve: Mapping[str, str]) -> tuple[str, ...]:

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
-from crawler.core.messages import Unread
+from crawler.core.messages import ParseSkipped
 from crawler.core.page.links import PageHeaders, Reading, read_page, unread_page
 from crawler.core.rules import Rules
 from crawler.core.urls.canonical import Resolver
-from crawler.core.urls.normalization import speller
+from crawler.core.urls.normalization import normalizer
 from crawler.core.urls.scope import Scope
-from crawler.pipeline.sandbox.messages import Charter, Order
+from crawler.pipeline.sandbox.messages import ParseRequest, SandboxConfig
 
 if TYPE_CHECKING:
     from crawler.pipeline.sandbox.subprocess import HeavyProcess
@@ -34,7 +34,7 @@ class HeavyReader:
 
     def __init__(self, rules: Rules, memory: int, seconds: int = CPU_LIMIT) -> None:
         self._rules = Rules(**{key: getattr(rules, key) for key in Rules.__struct_fields__})
-        self._charter = Charter(self._rules, memory, seconds)
+        self._charter = SandboxConfig(self._rules, memory, seconds)
         self._lock = threading.RLock()
         self._process: HeavyProcess | None = None
         self._thread: ThreadPoolExecutor | None = None
@@ -42,29 +42,29 @@ class HeavyReader:
 
     def read(self, body: bytes, url: str, headers: PageHeaders, follow: bool, sketch: bool = False) -> Reading:
         """`read_page`, elsewhere; from any thread. It raises nothing but what `read_page` would."""
-        order = Order(url, headers, follow, sketch)
+        order = ParseRequest(url, headers, follow, sketch)
         with self._lock:
             for _ in range(TRIES):
                 try:
                     return self._ask(order, body)
                 except (OSError, EOFError):
-                    ended = self._bury()
+                    ended = self._reap()
                 if ended is None or ended > 0:  # it could not be born, or not live
                     return self._read_here(order, body)
                 if ended == -signal.SIGPROF:
-                    return unread_page(headers, self._rules, Unread.EFFORT)
-        return unread_page(headers, self._rules, Unread.LOST)
+                    return unread_page(headers, self._rules, ParseSkipped.CPU_LIMIT)
+        return unread_page(headers, self._rules, ParseSkipped.LOST)
 
-    def alone(self, work: Callable[[], T]) -> T:
+    def run_exclusive(self, work: Callable[[], T]) -> T:
         """Do something that takes much memory while nobody else does."""
         with self._lock:
             return work()
 
-    async def apart(self, work: Callable[[], T]) -> T:
+    async def arun_exclusive(self, work: Callable[[], T]) -> T:
         """Do it on a thread."""
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="heavy")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self.alone, work)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self.run_exclusive, work)
 
     def close(self) -> None:
         """End the process, even in the middle of a page: `read` raises then."""
@@ -75,9 +75,9 @@ class HeavyReader:
         if self._thread is not None:
             self._thread.shutdown(wait=False, cancel_futures=True)
         with self._lock:
-            self._bury()
+            self._reap()
 
-    def _ask(self, order: Order, body: bytes) -> Reading:
+    def _ask(self, order: ParseRequest, body: bytes) -> Reading:
         if self._closed:
             raise RuntimeError("closed while a page was read")
         if self._process is None:
@@ -86,18 +86,20 @@ class HeavyReader:
             self._process = HeavyProcess(self._charter)
         answer = self._process.ask(order, body)
         if answer.spent:
-            self._bury()
+            self._reap()
         if answer.again:
             return self._ask(order, body)
         if answer.reading is None:
             raise RuntimeError(answer.error)
         return answer.reading
 
-    def _bury(self) -> int | None:
+    def _reap(self) -> int | None:
         """End the process; how it ended. None: there was none."""
         process, self._process = self._process, None
         return None if process is None else process.end()
 
-    def _read_here(self, order: Order, body: bytes) -> Reading:
-        resolver = Resolver(Scope(self._rules, ()).admits_path, 0, speller(self._rules))
-        return read_page(body, order.url, order.headers, self._rules, resolver, order.follow, order.sketch)
+    def _read_here(self, order: ParseRequest, body: bytes) -> Reading:
+        resolver = Resolver(Scope(self._rules, ()).admits_path, 0, normalizer(self._rules))
+        return read_page(
+            body, order.url, order.headers, self._rules, resolver, order.extract_links, order.want_fingerprint
+        )

@@ -8,7 +8,7 @@ from crawler.core.page.links import PageHeaders, Reading
 from crawler.core.rules import Rules
 
 
-class Charter(msgspec.Struct, frozen=True):
+class SandboxConfig(msgspec.Struct, frozen=True):
     """What a process is told at birth: the rules, and what a page may take, in bytes of memory and seconds of CPU."""
 
     rules: Rules
@@ -16,16 +16,16 @@ class Charter(msgspec.Struct, frozen=True):
     seconds: int
 
 
-class Order(msgspec.Struct, frozen=True):
+class ParseRequest(msgspec.Struct, frozen=True):
     """A page to be read; its body follows as a message of its own. See `read_page`."""
 
     url: str
     headers: PageHeaders
-    follow: bool
-    sketch: bool
+    extract_links: bool
+    want_fingerprint: bool
 
 
-class Answer(msgspec.Struct, frozen=True):
+class ParseResponse(msgspec.Struct, frozen=True):
     """What a page says, or the words of an error of ours. `spent`: the process should read no other page; `again`:
     nor did it read this one, which a fresh process may."""
 

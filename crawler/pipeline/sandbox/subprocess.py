@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from crawler.pipeline.sandbox.messages import Answer, Charter, Order
+from crawler.pipeline.sandbox.messages import ParseRequest, ParseResponse, SandboxConfig
 
 PATIENCE = 30.0
 """Seconds until a process that says nothing, and uses no CPU meanwhile, is taken for stopped. One that is slow because
@@ -23,7 +23,7 @@ PROGRAM = "import sys; sys.path[:] = {path!r}; from crawler.pipeline.sandbox.wor
 class HeavyProcess:
     """Reads one page after another, for one thread at a time. Raises OSError where it cannot be born."""
 
-    def __init__(self, charter: Charter) -> None:
+    def __init__(self, charter: SandboxConfig) -> None:
         mine, theirs = socket.socketpair()
         with theirs:
             program = PROGRAM.format(path=sys.path, descriptor=theirs.fileno())
@@ -45,10 +45,10 @@ class HeavyProcess:
         mine.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, patience)
         mine.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, patience)
         self._line = Connection(mine.detach())
-        self._charter: Charter | None = charter
+        self._charter: SandboxConfig | None = charter
         self.pid = self._process.pid
 
-    def ask(self, order: Order, body: bytes) -> Answer:
+    def ask(self, order: ParseRequest, body: bytes) -> ParseResponse:
         """What a page says. Raises OSError or EOFError where the process is dead or silent."""
         if self._charter is not None:
             self._line.send_bytes(msgspec.msgpack.encode(self._charter))
@@ -60,7 +60,7 @@ class HeavyProcess:
             before, used = used, self._cpu_ticks()
             if used <= before:
                 raise TimeoutError
-        return msgspec.msgpack.decode(self._line.recv_bytes(), type=Answer)
+        return msgspec.msgpack.decode(self._line.recv_bytes(), type=ParseResponse)
 
     def _cpu_ticks(self) -> int:
         """The CPU time that it has used, in ticks of the kernel; 0 where there is no /proc to tell."""

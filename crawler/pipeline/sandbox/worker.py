@@ -3,7 +3,7 @@
 Rules:
 - Each page has its own bounds, the same in every mode: they depend on its size and the settings, not on how many
   processes read, nor on what else is read. The kernel ends a process that has used its seconds of CPU on a page
-  (SIGPROF); where more memory is asked for than is granted, the page is `Unread.MEMORY`.
+  (SIGPROF); where more memory is asked for than is granted, the page is `ParseSkipped.MEMORY`.
 - What a process has when it is born does not count. Where one that has read other pages refuses a page, a fresh one
   decides (`Answer.again`): pages that were read before leave holes, and holes differ.
 - A process that was refused memory may be in any state, and one that had much keeps some: both have had their last page
@@ -23,12 +23,12 @@ from pathlib import Path
 
 import msgspec
 
-from crawler.core.messages import Unread
+from crawler.core.messages import ParseSkipped
 from crawler.core.page.links import read_page, unread_page
 from crawler.core.urls.canonical import Resolver
-from crawler.core.urls.normalization import speller
+from crawler.core.urls.normalization import normalizer
 from crawler.core.urls.scope import Scope
-from crawler.pipeline.sandbox.messages import Answer, Charter, Order
+from crawler.pipeline.sandbox.messages import ParseRequest, ParseResponse, SandboxConfig
 from crawler.system.memory_shortage import large_blocks_apart
 from crawler.system.parent_death import die_with_parent
 
@@ -49,34 +49,36 @@ def serve(descriptor: int) -> None:
     large_blocks_apart()
     os.nice(NICER)
     with Connection(descriptor) as line, suppress(EOFError, OSError):
-        charter = msgspec.msgpack.decode(line.recv_bytes(), type=Charter)
-        resolver = Resolver(Scope(charter.rules, ()).admits_path, REMEMBERED, speller(charter.rules))
+        charter = msgspec.msgpack.decode(line.recv_bytes(), type=SandboxConfig)
+        resolver = Resolver(Scope(charter.rules, ()).admits_path, REMEMBERED, normalizer(charter.rules))
         born_with, _ = _memory()
         fresh = True
         while True:
-            order = msgspec.msgpack.decode(line.recv_bytes(), type=Order)
+            order = msgspec.msgpack.decode(line.recv_bytes(), type=ParseRequest)
             body = line.recv_bytes()
             granted = min(MEMORY_PER_BYTE * len(body) + MEMORY_SPARE, charter.memory)
             most = born_with + len(body) + granted if born_with else resource.RLIM_INFINITY
             answer = _answer(order, body, charter, resolver, most)
-            if answer.reading is not None and answer.reading.unread is Unread.MEMORY and not fresh:
-                answer = Answer(None, spent=True, again=True)
+            if answer.reading is not None and answer.reading.unread is ParseSkipped.MEMORY and not fresh:
+                answer = ParseResponse(None, spent=True, again=True)
             line.send_bytes(msgspec.msgpack.encode(answer))
             fresh = False
 
 
-def _answer(order: Order, body: bytes, charter: Charter, resolver: Resolver, most: int) -> Answer:
+def _answer(order: ParseRequest, body: bytes, charter: SandboxConfig, resolver: Resolver, most: int) -> ParseResponse:
     """Read one page, with at most so many bytes of address space."""
     rules = charter.rules
     signal.setitimer(signal.ITIMER_PROF, max(SHORTEST, charter.seconds))
     _limit(resource.RLIMIT_AS, most)
     try:
-        reading = read_page(body, order.url, order.headers, rules, resolver, order.follow, order.sketch)
-        return Answer(reading, spent=_memory()[1] > min(LEAN, BASE + charter.memory // 4))
+        reading = read_page(
+            body, order.url, order.headers, rules, resolver, order.extract_links, order.want_fingerprint
+        )
+        return ParseResponse(reading, spent=_memory()[1] > min(LEAN, BASE + charter.memory // 4))
     except MemoryError:
-        return Answer(unread_page(order.headers, rules, Unread.MEMORY), spent=True)
+        return ParseResponse(unread_page(order.headers, rules, ParseSkipped.MEMORY), spent=True)
     except Exception as error:
-        return Answer(None, f"{type(error).__name__}: {error}")
+        return ParseResponse(None, f"{type(error).__name__}: {error}")
     finally:
         _limit(resource.RLIMIT_AS, resource.RLIM_INFINITY)
         signal.setitimer(signal.ITIMER_PROF, 0)

@@ -12,42 +12,42 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from crawler.core.messages import CookieNote, Event, Found, HostNote, Hungry, Judged, Link, Offered
+from crawler.core.messages import CookieNote, DedupResult, Event, HostNote, HostScanResult, Link, Refill, RefillRequest
 from crawler.storage.frontier.base import Batch, Frontier
 
 
 def answers(frontier: Frontier, batch: Batch, new: list[Link], to_now: float) -> Iterator[Event]:
     """The events that answer a batch, of whose doubtful links these were `new`. `to_now`: seconds from Unix time to the
     clock of the Crawl. Raises StorageError."""
-    if batch.doubtful:
-        seeds = sum(link.depth == 0 for link in batch.doubtful) - sum(link.depth == 0 for link in new)
-        yield Judged(tuple(new), len(batch.doubtful) - len(new), seeds)
-    if batch.hungry:
+    if batch.undetermined:
+        seeds = sum(link.depth == 0 for link in batch.undetermined) - sum(link.depth == 0 for link in new)
+        yield DedupResult(tuple(new), len(batch.undetermined) - len(new), seeds)
+    if batch.refill_requests:
         last = frontier.next_id() - 1
-        for hungry in batch.hungry:
+        for hungry in batch.refill_requests:
             yield _offer(frontier, hungry, last, to_now)
     if batch.search is not None:
         hosts = frontier.hosts(batch.search.after, batch.search.count)
-        yield Found(tuple(hosts), end=len(hosts) < batch.search.count)
+        yield HostScanResult(tuple(hosts), end=len(hosts) < batch.search.count)
 
 
-def _offer(frontier: Frontier, hungry: Hungry, last: int, to_now: float) -> Offered:
+def _offer(frontier: Frontier, hungry: RefillRequest, last: int, to_now: float) -> Refill:
     links = frontier.pending(hungry.host, hungry.after, hungry.count)
     more = len(links) == hungry.count
     upto = links[-1].id if more else last
     if not hungry.first:
-        return Offered(hungry.host, tuple(links), upto, more)
+        return Refill(hungry.host, tuple(links), upto, more)
     note = frontier.note(hungry.host)
     links = [*frontier.retried(hungry.host), *links]
-    return Offered(hungry.host, tuple(links), upto, more, note and shifted(note, to_now), frontier.budgets(hungry.host))
+    return Refill(hungry.host, tuple(links), upto, more, note and to_clock(note, to_now), frontier.budgets(hungry.host))
 
 
-def shifted(note: HostNote, seconds: float) -> HostNote:
+def to_clock(note: HostNote, seconds: float) -> HostNote:
     """A note on another clock."""
     return replace(note, robots_until=note.robots_until + seconds, rest_until=note.rest_until + seconds)
 
 
-def shifted_cookies(note: CookieNote, seconds: float) -> CookieNote:
+def cookies_to_clock(note: CookieNote, seconds: float) -> CookieNote:
     """Cookies on another clock."""
     moved = (one if one.until is None else replace(one, until=one.until + seconds) for one in note.cookies)
     return CookieNote(note.home, tuple(moved))

@@ -20,15 +20,15 @@ from crawler.core.messages import (
     Actions,
     Budget,
     CookieNote,
-    Foreign,
     HostNote,
-    Hungry,
+    HostScan,
     Link,
-    Mail,
     NotFollowed,
+    OutboxLink,
     Pause,
-    Search,
+    RefillRequest,
     Settled,
+    ShardOutput,
 )
 from crawler.metrics.counters import Tally
 from crawler.storage.frontier.reopened import Reopened
@@ -47,16 +47,16 @@ class Batch(msgspec.Struct):
     pauses: list[Pause] = msgspec.field(default_factory=list)
     cookies: dict[str, CookieNote] = msgspec.field(default_factory=dict)
     cookies_dropped: int = 0
-    doubtful: list[Link] = msgspec.field(default_factory=list)
-    hungry: list[Hungry] = msgspec.field(default_factory=list)
-    search: Search | None = None
-    mail: list[Mail] = msgspec.field(default_factory=list)
+    undetermined: list[Link] = msgspec.field(default_factory=list)
+    refill_requests: list[RefillRequest] = msgspec.field(default_factory=list)
+    search: HostScan | None = None
+    mail: list[ShardOutput] = msgspec.field(default_factory=list)
     not_followed: dict[NotFollowed, int] = msgspec.field(default_factory=dict)
 
     def add(self, actions: Actions) -> None:
         """Keep what one more step decided."""
         self.queued += actions.queued
-        self.doubtful += actions.doubtful
+        self.undetermined += actions.undetermined
         self.settled += actions.settled
         self.retries += actions.retries
         self.notes += actions.notes
@@ -65,7 +65,7 @@ class Batch(msgspec.Struct):
         self.pauses += actions.pauses
         self.cookies.update((note.home, note) for note in actions.cookies)
         self.cookies_dropped += actions.cookies_dropped
-        self.hungry += actions.hungry
+        self.refill_requests += actions.refill_requests
         self.search = actions.search or self.search
         if actions.mail:
             self.mail.append(actions.mail)
@@ -73,9 +73,9 @@ class Batch(msgspec.Struct):
             self.not_followed[kind] = self.not_followed.get(kind, 0) + count
 
     @property
-    def passed(self) -> list[int]:
+    def transferred(self) -> list[int]:
         """Ids of links that are no longer ours."""
-        return [key for mail in self.mail for key in mail.passed]
+        return [key for mail in self.mail for key in mail.transferred]
 
     @property
     def handed(self) -> list[str]:
@@ -83,7 +83,7 @@ class Batch(msgspec.Struct):
         return [url for mail in self.mail for url in mail.handed]
 
     @property
-    def foreign(self) -> list[Foreign]:
+    def foreign(self) -> list[OutboxLink]:
         """Links on their way to other shards."""
         return [foreign for mail in self.mail for foreign in mail.foreign]
 
@@ -95,8 +95,8 @@ class Batch(msgspec.Struct):
 
 def empty(step: Batch | Actions) -> bool:
     """Whether there is nothing in it for a frontier."""
-    asks = step.hungry or step.search is not None
-    kept = step.queued or step.settled or step.doubtful or step.retries or step.notes or step.pauses
+    asks = step.refill_requests or step.search is not None
+    kept = step.queued or step.settled or step.undetermined or step.retries or step.notes or step.pauses
     counted = step.beyond or step.not_followed
     return not (kept or counted or step.budgets or step.cookies or asks or step.mail)
 
@@ -177,7 +177,7 @@ class Frontier(FrontierReader, Protocol):
     def budgets(self, host: str) -> tuple[Budget, ...]:
         """What was asked for of a host, by pattern."""
 
-    def outbox(self) -> Iterator[Foreign]:
+    def outbox(self) -> Iterator[OutboxLink]:
         """The links on their way to other shards, in the order they were sent."""
 
     def cookies(self) -> Iterator[CookieNote]:

@@ -9,7 +9,7 @@ from itertools import islice
 
 from msgspec.structs import replace
 
-from crawler.core.messages import Budget, CookieNote, Foreign, HostNote, Link, Settled
+from crawler.core.messages import Budget, CookieNote, HostNote, Link, OutboxLink, Settled
 from crawler.core.urls.canonical import host_of
 from crawler.metrics.counters import Tally
 from crawler.storage.frontier.base import Batch, Left
@@ -25,7 +25,7 @@ class MemoryFrontier:
         self._ends: dict[int, tuple[Settled, float]] = {}
         self._notes: dict[str, HostNote] = {}
         self._budgets: dict[str, dict[int, Budget]] = {}
-        self._outbox: dict[int, Foreign] = {}
+        self._outbox: dict[int, OutboxLink] = {}
         self._cookies: dict[str, CookieNote] = {}
         self._beyond: dict[str, Link] = {}
         self._tally = Tally()
@@ -36,11 +36,11 @@ class MemoryFrontier:
         """Keep a batch."""
         for link in batch.queued:
             self._admit(link)
-        new = [link for link in batch.doubtful if link.url not in self._ids and self._admit(link)]
+        new = [link for link in batch.undetermined if link.url not in self._ids and self._admit(link)]
         too_deep = self._keep_beyond(batch, new)
         for link in batch.retries:
             self._links[link.id] = link
-        for key in batch.passed:
+        for key in batch.transferred:
             link = self._links.pop(key)
             del self._ids[link.url]
             self._let_go(key, link.url)
@@ -59,7 +59,7 @@ class MemoryFrontier:
                 note = replace(note, joined=note.joined or known.joined, heard=note.heard or known.heard)
             self._notes[note.host] = note
         self._cookies.update(batch.cookies)
-        gained = len(batch.queued) + len(new) - len(batch.passed)
+        gained = len(batch.queued) + len(new) - len(batch.transferred)
         self._tally.add(
             gained,
             batch.settled,
@@ -160,7 +160,7 @@ class MemoryFrontier:
         """Every URL."""
         return (link.url for link in self._links.values())
 
-    def outbox(self) -> Iterator[Foreign]:
+    def outbox(self) -> Iterator[OutboxLink]:
         """The links on their way."""
         return (foreign for _, foreign in sorted(self._outbox.items()))
 

@@ -23,18 +23,18 @@ from typing import Any
 import msgspec
 from xxhash import xxh3_64_intdigest
 
-from crawler.core.messages import Budget, Cookie, CookieNote, Foreign, HostNote, Link, Reach
+from crawler.core.messages import Budget, Cookie, CookieNote, HostNote, HostPlacement, Link, OutboxLink
 from crawler.core.urls.canonical import host_of
 from crawler.errors import Corrupt
 from crawler.metrics.counters import Tally
 from crawler.storage.database import (
     add_checksum,
     any_text,
-    bound,
     connect_to_read,
+    from_sql_text,
     row_checksum,
     storage_errors,
-    unbound,
+    to_sql_text,
 )
 from crawler.storage.frontier import beyond
 from crawler.storage.frontier.base import Batch, Left
@@ -121,8 +121,8 @@ class SqliteFrontier:
         tally = self._copied_tally()
         with counted(self._connection, self._path) as connection:
             connection.executemany(ADMIT, map(self._row_of, batch.queued))
-            new = [it for it in batch.doubtful if connection.execute(ADMIT_IF_NEW, self._row_of(it)).rowcount]
-            gained = len(batch.queued) + len(new) - len(batch.passed)
+            new = [it for it in batch.undetermined if connection.execute(ADMIT_IF_NEW, self._row_of(it)).rowcount]
+            gained = len(batch.queued) + len(new) - len(batch.transferred)
             too_deep = beyond.keep(connection, batch.beyond)
             if tally.too_deep + too_deep:
                 admitted = (link.url for link in (*batch.queued, *new))
@@ -149,10 +149,10 @@ class SqliteFrontier:
                         it.size,
                         it.digest or None,
                         it.truncated or None,
-                        bound(it.content_type) or None,
+                        to_sql_text(it.content_type) or None,
                         at,
                         it.seconds,
-                        bound(it.detail) or None,
+                        to_sql_text(it.detail) or None,
                         it.cut,
                         it.unread,
                         it.id,
@@ -162,7 +162,7 @@ class SqliteFrontier:
             )
             connection.executemany(NOTE, map(note_row, batch.notes))
             connection.executemany(SPENT, spent_rows(batch.budgets))
-            connection.executemany(PASS_ON, [(key,) for key in batch.passed])
+            connection.executemany(PASS_ON, [(key,) for key in batch.transferred])
             connection.executemany(SEND, [(it.seq, it.to, msgspec.json.encode(it).decode()) for it in batch.foreign])
             connection.executemany("DELETE FROM outbox WHERE seq = ?", [(seq,) for seq in batch.acknowledged])
             for note in batch.cookies.values():
@@ -232,11 +232,11 @@ class SqliteFrontier:
                 raise self._damaged(key)
             yield url
 
-    def outbox(self) -> Iterator[Foreign]:
+    def outbox(self) -> Iterator[OutboxLink]:
         """The links on their way."""
         with self._decoding():
             for (foreign,) in self._checked("outbox", "foreign_link", "ORDER BY seq"):
-                yield msgspec.json.decode(foreign, type=Foreign)
+                yield msgspec.json.decode(foreign, type=OutboxLink)
 
     def notes(self) -> Iterator[HostNote]:
         """The latest notes."""
@@ -412,7 +412,7 @@ def _row_of(values: Sequence[Any]) -> SettledRow:
     """A settled row. Raises ValidationError, ValueError, TypeError."""
     row = dict(zip(COLUMNS["url"], values, strict=True))
     for name in ("content_type", "detail"):
-        row[name] = unbound(row[name] or "")
+        row[name] = from_sql_text(row[name] or "")
     for name, nothing in NOTHING.items():
         row[name] = row[name] or nothing
     row["url"].encode()  # what is no text was never a URL
@@ -422,7 +422,7 @@ def _row_of(values: Sequence[Any]) -> SettledRow:
 def _note_of(row: Sequence[Any]) -> HostNote:
     host, robots, robots_until, delay, rest_until, joined, reach, heard, down_for = row
     return HostNote(
-        host, robots, robots_until, delay, rest_until, bool(joined), Reach(reach), bool(heard), float(down_for)
+        host, robots, robots_until, delay, rest_until, bool(joined), HostPlacement(reach), bool(heard), float(down_for)
     )
 
 
@@ -431,7 +431,7 @@ def note_row(note: HostNote) -> tuple[object, ...]:
     return tuple(getattr(note, name) for name in HostNote.__struct_fields__)
 
 
-def largest(budgets: Iterable[Budget]) -> dict[tuple[str, int], Budget]:
+def max_budgets(budgets: Iterable[Budget]) -> dict[tuple[str, int], Budget]:
     """Those of several shards, by host and pattern. Of two of one pattern the larger counts: a host may be asked for
     somewhat more than its budget, never for less."""
     found: dict[tuple[str, int], Budget] = {}

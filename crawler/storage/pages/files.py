@@ -17,7 +17,7 @@ import aiofiles
 import aiofiles.os
 
 from crawler.errors import DiskFull
-from crawler.storage.database import PRIVATE, akeep_trying, connect_to_read, keep_trying, storage_errors
+from crawler.storage.database import PRIVATE, akeep_trying, connect_to_read, retry_storage, storage_errors
 from crawler.storage.pages.base import Page
 from crawler.storage.pages.sqlite import SqliteStore, SqliteWriter
 from crawler.system.failpoints import passing
@@ -39,7 +39,7 @@ class FilesWriter(SqliteWriter):
     def put(self, page: Page) -> int:
         """Write the body, take the description."""
         path = self._target(page.body)
-        keep_trying(lambda: self._write(path, page.body), self._disk_wait)
+        retry_storage(lambda: self._write(path, page.body), self._disk_wait)
         return self._put(page, path.name)
 
     async def aput(self, page: Page) -> int:

@@ -25,17 +25,17 @@ from crawler.fetch.base import Headers
 from crawler.storage.database import (
     PRIVATE,
     any_text,
-    bound,
     columns_there,
     connect,
     connect_to_read,
+    from_sql_text,
     row_checksum,
     storage_errors,
+    to_sql_text,
     transaction,
-    unbound,
 )
 from crawler.storage.pages.base import Page
-from crawler.storage.recovery import rows
+from crawler.storage.recovery import readable_rows
 from crawler.system.failpoints import passing
 from crawler.system.file_lock import FileLock
 
@@ -156,13 +156,13 @@ class SqliteWriter:
         body = self._compress.compress(page.body, zstd.ZstdCompressor.FLUSH_FRAME) if file is None else None
         facts = (
             position,
-            bound(page.url),
+            to_sql_text(page.url),
             page.status,
             _as_json(page.headers),
             float(page.fetched_at),
             float(page.seconds),
             float(page.first_byte),
-            bound(page.content_type),
+            to_sql_text(page.content_type),
             page.charset,
             page.digest,
             len(page.body),
@@ -215,7 +215,7 @@ class SqliteStore:
             return
         except StorageError:
             pass
-        for position in [row[0] for row in rows(self._path(part), "page", "position", "1")]:
+        for position in [row[0] for row in readable_rows(self._path(part), "page", "position", "1")]:
             if isinstance(position, int) and position > last:  # behind what SQLite stumbled over
                 try:
                     yield position, self.read(part, position)
@@ -290,13 +290,13 @@ class SqliteStore:
                 raise ValueError("it is not what was written")
             return msgspec.convert(
                 {
-                    "url": unbound(url),
+                    "url": from_sql_text(url),
                     "status": status,
                     "headers": tuple((name, value) for name, value in json.loads(headers)),
                     "fetched_at": fetched_at,
                     "seconds": seconds,
                     "first_byte": first_byte,
-                    "content_type": unbound(content_type),
+                    "content_type": from_sql_text(content_type),
                     "charset": charset,
                     "digest": digest,
                     "body": self._body(packed, file, length),

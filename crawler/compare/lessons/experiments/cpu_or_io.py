@@ -61,11 +61,11 @@ def coroutines(runner: asyncio.Runner, session: AsyncFetcher) -> Mapping:
             else:
                 work(order)
 
-    async def crew(work: Callable[[ClientPlan], object], orders: list[ClientPlan]) -> None:
+    async def run_all(work: Callable[[ClientPlan], object], orders: list[ClientPlan]) -> None:
         left = list(orders)
         await asyncio.gather(*(worker(work, left) for _ in range(WORKERS)))
 
-    return lambda work, orders: runner.run(crew(work, orders))
+    return lambda work, orders: runner.run(run_all(work, orders))
 
 
 async def open_session(plan: ClientPlan) -> AsyncFetcher:

@@ -25,7 +25,7 @@ WATCH = 0.06  # seconds that the price of the burst is counted
 ROUNDS = 5
 
 
-class Plan:
+class SwitchPlan:
     """When tasks wake, on the monotonic clock, and when they did."""
 
     def __init__(self, start: float) -> None:
@@ -57,7 +57,7 @@ def usage() -> tuple[float, int]:
     return used.ru_utime + used.ru_stime, used.ru_nvcsw + used.ru_nivcsw
 
 
-def price(plan: Plan, marks: list[tuple[float, int]]) -> Price:
+def price(plan: SwitchPlan, marks: list[tuple[float, int]]) -> Price:
     """The price of both phases, from the usage before, between and after them."""
     (cpu, switches), (cpu_between, switches_between), (cpu_after, switches_after) = marks
     return Price(
@@ -72,7 +72,7 @@ def price(plan: Plan, marks: list[tuple[float, int]]) -> Price:
 
 def as_threads(start: float = START) -> Price:
     """A thread per task."""
-    plan, marks = Plan(start), list[tuple[float, int]]()
+    plan, marks = SwitchPlan(start), list[tuple[float, int]]()
 
     def task(number: int) -> None:
         time.sleep(max(0.0, plan.begin + SPREAD * number / TASKS - time.monotonic()))
@@ -97,7 +97,7 @@ def as_threads(start: float = START) -> Price:
 
 async def as_coroutines() -> Price:
     """The same lines with await."""
-    plan, marks = Plan(2 * GAP), list[tuple[float, int]]()
+    plan, marks = SwitchPlan(2 * GAP), list[tuple[float, int]]()
 
     async def task(number: int) -> None:
         await asyncio.sleep(max(0.0, plan.begin + SPREAD * number / TASKS - time.monotonic()))

@@ -29,7 +29,7 @@ ROUNDS = 5
 LATENCY = 0.005
 
 
-class Trial(NamedTuple):
+class ClientTrial(NamedTuple):
     """Its first page, pages per second, CPU seconds."""
 
     first: int
@@ -37,7 +37,7 @@ class Trial(NamedTuple):
     cpu: float
 
 
-def crew(fetch: Callable[[Request], object], first: int) -> Trial:
+def run_pool(fetch: Callable[[Request], object], first: int) -> ClientTrial:
     """Let all threads fetch `PAGES` pages from a queue."""
     left: SimpleQueue[int] = SimpleQueue()
     for number in range(first, first + PAGES):
@@ -52,10 +52,10 @@ def crew(fetch: Callable[[Request], object], first: int) -> Trial:
 
     cpu = process_time()
     seconds = timed(lambda: in_parallel([Thread(target=work) for _ in range(THREADS)]))
-    return Trial(first, PAGES / seconds, process_time() - cpu)
+    return ClientTrial(first, PAGES / seconds, process_time() - cpu)
 
 
-def shared(plan: ClientPlan, first: int) -> Trial:
+def shared(plan: ClientPlan, first: int) -> ClientTrial:
     """One client, and a lock around it."""
     session, lock = open_fetcher("curl", plan), Lock()
 
@@ -63,12 +63,12 @@ def shared(plan: ClientPlan, first: int) -> Trial:
         with lock:
             session.fetch(request)
 
-    trial = crew(fetch, first)
+    trial = run_pool(fetch, first)
     session.close()
     return trial
 
 
-def thread_local(plan: ClientPlan, first: int) -> Trial:
+def thread_local(plan: ClientPlan, first: int) -> ClientTrial:
     """`threading.local`: each thread sees a client of its own under the same name."""
     mine, opened = local(), list[Fetcher]()
 
@@ -78,13 +78,13 @@ def thread_local(plan: ClientPlan, first: int) -> Trial:
             opened.append(mine.session)
         mine.session.fetch(request)
 
-    trial = crew(fetch, first)
+    trial = run_pool(fetch, first)
     for session in opened:
         session.close()
     return trial
 
 
-def per_request(plan: ClientPlan, first: int) -> Trial:
+def per_request(plan: ClientPlan, first: int) -> ClientTrial:
     """What a function does that knows of no session."""
 
     def fetch(request: Request) -> None:
@@ -92,7 +92,7 @@ def per_request(plan: ClientPlan, first: int) -> Trial:
         session.fetch(request)
         session.close()
 
-    return crew(fetch, first)
+    return run_pool(fetch, first)
 
 
 def run() -> Samples:

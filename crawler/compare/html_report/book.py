@@ -1,0 +1,125 @@
+"""What a report is made of before it becomes HTML or Markdown: sections of figures, each with its table. Pure.
+
+A figure's title is its finding; its question stands below, its conditions in the foot, its numbers in a table.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from crawler.compare import analysis
+from crawler.compare.html_report.curves import Line
+from crawler.compare.html_report.figures import Lane
+from crawler.compare.html_report.numbers import conditions
+from crawler.compare.html_report.zoom import Plot
+from crawler.compare.records import Condition, Session, Trial
+from crawler.compare.results import Field, Results, Sweep
+from crawler.report.numbers import counted
+from crawler.report.svg import WIDE
+
+Draw = Callable[[int], str]
+"""A drawing at a width."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Text in rows; the first column names the row."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A finding with its question, drawings (two beside each other where many), how to read them, table and foot;
+    `plot` is what can be enlarged."""
+
+    title: str
+    question: str
+    drawings: Sequence[Draw]
+    reading: str
+    table: Table
+    foot: str
+    wide: int = WIDE
+    legend: str = ""
+    plot: Plot | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of the report: its anchor, its name, its figures; `missing` says why there are none."""
+
+    key: str
+    name: str
+    figures: Sequence[Figure] = ()
+    missing: str = ""
+
+
+class Book:
+    """The session as the sections need it: numbers of engines, feet of figures."""
+
+    def __init__(self, session: Session, trials: Sequence[Trial], found: Results, data: str) -> None:
+        self.session, self.trials, self.found, self.data = session, trials, found, data
+        engines = [arm.name for arm in session.arms if not arm.twin_of]
+        self.index = {arm.name: engines.index(arm.name) if arm.name in engines else -1 for arm in session.arms}
+
+    def foot(self, cells: Sequence[Condition], but: Sequence[str] = (), whole: bool = False) -> str:
+        """Conditions, trials and data of a figure. `whole`: it shows every trial of the session."""
+        wanted = {trial.condition for trial in self.trials} if whole else set(cells)
+        ours = [trial for trial in self.trials if trial.condition in wanted and not trial.warm_up]
+        void = sum(not trial.valid for trial in ours)
+        pages = sorted({cell.pages for cell in cells})
+        first = "every condition" if whole else conditions(cells[0], but=(*but, "pages") if len(pages) > 1 else but)
+        if len(pages) > 1 and "pages" not in but and not whole:
+            first += f", {pages[0]:,} to {pages[-1]:,} pages"
+        blocks = len({trial.block for trial in ours})
+        told = f"{counted(blocks, 'block')}, {counted(len(ours), 'trial')}, {void:,} void"
+        return f"{first}; {told}; data {self.data[:12]}"
+
+    def lanes(self, field: Field, metric: str) -> list[Lane]:
+        """One lane per arm that has the metric."""
+        return [
+            Lane(
+                self.index[row.arm],
+                row.arm,
+                list(row.values[metric].values()),
+                row.levels[metric],
+                row.roof if metric == field.rate else math.inf,
+            )
+            for row in field.rows
+            if metric in row.levels
+        ]
+
+    def lines(self, sweep: Sweep, metric: str) -> list[Line]:
+        """One line per engine that has the metric at some level. "" means the throughput of the sweep."""
+        made = []
+        for arm, index in self.index.items():
+            cells = {
+                level: row
+                for level, field in zip(sweep.levels, sweep.fields, strict=True)
+                for row in field.rows
+                if row.arm == arm and (metric or field.rate) in row.levels
+            }
+            if cells:
+                name = metric or sweep.fields[0].rate
+                values = {level: list(row.values[name].values()) for level, row in cells.items()}
+                made.append(Line(index, arm, values, {level: row.levels[name] for level, row in cells.items()}))
+        return made
+
+    def ratios(self, sweep: Sweep) -> list[Line]:
+        """One line per arm but the base: its throughput as a multiple of the base's, block by block."""
+        made = []
+        for arm, index in self.index.items():
+            values, levels = {}, {}
+            for level, field in zip(sweep.levels, sweep.fields, strict=True):
+                rows = {row.arm: row for row in field.rows}
+                ratio = rows[arm].ratio if arm in rows else None
+                if ratio:
+                    ours, base = (rows[one].values[field.rate] for one in (arm, self.found.base))
+                    values[level] = [math.exp(log) for log in analysis.log_ratios(ours, base)]
+                    levels[level] = ratio
+            if levels:
+                made.append(Line(index, arm, values, levels))
+        return made

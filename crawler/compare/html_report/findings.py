@@ -1,0 +1,178 @@
+"""The findings, in sentences that the intervals allow. Pure.
+
+Rules, and why:
+- A sentence states a number with its interval, and says "faster" or "tie" only where the word of the analysis does.
+- Where the A/A interval excludes 1 no sentence compares engines: the machine told two equal ones apart.
+"""
+
+from __future__ import annotations
+
+import math
+
+from crawler.compare import analysis
+from crawler.compare.html_report.numbers import full
+from crawler.compare.html_report.phrases import NO_CLAIM, capital, listed, sentence
+from crawler.compare.html_report.scaling import sweep
+from crawler.compare.results import Field, Results, Row
+from crawler.compare.verdicts import costs_against
+from crawler.report.numbers import number, percent, seconds, share
+
+
+def summary(found: Results) -> list[str]:
+    """What to know first, at most eight sentences; nothing is said twice."""
+    said = []
+    if found.headline:
+        said.append(noise_floor(found))
+        said += [against_base(found.headline, found.base), costs(found.headline, found.base)]
+    asked = {one.name: one for one in reversed(found.sweeps)}
+    told = [asked[name] for name in ("concurrency", "latency", "cpu") if name in asked]
+    said += [sentence(sweep(one, found.base)[:3]) for one in told]
+    said += [polite(field) for field in found.polite[:1] if field.engines]
+    if found.audit.void:
+        counted = found.audit.void + found.audit.valid
+        said.append(f"{found.audit.void:,} of {counted:,} trials failed a gate: shown, not counted.")
+    return [text if text.endswith(".") else f"{text}." for text in dict.fromkeys(said) if text]
+
+
+def noise_floor(found: Results) -> str:
+    """What two equal engines seem to differ by."""
+    field = found.headline
+    if not field or not field.twin:
+        return f"There is no A/A arm: differences below {percent(1 + analysis.FLOOR)} are taken as noise."
+    twin = field.twin
+    ends = f" [{percent(twin.low)}, {percent(twin.high)}]" if twin.known else " (one block: no interval)"
+    measured = f"The same engine under two names differs by {percent(twin.value)}{ends}"
+    if not field.claims:
+        return f"{measured}: the machine told two equal engines apart, so no difference is claimed."
+    return f"{measured}; what differs by less than {100 * field.rope:.2g} % counts as equal."
+
+
+def against_base(field: Field, base: str) -> str:
+    """The headline: every engine against the base."""
+    if not field.claims:
+        return NO_CLAIM
+    parts = []
+    for word in ("faster", "equivalent", "inconclusive", "slower"):
+        rows = [row for row in field.engines if row.word == word]
+        named = listed([f"{row.arm} {full(row.ratio)}" for row in rows if row.ratio])
+        if named:
+            parts.append(f"{word}: {named}")
+    return f"Pages/s as a multiple of {base}'s. " + capital("; ".join(parts)) + "." if parts else ""
+
+
+def headline(field: Field, base: str) -> str:
+    """The title of the headline figure."""
+    rows = [row for row in field.engines if row.ratio]
+    if not field.claims:
+        return NO_CLAIM
+    faster = sorted((row for row in rows if row.word == "faster"), key=_ratio, reverse=True)
+    slower = sorted((row for row in rows if row.word == "slower"), key=_ratio)
+    if faster:
+        return f"{faster[0].arm} stores {_measured(faster[0])} times as many pages a second as {base}"
+    if rows and all(row.word == "equivalent" for row in rows):
+        return f"All engines tie with {base}, within {100 * field.rope:.2g} %"
+    still = [row.arm for row in rows if row.word == "inconclusive"]
+    if slower:
+        least = f"{slower[0].arm} reaches {_measured(slower[0])} of {base}'s pages a second"
+        return f"{least}; {listed(still)} stays open" if still else f"Nothing beats {base}; {least}"
+    return f"No engine is shown to differ from {base}"
+
+
+def forest(field: Field) -> str:
+    """The title of the forest of pairs."""
+    real = sum(pair.word in ("faster", "slower") for pair in field.pairs)
+    ties = sum(pair.word == "equivalent" for pair in field.pairs)
+    if not field.claims:
+        return NO_CLAIM
+    rest = len(field.pairs) - real - ties
+    parts = [f"{real} of {len(field.pairs)} pairs differ by more than the noise"]
+    parts += [f"{ties} {'tie' if ties > 1 else 'ties'}"] if ties else []
+    parts += [f"{rest} {'stay' if rest > 1 else 'stays'} open"] if rest else []
+    return ", ".join(parts)
+
+
+def costs(field: Field, base: str) -> str:
+    """What the engines take of CPU and memory, against the base: the most and the least that is shown."""
+    if not field.claims:
+        return NO_CLAIM
+    parts = []
+    for metric, what in (("cpu_per_1000", "CPU per page"), ("memory", "memory")):
+        found = costs_against(field, base, metric)
+        more = {arm: ratio for arm, (ratio, word) in found.items() if word == "faster"}
+        less = {arm: ratio for arm, (ratio, word) in found.items() if word == "slower"}
+        ends = [max(more, key=lambda arm: more[arm].value)] if more else []
+        ends += [min(less, key=lambda arm: less[arm].value)] if less else []
+        said = [f"{arm} takes {full((more | less)[arm])} times the {what} of {base}" for arm in ends]
+        if found and not said:
+            equal = all(word == "equivalent" for _, word in found.values())
+            said = [f"every engine takes as much {what} as {base}" if equal else f"no difference in {what} is shown"]
+        parts += said
+    return sentence(parts)
+
+
+def polite(field: Field) -> str:
+    """The title of the politeness figure."""
+    rows = [row for row in field.engines if row.ratio]
+    share = next((row.share for row in field.engines if row.share is not None), None)
+    bound = field.ceilings.get("politeness", math.inf)
+    asked = f"One request per {seconds(field.condition.delay)} and host"
+    if not field.claims:
+        return NO_CLAIM
+    if rows and all(row.word == "equivalent" for row in rows):
+        reached = f", at {100 * share:.0f} % of what that allows" if share is not None else ""
+        return f"{asked}: every engine ties within {100 * field.rope:.2g} %{reached}"
+    return f"{asked} allows {number(bound)} pages/s; a tie of all engines is not shown"
+
+
+def graph(field: Field, base: str) -> str:
+    """The title of the figure of a graph crawl: how near each engine comes to what the graph allows."""
+    if not field.claims:
+        return NO_CLAIM
+    bound = field.ceilings.get("the graph")
+    rates = {row.arm: row.levels[field.rate].value for row in field.engines if field.rate in row.levels}
+    parts = []
+    if bound and rates:
+        least, most = min(rates.values()) / bound, max(rates.values()) / bound
+        reached = f"{share(least)} to {share(most)} of what the graph allows"
+        parts.append(f"finding every page by its links, engines reach {reached}")
+    words = {row.word for row in field.engines if row.word}
+    told = [row for row in field.engines if row.word in ("faster", "slower")]
+    parts += [f"{row.arm} {_measured(row)} times the pages/s of {base}" for row in told]
+    if words == {"equivalent"}:
+        parts.append(f"every engine ties with {base}")
+    elif not told:
+        parts.append(f"no difference from {base} is shown")
+    return sentence(parts)
+
+
+def drift(found: Results) -> str:
+    """The title of the run-order figure."""
+    seen = found.audit.drift
+    if seen is None:
+        return "Too few trials to see a drift"
+    low, high = sorted((seen.low * seen.steps, seen.high * seen.steps))
+    change = f"{percent(math.exp(seen.total))} [{percent(math.exp(low))}, {percent(math.exp(high))}]"
+    if seen.shown:
+        return f"The machine drifted by {change} over the session; ratios within blocks carry little of it"
+    return f"No drift is shown over the session: {change}"
+
+
+def break_even(found: Results) -> str:
+    """The title of the start-up figure."""
+    if not found.claims:
+        return NO_CLAIM
+    parts = []
+    for arm, even in found.even.items():
+        late, early = (found.base, arm) if even.rising else (arm, found.base)
+        parts.append(
+            f"{late} has caught up with {early} after {number(even.at)} pages [{number(even.low)}, {number(even.high)}]"
+        )
+    return sentence(parts) or f"No engine is shown to buy speed over {found.base} with a later start"
+
+
+def _measured(row: Row) -> str:
+    return full(row.ratio) if row.ratio else ""
+
+
+def _ratio(row: Row) -> float:
+    return row.ratio.value if row.ratio else 1.0

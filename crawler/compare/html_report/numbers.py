@@ -1,0 +1,72 @@
+"""How numbers read in a report: each with its interval in brackets. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from crawler.compare.intervals import Estimate
+from crawler.compare.records import Condition
+from crawler.report.numbers import Show, lasting, milliseconds, number, seconds, share, short
+from crawler.system.text import format_bytes
+
+
+def span(estimate: Estimate, show: Show = number) -> str:
+    """The interval alone; a unit that all share is not repeated."""
+    if not estimate.known:
+        return "[no interval]"
+    value, low, high = show(estimate.value), show(estimate.low), show(estimate.high)
+    unit = value[value.rfind(" ") :] if " " in value else ""
+    if unit and low.endswith(unit) and high.endswith(unit):
+        low, high = low.removesuffix(unit), high.removesuffix(unit)
+    return f"[{low}, {high}]"
+
+
+def full(estimate: Estimate, show: Show = number) -> str:
+    """The value with its interval."""
+    return f"{show(estimate.value)} {span(estimate, show)}"
+
+
+SHOWN: dict[str, tuple[str, str, Show]] = {
+    "steady_rate": ("Throughput", "pages/s, steady", number),
+    "crawl_rate": ("Throughput of the whole crawl", "pages/s, first request to last answer", number),
+    "cold_rate": ("Throughput from a cold start", "pages/s, start to exit", number),
+    "cpu_per_1000": ("CPU", "seconds per 1,000 pages", number),
+    "memory": ("Memory", "peak PSS", format_bytes),
+    "switches_per_page": ("Switches", "per page", number),
+    "threads": ("Threads", "most at once", number),
+    "descriptors": ("Open descriptors", "most at once", number),
+    "startup": ("Start-up", "process start to first request", lasting),
+    "overhead_p50": ("Overhead p50", "first byte minus server's delay", milliseconds),
+    "overhead_p99": ("Overhead p99", "first byte minus server's delay", milliseconds),
+    "heartbeat_p50": ("Heartbeat p50", "how late our code gets to run", milliseconds),
+    "heartbeat_p99": ("Heartbeat p99", "how late our code gets to run", milliseconds),
+    "in_flight": ("In flight", "mean, counted by the server", number),
+}
+"""Every metric: its name, its unit, how its values read."""
+
+LEVELS: dict[str, tuple[str, Show, Show]] = {
+    "concurrency": ("requests in flight", short, "{:,.0f} in flight".format),
+    "latency": ("latency of the server", seconds, lambda value: f"{seconds(value) if value else '0 ms'} of latency"),
+    "payload": ("size of a page", format_bytes, format_bytes),
+    "cpu_ms": ("CPU per page, ms", short, "{:g} ms of CPU per page".format),
+    "workers": ("workers", short, "{:g} workers".format),
+    "errors": ("share of failing requests", share, lambda value: f"{share(value)} errors"),
+    "pages": ("pages in the job", short, "{:,.0f} pages".format),
+}
+"""Every factor: its name, how its levels read on an axis, how they read in a sentence."""
+
+
+def conditions(condition: Condition, *, but: Collection[str] = ()) -> str:
+    """The conditions of a cell in one line, without the factors that vary."""
+    said = {
+        "pages": f"{condition.pages:,} pages",
+        "concurrency": f"{condition.concurrency:,} in flight",
+        "latency": f"latency {seconds(condition.latency)}" if condition.latency or condition.workload == "flat" else "",
+        "payload": f"{format_bytes(condition.payload)} a page" if condition.payload else "",
+        "cpu_ms": f"{short(condition.cpu_ms)} ms CPU a page" if condition.cpu_ms else "",
+        "errors": f"{share(condition.errors)} errors" if condition.errors else "",
+        "hosts": f"{condition.hosts:,} hosts" if condition.hosts > 1 else "",
+        "delay": f"one request per {seconds(condition.delay)} and host" if condition.delay else "",
+        "workers": f"{condition.workers} workers" if condition.workers else "",
+    }
+    return ", ".join([condition.workload, *(text for name, text in said.items() if text and name not in but)])

@@ -1,0 +1,137 @@
+"""The sections about pages a second: headline, pairs, politeness. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from crawler.compare import analysis
+from crawler.compare.analysis import Blocks
+from crawler.compare.html_report import findings
+from crawler.compare.html_report.book import Book, Figure, Table
+from crawler.compare.html_report.figures import Duel, forest, lanes
+from crawler.compare.html_report.numbers import SHOWN, full
+from crawler.compare.intervals import Estimate
+from crawler.compare.results import Field
+from crawler.report.numbers import number, share
+
+UNIT = "pages/s"
+
+
+def headline(book: Book) -> tuple[list[Figure], str]:
+    """Throughput against its ceilings; with no figure, why there is none."""
+    field = book.found.headline
+    if not field:
+        return [], "no valid trial of a headline condition"
+    ceilings = dict(field.ceilings)
+    if field.raw:
+        ceilings["raw client loop"] = field.raw.value
+    rows = [
+        [
+            row.arm,
+            full(row.levels[field.rate]),
+            full(row.levels["cold_rate"]) if "cold_rate" in row.levels else "",
+            number(row.roof) if math.isfinite(row.roof) else "",
+            f"{share(row.share)} of {row.ceiling}" if row.share is not None else "",
+        ]
+        for row in field.rows
+        if field.rate in row.levels
+    ]
+    rows += [[name, number(rate), "", "", ""] for name, rate in ceilings.items()]
+    lane_rows = book.lanes(field, field.rate)
+    title = findings.headline(field, book.found.base)
+    unit = f"{UNIT}, {'steady window' if field.rate == 'steady_rate' else 'start to exit'}"
+    figure = Figure(
+        title,
+        "How many pages a second does each engine store, and what stands in its way?",
+        [lambda width: lanes(width, lane_rows, unit, number, ceilings, title)],
+        "Each pale mark is a trial, the large one the geometric mean with its 95 % interval. Dashed: what no engine "
+        "can exceed (Little's law: slots / latency) and what a client that throws its pages away reaches. The short "
+        "bar is the engine's own CPU roof: its cores doing nothing but this.",
+        Table(["engine or ceiling", "pages/s [95 %]", "from a cold start [95 %]", "CPU roof", "reached"], rows),
+        book.foot([field.condition]),
+    )  # fmt: skip
+    return [figure], ""
+
+
+def pairs(book: Book) -> tuple[list[Figure], str]:
+    """The forest plot of all pairs; with no figure, why there is none."""
+    field = book.found.headline
+    if not field or not field.pairs:
+        return [], "fewer than two engines share a block of the headline condition"
+    rates = {row.arm: row.values[field.rate] for row in field.rows if field.rate in row.values}
+    drawn = [_duel(book, rates, p.a, p.b, p.ratio, p.word) for p in field.pairs]
+    if field.twin and book.found.twin in rates:
+        drawn.insert(0, _duel(book, rates, book.found.twin, book.found.base, field.twin, "A/A"))
+    rows = [
+        [f"{p.a} / {p.b}", full(p.ratio),
+         f"[{number(p.ratio.t_low)}, {number(p.ratio.t_high)}]" if p.ratio.known else "",
+         _p(p.p), share(p.wins), p.word + (" (the two intervals disagree)" if p.ratio.disputed else "")]
+        for p in field.pairs
+    ]  # fmt: skip
+    if field.twin:
+        rows.insert(0, [f"{book.found.twin} / {book.found.base}", full(field.twin), "", "", "", "A/A: the noise floor"])
+    title = findings.forest(field)
+    figure = Figure(
+        title,
+        "Which differences are real?",
+        [lambda width: forest(width, drawn, field.rope, title)],
+        f"The band holds what is too small to matter: ± {100 * field.rope:.2g} %. An interval outside the band is a "
+        "difference, one inside is a tie, one across its edge stays open. Pale marks are blocks. The first row "
+        "compares an engine to itself.",
+        Table(["pair", "ratio [bootstrap-t]", "[paired t]", "p (Holm)", "wins blocks", "word"], rows),
+        book.foot([field.condition]),
+    )
+    return [figure], ""
+
+
+def _duel(book: Book, rates: Mapping[str, Blocks], a: str, b: str, ratio: Estimate, said: str) -> Duel:
+    values = [math.exp(log) for log in analysis.log_ratios(rates[a], rates[b])]
+    return Duel((book.index[a], a), (book.index[b], b), ratio, values, said)
+
+
+def graph(book: Book, field: Field) -> Figure:
+    """A crawl that has to find its pages, against what no crawl of that web can exceed."""
+    title = findings.graph(field, book.found.base)
+    ceilings = {name: rate for name, rate in field.ceilings.items() if name == "the graph"}
+    drawn = book.lanes(field, field.rate)
+    rows = [
+        [row.arm, full(row.levels[field.rate]), full(row.ratio) if row.ratio else "base",
+         ("A/A" if row.twin else row.word) if row.word else "",
+         share(row.levels[field.rate].value / ceilings["the graph"]) if ceilings else ""]
+        for row in field.rows if field.rate in row.levels
+    ]  # fmt: skip
+    return Figure(
+        title,
+        "How near does each engine come to the fastest possible crawl of a web that has to be discovered?",
+        [lambda width: lanes(width, drawn, f"{UNIT}, first request to last answer", number, ceilings, title)],
+        "Dashed: what no crawl can exceed, worked out from the web alone: all its answers, as many at once as there "
+        "are slots (Brent), or its longest chain of links (Graham), whichever takes longer. The gap is the engine's.",
+        Table(["engine", "pages/s [95 %]", f"ratio to {book.found.base}", "word", "share of the possible"], rows),
+        book.foot([field.condition]),
+    )
+
+
+def polite(book: Book, field: Field) -> Figure:
+    """The regime in which politeness decides, not the engine."""
+    title = findings.polite(field)
+    ceilings: Mapping[str, float] = {name: rate for name, rate in field.ceilings.items() if name == "politeness"}
+    rows = [
+        [row.arm, full(row.levels[field.rate]), full(row.ratio) if row.ratio else "base", row.word or "",
+         *(full(row.levels[m], SHOWN[m][2]) if m in row.levels else "" for m in ("cpu_per_1000", "memory"))]
+        for row in field.rows if field.rate in row.levels
+    ]  # fmt: skip
+    drawn = book.lanes(field, field.rate)
+    return Figure(
+        title,
+        "Does the engine matter for a polite crawl?",
+        [lambda width: lanes(width, drawn, UNIT, number, ceilings, title)],
+        "Dashed: hosts / delay, what politeness allows. A tie here is shown (the interval lies inside the region of "
+        "practical equivalence), not merely a difference that was missed.",
+        Table(["engine", "pages/s [95 %]", f"ratio to {book.found.base}", "word", "CPU", "memory"], rows),
+        book.foot([field.condition]),
+    )
+
+
+def _p(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"

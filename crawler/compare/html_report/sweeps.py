@@ -1,0 +1,153 @@
+"""The sections that vary one factor: throughput along it, and what more in flight costs. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from crawler.compare.html_report import scaling, zoom
+from crawler.compare.html_report.book import Book, Draw, Figure, Table
+from crawler.compare.html_report.curves import Scene, curves
+from crawler.compare.html_report.numbers import LEVELS, SHOWN, full
+from crawler.compare.html_report.phrases import capital, sentence
+from crawler.compare.models import little
+from crawler.compare.records import Condition
+from crawler.compare.results import COSTS, Sweep
+from crawler.report.numbers import seconds, short
+
+UNIT = "pages/s"
+QUESTIONS = {
+    "concurrency": "How does each engine scale with requests in flight, and where does it stop?",
+    "latency": "When does a slow server hide the engine?",
+    "cpu": "When do pages that are dear to parse need processes?",
+    "job size": "Is a slow start worth it for a small job?",
+    "payload": "Do large pages change the order?",
+    "workers": "How far do more workers help?",
+    "errors": "What do failing requests cost?",
+}
+
+
+def sweep(book: Book, one: Sweep) -> list[Figure]:
+    """The figures of one factor: throughput over its levels, and what that costs."""
+    name, show, said = LEVELS[one.factor]
+    cells = [field.condition for field in one.fields]
+    drawn = book.lines(one, "")
+    if not drawn:
+        return []
+    scene = Scene(
+        x=name,
+        y=f"{UNIT} (log)",
+        show_x=show,
+        ceilings=_ceilings(one),
+        place=lambda at: f"change places at {said(float(f'{at:.2g}'))}",
+        crossings=[(found.low, found.at, found.high) for found in one.crossings.values()],
+    )
+    parts = scaling.sweep(one, book.found.base)
+    title = sentence(parts[:2])
+    reading = (
+        "Pale marks are trials, the line goes through their geometric means (95 % intervals as bars). Dashed: "
+        f"ceilings. Below, the same as a multiple of {book.found.base} in each block: the band is too small to matter. "
+        "Words and intervals hold level by level, not for the whole line."
+    )
+    if parts[2:]:
+        reading += f" Also: {'; '.join(parts[2:])}."
+    figures = [
+        Figure(
+            title,
+            _question(book, one),
+            [lambda width: curves(width, drawn, scene, title), *_against(book, one, name)],
+            reading,
+            _sweep_table(book, one),
+            book.foot(cells, [one.factor]),
+            legend="narrow",
+            plot=zoom.along(drawn, name, UNIT, show),
+        )
+    ]
+    if one.name == "concurrency":
+        figures.append(_scaling_cost(book, one, name, cells))
+    return figures
+
+
+def _question(book: Book, one: Sweep) -> str:
+    """Where several sweeps ask the same, each says at which latency."""
+    alike = [other for other in book.found.sweeps if other.name == one.name]
+    where = f" Here with a latency of {seconds(one.fields[0].condition.latency)}." if len(alike) > 1 else ""
+    return QUESTIONS[one.name] + where
+
+
+def _against(book: Book, one: Sweep, name: str) -> list[Draw]:
+    """Pages/s against the base: differences that a log axis over decades hides."""
+    show = LEVELS[one.factor][1]
+    drawn = [line for line in book.ratios(one) if line.index >= 0]
+    scene = Scene(
+        x=name,
+        y=f"ratio to {book.found.base} (log)",
+        show_x=show,
+        ropes={level: field.rope for level, field in zip(one.levels, one.fields, strict=True)},
+    )
+    label = f"pages a second against {book.found.base}, by {name}"
+    return [lambda width: curves(width, drawn, scene, label, 280)] if drawn else []
+
+
+def _ceilings(one: Sweep) -> dict[str, dict[float, float]]:
+    pairs = list(zip(one.levels, one.fields, strict=True))
+    drawn = {"Little's law": {level: f.ceilings.get("Little's law", math.inf) for level, f in pairs}}
+    if one.name == "latency":
+        slots = one.fields[0].condition.concurrency
+        low, high = (level for level in (min(x for x in one.levels if x > 0), max(one.levels)))
+        drawn["Little's law"] = {low: little(slots, low), high: little(slots, high)}
+    raw = {level: field.raw.value for level, field in pairs if field.raw}
+    if len(raw) > 1:
+        drawn["raw client loop"] = raw
+    return {name: line for name, line in drawn.items() if any(math.isfinite(rate) for rate in line.values())}
+
+
+def _sweep_table(book: Book, one: Sweep) -> Table:
+    name, show, _ = LEVELS[one.factor]
+    rows = [
+        [
+            show(level),
+            row.arm,
+            full(row.levels[field.rate]),
+            full(row.ratio) if row.ratio else "base" if row.arm == book.found.base else "",
+            ("A/A" if row.twin else row.word) if row.word else "",
+        ]
+        for level, field in zip(one.levels, one.fields, strict=True)
+        for row in field.rows
+        if field.rate in row.levels
+    ]
+    return Table([name, "engine", "pages/s [95 %]", f"ratio to {book.found.base} [95 %]", "word"], rows)
+
+
+def _scaling_cost(book: Book, one: Sweep, name: str, cells: Sequence[Condition]) -> Figure:
+    metrics = [metric for metric in COSTS if book.lines(one, metric)]
+    parts = scaling.scaling_cost(one, book.found.base)
+    title = capital(parts[0])
+
+    def panel(metric: str) -> Draw:
+        what, unit, show = SHOWN[metric]
+        scene = Scene(x=name, y=f"{what}: {unit} (log)", show_y=show)
+        return lambda width: curves(width, book.lines(one, metric), scene, f"{what} against {name}", 330)
+
+    rows = [
+        [short(level), row.arm, *(full(row.levels[m], SHOWN[m][2]) if m in row.levels else "" for m in metrics)]
+        for level, field in zip(one.levels, one.fields, strict=True)
+        for row in field.rows
+        if row.levels
+    ]
+    return Figure(
+        title,
+        "What does scaling cost? Thrashing shows here before it shows in the pages a second.",
+        [panel(metric) for metric in metrics],
+        "The same trials as above, seen from the cost side. Lower is better in all panels. "
+        + (
+            "Jobs grow with the level, so starting up weighs more at the left."
+            if len({c.pages for c in cells}) > 1
+            else ""
+        )
+        + (f" Also: {'; '.join(parts[1:])}." if parts[1:] else ""),
+        Table([name, "engine", *(SHOWN[metric][0] for metric in metrics)], rows),
+        book.foot(cells, [one.factor]),
+        wide=468,
+        legend="both",
+    )

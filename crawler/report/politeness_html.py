@@ -1,0 +1,73 @@
+"""The part of a report on politeness: what was owed, what was seen, what cannot be known from what is kept. Pure."""
+
+from __future__ import annotations
+
+from crawler.report.facts import Facts, PolitenessFacts, Rest
+from crawler.report.html import NOTHING, card, lasting, table, url
+
+UNKNOWN = (
+    "Redirects, errors, repeated attempts and robots.txt itself leave no record with a time of its own, so a request"
+    " may hide between two pages. A gap that is too small proves a breach; none found does not prove that there was"
+    " none. The log of the server does.",
+    "Retry-After and rests after failures were obeyed or not: what servers asked for in error answers is not kept.",
+    "The rest owed is what the settings and the last Crawl-delay of a host ask for, not an older robots.txt.",
+    "Times are those of this machine, when the last byte was there; the server may have seen requests closer"
+    " together or further apart.",
+)
+
+
+def politeness(facts: Facts) -> str:
+    """The audit, in words and numbers."""
+    audit = facts.audit
+    if not audit.pages:
+        return "<p>No page was stored, so no time of a request is known.</p>" if facts.tally.settled else ""
+    rows = [_row(rest) for rest in audit.rests]
+    head = ("host", "smallest gap", "rest owed", ":", "at once", "pages")
+    shown = f", the {len(rows)} nearest to their limit" if audit.hosts > len(rows) else ""
+    unknown = "".join(f"<li>{line}</li>" for line in (*_limits(facts), *UNKNOWN))
+    gaps = card(table(head, rows, "Rests of hosts"), f"Rest between two pages of a host{shown}")
+    return f"<p>{verdict(audit)}</p>{gaps}<h3>What cannot be known</h3><ul>{unknown}</ul>"
+
+
+def verdict(audit: PolitenessFacts) -> str:
+    """One sentence."""
+    if audit.breaches:
+        return f'<span class="bad">{audit.breaches:,} hosts were asked again before their rest was over.</span>'
+    if not audit.pages:
+        return "No page was stored, so nothing was seen."
+    if not audit.owed_rest:
+        return f"No host was owed a rest; at most {audit.at_once:,} fetches of one host were under way at once."
+    return (
+        f"As far as {audit.pages:,} stored pages of run {audit.run} show, none of {audit.owed_rest:,} hosts was asked"
+        " again before its rest was over."
+    )
+
+
+def smallest(audit: PolitenessFacts) -> str:
+    """The gap nearest to its rest, in words."""
+    rest = next((rest for rest in audit.rests if rest.owed and rest.gap is not None), None)
+    return f"{lasting(rest.gap)} where {lasting(rest.owed)} is owed" if rest and rest.gap is not None else NOTHING
+
+
+def _row(rest: Rest) -> list[str]:
+    gap = "one page only" if rest.gap is None else "overlapping" if rest.gap < 0 else lasting(rest.gap)
+    word = "kept" if rest.owed and rest.gap is not None else NOTHING
+    if rest.breach:
+        word = '<span class="bad">too soon</span>'
+    owed = lasting(rest.owed) if rest.owed else "none"
+    return [url(rest.host, " host"), gap, owed, word, f"{rest.at_once:,}", f"{rest.pages:,}"]
+
+
+def _limits(facts: Facts) -> list[str]:
+    """What was left out of this audit."""
+    audit, said = facts.audit, []
+    if facts.manifest.runs > 1:
+        said.append(
+            f"Of {facts.manifest.runs:,} runs only run {audit.run} was looked at, and held against the settings of the"
+            " last: those of earlier runs are not kept."
+        )
+    if audit.older:
+        said.append(f"The newest {audit.pages:,} pages were looked at, {audit.older:,} older ones were not.")
+    if audit.unread:
+        said.append(f"{audit.unread:,} parts could not be read; <code>verify</code> tells why.")
+    return said

@@ -1,0 +1,67 @@
+"""The brakes of a crawl as it sees them."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from crawler.core.crawl import Crawl
+from crawler.core.hosts.host import Host, State
+from crawler.core.messages import Actions, Discovered, Fetched, Reason
+from crawler.core.rules import Rules
+from crawler.core.traps.combined_limits import CombinedLimits
+from crawler.core.urls.scope import Scope
+
+A, B, C = (f"http://{name}.h.test" for name in "abc")
+DELAY = 1.0
+
+
+def begin(**keys: object) -> tuple[Crawl, Actions]:
+    rules = Rules(**{"delay": DELAY, "scope": "domain", **keys})  # type: ignore[arg-type]
+    crawl = Crawl(rules, Scope(rules, [f"{A}/"]), 1)
+    return crawl, crawl.step([Discovered((f"{A}/", f"{B}/", f"{C}/"))], room=9, now=0.0)
+
+
+def test_hosts_of_one_address_are_asked_one_after_the_other() -> None:
+    crawl, actions = begin()
+    assert len(actions.fetches) == 3, "nobody knows yet that they are one server"
+    events = [Fetched(fetch.id, 404, address="10.0.0.1") for fetch in actions.fetches]
+    actions = crawl.step(events, room=9, now=0.5)
+    now, asked = 0.5, []
+    for _ in range(20):
+        assert len(actions.fetches) <= 1
+        asked += [now for _ in actions.fetches]
+        events = [Fetched(fetch.id, 200, address="10.0.0.1") for fetch in actions.fetches]
+        if actions.ending:
+            break
+        now = now if events else max(now, actions.wake_at or now)
+        actions = crawl.step(events, room=9, now=now)
+    assert len(asked) == 3
+    assert all(later - sooner >= DELAY for sooner, later in pairwise(asked))
+
+
+def test_each_host_rests_for_itself_where_that_is_wished() -> None:
+    for keys in ({"per_address": False}, {"scope": "any", "per_address": False}):
+        crawl, actions = begin(**keys)
+        events = [Fetched(fetch.id, 404, address="10.0.0.1") for fetch in actions.fetches]
+        crawl.step(events, room=9, now=0.5)
+        assert len(crawl.step([], room=9, now=0.5 + DELAY).fetches) == 3
+    assert [Rules(scope=scope).shares_addresses for scope in ("host", "domain", "any")] == [False, True, True]
+    assert Rules(per_address=True).shares_addresses
+
+
+def test_a_domain_that_is_spent_is_not_even_asked_for_a_robots_txt() -> None:
+    crawl, actions = begin(delay=0.0, max_domain_pages=1)
+    robots = {fetch.url: fetch.id for fetch in actions.fetches}
+    actions = crawl.step([Fetched(robots[f"{A}/robots.txt"], 404)], room=9, now=0.1)
+    (page,) = actions.fetches
+    links = ("http://d.h.test/", "http://e.h.test/")
+    actions = crawl.step([Fetched(page.id, 200, links, fingerprint=(1, 1))], room=9, now=0.2)
+    assert actions.fetches == []
+    assert [end.reason for end in actions.settled] == [Reason.OK, Reason.DOMAIN_LIMIT, Reason.DOMAIN_LIMIT]
+
+
+def test_a_host_has_nothing_to_refuse_without_links() -> None:
+    brakes, host = CombinedLimits(Rules(delay=0.0)), Host(A, Rules(delay=0.0))
+    assert brakes.refuses(host) is None
+    assert not brakes.makes_wait(host, 0.0)
+    assert host.state is State.NEW

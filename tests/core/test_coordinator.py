@@ -1,0 +1,114 @@
+"""What the arbiter passes on, grants, and when it calls the crawl over."""
+
+from __future__ import annotations
+
+from crawler.core.messages import (
+    Acknowledged,
+    HostNote,
+    HostNoteShared,
+    HostPlacement,
+    QuotaGranted,
+    SeedsSettled,
+    ShardRestarted,
+)
+from crawler.core.shards.coordinator import MOST_GRANTED, Outgoing, Posted, ShardCoordinator, Status
+
+NOTE = HostNote("http://a.test", "rules", 50.0, reach=HostPlacement.SHARED)
+
+
+def begun(pages: int | None = None, size: int | None = None) -> ShardCoordinator:
+    board = ShardCoordinator(2, pages, size)
+    for shard in (0, 1):
+        board.shard_started(shard, 0)
+    return board
+
+
+def test_the_crawl_is_over_when_all_are_quiet_and_have_read_all_that_was_sent() -> None:
+    board = begun()
+    assert not board.over, "nobody has said anything yet"
+    board.update_status(0, Status(0, quiet=True))
+    board.update_status(1, Status(0, quiet=True))
+    assert board.over
+    assert board.route(Posted(1, Acknowledged((1,)))) == (1, Acknowledged((1,)))
+    assert not board.over, "one word is unread"
+    board.update_status(1, Status(1, quiet=True))
+    assert board.over
+
+
+def test_a_shard_that_was_born_again_is_not_quiet_and_the_others_send_again() -> None:
+    board = begun()
+    board.update_status(0, Status(0, quiet=True))
+    board.update_status(1, Status(0, quiet=True))
+    assert board.shard_started(1, 0) == [(0, ShardRestarted(1))]
+    assert not board.over
+
+
+def test_what_was_said_to_a_shard_before_it_was_born_is_said_again() -> None:
+    board = ShardCoordinator(2, None, None)
+    assert board.shard_started(0, 0) == []
+    board.route(Posted(1, Acknowledged((1,))))
+    assert board.shard_started(1, 0) == [(0, ShardRestarted(1))]
+
+
+def test_verdicts_reach_all_others_and_those_who_are_born_later() -> None:
+    board = begun()
+    assert board.note(0, NOTE) == [(1, HostNoteShared(NOTE))]
+    gathered = HostNote("http://a.test", rest_until=9.0, reach=HostPlacement.RECLAIMED)
+    board.note(1, gathered)
+    board.note(0, HostNote("http://a.test", rest_until=5.0, reach=HostPlacement.SHARED, joined=True))
+    (verdict,) = board.verdicts()
+    assert verdict == HostNoteShared(HostNote("http://a.test", "rules", 50.0, 0.0, 9.0, True, HostPlacement.RECLAIMED))
+
+
+def test_what_earlier_runs_have_noted_is_a_verdict() -> None:
+    board = ShardCoordinator(2, None, None, (NOTE, HostNote("http://a.test", joined=True)))
+    assert board.verdicts() == [
+        HostNoteShared(HostNote("http://a.test", "rules", 50.0, joined=True, reach=HostPlacement.SHARED))
+    ]
+
+
+def test_seeds_are_settled_when_all_shards_say_so_and_that_is_said_once() -> None:
+    board = begun()
+    assert board.update_status(0, Status(0, seeds_settled=True)) == []
+    assert board.update_status(1, Status(0, seeds_settled=True)) == [(0, SeedsSettled()), (1, SeedsSettled())]
+    assert board.update_status(1, Status(1, seeds_settled=True)) == []
+    assert board.verdicts() == [SeedsSettled()]
+
+
+def granted(told: list[Outgoing]) -> list[tuple[int, int]]:
+    return [(to, event.pages) for to, event in told if isinstance(event, QuotaGranted)]
+
+
+def test_pages_are_granted_in_blocks_that_shrink_and_never_more_than_there_are() -> None:
+    board = begun(pages=1000)
+    blocks = []
+    while blocks_now := granted(board.update_status(0, Status(0, wants=True))):
+        blocks += [pages for _, pages in blocks_now]
+    assert (blocks[0], blocks[-1], sum(blocks)) == (MOST_GRANTED, 1, 1000)
+    assert blocks == sorted(blocks, reverse=True)
+
+
+def test_what_is_returned_goes_to_who_waits() -> None:
+    board = begun(pages=1)
+    assert granted(board.update_status(0, Status(0, wants=True))) == [(0, 1)]
+    assert granted(board.update_status(1, Status(0, wants=True))) == []
+    assert granted(board.update_status(0, Status(1, quiet=True, returned=1))) == [(1, 1)]
+
+
+def test_a_shard_that_dies_has_spent_what_its_frontier_says() -> None:
+    board = begun(pages=4)
+    assert granted(board.update_status(0, Status(0, wants=True))) == [(0, 1)]
+    assert granted(board.update_status(0, Status(1, wants=True))) == [(0, 1)]
+    board.shard_started(0, 1)
+    left = 0
+    while blocks := granted(board.update_status(1, Status(0, wants=True))):
+        left += sum(pages for _, pages in blocks)
+    assert left == 3
+
+
+def test_as_many_bytes_as_may_be_stored_end_it() -> None:
+    board = begun(size=100)
+    board.update_status(0, Status(0, size=60))
+    assert not board.over
+    board.update_status(1, Status(0, size=40))
+    assert board.over

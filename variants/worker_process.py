@@ -1,0 +1,90 @@
+"""How worker processes are born and die: from a fork server, and never after the crawler.
+
+Rules:
+- They start from a fork server, so no thread, loop, lock or connection of the crawler crosses a fork.
+- They leave SIGINT and SIGTERM to the crawler, which drains: the fork server has them blocked, children inherit that.
+- The fork server dies with the crawler (it holds the other end of a pipe), and the kernel kills its children then.
+- Nobody is killed by number alone. The fork server buries its children, so the number of one that died may belong to
+  somebody else by now: a stranger, or a thread of one, which would die instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from multiprocessing import resource_tracker
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from crawler.errors import WorkersLost
+from crawler.system.logs import capture_library_logs
+from crawler.system.parent_death import die_with_parent
+
+PRELOADED = "variants.fork_server"
+NO_MEMORY_EXIT = 77
+"""The exit status of a worker that ended for want of memory."""
+TRACKER_IS_QUIET = "ignore:resource_tracker:UserWarning"
+
+
+def start_fork_server() -> None:
+    """Start it with SIGTERM and SIGINT blocked; its children inherit that, so a signal to the group lets them drain."""
+    from multiprocessing import forkserver
+
+    # After a kill the tracker would complain on stderr of locks that it then removes: that is its work, not news.
+    sys.warnoptions.append(TRACKER_IS_QUIET)
+    resource_tracker.ensure_running()
+    sys.warnoptions.remove(TRACKER_IS_QUIET)
+    signals = {signal.SIGINT, signal.SIGTERM}
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def init_child() -> None:
+    """In a child: end when the crawler ends, however it ends, and log as it does."""
+    capture_library_logs()
+    die_with_parent()  # that is the fork server, which dies with the crawler
+    _let_fork_server_go()
+
+
+@contextlib.contextmanager
+def spawn_errors() -> Iterator[None]:
+    """Around the start of a process. Raises WorkersLost where the fork server or the system will not give one."""
+    try:
+        yield
+    except (OSError, EOFError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else "the fork server is gone"
+        raise WorkersLost(f"cannot start a worker process ({why}); see to it (ulimit -u, pids.max), resume") from error
+
+
+def kill(process: BaseProcess) -> None:
+    """End a process that we started now, if it is still there."""
+    pid = process.pid
+    if pid is None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        if not hasattr(os, "pidfd_open"):  # not Linux: a moment remains between looking and killing
+            if process.is_alive():
+                os.kill(pid, signal.SIGKILL)
+            return
+        held = os.pidfd_open(pid)
+        try:
+            if process.is_alive():  # then it was so before, and what we hold is no stranger of its number
+                signal.pidfd_send_signal(held, signal.SIGKILL)
+        finally:
+            os.close(held)
+
+
+def _let_fork_server_go() -> None:
+    """Close our copy of the pipe that keeps the fork server alive, so that it ends with the crawler, not with us."""
+    from multiprocessing import forkserver
+
+    server: Any = forkserver._forkserver
+    if server._forkserver_alive_fd is not None:
+        os.close(server._forkserver_alive_fd)
+        server._forkserver_alive_fd = None
