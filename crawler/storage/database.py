@@ -25,6 +25,7 @@ from xxhash import xxh3_64_intdigest
 
 from crawler.core.messages import Pause
 from crawler.errors import Busy, Corrupt, DiskFull, MemoryShort, StorageError
+from crawler.system.text import escape_unprintable
 from crawler.system.threads import NO_MORE
 
 T = TypeVar("T")
@@ -108,15 +109,16 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 def _storage_error(path: Path, error: sqlite3.Error) -> StorageError:
     name = getattr(error, "sqlite_errorname", "") or ""
+    words = escape_unprintable(" ".join(str(error).split()))  # it may quote what is damaged
     if name.startswith("SQLITE_FULL") or (name.startswith("SQLITE_IOERR_SHMSIZE") and _is_full(path.parent)):
         return DiskFull(f"no space left for {path}; free some, then resume")
     if name.startswith(DAMAGED) or any(words in str(error) for words in SIGNS):
-        return Corrupt(f"{path} is damaged ({error}); restore it from a copy, or use the command repair")
+        return Corrupt(f"{path} is damaged ({words}); restore it from a copy, or use the command repair")
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return Busy(f"{path} is locked by another program; close that, then resume")
     if isinstance(error, sqlite3.OperationalError) and "no such" in str(error):
-        return Corrupt(f"{path} is damaged, or no file of this program ({error}); use the command repair")
-    return StorageError(f"cannot use {path}: {error}")
+        return Corrupt(f"{path} is damaged, or no file of this program ({words}); use the command repair")
+    return StorageError(f"cannot use {path}: {words}")
 
 
 def _is_full(folder: Path) -> bool:

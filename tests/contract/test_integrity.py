@@ -175,6 +175,16 @@ def test_whatever_reads_a_damaged_row_says_so_in_one_line(tmp_path: Path) -> Non
     assert code == 3 and len(lines) == 1
 
 
+def test_what_sqlite_quotes_of_a_damaged_schema_stays_in_one_line(tmp_path: Path) -> None:
+    path = make(tmp_path / "c")
+    with closing(sqlite3.connect(next(path.glob("shard-*/frontier.sqlite")))) as connection, connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("UPDATE sqlite_master SET sql = ? WHERE name = 'url'", ("CREATE TABLE url ('\nx)",))
+    with pytest.raises(CrawlerError, match="damaged") as caught:
+        CrawlDirectory.open_readonly(path).tally()
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("change", ["UPDATE page SET headers = '[1]'", "UPDATE page SET fetched_at = fetched_at + 1"])
 @pytest.mark.parametrize("store", ["sqlite", "files"])
 def test_each_column_of_a_record_is_covered(tmp_path: Path, change: str, store: str) -> None:
