@@ -1,20 +1,69 @@
-"""`python -m tests.readme`: writes into README.md what is generated from the code: what makes a crawl incomplete."""
+"""`python -m tests.readme`: writes into README.md what is generated from the code.
+
+Between `<!-- NAME: begin -->` and `<!-- NAME: end -->` stands what the entry NAME of BLOCKS makes: the commands, what
+makes a crawl incomplete, the other reasons, the fields of `--json`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from crawler.core.endings import table
+from crawler.cli.group import COMMANDS
+from crawler.core import endings
+from crawler.metrics.summary import FIELDS
 
 README = Path(__file__).resolve().parents[1] / "README.md"
-BEGIN, END = "<!-- missed: begin -->\n", "\n<!-- missed: end -->"
+
+
+def _table(columns: tuple[str, str], rows: Iterable[tuple[str, str]]) -> str:
+    lines = [f"| {' | '.join(columns)} |", "|---|---|", *(f"| `{name}` | {text} |" for name, text in rows)]
+    return "\n".join(lines)
+
+
+def commands() -> str:
+    """Every command with its line of help."""
+    return _table(("command", "what it does"), ((name, line) for name, (_, line) in COMMANDS.items()))
+
+
+def answers() -> str:
+    """The reasons that make no crawl incomplete."""
+    rows = (
+        (reason.value, entry.sentence) for reason, entry in endings.REASONS.items() if reason.value in endings.ANSWERS
+    )
+    return _table(("reason", "what happened"), rows)
+
+
+def fields() -> str:
+    """Every field of the JSON object."""
+    return _table(("field", "what it is"), FIELDS.items())
+
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    "commands": commands,
+    "missed": endings.table,
+    "answers": answers,
+    "fields": fields,
+}
+
+
+def begin(name: str) -> str:
+    """The line above a block."""
+    return f"<!-- {name}: begin -->\n"
+
+
+def end(name: str) -> str:
+    """The line below it."""
+    return f"<!-- {name}: end -->"
 
 
 def written(text: str) -> str:
-    """The README with the list as the code has it now."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}{table()}{END}{after}"
+    """The README with its blocks as the code has them now."""
+    for name, made in BLOCKS.items():
+        before, _, rest = text.partition(begin(name))
+        _, _, after = rest.partition(end(name))
+        text = f"{before}{begin(name)}{made()}\n{end(name)}{after}"
+    return text
 
 
 if __name__ == "__main__":

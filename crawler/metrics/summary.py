@@ -30,8 +30,7 @@ class Heartbeat(msgspec.Struct, kw_only=True):
 class Summary(msgspec.Struct, kw_only=True):
     """Of the directory as a whole: `urls` to `complete`. Of this run and its processes: the rest. Seconds, bytes.
 
-    `incomplete_because` counts what was missed, by reason, largest first; `fail_on_held` names the conditions of
-    `fail_on` that hold; `asked_again` counts the URLs that this run has reopened, by the reason they had ended with.
+    FIELDS says what each one is.
     """
 
     urls: int
@@ -70,6 +69,43 @@ class Summary(msgspec.Struct, kw_only=True):
         """Whether nothing is owed any more, whatever was missed."""
         return self.ending not in (Ending.LIMIT, Ending.STOPPED)
 
+
+FIELDS = {
+    "urls": "URLs that settled after at least one fetch; robots.txt does not count",
+    "pages": "URLs with a stored body",
+    "bytes": "bytes of these bodies, decoded",
+    "statuses": "how many URLs ended with each HTTP status",
+    "reasons": "how many URLs ended with each reason",
+    "digest": "sum modulo 2^128 of xxh3_128(url NUL status NUL stored body) over all URLs that got a response: "
+    "equal digests mean equal work, in any order, by any engine",
+    "out": "the directory; null where nothing is kept",
+    "complete": "nothing is owed and nothing was missed",
+    "ending": "complete, incomplete, failed, limit or stopped",
+    "incomplete_because": "what was missed, by reason, largest first",
+    "fail_on_held": "the conditions of `fail_on` that hold",
+    "owed": "URLs that are still to be asked for",
+    "retries": "attempts beyond the first",
+    "truncated": "pages that were stored in part",
+    "links_cut": "links that were not taken, beyond `max_links` or `max_url_length`",
+    "unread": "pages that were stored without their links",
+    "too_deep": "distinct URLs in scope that only `--max-depth` kept out. Where paths of different lengths lead to a "
+    "page it may depend on the order of answers",
+    "not_followed": "links that were seen and left out, by kind",
+    "cookies_dropped": "cookies beyond what a jar holds",
+    "pauses": "how often the crawl paused, by why",
+    "mode": "of this run, as all that follow",
+    "client": "the HTTP client",
+    "asked_again": "URLs that this run has reopened, by the reason they had ended with",
+    "urls_this_run": "as `urls`",
+    "seconds": "first fetch to last commit",
+    "startup_seconds": "start of the process to first fetch",
+    "pages_per_second": "`urls_this_run` by `seconds`",
+    "cpu_seconds": "of all processes",
+    "peak_memory_bytes": "peak of the summed PSS of all processes",
+    "heartbeat": "how late its beats came, with the key `heartbeat` set: `beats`, `p50`, `p99`, `max` in milliseconds, "
+    "`counts`. It shows lag of the event loop and waits for the GIL",
+}
+"""What each field of the JSON object is, for people."""
 
 WORDS = {
     Ending.COMPLETE: "complete",
