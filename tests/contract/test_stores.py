@@ -7,19 +7,21 @@ import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 from msgspec.structs import replace
 
 from crawler.errors import Corrupt, Locked, StorageError
+from crawler.settings import Settings
 from crawler.storage.database import connect
-from crawler.storage.pages import open_store
+from crawler.storage.pages import STORES, open_store
 from crawler.storage.pages.base import Page, Store
 from crawler.storage.pages.memory import MemoryStore
 from tests.hostile_text import all_of_them
 
 Open = Callable[[], Store]
-ON_DISK = ["sqlite", "files"]
+ON_DISK = [*STORES]
 
 
 @pytest.fixture(params=["memory", *ON_DISK])
@@ -50,6 +52,10 @@ def page(number: int = 1, body: bytes | None = None) -> Page:
         noindex=True,
         first_byte=0.125,
     )
+
+
+def test_every_store_can_be_asked_for_in_the_configuration() -> None:
+    assert get_args(get_type_hints(Settings)["store"]) == tuple(STORES)
 
 
 @pytest.mark.parametrize("body", [b"", b"\0\xff" * 100, b"a" * 1_000_000], ids=["empty", "binary", "big"])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from crawler.storage.pages.base import Store
 
-STORES = ("sqlite", "files")
+STORES = {"sqlite": "SqliteStore", "files": "FilesStore"}
+"""The class of each store, in the module of this package that has its name. It is made with the folder of its parts."""
 
 
 def open_store(kind: str, folder: Path, disk_wait: float = 0.0) -> Store:
@@ -16,10 +18,6 @@ def open_store(kind: str, folder: Path, disk_wait: float = 0.0) -> Store:
 
     `disk_wait`: seconds that `put` of a store that writes at once waits for space on a full disk.
     """
-    if kind == "files":
-        from crawler.storage.pages.files import FilesStore
-
-        return FilesStore(folder / "parts", disk_wait)
-    from crawler.storage.pages.sqlite import SqliteStore
-
-    return SqliteStore(folder / "parts")
+    module = import_module(f"crawler.storage.pages.{kind}")
+    store: Store = getattr(module, STORES[kind])(folder / "parts", disk_wait)
+    return store

@@ -174,9 +174,10 @@ class SqliteWriter:
 
 
 class SqliteStore:
-    """A folder of SQLite parts."""
+    """A folder of SQLite parts. Nothing is written before a flush, which the recorder repeats while the disk is full:
+    `disk_wait` (seconds) is for stores that write at once."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, disk_wait: float = 0.0) -> None:
         self._folder = folder
         with storage_errors(folder):
             folder.mkdir(PRIVATE, parents=True, exist_ok=True)
