@@ -8,6 +8,7 @@ hashes; parsing holds it.
 
 from __future__ import annotations
 
+from contextlib import ExitStack, closing
 from queue import Empty
 from time import monotonic
 
@@ -74,21 +75,16 @@ class ThreadWorkers:
 
 
 def run(job: Job) -> Ending:
-    """Run a job on threads of this process."""
+    """Run a job on threads of this process. What is opened last is closed first: the recorder flushes the writer."""
     settings = job.settings
     size = job.limit_concurrency(settings.concurrency or CONCURRENCY)
-    writer = job.writer()
-    reader = open_processor(settings, job.scope, job.shares)
-    try:
+    with ExitStack() as stack:
+        writer = stack.enter_context(closing(job.writer()))
+        stack.callback(job.recorder.close)
+        reader = stack.enter_context(closing(open_processor(settings, job.scope, job.shares)))
         pool = FetchThreadPool(size, client_of(settings), settings.client_plan(1), reader, writer)
+        stack.callback(pool.close)
         workers = ThreadWorkers(pool, pool.size)
         job.attach(workers)
-        try:
-            with measure_lag(settings.heartbeat, job.recorder.stats.lateness):
-                return drive(job.crawl, workers, job.recorder, job.initial_events())
-        finally:
-            pool.close()
-            reader.close()
-            job.recorder.close()
-    finally:
-        writer.close()
+        with measure_lag(settings.heartbeat, job.recorder.stats.lateness):
+            return drive(job.crawl, workers, job.recorder, job.initial_events())
