@@ -1,7 +1,7 @@
-"""The line between the arbiter and a shard: words in frames over a socket pair, written without ever waiting.
+"""The channel between the arbiter and a shard: messages in frames over a socket pair, written without blocking.
 
-A frame is its length in four bytes and a msgpack list of words. What cannot be sent at once waits in memory, so two
-that write to each other never stand still; what waits is bounded by the links there are.
+A frame is its length in four bytes and a msgpack list of messages. What cannot be sent at once is buffered, so two
+processes that write to each other never deadlock. The buffer is bounded by the number of links.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class ShardProgress(Message, frozen=True):
 
 
 class ShardExit(Message, frozen=True):
-    """A shard has ended: URLs it still owes, first fetch and last commit (monotonic clock), lateness of its heartbeat;
-    `error` where it could not go on."""
+    """The last message of a shard: URLs it still owes, first fetch and last commit (monotonic clock), lateness of its
+    heartbeat; `error` why it stopped early, "" where it did not."""
 
     owed: int = 0
     first_fetch_at: float | None = None
@@ -60,26 +60,26 @@ decode_to_arbiter = msgspec.msgpack.Decoder(list[ToArbiter]).decode
 
 
 class ShardChannel(asyncio.Protocol):
-    """One end. `heard` is called with the bytes of each frame, `lost` when the other end is gone."""
+    """One end. `on_frame` is called with the bytes of each frame, `on_close` when the other end is closed."""
 
-    def __init__(self, heard: Callable[[bytes], None], lost: Callable[[], None]) -> None:
-        self._heard = heard
-        self._lost = lost
+    def __init__(self, on_frame: Callable[[bytes], None], on_close: Callable[[], None]) -> None:
+        self._on_frame = on_frame
+        self._on_close = on_close
         self._transport: asyncio.WriteTransport | None = None
         self._buffer = bytearray()
 
-    def send(self, words: Sequence[ControlMessage]) -> None:
-        """Send words, in one frame; to nobody where the line is cut."""
-        if self._transport is not None and words:
-            frame = _encode(words)
+    def send(self, messages: Sequence[ControlMessage]) -> None:
+        """Send messages in one frame. Does nothing once the channel is closed."""
+        if self._transport is not None and messages:
+            frame = _encode(messages)
             self._transport.write(len(frame).to_bytes(HEAD, "big") + frame)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The line stands."""
+        """Connected."""
         self._transport = cast(asyncio.WriteTransport, transport)  # uvloop's are none by name
 
     def data_received(self, data: bytes) -> None:
-        """Cut what comes into frames."""
+        """Split what arrives into frames."""
         buffer = self._buffer
         buffer += data
         start = 0
@@ -87,16 +87,16 @@ class ShardChannel(asyncio.Protocol):
             end = start + HEAD + int.from_bytes(buffer[start : start + HEAD], "big")
             if len(buffer) < end:
                 break
-            self._heard(bytes(buffer[start + HEAD : end]))
+            self._on_frame(bytes(buffer[start + HEAD : end]))
             start = end
         del buffer[:start]
 
     def connection_lost(self, error: Exception | None) -> None:
-        """The other end is gone."""
+        """The other end is closed."""
         self._transport = None
-        self._lost()
+        self._on_close()
 
     def close(self) -> None:
-        """Say goodbye after what was said has been sent."""
+        """Close after what was sent has left."""
         if self._transport is not None:
             self._transport.close()

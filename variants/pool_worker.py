@@ -42,7 +42,7 @@ _decode_lateness = msgspec.msgpack.Decoder(Lateness).decode
 
 
 class PoolSpec(msgspec.Struct, frozen=True):
-    """All that a worker is told at birth."""
+    """What a worker gets when it starts."""
 
     settings: Settings
     client: str
@@ -57,17 +57,17 @@ def encode_fetches(fetches: list[Fetch]) -> bytes:
 
 
 def lateness_of(message: bytes) -> Lateness | None:
-    """What a worker that ends says of its heartbeat; None for any other message."""
+    """The scheduling lag in the last message of a worker; None for any other message."""
     return _decode_lateness(message[1:]) if message[:1] == LATENESS else None
 
 
 def serve(greeter: socket.socket, encoded: bytes) -> None:
-    """The Pool's initializer: serves until the parent says goodbye or dies, then ends the process. Never returns."""
+    """The Pool's initializer: serves until the parent closes the pipe or dies, then ends the process. Never returns."""
     try:
         init_child()
         _begin(greeter, encoded)
     except (OutOfMemory, MemoryError):
-        os._exit(NO_MEMORY_EXIT)  # as good as a kill: the parent replaces us, or tells when it is of no use
+        os._exit(NO_MEMORY_EXIT)  # like a kill: the parent starts another, or gives up after several
     os._exit(0)
 
 
@@ -161,4 +161,4 @@ def _tell(pipe: Connection, message: bytes) -> None:
     try:
         pipe.send_bytes(message)
     except OSError:
-        os._exit(0)  # the parent is gone: nobody will ever name what this part holds
+        os._exit(0)  # the parent is gone: no frontier row will ever name these pages

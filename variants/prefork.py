@@ -6,10 +6,10 @@ all must hear of a host. Who decides what is in core.shards.sharded and core.sha
 channels.
 
 Rules:
-- Shards are born from a fork server, on a line of their own. Nothing that is open here crosses.
-- A shard that dies, or is silent for a lease, is replaced by one that begins from its frontier. MOST_DEATHS in a row,
-  none of which has brought anything to an end, stop the crawl: the same would only happen again.
-- After a Stop nobody is replaced: what a dead shard owes is in its frontier, for the next run.
+- Shards start from a fork server, each with a channel of its own. No open file or socket of this process is inherited.
+- A shard that dies, or sends nothing for a lease, is replaced by one that resumes from its frontier. MOST_DEATHS in a
+  row, none of which has brought anything to an end, stop the crawl: the same would only happen again.
+- After a Stop none is replaced: what a dead shard owes is in its frontier, for the next run.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ PATIENCE = 60.0
 class ShardProcess:
     """The arbiter's view of one shard."""
 
-    def __init__(self, process: ForkServerProcess, line: ShardChannel) -> None:
+    def __init__(self, process: ForkServerProcess, channel: ShardChannel) -> None:
         self.process = process
-        self.line = line
-        self.heard_at = monotonic()
-        self.spoken = False
-        self.farewell: ShardExit | None = None
+        self.channel = channel
+        self.last_message_at = monotonic()
+        self.has_sent = False
+        self.exit: ShardExit | None = None
 
 
 class Arbiter:
@@ -69,7 +69,7 @@ class Arbiter:
         self._loop = asyncio.get_running_loop()
         self._shards: dict[int, ShardProcess] = {}
         self._incarnations = self._deaths = self._owed = 0
-        self._told_to_stop = self._stopping = False
+        self._is_stopped = self._stopping = False
         self._failure: Exception | None = None
         self._ended = asyncio.Event()
         settings = job.settings
@@ -90,22 +90,22 @@ class Arbiter:
             await self._ended.wait()
         finally:
             watch.cancel()
-            for born in self._shards.values():
-                _end(born.process)
+            for one in self._shards.values():
+                _end(one.process)
         if self._failure is not None:
             raise self._failure
         if not self._owed:
             return Ending.COMPLETE
-        return Ending.STOPPED if self._told_to_stop else Ending.LIMIT
+        return Ending.STOPPED if self._is_stopped else Ending.LIMIT
 
-    # ---- birth and death ---------------------------------------------------------------------------------------------
+    # ---- start and end ----------------------------------------------------------------------------------------------
 
     async def _spawn(self, shard: int) -> None:
         """A process for a shard. It has heard every verdict there is when it begins."""
         started = self._started(shard)
         mine, theirs = socket.socketpair()
-        line = ShardChannel(lambda frame: self._on_message(shard, frame), lambda: self._lost(shard, line))
-        await self._loop.create_connection(lambda: line, sock=mine)
+        channel = ShardChannel(lambda frame: self._on_message(shard, frame), lambda: self._lost(shard, channel))
+        await self._loop.create_connection(lambda: channel, sock=mine)
         verdicts = self._coordinator.verdicts()
         outgoing = self._coordinator.shard_started(shard, started)
         spec = msgspec.json.encode(self._spec(shard, verdicts))
@@ -114,16 +114,16 @@ class Arbiter:
             with spawn_errors():
                 process.start()
         except WorkersLost as error:
-            line.close()
+            channel.close()
             self._fail(error)
             return
         finally:
             theirs.close()
         self._incarnations += 1
-        self._shards[shard] = ShardProcess(process, line)
+        self._shards[shard] = ShardProcess(process, channel)
         self._pass_on(outgoing)
         if self._stopping:
-            line.send([Stop()])
+            channel.send([Stop()])
 
     def _spec(self, shard: int, verdicts: list[Verdict]) -> ShardSpec:
         job, settings = self._job, self._job.settings
@@ -141,14 +141,14 @@ class Arbiter:
             shares=replace(job.worker_shares, in_flight=share),
         )
 
-    def _lost(self, shard: int, line: ShardChannel) -> None:
-        """The line of a shard is cut: it has said goodbye, or died."""
-        born = self._shards.get(shard)
-        if born is None or born.line is not line:
+    def _lost(self, shard: int, channel: ShardChannel) -> None:
+        """The channel of a shard is closed: it has sent its ShardExit, or died."""
+        one = self._shards.get(shard)
+        if one is None or one.channel is not channel:
             return
         self._job.in_flight.elsewhere.pop(shard, None)
-        if born.farewell is None:
-            _end(born.process)
+        if one.exit is None:
+            _end(one.process)
             self._deaths += 1
             if self._deaths >= MOST_DEATHS:
                 self._fail(
@@ -157,15 +157,15 @@ class Arbiter:
                         "try --mode async, which shows why (out of memory? killed from outside?)"
                     )
                 )
-            elif not self._told_to_stop:
-                self._loop.create_task(self._spawn(shard)).add_done_callback(self._borne)
+            elif not self._is_stopped:
+                self._loop.create_task(self._spawn(shard)).add_done_callback(self._on_spawned)
                 return
             self._owed += 1
         del self._shards[shard]
         if not self._shards:
             self._ended.set()
 
-    def _borne(self, task: asyncio.Task[None]) -> None:
+    def _on_spawned(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and isinstance(error := task.exception(), Exception):
             self._fail(error)
 
@@ -178,34 +178,34 @@ class Arbiter:
         lease = self._job.settings.lease
         while True:
             await asyncio.sleep(min(1.0, lease / 4))
-            for born in self._shards.values():
-                if monotonic() - born.heard_at > (lease if born.spoken else max(PATIENCE, lease)):
-                    kill(born.process)
+            for one in self._shards.values():
+                if monotonic() - one.last_message_at > (lease if one.has_sent else max(PATIENCE, lease)):
+                    kill(one.process)
 
-    # ---- words -------------------------------------------------------------------------------------------------------
+    # ---- messages ----------------------------------------------------------------------------------------------------
 
     def _on_message(self, shard: int, frame: bytes) -> None:
-        born = self._shards[shard]
-        born.heard_at, born.spoken = monotonic(), True
-        for word in decode_to_arbiter(frame):
-            match word:
+        one = self._shards[shard]
+        one.last_message_at, one.has_sent = monotonic(), True
+        for message in decode_to_arbiter(frame):
+            match message:
                 case Posted():
-                    self._pass_on([self._coordinator.route(word)])
+                    self._pass_on([self._coordinator.route(message)])
                 case HostNoteShared():
-                    self._pass_on(self._coordinator.note(shard, word.note))
+                    self._pass_on(self._coordinator.note(shard, message.note))
                 case Status():
-                    self._pass_on(self._coordinator.update_status(shard, word))
+                    self._pass_on(self._coordinator.update_status(shard, message))
                     if self._coordinator.over:
                         self._stop()
                 case ShardProgress():
-                    self._count_in(shard, word)
+                    self._count_in(shard, message)
                 case ShardExit():
-                    self._part(born, word)
+                    self._on_exit(one, message)
 
     def _pass_on(self, outgoing: Sequence[Outgoing]) -> None:
-        for shard, word in outgoing:
+        for shard, message in outgoing:
             if shard in self._shards:
-                self._shards[shard].line.send([word])
+                self._shards[shard].channel.send([message])
 
     def _count_in(self, shard: int, progress: ShardProgress) -> None:
         if progress.counts.settled:
@@ -213,23 +213,23 @@ class Arbiter:
         self._job.recorder.stats.merge(progress.counts)
         self._job.in_flight.elsewhere[shard] = progress.pages, progress.hosts, progress.paused
 
-    def _part(self, born: ShardProcess, farewell: ShardExit) -> None:
-        born.farewell = farewell
-        self._owed += farewell.owed
+    def _on_exit(self, one: ShardProcess, last: ShardExit) -> None:
+        one.exit = last
+        self._owed += last.owed
         recorder = self._job.recorder
-        recorder.stats.lateness.merge(farewell.lateness)
-        if farewell.first_fetch_at is not None:
-            recorder.first_fetch_at = min(recorder.first_fetch_at or farewell.first_fetch_at, farewell.first_fetch_at)
-        if farewell.last_commit_at is not None:
-            recorder.last_commit_at = max(recorder.last_commit_at or 0.0, farewell.last_commit_at)
-        if farewell.error:
-            self._fail(StorageError(farewell.error))
+        recorder.stats.lateness.merge(last.lateness)
+        if last.first_fetch_at is not None:
+            recorder.first_fetch_at = min(recorder.first_fetch_at or last.first_fetch_at, last.first_fetch_at)
+        if last.last_commit_at is not None:
+            recorder.last_commit_at = max(recorder.last_commit_at or 0.0, last.last_commit_at)
+        if last.error:
+            self._fail(StorageError(last.error))
 
     def _stop(self) -> None:
         if not self._stopping:
             self._stopping = True
-            for born in self._shards.values():
-                born.line.send([Stop()])
+            for one in self._shards.values():
+                one.channel.send([Stop()])
 
     # ---- for outsiders -----------------------------------------------------------------------------------------------
 
@@ -238,7 +238,7 @@ class Arbiter:
         self._loop.call_soon_threadsafe(self._obey_stop)
 
     def _obey_stop(self) -> None:
-        self._told_to_stop = True
+        self._is_stopped = True
         self._stop()
 
     def wake(self) -> None:
@@ -250,7 +250,7 @@ class Arbiter:
         return SqliteFrontier(frontier_path(Path(str(self._job.folder)), shard), read_only=True)
 
     def _started(self, shard: int) -> int:
-        """Pages asked for, in all lives."""
+        """Pages asked for, in all incarnations."""
         if self._job.settings.max_pages is None:
             return 0
         with closing(self._frontier(shard)) as frontier:

@@ -5,11 +5,11 @@ The seam is crossed by batches of messages down one pipe per worker. Bodies neve
 part of its own and flushes it before it answers. A Pool worker that fetches one page at a time would hold only P
 fetches in flight, so each runs a pool of threads (`--threads-per-process`).
 
-How a Pool survives kill -9 of its workers. A worker that dies inside the Pool's task queue takes the queue's lock with
+How a Pool survives kill -9 of its workers. A worker that dies inside the Pool's task queue keeps the queue's lock for
 it, and the whole Pool hangs for good, `terminate()` included. So the task queue is never used: serving is the Pool's
 *initializer*, which does not return while the crawl lasts. It makes a socket pair and hands one end to the parent (over
-one datagram socket that all workers inherit). End of file there is the death notice; the Pool's own supervision starts
-a new worker, which says hello in the same way, and the Crawl asks for the lost URLs again.
+one datagram socket that all workers inherit). End of file there means that the worker is gone. The Pool's own
+supervision starts a new worker, which connects in the same way, and the Crawl asks for the lost URLs again.
 
 Workers start from a fork server, so no thread, lock or connection of the parent crosses a fork. They ignore SIGINT and
 SIGTERM (the parent drains) and die with their parent: the pipe ends, and the kernel signals it (PR_SET_PDEATHSIG).
@@ -115,7 +115,7 @@ class PoolWorkers:
         return sum(len(worker.orders) for worker in self._workers.values())
 
     def exchange(self, fetches: list[Fetch], until: float | None) -> list[Event]:
-        """Send batches; wait until some worker answers, dies or says hello."""
+        """Send batches; wait until a worker answers, ends or connects."""
         self._send(fetches)
         hung_at = self._kill_hung()
         until = hung_at if until is None else min(until, hung_at)
@@ -166,7 +166,7 @@ class PoolWorkers:
         return list(landings)
 
     def _check_births(self) -> None:
-        """Workers that die before they say hello, or never come to it, end the crawl."""
+        """Workers that end before they connect, or never connect, end the crawl."""
         self._seen |= {process.pid for process in active_children()}
         if len(self._seen) - self._born > 2 * self._processes + MOST_STILLBIRTHS:
             raise CrawlerError(
@@ -180,12 +180,12 @@ class PoolWorkers:
         self._check_supervision()
 
     def _check_supervision(self) -> None:
-        """Nobody is born any more once the Pool's own thread has met with a fork server that is gone."""
+        """No worker starts any more once the Pool's own thread has found the fork server gone."""
         if not self._pool._worker_handler.is_alive():  # type: ignore[attr-defined]
             raise WorkersLost("the process that starts workers was killed or cannot start any; resume to go on")
 
     def _on_thread_death(self, died: threading.ExceptHookArgs) -> None:
-        """The death of the Pool's own thread is told in one line, by `_check_supervision`, not in a traceback."""
+        """The end of the Pool's own thread is reported in one line, by `_check_supervision`, not as a traceback."""
         if died.thread is None or died.thread is not getattr(self._pool, "_worker_handler", None):
             self._hear_of_dead_threads(died)
 
@@ -243,7 +243,7 @@ class PoolWorkers:
                 kill(process)
 
     def _accept(self) -> None:
-        """A new worker says hello with its process id and an end of a pipe, and is told the name of its part."""
+        """A new worker sends its process id and an end of a pipe; it is sent the name of its part."""
         message, descriptors, _, _ = socket.recv_fds(self._hello, 64, 1)
         line = socket.socket(fileno=descriptors[0])
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):  # a worker stopped in mid-message must not stop us
@@ -271,7 +271,7 @@ class PoolWorkers:
 
     def close(self) -> None:
         """Let every worker close its part and end; kill those that do not."""
-        self._pool.close()  # first of all: from here on nobody is replaced
+        self._pool.close()  # first of all: from here on no worker is replaced
         for pipe in self._workers:
             try:
                 pipe.send_bytes(b"")
@@ -292,17 +292,18 @@ class PoolWorkers:
         os.close(self._woken)
 
     def _dissolve_pool(self) -> None:
-        """Wait until the Pool has ended; a worker born too late is sent away. Only then may the sockets be closed: the
-        Pool's own thread may be starting a process that inherits one, and `join` waits for that thread for ever."""
+        """Wait until the Pool has ended; a worker that connects too late is turned away. Only then may the sockets be
+        closed: the Pool's own thread may be starting a process that inherits one, and `join` waits for that thread for
+        ever."""
         try:
             joining = start_thread(self._pool.join, "pool-join")
-        except RuntimeError:  # no thread to be had: nobody is waited for
+        except RuntimeError:  # no thread to be had: the workers are killed
             self._kill_all()
             raise
         give_up_at = monotonic() + BIRTH_PATIENCE
         while joining.is_alive() and monotonic() < give_up_at + CLOSE_PATIENCE:
             if monotonic() >= give_up_at:
-                self._kill_all()  # one was stopped before it said hello, so nobody knows it
+                self._kill_all()  # one was stopped before it connected, so its pid is not known
             if connection.wait([self._hello], 0.02):
                 _, descriptors, _, _ = socket.recv_fds(self._hello, 64, 1)
                 for descriptor in descriptors:
@@ -321,11 +322,11 @@ class PoolWorkers:
             worker.pipe.close()
 
 
-def _open_pool(context: ForkServerContext, processes: int, told: tuple[socket.socket, bytes]) -> Pool:
+def _open_pool(context: ForkServerContext, processes: int, initargs: tuple[socket.socket, bytes]) -> Pool:
     """A Pool, or nothing: one that is half made would wait at exit for the workers that it has."""
     others = active_children()
     try:
-        return context.Pool(processes, initializer=serve, initargs=told)
+        return context.Pool(processes, initializer=serve, initargs=initargs)
     except BaseException:
         for process in active_children():
             if process not in others:

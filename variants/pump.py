@@ -14,7 +14,7 @@ from crawler.core.messages import Ending, Event, Fetch
 from crawler.runtime.recorder import Recorder
 
 SIGNAL_POLL_S = 1.0
-"""The longest wait, in seconds, of a thread that signals are told to. One that arrives just before the wait begins does
+"""The longest wait, in seconds, of the thread that receives signals. One that arrives just before the wait begins does
 not end it: Python only takes note, and looks at its notes when the wait is over."""
 
 

@@ -1,10 +1,10 @@
 """What runs inside one process of `prefork`: a whole crawl of one shard on an event loop, and a line to the arbiter.
 
 Rules:
-- What others must hear is said once it is safe in our frontier (`Recorder.after_commit`); verdicts before links.
+- What other shards need is sent once it is safe in our frontier (`Recorder.after_commit`); verdicts before links.
 - How we stand is said after each step that changes it. "Quiet" is only said when all that was decided is safe and said,
   with the number of events read: the arbiter compares it with what it has sent.
-- Where the arbiter is gone nobody will ever ask for what we hold: we end at once, as in any kill.
+- Where the arbiter is gone the process ends at once, as in any kill: the next run resumes from its frontier.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ STEPS = 200
 
 
 class ShardSpec(msgspec.Struct, frozen=True):
-    """All that a shard is told at birth. Verdicts are on the monotonic clock, which all
+    """What a shard gets when it starts. Verdicts are on the monotonic clock, which all
     processes share."""
 
     settings: Settings
@@ -66,24 +66,24 @@ class ShardSpec(msgspec.Struct, frozen=True):
     shares: Shares
 
 
-def serve(encoded: bytes, line: socket.socket) -> None:
+def serve(encoded: bytes, channel: socket.socket) -> None:
     """Crawl one shard until the arbiter says stop. Never returns."""
     try:
         init_child()
         spec = msgspec.json.decode(encoded, type=ShardSpec)
         with reduced_gc(), asyncio.Runner(loop_factory=loop_factory()) as runner:
-            runner.run(_crawl(spec, line))
+            runner.run(_crawl(spec, channel))
     except Exception as error:
         if not isinstance(error, CrawlerError) and not lacks_memory(error):
             raise
-        os._exit(1)  # as good as a kill: the arbiter replaces us, or tells when it is of no use
+        os._exit(1)  # like a kill: the arbiter starts another, or gives up after several
     os._exit(0)
 
 
-async def _crawl(spec: ShardSpec, line: socket.socket) -> None:
+async def _crawl(spec: ShardSpec, channel: socket.socket) -> None:
     settings = spec.settings
     client = ArbiterClient(spec.index, asyncio.get_running_loop())
-    await client.begin(line)
+    await client.begin(channel)
     try:
         path = frontier_path(Path(spec.folder), spec.index)
         frontier = retry_storage(lambda: SqliteFrontier(path, seed=spec.seed), settings.disk_wait)
@@ -110,14 +110,14 @@ async def _crawl(spec: ShardSpec, line: socket.socket) -> None:
 
 
 class ArbiterClient:
-    """What a shard says to the arbiter and hears from it."""
+    """A shard's side of its channel to the arbiter: messages both ways, and whether it is quiet."""
 
     def __init__(self, index: int, loop: asyncio.AbstractEventLoop) -> None:
         self._index = index
         self._loop = loop
         self._job: Job | None = None
         self._closed = asyncio.Event()
-        self._line = ShardChannel(self._on_message, self._lost)
+        self._channel = ShardChannel(self._on_message, self._lost)
         self._workers: LoopWorkers | None = None
         self._early: list[Event] = []
         self._heard = self._stepped = self._unsaid = 0
@@ -125,9 +125,9 @@ class ArbiterClient:
         self._said: Status | None = None
         self._over = False
 
-    async def begin(self, line: socket.socket) -> None:
+    async def begin(self, channel: socket.socket) -> None:
         """Take up the line."""
-        await self._loop.create_connection(lambda: self._line, sock=line)
+        await self._loop.create_connection(lambda: self._channel, sock=channel)
 
     def attach(self, job: Job) -> None:
         """From now on it is this job that is talked about."""
@@ -145,35 +145,35 @@ class ArbiterClient:
         self._say_progress()
 
     async def end(self, error: str = "") -> None:
-        """Say goodbye."""
+        """Send the last message and close."""
         await asyncio.sleep(0)  # what the last commit has to tell waits on the loop
         self._over = True
-        farewell = ShardExit(error=error)
+        last = ShardExit(error=error)
         if self._job is not None:
             self._say_counts(self._job)
             recorder = self._job.recorder
-            farewell = ShardExit(
+            last = ShardExit(
                 self._job.crawl.owed,
                 recorder.first_fetch_at,
                 recorder.last_commit_at,
                 recorder.stats.lateness.message(),
                 error,
             )
-        self._line.send([farewell])
-        self._line.close()
+        self._channel.send([last])
+        self._channel.close()
         await self._closed.wait()
 
     # ---- hearing -----------------------------------------------------------------------------------------------------
 
     def _on_message(self, frame: bytes) -> None:
-        for word in decode_to_shard(frame):
+        for message in decode_to_shard(frame):
             self._heard += 1
-            if isinstance(word, QuotaGranted):
-                self._said = None  # whoever wants more must say so again
+            if isinstance(message, QuotaGranted):
+                self._said = None  # who wants more asks again
             if self._workers is None:
-                self._early.append(word)
+                self._early.append(message)
             else:
-                self._workers.take(word)
+                self._workers.take(message)
 
     def _lost(self) -> None:
         if not self._over:
@@ -196,7 +196,7 @@ class ArbiterClient:
         self._loop.call_soon_threadsafe(self._committed, letters)
 
     def _committed(self, letters: list[ShardOutput]) -> None:
-        words: list[ControlMessage] = [HostNoteShared(note) for mail in letters for note in mail.notes]
+        messages: list[ControlMessage] = [HostNoteShared(note) for mail in letters for note in mail.notes]
         links: dict[int, list[OutboxLink]] = {}
         receipts: dict[int, list[int]] = {}
         for mail in letters:
@@ -204,12 +204,12 @@ class ArbiterClient:
                 links.setdefault(foreign.to, []).append(foreign)
             for sender, seq in mail.received:
                 receipts.setdefault(sender, []).append(seq)
-        words += [Posted(to, LinksReceived(self._index, tuple(some))) for to, some in links.items()]
-        words += [Posted(to, Acknowledged(tuple(seqs))) for to, seqs in receipts.items()]
-        if words:
+        messages += [Posted(to, LinksReceived(self._index, tuple(some))) for to, some in links.items()]
+        messages += [Posted(to, Acknowledged(tuple(seqs))) for to, seqs in receipts.items()]
+        if messages:
             passing("outbox.send")
-        self._line.send(words)
-        if words:
+        self._channel.send(messages)
+        if messages:
             passing("outbox.sent")
         self._unsaid -= len(letters)
         self._say_standing()
@@ -224,7 +224,7 @@ class ArbiterClient:
             read, quiet, mail.wants, returned, mail.seeds_settled, _in_steps(mail.size, job.settings.max_bytes)
         )
         if status != self._said:
-            self._line.send([status])
+            self._channel.send([status])
             self._said = status
 
     def _say_progress(self) -> None:
@@ -234,11 +234,11 @@ class ArbiterClient:
 
     def _say_counts(self, job: Job) -> None:
         seen = job.in_flight
-        self._line.send([ShardProgress(job.recorder.stats.take(), seen.pages, seen.hosts, seen.paused)])
+        self._channel.send([ShardProgress(job.recorder.stats.take(), seen.pages, seen.hosts, seen.paused)])
 
 
 def _in_steps(size: int, most: int | None) -> int:
-    """Bytes are told in steps, and only where somebody counts them."""
+    """Bytes are sent in steps, and only where a limit of bytes is set."""
     if most is None:
         return 0
     step = max(1, most // STEPS)

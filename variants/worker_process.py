@@ -1,11 +1,11 @@
-"""How worker processes are born and die: from a fork server, and never after the crawler.
+"""How worker processes start and end: from a fork server, and never later than the crawler.
 
 Rules:
 - They start from a fork server, so no thread, loop, lock or connection of the crawler crosses a fork.
 - They leave SIGINT and SIGTERM to the crawler, which drains: the fork server has them blocked, children inherit that.
-- The fork server dies with the crawler (it holds the other end of a pipe), and the kernel kills its children then.
-- Nobody is killed by number alone. The fork server buries its children, so the number of one that died may belong to
-  somebody else by now: a stranger, or a thread of one, which would die instead.
+- The fork server ends with the crawler (it holds the other end of a pipe), and the kernel then kills its children.
+- No process is killed by its pid alone. The fork server reaps its children, so the pid of one that ended may belong to
+  another process by now, which would be killed instead. A pidfd is opened and checked first.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def start_fork_server() -> None:
 def init_child() -> None:
     """In a child: end when the crawler ends, however it ends, and log as it does."""
     capture_library_logs()
-    die_with_parent()  # that is the fork server, which dies with the crawler
+    die_with_parent()  # the parent is the fork server, which ends with the crawler
     _let_fork_server_go()
 
 
@@ -74,7 +74,7 @@ def kill(process: BaseProcess) -> None:
             return
         held = os.pidfd_open(pid)
         try:
-            if process.is_alive():  # then it was so before, and what we hold is no stranger of its number
+            if process.is_alive():  # alive now, so the pidfd is of this process, not of a later one with its pid
                 signal.pidfd_send_signal(held, signal.SIGKILL)
         finally:
             os.close(held)
