@@ -106,9 +106,23 @@ def lost_commits(path: Path) -> int:
 def part_faults(path: Path) -> Iterator[str]:
     """What is wrong with the file of a part, but for its records."""
     try:
-        yield from structural_faults(path, PART)
+        if not _has_only_begun(path):
+            yield from structural_faults(path, PART)
     except StorageError as error:
         yield str(error)
+
+
+def _has_only_begun(path: Path) -> bool:
+    """Whether a kill left a part that its writer never closed and whose table was not made yet: it never had a page."""
+    if not path.with_suffix(".lock").exists():
+        return False
+    if path.stat().st_size == 0:
+        return True
+    try:
+        with closing(connect_to_read(path)) as connection, storage_errors(path):
+            return not _shape(connection).tables
+    except StorageError:
+        return False
 
 
 def structural_faults(path: Path, made_by: str) -> Iterator[str]:

@@ -175,6 +175,19 @@ def test_whatever_reads_a_damaged_row_says_so_in_one_line(tmp_path: Path) -> Non
     assert code == 3 and len(lines) == 1
 
 
+@pytest.mark.parametrize("has_header", [False, True])
+def test_a_part_that_a_kill_left_before_its_first_page_is_no_damage(tmp_path: Path, has_header: bool) -> None:
+    path = make(tmp_path / "c")
+    part = path / "parts" / "0009-000.sqlite"
+    part.touch()
+    if has_header:
+        with closing(sqlite3.connect(part)) as connection:
+            connection.execute("PRAGMA user_version = 1")
+    assert wrong(path), "its writer had closed it"
+    part.with_suffix(".lock").touch()
+    assert wrong(path) == []
+
+
 def test_what_sqlite_quotes_of_a_damaged_schema_stays_in_one_line(tmp_path: Path) -> None:
     path = make(tmp_path / "c")
     with closing(sqlite3.connect(next(path.glob("shard-*/frontier.sqlite")))) as connection, connection:
