@@ -1,1 +1,1 @@
-"""The decisions of a crawl, pure: no socket, file, thread, clock or dice below this folder."""
+"""The decisions of a crawl, pure: no socket, file, thread, clock or randomness below this folder."""

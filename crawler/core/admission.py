@@ -1,11 +1,11 @@
-"""The URLs of one crawl between their admission and their end: what every decision about fetches builds on.
+"""The URLs of one crawl between their admission and their end: the state that every decision about fetches uses.
 
 Rules:
 - A URL is admitted once. A redirect is a new URL through every check, admitted when its source settles.
-- What is owed is in the queue of its host or in the frontier, see crawler/core/hosts/hosts.py. A URL that may be new or
-  not is owed until the frontier has judged it.
+- What is owed is in the queue of its host or in the frontier, see crawler/core/hosts/hosts.py. A URL of which it is not
+  known whether it is new is owed until the frontier has decided.
 - Links out of scope wait while a seed may still be redirected to their host.
-- A URL beyond the depth limit is kept and counted, not admitted, see crawler/core/urls/depth.py.
+- A URL beyond the depth limit is stored and counted, not admitted, see crawler/core/urls/depth.py.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from crawler.core.urls.seen import Seen
 
 
 class Admission:
-    """Keeps the accounts of one shard of a crawl. Crawl decides on top of it which fetches go out."""
+    """Tracks the URLs of one shard of a crawl. `Crawl` extends it by the decisions which fetches go out."""
 
     def __init__(self, rules: Rules, scope: Scope, seed: int, bounds: Bounds | None = None) -> None:
         bounds = bounds or Bounds()
@@ -80,7 +80,7 @@ class Admission:
         return self._owed
 
     def _admit(self, url: str, depth: int, via: tuple[str, ...], now: float, doubt: int = 0) -> bool:
-        """Take in a URL that was found; whether it is new here."""
+        """Admit a URL that was found, if all checks pass. Returns whether it is new here."""
         if url in self._seen:
             return False
         name = host_of(url)
@@ -101,7 +101,7 @@ class Admission:
         return True
 
     def _enter(self, name: str, link: Link, now: float) -> None:
-        """A link is ours from now on, if it is new."""
+        """Own a link from now on, if it is new."""
         self._owed += 1
         self._seeds_owed += link.depth == 0
         if self._seen.complete:
@@ -111,11 +111,11 @@ class Admission:
             self._actions.undetermined.append(link)
 
     def _is_ours(self, name: str, link: Link) -> bool:
-        """Whether a new link of this host is ours to admit; whoever is not alone passes on what is not."""
+        """Whether a new link of this host is ours to admit; a crawl of several shards passes on the others."""
         return True
 
     def _leave_beyond(self, name: str, link: Link) -> None:
-        """A link of ours is beyond the depth limit."""
+        """Store a link of ours that is beyond the depth limit."""
         if self._depth.is_news(link):
             self._actions.beyond.append(link)
 
@@ -125,7 +125,7 @@ class Admission:
             self._owe(host, link, now)
 
     def _owe(self, host: Host, link: Link, now: float) -> None:
-        """Let a link that is owed wait where it has to."""
+        """Queue a link that is owed."""
         tried = link.attempts > 0
         if not tried and self._hosts.spills(host, link):
             return
@@ -146,7 +146,7 @@ class Admission:
     def _offered(self, event: Refill, now: float) -> None:
         host = self._hosts.offered(event, now)
         if event.note is not None and host.gone is None:
-            self._held(host, now)  # it may have been given up for it in an earlier run, and be asked again
+            self._held(host, now)  # an earlier run may have given it up for its hold; now it is asked again
         here = {link.id for _, _, link in host.retry_queue}
         for link in event.links:
             if link.id not in here:
@@ -157,7 +157,7 @@ class Admission:
 
     @property
     def _awaits_seeds(self) -> bool:
-        """A seed may yet be redirected to a host that is out of scope now."""
+        """Whether a seed may yet be redirected to a host that is out of scope now."""
         return self._seeds_owed > 0
 
     def _resume(self, event: Resumed, now: float) -> None:
@@ -189,7 +189,7 @@ class Admission:
         return reason
 
     def _join(self, name: str, now: float) -> None:
-        """The host that a seed redirects to is what the user meant (http://x.org -> https://www.x.org)."""
+        """Add the host that a seed redirects to: it is what the user meant (http://x.org -> https://www.x.org)."""
         self._actions.notes.append(HostNote(name, joined=True))
         self._take_in(name, now)
 
@@ -217,13 +217,13 @@ class Admission:
         self._retrying += 1
 
     def _held(self, host: Host, now: float) -> None:
-        """Give a host up that asked to wait for too long."""
+        """Give up a host that asked to wait for too long."""
         wait = host.not_before - now
         if wait > self._rules.max_hold:
             self._give_up(host, Reason.HELD, f"asked to wait {wait:.0f} s", now)
 
     def _give_up(self, host: Host, reason: Reason, because: str, now: float) -> None:
-        """End everything that a host owes: pages that failed while it was away by their own failure."""
+        """Settle everything that a host owes. Pages that failed while it was away end by their own failure."""
         self._retrying -= len(host.retry_queue)
         queued = len(host.queue)
         responses: list[tuple[Link, Fetched]] = []
@@ -242,7 +242,7 @@ class Admission:
             self._read(host, link, response, now)
 
     def _read(self, host: Host, link: Link, event: Fetched, now: float) -> None:
-        """Take in what a page that settles has brought."""
+        """Take the links of a page that settles."""
         self._actions.leave_all(event.not_followed)
         landed = host.ledger.land(link, event.fingerprint)
         unseen, known = self._seen.partition(event.links)
@@ -262,7 +262,7 @@ class Admission:
 
     @property
     def _fresh(self) -> bool:
-        """URLs that were never asked for may still be asked for."""
+        """Whether URLs that were never asked for may still be asked for."""
         return self._left is None or self._left > 0
 
     def _spend(self, pages: int) -> None:

@@ -1,4 +1,5 @@
-"""How much of a crawl may be in memory at once. What is beyond a bound waits in the frontier; none is an error."""
+"""Memory bounds: how much of a crawl may be in memory at once. What is beyond a bound waits in the frontier; no bound
+is an error."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ PLENTY = 1 << 30
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
-    """`links` wait in the queues of `hosts`; `marks` of URLs tell new ones from known ones."""
+    """At most so many `links` wait in the queues of `hosts`; `marks` of URLs tell new ones from known ones."""
 
     hosts: int = 20_000
     links: int = 100_000

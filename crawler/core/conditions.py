@@ -1,12 +1,12 @@
-"""Conditions under which a crawl counts as failed (`fail_on`): parsed from text, judged against its figures. Pure.
+"""Conditions under which a crawl counts as failed (`fail_on`): parsed from text, checked against its figures. Pure.
 
     failed | incomplete | limit | stopped      the crawl ended so
     errors>5%                                  a figure, one of < <= > >=, a number, maybe as a share
 
 Rules:
-- A figure is a number of the summary (NUMBERS), `errors` (URLs that trouble has ended), or a reason: `connect>10`.
-- A share is one of the URLs that were asked for, or that should have been and were given up with their host. Of no
-  such URLs every share is 0 %.
+- A figure is a number of the summary (NUMBERS), `errors` (URLs that ended in trouble), or a reason: `connect>10`.
+- A share is one of the URLs that were asked for, or that should have been and were given up with their host. Of no such
+  URLs every share is 0 %.
 - What cannot be parsed is an error when the settings are read, before anything is asked for.
 """
 
@@ -37,8 +37,8 @@ COMPARISON = re.compile(r"\s*([a-z_]+)\s*([<>]=?)\s*([0-9]{1,18}(?:\.[0-9]{1,9})
 
 
 class FailCondition(msgspec.Struct, frozen=True):
-    """One condition: the crawl ends as `name`, where there is no `sign`, or the figure `name` compares so to `bound`,
-    as a `share` in per cent or as it is. `text` is what was written."""
+    """One condition: without a `sign`, that the crawl ends as `name`; with one, that the figure `name` compares so to
+    `bound`, in per cent if it is a `share`. `text` is what was written."""
 
     text: str
     name: str
@@ -47,7 +47,8 @@ class FailCondition(msgspec.Struct, frozen=True):
     share: bool = False
 
     def holds(self, ending: str, figures: Mapping[str, float], asked: int) -> str | None:
-        """Why it holds for a crawl that ended so, in figures; None where it does not. `asked`: what a share is of."""
+        """Why it holds for a crawl that ended so, with its figures; None where it does not. `asked`: what a share is
+        of."""
         if not self.sign:
             return f"the crawl ended as {ending}" if ending == self.name else None
         figure = figures[self.name]
@@ -59,7 +60,7 @@ class FailCondition(msgspec.Struct, frozen=True):
 
 
 def parse(text: str) -> FailCondition:
-    """A condition from its text. Raises ValueError, which says what may be written."""
+    """A condition from its text. Raises ValueError where it is none, with what may be written."""
     if text.strip() in ENDINGS:
         return FailCondition(text.strip(), text.strip())
     match = COMPARISON.fullmatch(text)

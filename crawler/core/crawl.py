@@ -1,9 +1,9 @@
-"""Decides one crawl: what happened and the time go in, what to do comes out. No I/O, no clock, no dice.
+"""Decides one crawl: events and the time go in, actions come out. No I/O, no clock, no randomness.
 
 Theory of operation. A URL is *admitted* once (`queued`), waits in the queue of its host, is *leased* to a worker as a
-`Fetch`, and *settles* once. A host has its turn (crawler/core/hosts/host_scheduler.py) while it has something to ask
-for; hosts that are full or wait for an answer have none, the landing lists them again. The cost of a step depends on
-what happened and on what it issues, never on the number of hosts or URLs.
+`Fetch`, and *settles* once. A host is scheduled (crawler/core/hosts/host_scheduler.py) while it has something to ask
+for. Hosts that are full or wait for an answer are not; the next landing schedules them again. The cost of a step
+depends on what happened and on what it issues, never on the number of hosts or URLs.
 
 Rules:
 - Every answer names a lease. An answer to a lease that is unknown (expired, answered before) changes nothing.
@@ -11,10 +11,10 @@ Rules:
   poison.
 - A redirect is a new URL through every check; its source settles at once.
 - A page budget counts URLs asked for at least once, so it is never exceeded and retries are not cut off by it.
-- A step refuses at most REFUSALS URLs: a hostile robots.txt makes each of them cost milliseconds, and whoever steps has
-  other hosts to listen to. It asks to be called again at once.
-- What is owed is in the queue of its host or in the frontier, see crawler/core/hosts/hosts.py. A URL that may be new or
-  not is owed until the frontier has judged it.
+- A step refuses at most REFUSALS URLs, then asks to be called again at once: with a hostile robots.txt each refusal
+  costs milliseconds, and events of other hosts are waiting.
+- What is owed is in the queue of its host or in the frontier, see crawler/core/hosts/hosts.py. A URL of which it is not
+  known whether it is new is owed until the frontier has decided.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ from crawler.core.settling import describe
 from crawler.core.urls.redirects import REDIRECTS
 
 REFUSALS = 32
-LONGEST_WAIT = 3600.0  # what every clock and every queue can wait for
+LONGEST_WAIT = 3600.0  # every clock and every queue can wait that long
 
 
 class Crawl(Admission):
-    """Decides one shard of a crawl. `step` is the only door."""
+    """Decides one shard of a crawl. `step` is the only entry point."""
 
     def step(self, events: Iterable[Event], *, room: int, now: float) -> Actions:
-        """Take what happened, decide, and say what to do. `room` is how many fetches the workers can hold more."""
+        """Apply the events and return what to do. `room` is how many more fetches the workers can take."""
         self._actions = Actions()
         self._refused = 0
         for event in events:
@@ -94,7 +94,7 @@ class Crawl(Admission):
                 self._apply_event(event, now)
 
     def _apply_event(self, event: ShardEvent, now: float) -> None:
-        """Take what another shard says. A crawl that is alone has nobody to listen to."""
+        """Apply what another shard sent. Raises TypeError here: a crawl of one shard has no others."""
         raise TypeError(f"a crawl of one shard was told {event!r}")
 
     # ---- fetches go out ----------------------------------------------------------------------------------------------
@@ -111,7 +111,7 @@ class Crawl(Admission):
             self._list(host, now)
 
     def _ask(self, host: Host, now: float) -> int:
-        """Issue one fetch to a host that is ready; 0 where its next URL turned out to be forbidden."""
+        """Issue one fetch to a host that is ready; 0 where its next URL is refused or the host has to wait."""
         host.probe()
         if host.state is State.OPEN and host.robots_until <= now:
             host.move(Trigger.STALE)
@@ -212,7 +212,7 @@ class Crawl(Admission):
         self._page_failed(host, link, event, now)
 
     def _page_failed(self, host: Host, link: Link, event: FetchResult, now: float) -> None:
-        """A page brought trouble, or an answer that another attempt may better."""
+        """A page failed, or got an answer that another attempt may improve."""
         status = event.status if isinstance(event, Fetched) else 0
         spent = replace(link, attempts=link.attempts + 1, status=status, lost=0)
         if host.gone is not None:
@@ -251,7 +251,7 @@ class Crawl(Admission):
     # ---- hosts hold, rest and are given up ---------------------------------------------------------------------------
 
     def _obey_retry_after(self, host: Host, event: Fetched, now: float) -> None:
-        """RFC 9110 10.2.3: a 429 or 503 may say until when. A 429 that does not is obeyed, too."""
+        """RFC 9110 10.2.3: a 429 or 503 may name a time to wait. A 429 without one is obeyed, too."""
         if event.status not in (429, 503) or (event.retry_after is None and event.status == 503):
             return
         if event.retry_after is None:

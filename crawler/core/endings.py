@@ -1,14 +1,14 @@
-"""What a crawl ends with, and what each way for a URL to end says about it. Pure: counts go in, words come out.
+"""How a crawl ends, and what each reason of a URL means for that. Pure: counts go in, words come out.
 
 Rules:
 - `complete`: no URL is owed and nothing was missed. `incomplete`: none is owed, something was missed. `failed`: none is
   owed, no page is stored and no seed answered 2xx or 3xx. `limit` and `stopped`: URLs are owed, and why the run ended.
-- Missed is what was in scope and not seen as the site has it: URLs that trouble ended, URLs that a brake ended, pages
-  stored in part, pages whose links were not read, links that were cut.
-- An answer is never missed, whatever it says: 404, a refusal of robots.txt, a redirect that leads nowhere.
+- Missed is what was in scope and not seen as the site has it: URLs that ended in trouble, URLs that a brake ended,
+  pages stored in part, pages whose links were not read, links that were cut.
+- An answer is never missed, whatever it is: 404, a refusal of robots.txt, a redirect that leads nowhere.
 - `too_deep` is what the user asked for and makes nothing incomplete.
 - This table is the only one. What a resume asks again, the condition `errors` of `fail_on` and the list in the README
-  follow from it. A reason that it does not know (of a newer version) counts as missed.
+  follow from it. A reason that is not in it (of a newer version) counts as missed.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from crawler.core.messages import Ending, Reason
 
 
 class Meaning(Enum):
-    """What the end of a URL says about the crawl: the site has answered; something went wrong, so a resume asks again;
-    a limit of ours cut it off, so it is asked again on request only."""
+    """What the reason of a URL means for the crawl: the site has answered; something went wrong, so a resume asks
+    again; a limit of ours cut it off, so it is asked again on request only."""
 
     ANSWER = "answer"
     TROUBLE = "trouble"
@@ -88,17 +88,17 @@ COUNTS: dict[str, Entry] = {
     UNREAD: _trouble("Pages stored whose links were not read: too much time or memory, or their reader died."),
     LINKS_CUT: _limit("Links that were not taken: beyond `max_links` of a page or `max_url_length`."),
 }
-"""What is counted beside the reasons and is missed, too: a URL with reason `ok` may stand behind it."""
+"""What is counted beside the reasons and is missed, too, also of URLs that ended `ok`."""
 TROUBLES = frozenset(reason for reason, entry in REASONS.items() if entry.meaning is Meaning.TROUBLE)
 ANSWERS = frozenset(reason.value for reason, entry in REASONS.items() if entry.meaning is Meaning.ANSWER)
 NOT_ASKED = frozenset({Reason.ROBOTS}).union(
     reason for reason, entry in REASONS.items() if entry.meaning is Meaning.LIMIT and reason != Reason.REDIRECT_LIMIT
 )
-"""With these reasons a URL ends before it is asked for, and nothing went wrong."""
+"""The reasons of URLs that ended before they were asked for, without trouble."""
 
 
 class Conclusion(NamedTuple):
-    """What a crawl ended with, and what of it was missed: counts by reason, largest first."""
+    """How a crawl ended, and what it missed: counts by reason, largest first."""
 
     ending: Ending
     because: dict[str, int]
@@ -113,7 +113,7 @@ def conclude(
     reasons: Mapping[str, int],
     counts: Mapping[str, int],
 ) -> Conclusion:
-    """Judge a crawl as it lies in its directory. `ran` is how its last run ended, `owed` the URLs that are left,
+    """Judge a crawl from the state of its directory. `ran` is how its last run ended, `owed` the URLs that are left,
     `seeds_answered` how many seeds answered 2xx or 3xx; `counts` has the numbers of COUNTS."""
     because = missed(reasons, counts)
     if owed:
@@ -124,13 +124,13 @@ def conclude(
 
 
 def missed(reasons: Mapping[str, int], counts: Mapping[str, int]) -> dict[str, int]:
-    """What was missed, by reason, largest first; those of equal size by name."""
+    """What was missed, by reason, largest first; equal counts by name."""
     found = [(name, count) for name, count in (*reasons.items(), *counts.items()) if name not in ANSWERS and count > 0]
     return dict(sorted(found, key=lambda pair: (-pair[1], pair[0])))
 
 
 def errors(reasons: Mapping[str, int]) -> int:
-    """How many URLs trouble has ended."""
+    """How many URLs ended in trouble."""
     return sum(reasons.get(reason.value, 0) for reason in TROUBLES)
 
 
@@ -145,7 +145,7 @@ def answered(status: int) -> bool:
 
 
 def in_words(because: Mapping[str, int], most: int | None = None) -> str:
-    """Counts for people: "connect 12, server_error 3", at most so many of them."""
+    """Counts as text for people: "connect 12, server_error 3", at most `most` of them."""
     shown = list(because.items())[:most]
     more = f" and {len(because) - len(shown)} more" if len(because) > len(shown) else ""
     return ", ".join(f"{name} {count:,}" for name, count in shown) + more

@@ -1,10 +1,10 @@
-"""From a lease to the order that a worker gets.
+"""Builds the `Fetch` of a lease.
 
 Rules:
 - Links of a page are read also at the depth limit, where they are counted. Those of a robots.txt are not.
-- A fetch goes `without_credentials` where redirects led away from its host and back: what is meant for this host alone
-  (logins, cookies) stays at home then, because it was dropped on the way and somebody else chose where the way ends.
-  The same goes for a robots.txt that the host asked about only redirects to. Cookies never go with a robots.txt.
+- A fetch goes `without_credentials` where redirects led away from its host and back: logins and cookies, which are
+  meant for this host alone, were dropped on the way, and another site chose the target. The same goes for a robots.txt
+  that the host asked about only redirects to. Cookies never go with a robots.txt.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from crawler.core.urls.canonical import host_of
 
 
 class FetchBuilder:
-    """Writes the orders of a crawl, with the cookies that are in its `jar`."""
+    """Builds the fetches of pages, with the cookies that are in its `jar`."""
 
     def __init__(self, jar: Jar) -> None:
         self._jar = jar
 
     def page(self, lease: int, link: Link, now: float, *, wait_for_dns: bool = False) -> Fetch:
-        """To ask for a link."""
+        """The fetch of a link."""
         bare = bool(link.via) and _strayed(link.via, host_of(link.url))
         cookie = "" if bare else self._jar.header(link.url, now)
         attempt = link.attempts + 1
@@ -38,7 +38,7 @@ class FetchBuilder:
 
 
 def robots_order(lease: int, host: Host) -> Fetch:
-    """To ask on behalf of a host for its robots.txt, or for what that redirects to."""
+    """The fetch of the robots.txt of a host, or of what that redirects to."""
     url = host.robots_url
     bare = url != f"{host.name}/robots.txt"
     return Fetch(
@@ -47,6 +47,6 @@ def robots_order(lease: int, host: Host) -> Fetch:
 
 
 def _strayed(via: tuple[str, ...], host: str) -> bool:
-    """Whether redirects have left this host; whoever asks knows that they came back."""
+    """Whether redirects have left this host; the caller knows that they came back."""
     hosts = [host_of(step) for step in via]
     return host in hosts and any(other != host for other in hosts[hosts.index(host) :])

@@ -1,12 +1,12 @@
-"""Every value that crosses the seam between the Crawl and the hands that work for it.
+"""Every message between the Crawl and the code that does its I/O.
 
 Rules:
 - Values are frozen, printable and free of sockets, files, locks and bodies: they may cross a queue or a pipe.
-- Network trouble is a value (`Failed`); exceptions are for our own mistakes.
+- Network trouble is a value (`Failed`); exceptions are for our own bugs.
 - Times are seconds on the clock of the process that runs the Crawl; deadlines end in `_at` or `_until`, durations do
   not.
-- `Fetch.id` names one lease, not one URL: the answer to a lease that has expired is thereby recognised and ignored.
-- `Reason` is closed: every URL of a crawl ends in exactly one of these words.
+- `Fetch.id` names one lease, not one URL: so the answer to a lease that has expired is recognised and ignored.
+- `Reason` is closed: every URL of a crawl ends with exactly one of its values.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import msgspec
 
 
 class FetchErrorKind(StrEnum):
-    """Why a fetch brought no response. `LOOKUP`: its name is slow to be looked up, nothing has been asked for yet."""
+    """Why a fetch brought no response. `DNS_PENDING`: the DNS lookup is slow, and nothing has been requested yet."""
 
     DNS = "dns"
     CONNECT = "connect"
@@ -34,8 +34,8 @@ class FetchErrorKind(StrEnum):
 
 
 class ParseSkipped(StrEnum):
-    """Why a page was stored and its links not read: it takes too much time (`CPU_LIMIT`) or memory, or whoever reads it
-    died, twice (`LOST`)."""
+    """Why a page was stored and its links not read: parsing takes too much time (`CPU_LIMIT`) or memory (`MEMORY`), or
+    killed the process that reads it, twice (`LOST`)."""
 
     CPU_LIMIT = "effort"
     MEMORY = "memory"
@@ -43,14 +43,13 @@ class ParseSkipped(StrEnum):
 
 
 class NotFollowed(StrEnum):
-    """Why links that a page has are no URLs of the crawl. The closed list that summaries and scripts rely on.
+    """Why links that a page has are no URLs of the crawl. A closed list: summaries and scripts rely on it.
 
-    Asked not to (`NOFOLLOW`: rel=nofollow, or the whole page); another host (`OUT_OF_SCOPE`), one that differs from a
-    host of ours in nothing but its scheme or "www." (`OUT_OF_SCOPE_BY_SCHEME`); a path that `include` and `exclude`
-    leave out; a scheme that is not http (mailto, javascript, data); no URL; beyond `max_url_length` or `max_links`; of
-    a relation that `follow_rel` does not name. Of these, pages are counted, for nobody has counted their links:
-    `ERROR_PAGE`, HTML with another status than 2xx; `NOT_HTML`, what begins like HTML and says that it is something
-    else.
+    rel=nofollow, or the whole page is (`NOFOLLOW`); another host (`OUT_OF_SCOPE`), one that differs from a host of ours
+    in nothing but its scheme or "www." (`OUT_OF_SCOPE_BY_SCHEME`); a path that `include` and `exclude` leave out; a
+    scheme that is not http (mailto, javascript, data); no URL; beyond `max_url_length` or `max_links`; of a relation
+    that `follow_rel` does not name. Two kinds count pages, because their links are not read: `ERROR_PAGE`, HTML with
+    another status than 2xx; `NOT_HTML`, a body that begins like HTML under another Content-Type.
     """
 
     NOFOLLOW = "nofollow"
@@ -70,7 +69,7 @@ class NotFollowed(StrEnum):
 
 
 class Reason(StrEnum):
-    """How a URL was settled: the closed list that reports, exports and scripts rely on."""
+    """How a URL was settled. A closed list: reports, exports and scripts rely on it."""
 
     OK = "ok"
     REDIRECT = "redirect"
@@ -107,8 +106,8 @@ class Reason(StrEnum):
 
 
 class Ending(StrEnum):
-    """Why a run of a crawl is over, and what a crawl ends with. A run knows `COMPLETE` (nothing is owed), `LIMIT` and
-    `STOPPED`; what a crawl of which nothing is owed has come to is decided in crawler/core/endings.py."""
+    """Why a run is over, and how a crawl ended. A run ends as `COMPLETE` (nothing is owed), `LIMIT` or `STOPPED`;
+    crawler/core/endings.py decides how a crawl ended that owes nothing."""
 
     COMPLETE = "complete"
     LIMIT = "limit"
@@ -118,11 +117,11 @@ class Ending(StrEnum):
 
 
 class Pause(StrEnum):
-    """Why a crawl held back although there was something to ask for, and nobody had told it to.
+    """Why a crawl held back unasked although there was something to fetch.
 
-    The network was away; this process had no descriptor or the like left for a fetch, so that fewer go out at once; the
-    disk was full, or nearly; the frontier's file was locked by somebody else; memory was short, so that fewer fetches
-    were in flight.
+    The network was away (`OUTAGE`); this process had no descriptor or the like left for a fetch, so fewer go out at
+    once (`STARVED`); the disk was full, or nearly (`DISK`); another process had locked the frontier's file (`LOCKED`);
+    memory was short, so fewer fetches were in flight (`MEMORY`).
     """
 
     OUTAGE = "outage"
@@ -133,20 +132,20 @@ class Pause(StrEnum):
 
 
 NO_MEMORY = "out of memory"
-"""How the detail of a `Failed` begins whose trouble is STARVED for want of memory."""
+"""How the detail of a `Failed` begins whose kind is RESOURCE_EXHAUSTED because memory ran out."""
 
 
 class Message(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=False):
-    """Base of all messages: a frozen record that msgpack can carry and tell apart. Those that a frontier keeps as JSON
+    """Base of all messages: a frozen record that msgpack can carry and tell apart. Those that a frontier stores as JSON
     have a pinned tag, so that a class may be renamed."""
 
 
 class Link(Message, frozen=True, tag="Link"):
-    """A URL that the crawl has admitted and still owes an end.
+    """A URL that the crawl has admitted and not settled yet.
 
     `attempts` counts the fetches that were spent on it, `status` is what the last of them answered (0: no response).
-    Before the first one a negative `status` says that only repeated pages named it, see `doubt`.
-    `lost` the leases in a row whose worker fell silent, `via` the redirects that led here, oldest first.
+    Before the first one a negative `status` means that only repeated pages named it, see `doubt`. `lost` counts the
+    leases in a row that expired without an answer, `via` holds the redirects that led here, oldest first.
     """
 
     id: int
@@ -160,14 +159,14 @@ class Link(Message, frozen=True, tag="Link"):
     @property
     def doubt(self) -> int:
         """How much the pages that named it repeated others: 0 not at all, 1 but for what is made up, 2 to the letter.
-        It is kept in `status`, so it survives wherever links are kept."""
+        It is stored in `status`, so it survives wherever links are stored."""
         return max(0, -self.status)
 
 
 class OutboxLink(Message, frozen=True, tag="Foreign"):
     """A link on its way to shard `to`; `seq` numbers what its sender has sent. `admitted`: the sender had admitted it,
-    so it is only passed on; otherwise the receiver decides whether it is new. `beyond`: nobody has admitted it, because
-    of the depth limit, and the receiver remembers it if it is new."""
+    so it is only passed on; otherwise the receiver decides whether it is new. `beyond`: it is beyond the depth limit,
+    so it was not admitted, and the receiver remembers it if it is new."""
 
     seq: int
     to: int
@@ -177,8 +176,8 @@ class OutboxLink(Message, frozen=True, tag="Foreign"):
 
 
 class HostPlacement(IntEnum):
-    """Who asks for the URLs of a host in a crawl of several shards: its owner; every shard for its own share of them
-    (`SPREAD`); the owner again, while the shards still tell new URLs from known ones (`RECLAIMED`)."""
+    """Which shards ask for the URLs of a host: its owner (`OWNER`); every shard for its own share of them (`SHARED`);
+    the owner again, while all shards still tell new URLs from known ones (`RECLAIMED`)."""
 
     OWNER = 0
     SHARED = 1
@@ -186,12 +185,12 @@ class HostPlacement(IntEnum):
 
 
 class HostNote(Message, frozen=True):
-    """What must be remembered of a host so that politeness survives a kill.
+    """What is stored of a host so that politeness survives a kill.
 
     `robots` is the text of its robots.txt (None: as noted before), good until `robots_until`; `delay` the Crawl-delay
-    it asks for (0: none); `rest_until` ends a hold; `joined` says that a seed's redirect brought the host into scope;
-    `reach` is for crawls of several shards; `heard` says that it has ever answered, `down_for` how many seconds it has
-    been away (0: it is not).
+    it asks for (0: none); `rest_until` ends a hold; `joined`: a seed's redirect brought the host into scope; `reach` is
+    for crawls of several shards; `heard`: it has answered at least once; `down_for` is how many seconds it has been
+    away (0: it is not).
     """
 
     host: str
@@ -206,7 +205,8 @@ class HostNote(Message, frozen=True):
 
 
 class Cookie(Message, frozen=True, tag="Cookie"):
-    """A cookie as it is kept, until a time on the clock of whoever has it (None: as long as the crawl lasts)."""
+    """A cookie as it is stored, until a time on the clock of the process that has it (None: as long as the crawl
+    lasts)."""
 
     path: str
     name: str
@@ -215,14 +215,15 @@ class Cookie(Message, frozen=True, tag="Cookie"):
 
 
 class CookieNote(Message, frozen=True):
-    """All the cookies of one home, oldest first; none where all are gone. See crawler/core/hosts/cookies.py."""
+    """All the cookies of one home, oldest first; none where all were deleted. See crawler/core/hosts/cookies.py."""
 
     home: str
     cookies: tuple[Cookie, ...]
 
 
 class SetCookie(Message, frozen=True):
-    """A cookie that an answer sets, for so many seconds (None: as long as the crawl lasts; 0 or less: take it back)."""
+    """A cookie that an answer sets; it `lasts` so many seconds (None: as long as the crawl lasts; 0 or less: delete
+    it)."""
 
     home: str
     path: str
@@ -232,11 +233,11 @@ class SetCookie(Message, frozen=True):
 
 
 class Budget(Message, frozen=True, tag="Budget"):
-    """What must be remembered of one pattern of the URLs of a host, or of the whole host, so that a kill does not renew
-    its budget: how many `pages` were asked for, and why it was `stopped`, if it was. `evidence` holds the counts behind
-    that (see crawler/core/traps/detector.py); `rule` says which part of URLs makes no difference, `texts` are then the
-    keys of what was fetched (see crawler/core/traps/sameness.py). Elsewhere `texts` and `words` are fingerprints that
-    were seen before. `seen` is of earlier versions."""
+    """What is stored of one pattern of the URLs of a host, or of the whole host, so that a kill does not renew its
+    budget: how many `pages` were asked for, and why it was `stopped`, if it was. `evidence` holds the counts behind
+    that (see crawler/core/traps/detector.py). `rule` names the part of URLs that makes no difference; then `texts`
+    holds the keys of what was fetched (see crawler/core/traps/sameness.py). Elsewhere `texts` and `words` are
+    fingerprints that were seen before. `seen` was written by earlier versions."""
 
     host: str
     pattern: int
@@ -253,19 +254,19 @@ class Budget(Message, frozen=True, tag="Budget"):
 
 
 class Discovered(Message, frozen=True):
-    """Canonical URLs that entered from outside: the seeds."""
+    """Canonical URLs given from outside: the seeds."""
 
     urls: tuple[str, ...]
 
 
 class Resumed(Message, frozen=True):
-    """What an earlier run of this crawl left.
+    """The state that an earlier run of this crawl left.
 
     `marks` of every URL admitted, 8 bytes each (None: too many); how many links are `owed`, how many of them are seeds
-    or what one was redirected to; the first id that is free; how many URLs were asked for at least once, and `size`
-    bytes came; the hosts that `joined` the scope; those that owe links `retried`, another attempt; the `outbox`: links
-    sent to other shards and not acknowledged; the `cookies`; the hosts of URLs `beyond` the depth limit; the `budgets`
-    of domains.
+    or what one was redirected to; the first id that is free; how many URLs were `fetched`, that is asked for at least
+    once, and the `size` of what came, in bytes; the hosts that `joined` the scope; those with links that wait for
+    another attempt (`retried`); the `outbox`: links sent to other shards and not acknowledged; the `cookies`; the hosts
+    of URLs `beyond` the depth limit; the `budgets` of domains.
     """
 
     marks: bytes | None
@@ -287,11 +288,11 @@ class Fetched(Message, frozen=True):
 
     `location` is the canonical redirect target ("" where it is missing or no URL); `retry_after` is in seconds; `size`
     in decoded bytes; (`part`, `position`) name the stored record ("" where nothing was stored); `digest` is the 16-byte
-    term of this URL in the digest of the crawl; `truncated` is "", "length", "time", "disconnect" or "range" (a 206
-    that nobody asked for); `cut` counts links beyond the limit of a page; `seconds` lasts from lease to last byte,
-    `first_byte` to the first; `unread` says why nobody could look for links; `fingerprint` are the two marks of its
-    text, where they were asked for; `not_followed` counts what else the page has, distinct, by why it is no link;
-    `address` is that of the server ("" where nobody knows).
+    term of this URL in the digest of the crawl; `truncated` is "", "length", "time", "disconnect" or "range" (an
+    unrequested 206); `cut` counts links beyond the limit of a page; `seconds` lasts from lease to last byte,
+    `first_byte` to the first; `unread` is why the links were not read; `fingerprint` holds the two marks of its text,
+    where they were asked for; `not_followed` counts the other links of the page, distinct, by why they are not
+    followed; `address` is that of the server ("" where it is unknown).
     """
 
     id: int
@@ -327,8 +328,8 @@ class Failed(Message, frozen=True):
 
 class Refill(Message, frozen=True):
     """The next links of a host that the frontier owes, oldest first. They are all up to the id `upto`; after it there
-    may be `more`. The answer to a `RefillRequest`: where that asked from the beginning, with the `note` and the
-    `budgets` of the host, and first of all the links that wait for another attempt."""
+    may be `more`. The answer to a `RefillRequest`. If that was the `first` of its host, this has the `note` and the
+    `budgets` of the host, too, and begins with the links that wait for another attempt."""
 
     host: str
     links: tuple[Link, ...]
@@ -339,7 +340,7 @@ class Refill(Message, frozen=True):
 
 
 class DedupResult(Message, frozen=True):
-    """What became of doubtful links: these were `new` and are admitted, so many others were `known`."""
+    """What the frontier decided on `undetermined` links: `new` ones are admitted, so many others were `known`."""
 
     new: tuple[Link, ...]
     known: int
@@ -354,7 +355,7 @@ class HostScanResult(Message, frozen=True):
 
 
 class Stop(Message, frozen=True):
-    """Somebody asked the crawl to drain: start nothing new, wait for what is in flight."""
+    """A request to drain: start nothing new, wait for what is in flight."""
 
 
 class LinksReceived(Message, frozen=True):
@@ -371,19 +372,19 @@ class Acknowledged(Message, frozen=True):
 
 
 class QuotaGranted(Message, frozen=True):
-    """So many pages more may be asked for, out of the budget of all shards."""
+    """So many more pages may be asked for, out of the budget of all shards."""
 
     pages: int
 
 
 class HostNoteShared(Message, frozen=True):
-    """Another shard has learnt something of a host: that it joins the scope, is spread or gathered."""
+    """Another shard has noted something of a host: that it joins the scope, is spread or gathered."""
 
     note: HostNote
 
 
 class ShardRestarted(Message, frozen=True):
-    """Shard `shard` has begun anew from its frontier: what it has not acknowledged must be sent again."""
+    """Shard `shard` has restarted from its frontier: what it has not acknowledged must be sent again."""
 
     shard: int
 
@@ -398,8 +399,8 @@ FetchResult = Fetched | Failed
 
 
 class Lateness(Message, frozen=True):
-    """How late the beats of one worker came: (bucket, count) as in crawler.metrics.histogram, and the longest, in
-    seconds."""
+    """How late the heartbeats of one worker came: (bucket, count) as in crawler.metrics.histogram, and the longest
+    delay, in seconds."""
 
     counts: tuple[tuple[int, int], ...]
     longest: float
@@ -409,10 +410,10 @@ class Lateness(Message, frozen=True):
 
 
 class Fetch(Message, frozen=True):
-    """An order to fetch one URL once. `extract_links` says whether its links matter, `robots` that it is a robots.txt,
-    `without_credentials` that nothing which is meant for its host alone may go with it, `cookie` what goes with it as
-    Cookie; a `wait_for_dns` one waits for a slow name, where others come back with `FetchErrorKind.DNS_PENDING`.
-    `want_fingerprint`: the text of a page with links must be told from others."""
+    """An order to fetch one URL once. `extract_links`: its links are wanted; `robots`: it is a robots.txt;
+    `without_credentials`: nothing that is meant for its host alone may go with it; `cookie` is the Cookie header.
+    `wait_for_dns`: wait for a slow lookup instead of failing with `FetchErrorKind.DNS_PENDING`. `want_fingerprint`:
+    compute the fingerprint of a page that has links."""
 
     id: int
     url: str
@@ -426,8 +427,8 @@ class Fetch(Message, frozen=True):
 
 
 class Settled(Message, frozen=True):
-    """The end of a URL, told exactly once. `attempts` = 0 means that it was never asked for; `seed`, that it is a seed
-    or what one was redirected to."""
+    """The end of a URL, reported exactly once. `attempts` = 0 means that it was never asked for; `seed`, that it is a
+    seed or what one was redirected to."""
 
     id: int
     url: str
@@ -448,8 +449,8 @@ class Settled(Message, frozen=True):
 
 
 class RefillRequest(Message, frozen=True):
-    """A host has place for so many of its links after this id; asked for the `first` time also for what is noted of it
-    and for its links that are owed another attempt."""
+    """A host has room for `count` of its links after the id `after`. The `first` request of a host also asks for its
+    note and for its links that wait for another attempt."""
 
     host: str
     after: int
@@ -458,20 +459,20 @@ class RefillRequest(Message, frozen=True):
 
 
 class HostScan(Message, frozen=True):
-    """There is place for so many hosts, those that follow `after` first ("": from the beginning)."""
+    """There is room for `count` hosts, those that follow `after` first ("": from the beginning)."""
 
     after: str
     count: int
 
 
 class ShardOutput(msgspec.Struct):
-    """What one of several shards has for the others, beside its Actions.
+    """What one of several shards sends to the others, beside its Actions.
 
-    Kept in the same transaction: `foreign` links, first in our outbox; the ids of links `transferred`, no longer ours;
-    URLs beyond the depth limit that another remembers from now on (`handed`); the numbers that were
-    `acknowledged`, out of our outbox. Told once that is safe: what is `received`, (sender, number) each; `notes` for
-    all. `wants` pages to ask for, gives them `returned`; `quiet` until something arrives; `seeds_settled`: owes no
-    seed; `size` of what is stored, in bytes.
+    Stored in the same transaction: `foreign` links, first in our outbox; the ids of links `transferred`, no longer
+    ours; URLs beyond the depth limit that another shard remembers from now on (`handed`); the numbers that were
+    `acknowledged`, out of our outbox. Sent once that is committed: what is `received`, (sender, number) each; `notes`
+    for all. `wants`: it needs pages to ask for; `returned` is how many it gives back; `quiet` until something arrives;
+    `seeds_settled`: owes no seed; `size` of what is stored, in bytes.
     """
 
     foreign: list[OutboxLink] = msgspec.field(default_factory=list)
@@ -487,20 +488,20 @@ class ShardOutput(msgspec.Struct):
     handed: list[str] = msgspec.field(default_factory=list)
 
     def __bool__(self) -> bool:
-        """Is there anything to keep, or to tell once that is safe?"""
+        """Whether there is anything to store, or to send once that is committed."""
         return bool(self.foreign or self.transferred or self.acknowledged or self.received or self.notes)
 
 
 class Actions(msgspec.Struct):
-    """What the hands must do after a step, and until when nothing else will change (`wake_at`, None: an event must
+    """What the caller must do after a step, and until when nothing else will change (`wake_at`, None: an event must
     come).
 
     `queued` were admitted, `undetermined` are if the frontier does not know them, `settled` ended, `retries` spent an
-    attempt and wait for another, `notes` and `budgets` changed. `refill_requests` and `search` ask for what lies in the
+    attempt and wait for another, `notes` and `budgets` changed. `refill_requests` and `search` ask for what is in the
     frontier. `beyond` are links in scope that the depth limit turned away. `pauses` began in this step; while the
-    network is `away` nothing but a probe goes out now and then. `cookies` changed, so many others were
-    `cookies_dropped` over a cap. `ending` is set when the run is over. `mail` is what one of several shards has for the
-    others. `not_followed` counts links that were seen and left, less those that are taken after all.
+    network is `away` only an occasional probe goes out. `cookies` changed, `cookies_dropped` counts those beyond a cap.
+    `ending` is set when the run is over. `mail` is what one of several shards sends to the others. `not_followed`
+    counts links that were seen and left, less those that are taken after all.
     """
 
     fetches: list[Fetch] = msgspec.field(default_factory=list)
@@ -527,6 +528,6 @@ class Actions(msgspec.Struct):
         self.not_followed[kind] = self.not_followed.get(kind, 0) + count
 
     def leave_all(self, counts: tuple[tuple[NotFollowed, int], ...]) -> None:
-        """Count what a page has."""
+        """Count links that are not followed, by kind."""
         for kind, count in counts:
             self.leave(kind, count)

@@ -1,13 +1,14 @@
 """Which settled URLs a resume asks again. Pure: the decision for every frontier and every mode.
 
 Rules:
-- A crawl that ended `incomplete` or `failed` asks again what trouble ended, once at the start of a run: URLs, bodies
-  that the network cut, pages whose reader died or had no memory. One that is not over does so on request only.
+- A crawl that ended `incomplete` or `failed` asks again what ended in trouble, once at the start of a run: URLs, bodies
+  that the network cut, pages whose parser process crashed or had no memory. A crawl that is not over does so on request
+  only.
 - A crawl that ended `failed` asks its seeds again, whatever they answered.
 - What a limit of ours has cut is asked again only where its reason is named: the limit would cut it again.
-- A selection is a set of words, so that it can be kept while it is carried out and carried out again after a kill. What
-  was reopened is owed and no longer settled, so a second pass does not find it.
-- A URL that is reopened was asked for once, for every budget.
+- A selection is a set of words, so that it can be stored while it is carried out and carried out again after a kill.
+  What was reopened is owed and no longer settled, so a second pass does not find it.
+- For every budget a URL that is reopened was asked for once.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ MISSED = frozenset(
     + [f"{TRUNCATED}:{cut}" for cut in RETRIED_CUTS]
     + [f"{UNREAD}:{why}" for why in (ParseSkipped.LOST, ParseSkipped.MEMORY)]
 )
-"""The words of all that trouble has ended."""
+"""The words of everything that ended in trouble."""
 
 
 class Ended(Protocol):
-    """What a settled row says of its URL."""
+    """A settled row of the frontier."""
 
     @property
     def reason(self) -> Reason: ...
@@ -50,8 +51,8 @@ class Ended(Protocol):
 
 
 def selection(ending: Ending, names: Iterable[str] = (), failed: bool = False) -> frozenset[str]:
-    """The words of what the next run asks again, in a crawl that has come to this ending. `names` of NAMES were asked
-    for, or everything that failed."""
+    """The words of what the next run asks again, in a crawl that ended so. `names` of NAMES were asked for, or
+    everything that failed."""
     words = frozenset(names)
     if failed or (not words and ending in (Ending.INCOMPLETE, Ending.FAILED)):
         words |= MISSED
@@ -73,8 +74,8 @@ def pick(words: frozenset[str], row: Ended) -> str | None:
 
 
 def relieved(budget: Budget, asked: int, restart: bool) -> Budget | None:
-    """A budget of a host of which so many URLs are asked again that had been asked for; None: it begins anew.
-    `restart`: URLs that a brake had stopped are among them, so everything that brakes had learnt begins anew."""
+    """The budget of a host after `asked` of its fetched URLs are reopened; None: it starts anew. `restart`: URLs that a
+    brake had stopped are among them, so everything that brakes had learnt starts anew."""
     if budget.pattern == WHOLE:
         left = replace(budget, pages=max(0, budget.pages - asked))
         return replace(left, stopped="", evidence=()) if restart else left

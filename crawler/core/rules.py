@@ -1,4 +1,4 @@
-"""The numbers that decide: everything the Crawl and the reading of a page may depend on.
+"""The settings on which decisions depend: everything that the Crawl and the reading of a page may use.
 
 `crawler.settings.Settings` extends `Rules` by what engines, clients and stores need, so each key exists once. Durations
 are in seconds, sizes in bytes; None means "no limit". The sources of the defaults are in config/default.toml.
@@ -18,7 +18,7 @@ Seconds = Annotated[float, Meta(ge=0, le=YEAR)]
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is ours, how polite, how patient. Every field is a key of the configuration."""
+    """Scope, politeness, retries and limits. Every field is a key of the configuration."""
 
     # politeness
     user_agent: Annotated[str, Meta(min_length=1, max_length=500)] = "crawler/0.1 (a polite crawler; contact unset)"
@@ -79,10 +79,11 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     @property
     def shares_addresses(self) -> bool:
-        """Whether the hosts of one address share its rest: as `per_address` says, else where hosts may be many."""
+        """Whether the hosts of one address share its rest: `per_address` where it is set, else where hosts may be
+        many."""
         return self.scope in ("domain", "any") if self.per_address is None else self.per_address
 
     @property
     def shared_by(self) -> int:
-        """How many shards may ask one host at once. One, where cookies are kept: a jar lies in one process."""
+        """How many shards may ask one host at once. One, where cookies are kept: a jar is in one process."""
         return 1 if self.cookies else self.per_host

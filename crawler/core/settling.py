@@ -1,7 +1,7 @@
 """The end of a URL as a message, from what is known of it when it settles; what went wrong in words.
 
-The detail of an answer says what of its page was not taken, in words that can be read back: a frontier has no columns
-for that, and whoever asks for a URL again must take back what was counted of it.
+The detail of a response states which links of its page were not taken, as text that `read_back` parses: a frontier has
+no columns for it, and when a URL is asked again these counts must be subtracted.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ NOT_TAKEN = re.compile(f"(?:{UNREAD}(?P<why>{'|'.join(ParseSkipped)}))?(?:; )?(?
 
 
 def settled_from(link: Link, reason: Reason, event: FetchResult | None, detail: str) -> Settled:
-    """What becomes of a link: `event` is the answer that decided, `detail` says why where there was none."""
+    """The end of a link: `event` is the landing that decided, `detail` is the reason in words where there was none."""
     seed = link.depth == 0
     if isinstance(event, Fetched):
         return Settled(
@@ -43,13 +43,13 @@ def settled_from(link: Link, reason: Reason, event: FetchResult | None, detail: 
 
 
 def not_taken(unread: ParseSkipped | None, cut: int) -> str:
-    """What of a page was not taken, as the detail of its row."""
+    """The detail of a row: why the links of its page were not read, how many were cut."""
     return "; ".join(([UNREAD + unread] if unread else []) + ([f"{CUT}{cut}"] if cut else []))
 
 
 def read_back(status: int, detail: str) -> tuple[ParseSkipped | None, int]:
-    """What the detail of a row says was not taken: why its links were not read, how many were cut. Only rows with a
-    `status` had a page; what else stands in a detail says nothing."""
+    """What the detail of a row states: why links were not read, how many were cut. Only rows with a `status` had a
+    page; any other detail means nothing was left out."""
     found = NOT_TAKEN.fullmatch(detail) if status and detail else None
     if found is None:
         return None, 0
@@ -57,7 +57,7 @@ def read_back(status: int, detail: str) -> tuple[ParseSkipped | None, int]:
 
 
 def describe(event: FetchResult) -> str:
-    """What went wrong, for people."""
+    """What went wrong, as text for people."""
     if isinstance(event, Fetched):
         return f"status {event.status}" + (f", cut short ({event.truncated})" if event.truncated else "")
     return f"{event.kind}: {event.detail}" if event.detail else str(event.kind)

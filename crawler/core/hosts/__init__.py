@@ -1,1 +1,1 @@
-"""Hosts: their queues, whose turn it is, whether they are well, what they are asked for."""
+"""Hosts: their queues, scheduling, health, cookies, retries and addresses."""

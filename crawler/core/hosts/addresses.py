@@ -1,8 +1,8 @@
 """Politeness by server address: hosts that resolve to one address share its rest.
 
 Rules:
-- It holds where `per_address` says so and hosts are asked with a delay: the delay counts from the end of the last fetch
-  from that address, by whichever host, and one fetch at a time is in flight.
+- It applies where `per_address` is on and hosts are asked with a delay: the delay counts from the end of the last fetch
+  from that address, for any of its hosts, and one fetch at a time is in flight.
 - The address of a host is known from its last answer. Until it has answered, that of the last answer from its
   registered domain is assumed, so thousands of names of one server do not ask it all at once.
 - Hosts that have to wait get a turn each, one delay apart.
@@ -21,8 +21,8 @@ MOST = 50_000
 
 
 class Address(msgspec.Struct):
-    """When a server may be asked next: it rests until `free_at`, turns until `turn_at` are given to those that wait,
-    and `flying` are being asked for."""
+    """When a server may be asked next: it rests until `free_at`, turns until `turn_at` are assigned to waiting hosts,
+    and `flying` fetches are in flight."""
 
     free_at: float = 0.0
     turn_at: float = 0.0
@@ -30,7 +30,7 @@ class Address(msgspec.Struct):
 
 
 class Addresses:
-    """What is known of the addresses of hosts. `shards` crawls share them."""
+    """The known addresses of hosts. `shards` crawls share them."""
 
     def __init__(self, shards: int = 1) -> None:
         self._shards = shards
@@ -39,7 +39,7 @@ class Addresses:
         self._asked: dict[str, Address] = {}
 
     def wait(self, host: str, delay: float, now: float) -> float | None:
-        """Until when a host has to wait; None where it may be asked now."""
+        """The time until which a host has to wait; None where it may be asked now."""
         address = self._of(host)
         if address is None or (not address.flying and address.free_at <= now):
             return None
@@ -49,14 +49,14 @@ class Addresses:
         return earliest
 
     def start(self, host: str) -> None:
-        """A host is asked."""
+        """Count a fetch from a host."""
         address = self._of(host)
         if address is not None:
             address.flying += 1
             self._asked[host] = address
 
     def land(self, host: str, answered_from: str, delay: float, now: float) -> None:
-        """An answer of a host came from an address, or none did ("")."""
+        """A fetch from a host has landed, answered by an address or by none ("")."""
         asked = self._asked.pop(host, None)
         if asked is not None:
             asked.flying -= 1

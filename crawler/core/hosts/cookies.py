@@ -1,16 +1,17 @@
-"""The cookies of one crawl: which are kept, and which go with a request (RFC 6265, section 5, and narrower).
+"""The cookies of one crawl: which are kept, and which go with a request (RFC 6265, section 5, but stricter).
 
-A cookie has a *home*: the host that set it ("https://a.example:8443"), or where it asked for that by Domain, the names
-below one ("https://.a.example"). What a Set-Cookie header means is read in crawler/fetch/http1/set_cookie.py.
+A cookie has a *home*: the host that set it ("https://a.example:8443"), or, where its Domain attribute asks for that,
+all names below one ("https://.a.example"). A Set-Cookie header is parsed in crawler/fetch/http1/set_cookie.py.
 
 Rules:
-- A home has a scheme, and a host has a port: what was set under http never goes out under https, nor to another port
-  of the same name. Browsers are about to do the same ("origin-bound cookies"); the RFC does not ask for it.
+- A home has a scheme, and a host has a port: what was set under http never goes out under https, nor to another port of
+  the same name. Browsers are about to do the same ("origin-bound cookies"); the RFC does not ask for it.
 - Caps: PER_HOME cookies of one home and IN_ALL in a jar, as in browsers; SIZE_OF_HOME characters of one home, because
-  servers refuse a longer head, so that a hostile page could close a site to us. The oldest give way, and are counted.
+  servers refuse longer request headers, so a hostile page could otherwise make a site refuse us. The oldest are
+  dropped, and counted.
 - Longer paths come first, then older cookies (5.4). The order of a dict is the order of creation; a cookie that is set
   again keeps its place (5.3).
-- Times are on the clock of the Crawl. A cookie without an end lasts as long as the crawl does, through every resume.
+- Times are on the clock of the Crawl. A cookie without an expiry lasts as long as the crawl does, through every resume.
 """
 
 from __future__ import annotations
@@ -35,13 +36,13 @@ class Jar:
         self._dropped = 0
 
     def load(self, notes: Iterable[CookieNote]) -> None:
-        """Take up what an earlier run kept."""
+        """Restore the cookies that an earlier run stored."""
         for note in notes:
             for cookie in note.cookies:
                 self._put(note.home, cookie)
 
     def take(self, cookies: Sequence[SetCookie], now: float) -> None:
-        """Keep what an answer set, and forget what it took back."""
+        """Store the cookies that an answer set, and delete those it took back."""
         if not cookies:
             return
         for one in cookies:
@@ -55,7 +56,7 @@ class Jar:
             self._fit(home)
 
     def header(self, url: str, now: float) -> str:
-        """What goes as Cookie with a request for this URL; "" where nothing does."""
+        """The Cookie header of a request for this URL; "" where there is none."""
         if not self._homes:
             return ""
         path = path_of(url)
@@ -65,14 +66,14 @@ class Jar:
         return "; ".join(f"{cookie.name}={cookie.value}" if cookie.name else cookie.value for cookie in found)
 
     def drain_into(self, actions: Actions) -> None:
-        """What must be kept since the last time."""
+        """Add the changes since the last call to the `actions`."""
         if self._changed:
             actions.cookies = [CookieNote(home, tuple(self._homes.get(home, {}).values())) for home in self._changed]
             actions.cookies_dropped = self._dropped
             self._changed, self._dropped = {}, 0
 
     def _live(self, home: str, now: float) -> list[Cookie]:
-        """The cookies of a home that have not ended."""
+        """The cookies of a home that have not expired."""
         kept = self._homes[home]
         for key in [key for key, cookie in kept.items() if cookie.until is not None and cookie.until <= now]:
             self._changed[home] = None
@@ -86,7 +87,7 @@ class Jar:
         kept[key] = cookie
 
     def _fit(self, home: str) -> None:
-        """Hold the caps."""
+        """Enforce the caps."""
         kept = self._homes.get(home, {})
         size = sum(map(_size, kept.values()))
         while len(kept) > PER_HOME or size > SIZE_OF_HOME:
@@ -96,7 +97,7 @@ class Jar:
             self._drop(next(iter(self._homes)))
 
     def _drop(self, home: str) -> None:
-        """Let the oldest cookie of a home give way."""
+        """Drop the oldest cookie of a home."""
         self._dropped += 1
         self._changed[home] = None
         self._forget(home, next(iter(self._homes[home])))
@@ -109,7 +110,7 @@ class Jar:
 
 
 def _homes_of(host: str) -> Iterator[str]:
-    """Where the cookies of a host may live: in itself, or below any name that it ends with."""
+    """The homes whose cookies go to a host: itself, and every name that it ends with."""
     yield host
     scheme, _, name = host.partition("://")
     name = name.partition(":")[0]
@@ -119,7 +120,7 @@ def _homes_of(host: str) -> Iterator[str]:
 
 
 def _covers(cookie: str, path: str) -> bool:
-    """RFC 6265 5.1.4: does the path of a cookie cover that of a request?"""
+    """Whether the path of a cookie covers that of a request (RFC 6265 5.1.4)."""
     return path == cookie or (path.startswith(cookie) and (cookie.endswith("/") or path[len(cookie)] == "/"))
 
 

@@ -1,12 +1,12 @@
-"""Whether a host is there: what its failures in a row mean, when it is asked again, and when it is given up.
+"""Health of a host: what its failures in a row mean, when it is asked again, and when it is given up.
 
-A failure may be the fault of a page or of its host. The two are told apart by what else the host answers:
-- A host that cannot be reached (no name, no connection) is away. That says nothing of a page, unless it happens to the
-  same page MOST_UNREACHED times while the host answers for others in between.
+A failure may be the fault of a page or of its host. What else the host answers decides which:
+- A host that cannot be reached (no name, no connection) is away. That is no failure of the page, unless it happens to
+  the same page MOST_UNREACHED times while the host answers for others in between.
 - Any other failure (5xx, silence, a broken connection, a body cut by the network) spends an attempt of its page. The
   last attempt is made when NEVER_ANSWERED seconds have passed since the first began, or the patience if that is less:
-  most trouble passes in that time. A page that has spent all its attempts ends only if the host has answered well
-  since the one before. Otherwise the host is in doubt.
+  most trouble passes in that time. A page that has spent all its attempts ends only if the host has answered well since
+  the one before. Otherwise the host is in doubt.
 - A host is *down* when it could not be reached UNREACHED_IN_A_ROW times in a row, when `breaker_failures` different
   pages failed in a row, or when it is in doubt.
 
@@ -15,9 +15,9 @@ Rules:
   by one page, another one each time. One good page ends the absence.
 - An absence lasts `host_patience` at the longest, then the host is given up. A host that has never answered in this
   crawl is given up NEVER_ANSWERED seconds after it was first asked: most of these are mistyped or gone.
-- A host that is down because few of its pages fail, and that answers for its robots.txt, is believed to be there after
-  NEVER_ANSWERED seconds: then its pages spend attempts and end as the host's pages do when it is there.
-- 429 says that the host is there and asked too fast. Without a Retry-After it rests, longer each time in a row.
+- Where a host is down because a few of its pages fail, while it answers for its robots.txt, it is taken to be up after
+  NEVER_ANSWERED seconds: then its pages spend attempts and end as they do on a host that is up.
+- 429 means that the host is up and was asked too fast. Without a Retry-After it rests, longer each time in a row.
 - With a patience of 0 every failure spends an attempt, and nothing is waited for.
 """
 
@@ -37,7 +37,7 @@ MOST_TRIED = 1000
 
 
 class Failure(Enum):
-    """What kind of failure a landing is: of the connection, of an answer, or of a part of it."""
+    """What failed: the connection, the answer, or a part of it."""
 
     UNREACHED = auto()
     UNANSWERED = auto()
@@ -45,7 +45,7 @@ class Failure(Enum):
 
 
 class Fate(Enum):
-    """What becomes of a page that failed: it waits and spends nothing, it spends an attempt, it ends."""
+    """What happens to a page that failed: it waits and spends nothing, it spends an attempt, it ends."""
 
     WAITS = auto()
     SPENDS = auto()
@@ -67,14 +67,14 @@ _UNANSWERED = frozenset({FetchErrorKind.TIMEOUT, FetchErrorKind.DISCONNECT, Fetc
 
 
 def is_unreached(event: Failed) -> bool:
-    """Whether no connection came about."""
+    """Whether no connection was made."""
     return event.kind in (FetchErrorKind.DNS, FetchErrorKind.CONNECT) or (
         event.kind is FetchErrorKind.TIMEOUT and event.detail == "connect"
     )
 
 
 class Health:
-    """What one host has answered lately.
+    """How one host has answered lately.
 
     `heard`: it has answered in this crawl. `since`: when the first of its failures in a row came, on the clock of the
     crawl; None while it is well. `tried` has the failures of the pages in this row, by the id of their link.
@@ -106,7 +106,7 @@ class Health:
         self.clear()
 
     def clear(self) -> None:
-        """It is well."""
+        """The host is well: forget its failures."""
         self.since: float | None = None
         self.down_at: float | None = None  # when it was found to be down
         self.believed = False
@@ -123,7 +123,7 @@ class Health:
             self.clear()
 
     def answered_for_robots(self) -> None:
-        """It has answered for its robots.txt. That ends no absence of its pages."""
+        """The host has answered for its robots.txt. That ends no absence of its pages."""
         self.heard = True
         self.robots_read = True
         self._unreached = 0
@@ -133,7 +133,8 @@ class Health:
     # ---- failures ----------------------------------------------------------------------------------------------------
 
     def failed(self, failure: Failure, event: FetchResult, link: int | None, now: float) -> bool:
-        """Count a failure in a row, of a page or (None) of robots.txt. Whether this page had failed before in it."""
+        """Count a failure in a row, of a page or (None) of robots.txt. Returns whether this page had failed before in
+        it."""
         if self.since is None:
             self.since = now if self.heard else now - event.seconds  # how long it is away, silence included
             if failure is Failure.UNREACHED and link is not None and len(self._unreached_pages) < MOST_TRIED:
@@ -149,7 +150,7 @@ class Health:
         return again
 
     def fate(self, failure: Failure, link: int, attempt: int, again: bool, is_up: bool) -> Fate:
-        """What becomes of a page after its failure number `attempt`; `again` as `failed` returned it."""
+        """What happens to a page after its failure number `attempt`; `again` as `failed` returned it."""
         if self._rules.host_patience and not self.believed:
             if self._unreached_pages.get(link, 0) >= MOST_UNREACHED:
                 return Fate.ENDS
@@ -184,28 +185,28 @@ class Health:
         return now >= (self.down_at if self.heard else self.since) + self.patience
 
     def believe(self, now: float) -> bool:
-        """Whether, from now on, the failures of few pages are taken for their own."""
+        """Decide whether, from now on, failures of a few pages count as their own. Returns the decision."""
         long_enough = self.since is not None and now >= self.since + min(self._rules.host_patience, NEVER_ANSWERED)
         answers = self.robots_read if self._rules.robots else not self._unreached
         self.believed = long_enough and answers and self.heard and not self._is_failing_all
         return self.believed
 
     def last_attempt_at(self, link: int, now: float, seconds: float) -> float:
-        """When the last attempt of a page may be made at the earliest that has failed now, after so many seconds."""
+        """The earliest time for the last attempt of a page that failed just now, after so many seconds."""
         now -= seconds
         is_kept = link in self._first_failed or len(self._first_failed) < MOST_TRIED
         first = self._first_failed.setdefault(link, now) if is_kept else now
         return first + min(self._rules.host_patience, NEVER_ANSWERED)
 
     def settled(self, link: int) -> None:
-        """This page has ended."""
+        """Forget a page that has ended."""
         if self._first_failed:
             self._first_failed.pop(link, None)
 
     # ---- rests -------------------------------------------------------------------------------------------------------
 
     def next_probe(self, first: float, name: str, seed: int, now: float) -> float:
-        """When to ask again after one more failure of a host that is down; the gaps grow from `first`."""
+        """The time to ask again after one more failure of a host that is down; the gaps grow from `first`."""
         self._rests += 1
         if self.down_at is None:
             self.down_at = now
@@ -215,22 +216,22 @@ class Health:
         return min([at, *(end for end in ends if end > now)])
 
     def rest_after_429(self, name: str, seed: int) -> float:
-        """Seconds to rest after a 429 that does not say how long."""
+        """Seconds to rest after a 429 without a Retry-After."""
         self._refused += 1
         return gap(name, self._refused, self._rules.backoff, self._rules.backoff_cap, seed)
 
     def down_for(self, now: float) -> float:
-        """Seconds that the absence has lasted, 0 where there is none."""
+        """Seconds that the absence has lasted, 0.0 where there is none."""
         return now - self.down_at if self.down_at is not None else 0.0
 
     def restart(self, now: float) -> None:
-        """The network was away: the absence of this host is counted from now on."""
+        """The network was away: count the absence of this host from now on."""
         if self.since is not None:
             self.since = now
             self.down_at = now if self.down_at is not None else None
 
     def recall(self, heard: bool, down_for: float, now: float) -> None:
-        """Take up where an earlier run left it."""
+        """Restore the state that an earlier run stored."""
         self.heard = self.heard or heard
         if down_for and self.since is None:
             self.since = self.down_at = now - down_for

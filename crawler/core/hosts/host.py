@@ -14,22 +14,22 @@ Rules:
 - Time only ever lengthens a rest (`hold`): a short back-off must never replace a longer politeness delay.
 - The delay counts from the end of the last fetch. A host with a delay is asked by one connection at a time, whatever
   `per_host` allows: two at once would make "the last fetch" meaningless.
-- A host whose name is slow to be looked up rests meanwhile, first shortly, then for as long as a lookup may take, so
-  that others go first. After two `dns_deferrals` in a row it `waits_for_dns`: else a name that is slow each time would
-  never be waited for.
+- A host whose DNS lookup is slow rests meanwhile, first shortly, then for as long as a lookup may take, so that others
+  go first. After two `dns_deferrals` in a row it `waits_for_dns`: else a lookup that is slow each time would never
+  finish.
 - robots.txt is a request like any other: it takes a connection and is followed by the delay. A host that is down is
   asked for it first.
-- A host that we may not connect to is given up at once: asking again would change nothing. So is one that says its
-  robots.txt is at such a place.
+- A host that we may not connect to is given up at once: asking again would change nothing. So is one whose robots.txt
+  redirects to such a place.
 - `queue` holds links never asked for, `retry_queue` those that wait for another attempt: page budgets stop only the
   first.
 - `queue` is a window: links up to the id `after` are in it, settled or in flight; those beyond it up to `last`, or
   `more`, are in the frontier only. `requested` of them have been asked for; see crawler/core/hosts/hosts.py.
-- In `queue` those links stand first that are under no doubt, then those under little (see
-  crawler/core/traps/detector.py): `ahead` says how many these are, and how many both.
-- While a host is `unknown` the frontier has yet to tell what is noted of it, and nothing is asked of it.
-- `asked` says that somebody, in this run or an earlier one, may have asked for a page of it; `heard`, that it has
-  answered in this one (`health.heard`: in any).
+- `queue` is in order of doubt: links under none, then under little, then the others (see
+  crawler/core/traps/detector.py). `ahead` counts those under none, and those under none or little.
+- While a host is `unknown` the frontier has not answered yet with its note, and nothing is asked of it.
+- `asked`: this run or an earlier one may have asked for a page of it; `heard`: it has answered in this run
+  (`health.heard`: in any).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ FIRST_LOOKUP_REST = 1.0
 
 
 class State(Enum):
-    """Where a host stands."""
+    """The state of a host."""
 
     NEW = auto()
     ASKING = auto()
@@ -63,7 +63,7 @@ class State(Enum):
 
 
 class Trigger(Enum):
-    """What moves a host."""
+    """What changes the state of a host."""
 
     ASK = auto()
     READ = auto()
@@ -157,7 +157,7 @@ class Host:
         self._count = 0
 
     def move(self, trigger: Trigger) -> None:
-        """The only place where a host changes its state."""
+        """Change the state; the only place that does."""
         self.state = TRANSITIONS.get((self.state, trigger), self.state)
 
     # ---- time --------------------------------------------------------------------------------------------------------
@@ -167,7 +167,7 @@ class Host:
         self.not_before = max(self.not_before, until)
 
     def rest(self, event: FetchResult, now: float) -> None:
-        """Leave it alone now that a fetch has landed. One whose name is still looked up has not been asked."""
+        """Rest after a fetch that has landed. A host whose name is still looked up has not been asked."""
         if isinstance(event, Failed) and event.kind is FetchErrorKind.DNS_PENDING:
             longest = self._rules.lookup_rest
             self.hold(now + (longest if self.dns_deferrals else min(longest, FIRST_LOOKUP_REST)))
@@ -178,11 +178,12 @@ class Host:
 
     @property
     def waits_for_dns(self) -> bool:
-        """Whether a fetch waits for its name."""
+        """Whether its next fetch waits for a slow DNS lookup."""
         return self.dns_deferrals > 1
 
     def ready_at(self, fresh: bool) -> float | None:
-        """From when on it may be asked; None: not before something lands or arrives. `fresh`: new URLs are allowed."""
+        """From when on it may be asked; None: not before a fetch lands or a link arrives. `fresh`: new URLs are
+        allowed."""
         if self.unknown or self.in_flight >= self.connections or self.state in (State.ASKING, State.GONE):
             return None
         if fresh and self.queue:
@@ -200,7 +201,7 @@ class Host:
 
     @property
     def has_more(self) -> bool:
-        """Are there links that are in the frontier only?"""
+        """Whether there are links that are in the frontier only."""
         return self.more or self.last > self.after
 
     def put_back(self, link: Link, at: float) -> None:
@@ -209,8 +210,8 @@ class Host:
         heapq.heappush(self.retry_queue, (at, self._count, link))
 
     def take(self, now: float, fresh: bool) -> tuple[Link, bool]:
-        """The next link of a host that is ready, and whether it was taken before: such a one goes first, unless the
-        host is probed, for it has failed. `fresh`: new URLs are allowed."""
+        """The next link of a ready host, and whether it was taken before. A link that was taken before goes first,
+        except when the host is probed, because it has failed. `fresh`: new URLs are allowed."""
         is_probe = self.state is State.PROBING and fresh and self.queue
         if self.retry_queue and self.retry_queue[0][0] <= now and not is_probe:
             return heapq.heappop(self.retry_queue)[2], True
@@ -220,7 +221,7 @@ class Host:
         return link, False
 
     def enqueue(self, link: Link) -> None:
-        """Let a link wait for its first attempt, before those that are under more doubt."""
+        """Queue a link for its first attempt, before those that are under more doubt."""
         if link.doubt > 1:
             self.queue.append(link)
             return
@@ -229,7 +230,7 @@ class Host:
             self.ahead[doubt] = min(self.ahead[doubt] + 1, len(self.queue))
 
     def pull(self, link: Link) -> bool:
-        """Take a link out of those that wait for another attempt, if it is there still."""
+        """Remove a link from those that wait for another attempt. Returns whether it was there."""
         left = [one for one in self.retry_queue if one[2].id != link.id]
         found = len(left) < len(self.retry_queue)
         if found:
@@ -238,13 +239,13 @@ class Host:
         return found
 
     def refuses(self, link: Link, again: bool) -> Rejection | None:
-        """Why a link must not be asked for, None where it may. One taken `again` is in the ledger already."""
+        """Why a link must not be asked for, None where it may. One taken `again` was counted by the ledger already."""
         if not self.robots.allows(link.url):
             return Reason.ROBOTS, ""
         return None if again else self.ledger.refuses(link)
 
     def give_up(self, reason: Reason, because: str) -> Iterator[Link]:
-        """Enter GONE and hand over every link in memory that was still owed."""
+        """Enter GONE and return every link in memory that was still owed."""
         self.enter_gone(reason, because)
         yield from self.queue
         yield from (link for _, _, link in self.retry_queue)
@@ -259,15 +260,15 @@ class Host:
     # ---- health ------------------------------------------------------------------------------------------------------
 
     def answered(self, refused: bool = False) -> bool:
-        """A page was answered, well or with a 429. Whether that is to be noted: it ends an absence, or is the first
-        sign of life of a host whose robots.txt nobody reads."""
+        """A page was answered, well or with a 429. Returns whether that must be stored: it ends an absence, or is the
+        first answer of a host whose robots.txt is not read."""
         is_news = self.health.since is not None or not self.health.heard
         self.health.answered(refused)
         self.move(Trigger.ANSWER)
         return is_news
 
     def failed(self, link: Link, event: FetchResult, failure: Failure, now: float, seed: int) -> Fate:
-        """A page failed: what becomes of it. The host rests where that means that it is down."""
+        """A page failed: returns what happens to it. The host rests where the failure means that it is down."""
         health = self.health
         again = health.failed(failure, event, link.id, now)
         if self.state is State.PROBING and health.believe(now):
@@ -285,7 +286,7 @@ class Host:
         return self.state is State.DOWN and self.health.is_hopeless(now)
 
     def probe(self) -> None:
-        """Its rest is over: it is asked for its robots.txt first, where that matters."""
+        """Its rest is over: ask for its robots.txt first, where robots are obeyed."""
         if self.state is State.DOWN:
             self.move(Trigger.STALE if self._rules.robots else Trigger.WAKE)
 
@@ -326,7 +327,7 @@ class Host:
         return text
 
     def lost_hope(self, event: FetchResult, now: float) -> Reason | None:
-        """With which reason to give up the host, if any, where this answer to robots.txt left nothing to obey."""
+        """The reason to give up the host after this answer to robots.txt, None where it is not given up."""
         if isinstance(event, Failed) and event.kind is FetchErrorKind.BLOCKED:
             return Reason.ROBOTS_UNAVAILABLE if self.robots_hops else Reason.BLOCKED
         if not self.health.is_hopeless(now):
@@ -335,7 +336,7 @@ class Host:
         return Reason.HOST_DOWN if away else Reason.ROBOTS_UNAVAILABLE
 
     def _robots_unavailable(self, event: FetchResult, now: float, seed: int) -> None:
-        """2.3.1.4: unreachable means that everything is disallowed; ask again after a while."""
+        """RFC 9309 2.3.1.4: unreachable means that everything is disallowed; ask again after a while."""
         self.health.failed(failure_of(event) or Failure.UNANSWERED, event, None, now)
         first = self._rules.breaker_rest if self.health.heard else self._rules.robots_backoff
         self.hold(self.health.next_probe(first, self.name, seed, now))
@@ -346,7 +347,7 @@ class Host:
         return Robots(text, self._rules.user_agent) if text else ALLOW_ALL
 
     def _obey(self, robots: Robots, crawl_delay: float, until: float) -> None:
-        """Follow these rules until then. A Crawl-delay lengthens the delay, up to the cap."""
+        """Follow these rules until `until`. A Crawl-delay lengthens the delay, up to the cap."""
         self.robots = robots
         self.robots_until = until
         self.delay = max(self._rules.delay, min(crawl_delay, self._rules.crawl_delay_cap))
@@ -355,7 +356,7 @@ class Host:
         self.move(Trigger.READ)
 
     def note(self, now: float, robots: str | None = None) -> HostNote:
-        """What must survive a kill."""
+        """What must be stored to survive a kill."""
         return HostNote(
             host=self.name,
             robots=robots,
@@ -368,8 +369,8 @@ class Host:
         )
 
     def recall(self, note: HostNote, now: float, began_at: float) -> None:
-        """Take up where this host was left. An earlier run may have asked something of it just before this one began,
-        at `began_at`: so it rests its whole delay from then on."""
+        """Restore the state in a note. An earlier run may have asked this host just before this run began, at
+        `began_at`: so it rests its whole delay from then on."""
         self.asked = True
         self.health.recall(note.heard, note.down_for, now)
         if self._rules.robots:
@@ -378,6 +379,6 @@ class Host:
                 self.move(Trigger.ASK)
                 robots = self._parse(note.robots)
                 self._obey(robots, robots.delay, note.robots_until)
-        # A clock that was set back must not turn a rest into a life sentence.
+        # After the clock was set back a stored rest could end years from now: cap it.
         longest = max(self._rules.retry_after_cap, self._rules.backoff_cap)
         self.hold(max(min(note.rest_until, now + longest), began_at + self.delay))

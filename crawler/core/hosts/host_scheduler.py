@@ -1,8 +1,8 @@
-"""Whose turn it is: the hosts that may be asked now, and those that rest.
+"""Schedules hosts: those that may be asked now, and those that rest.
 
-A host that has something to ask for is listed once: in a round robin of those that are ready (one slow or huge host
-never starves the others), or in a heap by the time it may be asked again. A host that is listed earlier than before
-leaves a remnant in the heap, which nobody minds (`scheduled_at` tells).
+A host that has something to ask for is listed once: in a round robin of those that are ready (so one slow or huge host
+never starves the others), or in a heap by the time it may be asked again. A host that is rescheduled earlier leaves a
+stale entry in the heap, which `pop_due` skips because `scheduled_at` differs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ READY = -1.0
 
 
 class HostScheduler:
-    """True while somebody is ready."""
+    """The schedule of hosts; true while a host is ready."""
 
     def __init__(self) -> None:
         self._ready: deque[Host] = deque()
@@ -29,11 +29,11 @@ class HostScheduler:
 
     @property
     def next_at(self) -> float | None:
-        """When the first of those that rest may be asked."""
+        """When the first of those that rest may be asked; None where none rests."""
         return self._resting[0][0] if self._resting else None
 
     def schedule(self, host: Host, at: float, now: float) -> None:
-        """It may be asked from then on; nothing changes where it is listed for an earlier time."""
+        """Let a host be asked from `at` on; nothing changes where it is already listed for an earlier time."""
         if at >= host.scheduled_at:
             return
         if at <= now:
@@ -45,7 +45,7 @@ class HostScheduler:
             heapq.heappush(self._resting, (at, self._count, host))
 
     def pop_due(self, now: float) -> Iterator[Host]:
-        """Take out those whose rest is over."""
+        """Take out the hosts whose rest is over."""
         while self._resting and self._resting[0][0] <= now:
             at, _, host = heapq.heappop(self._resting)
             if host.scheduled_at == at:
@@ -53,7 +53,7 @@ class HostScheduler:
                 yield host
 
     def pop_ready(self) -> Host:
-        """Take out the one that has been ready for longest; there must be one."""
+        """Take out the host that has been ready for longest; there must be one."""
         host = self._ready.popleft()
         host.scheduled_at = NEVER
         return host

@@ -1,19 +1,19 @@
 """The hosts in memory, the window that each has on its links, and what must be asked of the frontier.
 
-Every link that is owed lies in the frontier; some of them lie here too, in the queues of their hosts. Ids grow in the
-order of admission, so one number per host, `after`, tells the two apart: what is owed up to it is in memory, what is
-owed beyond it is in the frontier only, and beyond `last` there is nothing unless it said that there is `more`.
+Every link that is owed is in the frontier; some are in memory too, in the queues of their hosts. Ids grow in the order
+of admission, so one number per host, `after`, tells the two apart: what is owed up to it is in memory, what is owed
+beyond it is in the frontier only. Beyond `last` there is nothing unless the frontier answered that there is `more`.
 
 Rules:
 - A window is the host's share of `Bounds.links`, but never less than FEWEST. Where it is half empty and there is more,
   the frontier is asked (`RefillRequest`) and answers (`Refill`). Until it has, new links of the host stay out of memory
   too: a host is asked for its links in the order of their admission.
-- Beyond `Bounds.hosts` the host that has been idle for longest is forgotten; where none is idle a host is not taken in,
-  and its links wait in the frontier. When a part of the places is free the frontier is searched for hosts that are
-  owed something, round and round, until a whole round has found all that was left out.
-- A host that may have been here before is asked for in the frontier first: what is noted of it, then its links. Nothing
-  is asked of it meanwhile, for its queue is empty.
-- A host that was given up is forgotten but for why. Any other host forgets its failures, as in a resume.
+- Beyond `Bounds.hosts` the host that has been idle for longest is forgotten. Where none is idle a new host is not
+  added, and its links wait in the frontier. When one place in FREE is free the frontier is searched for hosts that are
+  owed something, round after round, until a whole round has found all that was left out.
+- A host that may have been here before is asked for in the frontier first: its note, then its links. Its queue is empty
+  until then, so nothing is asked of it.
+- Of a host that was given up only the reason is remembered. Any other host forgets its failures, as in a resume.
 """
 
 from __future__ import annotations
@@ -39,35 +39,35 @@ from crawler.core.traps.detector import REMEMBERED
 
 FEWEST = 4
 FINGERPRINTS = 100_000
-"""Of pages that are remembered: a host has the part of it that is left when it is taken in, but FEWEST_PRINTS."""
+"""Fingerprints of pages in memory. When a host is added it gets this / hosts of them, but at least FEWEST_PRINTS."""
 FEWEST_PRINTS = 32
 MOST = 500
-FREE = 4  # a search begins when one place in so many is free
+FREE = 4  # a search begins when one place in FREE is free
 
 
 class Hosts:
-    """Who is in memory. So many answers of the frontier are `awaited`."""
+    """The hosts in memory. `awaited` counts the answers of the frontier that are pending."""
 
     def __init__(self, rules: Rules, bounds: Bounds) -> None:
         self.awaited = 0
         self._rules = rules
         self._bounds = bounds
         self._hosts: dict[str, Host] = {}
-        self._idle: dict[str, Host] = {}  # for longest first
+        self._idle: dict[str, Host] = {}  # the one idle for longest first
         self._gone: dict[str, tuple[Reason, str]] = {}
         self._links = 0  # in memory, or asked for
-        self._unknown = False  # may hosts that are not here be in the frontier?
+        self._unknown = False  # whether hosts that are not in memory may be in the frontier
         self._left_out = self._left_out_again = False
         self._searching = False
         self._round_at = ""
         self._began_at = -inf
-        self.on_added: Callable[[Host], None] = lambda host: None  # what else befalls a host that is taken in
+        self.on_added: Callable[[Host], None] = lambda host: None  # called when a host is added
         self._hungry: list[RefillRequest] = []
         self._notes: list[HostNote] = []
         self._budgets: list[Budget] = []
 
     def resume(self, now: float) -> None:
-        """There was an earlier run: anything may be in the frontier, and everybody rests first."""
+        """There was an earlier run: anything may be in the frontier, and every host rests first."""
         self._began_at = now
         self._unknown = self._left_out = True
 
@@ -78,10 +78,10 @@ class Hosts:
         """The host, if it is in memory."""
         return self._hosts.get(name)
 
-    # ---- who is in memory --------------------------------------------------------------------------------------------
+    # ---- hosts in memory ---------------------------------------------------------------------------------------------
 
     def get_or_add(self, name: str, now: float) -> Host | None:
-        """The host, taken in where there is a place for it; None: what it owes must wait in the frontier."""
+        """The host, added where there is room for it; None: its links must wait in the frontier."""
         host = self._hosts.get(name)
         if host is not None:
             self._idle.pop(name, None)
@@ -92,7 +92,7 @@ class Hosts:
         return host
 
     def take_in(self, name: str) -> Host:
-        """A host that was not in memory, whatever the bounds say."""
+        """Add a host that is not in memory, whatever the bounds are."""
         host = self._hosts[name] = Host(name, self._rules, max(0.0, self._began_at + self._rules.delay))
         host.unknown = self._unknown
         host.ledger.remembered = max(FEWEST_PRINTS, min(REMEMBERED, FINGERPRINTS // len(self._hosts)))
@@ -104,12 +104,12 @@ class Hosts:
         return host
 
     def retire(self, host: Host) -> None:
-        """It may be that nothing is owed of this host now: then it may be forgotten when its place is needed."""
+        """If the host is idle, allow it to be forgotten when its place is needed."""
         if self._is_idle(host):
             self._idle[host.name] = host
 
     def _is_idle(self, host: Host) -> bool:
-        """Nothing is owed of it; and it was not forgotten already, to stand only in the list of those that rest."""
+        """Whether nothing is owed of it, and it was not forgotten already (a forgotten host may still be scheduled)."""
         busy = host.in_flight or host.queue or host.retry_queue or host.requested or host.has_more
         return not busy and self._hosts.get(host.name) is host
 
@@ -145,12 +145,12 @@ class Hosts:
         return False
 
     def queue(self, host: Host, link: Link) -> None:
-        """Let a link wait in memory."""
+        """Queue a link in memory."""
         self._links += 1
         host.enqueue(link)
 
     def taken(self, host: Host, links: int = 1) -> None:
-        """So many links have left the queue of this host."""
+        """So many links have left the queue of this host: refill it where that is due."""
         self._links -= links
         self.feed(host)
 
@@ -172,7 +172,7 @@ class Hosts:
         self._hungry.append(RefillRequest(host.name, host.after, host.requested, first=host.unknown))
 
     def offered(self, event: Refill, now: float) -> Host:
-        """Take in what the frontier has of a host, but for its links."""
+        """Take the answer of the frontier about a host, except its links."""
         host = self._hosts[event.host]
         self.awaited -= 1
         self._links -= host.requested
@@ -186,19 +186,19 @@ class Hosts:
         return host
 
     def restart_absences(self, now: float) -> None:
-        """The network was away: what hosts were away for counts from now on."""
+        """The network was away: the absences of hosts count from now on."""
         for host in self._hosts.values():
             host.health.restart(now)
 
     def unflushed_budgets(self) -> Iterator[Budget]:
-        """What the frontier must hear of these hosts before all is forgotten."""
+        """The budgets of these hosts that the frontier must store before they are forgotten."""
         for host in self._hosts.values():
             yield from host.ledger.unflushed(host.name)
 
     # ---- hosts that were left out ------------------------------------------------------------------------------------
 
     def drain_into(self, actions: Actions) -> None:
-        """What the frontier must note and is asked for."""
+        """Add what the frontier must store, and what it is asked for, to the `actions`."""
         actions.notes += self._notes
         actions.budgets += self._budgets
         actions.refill_requests = self._hungry
@@ -217,7 +217,7 @@ class Hosts:
         return HostScan(self._round_at, min(MOST, free))
 
     def found(self, event: HostScanResult, now: float) -> None:
-        """Take in those of these hosts that are not here, as long as there are places."""
+        """Add those of these hosts that are not in memory, as long as there is room."""
         self._searching = False
         for name in event.hosts:
             if name not in self._hosts:

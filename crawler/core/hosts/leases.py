@@ -1,4 +1,4 @@
-"""What workers have been trusted with, and until when.
+"""Leases: which fetches workers hold, and until when.
 
 All leases last equally long and a dict keeps their order, so the first is always the next to expire.
 """
@@ -14,7 +14,7 @@ from crawler.core.messages import Link
 
 
 class Lease(msgspec.Struct):
-    """One fetch that a worker has been trusted with; `link` is None for a robots.txt."""
+    """One fetch that a worker holds; `link` is None for a robots.txt."""
 
     host: Host
     link: Link | None
@@ -22,7 +22,7 @@ class Lease(msgspec.Struct):
 
 
 class Leases:
-    """The leases that are out, each for so many `seconds`. A number is never given twice."""
+    """The open leases, each for so many `seconds`. A number is never given twice."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -33,17 +33,17 @@ class Leases:
         return len(self._out)
 
     def give(self, host: Host, link: Link | None, now: float) -> int:
-        """A new lease; its number."""
+        """Open a lease; returns its number."""
         self._last += 1
         self._out[self._last] = Lease(host, link, now + self._seconds)
         return self._last
 
     def end(self, number: int) -> Lease | None:
-        """Take a lease back; None where it has expired or was never given."""
+        """Close a lease and return it; None where it has expired or was never given."""
         return self._out.pop(number, None)
 
     def expired(self, now: float) -> Iterator[tuple[int, Lease]]:
-        """Take back those that have expired."""
+        """Close the leases that have expired."""
         while self._out and self.next_at <= now:
             number = next(iter(self._out))
             yield number, self._out.pop(number)

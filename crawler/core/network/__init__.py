@@ -1,1 +1,1 @@
-"""What all hosts share: the way to them, and how much may pass."""
+"""What all hosts share: the network connection, and how many fetches may be in flight."""

@@ -1,15 +1,16 @@
-"""The way from here to the hosts: how much passes, and which failures are its fault, not theirs.
+"""How many fetches may be in flight, and which failures are the fault of this machine or its network, not of a host.
 
-Two things close it. The network is away (see crawler/core/network/outage.py). Or this process has run out of something
-that each fetch needs, descriptors as a rule: then fewer fetches go out, as many as were in flight, less a quarter, and
-one more each time that so many have landed (the additive increase and multiplicative decrease of RFC 5681).
+Two things limit fetches. The network is away (see crawler/core/network/outage.py). Or this process has run out of
+something that each fetch needs, usually descriptors: then fewer fetches go out, as many as were in flight, less a
+quarter, and one more each time that so many have landed (the additive increase and multiplicative decrease of RFC
+5681).
 
 Rules:
-- What the way spoils spends no attempt, counts as no failure of its host and is asked again.
-- Nothing is waited for for ever: who starves although nothing else is in flight, for as long as an outage is waited
-  for, fails as any other.
-- A page that memory does not suffice for may be too large for it. It is asked again after a gap that doubles each
-  time, up to LONGEST_GAP; the ALONE-th time that it fails with nothing else in flight it fails as any other.
+- A failure of this machine or its network spends no attempt, does not count against the host, and is asked again.
+- Every wait ends. Where fetches starve although nothing else is in flight, for as long as an outage is waited for, they
+  fail as any other.
+- A page that memory does not suffice for may be too large for it. It is asked again after a gap that doubles each time,
+  up to LONGEST_GAP; the ALONE-th time that it fails with nothing else in flight it fails as any other.
 """
 
 from __future__ import annotations
@@ -23,12 +24,13 @@ REST = 1.0
 """Seconds until what starved is asked again, and between two cuts of what may be in flight."""
 LONGEST_GAP = 32.0
 MEMORY_PATIENCE = 30.0
-"""Seconds that a robots.txt waits for memory while nothing else is in flight: nobody is left who could free any."""
+"""Seconds that a robots.txt waits for memory while nothing else is in flight: no other fetch could free any."""
 ALONE = 5
 
 
 class FetchWindow(Outage):
-    """What one crawl may send out. `wait` is how long it may starve, `outage` as `wait` in Outage; in seconds."""
+    """What one crawl may send out. `wait` is how long it may starve, `outage` is `wait` of `Outage`; both in
+    seconds."""
 
     def __init__(self, wait: float, outage: float) -> None:
         super().__init__(outage)
@@ -41,12 +43,12 @@ class FetchWindow(Outage):
         self._short: dict[int, tuple[int, int]] = {}  # links without memory: tries, those with nothing else in flight
 
     def room(self, room: int, in_flight: int, now: float) -> int:
-        """How many of so many fetches may go out."""
+        """How many of `room` fetches may go out."""
         room = min(room, self._most - in_flight)
         return min(room, self.probes(now)) if self.on else room
 
     def judge(self, host: Host, event: FetchResult, in_flight: int, now: float, link: Link | None = None) -> Fault:
-        """What to make of a landing, beside which so many fetches are in flight."""
+        """Whose fault a landing is; `in_flight` fetches are still out."""
         if isinstance(event, Failed) and event.kind is FetchErrorKind.RESOURCE_EXHAUSTED:
             return self._starved(event, in_flight, now, link)
         if self._short and link is not None:
@@ -60,7 +62,8 @@ class FetchWindow(Outage):
         return verdict
 
     def retry_at(self, host: Host, link: Link, event: Failed, verdict: Fault, now: float) -> float:
-        """Keep a failure in doubt until it is decided, let go one that never happened. When to ask again."""
+        """When to ask again for what failed by no fault of its host. An undecided failure is kept until it is
+        decided."""
         if verdict is Fault.UNDECIDED:
             return self.doubt(host, link, event, now)
         if link.id in self._short:
@@ -68,11 +71,11 @@ class FetchWindow(Outage):
         return self.again_at(event, now)
 
     def again_at(self, event: FetchResult, now: float) -> float:
-        """When to ask again for what this landing spoiled; in an outage the probes say when."""
+        """When to ask again after this landing; in an outage at once, because the probes limit what goes out."""
         return now if self.on else now + REST
 
     def drain_into(self, actions: Actions) -> None:
-        """What people should know of the way."""
+        """Add the pauses that began, and whether the network is away, to the `actions`."""
         actions.away = self.on
         actions.pauses, self._pauses = self._pauses, []
 

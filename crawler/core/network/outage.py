@@ -1,20 +1,20 @@
-"""Is it the web that fails, or our own way to it? While it seems to be ours the crawl pauses and nothing is spent.
+"""Outage detection: whether the web fails or our own network. In an outage the crawl pauses and no attempt is spent.
 
 Rules:
 - Evidence are connections that could not be made (no name, no connection, time-out while connecting), and answers of
-  any kind. A connection that breaks or stays silent may be either's fault: it is no evidence.
-- Only hosts that have answered in this run are witnesses: one that was never there tells nothing by staying away. While
-  nobody has, all hosts are, but a few of them prove nothing, unless an earlier run had answers. All are, too, in the
-  silence after a witness has failed.
+  any kind. A connection that breaks or stays silent may be the fault of either side: it is no evidence.
+- Only hosts that have answered in this run are sampled (witnesses). While none has, all hosts are sampled, but fewer
+  than MANY of them prove nothing, unless an earlier run had answers. All hosts are sampled, too, from the failure of a
+  witness to the next answer.
 - Each witness counts once, by its last landing within WINDOW seconds. From MANY witnesses on it is an outage if SHARE
-  of them failed, of fewer if all did, and FEW failures in a row were heard.
+  of them failed; with fewer, if all failed and there were FEW failures in a row.
 - One host alone is never an outage: it is away (crawler/core/hosts/health.py).
-- A connection that breaks or stays silent, of a host that has answered, is in doubt until an answer comes or for DOUBT
-  seconds (then it is judged as any other), or until the outage is certain: then it never happened. In an outage no
-  failure to reach a host ever happened.
-- When the run is stopped what is in doubt counts.
+- A connection that breaks or stays silent, of a host that has answered, is undecided until an answer comes or for DOUBT
+  seconds: then it is judged as any other failure. If the outage is certain before that, it does not count. In an outage
+  no failure to reach a host counts.
+- When the run is stopped undecided failures count.
 - In an outage one host is asked every PROBE_PERIOD seconds. The first answer of a witness that had failed ends it.
-- After `wait` seconds we give up hoping: until the next answer failures are judged as any other.
+- After `wait` seconds the outage is declared over: until the next answer failures are judged as any other.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ UNREACHED = frozenset({FetchErrorKind.DNS, FetchErrorKind.CONNECT, FetchErrorKin
 
 
 class Fault(Enum):
-    """What to make of a landing."""
+    """Whose fault a landing is."""
 
     HOST_FAULT = auto()
     UNDECIDED = auto()
@@ -50,7 +50,7 @@ Decided = tuple[Host, Link, Failed, Fault]
 
 
 class Outage:
-    """What the landings of one crawl say of the network. `wait` is in seconds; 0: nobody asks."""
+    """Whether the network is away, by the landings of one crawl. `wait` is in seconds; 0: outages are not detected."""
 
     def __init__(self, wait: float) -> None:
         self._wait = wait
@@ -65,11 +65,11 @@ class Outage:
 
     @property
     def on(self) -> bool:
-        """The network seems to be away."""
+        """Whether the network seems to be away."""
         return self._since != inf
 
     def wakes(self, now: float) -> Iterator[float]:
-        """When something changes here although nothing lands."""
+        """The times at which something changes here although nothing lands."""
         if self.on:
             yield self._since + self._wait
             if self._probe_at > now:
@@ -78,27 +78,27 @@ class Outage:
             yield next(iter(self._undecided.values()))[3]
 
     def trust(self) -> None:
-        """An earlier run has had answers, so there has been a network."""
+        """An earlier run has had answers, so the network worked then."""
         self._trusted = True
 
     def stop(self) -> None:
-        """The run ends: nobody waits to be sure any more."""
+        """The run ends: undecided failures count."""
         self._stopped = True
         self._decide(Fault.HOST_FAULT)
 
     def probes(self, now: float) -> int:
-        """How many hosts may be asked in an outage."""
+        """How many hosts may be asked in an outage: 0 or 1."""
         return int(now >= self._probe_at)
 
     def asked(self, now: float) -> None:
-        """A host was asked for something."""
+        """Note that a fetch was sent out."""
         if self.on:
             self._probe_at = now + PROBE_PERIOD
 
     # ---- evidence ----------------------------------------------------------------------------------------------------
 
     def observe(self, host: Host, event: FetchResult, now: float) -> Fault:
-        """Take one landing as evidence, before anything else is made of it."""
+        """Take one landing as evidence, before anything else is decided about it."""
         if isinstance(event, Fetched) or event.kind in ANSWERS:
             self._answered(host, now)
             return Fault.HOST_FAULT
@@ -125,7 +125,7 @@ class Outage:
             self._forget()
         if self.on:
             if not self._sampled.get(host.name, (now, True))[1]:
-                return  # it never failed: it lies on this side of what is broken
+                return  # it never failed in the outage: it may be on our side of the fault
             self._end(now)
         self._hopeless = False
         self._in_a_row = 0
@@ -155,15 +155,15 @@ class Outage:
         self._sampled.clear()
         self._failing = self._in_a_row = 0
 
-    # ---- what is in doubt --------------------------------------------------------------------------------------------
+    # ---- undecided failures ------------------------------------------------------------------------------------------
 
     def doubt(self, host: Host, link: Link, event: Failed, now: float) -> float:
-        """Keep a failure until it is decided; by when it is at the latest."""
+        """Keep a failure until it is decided; returns the time by which it is."""
         self._undecided[link.id] = host, link, event, now + DOUBT
         return now + DOUBT
 
     def decided(self, now: float) -> list[Decided]:
-        """The failures that are in doubt no longer."""
+        """The failures that have been decided since the last call."""
         if self.on and now >= self._since + self._wait:
             self._hopeless = True
             self._end(now)

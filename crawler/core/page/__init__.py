@@ -1,1 +1,1 @@
-"""What a page says: its charset, its links, its robots rules, its fingerprint."""
+"""What is read from a page: its charset, its links, its robots rules, its fingerprint."""

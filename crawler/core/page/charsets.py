@@ -1,7 +1,7 @@
 """The charset of a page: BOM, Content-Type, meta; then UTF-8 where the bytes are UTF-8, a guess, windows-1252.
 
-Names and labels are those of the WHATWG (https://encoding.spec.whatwg.org), never codecs of Python. What a large body
-is that is no UTF-8 is guessed from a SAMPLE of it: the detector needs longer for a byte than the parser does.
+Names and labels are those of the WHATWG (https://encoding.spec.whatwg.org), never codecs of Python. The charset of a
+large body that is not UTF-8 is guessed from a SAMPLE of it: a byte takes longer to detect than to parse.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _FALLBACK = "windows-1252"
 
 @lru_cache(maxsize=256)
 def charset_name(label: str) -> str:
-    """The name of the charset that a label means, "" where it is none of the WHATWG."""
+    """The WHATWG name of the charset that a label means, "" where the label is unknown."""
     try:
         return str(parse(b"", encoding=label).encoding) if label else ""
     except (LookupError, ValueError):  # no label; not even text
@@ -48,8 +48,8 @@ def charset_of(body: bytes, declared: str) -> str:
 
 
 def _foreign_sample(body: bytes) -> bytes | None:
-    """The head of a body that is no UTF-8, and what lies around the first byte that shows it, from tag to tag to cut no
-    character in two. None: it is UTF-8."""
+    """The head of a body that is not UTF-8, and what surrounds the first byte that shows it, from tag to tag so that no
+    character is cut in two. None: it is UTF-8."""
     try:
         body.decode()
     except UnicodeDecodeError as error:

@@ -26,5 +26,5 @@ def add(digest: int, terms: Iterable[bytes]) -> int:
 
 
 def in_hex(digest: int) -> str:
-    """As people and scripts see it: 32 hexadecimal digits."""
+    """The digest as 32 hexadecimal digits, the form in which it is reported."""
     return f"{digest:032x}"

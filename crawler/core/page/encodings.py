@@ -2,14 +2,14 @@
 
 Rules:
 - In a page that is not UTF-8 or UTF-16 the characters of a query are encoded as the page is, then percent-encoded:
-  `?q=\u00e9` of a Latin-1 page is asked for as `?q=%E9`. Paths and hosts know no encoding but UTF-8.
+  `?q=\u00e9` of a Latin-1 page is asked for as `?q=%E9`. Paths and hosts are always UTF-8.
 - A character that the encoding does not have becomes the reference that a form would send: `&#128169;`, percent-encoded
   (https://url.spec.whatwg.org/#string-percent-encode-after-encoding).
-- An encoder is the decoder of the parser turned round, with the exceptions of https://encoding.spec.whatwg.org: so a
+- An encoder is the inverse of the parser's decoder, with the exceptions of https://encoding.spec.whatwg.org: so a
   character that was read from bytes is written as bytes that read the same. Python's codecs differ in hundreds of them.
 
-A table is made where a page of its encoding has such a query for the first time, in 1 to 20 ms. Without a non-ASCII
-character in a query nothing here is called.
+A table is built where a page of its encoding first has such a query, in 1 to 20 ms. A query that is ASCII needs none of
+this.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _QUERY = re.compile(r"[^?#]*\?([^#]*)")
 _RUN = re.compile("[^\x00-\x7f]+")
 _DROPPED = re.compile("[\t\n\r]+")
 _ESCAPED = frozenset({*range(0x21), *b"\"#'<>", *range(0x7F, 0x100)})
-_LOOKS_LIKE = {0xA5: 0x5C, 0x203E: 0x7E}  # Shift_JIS and EUC-JP write them so
+_LOOKS_LIKE = {0xA5: 0x5C, 0x203E: 0x7E}  # as Shift_JIS and EUC-JP encode them
 _MINUS = 0x2212
 _WIDE_MINUS = 0xFF0D
 _BIG5_LAST = frozenset("\u2550\u255e\u2561\u256a\u5341\u5345")
@@ -78,12 +78,13 @@ Table = Mapping[str, bytes]
 
 
 def _single(codec: str) -> dict[str, bytes]:
-    """Of an encoding of single bytes."""
+    """The table of an encoding of single bytes."""
     return _turned(codec, (bytes((byte,)) for byte in range(0x80, 0x100)))
 
 
 def _turned(codec: str, codes: Iterable[bytes], last: frozenset[str] = frozenset()) -> dict[str, bytes]:
-    """From the text of each code to the code; the first counts, but of the characters in `last` the last."""
+    """From the text of each code to the code. Where several codes give one text the first is used, the last for those
+    in `last`."""
     table: dict[str, bytes] = {}
     codes = list(codes)
     texts = b"\n".join(codes).decode(codec).split("\n")
@@ -99,7 +100,7 @@ def _pairs(leads: Iterable[int], trails: Iterable[int]) -> Iterable[bytes]:
 
 
 def _shift_jis(codec: str) -> Table:
-    """Without the rows that NEC had taken from IBM, which come twice."""
+    """Without the rows that NEC took from IBM, which are duplicates."""
     leads = (*range(0x81, 0xA0), *range(0xE0, 0xED), *range(0xEF, 0xFD))
     table = _turned(codec, _pairs(leads, (*range(0x40, 0x7F), *range(0x80, 0xFD))))
     return _japanese(table | _single(codec))
@@ -117,7 +118,7 @@ def _japanese(table: dict[str, bytes]) -> Table:
 
 
 def _big5(codec: str) -> Table:
-    """Without the characters of Hong Kong, which decoders know only."""
+    """Without the Hong Kong characters, which only decoders know."""
     return _turned(codec, _pairs(range(0xA1, 0xFF), (*range(0x40, 0x7F), *range(0xA1, 0xFF))), _BIG5_LAST)
 
 
@@ -157,7 +158,7 @@ def _gb18030(character: str) -> bytes | None:
 
 
 def _iso_2022_jp(query: str) -> bytes:
-    """All of a query: the encoder has states, and ends in that of ASCII."""
+    """The bytes of a whole query: the encoder has states, and ends in that of ASCII."""
     out = bytearray()
     state = b"(B"
     for character in query:

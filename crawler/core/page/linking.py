@@ -1,11 +1,11 @@
-"""Links that are no anchors: the target of a refresh, link elements and `Link` headers.
+"""Links outside of anchors: the target of a refresh, link elements and `Link` headers.
 
 Rules:
 - A refresh, in a header or a meta, is read as browsers do: a time, then ";", "," or a space, then the URL, with or
   without "url=" and quotes (https://html.spec.whatwg.org, "shared declarative refresh steps"). Without a URL it reloads
   its page, which is no link.
 - `Link` headers are read as RFC 8288 has it, leniently: "<url>; rel=next, <url>; rel=prev".
-- A relation that is no page of its own ("alternate stylesheet") is none of these.
+- A relation that names no page of its own ("alternate stylesheet") is left out.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ RELATIONS: Mapping[str, NotFollowed] = {
     "alternate": NotFollowed.LINK_ALTERNATE,
     "canonical": NotFollowed.LINK_CANONICAL,
 }
-"""What links of these relations are counted as where they are not followed."""
+"""How links of these relations are counted where they are not followed."""
 
 _SPACE = r"[\t\n\f\r ]"
 _REFRESH = re.compile(
@@ -37,7 +37,7 @@ _PARAMETER = re.compile(
 
 
 def refresh_target(value: str) -> str:
-    """The URL, as written, that a refresh leads to; "" where it is none or leads back to its page."""
+    """The URL, as written, that a refresh leads to; "" where it is no refresh or reloads its page."""
     match = _REFRESH.match(value)
     if match is None:
         return ""
@@ -45,7 +45,7 @@ def refresh_target(value: str) -> str:
 
 
 def link_headers(values: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """The (relations, URL as written) of `Link` headers. Links of another resource (`anchor`) have none for us."""
+    """The (relations, URL as written) of `Link` headers. Links of another resource (`anchor`) get no relations."""
     for value in values:
         at = 0
         while target := _TARGET.match(value, at):

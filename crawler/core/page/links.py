@@ -1,8 +1,8 @@
-"""What a page says: its charset, its links, and what it asks of robots.
+"""Reads a page: its charset, its links, and its directives for robots.
 
 Rules:
-- What is a page is decided by crawler/core/page/mime.py. HTML and XHTML are parsed, both as HTML (no entity of a DTD is
-  ever expanded).
+- crawler/core/page/mime.py decides what is a page. HTML and XHTML are parsed, both as HTML (no entity of a DTD is ever
+  expanded).
 - The charset is that of the HTML standard: BOM, Content-Type, meta; then UTF-8 where the bytes are UTF-8, then a guess,
   then windows-1252. Labels are those of the WHATWG (https://encoding.spec.whatwg.org), never codecs of Python. A query
   is encoded as its page is (crawler/core/page/encodings.py).
@@ -10,16 +10,16 @@ Rules:
   that is an http(s) URL of bearable length; link elements and `Link` headers where `follow_rel` names their relation.
 - noindex, nofollow and none count in every meta and X-Robots-Tag header that addresses robots or our product token; the
   strictest wins. rel=nofollow turns one link away. Both kinds of nofollow are obeyed where the rules say so.
-- What a page has and we do not follow is counted by its reason, distinct.
-- Body and headers were written by strangers: nothing here raises, whatever the bytes.
-- The effort is bounded by the size of a body: hrefs beyond MOST_HREFS are counted, not resolved (each costs a
-  microsecond, and 10 MiB hold a million), and what a large body is that is no UTF-8 is guessed from a SAMPLE of it (the
-  detector needs longer for a byte than the parser does).
+- Links that a page has and we do not follow are counted by reason, distinct.
+- Body and headers are untrusted: nothing here raises, whatever the bytes.
+- The effort is bounded by the size of a body. Hrefs beyond MOST_HREFS are counted, not resolved: each costs a
+  microsecond, and 10 MiB hold a million. The charset of a large body that is not UTF-8 is guessed from a SAMPLE of it:
+  a byte takes longer to detect than to parse.
 
-Every page goes through here, so the parser gets the bytes and decodes while it parses, XPath does what loops over nodes
-would, and a page whose links are not wanted is parsed only where it may hold orders for us. An XPath walks the whole
-tree; the index of tags (`select`) is built once, in the time of two such walks, and then answers at once what most
-pages do not have (one tag at a time: a list of tags walks the tree).
+Every page goes through here, so it is fast in three ways. The parser gets the bytes and decodes while it parses. XPath
+replaces loops over nodes. A page whose links are not wanted is parsed only where it may hold directives for us. An
+XPath walks the whole tree; the index of tags (`select`) is built once, in the time of two such walks, and then answers
+at once for elements that most pages do not have (one tag at a time: a list of tags walks the tree).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from crawler.core.urls.canonical import Resolver
 from crawler.core.urls.patterns import sketch_of
 
 _EMPTY_IN_XML = re.compile(rb"<(script|style|title|textarea|iframe|noscript|noembed|noframes|xmp)(\s[^<>]*)?/>")
-"""Elements that are empty in XML, where HTML takes all that follows for their text."""
+"""Elements that are empty in XML, while HTML takes all that follows as their text."""
 MOST_IMAGES = 256
 _TEXT = XPath("string(/)")
 _SOURCES = XPath("//@src")
@@ -51,12 +51,12 @@ _VALUED = ("unavailable_after", "max-snippet", "max-image-preview", "max-video-p
 
 
 class Reading(msgspec.Struct, frozen=True, gc=False):
-    """What a page says. `links` are canonical, distinct and admitted by path; `cut` counts those beyond `max_links` or
-    longer than `max_url_length`. `fingerprint` are the marks of its text, where they were asked for. `not_followed`
-    counts what else it has, distinct, by why it is no link.
+    """What was read from a page. `links` are canonical, distinct and admitted by path; `cut` counts those beyond
+    `max_links` or longer than `max_url_length`. `fingerprint` holds the marks of its text, where they were asked for.
+    `not_followed` counts its other links, distinct, by why they are not followed.
 
-    `charset` is the WHATWG name of its encoding ("UTF-8"); what is no HTML has the one it declares, or "". `unread`
-    says why nobody could read the page: then these are only its headers.
+    `charset` is the WHATWG name of its encoding ("UTF-8"); a body that is not HTML has the one it declares, or "".
+    `unread` is why the page could not be read: then the rest comes from its headers only.
     """
 
     charset: str
@@ -70,8 +70,8 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
 
 
 class PageHeaders(msgspec.Struct, frozen=True, gc=False):
-    """The headers of a response that matter where it is read: Content-Type (several: one list), all X-Robots-Tag,
-    whether it says `X-Content-Type-Options: nosniff`, all Refresh and Link."""
+    """The response headers that reading a page needs: Content-Type (several: one list), all X-Robots-Tag, whether there
+    is `X-Content-Type-Options: nosniff`, all Refresh and Link."""
 
     content_type: str = ""
     robots: tuple[str, ...] = ()
@@ -81,7 +81,7 @@ class PageHeaders(msgspec.Struct, frozen=True, gc=False):
 
 
 def page_headers(headers: Iterable[tuple[str, str]]) -> PageHeaders:
-    """What of the headers of a response matters, whatever the order and case of their names."""
+    """The headers of a response that reading a page needs, whatever the order and case of their names."""
     types: list[str] = []
     told: dict[str, list[str]] = {}
     for name, value in headers:
@@ -106,12 +106,12 @@ _TELLING = frozenset({"x-robots-tag", "x-content-type-options", "refresh", "link
 
 
 def is_html(body: bytes, headers: PageHeaders) -> bool:
-    """Whether `read_page` would look into a body."""
+    """Whether `read_page` would parse a body."""
     return is_page(body, media_type(headers.content_type), headers.nosniff)
 
 
 def unread_page(headers: PageHeaders, rules: Rules, why: ParseSkipped) -> Reading:
-    """What is known of a page that nobody could read."""
+    """What the headers show of a page that could not be read."""
     orders = _header_orders(headers.robots, product_token(rules.user_agent) or "robots")
     charset = charset_name(media_type(headers.content_type).charset)
     return msgspec.structs.replace(_reading(charset, orders), unread=why)
@@ -126,7 +126,8 @@ def read_page(
     follow: bool,
     sketch: bool = False,
 ) -> Reading:
-    """Read the page of `url` (canonical), without its links unless `follow`; `sketch` its text where it has links.
+    """Read the page of `url` (canonical), without its links unless `follow`; `sketch`: compute its fingerprint where it
+    has links.
 
     `resolver` knows which URLs are admitted by path.
     """
@@ -171,7 +172,8 @@ def _links(page: Document, url: str, headers: PageHeaders, rules: Rules, resolve
 
 
 def _sources(page: Document) -> list[str]:
-    """What a page embeds. Images that are loaded late, or in several sizes, are named elsewhere than in a src."""
+    """The URLs of what a page embeds. Images that load lazily, or in several sizes, are named in other attributes than
+    src."""
     found = cast(list[str], _SOURCES(page))
     for image in page.select("img")[:MOST_IMAGES]:
         found += [str(value) for name in ("data-src", "srcset") if (value := image.attr(name))]

@@ -1,17 +1,17 @@
-"""What a body is: its MIME type by the headers, by the standards that browsers follow, and by its first bytes.
+"""Classifies a body: its MIME type by the headers, by the standards that browsers follow, and by its first bytes.
 
 Rules:
 - A type is parsed as in https://mimesniff.spec.whatwg.org#parsing-a-mime-type: parameters leniently, broken ones left
-  out, values in quotes; a type or subtype that is no token breaks the whole.
+  out, values in quotes; a type or subtype that is no token makes the whole invalid.
 - Several headers are one list, as HTTP has it, and so are several types in one header. The last one that can be parsed
   and is not "*/*" counts; the charset of an earlier one stays where the essence is the same
   (https://fetch.spec.whatwg.org#concept-header-extract-mime-type).
 - Where no type can be parsed, or it is unknown/unknown, application/unknown or */*, the first bytes decide; with
-  `X-Content-Type-Options: nosniff` nothing that may hold scripts is recognised by them, so no HTML either.
+  `X-Content-Type-Options: nosniff` they never make it a type that may hold scripts, so no HTML either.
 - Pages are HTML, XHTML, and XML whose root is the html of XHTML.
 
-Two rules go beyond the standards, as browsers do: a broken type that begins with an HTML type and a space is that type
-("text/html charset=utf-8"); and a BOM may come before what is sniffed.
+Two rules go beyond the standards, as browsers do: an invalid type that begins with an HTML type and a space is that
+type ("text/html charset=utf-8"); and a BOM may come before what is sniffed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _PARAMETER = re.compile(r';([^;=]*)(?:=(?:"((?:[^"\\]|\\.)*)(?:"|\\?\Z)[^;]*|([^
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _BEGINS_AS_HTML = re.compile(r"(text/html|application/xhtml\+xml)[ \t]", re.IGNORECASE)
 _LONGEST = 500  # characters of a header that are worth remembering
-_CUT_AT = 4096  # what is longer was not written to tell a type
+_CUT_AT = 4096  # characters of a header that are parsed: no real type is longer
 
 _TAG = re.compile(
     rb"(?:\xef\xbb\xbf)?[\t\n\f\r ]*<"
@@ -50,7 +50,7 @@ _SNIFFED = 8192  # bytes that are looked at for the root of an XML document
 class MediaType(msgspec.Struct, frozen=True, gc=False):
     """A MIME type: "type/subtype" in lower case, "" where there is none that can be parsed, and its charset label.
 
-    `nearly`: it is broken, but begins with a type of HTML.
+    `nearly`: it is invalid, but begins with a type of HTML.
     """
 
     essence: str = ""
@@ -76,12 +76,13 @@ def is_page(body: bytes, declared: MediaType, nosniff: bool = False) -> bool:
 
 
 def looks_like_page(body: bytes) -> bool:
-    """Whether a body begins as HTML or XHTML does, whatever its type."""
+    """Whether a body begins as HTML or XHTML does, whatever its declared type."""
     return _TAG.match(body) is not None or _is_xhtml(body)
 
 
 def _is_xhtml(body: bytes) -> bool:
-    """Whether the root of an XML document is the html of XHTML, behind what may come before a root."""
+    """Whether the root of an XML document is the html of XHTML, after the prolog and comments that may precede a
+    root."""
     if not (prolog := _PROLOG.match(body)):
         return False
     head, at = body[:_SNIFFED], prolog.end()

@@ -1,4 +1,4 @@
-"""The links of a parsed page, and what else it has, counted by why it is not followed. See
+"""The links of a parsed page, and its other links counted by why they are not followed. See
 crawler/core/page/links.py."""
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ Left = dict[NotFollowed, int]
 
 
 class Found(NamedTuple):
-    """The links of a page, distinct and admitted by path; how many lie beyond its limits; what else was `left`."""
+    """The links of a page, distinct and admitted by path; how many are beyond its limits; how many others are not
+    followed."""
 
     links: tuple[str, ...]
     cut: int
@@ -39,7 +40,7 @@ class Found(NamedTuple):
 def links_of(
     page: Document, url: str, rules: Rules, resolver: Resolver, refreshes: Sequence[str], link: Sequence[str]
 ) -> Found:
-    """What a page links to; `refreshes` and `link` are the values of those headers."""
+    """The links of a page; `refreshes` and `link` are the values of those headers."""
     encoding = str(page.encoding)
     base = _base(page, url, encoding, rules.max_url_length)
     hrefs, turned_away = _hrefs(page, rules.obey_nofollow)
@@ -90,8 +91,8 @@ Others = list[tuple[NotFollowed, str]]
 
 
 def _hrefs(page: Document, obey_nofollow: bool) -> tuple[list[str], Others]:
-    """The hrefs to follow, and those that nofollow turns away. Few pages have an area, a frame or a nofollow; to ask
-    the index for one costs next to nothing."""
+    """The hrefs to follow, and those that nofollow turns away. Few pages have an area, a frame or a nofollow; looking
+    one up in the index costs next to nothing."""
     areas = page.select("area")
     frames = page.select("iframe") or page.select("frame")
     if obey_nofollow and (areas or page.select("a[rel*='nofollow' i]")):
@@ -101,7 +102,7 @@ def _hrefs(page: Document, obey_nofollow: bool) -> tuple[list[str], Others]:
 
 
 def _turned_away(elements: Iterable[Element]) -> Others:
-    """What nofollow turns away among these."""
+    """The links of these elements that nofollow turns away."""
     return [
         (NotFollowed.NOFOLLOW, str(element.attr("href")))
         for element in elements
@@ -120,7 +121,7 @@ def _refreshes(page: Document, url: str, headers: Sequence[str]) -> list[str]:
 
 
 def _against(url: str, target: str) -> str:
-    """The target of a header, which no base element is about (RFC 8288 3.2)."""
+    """The target of a header resolved against `url`: base elements do not apply to it (RFC 8288 3.2)."""
     return resolve(url, target) or target
 
 
@@ -142,7 +143,7 @@ def _related(page: Document, url: str, link: Sequence[str], followed: Sequence[s
 def _count_others(
     found: Found, url: str, encoding: str, base: str, resolver: Resolver, others: Iterable[tuple[NotFollowed, str]]
 ) -> None:
-    """Count links that are not followed, but for those that the page has also where they are, and for itself."""
+    """Count links that are not followed, except those that the page also has as followed links, and the page itself."""
     known = {url, *found.links}
     for kind, href in others:
         for other in resolver.resolve_all(base, [with_query_in(href, encoding)]):

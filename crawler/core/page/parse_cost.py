@@ -1,17 +1,17 @@
-"""Which pages are heavy: those whose parser would be felt by everybody who waits for it meanwhile
-(crawler/pipeline/sandbox).
+"""Which pages are heavy: those whose parser would noticeably delay everything else in its process, see
+crawler/pipeline/sandbox.
 
 Rules, and why:
 - A page of more than HEAVY bytes: the parser takes 6 to 70 ns a byte.
-- One that may make more nodes than NODES. HTML reopens formatting elements that nobody closed in each block that
-  follows ("reconstruct the active formatting elements", https://html.spec.whatwg.org), so n of them and m blocks make
-  n * m nodes: 47 kB were seen to take 0.5 s and 660 MB. With t tags in all that is (t / 2) ** 2 at most, which settles
-  it for nearly all pages. For the others the formatting elements are counted that a parser keeps: no more than three
-  that are equal, so pages that repeat themselves, as honest ones do, stay light. Equal are those that are written alike
-  and so simply that no parser and no charset can see another end of them; of all others each counts. Whether they are
-  closed only a parser knows, so a page that is well marked up may be taken for heavy; it is read all the same.
+- One that may make more nodes than NODES. HTML reopens unclosed formatting elements in each block that follows
+  ("reconstruct the active formatting elements", https://html.spec.whatwg.org), so n of them and m blocks make n * m
+  nodes: 47 kB were seen to take 0.5 s and 660 MB. With t tags in all that is (t / 2) ** 2 at most, which settles it for
+  nearly all pages. For the others the formatting elements are counted that a parser keeps: no more than three that are
+  equal, so pages that repeat themselves, as honest ones do, stay light. Elements are equal where they are written
+  alike, and so simply that every parser and charset sees the same end of them; each of the others counts. Only a parser
+  knows whether they are closed, so a well-formed page may be taken for heavy; it is read all the same.
 
-The question is asked of every page of some size: to count its tags takes a tenth of the time that parsing takes.
+The check runs on every page of some size: counting its tags takes a tenth of the time of parsing.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ def _any_case(word: str) -> str:
     return "".join(f"[{letter}{letter.upper()}]" for letter in word)
 
 
-# Of 20 tags 19 are others: what looks ahead lets them go in half the time that the names take.
+# 19 tags in 20 are others: the lookahead skips them in half the time that the names take.
 _NAMED = rf"(?=[bcefistuBCEFISTU][imotIMOT \t\n\f\r/])(?:{'|'.join(map(_any_case, _NAMES))})"
 _ATTRIBUTES = r'(?: [a-zA-Z-]+="[^"<\x00-\x1f]*")+>'
 _FORMATTING = re.compile(rf"<({_NAMED}(?P<simply>{_ATTRIBUTES})?)(?(simply)|[ \t\n\f\r/])".encode())
 
 
 def is_expensive(body: bytes) -> bool:
-    """Whether to read this page elsewhere."""
+    """Whether a page is heavy, so that another process should parse it."""
     size = len(body)
     if size > HEAVY:
         return True
@@ -46,6 +46,6 @@ def is_expensive(body: bytes) -> bool:
         return False
     utf_16 = b"\0" in body
     written = Counter(_FORMATTING.findall(body.replace(b"\0", b"") if utf_16 else body))
-    # Without its NULs nobody knows what was written alike.
+    # With the NULs removed, equal text no longer means that the elements were written alike.
     kept = sum(min(times, _EQUAL) if simply and not utf_16 else times for (_, simply), times in written.items())
     return tags * kept > NODES

@@ -1,20 +1,22 @@
-"""robots.txt as RFC 9309 means it.
+"""robots.txt as RFC 9309 defines it.
 
 Rules:
 - A group begins with user-agent lines and ends at the first user-agent line after a rule. Only allow and disallow are
   rules: every other record, Crawl-delay too, leaves groups as they are (2.2.4).
 - We obey the groups that name our product token exactly, in any case, all of them together; else those for "*"; else
-  nothing is forbidden (2.2.1). The most octets win, allow wins a tie, /robots.txt itself is always allowed (2.2.2).
+  nothing is forbidden (2.2.1). The match with the most octets wins, allow wins a tie, /robots.txt itself is always
+  allowed (2.2.2).
 - A product token has letters, "_" and "-" in RFC 9309, but many crawlers have digits in theirs. Ours is the word that
   the User-Agent begins with, digits included ("AB42bot"), and a group must name it with its digits. Where ours has no
   digit, a name in the file ends at its first digit, as in Google's parser: "Us2" names "us".
 - A BOM is no part of the text, nor are the first one or two bytes of one: as in Google's parser the first line counts.
-- What an answer to the request for robots.txt means is `classify` (2.3.1).
+- `classify` decides what a response to the request for robots.txt means (2.3.1).
 
-Protego matches the patterns. What it reads is written here, because it would also end lines at U+2028, end groups at
-unknown records and match tokens inside other words. Strangers write these files, but no rule is left out: patterns are
-matched in linear time, and a file of 500 KiB holds some 30,000 rules with a wildcard at most: 15 ms for a common URL,
-a quarter of a second where file and URL were written to take long. By `effort` a crawl refuses fewer URLs in one step.
+Protego matches the patterns. The file is parsed here, because Protego would also end lines at U+2028, end groups at
+unknown records and match tokens inside other words. The file is untrusted, but no rule is left out: patterns are
+matched in linear time, and a file of 500 KiB holds some 30,000 rules with a wildcard at most: 15 ms for a common URL, a
+quarter of a second for a file and a URL made to be slow. A crawl counts `effort` so as to refuse fewer such URLs in one
+step.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ _BOM = b"\xef\xbb\xbf"
 _BLANK = " \t\v\f"
 _NAME = f"{string.ascii_letters}_-"
 _WORD = f"{_NAME}{string.digits}"
-_UNSAFE = re.compile(r"[^\x21-\x7e]+")  # would end a line in Protego, or a word
+_UNSAFE = re.compile(r"[^\x21-\x7e]+")  # would end a line or a word in Protego
 _PLAIN = re.compile(r"[!-)+-~]*").fullmatch
 _STARS = re.compile(r"\*+")
 _KEYS = {
@@ -64,7 +66,8 @@ class RobotsAnswer(Enum):
 
 
 def classify(status: int) -> RobotsAnswer:
-    """RFC 9309 2.3.1: no file allows everything; a host in trouble (429 too) allows nothing until it can be asked."""
+    """What a status means by RFC 9309 2.3.1: no file allows everything; a host in trouble (429 too) allows nothing
+    until it can be asked."""
     if 200 <= status < 300:
         return RobotsAnswer.RULES
     if 300 <= status < 400:
@@ -75,7 +78,8 @@ def classify(status: int) -> RobotsAnswer:
 
 
 def decode_robots(body: bytes, cap: int) -> str:
-    """The text of a robots.txt: UTF-8 without BOM, damage as U+FFFD, cut after the last whole line in `cap` bytes."""
+    """The text of a robots.txt: UTF-8 without BOM, invalid bytes as U+FFFD, cut after the last whole line in `cap`
+    bytes."""
     if len(body) > cap:
         body = body[:cap]
         body = body[: max(body.rfind(b"\n"), body.rfind(b"\r")) + 1]
@@ -84,8 +88,8 @@ def decode_robots(body: bytes, cap: int) -> str:
 
 
 def product_token(user_agent: str) -> str:
-    """The name that robots.txt calls us by: the leading letters, digits, "_" and "-" of a User-Agent, in lower case;
-    "" where there is no letter among them."""
+    """The name by which robots.txt addresses us: the leading letters, digits, "_" and "-" of a User-Agent, in lower
+    case; "" where there is no letter among them."""
     word = _leading(user_agent, _WORD)
     return word if word.strip("_-0123456789") else ""
 
@@ -95,9 +99,9 @@ def _leading(text: str, letters: str) -> str:
 
 
 class Robots:
-    """What a robots.txt asks of us: what may be asked for, and `delay` in seconds (finite, uncapped, 0.0: none).
+    """The rules of a robots.txt for us: what may be asked for, and `delay` in seconds (finite, uncapped, 0.0: none).
 
-    `effort` counts the wildcards that a question has to try, in thousands or so; 1 for nearly all files.
+    `effort` counts the wildcards that a question has to try, in units of STARS_AT_ONCE; 1 for nearly all files.
     """
 
     def __init__(self, text: str, user_agent: str) -> None:
@@ -115,7 +119,7 @@ class Robots:
 
 
 def _records(text: str) -> Iterator[tuple[str, str]]:
-    """The (key, value) of every line that we know, with misspellings and forgotten colons mended."""
+    """The (key, value) of every line that we know, with misspelled keys and missing colons repaired."""
     for line in text.removeprefix("\ufeff").replace("\r", "\n").split("\n"):
         record = line.partition("#")[0]
         key, colon, value = record.partition(":")
@@ -152,7 +156,7 @@ def _names(value: str, agent: str) -> bool:
 def _plain(group: list[str]) -> Iterator[str]:
     """The lines of a group in plain ASCII, without repetitions."""
     for record in dict.fromkeys(group):
-        if _PLAIN(record):  # as almost all are, and a file may hold 20,000
+        if _PLAIN(record):  # almost all are, and a file may hold 20,000
             yield record
             continue
         key, _, value = record.partition(":")

@@ -1,14 +1,14 @@
-"""The arbiter's part of a crawl of several shards: passes on what they say, grants pages, knows when all is over.
+"""The coordinator of a crawl of several shards: routes their messages, grants pages, detects the end.
 
 Rules:
-- A star: every word between two shards goes through here, in order. What one of them says to all is remembered, so that
-  a shard that is born again hears it, too; it is passed on before anything that was said later.
-- The crawl is over when every shard has said that it is quiet after reading all that was sent to it: only a word from
-  here could wake it, and there is none. No time-outs, no second round of counting.
-- The page budget is granted in blocks, smaller as it runs out; a shard that has no use for pages returns them, and one
-  that dies has spent what its frontier says. So it is never exceeded, and the last page is not lost in a drawer.
-- Links to a shard that is dead are dropped: their senders keep them until they are acknowledged, and send them again
-  when it is `ShardRestarted`.
+- A star: every message between two shards goes through here, in order. What a shard sends to all is remembered, so that
+  a shard that restarts gets it, too, before anything that was sent later.
+- The crawl is over when every shard has reported that it is quiet after reading all that was sent to it: only a message
+  from here could wake it, and there is none. No time-outs, no second round of counting.
+- The page budget is granted in blocks, smaller as it runs out. A shard that has no use for pages returns them; one that
+  crashes has spent what its frontier has recorded. So the budget is never exceeded, and its last page can be used.
+- Links to a shard that is not running are dropped: their senders keep them until they are acknowledged, and send them
+  again when it is `ShardRestarted`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Posted(Message, frozen=True):
 
 
 class Status(Message, frozen=True):
-    """How a shard stands, as its mail says, after reading so many events; `size` in bytes."""
+    """The state of a shard, as its `ShardOutput` has it, after reading so many events; `size` in bytes."""
 
     read: int
     quiet: bool = False
@@ -38,12 +38,13 @@ class Status(Message, frozen=True):
 
 
 Outgoing = tuple[int, Event]
-"""To which shard, and what."""
+"""The receiving shard, and the event."""
 Verdict = HostNoteShared | SeedsSettled
 
 
 class ShardCoordinator:
-    """`pages` may still be asked for (None: any number), about `size` bytes be stored; `notes` were told before."""
+    """`pages` may still be asked for (None: any number), about `size` bytes be stored; `notes` were shared by earlier
+    runs."""
 
     def __init__(self, shards: int, pages: int | None, size: int | None, notes: tuple[HostNote, ...] = ()) -> None:
         self._count = shards
@@ -52,7 +53,7 @@ class ShardCoordinator:
         self._granted = [0] * shards
         self._started: dict[int, int] = {}
         self._sent = [0] * shards
-        self._status: list[Status | None] = [None] * shards  # None: dead, or has said nothing yet
+        self._status: list[Status | None] = [None] * shards  # None: not running, or no report yet
         self._wanting: dict[int, None] = {}
         self._notes: dict[str, HostNote] = {}
         for note in notes:
@@ -60,13 +61,13 @@ class ShardCoordinator:
         self._seeds_settled = False
 
     def verdicts(self) -> list[Verdict]:
-        """What a shard must hear before anything else happens in it."""
+        """What a shard must receive before any other event."""
         told: list[Verdict] = [HostNoteShared(note) for note in self._notes.values()]
         return [*told, SeedsSettled()] if self._seeds_settled else told
 
     def shard_started(self, shard: int, started: int) -> list[Outgoing]:
-        """A shard begins, maybe not for the first time, and has heard the verdicts. It has asked for `started` pages in
-        all lives of the crawl. Returns what to tell whom."""
+        """A shard starts or restarts, and has received the verdicts. It has asked for `started` pages in all its runs.
+        Returns what to send to which shard."""
         missed = shard in self._started or self._sent[shard] > 0  # what was sent to it before now was dropped
         if self._left is not None:
             used = started - self._started.setdefault(shard, started)
@@ -79,16 +80,16 @@ class ShardCoordinator:
         return [self._count_out(other, ShardRestarted(shard)) for other in others] + self._grant()
 
     def note(self, sender: int, note: HostNote) -> list[Outgoing]:
-        """A shard tells all others something of a host."""
+        """A shard shares a note of a host: returns it addressed to all others."""
         self._notes[note.host] = merge_notes(self._notes.get(note.host), note)
         return [self._count_out(other, HostNoteShared(note)) for other in range(self._count) if other != sender]
 
     def route(self, posted: Posted) -> Outgoing:
-        """A shard tells one other something."""
+        """Address an event to one other shard, and count it."""
         return self._count_out(posted.to, posted.event)
 
     def update_status(self, shard: int, status: Status) -> list[Outgoing]:
-        """A shard says how it stands."""
+        """A shard reports its state. Returns what to send to which shard."""
         told: list[Outgoing] = []
         self._status[shard] = status
         if self._left is not None and status.returned:
@@ -105,7 +106,7 @@ class ShardCoordinator:
 
     @property
     def over(self) -> bool:
-        """Nothing more will happen by itself, or as many bytes are stored as may be."""
+        """Whether nothing more will happen by itself, or the limit of stored bytes is reached."""
         if self._most_bytes is not None and sum(one.size for one in self._status if one) >= self._most_bytes:
             return True
         return all(

@@ -1,12 +1,12 @@
 """Which shard of a crawl a URL belongs to.
 
 Rules:
-- host -> slot is fixed for ever: xxh3 of the host modulo SLOTS. slot -> shard is rendezvous hashing (Thaler and
-  Ravishankar, "Using name-based mappings to increase hit rates", 1998): where a shard is added or leaves, only the
-  slots that it wins or had change hands.
+- host -> slot is permanent: xxh3 of the host modulo SLOTS. slot -> shard is rendezvous hashing (Thaler and Ravishankar,
+  "Using name-based mappings to increase hit rates", 1998): when a shard is added or removed, only the slots that it
+  wins or had change owners.
 - A host has one *owner*: the shard of its slot. Each URL of a host that was *spread* belongs to the shard of its own
-  slot, which tells a new one from one that was admitted before, also after the spreading has ended and the owner asks
-  for all that is left.
+  slot. That shard tells whether the URL is new, also after the host was gathered and the owner asks for all that is
+  left.
 """
 
 from __future__ import annotations
@@ -46,16 +46,16 @@ class Shard:
         return self._owners[slot_of(name)]
 
     def share(self, total: int) -> int:
-        """This shard's part of a number that all share, the first ones taking what is left over."""
+        """This shard's part of a number that all share; the remainder goes to the first ones."""
         return total // self.count + (self.index < total % self.count)
 
     def may_spread(self, delay: float, per_host: int) -> bool:
-        """Whether a host that wants a rest of `delay` seconds may be asked by all shards at once."""
+        """Whether a host with a delay of `delay` seconds may be asked by all shards at once."""
         return delay == 0 and per_host >= self.count
 
 
 def merge_notes(before: HostNote | None, note: HostNote) -> HostNote:
-    """What two shards have noted of a host, or one of them twice."""
+    """One note from two of the same host."""
     if before is None:
         return note
     newer, older = (note, before) if note.robots_until >= before.robots_until else (before, note)

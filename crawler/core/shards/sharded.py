@@ -1,22 +1,22 @@
-"""A Crawl that is one of several: which links it keeps, which it passes on, and what the others must hear.
+"""A Crawl that is one of several shards: which links it keeps, which it passes on, and what it sends to the others.
 
 Rules:
-- A host has one owner, who alone asks it and lets it rest. A host that turns out to need no rest is *spread* before its
-  first page is asked for: from then on each URL has a home of its own, and every shard asks the host for its share of
-  `per_host`. The first hold, 429, rest after failures or Crawl-delay ends that for good: the host is *gathered*. What
-  is owed goes back to the owner, whose share stays what it was: the others may still have fetches in flight.
-- A link is new or known where its home says so. For a host that was gathered that is still the home of the URL, which
+- A host has one owner, which alone asks it and lets it rest. A host that turns out to need no rest is *spread* before
+  its first page is asked for: from then on each URL has a home of its own, and every shard asks the host for its share
+  of `per_host`. The first hold, 429, rest after failures or Crawl-delay ends that permanently: the host is *gathered*.
+  What is owed goes back to the owner, whose share stays what it was: the others may still have fetches in flight.
+- The home of a link decides whether it is new. For a host that was gathered that is still the home of the URL, which
   has its marks; it passes what is new on to the owner. So `_sent` (found here, belongs elsewhere) and `_seen` (admitted
   here) are two sets: a link that was sent may come back to be asked for.
 - Verdicts (spread, gathered, joined) travel on the same line as links, in an order that never lets a link overtake the
-  verdict it was sent by. Until a shard has heard it, its links go to the owner, who knows more.
+  verdict it was sent by. Until a shard has received a verdict, its links go to the owner, which already has it.
 - A link leaves in `mail.foreign` and keeps us from being quiet until it is acknowledged; what arrives twice is known.
-- Nobody ends alone: `mail.quiet` says that nothing more will happen here by itself. The end comes as a Stop.
-- Hosts may be forgotten here as anywhere, so who asks for their URLs is remembered beside them (`_reaches`), and what
-  others have noted of them is noted here, too. `_away` are links that were passed on and may come back.
+- No shard ends alone: `mail.quiet` reports that nothing more will happen here by itself. The end comes as a `Stop`.
+- Hosts may be forgotten here as anywhere. So which shards ask for their URLs is kept apart (`_reaches`), and what other
+  shards have noted of them is noted here, too. `_away` are links that were passed on and may come back.
 - A URL beyond the depth limit is remembered by the shard that would ask for it, where it becomes known when it is
-  admitted. So a host of which the owner remembers some is not spread. Of a host that was gathered the home of a URL
-  remembers it until it is mentioned again, then it is `handed` to the owner.
+  admitted. So a host of which the owner remembers some is not spread. For a host that was gathered the home of a URL
+  remembers it until it is mentioned again; then it is `handed` to the owner.
 - Pages are asked for out of grants; a shard that has nothing to spend one on returns it.
 """
 
@@ -62,7 +62,7 @@ from crawler.core.urls.scope import Scope
 from crawler.core.urls.seen import Seen
 
 LOW = 8
-"""Pages left of a grant when more are asked for, so that an answer may take its time."""
+"""Pages left of a grant when more are requested, so that there is work until the answer comes."""
 
 
 class ShardedCrawl(Crawl):
@@ -79,8 +79,8 @@ class ShardedCrawl(Crawl):
         self._last_sent = 0
         self._others_owe_seeds = True
         self._always_spread = not rules.robots and shard.may_spread(rules.delay, rules.shared_by)
-        self._starved: dict[str, Host] = {}  # waiting for nothing but a grant
-        self._reaches: dict[str, HostPlacement] = {}  # of hosts that have not only an owner, in memory or not
+        self._starved: dict[str, Host] = {}  # hosts that wait only for a grant
+        self._reaches: dict[str, HostPlacement] = {}  # of hosts not placed as OWNER, in memory or not
         self._hosts.on_added = self._introduce
         self._passed_on = ""
         self._shared = CombinedLimits(rules, shard.count)
@@ -90,11 +90,11 @@ class ShardedCrawl(Crawl):
 
     @property
     def owed(self) -> int:
-        """As of any Crawl, and links that have not reached their shard."""
+        """URLs that were admitted here and have not settled, and links that have not reached their shard."""
         return super().owed + len(self._unacknowledged)
 
     def step(self, events: Iterable[Event], *, room: int, now: float) -> Actions:
-        """As Crawl.step; the Actions carry mail."""
+        """`Crawl.step`; the Actions carry `mail`."""
         self._mail = ShardOutput()
         return super().step(events, room=room, now=now)
 
@@ -114,7 +114,7 @@ class ShardedCrawl(Crawl):
         host.ledger.share(self._shard.count if reach is HostPlacement.SHARED else 1)
 
     def _home(self, name: str, url: str) -> int:
-        """The shard that tells whether a URL of this host is new."""
+        """The shard that decides whether a URL of this host is new."""
         return self._shard.owner(name if self._reach(name) is HostPlacement.OWNER else url)
 
     def _asker(self, name: str, url: str) -> int:
@@ -125,7 +125,7 @@ class ShardedCrawl(Crawl):
         home = self._home(name, link.url)
         if home == self._shard.index:
             return True
-        from_seeds = link.depth == 0 and not link.via  # every shard was told of them
+        from_seeds = link.depth == 0 and not link.via  # every shard gets all seeds
         if from_seeds or link.url in self._sent:
             return False
         if not self._depth.exceeded(link.depth):
@@ -165,7 +165,7 @@ class ShardedCrawl(Crawl):
             self._settle_in(host, now)
 
     def _let_go(self, host: Host) -> None:
-        """Pass on what is no longer ours to ask for; what is in the frontier only goes when it is offered."""
+        """Pass on what is no longer ours to ask for. Links that are only in the frontier follow when it offers them."""
         me = self._shard.index
         waiting = [link for link in host.queue if self._asker(host.name, link.url) != me]
         if waiting:
@@ -180,7 +180,7 @@ class ShardedCrawl(Crawl):
         self._hosts.taken(host, len(waiting))
 
     def _pass_on(self, host: Host, link: Link) -> None:
-        """A link that was admitted is another's to ask for; it may come back when the host is gathered."""
+        """Send an admitted link to the shard that asks for it. It may come back when the host is gathered."""
         self._owed -= 1
         self._seeds_owed -= link.depth == 0
         self._away.add(link.url)
@@ -196,7 +196,7 @@ class ShardedCrawl(Crawl):
         self._unacknowledged[foreign.seq] = foreign
         self._seeds_owed += foreign.link.depth == 0
 
-    # ---- what others say ---------------------------------------------------------------------------------------------
+    # ---- events of other shards --------------------------------------------------------------------------------------
 
     def _apply_event(self, event: ShardEvent, now: float) -> None:
         match event:
@@ -260,11 +260,11 @@ class ShardedCrawl(Crawl):
         if note.reach is HostPlacement.RECLAIMED:
             host.delay = max(host.delay, note.delay)
             host.hold(note.rest_until)
-        if not host.unknown:  # or what it lets go now would be offered, and let go, once more
+        if not host.unknown:  # otherwise the frontier would offer the links passed on now once more
             self._settle_in(host, now)
 
     def _settle_in(self, host: Host, now: float) -> None:
-        """Part with what is not ours to ask for, or not for anybody any more."""
+        """Give up the host if it is held for too long, and pass on links that are not ours to ask for."""
         if host.reach is HostPlacement.RECLAIMED and host.gone is None:
             self._held(host, now)
         self._let_go(host)
@@ -274,10 +274,10 @@ class ShardedCrawl(Crawl):
         left = self._left
         super()._resume(event, now)
         self._depth.remember(event.beyond)
-        self._left = left  # grants are for what was never asked for
+        self._left = left  # grants cover only URLs that were never asked for
         for foreign in event.outbox:
             self._last_sent = max(self._last_sent, foreign.seq)
-            if not self._depth.exceeded(foreign.link.depth):  # or a shorter path to it would be forgotten
+            if not self._depth.exceeded(foreign.link.depth):  # otherwise a shorter path to it would be ignored
                 self._sent.add(foreign.link.url)
             self._await_receipt(foreign)
 

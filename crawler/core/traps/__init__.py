@@ -1,1 +1,1 @@
-"""Sites without end: which URLs bring nothing new."""
+"""Trap detection for endless sites: which URLs bring nothing new."""

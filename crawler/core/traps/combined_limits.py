@@ -1,6 +1,6 @@
-"""The brakes of a crawl as `Crawl` sees them: of a host, of its registered domain, and the rest of a server's address.
+"""The limits of a crawl as `Crawl` sees them: of a host, of its registrable domain, and the rest of a server's address.
 
-See traps.py, domain_brakes.py and addresses.py.
+See crawler/core/traps/detector.py, crawler/core/traps/domain_limits.py and crawler/core/hosts/addresses.py.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ class CombinedLimits:
         self._addresses = Addresses(shards) if rules.shares_addresses else None
 
     def refuses(self, host: Host) -> Rejection | None:
-        """Why the first link in the queue of a host that is ready must not be asked for, nor anything before it."""
+        """Why the first queued link of a ready host must not be asked for, nor robots.txt on its behalf; None where it
+        may."""
         return self._domains.refuses(host.name, host.queue[0], not self._is_new(host)) if host.queue else None
 
     def makes_wait(self, host: Host, now: float) -> bool:
-        """Let a host that is ready rest for as long as others want it to. Whether it has to."""
+        """Hold a ready host for as long as others of its domain or address require. Returns whether it must wait."""
         pause = self._domains.pause(host.name, not self._is_new(host), now)
         if pause:
             host.hold(now + pause)
@@ -43,13 +44,13 @@ class CombinedLimits:
         return until is not None
 
     def start(self, host: Host, counts: bool, now: float) -> None:
-        """A host is asked for something, for a URL that was never asked for or for something else."""
+        """Count a request to a host; `counts`: for a URL that was never asked for."""
         self._domains.start(host.name, not self._is_new(host), counts, now)
         if self._addresses and host.delay:
             self._addresses.start(host.name)
 
     def land(self, host: Host, event: FetchResult, is_page: bool, now: float) -> None:
-        """An answer came."""
+        """A fetch has landed; `is_page`: it was for a page, not for robots.txt."""
         fetched = event if isinstance(event, Fetched) else None
         if self._addresses:
             self._addresses.land(host.name, fetched.address if fetched else "", host.delay, now)
@@ -59,7 +60,8 @@ class CombinedLimits:
     def learn(
         self, host: Host, link: Link, event: Fetched, landed: Landed, new: list[str], known: list[str]
     ) -> Iterator[Budget]:
-        """A page came that named URLs, new ones and others: tell whom it concerns. What the frontier must hear."""
+        """Count a page and the URLs that it named, `new` and `known`. Returns the budgets that the frontier must
+        store."""
         if not 200 <= event.status <= 299:
             return host.ledger.due(host.name, link.url)
         inside = f"{host.name}/"
@@ -69,7 +71,7 @@ class CombinedLimits:
             names = any(not url.startswith(inside) and domain_of(host_of(url)) == ours for url in new)
             self._domains.land(host.name, loose, names)
         new = [url for url in new if url.startswith(inside)]
-        if new or host.ledger.has_doubts:  # else nobody asks which others it named
+        if new or host.ledger.has_doubts:  # otherwise the known URLs are not used
             known = [url for url in known if url.startswith(inside)]
             host.ledger.vouch(known, landed)
         host.ledger.named(link, exact, landed, new, known)
@@ -79,9 +81,9 @@ class CombinedLimits:
         return not host.asked and (host.state is State.NEW or not self._robots)
 
     def drain(self, at_the_end: bool) -> Iterator[Budget]:
-        """What the frontier must hear of domains."""
+        """The budgets of domains that the frontier must store."""
         return self._domains.drain(at_the_end)
 
     def recall(self, budgets: tuple[Budget, ...]) -> None:
-        """Take up what the frontier was told."""
+        """Restore the budgets that an earlier run stored."""
         self._domains.recall(budgets)

@@ -1,34 +1,37 @@
-"""Brakes against endless sites: what a host may still be asked for, judged by what it was asked for and what came.
+"""Trap detection for endless sites: what a host may still be asked for, judged by what it was asked for and what came.
 
 Theory of operation. An endless site differs from a large one in two ways that are measured here: its pages bring little
-that is new, and new URLs keep coming from these very pages, while the URLs of a finite site are all known at some time.
-So likeness alone stops nothing (a gallery), nor does size (a shop). Where a URL is about to be asked for the first time
+that is new, and these very pages keep naming new URLs, while the URLs of a finite site are all known at some time. So
+likeness alone stops nothing (a gallery), nor does size (a shop). Where a URL is about to be asked for the first time
 the `TrapDetector` of its host may refuse it, and it settles at once, with the reason. There are four brakes:
 
-1. *Same pages* (`same_pages`): which part of its URLs makes no difference, learnt from samples; see sameness.py.
-2. *Doubt* (`repeated_pages`): a page whose exact fingerprint was there before casts doubt on the URLs that only such
+1. *Same pages* (`same_pages`): a part of its URLs makes no difference, learnt from samples; see
+   crawler/core/traps/sameness.py.
+2. *Doubt* (`repeated_pages`): a page whose exact fingerprint was seen before casts doubt on the URLs that only such
    pages name. They are asked for last, and TRIALS of them on trust. Where fewer than one in RARE of the last TRIALS
-   brought a new page, the others are refused but for samples, which grow rare and can restore the trust. A page that
+   brought a new page, the others are refused except for samples, which grow rare and can restore the trust. A page that
    repeats one whose URL differs in a part with few values (a version) casts no doubt.
-3. *Repeated* (`repeated_pages`): windows of pages of a group that are alike but for what a server makes up (digits, the
-   words of the URL), while nearly each page names new URLs of the group. Refused are then URLs under doubt.
-4. *Endless* (`endless`): windows of pages that may all differ, but nearly each names several new URLs of the group, and
-   hardly one leads back to a page that was known (generated text).
+3. *Repeated* (`repeated_pages`): windows of pages of a group are alike but for what a server makes up (digits, the
+   words of the URL), while nearly each page names new URLs of the group. Then URLs under doubt are refused.
+4. *Endless* (`endless`): windows of pages may all differ, but nearly each names several new URLs of the group, and
+   hardly any link leads back to a known page (generated text).
 
 Rules:
-- A group is the pattern of a URL (see patterns.py), its first directory, or the whole host. A larger group is judged
-  only where no smaller one of the URL has been stopped since its window began. A page that names mostly URLs outside of
-  its group is no repetition there, whatever its text: it may be one of many lists.
-- `pattern_pages` is what a group is allowed at most before brakes 3 and 4 judge it for good: 3 after the half of it, 4
-  after four fifths. Each needs all windows since, two at least. Only pages with links count: others lead nowhere.
-- Seeds, and what they are redirected to, may have any shape and are never refused. Another attempt is no new URL.
-- Counts, stops, rules and the state of trust survive: the frontier is told every TOLD pages, when something stops, when
-  the host is forgotten and at the end of a run that is not the last. So do KEPT of the fingerprints that were seen more
-  than once; any other page may be new once more in the next run. A kill forgives fewer than TOLD pages.
-- Memory is bounded for all hosts together (see hosts.py), and of each: of MOST groups the half with fewest pages is
-  forgotten, of `remembered` fingerprints the older half.
-- A host that is spread over shards is counted by each as many times as there are shards, as if it saw all of it; one
-  that is `suspicious` is asked by its owner alone from then on.
+- A group is the pattern of a URL (see crawler/core/urls/patterns.py), its first directory, or the whole host. A larger
+  group is judged only where no smaller one of the URL has been stopped since its window began. A page that names mostly
+  URLs outside of its group is no repetition there, whatever its text: it may be one of many lists.
+- `pattern_pages` is what a group is allowed before brakes 3 and 4 may stop it: brake 3 after half of it, brake 4 after
+  four fifths. Each needs at least two such windows in a row. Only pages with links count: others lead nowhere.
+- Seeds and their redirect targets may have any shape; only `max_host_pages` refuses them. Another attempt is no new
+  URL.
+- Counts, stops, rules and the state of trust survive: the frontier stores them every TOLD pages, when something stops,
+  when the host is forgotten and at the end of a run that is not the last. So do KEPT of the fingerprints that were seen
+  more than once; any other page may count as new once more in the next run. A kill loses the count of fewer than TOLD
+  pages.
+- Memory is bounded for all hosts together (see crawler/core/hosts/hosts.py), and for each: beyond MOST groups the half
+  with fewest pages is forgotten, beyond `remembered` fingerprints the older half.
+- Where a host is spread over shards each shard counts a page as many times as there are shards, as if it saw all of the
+  host. A `suspicious` host is asked by its owner alone from then on.
 """
 
 from __future__ import annotations
@@ -65,8 +68,8 @@ REMEMBERED = 4096
 
 
 class Landed(IntEnum):
-    """What a page was: unlike others, alike but for what is made up, or the same to the letter. That is also the doubt
-    which it casts on the URLs that it names."""
+    """How a page compares with earlier ones: unlike them, alike but for what is made up, or the same to the letter.
+    That is also the doubt that it casts on the URLs that it names."""
 
     UNIQUE = 0
     ALIKE = 1
@@ -77,9 +80,10 @@ UNIQUE, ALIKE, REPEATED = Landed
 
 
 class Group(msgspec.Struct):
-    """What was asked for of one group and what came in its open window: `pages` asked for in all, `told` of them to the
-    frontier; `landed`, of which `alike` others and `generating` new URLs of the group, `named` in all, `back` links to
-    known ones; `repeats` are alike to the letter; `repeated` and `endless` count windows in a row like it."""
+    """The counts of one group. `pages` were asked for in all, `told` of them are stored in the frontier. In the open
+    window: `landed` pages, of which `alike` are like others and `generating` name new URLs of the group; `named` new
+    URLs; `back` links to known ones; `repeats` are alike to the letter. `repeated` and `endless` count such windows in
+    a row."""
 
     pages: int = 0
     told: int = 0
@@ -94,7 +98,7 @@ class Group(msgspec.Struct):
     endless: int = 0
 
     def open_window(self) -> None:
-        """Count from zero."""
+        """Begin a window with zero counts."""
         self.landed = self.alike = self.generating = self.named = self.back = self.repeats = 0
 
     def judge_window(self) -> None:
@@ -108,8 +112,8 @@ class Group(msgspec.Struct):
 
 
 class Trust(msgspec.Struct):
-    """How URLs under doubt turned out: so many `asked` for and `refused`; of the last TRIALS that landed a bit each,
-    set in `worth` where it brought something, in `naming` where it named new URLs of its host."""
+    """How URLs under doubt turned out: how many were `asked` for and `refused`; for the last TRIALS that landed a bit
+    each, set in `worth` where the page brought something new, in `naming` where it named new URLs of its host."""
 
     asked: int = 0
     refused: int = 0
@@ -118,28 +122,28 @@ class Trust(msgspec.Struct):
     naming: int = 0
 
     def land(self, is_worth: bool, names: bool) -> None:
-        """One of them came."""
+        """One of them has landed."""
         self.landed += 1
         self.worth = (self.worth << 1 | is_worth) & ((1 << TRIALS) - 1)
         self.naming = (self.naming << 1 | names) & ((1 << TRIALS) - 1)
 
     @property
     def is_worth_it(self) -> bool:
-        """Whether enough brought something."""
+        """Whether enough of them brought something new."""
         return self.worth.bit_count() * RARE >= min(self.landed, TRIALS)
 
     def is_lost(self, trials: int) -> bool:
-        """Whether too few brought something, and they go on naming new ones."""
+        """Whether too few brought something new while they keep naming new URLs."""
         return self.asked >= trials and not self.is_worth_it and self.naming.bit_count() * 2 >= min(self.landed, TRIALS)
 
     def samples(self) -> bool:
-        """Whether the next URL that would be refused is asked for all the same."""
+        """Whether the next URL that would be refused is asked for anyway, as a sample."""
         self.refused += 1
         return self.refused >= 16 and self.refused & (self.refused - 1) == 0
 
 
 class TrapDetector:
-    """What one host was asked for, and what came of it."""
+    """What one host was asked for, and what came back."""
 
     __slots__ = (
         "_classes",
@@ -179,7 +183,7 @@ class TrapDetector:
         self.has_doubts = False
 
     def share(self, shards: int) -> None:
-        """So many shards ask the host from now on."""
+        """Set how many shards ask the host from now on."""
         self._weight = shards
 
     # ---- before a fetch ----------------------------------------------------------------------------------------------
@@ -229,7 +233,7 @@ class TrapDetector:
         return self._classes.setdefault(mark, Trust())
 
     def count(self, link: Link) -> None:
-        """A URL is asked for, for the first time."""
+        """Count a URL that is asked for the first time."""
         self._whole.pages += self._weight
         for mark in _marks(link.url):
             if mark:
@@ -243,7 +247,7 @@ class TrapDetector:
     # ---- after a fetch -----------------------------------------------------------------------------------------------
 
     def land(self, link: Link, sketch: tuple[int, int] | None) -> Landed:
-        """A page came, with its fingerprints if it has links."""
+        """Compare a page with earlier ones by its fingerprints, exact and loose; None where it has no links."""
         if sketch is None:
             return UNIQUE
         exact, loose = sketch
@@ -267,7 +271,8 @@ class TrapDetector:
         return ALIKE if alike else UNIQUE
 
     def named(self, link: Link, exact: int | None, landed: Landed, new: list[str], known: list[str]) -> None:
-        """The URLs of its host that this page named: new ones and others. `exact` is its fingerprint, if it has one."""
+        """Judge a page by the URLs of its host that it named, `new` and `known`. `exact` is its fingerprint, if it has
+        one."""
         if self._same:
             if exact is not None:
                 self._same.learn(link.url, exact, bool(new))
@@ -276,7 +281,7 @@ class TrapDetector:
             self._judge_trust(link.url, landed, new)
         ours = _marks(link.url)
         marks = [_marks(url) for url in new] if ours[0] or ours[1] else []
-        back = self._count_back(known) if new else 0  # nothing grows here, so nobody asks how
+        back = self._count_back(known) if new else 0  # without new URLs it is not used
         for place, mark in enumerate(ours):
             group = self._groups.get(mark) if mark else None
             inside = sum(it[place] == mark for it in marks)
@@ -290,7 +295,8 @@ class TrapDetector:
             self._whole.stopped = f"the whole host: {self._whole.stopped}"
 
     def _judge_trust(self, url: str, landed: Landed, new: list[str]) -> None:
-        """A URL under doubt came. It was worth it if it is new, or names URLs of a class that turned out to be."""
+        """A URL under doubt landed. It was worth it if the page is new, or names URLs of a class that proved worth
+        it."""
         mark = _class_of(url)
         worth = landed is not REPEATED
         for other in () if worth else new:
@@ -301,7 +307,7 @@ class TrapDetector:
         self.suspicious = self.suspicious or (self._trust.landed >= 16 and not self._trust.worth)
 
     def vouch(self, known: Iterable[str], landed: Landed) -> None:
-        """A page names these URLs, which others have named before: they are under no more doubt than it casts."""
+        """A page names these known URLs: from now on they are under no more doubt than this page casts."""
         if landed is REPEATED or not self.has_doubts:
             return
         vouched = self._vouched
@@ -313,7 +319,7 @@ class TrapDetector:
                 del vouched[mark]
 
     def _count_back(self, known: list[str]) -> int:
-        """How many of these URLs are no part of a menu: not named often before."""
+        """How many of these URLs are no menu links: named at most FEW times so far."""
         hubs, back = self._hubs, 0
         for url in known:
             times = hubs[url] = hubs.get(url, 0) + 1
@@ -325,7 +331,7 @@ class TrapDetector:
         return back
 
     def _count_page(self, group: Group, landed: Landed, new: int, back: int) -> bool:
-        """Add a page to the window of a group. Whether the group is stopped by it."""
+        """Add a page to the window of a group. Returns whether that stops the group."""
         if group.stopped:
             return False
         group.landed += 1
@@ -365,7 +371,7 @@ class TrapDetector:
         return group
 
     def due(self, host: str, url: str) -> Iterator[Budget]:
-        """What the frontier must hear now that a page of this URL came."""
+        """The budgets that the frontier must store now that a page of this URL came."""
         whole = self._whole
         if whole.pages - whole.told >= TOLD * self._weight or (whole.stopped and whole.told < whole.pages):
             yield from self._told_of_all(host)
@@ -375,7 +381,7 @@ class TrapDetector:
                 yield _told(host, mark, group)
 
     def unflushed(self, host: str) -> Iterator[Budget]:
-        """What the frontier must hear before this is forgotten."""
+        """The budgets that the frontier must store before this is forgotten."""
         if self._whole.pages > self._whole.told:
             yield from self._told_of_all(host)
         for mark, group in self._groups.items():
@@ -395,7 +401,7 @@ class TrapDetector:
             )
 
     def recall(self, budgets: tuple[Budget, ...]) -> None:
-        """Take up what the frontier was told."""
+        """Restore the budgets that an earlier run stored."""
         for it in budgets:
             if it.rule:
                 keys = dict.fromkeys(unpacked(it.texts), 0)
@@ -417,7 +423,7 @@ class TrapDetector:
 
     @property
     def doubt(self) -> int:
-        """The doubt about URLs of which it is not known who named them."""
+        """The doubt about URLs of which it is not known which pages named them."""
         return 2 if self._trust.landed >= TRIALS and self._trust.is_lost(0) else int(self.has_stopped)
 
     @property
@@ -427,12 +433,12 @@ class TrapDetector:
 
 
 def packed(marks: Iterable[int]) -> bytes:
-    """Marks as a Budget carries them."""
+    """Marks as a `Budget` carries them: 8 bytes each, big-endian."""
     return b"".join(mark.to_bytes(8) for mark in marks)
 
 
 def unpacked(marks: bytes) -> list[int]:
-    """The same, back."""
+    """The marks in such bytes."""
     return [int.from_bytes(marks[place : place + 8]) for place in range(0, len(marks) - 7, 8)]
 
 

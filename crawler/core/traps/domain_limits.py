@@ -1,17 +1,20 @@
-"""Brakes for all hosts of one registered domain: a budget of pages, and an end of names for the same few pages.
+"""Limits for all hosts of one registrable domain: a page budget, and no more new hosts once they repeat the same pages.
 
-Whoever answers for `*.example.org` has as many hosts as there are names. As for a single host (see traps.py) it is not
-their number that stops them but that they bring nothing new while naming ever new ones.
+A wildcard DNS record (`*.example.org`) gives a domain as many hosts as there are names. As for a single host (see
+crawler/core/traps/detector.py) their number alone stops nothing. They are stopped when they bring nothing new while
+they name ever new hosts.
 
 Rules:
 - In a crawl of several shards each has its share of all the numbers below.
-- A domain has `max_domain_pages`: `domain_limit`. With scope = "host" each host counts for itself, since looking up its
-  domain takes a list of 50 ms.
+- A domain has `max_domain_pages`: `domain_limit`. With the scopes "site" and "host" each host counts for itself,
+  because loading the list of public suffixes takes 50 ms.
 - Beyond the first FREE hosts of a domain those that were never asked are on *trial*: AT_ONCE of them at a time, each
-  until its first page has come, so that there is evidence before thousands are asked for their robots.txt.
-- Of the last TRIALS pages of such hosts fewer than one in RARE were new to the domain, and half of them named new hosts
-  of it: then no further host is asked (`repeated_pages`), but for samples that grow rare. Seeds always are.
-- The state of a domain survives, with the first KEPT fingerprints; what is kept is about all shards, judged by one.
+  until its first page has come. So there is evidence before thousands are asked for their robots.txt.
+- No further host is asked (`repeated_pages`) when fewer than one in RARE of the last TRIALS pages of such hosts were
+  new to the domain and at least half of them named new hosts of it. Seeds and samples are still asked; samples grow
+  rare.
+- The state of a domain survives, with the first KEPT fingerprints. The page count is stored as that of this shard times
+  the number of shards.
 - Memory is bounded: DOMAINS, REMEMBERED fingerprints of each.
 """
 
@@ -32,17 +35,17 @@ from crawler.core.urls.patterns import Rejection
 FREE = 20
 AT_ONCE = 8
 TRIAL = 30.0
-"""Seconds after which a host that has brought no page yet no longer keeps others waiting."""
+"""Seconds after which a host that has brought no page yet no longer makes others wait."""
 PAUSE = 0.02
 LONGEST_PAUSE = 5.0
 DOMAINS = 1000
 REMEMBERED = 1000
 HOME = "://domains"
-"""Stands for a host where budgets are kept."""
+"""Takes the place of the host in the budgets of domains."""
 
 
 class Domain(msgspec.Struct):
-    """What was asked for of one domain. `trials` are hosts by the time when theirs began."""
+    """What was asked for of one domain. `trials` maps each host on trial to the time at which its trial began."""
 
     name: str
     pages: int = 0
@@ -69,7 +72,7 @@ class DomainLimits:
         self._budgets: list[Budget] = []
 
     def refuses(self, host: str, link: Link, is_asked: bool) -> Rejection | None:
-        """Why a link must not be asked for; `is_asked` says whether its host was."""
+        """Why a link must not be asked for, None where it may; `is_asked`: its host was asked before."""
         domain = self._of(host)
         if domain.pages >= self._limit:
             return Reason.DOMAIN_LIMIT, ""
@@ -82,7 +85,7 @@ class DomainLimits:
         return Reason.REPEATED_PAGES, f"a new host of {domain.name}: of {seen} pages {trust.worth.bit_count()} were new"
 
     def pause(self, host: str, is_asked: bool, now: float) -> float:
-        """For how many seconds a host has to wait for others on trial."""
+        """Seconds that a host waits because others are on trial; 0.0 where it may be asked now."""
         domain = self._of(host)
         if is_asked or not self._is_wide or domain.hosts < self._free or host in domain.trials:
             return 0.0
@@ -96,7 +99,7 @@ class DomainLimits:
         return min(LONGEST_PAUSE, PAUSE * domain.waiting)
 
     def start(self, host: str, is_asked: bool, is_page: bool, now: float) -> None:
-        """A host is asked for something, for a page that counts or not."""
+        """Count a request to a host; `is_page`: for a page that counts."""
         domain = self._of(host)
         if is_page:
             domain.pages += 1
@@ -108,7 +111,7 @@ class DomainLimits:
                 domain.trials[host] = now
 
     def land(self, host: str, loose: int | None, names_hosts: bool) -> None:
-        """A page of a host came: its loose fingerprint, and whether it named new hosts of its domain."""
+        """Count a page of a host: its loose fingerprint, and whether it named new hosts of its domain."""
         domain = self._of(host)
         on_trial = domain.trials.pop(host, None) is not None
         if loose is None or not self._is_wide:
@@ -133,7 +136,7 @@ class DomainLimits:
     # ---- memory ------------------------------------------------------------------------------------------------------
 
     def drain(self, at_the_end: bool) -> Iterator[Budget]:
-        """What the frontier must hear."""
+        """The budgets that the frontier must store."""
         yield from self._budgets
         self._budgets = []
         for domain in self._domains.values() if at_the_end else ():
@@ -141,7 +144,7 @@ class DomainLimits:
                 yield self._told(domain)
 
     def recall(self, budgets: tuple[Budget, ...]) -> None:
-        """Take up what the frontier was told."""
+        """Restore the budgets that an earlier run stored."""
         for it in budgets:
             hosts, asked, refused, landed, worth, naming = it.evidence
             trust = Trust(asked, refused, landed, worth, naming)

@@ -1,19 +1,20 @@
-"""URLs of one page: which part of the URLs of a host does not matter, learnt from pages that were fetched.
+"""Duplicate URLs of one page: which part of the URLs of a host makes no difference, learnt from pages that were
+fetched.
 
 Theory of operation. Two pages with the same fingerprint whose URLs differ in exactly one part make a *hypothesis*: that
 this part makes no difference. A part is the order of the parameters or the value of one parameter ("?a=1", ";a=1") in a
-directory, or one segment of a path behind a fixed beginning. From then on the hypothesis is tested with each page that
-it is about.
-Its *key* for a URL is the URL without the part; two URLs with one key agree where their pages have one fingerprint,
-else they contradict it. A hypothesis that has proved true is a *rule*: of the URLs with one key one is fetched.
+directory, or one segment of a path behind a fixed beginning. Each further page whose URL has the part tests the
+hypothesis.
+Its *key* for a URL is the URL without the part. Two URLs with one key agree where their pages have one fingerprint,
+else they contradict it. A hypothesis that passes its tests becomes a *rule*: of the URLs with one key one is fetched.
 
 Rules:
-- A hypothesis becomes a rule after AGREED keys with pages of at least DISTINCT contents, where it was contradicted at
-  most once in FALSE tests. Session ids agree everywhere; the ids of stories contradict at once.
-- The values of a part that can be skipped are many (VALUES), and the pages themselves bring up new ones. Versions,
-  languages and sort orders are few; the photos of a gallery are listed elsewhere and stop coming.
-- A rule is tested for as long as it is used: of the URLs that it skips, number 16, 32, 64 ... are fetched all the same.
-  One contradiction ends it.
+- A hypothesis becomes a rule after AGREED keys with pages of at least DISTINCT contents, where at most one test in
+  FALSE contradicted it. Session ids agree everywhere; the ids of stories contradict at once.
+- A part that can be skipped has many values (VALUES), and at least half of its pages name new URLs. Versions, languages
+  and sort orders have few values; the photos of a gallery are listed elsewhere, so their pages name nothing new.
+- A rule is tested as long as it is used: of the URLs that it skips, number 16, 32, 64 ... are fetched anyway. One
+  contradiction ends it.
 - Memory is bounded: HYPOTHESES of a host, KEYS of each.
 """
 
@@ -30,8 +31,8 @@ VALUES = 12
 FALSE = 20
 HYPOTHESES = 16
 KEYS = 4096
-SEGMENTS = 8  # of a path that are compared
-PARTS = 24  # of a URL that is compared at all
+SEGMENTS = 8  # segments of a path that are compared
+PARTS = 24  # parts that a URL may have to be compared at all
 
 Part = tuple[str, str, str]
 """What a hypothesis is about: its kind ("order", "parameter", "matrix" for one behind a semicolon, "segment"), where
@@ -39,7 +40,8 @@ URLs that it is about begin, and the name of a parameter."""
 
 
 class Hypothesis(msgspec.Struct):
-    """That `part` makes no difference, and what was found out about it. `contents` is by key."""
+    """The assumption that `part` makes no difference, and its evidence. `contents` has a fingerprint by key (0: not
+    read)."""
 
     part: Part
     contents: dict[int, int] = {}
@@ -54,7 +56,7 @@ class Hypothesis(msgspec.Struct):
     named: set[int] = set()
 
     def test(self, key: int, value: int, content: int) -> None:
-        """Take what a page says about it."""
+        """Test the assumption with one page."""
         if len(self.values) < VALUES * 4:
             self.values.add(value)
         known = self.contents.get(key)
@@ -71,7 +73,7 @@ class Hypothesis(msgspec.Struct):
             self.is_rule = False
 
     def judge(self) -> None:
-        """Make it a rule where enough has been seen."""
+        """Make it a rule where the evidence suffices."""
         enough = len(self.agreed) >= AGREED and self.contradictions * FALSE <= self.tests
         if not enough or self.is_rule or len({self.contents[key] for key in self.agreed}) < DISTINCT:
             return
@@ -79,7 +81,7 @@ class Hypothesis(msgspec.Struct):
         self.is_rule = many and not (self.contradictions and self.skipped)
 
     def skips(self, key: int) -> bool:
-        """Whether a URL is another of a page that was fetched."""
+        """Whether to skip a URL because another one with its key was asked for."""
         if not self.is_rule or key not in self.contents:
             return False
         self.skipped += 1
@@ -98,8 +100,8 @@ class Sameness:
         return bool(self._hypotheses)
 
     def compare(self, first: str, second: str, content: int) -> bool:
-        """Two URLs had one content: suspect the part in which they differ, if it is one. Whether it has few values so
-        far, as versions or languages have."""
+        """Two URLs had one content: make a hypothesis of the part in which they differ, if it is one. Returns whether
+        that part has few values so far, as versions or languages have."""
         part = difference(first, second)
         hypothesis = self._hypotheses.get(part) if part is not None else None
         if part is not None and hypothesis is None and len(self._hypotheses) < HYPOTHESES:
@@ -109,7 +111,7 @@ class Sameness:
         return hypothesis is not None and hypothesis.part[0] != "order" and len(hypothesis.values) < VALUES
 
     def learn(self, url: str, content: int, generates: bool) -> None:
-        """A page was read: test what is suspected with it. `generates`: it named new URLs of its host."""
+        """Test the hypotheses with a page that was read. `generates`: it named new URLs of its host."""
         for hypothesis in self._hypotheses.values():
             split = _split(url, hypothesis.part)
             if split is not None:
@@ -119,20 +121,21 @@ class Sameness:
                 hypothesis.judge()
 
     def asked(self, url: str) -> None:
-        """A URL is asked for: those that a rule takes for the same need not be."""
+        """A URL is asked for: rules skip others with the same key from now on."""
         for hypothesis in self._hypotheses.values():
             if hypothesis.is_rule and (split := _split(url, hypothesis.part)) and len(hypothesis.contents) < KEYS:
                 hypothesis.contents.setdefault(split[0], 0)
 
     def skips(self, url: str) -> str:
-        """Why a URL need not be asked for, for people; "" where it must."""
+        """Why a URL need not be asked for, as text for people; "" where it must be."""
         for hypothesis in self._hypotheses.values():
             if hypothesis.is_rule and (split := _split(url, hypothesis.part)) and hypothesis.skips(split[0]):
                 return f"{_in_words(hypothesis.part)} made no difference in {hypothesis.tests} tests"
         return ""
 
     def has_named(self, url: str) -> bool:
-        """Whether a page has named a URL before that a rule takes for the same as this one."""
+        """Whether a URL that a rule takes for the same as this one was named or asked for before. Remembers this
+        one."""
         found = False
         for hypothesis in self._hypotheses.values():
             if hypothesis.is_rule and (split := _split(url, hypothesis.part)):
@@ -142,18 +145,19 @@ class Sameness:
         return found
 
     def rules(self) -> Iterator[tuple[int, Hypothesis]]:
-        """What must be remembered, with a number each that is always the same."""
+        """The rules that must be stored, each with a stable number."""
         for part, hypothesis in self._hypotheses.items():
             if hypothesis.is_rule:
                 yield xxh3_64_intdigest("\n".join(part).encode()) >> 1, hypothesis
 
     def recall(self, hypothesis: Hypothesis) -> None:
-        """Take up a rule of an earlier run."""
+        """Restore a rule of an earlier run."""
         self._hypotheses[hypothesis.part] = hypothesis
 
 
 def difference(first: str, second: str) -> Part | None:
-    """The part in which two URLs of one host differ; None where it is more than one, or none that could be learnt."""
+    """The part in which two URLs of one host differ; None where they differ in several, or in one that cannot be
+    learnt."""
     path, _, query = first.partition("?")
     other_path, _, other_query = second.partition("?")
     if path == other_path:
@@ -178,7 +182,7 @@ def _difference_of_queries(where: str, ours: list[str], theirs: list[str]) -> Pa
 
 
 def _named(kind: str, where: str, ours: list[str], theirs: list[str]) -> Part | None:
-    """The one parameter in which two lists of them differ."""
+    """The one parameter in which two lists of parameters differ."""
     names = {part.partition("=")[0] for part in set(ours) ^ set(theirs)} - {""}
     name = names.pop() if len(names) == 1 else ""
     return (kind, where, name) if name and _without(ours, name) == _without(theirs, name) else None
@@ -189,7 +193,7 @@ def _without(parts: list[str], name: str) -> list[str]:
 
 
 def _split(url: str, part: Part) -> tuple[int, int] | None:
-    """The key of a URL and the value of the part, as marks; None where it has no such part."""
+    """The key of a URL and the value of the part, as 64-bit hashes; None where it has no such part."""
     kind, where, name = part
     if not url.startswith(where):
         return None

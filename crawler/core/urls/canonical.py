@@ -1,15 +1,16 @@
-"""URLs: one spelling for each, made by the WHATWG algorithm that browsers use (https://url.spec.whatwg.org).
+"""Canonical URLs: one spelling for each, made by the WHATWG algorithm that browsers use (https://url.spec.whatwg.org).
 
 Rules:
-- Ours is http or https. The fragment never reaches a server and credentials are nobody's business: both are dropped.
-- What is no such URL is None, never an exception: every href was written by a stranger. Lone surrogates become U+FFFD.
+- Only http and https URLs are accepted. The fragment never reaches a server and credentials must not leak: both are
+  dropped.
+- Anything else is None, never an exception: every href is untrusted. Lone surrogates become U+FFFD.
 - A canonical URL is ASCII and always has a "/" after its host, so the cheap slices below need no parser.
 
 Navigation repeats on every page of a site, so `Resolver` remembers (directory of the base, href without its fragment)
-and what became of it, the scope's verdict included; what is not wanted lies apart, with the reason. That is sound
-because resolution reads no more of a base than its directory. The exceptions take over the whole base and are never
+and the result, the scope's verdict included; hrefs that are not wanted are kept apart, with the reason. That is sound
+because resolution reads no more of a base than its directory. The exceptions need the whole base and are never
 remembered: an empty href, "?query" and a bare "http:", also behind the whitespace that parsing drops. Fragments are cut
-off before anything else: three hrefs in four of a manual differ from another one of their page by nothing more.
+off first: on a page of a manual three hrefs in four differ from another one only by the fragment.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _ANYWHERE = re.compile(r"(?!https?:(?![/\\]))[^\x00- ?#][^\t\n\r]*", re.IGNORECA
 
 
 Refused = dict[str, NotFollowed]
-"""Hrefs that are no links of the crawl, and why."""
+"""Hrefs that are no links of the crawl, with the reason."""
 
 
 def canonical(url: str) -> str | None:
@@ -57,7 +58,7 @@ def path_of(url: str) -> str:
 class Resolver:
     """Resolves the hrefs of pages and remembers answers, in about `memory` bytes (roughly, where threads share it).
 
-    `admits` says which canonical URLs are wanted, `respell` how they are spelt; their answers must not change.
+    `admits` decides which canonical URLs are wanted, `respell` how they are spelt; their answers must not change.
     """
 
     def __init__(
@@ -70,11 +71,11 @@ class Resolver:
         self._respell = respell
         self._memory = memory
         self._left = memory
-        self._directories: dict[str, tuple[dict[str, str], Refused]] = {}  # of each: href -> canonical URL, or why none
+        self._directories: dict[str, tuple[dict[str, str], Refused]] = {}  # href -> canonical URL, href -> why none
 
     def resolve_all(self, base: str, hrefs: Iterable[str], refused: Refused | None = None) -> list[str]:
-        """The distinct http(s) URLs that are wanted among those that `hrefs` mean on the page `base` (canonical), in
-        order of first appearance. The others are put into `refused`, with the reason."""
+        """The distinct http(s) URLs that are wanted among `hrefs`, resolved on the page `base` (canonical), in order of
+        first appearance. The others are put into `refused`, with the reason."""
         parsed: can_ada.URL | None = None
         known, others = self._directory(base)
         recall = known.get
@@ -133,7 +134,7 @@ class Resolver:
         return url if self._admits(url) else NotFollowed.EXCLUDED
 
     def _pay(self, characters: int) -> bool:
-        """Charge an entry to the memory; True where it was full and everything had to be forgotten."""
+        """Charge an entry to the memory; True where that was full and everything had to be forgotten."""
         self._left -= characters + _ENTRY
         full = self._left < 0
         if full:
@@ -154,7 +155,8 @@ def _parse(text: str, base: can_ada.URL | None) -> can_ada.URL | None:
 def _with_punycode_as_it_is(href: str, base: str) -> str | None:
     """The canonical form of a URL whose host has a label like "xn--0" that stands for no Unicode name, else None.
 
-    Since 2026 the standard keeps such a host, if it is ASCII; can_ada 3.0 refuses it. So it is shown another prefix.
+    Since 2026 the standard keeps such a host, if it is ASCII; can_ada 3.0 refuses it. So it is parsed with another
+    prefix, which is then put back.
     """
     text = f"{base} {href}".lower()
     if "xn--" not in text or not href.isascii():
@@ -162,7 +164,7 @@ def _with_punycode_as_it_is(href: str, base: str) -> str | None:
     prefix = next((f"x{letter}" for letter in "qjzkvwy" if f"x{letter}--" not in text), "xx")
     shown_base, shown = (_AUTHORITY.sub(lambda name: _PUNY.sub(prefix, name[0]), said) for said in (base, href))
     url = _spell(_parse(shown, _parse(shown_base, None) if base else None))
-    if url is None or "xn--" in (host := host_of(url)):  # then a name was not ASCII, after all
+    if url is None or "xn--" in (host := host_of(url)):  # then the host was not ASCII after all
         return None
     return host.replace(f"{prefix}--", "xn--") + url[len(host) :]
 

@@ -1,6 +1,6 @@
 """The depth limit, and which URLs beyond it were mentioned before.
 
-A URL beyond the limit is not admitted. It goes to the frontier (`Actions.beyond`), which keeps it once, with the
+A URL beyond the limit is not admitted. It goes to the frontier (`Actions.beyond`), which stores it once, with the
 smallest depth it was found at. So it can be counted, and admitted by a later run with a larger limit.
 
 Rules:
@@ -36,7 +36,7 @@ class DepthLimit:
         return self._most is not None and depth > self._most
 
     def is_news(self, link: Link) -> bool:
-        """Whether the frontier has to hear of a link beyond the limit. It is remembered."""
+        """Whether the frontier must store this mention of a link beyond the limit. Remembers it."""
         mention = f"{link.depth} {link.url}"
         if mention in self._mentioned:
             return False
@@ -44,7 +44,7 @@ class DepthLimit:
         return True
 
     def remember(self, hosts: Iterable[str]) -> None:
-        """These hosts have URLs beyond the limit in the frontier of this shard."""
+        """Remember that these hosts have URLs beyond the limit in the frontier of this shard."""
         for host in hosts:
             if len(self._hosts) < MOST_HOSTS:
                 self._hosts.add(host)

@@ -1,7 +1,7 @@
-"""Which names belong together: the registrable domain of a host, by the public suffix list (https://publicsuffix.org).
+"""The registrable domain of a host, by the public suffix list (https://publicsuffix.org).
 
-Private suffixes count, too: two users of one hosting service are strangers. An address, a bare name and a public suffix
-are domains of their own.
+Private suffixes count, too: two users of one hosting service are different domains. An address, a bare name and a
+public suffix are domains of their own.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ def domain_of(host: str) -> str:
 
 
 def is_public_suffix(name: str) -> bool:
-    """Whether anybody may register names below this one. A bare name counts as one."""
+    """Whether anyone may register names below this one. A bare name counts as a public suffix."""
     return _suffixes().is_public(name)
 
 
 @cache
 def _suffixes() -> PublicSuffixList:
-    from publicsuffixlist import PublicSuffixList  # 50 ms that only those pay who need it
+    from publicsuffixlist import PublicSuffixList  # takes 50 ms, so it is imported on first use
 
     return PublicSuffixList()

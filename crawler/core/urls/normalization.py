@@ -1,12 +1,12 @@
-"""One spelling for URLs that are equivalent by RFC 3986: links are normalised before anybody asks whether they are new.
+"""URL normalisation: one spelling for URLs that are equivalent by RFC 3986, before they are compared with known ones.
 
 Rules:
 - Only needless escapes are undone: those of letters, digits, "-", ".", "_" and "~" in a path (RFC 3986 6.2.2.2). Case,
   slashes, parameters and their order stay: they may matter.
-- No URL is rewritten for what a parameter is called. Whether a parameter matters is learnt from pages that were
+- No URL is rewritten because of the name of a parameter. Whether a parameter matters is learnt from pages that were
   fetched, see crawler/core/traps/sameness.py.
 - The new spelling is what is asked for, so that the URLs of a crawl are the same in every mode and every order. A site
-  that answers it with a redirect to the old one gets its way, see `after_redirect`. Seeds stay as they were given.
+  may redirect it to the old spelling, which is then followed, see `after_redirect`. Seeds stay as they were given.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _NEEDLESS = re.compile(r"%(?:2[DdEe]|3[0-9]|4[1-9A-Fa-f]|5[0-9AaFf]|6[1-9A-Fa-f]
 
 
 def normalizer(rules: Rules) -> Callable[[str], str]:
-    """The function that normalises the links of a crawl: identity, where its rules say so."""
+    """The function that normalises the links of a crawl: the identity where `rules.respell` is off."""
     return normalize if rules.respell else str
 
 

@@ -1,15 +1,15 @@
-"""The shape of a URL: whether it looks like one of an endless path, and the pattern that it shares with its like.
+"""The shape of a URL: whether it looks like one of an endless path, and the pattern that it shares with similar URLs.
 
 Rules:
 - `check_shape` judges a URL alone: too many segments in its path, segments that repeat (`/a/b/a/b/a/b`: relative links
   that never end), too many keys in its query. Repeated numbers are a date or a tile (`/11/11/11`), not a loop.
-- The pattern of a URL is its path with numbers, hexadecimal ids, UUIDs, other mixtures of letters and digits and,
-  beside any of these, English months collapsed, and the keys of its query without values. A URL in which nothing is
-  collapsed shares its pattern with no other, so it has none.
-- `sketch_of` makes the two fingerprints of a page: one of its text and the files it embeds (the text of a photo page
-  may be the same everywhere), another of that text without what a server makes up by itself: digits, the letters of
-  hexadecimal ids, punctuation, and words of the page's own URL. The files are named by their paths without hosts, and
-  without long ids that links of the page have, too: these are of a session.
+- The pattern of a URL is its path and the keys of its query without values. In the path these are collapsed: numbers,
+  hexadecimal ids, UUIDs, other mixtures of letters and digits and, beside any of these, English months. A URL in which
+  nothing is collapsed shares its pattern with no other, so it has none.
+- `sketch_of` makes the two fingerprints of a page. The exact one covers its text and the files it embeds (the text of a
+  photo page may be the same everywhere). The loose one leaves out of that text what a server makes up: digits, the
+  letters of hexadecimal ids, punctuation, and words of the page's own URL. The files are named by their paths without
+  hosts, and without long ids that links of the page have, too: these are session ids.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ ECHOES = 16
 LONGEST_FILE = 1024
 """Characters of the name of a file that count."""
 SKETCHED = 1 << 17
-"""Characters of a text that the exact fingerprint is about."""
+"""Characters of a text that the exact fingerprint covers."""
 LOOSE = 1 << 14
-"""Bytes of it that the other one is about."""
+"""Bytes of it that the loose fingerprint covers."""
 
 Rejection = tuple[Reason, str]
-"""Why a URL is not asked for, and the same for people."""
+"""The reason why a URL is not asked for, and the details as text for people."""
 
 
 def check_shape(url: str, rules: Rules) -> Rejection | None:
-    """What is wrong with the shape of a canonical URL, if anything."""
+    """Why the shape of a canonical URL is refused, None where it is not."""
     path = path_of(url)
     keys = url.partition("?")[2].count("&") + 1
     if keys > rules.max_query_keys:
@@ -67,7 +67,7 @@ def check_shape(url: str, rules: Rules) -> Rejection | None:
 
 
 def _repeated(segments: list[str], most: int) -> list[str]:
-    """The segments that stand more than `most` times in a row in a path, none where nothing does."""
+    """The segments that stand more than `most` times in a row in a path; empty where none do."""
     if len(set(segments)) == len(segments):
         return []
     for size in range(1, len(segments) // (most + 1) + 1):
@@ -96,7 +96,8 @@ def pattern_of(url: str) -> str:
 
 
 def sketch_of(text: str, url: str = "", sources: Iterable[str] = (), links: Iterable[str] = ()) -> tuple[int, int]:
-    """The two fingerprints of a page: exact, and without what its server may have made up. See above."""
+    """The two fingerprints of a page: exact, and loose, that is without what its server may have made up. See the
+    module."""
     files = "\n".join(_files(sources, links))[:SKETCHED].encode("utf-8", "surrogatepass")
     encoded = text[:SKETCHED].encode("utf-8", "surrogatepass")
     loose = encoded[:LOOSE].lower()

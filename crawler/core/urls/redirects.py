@@ -1,9 +1,10 @@
-"""A redirect and what it may lead to.
+"""Where a redirect may lead.
 
 Rules:
 - A redirect is a new URL through every check; nothing here follows it.
-- A chain that comes back to a URL of its own is a loop: without cookies a site that waits for one never ends otherwise.
-- A target is respelled as links are, unless that makes it a loop: a site may insist on its session ids.
+- A chain that comes back to a URL of its own is a loop: without cookies, a site that redirects until a cookie comes
+  back would never end.
+- A target is respelled as links are, unless that makes it a loop: a site may insist on its own spelling.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 def after_redirect(link: Link, target: str, rules: Rules) -> tuple[Reason, str]:
-    """How a redirect ends that was sent on to `target` (canonical, "" where it is no URL), and the spelling of it that
-    is to be followed where the reason is REDIRECT."""
+    """How a redirect ends that leads to `target` (canonical, "" where it is no URL), and the spelling of the target to
+    follow where the reason is REDIRECT."""
     if not target or len(target) > rules.max_url_length:
         return Reason.REDIRECT_INVALID, ""
     plain = normalizer(rules)(target)

@@ -9,7 +9,7 @@ Rules:
   server, so there both are the same. "domain" means every host that shares a registrable domain with a seed, see
   crawler/core/urls/domains.py.
 - The host that a seed redirects to joins as one host, whatever its domain.
-- Of a host that is not ours is told whether nothing but its scheme or "www." differs from one of ours.
+- `left_out` reports whether a host that is not ours differs from one of ours only in its scheme or "www.".
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from crawler.core.urls.domains import domain_of
 
 
 class Scope:
-    """The URLs that are ours: `rules` as they stand, around the hosts of `seeds`.
+    """The URLs that are ours: `rules` applied to the hosts of `seeds`.
 
     Raises ValueError, in one line, where an include or exclude is no regular expression.
     """
@@ -59,12 +59,12 @@ class Scope:
         return self._reach == "domain" and domain_of(host) in self._domains
 
     def join(self, host: str) -> None:
-        """Take in one more host."""
+        """Add one more host."""
         self._hosts.add(host)
         self._names.add(_bare(host))
 
     def left_out(self, host: str) -> NotFollowed:
-        """Why a host is not ours."""
+        """Why a link to a host that is not ours is not followed."""
         near = _bare(host) in self._names
         return NotFollowed.OUT_OF_SCOPE_BY_SCHEME if near else NotFollowed.OUT_OF_SCOPE
 

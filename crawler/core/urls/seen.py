@@ -1,16 +1,17 @@
-"""The URLs ever admitted, as 64-bit marks: exact up to a limit, and beyond it honest about what it does not know.
+"""The URLs ever admitted, as 64-bit marks: exact up to a limit; beyond it `complete` is False where a mark may be
+missing.
 
-A mark is xxh3 of the URL under a seed that each crawl draws for itself, so no host can prepare two URLs that collide;
-by accident two of 10^8 URLs do with a chance of 0.03 %.
+A mark is xxh3 of the URL under a random seed of the crawl, so no host can prepare two URLs that collide; by accident
+two of 10^8 URLs do with a chance of 0.03 %.
 
 Rules:
 - A mark that is here was admitted. One that is not here is new as long as `complete`; after that the unique index of
   the frontier decides (`DedupResult`).
-- The first FIRST marks, which are what most links of a site lead to, lie in a set: 80 bytes a mark. Those that follow
-  lie in sorted arrays, one for each value of the first bits: 10 bytes a mark, and a look-up costs 0.8 us where the set
-  takes 0.25 (a million marks, hashing included).
-- Beyond the limit two generations of marks remember what was asked about last: where the younger is full, the older is
-  forgotten.
+- The first FIRST marks, which are what most links of a site lead to, are in a set: 80 bytes a mark. Later ones are in
+  sorted arrays, one for each value of the first bits: 10 bytes a mark, and a look-up costs 0.8 us where the set takes
+  0.25 (a million marks, hashing included).
+- Beyond the limit two generations of marks remember the URLs added last: where the younger is full, the older is
+  dropped.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class Seen:
         return mark in self._recent or mark in self._older
 
     def partition(self, urls: Iterable[str]) -> tuple[list[str], list[str]]:
-        """Those of these URLs that are new, and those that were admitted before. The busiest loop of a crawl."""
+        """Those of these URLs that are new, and those that were admitted before. The hottest loop of a crawl."""
         new: list[str] = []
         known: list[str] = []
         first, seed, digest = self._first, self._seed, xxh3_64_intdigest
@@ -74,7 +75,7 @@ class Seen:
         self._add(xxh3_64_intdigest(url.encode(), self._seed))
 
     def load(self, marks: bytes | None) -> None:
-        """Remember what an earlier run admitted; None: that is too much, the frontier knows."""
+        """Remember what an earlier run admitted; None: too many marks, the frontier decides."""
         if marks is None:
             self.complete = False
         else:
