@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+from tests.corpus import cases
 
-CORPUS = Path(__file__).resolve().parents[1] / ".." / "shared" / "corpora" / "inject" / "strings.json"
 OWN = (
     "=1+1",
     "@SUM(A1)",
@@ -30,10 +28,8 @@ OWN = (
 
 
 def corpus() -> list[str]:
-    """The strings of the corpus; none where it is not beside this checkout."""
-    if not CORPUS.is_file():
-        return []
-    return [case["value"] for case in json.loads(CORPUS.read_text(encoding="utf-8"))["cases"]]
+    """The strings of the corpus."""
+    return [case["value"] for case in cases("inject/strings")]
 
 
 def all_of_them() -> list[str]:

@@ -34,9 +34,9 @@ from crawler.core.urls.scope import Scope
 from crawler.fetch import ASYNC_CLIENTS, SYNC_CLIENTS, open_async_fetcher, open_fetcher
 from crawler.fetch.base import ClientPlan, FetchError, Limits, Request, Response
 from crawler.pipeline.visit import PageProcessor
+from tests.corpus import FOLDER, load
 from variants.thread_pool import share_arenas
 
-HOSTILE = Path(__file__).resolve().parents[1] / ".." / "shared" / "corpora" / "hostile_http"
 AT_ONCE = 10
 ATTEMPTS = 4
 BROKEN = "disconnect"
@@ -73,9 +73,9 @@ class Replay(NamedTuple):
 @contextmanager
 def replaying() -> Iterator[Replay]:
     """The cases, served by the server beside them, with the page that one of them forms a loop with."""
-    known = json.loads((HOSTILE / "cases.json").read_text())
+    known = load("hostile_http/cases")
     with tempfile.TemporaryDirectory() as folder:
-        server = shutil.copy(HOSTILE / "replay_server.py", folder)
+        server = shutil.copy(FOLDER / "hostile_http" / "replay_server.txt", folder)
         loop = {"id": "rd_a", "close": True, "raw": b64encode(LOOP).decode()}
         served = [*known["cases"], loop]
         Path(folder, "cases.json").write_text(json.dumps({"cases": served}))
@@ -241,8 +241,6 @@ def main() -> None:
     parser.add_argument("--client", choices=(*ASYNC_CLIENTS, *SYNC_CLIENTS), default="aiohttp")
     parser.add_argument("--rounds", type=int, default=1_000)
     said = parser.parse_args()
-    if not HOSTILE.is_dir():
-        sys.exit(f"the corpus is not there: {HOSTILE}")
     print(json.dumps(rounds(said.client, said.rounds), indent=2))
 
 

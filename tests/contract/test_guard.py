@@ -6,7 +6,6 @@ whole crawls do.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
@@ -21,7 +20,7 @@ from crawler.fetch.base import ClientPlan
 from crawler.fetch.http1.wire import split_url
 from crawler.fetch.net.address_classes import BAD_PORTS, embedded_addresses, is_address, is_public
 from crawler.fetch.net.guard import Blocked, Guard, naming
-from tests.core.test_corpora import CORPORA
+from tests import corpus
 
 PUBLIC = ["1.1.1.1", "8.8.8.8", "93.184.216.34", "126.255.255.255", "128.0.0.1", "172.15.255.255", "172.32.0.0"]
 PUBLIC += ["11.0.0.0", "9.255.255.255", "100.63.255.255", "100.128.0.0", "223.255.255.255", "192.0.1.1", "198.20.0.0"]
@@ -227,10 +226,8 @@ def test_what_is_no_network_is_told() -> None:
 # ---- the corpus ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(not CORPORA.is_dir(), reason="the corpora are not beside this checkout")
 def test_the_corpus() -> None:
-    cases = json.loads((CORPORA / "ssrf/ssrf_urls.json").read_text(encoding="utf-8"))["cases"]
-    judge, wrong = guard(), []
+    judge, wrong, cases = guard(), [], corpus.cases("ssrf/ssrf_urls")
     for case in cases:
         url = canonical(case["url"]) or resolve("http://example.com/", case["url"])
         # names of which the corpus says that they answer with a private address

@@ -37,9 +37,8 @@ from crawler.storage.pages.base import Page
 from crawler.storage.resharding import ensure_layout
 from crawler.testweb.process import StartedWeb, start_web
 from tests.contract import webs
-from tests.core.test_corpora import CORPORA
+from tests.corpus import cases
 
-STRINGS = CORPORA / "inject/strings.json"
 HOSTILE = [
     "</style><script>alert(1)</script>",
     '"><img src=x onerror=alert(1)>',
@@ -377,9 +376,8 @@ def test_strangers_text_becomes_one_harmless_piece(text: str) -> None:
     check_remote(text)
 
 
-@pytest.mark.skipif(not STRINGS.exists(), reason="the corpora are not beside this checkout")
 def test_every_string_of_the_corpus_becomes_one_harmless_piece() -> None:
-    for case in json.loads(STRINGS.read_text(encoding="utf-8"))["cases"]:
+    for case in cases("inject/strings"):
         check_remote(case["value"])
 
 

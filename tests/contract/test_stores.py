@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from crawler.storage.database import connect
 from crawler.storage.pages import STORES, open_store
 from crawler.storage.pages.base import Page, Store
 from crawler.storage.pages.memory import MemoryStore
+from tests.corpus import cases
 from tests.hostile_text import all_of_them
 
 Open = Callable[[], Store]
@@ -266,13 +266,11 @@ def test_text_of_any_kind_comes_back_as_it_was_and_its_batch_is_kept(open_any: O
     assert [one for _, one in open_any().pages("p")] == odd
 
 
-PATHS = Path(__file__).resolve().parents[2] / ".." / "shared" / "corpora" / "paths" / "url_to_path.json"
 CLIMBING = ["http://h/../../etc/passwd", "http://h/%2e%2e/%2e%2e/x", "http://h/a%00b", "http://h/CON", "http://h/con"]
 
 
 def test_no_url_names_a_file(tmp_path: Path) -> None:
-    known = [case["url"] for case in json.loads(PATHS.read_text(encoding="utf-8"))["cases"]] if PATHS.exists() else []
-    urls = [*CLIMBING, *known]
+    urls = [*CLIMBING, *(case["url"] for case in cases("paths/url_to_path"))]
     folder = tmp_path / "outer" / "crawl"
     folder.mkdir(parents=True)
     store = open_store("files", folder)

@@ -1,15 +1,13 @@
 """Conformance and hostile-input corpora: WHATWG URLs, real and hostile robots.txt files, hostile pages.
 
-Bounds on effort are in units of `tests.effort`. The other tests of the core do not need the corpora.
+Bounds on effort are in units of `tests.effort`.
 """
 
 from __future__ import annotations
 
-import json
 import tarfile
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,17 +17,11 @@ from crawler.core.page.robots import Robots, RobotsAnswer, classify, decode_robo
 from crawler.core.rules import Rules
 from crawler.core.urls.canonical import Resolver, canonical, resolve
 from crawler.core.urls.scope import Scope
+from tests.corpus import FOLDER, load
 from tests.effort import effort
 
-CORPORA = Path(__file__).resolve().parents[2] / ".." / "shared" / "corpora"
 RULES = Rules()
 PAGE = "http://h.test/a"
-
-pytestmark = pytest.mark.skipif(not CORPORA.is_dir(), reason="the corpora are not beside this checkout")
-
-
-def load(name: str) -> Any:
-    return json.loads((CORPORA / name).read_text(encoding="utf-8"))
 
 
 # ---- URLs ------------------------------------------------------------------------------------------------------------
@@ -45,7 +37,7 @@ def expected_url(case: dict[str, Any]) -> str | None:
 
 def test_whatwg_urls() -> None:
     judged = 0
-    for case in load("url/urltestdata.json"):
+    for case in load("url/urltestdata"):
         if isinstance(case, str) or (case["base"] is not None and canonical(case["base"]) is None):
             continue  # a comment, or a base that no page of ours can have
         href, page = case["input"], canonical(case["base"] or "http://elsewhere.test/")
@@ -62,7 +54,7 @@ def test_whatwg_urls() -> None:
 
 
 def hostile_robots() -> dict[str, dict[str, Any]]:
-    return {case["id"]: case for case in load("robots/hostile_robots.json")["cases"]}
+    return {case["id"]: case for case in load("robots/hostile_robots")["cases"]}
 
 
 def read_robots(case: dict[str, Any]) -> Robots:
@@ -99,7 +91,7 @@ def test_status_codes_of_hostile_robots() -> None:
 
 
 def real_robots() -> Iterator[bytes]:
-    with tarfile.open(CORPORA / "robots" / "real_robots_4231.tar.gz") as archive:
+    with tarfile.open(FOLDER / "robots" / "real_robots_4231.tar.xz") as archive:
         for member in archive:
             if (file := archive.extractfile(member) if member.isfile() else None) is not None:
                 yield file.read()
@@ -166,5 +158,5 @@ def test_charsets_that_lie() -> None:
 
 
 def test_every_hostile_page_is_tried() -> None:
-    ids = {case["id"] for case in load("html/hostile_html.json")["cases"]}
+    ids = {case["id"] for case in load("html/hostile_html")["cases"]}
     assert ids == {*HOSTILE_PAGES, "links_1m", "meta_charset_lie"}

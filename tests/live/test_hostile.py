@@ -17,9 +17,7 @@ import pytest
 import crawler
 from crawler.core.urls.canonical import resolve
 from crawler.storage.directory import CrawlDirectory
-from tests.wire import AT_ONCE, HOSTILE, Replay, replaying
-
-pytestmark = pytest.mark.skipif(not HOSTILE.is_dir(), reason="the corpora are not beside this checkout")
+from tests.wire import AT_ONCE, Replay, replaying
 
 ENGINES = [
     ("async", "aiohttp"),

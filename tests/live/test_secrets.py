@@ -22,10 +22,10 @@ from urllib.parse import quote
 import pytest
 import trustme
 
+from tests import corpus
 from tests.contract.raw_server import RawServer, Step, response
 
 ROOT = Path(__file__).resolve().parents[2]
-MATRIX = ROOT / ".." / "shared" / "corpora" / "creds" / "leak_matrix.json"
 PATIENCE = 60
 A, SUB, HTTP, PORT, B = (
     "https://a.example",
@@ -87,7 +87,7 @@ class Case(NamedTuple):
 
 def cases() -> list[Case]:
     """Own ones and those of the corpus."""
-    known = json.loads(MATRIX.read_text(encoding="utf-8"))["cases"] if MATRIX.exists() else []
+    known = corpus.cases("creds/leak_matrix")
     told = [(KINDS[one["secret"]], one["frm"].rstrip("/"), one["to"], one["sent"]) for one in known]
     return [Case(*one) for one in dict.fromkeys([*OWN, *told])]
 

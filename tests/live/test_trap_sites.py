@@ -5,13 +5,13 @@ The smallest budgets, so that honest sites outlive them; `python -m tests.live.t
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
 import variants
 from crawler.core.traps.detector import TRIALS
+from tests.corpus import cases
 from tests.live.trap_sites import TrapWeb, crawled
 from tests.trap_web import HONEST, NOTES, SESSION_PAGES, TRAPS
 
@@ -36,17 +36,15 @@ BOUNDS = {
 }
 
 
-CORPUS = Path(__file__).resolve().parents[2] / ".." / "shared" / "corpora" / "traps" / "traps.json"
 NAMES = {"session_query": "sessions", "infinite_redirect": "redirects", "hidden_honeypot": "honeypot"} | {
     "content_neg_cookie": "cookie"
 }
 ELSEWHERE = {"link_farm", "tarpit_slow"}  # a matter of addresses; of time
 
 
-@pytest.mark.skipif(not CORPUS.is_file(), reason="the corpora are not beside this checkout")
 def test_every_trap_of_the_corpus_has_a_site() -> None:
-    cases = {case["id"] for case in json.loads(CORPUS.read_text())["cases"]}
-    assert {NAMES.get(case, case.replace("_", "-")) for case in cases - ELSEWHERE} <= set(TRAPS)
+    names = {case["id"] for case in cases("traps/traps")}
+    assert {NAMES.get(name, name.replace("_", "-")) for name in names - ELSEWHERE} <= set(TRAPS)
 
 
 def test_a_crawl_that_is_resumed_in_other_modes_does_not_begin_its_budgets_anew(tmp_path: Path) -> None:
