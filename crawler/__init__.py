@@ -1,6 +1,6 @@
 """One crawling workload, run by interchangeable concurrency engines behind one fetch/store interface.
 
-The public names are imported when they are first used: `import crawler` alone costs next to nothing.
+The public names are imported on first use, so `import crawler` alone is cheap.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 __all__ = ["CrawlerError", "Page", "Settings", "StorageError", "Summary", "UsageError", "acrawl", "crawl"]
 
 _HOMES = {
-    "CrawlerError": "errors",
-    "Page": "store.base",
-    "Settings": "settings",
-    "StorageError": "errors",
-    "Summary": "summary",
-    "UsageError": "errors",
-    "acrawl": "api",
-    "crawl": "api",
+    "CrawlerError": "crawler.errors",
+    "Page": "crawler.storage.pages.base",
+    "Settings": "crawler.settings",
+    "StorageError": "crawler.errors",
+    "Summary": "crawler.metrics.summary",
+    "UsageError": "crawler.errors",
+    "acrawl": "crawler.api",
+    "crawl": "crawler.api",
 }
 
 
@@ -34,4 +34,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'crawler' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"crawler.{_HOMES[name]}"), name)
+    return getattr(import_module(_HOMES[name]), name)

@@ -23,6 +23,14 @@ def web() -> Iterator[StartedWeb]:
         yield started
 
 
+def test_every_public_name_is_found_where_it_lives() -> None:
+    assert {name: getattr(crawler, name).__name__ for name in crawler.__all__} == {
+        name: name for name in crawler.__all__
+    }
+    with pytest.raises(AttributeError):
+        _ = crawler.Craw
+
+
 def keys(web: StartedWeb) -> dict[str, Any]:
     return {
         "resolve": web.settings.resolve,
