@@ -5,8 +5,8 @@ used; 3 store, disk, frontier or lock, and bugs of ours; 4 nothing could be fetc
 129, 130, 143 stopped by SIGHUP, SIGINT, SIGTERM; 141 the reader of stdout went away.
 
 Rules:
-- What goes wrong is one line on stderr. CRAWLER_DEBUG=1 shows the traceback too.
-- Light at import: worker processes import this module again.
+- An error is one line on stderr. CRAWLER_DEBUG=1 shows the traceback too.
+- Imports are lazy, because worker processes import this module again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def main() -> None:
         from crawler.cli.signals import Signals
 
         signals = Signals()
-        signals.install()  # first of all: from now on a crawl that is interrupted says so
+        signals.install()  # first, so that an interrupted crawl reports it from here on
         _open_streams()
         code = _run(signals)
     except BaseException as error:
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def _open_streams() -> None:
-    """Streams that were closed for us lead nowhere; left closed, the next file that is opened would become stdout."""
+    """Open closed standard streams on /dev/null; otherwise the next file opened would become stdout."""
     import os
     import sys
 
@@ -49,7 +49,7 @@ def _open_streams() -> None:
 
 
 def _run(signals: Signals) -> int:
-    """The exit code of the command that was asked for."""
+    """Run the command; returns its exit code."""
     import sys
     from pathlib import Path
 
@@ -70,7 +70,7 @@ def _run(signals: Signals) -> int:
 
 
 def _explain_despite_shortage(error: BaseException) -> int:
-    """`_explain`, also where there is hardly any memory left: what the crawl held is let go first."""
+    """`_explain`; where memory is short, free the frames of the traceback and print a fixed line instead."""
     try:
         return _explain(error)
     except MemoryError:
@@ -83,12 +83,12 @@ def _explain_despite_shortage(error: BaseException) -> int:
 
 
 def _explain(error: BaseException) -> int:
-    """Tell what went wrong, in one line; the exit code for it."""
+    """Print the error in one line; returns its exit code."""
     import os
     import sys
     from traceback import format_exception
 
-    if isinstance(error, ModuleNotFoundError):  # what follows may need the same module
+    if isinstance(error, ModuleNotFoundError):  # the imports below may need the same module
         print(f"error: {error}: install the crawler for {sys.executable}, see README.md", file=sys.stderr)
         return NOT_INSTALLED
 
@@ -126,7 +126,7 @@ def _explain(error: BaseException) -> int:
 
 
 def _end(code: int) -> None:
-    """End now: threads that are stuck in a name look-up or on a dead disk are not waited for."""
+    """Exit at once, without joining threads: some may be stuck in a name look-up or on a dead disk."""
     import os
     import sys
     import threading
@@ -135,7 +135,7 @@ def _end(code: int) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
     except OSError:
-        # nobody reads on, and the interpreter must not try again
+        # the reader is gone; keep the interpreter from flushing again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if threading.active_count() > 1:
         os._exit(code)

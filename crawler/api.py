@@ -1,4 +1,4 @@
-"""The crawler for programs: `crawl` blocks and runs any mode, `acrawl` yields pages on the event loop that is running.
+"""The Python API: `crawl` blocks and runs any mode, `acrawl` yields pages on the running event loop.
 
 import crawler
 
@@ -45,12 +45,12 @@ def crawl(
     retry_reasons: Sequence[str] = (),
     **keys: Any,
 ) -> Summary:
-    """Crawl into the directory `out`, in any mode, and say how it went.
+    """Crawl into the directory `out`, in any mode, and return the summary.
 
-    `use` names a profile ("polite", "fast"); `keys` are the keys of the configuration. `resume` goes on with a crawl
-    that is there (of the same seeds; they need not be given again) and starts one where there is none, `fresh` replaces
-    it. One that is over asks again for what trouble ended, or for what ended with one of `retry_reasons`; with
-    `retry_failed` one that is not over does so, too. Raises UsageError, StorageError, WorkersLost.
+    `use` names a profile ("polite", "fast"); `keys` are configuration keys. `resume` continues an existing crawl (of
+    the same seeds, which may be left out) and starts one where there is none; `fresh` replaces it. Resuming a finished
+    crawl fetches again the URLs that failed, or those that ended with one of `retry_reasons`; `retry_failed` does so in
+    an unfinished crawl, too. Raises UsageError, StorageError, WorkersLost.
     """
     import variants
 
@@ -73,10 +73,10 @@ async def acrawl(
 ) -> AsyncGenerator[Page, None]:
     """Crawl on the running event loop and yield each stored page once, when its URL is settled.
 
-    Without `out` nothing touches a disk. With it the pages are kept there too, and a directory that holds an unfinished
-    crawl is gone on with; what is settled but not taken when a consumer leaves stays there and is not yielded again. A
-    consumer that is slow slows the crawl; leaving the loop ends it (close the generator, or use `contextlib.aclosing`).
-    Raises UsageError, StorageError.
+    Without `out` nothing is written to disk. With it the pages are also stored there, and an unfinished crawl in that
+    directory is resumed. Pages that are settled but not consumed when the generator is closed stay on disk and are not
+    yielded again. A slow consumer slows the crawl. To end the crawl early close the generator, or use
+    `contextlib.aclosing`. Raises UsageError, StorageError.
     """
     if keys.setdefault("mode", "async") != "async":
         raise UsageError("acrawl() runs on the event loop that is running: mode 'async' only; crawl() runs any mode")
@@ -155,7 +155,7 @@ async def _pages(job: Job, tap: PageStream) -> AsyncGenerator[Page, None]:
     finally:
         job.post(Stop())
         engine.cancel()
-        while not engine.done():  # whoever is in a hurry must not close the files under it
+        while not engine.done():  # a second cancellation must not close the files under the engine
             with suppress(asyncio.CancelledError):
                 await asyncio.wait({engine})
 

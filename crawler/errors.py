@@ -1,17 +1,17 @@
-"""Our own mistakes and those of whoever configured us. Trouble on the network is never an exception: it is a value.
+"""The exceptions: bugs, usage errors and local resources. Network errors are not exceptions but values.
 
 CrawlerError
 ├── UsageError       a command line, configuration, URL or path that cannot be used     exit 2
-├── WorkersLost      processes that fetch die faster than they are replaced             exit 3
+├── WorkersLost      worker processes crash faster than they are replaced               exit 3
 ├── OutOfMemory      no memory is left for what the whole crawl needs                   exit 3
 └── StorageError     disk, store, frontier or lock                                      exit 3
     ├── Locked       another process works on the directory
-    ├── Corrupt      a file of the crawl cannot be read as what it should be
+    ├── Corrupt      a file of the crawl is damaged
     ├── DiskFull     no space is left
-    ├── Busy         somebody else has locked a file of the crawl
-    └── MemoryShort  no memory was left to write with
+    ├── Busy         another program has locked a file of the crawl
+    └── MemoryShort  too little memory for a write
 
-Messages are one line and say what to do.
+Messages are one line and name a remedy.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ NO_MEMORY_LEFT = (
 
 
 class CrawlerError(Exception):
-    """Base of all errors of this package; `exit_code` is what the command line ends with."""
+    """Base of all errors of this package; `exit_code` is the exit code of the command line."""
 
     exit_code = 2
 
 
 class UsageError(CrawlerError):
-    """Something given to us cannot be used."""
+    """A command line, configuration, URL or path cannot be used."""
 
     exit_code = 2
 
@@ -41,7 +41,7 @@ class WorkersLost(CrawlerError):
 
 
 class OutOfMemory(CrawlerError):
-    """No memory is left, and not for one page only; what was fetched is kept."""
+    """The crawl as a whole, not a single page, is out of memory; what was fetched is kept."""
 
     exit_code = 3
 
@@ -50,7 +50,7 @@ class OutOfMemory(CrawlerError):
 
 
 class StorageError(CrawlerError):
-    """The crawl cannot be kept or read back."""
+    """The crawl cannot be written or read back."""
 
     exit_code = 3
 
@@ -68,8 +68,8 @@ class DiskFull(StorageError):
 
 
 class Busy(StorageError):
-    """A file of the crawl is locked by somebody who is no crawler."""
+    """A file of the crawl is locked by another program, not by a crawler."""
 
 
 class MemoryShort(StorageError):
-    """No memory was left to write with; nothing was written."""
+    """Too little memory for a write; nothing was written."""

@@ -1,4 +1,4 @@
-"""From settings to a finished run: opens the directory, mends what a kill left, drives the engine, tidies up."""
+"""From settings to a finished run: opens the directory, cleans up after a kill, runs the engine, removes orphans."""
 
 from __future__ import annotations
 
@@ -40,10 +40,11 @@ def execute(
     wanted: Wanted = NOTHING_MORE,
     told: Told = lambda counts: None,
 ) -> Summary:
-    """Crawl in a directory until it is over, limited or stopped. One that is over asks again what it has missed and
-    what is `wanted`, of which `told` is told by reason; where that is nothing it is only summed up.
+    """Crawl in a directory until it is complete, limited or stopped. A finished crawl fetches again what it has missed
+    and what is `wanted`; where there is nothing to fetch only the summary is made.
 
-    `watch` is called with the job before it starts: to show progress, to pass signals on. Raises CrawlerError.
+    `told` is called with the number of reopened URLs by reason, `watch` with the job before it starts (to show progress
+    and forward signals). Raises CrawlerError.
     """
     import variants
 
@@ -62,13 +63,13 @@ def execute(
     directory.admit_within(settings.max_depth)
     tally = directory.tally()
     if tally.queued and not tally.owed:
-        if settings.report and (directory.path / f".{REPORT}").exists():  # killed over it
+        if settings.report and (directory.path / f".{REPORT}").exists():  # a kill interrupted writing it
             report(directory, client)
         summary = summarise(tally, out=out, mode=settings.mode, client=client, ran=Ending.COMPLETE, stats=RunStats())
         judge(summary, settings.fail_on)
         return summary
     with ExitStack() as stack:
-        frontier: Frontier = MemoryFrontier()  # where every shard has its own, nobody else writes any
+        frontier: Frontier = MemoryFrontier()  # unused where sharded: each shard writes its own
         file: SqliteFrontier | None = None
         if not sharded:
             frontier = file = stack.enter_context(closing(directory.frontier()))
@@ -116,18 +117,18 @@ def execute(
 
 
 def report(directory: CrawlDirectory, client: str, seconds: float = 0.0) -> None:
-    """Tell people what the crawl holds: `report.html`. Never raises; `seconds`: how long a run took that was not
-    stopped, it is given some of that again."""
+    """Write `report.html`. Does not raise; `seconds` is the duration of a run that was not stopped: the report may take
+    a share of that."""
     from crawler.report.writing import write_or_tell
 
     write_or_tell(directory, client, seconds)
 
 
 def remove_orphans(store: Store, frontier: FrontierReader, last_run: int) -> None:
-    """Before a run: remove the records that no settled row names, which a kill or a full disk has left.
+    """Before a run: remove the records that no settled row names, left by a kill or a full disk.
 
-    They are in parts whose writers died, or in parts of the last run that hold more than was settled. Raises Corrupt
-    where a part that settled rows name is gone.
+    They are in parts that were not closed, or in parts of the last run that hold more than was settled. Raises Corrupt
+    where a part that settled rows name is missing.
     """
     records = frontier.records()
     missing = sorted(set(records) - set(store.parts()))
@@ -139,13 +140,13 @@ def remove_orphans(store: Store, frontier: FrontierReader, last_run: int) -> Non
 
 
 def remove_all_orphans(store: Store, directory: CrawlDirectory) -> None:
-    """`remove_orphans` where no frontier is open, over all shards."""
+    """`remove_orphans` over all shards; opens the frontiers itself."""
     with closing(directory.open_frontiers()) as frontier:
         remove_orphans(store, frontier, directory.manifest.runs)
 
 
 def final_cleanup(store: Store, frontier: FrontierReader, recorder: Recorder, run: int) -> None:
-    """After a run: the same (late answers, workers that died), by what the run itself counted."""
+    """After a run: remove orphans (late answers, crashed workers), using the recorder's own counts."""
     _sweep(store, frontier, run, recorder.records)
 
 
@@ -157,9 +158,9 @@ def _sweep(store: Store, frontier: FrontierReader, run: int, records: Mapping[st
 
 
 def kept_settings(directory: CrawlDirectory, settings: Settings, wanted: Wanted = NOTHING_MORE) -> Settings:
-    """`settings` with everything that never changes in the life of a directory as the directory has it.
+    """`settings` with the IMMUTABLE_KEYS of the directory.
 
-    Raises UsageError where secrets that its last run had were not given again: a directory keeps none.
+    Raises UsageError where the secrets of the last run were not given again: a directory stores none.
     """
     mine = directory.settings
     missing = set(directory.manifest.secret_origins) - set(settings.secret_origins)
@@ -173,7 +174,7 @@ def kept_settings(directory: CrawlDirectory, settings: Settings, wanted: Wanted 
 
 
 def open_directory(path: Path, settings: Settings, *, resume: bool, fresh: bool, demo: bool) -> CrawlDirectory:
-    """The directory of a run: made, replaced or gone on with. Raises CrawlerError."""
+    """Create, replace or reopen the directory of a run. Raises CrawlerError."""
     if resume and CrawlDirectory.exists(path):
         return CrawlDirectory.open(path)
     return CrawlDirectory.create(path, settings, demo, fresh)

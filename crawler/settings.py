@@ -3,10 +3,10 @@
 Rules:
 - Later layers win: built-in defaults, what an earlier run of the directory used, the profile, the configuration file,
   the environment (CRAWLER_<KEY>), the command line.
-- A key that does not exist is refused with the nearest name that does; a value out of range is refused with its key,
-  also where a later layer sets another: what somebody wrote is right or is told.
-- `lease` follows `timeout`: a layer that sets the second alone takes back what earlier layers said of the first.
-- Secrets are revealed once, at the end, and are not told in any error.
+- An unknown key is refused with the nearest known name. A value out of range is refused with its key, even where a
+  later layer overrides it, so every written value is validated.
+- `lease` follows `timeout`: a layer that sets only `timeout` resets the `lease` of earlier layers.
+- Secrets are resolved once, at the end, and appear in no error.
 - `Settings` extends the core's `Rules`, so a key is declared in exactly one place.
 """
 
@@ -41,10 +41,10 @@ DEBUG = "CRAWLER_DEBUG"  # shows tracebacks, see crawler/__main__.py
 NO_KEYS = (DEBUG, FAILPOINTS)
 PROFILES = ("polite", "fast", "demo")
 RETIRED = {"robots_asks": "host_patience", "breaker_rests": "host_patience"}
-"""Keys of earlier versions that mean nothing any more, and which key says it now. They are accepted and told of."""
+"""Keys of earlier versions -> the key that replaces each. They are accepted, ignored and reported."""
 LEASE_SLACK = 15.0
-FASTEST_HEARTBEAT = 0.001  # event loops keep no finer time
-Sockets = Annotated[int, Meta(ge=1, le=10_000)]  # each is a descriptor, and a host sees them all
+FASTEST_HEARTBEAT = 0.001  # seconds; event loop timers are no finer
+Sockets = Annotated[int, Meta(ge=1, le=10_000)]  # each is a file descriptor, and a host may get them all
 Workers = Annotated[int, Meta(ge=1, le=1024)]
 Timeout = Annotated[float, Meta(gt=0, le=86_400)]
 Rate = Annotated[float, Meta(ge=0, le=1e9)]
@@ -52,7 +52,7 @@ ACCEPT = "text/html,application/xhtml+xml,*/*;q=0.5"
 
 
 class Settings(Rules, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything that a run may be told. The fields beyond Rules matter to engines, clients and stores only."""
+    """The whole configuration of a run. The fields beyond Rules concern engines, clients and stores only."""
 
     # engine
     mode: str = "async"
@@ -94,16 +94,16 @@ class Settings(Rules, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def secret_origins(self) -> tuple[str, ...]:
-        """The hosts that something secret is meant for."""
+        """The origins that headers or credentials are configured for, sorted."""
         return tuple(sorted({*self.headers, *self.credentials}))
 
     @property
     def memory(self) -> int | None:
-        """How many bytes the process tree of a run may take; None: as crawler/runtime/memory_plan.py decides."""
+        """Bytes that the process tree of a run may use; None: crawler/runtime/memory_plan.py decides."""
         return None if self.max_memory is None else parse_size(self.max_memory)
 
     def client_plan(self, connections: int) -> ClientPlan:
-        """What a client is made from."""
+        """The parameters of an HTTP client with this many connections."""
         from crawler.fetch.http1.decode import ACCEPT_ENCODING
         from crawler.fetch.net.guard import naming
 
@@ -142,20 +142,20 @@ KINDS = {
 
 
 def profile(name: str) -> dict[str, Any]:
-    """The keys that a profile sets. Raises UsageError."""
+    """The keys that a profile sets. Raises UsageError where there is no such profile."""
     if name not in PROFILES:
         raise UsageError(f"unknown profile {name!r}{_nearest(name, PROFILES)} (there are: {', '.join(PROFILES)})")
     return read_file(profiles_folder() / f"{name}.toml")
 
 
 def profiles_folder() -> Path:
-    """Where the documented profiles lie: inside an installed package, or `config/` of a checkout."""
+    """The folder of the profiles: inside an installed package, or `config/` of a checkout."""
     packaged = Path(__file__).parent / "profiles"
     return packaged if packaged.is_dir() else Path(__file__).parent.parent / "config"
 
 
 def read_file(path: Path) -> dict[str, Any]:
-    """The keys that a TOML file sets. Raises UsageError."""
+    """The keys that a TOML file sets. Raises UsageError where it is unreadable, invalid or has an unknown key."""
     try:
         layer = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -167,7 +167,7 @@ def read_file(path: Path) -> dict[str, Any]:
 
 
 def read_environment(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """The keys that CRAWLER_<KEY> variables set; lists are separated by spaces. Raises UsageError."""
+    """The keys that CRAWLER_<KEY> variables set; list items are separated by spaces. Raises UsageError."""
     layer: dict[str, Any] = {}
     parse_failpoints(environment.get(FAILPOINTS, ""))
     for name, text in environment.items():
@@ -185,14 +185,14 @@ def read_environment(environment: Mapping[str, str] = os.environ) -> dict[str, A
 
 
 def refuse_unknown(layer: Mapping[str, Any], where: str) -> None:
-    """Raises UsageError for the first key that is not one of ours."""
+    """Raises UsageError for the first unknown key."""
     for key in layer:
         if key not in KEYS and key not in RETIRED:
             raise UsageError(f"unknown key {key!r} in {where}{_nearest(key, KEYS)}")
 
 
 def merge_layers(*layers: Mapping[str, Any]) -> Settings:
-    """One Settings from layers, the last one winning. Raises UsageError."""
+    """Merge layers into one Settings; the last one wins. Raises UsageError."""
     merged: dict[str, Any] = {}
     for written in layers:
         layer = {key: value for key, value in written.items() if key not in RETIRED}
@@ -211,7 +211,7 @@ def merge_layers(*layers: Mapping[str, Any]) -> Settings:
 
 
 def check_seed(url: str) -> str:
-    """The canonical form of a URL that somebody gave us. Raises UsageError."""
+    """The canonical form of a seed URL. Raises UsageError where it cannot be crawled."""
     if url == "-":
         raise UsageError("URLs are not read from standard input; name them, or list them as `seeds` in a --config file")
     if "@" in url.partition("://")[2].partition("/")[0]:
@@ -230,7 +230,7 @@ def check_seed(url: str) -> str:
 
 
 def _convert(layer: Mapping[str, Any]) -> Settings:
-    """Settings from what one layer says, its seeds canonical. Raises UsageError."""
+    """Settings from one layer, with canonical seeds. Raises UsageError."""
     try:
         settings = msgspec.convert(dict(layer), Settings, strict=False)
     except msgspec.ValidationError as error:
@@ -292,13 +292,13 @@ def _in_words(error: msgspec.ValidationError, layer: Mapping[str, Any]) -> str:
 
 
 def _choices(kind: Any) -> list[str]:
-    """What a key, or each of its list, may be."""
+    """The allowed values of a key, or of each item of a list."""
     found = [choice for choice in get_args(kind) if choice is not ...]
     return [text for choice in found for text in ([choice] if isinstance(choice, str) else _choices(choice))]
 
 
 def _kinds_in_words(kinds: re.Match[str]) -> str:
-    """msgspec's `int | null` as people say it. None is what a key without a value has: nobody can write it."""
+    """msgspec's `int | null` in plain words. `null` is left out: TOML has no null, so it cannot be written."""
     return " or ".join(KINDS.get(kind, kind) for kind in kinds[1].split(" | ") if kind != "null")
 
 
@@ -308,7 +308,7 @@ def _nearest(name: str, known: tuple[str, ...]) -> str:
 
 
 def open_scope(settings: Settings) -> Scope:
-    """The scope of these settings. Raises UsageError for a pattern that is no regular expression."""
+    """The scope of these settings. Raises UsageError for an invalid regular expression."""
     try:
         return Scope(settings, settings.seeds)
     except ValueError as error:
@@ -316,7 +316,7 @@ def open_scope(settings: Settings) -> Scope:
 
 
 def check_authority(settings: Settings) -> None:
-    """Raises UsageError where `ca_file` cannot be used: before a crawl begins, not in the middle of each engine."""
+    """Raises UsageError where `ca_file` cannot be used. Called before a crawl, so that no engine fails during it."""
     if settings.ca_file:
         from crawler.fetch.http1.wire import tls_context
 

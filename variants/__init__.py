@@ -1,4 +1,4 @@
-"""The engines: each a module with CLIENTS, CONCURRENCY and `run(job)`. Only the one asked for is imported.
+"""The engines. Each is a module with CLIENTS, CONCURRENCY and `run(job)`; only the selected one is imported.
 
 A mode is found by name. `CLIENTS` lists the HTTP clients that the engine can use, its default first; `CONCURRENCY` is
 the default number of fetches in flight.
@@ -24,13 +24,13 @@ MODULES = {
     "prefork": "variants.prefork",
 }
 SHARDED = ("prefork",)
-"""The modes whose processes each own a shard of the crawl; in the others one process owns it all."""
+"""The modes in which each process owns a shard of the crawl. In the others one process owns the whole crawl."""
 FORKED = ("processes", "prefork")
-"""The modes whose fetches are made by processes of their own."""
+"""The modes that fetch in worker processes."""
 
 
 class Variant(Protocol):
-    """What a module of this package offers."""
+    """The interface of an engine module."""
 
     CLIENTS: tuple[str, ...]
     CONCURRENCY: int
@@ -40,12 +40,12 @@ class Variant(Protocol):
 
 
 def names() -> tuple[str, ...]:
-    """The modes there are."""
+    """All mode names."""
     return tuple(MODULES)
 
 
 def load(mode: str) -> Variant:
-    """The engine of a mode. Raises UsageError."""
+    """The engine of a mode. Raises UsageError where the mode is unknown."""
     if mode not in MODULES:
         from difflib import get_close_matches
 
@@ -62,7 +62,7 @@ def is_sharded(settings: Settings) -> bool:
 
 
 def shards_of(settings: Settings) -> int:
-    """How many shards a run has: each needs a fetch in flight at least."""
+    """Number of shards of a run. Each needs at least one fetch in flight, so concurrency is the upper bound."""
     if not is_sharded(settings):
         return 1
     shards = settings.processes or cores()
@@ -70,7 +70,7 @@ def shards_of(settings: Settings) -> int:
 
 
 def fit(settings: Settings) -> tuple[Settings, MemoryPlan]:
-    """Settings of a run that fits into its memory, and how. Raises UsageError where the mode needs more."""
+    """The settings lowered until they fit `memory`, and the plan. Raises UsageError where the mode needs more."""
     variant, forked = load(settings.mode), settings.mode in FORKED
     wanted = settings.concurrency or variant.CONCURRENCY
     processes = 1
@@ -90,7 +90,7 @@ def fit(settings: Settings) -> tuple[Settings, MemoryPlan]:
 
 
 def client_of(settings: Settings) -> str:
-    """The client that a run will use. Raises UsageError where the mode cannot use the one asked for."""
+    """The HTTP client of a run. Raises UsageError where the mode cannot use the configured one."""
     variant = load(settings.mode)
     if settings.client is None:
         return variant.CLIENTS[0]

@@ -1,8 +1,8 @@
 """`async`: one thread, one event loop, one coroutine per fetch.
 
-The seam is crossed by starting a task. A task appends its landing to a list and wakes the pump, which takes the whole
-list: nothing is looked up, locked or copied per fetch, and no wait registers every task again. The loop is uvloop where
-it is installed. Everything but waiting happens on this one thread, so parsing is what limits it.
+A fetch starts as a task. The task appends its landing to a list and wakes the pump, which takes the whole list. Nothing
+is looked up, locked or copied per fetch, and no wait registers all tasks again (as `asyncio.wait` does). The loop is
+uvloop where it is installed. All CPU work runs on this one thread, so parsing is the limit.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ class LoopWorkers:
 
     @property
     def room(self) -> int:
-        """Slots without a task."""
+        """Number of free slots."""
         return self._concurrency - len(self._tasks)
 
     @property
     def in_flight(self) -> int:
-        """Tasks."""
+        """Number of running tasks."""
         return len(self._tasks)
 
     async def exchange(self, fetches: list[Fetch], until: float | None) -> list[Event]:
-        """Start tasks; wait for the first landing."""
+        """Start a task per fetch, wait for the first landing or `until` (monotonic seconds), return all landings."""
         for fetch in fetches:
             self._tasks.add(self._loop.create_task(self._work(fetch)))
         timer = None if until is None else self._loop.call_later(until - monotonic(), self._woken.set)
@@ -68,7 +68,7 @@ class LoopWorkers:
         try:
             landing = await avisit(fetch, self._fetcher, self._reader, self._writer)
             self._landed.append(landing)
-        except Exception as error:  # whatever it is, a task that ends without a word would be waited for
+        except Exception as error:  # any error: the pump would wait for a task that ended without a landing
             self._failure = error
         finally:
             task = asyncio.current_task(self._loop)
@@ -77,21 +77,21 @@ class LoopWorkers:
             self._woken.set()
 
     def post(self, event: Event) -> None:
-        """Hand in an event from any thread."""
+        """Queue an event, from any thread."""
         self._loop.call_soon_threadsafe(self.take, event)
 
     def take(self, event: Event) -> None:
-        """Hand in an event on the loop."""
+        """Queue an event, on the loop's thread."""
         self._landed.append(event)
         self._woken.set()
 
     def wake(self) -> None:
-        """End the wait from any thread, which may be later than the end of the loop."""
+        """End the wait, from any thread. Does nothing once the loop is closed."""
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._woken.set)
 
     async def close(self) -> None:
-        """End what is still in flight."""
+        """Cancel the tasks in flight."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -99,13 +99,13 @@ class LoopWorkers:
 
 
 def run(job: Job) -> Ending:
-    """Run a job on an event loop of its own."""
+    """Run a job on a new event loop."""
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(arun(job))
 
 
 async def arun(job: Job, attached: Callable[[LoopWorkers], None] = lambda workers: None) -> Ending:
-    """Run a job on the loop that is running; `attached` is called with its workers before they begin."""
+    """Run a job on the running loop. `attached` is called with its workers before they start."""
     concurrency = job.limit_concurrency(job.settings.concurrency or CONCURRENCY)
     writer = job.writer()
     try:
@@ -128,7 +128,7 @@ async def arun(job: Job, attached: Callable[[LoopWorkers], None] = lambda worker
 
 
 def loop_factory() -> type[asyncio.AbstractEventLoop] | None:
-    """The fastest event loop that is installed."""
+    """uvloop where it is installed, else None (asyncio's default)."""
     try:
         import uvloop
     except ImportError:

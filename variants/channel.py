@@ -1,7 +1,7 @@
-"""The channel between the arbiter and a shard: messages in frames over a socket pair, written without blocking.
+"""The channel between the arbiter and a shard: frames of messages over a socket pair, written without blocking.
 
-A frame is its length in four bytes and a msgpack list of messages. What cannot be sent at once is buffered, so two
-processes that write to each other never deadlock. The buffer is bounded by the number of links.
+A frame is its length in four bytes (big-endian) and a msgpack list of messages. What cannot be sent at once is
+buffered, so two processes that write to each other never deadlock. The buffer is bounded by the number of links.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ HEAD = 4
 
 
 class ShardProgress(Message, frozen=True):
-    """What a shard has done since it last said so, how much is in flight (pages, hosts), and why it pauses."""
+    """Counts since a shard's last such message, what is in flight (pages, hosts), and why the shard pauses."""
 
     counts: Counts
     pages: int
@@ -40,8 +40,8 @@ class ShardProgress(Message, frozen=True):
 
 
 class ShardExit(Message, frozen=True):
-    """The last message of a shard: URLs it still owes, first fetch and last commit (monotonic clock), lateness of its
-    heartbeat; `error` why it stopped early, "" where it did not."""
+    """The last message of a shard: URLs still owed, first fetch and last commit (monotonic clock), lateness of its
+    heartbeat. `error` is why it stopped early, "" where it did not."""
 
     owed: int = 0
     first_fetch_at: float | None = None
@@ -75,8 +75,8 @@ class ShardChannel(asyncio.Protocol):
             self._transport.write(len(frame).to_bytes(HEAD, "big") + frame)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Connected."""
-        self._transport = cast(asyncio.WriteTransport, transport)  # uvloop's are none by name
+        """Keep the transport."""
+        self._transport = cast(asyncio.WriteTransport, transport)  # uvloop's transports do not subclass it
 
     def data_received(self, data: bytes) -> None:
         """Split what arrives into frames."""
@@ -97,6 +97,6 @@ class ShardChannel(asyncio.Protocol):
         self._on_close()
 
     def close(self) -> None:
-        """Close after what was sent has left."""
+        """Close after the buffered frames are written."""
         if self._transport is not None:
             self._transport.close()

@@ -1,7 +1,7 @@
-"""What the fork server imports before it forks, so that workers need not; only ever imported there.
+"""The modules that the fork server preloads, so that workers need not import them. Imported only there.
 
-Where it cannot fork it ends, and the crawler says so in one line: the traceback that Python would print beside it is
-left out.
+A fork server that cannot fork ends, and the crawler reports it in one line. `sys.excepthook` suppresses the traceback
+that Python would print as well.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""What runs inside one process of `processes`: read orders, fetch them on a pool of threads, keep pages, answer.
+"""One worker process of `processes`: read orders, fetch them on a pool of threads, store pages, answer.
 
-The main thread does nothing but read orders, so the parent never blocks on a full pipe. A second thread answers: it
-takes all landings that are there, flushes the part, and only then sends them, so a page that the parent hears of is on
-disk.
+The main thread only reads orders, so the parent never blocks on a full pipe. A second thread answers: it takes all
+landings in the queue, flushes the part, and only then sends them. A page reported to the parent is thus on disk.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ _decode_lateness = msgspec.msgpack.Decoder(Lateness).decode
 
 
 class PoolSpec(msgspec.Struct, frozen=True):
-    """What a worker gets when it starts."""
+    """The parameters of a worker, sent when it starts."""
 
     settings: Settings
     client: str
@@ -52,7 +51,7 @@ class PoolSpec(msgspec.Struct, frozen=True):
 
 
 def encode_fetches(fetches: list[Fetch]) -> bytes:
-    """A batch of orders as bytes."""
+    """Encode a batch of orders (msgpack)."""
     return _encode(fetches)
 
 
@@ -62,12 +61,12 @@ def lateness_of(message: bytes) -> Lateness | None:
 
 
 def serve(greeter: socket.socket, encoded: bytes) -> None:
-    """The Pool's initializer: serves until the parent closes the pipe or dies, then ends the process. Never returns."""
+    """The Pool's initializer: serves until the parent closes the pipe or ends, then exits. Never returns."""
     try:
         init_child()
         _begin(greeter, encoded)
     except (OutOfMemory, MemoryError):
-        os._exit(NO_MEMORY_EXIT)  # like a kill: the parent starts another, or gives up after several
+        os._exit(NO_MEMORY_EXIT)  # as after a kill, the parent starts another or gives up after several
     os._exit(0)
 
 
@@ -118,16 +117,16 @@ def _serve(pipe: Connection, spec: PoolSpec, writer: Writer) -> None:
 
 
 def _disk_wait(spec: PoolSpec) -> float:
-    """The parent replaces a worker that is silent for a lease, so a full disk is waited for no longer than half one."""
+    """Seconds to wait for a full disk: at most half a lease, as the parent kills a worker that is silent for one."""
     return min(spec.settings.disk_wait, spec.settings.lease / 2)
 
 
 def _answer(pipe: Connection, pool: FetchThreadPool, writer: Writer, disk_wait: float) -> None:
-    """Send what has landed, in groups, each after its flush; None ends it."""
+    """Send landings in groups, each group after a flush. None in the queue ends it."""
     try:
         _answer_all(pipe, pool, writer, disk_wait)
     except MemoryError:
-        os._exit(NO_MEMORY_EXIT)  # a worker that cannot answer is of no use
+        os._exit(NO_MEMORY_EXIT)  # a worker that cannot answer is useless
 
 
 def _answer_all(pipe: Connection, pool: FetchThreadPool, writer: Writer, disk_wait: float) -> None:
@@ -161,4 +160,4 @@ def _tell(pipe: Connection, message: bytes) -> None:
     try:
         pipe.send_bytes(message)
     except OSError:
-        os._exit(0)  # the parent is gone: no frontier row will ever name these pages
+        os._exit(0)  # the parent is gone: no frontier row will name these pages

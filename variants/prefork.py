@@ -1,15 +1,15 @@
-"""`prefork`: one event loop per core. An arbiter that crawls nothing, and processes that each crawl a shard.
+"""`prefork`: one event loop per core. An arbiter that does not crawl, and one process per shard that does.
 
-The model of nginx. Each process is the whole `async` engine with a frontier and a part of its own, so nothing is shared
-and nothing waits for anybody else. What crosses is links that belong to another shard, through the arbiter, and what
-all must hear of a host. Who decides what is in core.shards.sharded and core.shards.coordinator; here are processes and
-channels.
+The model of nginx. Each process is the whole `async` engine with its own frontier and its own part, so nothing is
+shared and no process waits for another. Two things pass through the arbiter: links that belong to another shard, and
+notes on hosts that concern all shards. core.shards.sharded and core.shards.coordinator decide; this module holds the
+processes and channels.
 
 Rules:
-- Shards start from a fork server, each with a channel of its own. No open file or socket of this process is inherited.
-- A shard that dies, or sends nothing for a lease, is replaced by one that resumes from its frontier. MOST_DEATHS in a
-  row, none of which has brought anything to an end, stop the crawl: the same would only happen again.
-- After a Stop none is replaced: what a dead shard owes is in its frontier, for the next run.
+- Shards start from a fork server, each with its own channel. They inherit no open file or socket of this process.
+- A shard that crashes, or sends nothing for a lease, is replaced by one that resumes from its frontier. MOST_DEATHS in
+  a row without a settled URL stop the crawl: a further restart would fail the same way.
+- After a Stop no shard is replaced. What a crashed shard owes is in its frontier, for the next run.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class ShardProcess:
 
 
 class Arbiter:
-    """Keeps a process for every shard, passes words on, and knows when all is over."""
+    """Keeps a process per shard running, routes messages between shards, and detects the end of the crawl."""
 
     def __init__(self, job: Job, shards: int) -> None:
         self._job = job
@@ -82,7 +82,7 @@ class Arbiter:
         start_fork_server()
 
     async def run(self) -> Ending:
-        """Crawl. Raises StorageError, WorkersLost."""
+        """Run all shards to the ending. Raises StorageError, WorkersLost."""
         for shard in range(self._count):
             await self._spawn(shard)
         watch = self._loop.create_task(self._watch())
@@ -101,7 +101,7 @@ class Arbiter:
     # ---- start and end ----------------------------------------------------------------------------------------------
 
     async def _spawn(self, shard: int) -> None:
-        """A process for a shard. It has heard every verdict there is when it begins."""
+        """Start a process for a shard, with all verdicts known so far."""
         started = self._started(shard)
         mine, theirs = socket.socketpair()
         channel = ShardChannel(lambda frame: self._on_message(shard, frame), lambda: self._lost(shard, channel))
@@ -142,7 +142,7 @@ class Arbiter:
         )
 
     def _lost(self, shard: int, channel: ShardChannel) -> None:
-        """The channel of a shard is closed: it has sent its ShardExit, or died."""
+        """The channel of a shard is closed: it has sent its ShardExit, or crashed."""
         one = self._shards.get(shard)
         if one is None or one.channel is not channel:
             return
@@ -174,7 +174,7 @@ class Arbiter:
         self._ended.set()
 
     async def _watch(self) -> None:
-        """Replace shards that are silent: stopped, or stuck."""
+        """Kill shards that are silent, stopped or stuck; `_lost` replaces them."""
         lease = self._job.settings.lease
         while True:
             await asyncio.sleep(min(1.0, lease / 4))
@@ -234,7 +234,7 @@ class Arbiter:
     # ---- for outsiders -----------------------------------------------------------------------------------------------
 
     def post(self, event: Event) -> None:
-        """Hand in a Stop, from any thread or signal handler."""
+        """Stop the crawl, from any thread or signal handler."""
         self._loop.call_soon_threadsafe(self._obey_stop)
 
     def _obey_stop(self) -> None:
@@ -242,7 +242,7 @@ class Arbiter:
         self._stop()
 
     def wake(self) -> None:
-        """Nobody waits here."""
+        """Does nothing: the arbiter has no pump to wake."""
 
     # ---- what is on disk ---------------------------------------------------------------------------------------------
 
@@ -250,7 +250,7 @@ class Arbiter:
         return SqliteFrontier(frontier_path(Path(str(self._job.folder)), shard), read_only=True)
 
     def _started(self, shard: int) -> int:
-        """Pages asked for, in all incarnations."""
+        """Pages requested by all incarnations of a shard; 0 without `max_pages`."""
         if self._job.settings.max_pages is None:
             return 0
         with closing(self._frontier(shard)) as frontier:
@@ -270,7 +270,7 @@ def _end(process: ForkServerProcess) -> None:
 
 
 def run(job: Job) -> Ending:
-    """Run a job on shards."""
+    """Run a job on one process per shard. Raises StorageError, WorkersLost."""
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_run(job))
 

@@ -1,18 +1,18 @@
-"""`processes`: Master-Worker on `multiprocessing.Pool`. The parent decides; each worker fetches, parses and keeps
+"""`processes`: Master-Worker on `multiprocessing.Pool`. The parent decides; each worker fetches, parses and stores
 pages.
 
-The seam is crossed by batches of messages down one pipe per worker. Bodies never cross: a worker writes its pages to a
-part of its own and flushes it before it answers. A Pool worker that fetches one page at a time would hold only P
-fetches in flight, so each runs a pool of threads (`--threads-per-process`).
+Orders and landings travel in batches over one pipe per worker. Bodies do not: a worker writes its pages to its own part
+and flushes it before it answers. A Pool worker that fetches one page at a time would allow only P fetches in flight, so
+each runs a pool of threads (`--threads-per-process`).
 
-How a Pool survives kill -9 of its workers. A worker that dies inside the Pool's task queue keeps the queue's lock for
-it, and the whole Pool hangs for good, `terminate()` included. So the task queue is never used: serving is the Pool's
-*initializer*, which does not return while the crawl lasts. It makes a socket pair and hands one end to the parent (over
-one datagram socket that all workers inherit). End of file there means that the worker is gone. The Pool's own
-supervision starts a new worker, which connects in the same way, and the Crawl asks for the lost URLs again.
+How the Pool survives kill -9 of its workers. A worker killed inside the Pool's task queue leaves the queue's lock held,
+and the whole Pool hangs permanently, `terminate()` included. So the task queue is never used: the workers serve inside
+the Pool's *initializer*, which does not return while the crawl lasts. It makes a socket pair and sends one end to the
+parent (over one datagram socket that all workers inherit). End of file there means that the worker is gone. The Pool's
+own supervision starts a new worker, which connects in the same way, and the Crawl orders the lost URLs again.
 
 Workers start from a fork server, so no thread, lock or connection of the parent crosses a fork. They ignore SIGINT and
-SIGTERM (the parent drains) and die with their parent: the pipe ends, and the kernel signals it (PR_SET_PDEATHSIG).
+SIGTERM (the parent drains) and end with their parent: the pipe closes, and the kernel kills them (PR_SET_PDEATHSIG).
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ _decode_landings = msgspec.msgpack.Decoder(list[Fetched | Failed]).decode
 
 
 class PoolWorker:
-    """The parent's view of one worker: its end of the pipe and what it has been trusted with (lease -> when)."""
+    """The parent's view of one worker: the parent's end of the pipe and the open orders (fetch id -> when sent)."""
 
     def __init__(self, pipe: Connection, pid: int, process: BaseProcess | None) -> None:
         self.pipe = pipe
@@ -106,12 +106,12 @@ class PoolWorkers:
 
     @property
     def room(self) -> int:
-        """Threads without an order, over all workers."""
+        """Number of free threads, over all workers."""
         return sum(max(0, self._threads - len(worker.orders)) for worker in self._workers.values())
 
     @property
     def in_flight(self) -> int:
-        """Orders that have not landed, over all workers."""
+        """Number of orders that have not landed, over all workers."""
         return sum(len(worker.orders) for worker in self._workers.values())
 
     def exchange(self, fetches: list[Fetch], until: float | None) -> list[Event]:
@@ -138,7 +138,7 @@ class PoolWorkers:
         return events
 
     def _send(self, fetches: list[Fetch]) -> None:
-        """Each fetch goes to the worker that has least to do; a worker gets its share in one message."""
+        """Give each fetch to the worker with the fewest orders; each worker gets its share in one message."""
         shares: dict[Connection, list[Fetch]] = {}
         now = monotonic()
         for fetch in fetches:
@@ -149,7 +149,7 @@ class PoolWorkers:
             try:
                 pipe.send_bytes(encode_fetches(share))
             except OSError:
-                continue  # it is dying: the end of its pipe is about to be read, and the orders with it
+                continue  # it is gone: `_receive` reads the end of its pipe next and fails its orders
 
     def _receive(self, worker: PoolWorker) -> list[Event]:
         try:
@@ -166,7 +166,9 @@ class PoolWorkers:
         return list(landings)
 
     def _check_births(self) -> None:
-        """Workers that end before they connect, or never connect, end the crawl."""
+        """End the crawl where workers exit before they connect, or do not connect in time.
+
+        Raises CrawlerError, WorkersLost."""
         self._seen |= {process.pid for process in active_children()}
         if len(self._seen) - self._born > 2 * self._processes + MOST_STILLBIRTHS:
             raise CrawlerError(
@@ -180,24 +182,25 @@ class PoolWorkers:
         self._check_supervision()
 
     def _check_supervision(self) -> None:
-        """No worker starts any more once the Pool's own thread has found the fork server gone."""
+        """Raises WorkersLost where the Pool's supervising thread has ended: the fork server is gone, so no worker can
+        start."""
         if not self._pool._worker_handler.is_alive():  # type: ignore[attr-defined]
             raise WorkersLost("the process that starts workers was killed or cannot start any; resume to go on")
 
     def _on_thread_death(self, died: threading.ExceptHookArgs) -> None:
-        """The end of the Pool's own thread is reported in one line, by `_check_supervision`, not as a traceback."""
+        """Suppress the traceback of the Pool's supervising thread: `_check_supervision` reports it in one line."""
         if died.thread is None or died.thread is not getattr(self._pool, "_worker_handler", None):
             self._hear_of_dead_threads(died)
 
     def _reap(self, worker: PoolWorker) -> list[Event]:
-        """A worker has died: what it had in hand is lost. Where nothing lands between deaths, something is wrong."""
+        """Fail the orders of a worker that is gone. Raises WorkersLost after MOST_DEATHS without a landing between."""
         self._deaths += 1
         if self._deaths >= MOST_DEATHS:
             raise WorkersLost(
                 f"{MOST_DEATHS} worker processes died one after another and fetched nothing; "
                 "try --mode threads, which shows why (out of memory? killed from outside?)"
             )
-        of_memory = self._died_of_memory(worker)  # before we kill it: its end is to be its own
+        of_memory = self._died_of_memory(worker)  # before the kill, which would hide its own exit code
         self._kill(worker)
         self._check_supervision()
         del self._workers[worker.pipe]
@@ -211,8 +214,8 @@ class PoolWorkers:
         ]
 
     def _died_of_memory(self, worker: PoolWorker) -> bool:
-        """It said so with its exit status, or the kernel has killed somebody for it since we looked last. Where the
-        address space is bounded (ulimit -v) a crash is put down to that: libraries use what they were not given."""
+        """Whether its exit status says so, or it got SIGKILL and the kernel's count of OOM kills has risen. Where the
+        address space is bounded (ulimit -v) a crash counts too: libraries use memory that malloc refused them."""
         kills, self._oom_kills = self._oom_kills, oom_kills()
         if worker.process is None:
             return False
@@ -223,8 +226,8 @@ class PoolWorkers:
         return code == NO_MEMORY_EXIT or (code == -signal.SIGKILL and self._oom_kills > kills)
 
     def _kill_hung(self) -> float:
-        """A worker that holds an order almost as long as its lease is stopped or stuck: replace it. Before the lease
-        ends, or the Crawl would order the same again from the same worker. Returns when to look again."""
+        """Kill workers that hold an order for almost a whole lease: they are stopped or stuck. This must be before the
+        lease ends, or the Crawl would give the same order to the same worker. Returns when to check again."""
         patience = self._lease - min(HUNG_SLACK, self._lease / 10)
         look_at = FOREVER
         for worker in self._workers.values():
@@ -237,16 +240,16 @@ class PoolWorkers:
         return look_at
 
     def _kill(self, worker: PoolWorker) -> None:
-        """The Pool forgets a process once it is dead."""
+        """Kill a worker's process if the Pool still lists it; the Pool drops a process that has ended."""
         for process in list(self._pool._pool):  # type: ignore[attr-defined]
             if process.pid == worker.pid:
                 kill(process)
 
     def _accept(self) -> None:
-        """A new worker sends its process id and an end of a pipe; it is sent the name of its part."""
+        """Connect a new worker: receive its process id and one end of a pipe, send the name of its part."""
         message, descriptors, _, _ = socket.recv_fds(self._hello, 64, 1)
         line = socket.socket(fileno=descriptors[0])
-        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):  # a worker stopped in mid-message must not stop us
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):  # a worker stopped in mid-message must not block us
             line.setsockopt(socket.SOL_SOCKET, option, MESSAGE_PATIENCE)
         pid = int(message)
         process = next((one for one in self._pool._pool if one.pid == pid), None)  # type: ignore[attr-defined]
@@ -260,7 +263,7 @@ class PoolWorkers:
         self._workers[worker.pipe] = worker
 
     def post(self, event: Event) -> None:
-        """Hand in an event from any thread or signal handler."""
+        """Queue an event, from any thread or signal handler; ends the wait."""
         self._posted.append(event)
         self.wake()
 
@@ -270,8 +273,8 @@ class PoolWorkers:
             os.write(self._waker, b"\0")
 
     def close(self) -> None:
-        """Let every worker close its part and end; kill those that do not."""
-        self._pool.close()  # first of all: from here on no worker is replaced
+        """Ask every worker to close its part and end; kill those still running after CLOSE_PATIENCE seconds."""
+        self._pool.close()  # first, so that no worker is replaced from here on
         for pipe in self._workers:
             try:
                 pipe.send_bytes(b"")
@@ -287,17 +290,17 @@ class PoolWorkers:
         threading.excepthook = self._hear_of_dead_threads
         self._greeter.close()
         self._hello.close()
-        waker, self._waker = self._waker, -1  # a late signal must not write into whatever gets this number next
+        waker, self._waker = self._waker, -1  # a late signal must not write into the next file with this number
         os.close(waker)
         os.close(self._woken)
 
     def _dissolve_pool(self) -> None:
-        """Wait until the Pool has ended; a worker that connects too late is turned away. Only then may the sockets be
-        closed: the Pool's own thread may be starting a process that inherits one, and `join` waits for that thread for
-        ever."""
+        """Wait until the Pool has ended; refuse workers that connect too late. The sockets may be closed only then: the
+        Pool's own thread may be starting a process that inherits one, and `join` waits for that thread without limit.
+        """
         try:
             joining = start_thread(self._pool.join, "pool-join")
-        except RuntimeError:  # no thread to be had: the workers are killed
+        except RuntimeError:  # no thread can be started: kill the workers
             self._kill_all()
             raise
         give_up_at = monotonic() + BIRTH_PATIENCE
@@ -323,7 +326,7 @@ class PoolWorkers:
 
 
 def _open_pool(context: ForkServerContext, processes: int, initargs: tuple[socket.socket, bytes]) -> Pool:
-    """A Pool, or nothing: one that is half made would wait at exit for the workers that it has."""
+    """Open a Pool; on an error kill the workers started so far, as a half-made Pool would wait for them at exit."""
     others = active_children()
     try:
         return context.Pool(processes, initializer=serve, initargs=initargs)

@@ -1,7 +1,7 @@
-"""The loop that every engine shares, with and without await: decide, remember, work, and again.
+"""The main loop that all engines share, with and without await: decide, record, work, repeat.
 
-A variant is nothing but a `Workers`: a way to get a `Fetch` to whoever fetches it and an event back. `run` and `arun`
-are the same lines but for `await`; neither knows which engine it drives.
+An engine is only a `Workers`: it takes a `Fetch` to a thread, task or process and brings an event back. `run` and
+`arun` are the same lines but for `await`; neither knows which engine it drives.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from crawler.core.messages import Ending, Event, Fetch
 from crawler.runtime.recorder import Recorder
 
 SIGNAL_POLL_S = 1.0
-"""The longest wait, in seconds, of the thread that receives signals. One that arrives just before the wait begins does
-not end it: Python only takes note, and looks at its notes when the wait is over."""
+"""The longest wait, in seconds, of the thread that receives signals. A signal that arrives just before the wait begins
+does not end it: CPython only sets a flag, and runs the handler when the wait returns."""
 
 
 class Workers(Protocol):
@@ -30,17 +30,17 @@ class Workers(Protocol):
         """How many it holds."""
 
     def exchange(self, fetches: list[Fetch], until: float | None) -> list[Event]:
-        """Start these; return when something lands or is posted, when woken, or at `until` (monotonic clock)."""
+        """Start these fetches; return on a landing, a posted event, `wake`, or at `until` (monotonic clock)."""
 
     def post(self, event: Event) -> None:
-        """Hand in an event from outside, from any thread or signal handler; ends the wait."""
+        """Queue an event, from any thread or signal handler; ends the wait."""
 
     def wake(self) -> None:
         """End the wait, from any thread."""
 
 
 class AsyncWorkers(Protocol):
-    """The await twin of Workers."""
+    """`Workers` for an event loop."""
 
     @property
     def room(self) -> int:
@@ -51,13 +51,13 @@ class AsyncWorkers(Protocol):
         """How many it holds."""
 
     async def exchange(self, fetches: list[Fetch], until: float | None) -> list[Event]:
-        """As in Workers."""
+        """See `Workers.exchange`."""
 
     def post(self, event: Event) -> None:
-        """As in Workers."""
+        """See `Workers.post`."""
 
     def wake(self) -> None:
-        """As in Workers."""
+        """See `Workers.wake`."""
 
 
 def run(crawl: Crawl, workers: Workers, recorder: Recorder, first: list[Event]) -> Ending:

@@ -1,10 +1,11 @@
-"""What runs inside one process of `prefork`: a whole crawl of one shard on an event loop, and a line to the arbiter.
+"""One process of `prefork`: the whole crawl of one shard on an event loop, and a channel to the arbiter.
 
 Rules:
-- What other shards need is sent once it is safe in our frontier (`Recorder.after_commit`); verdicts before links.
-- How we stand is said after each step that changes it. "Quiet" is only said when all that was decided is safe and said,
-  with the number of events read: the arbiter compares it with what it has sent.
-- Where the arbiter is gone the process ends at once, as in any kill: the next run resumes from its frontier.
+- Messages for other shards are sent after they are committed to our frontier (`Recorder.after_commit`); verdicts before
+  links.
+- A Status is sent after each step that changes it. `quiet` is sent only when every decision is committed and sent, with
+  the number of events read: the arbiter compares that with the number it has sent.
+- Where the arbiter is gone the process exits at once, as after a kill. The next run resumes from its frontier.
 """
 
 from __future__ import annotations
@@ -51,8 +52,7 @@ STEPS = 200
 
 
 class ShardSpec(msgspec.Struct, frozen=True):
-    """What a shard gets when it starts. Verdicts are on the monotonic clock, which all
-    processes share."""
+    """The parameters of a shard, sent when it starts. Verdicts use the monotonic clock, which all processes share."""
 
     settings: Settings
     folder: str
@@ -67,7 +67,7 @@ class ShardSpec(msgspec.Struct, frozen=True):
 
 
 def serve(encoded: bytes, channel: socket.socket) -> None:
-    """Crawl one shard until the arbiter says stop. Never returns."""
+    """Crawl one shard until it is done or the arbiter sends Stop, then exit. Never returns."""
     try:
         init_child()
         spec = msgspec.json.decode(encoded, type=ShardSpec)
@@ -76,7 +76,7 @@ def serve(encoded: bytes, channel: socket.socket) -> None:
     except Exception as error:
         if not isinstance(error, CrawlerError) and not lacks_memory(error):
             raise
-        os._exit(1)  # like a kill: the arbiter starts another, or gives up after several
+        os._exit(1)  # as after a kill, the arbiter starts another or gives up after several
     os._exit(0)
 
 
@@ -126,11 +126,11 @@ class ArbiterClient:
         self._over = False
 
     async def begin(self, channel: socket.socket) -> None:
-        """Take up the line."""
+        """Connect to the arbiter."""
         await self._loop.create_connection(lambda: self._channel, sock=channel)
 
     def attach(self, job: Job) -> None:
-        """From now on it is this job that is talked about."""
+        """Report on this job from now on."""
         self._job = job
         recorder = job.recorder
         recorder.observe(job.in_flight.see)
@@ -138,7 +138,7 @@ class ArbiterClient:
         recorder.after_commit(self._on_commit)
 
     def start(self, workers: LoopWorkers) -> None:
-        """From now on what is heard reaches the crawl."""
+        """Pass messages on to the crawl from now on, first those that came early."""
         self._workers = workers
         for event in self._early:
             workers.take(event)
@@ -146,7 +146,7 @@ class ArbiterClient:
 
     async def end(self, error: str = "") -> None:
         """Send the last message and close."""
-        await asyncio.sleep(0)  # what the last commit has to tell waits on the loop
+        await asyncio.sleep(0)  # let the loop run `_committed` for the last commit
         self._over = True
         last = ShardExit(error=error)
         if self._job is not None:
@@ -163,13 +163,13 @@ class ArbiterClient:
         self._channel.close()
         await self._closed.wait()
 
-    # ---- hearing -----------------------------------------------------------------------------------------------------
+    # ---- receiving ---------------------------------------------------------------------------------------------------
 
     def _on_message(self, frame: bytes) -> None:
         for message in decode_to_shard(frame):
             self._heard += 1
             if isinstance(message, QuotaGranted):
-                self._said = None  # who wants more asks again
+                self._said = None  # a shard that wants more asks again
             if self._workers is None:
                 self._early.append(message)
             else:
@@ -180,10 +180,10 @@ class ArbiterClient:
             os._exit(1)
         self._closed.set()
 
-    # ---- saying ------------------------------------------------------------------------------------------------------
+    # ---- sending -----------------------------------------------------------------------------------------------------
 
     def _see(self, actions: Actions) -> None:
-        """After a step, in which everything heard so far was taken."""
+        """Called after a step, which has taken every message received so far."""
         mail = actions.mail
         assert mail is not None
         self._stepped = self._heard
@@ -192,7 +192,7 @@ class ArbiterClient:
         self._say_standing(mail.returned)
 
     def _on_commit(self, letters: list[ShardOutput]) -> None:
-        """On the recorder's thread."""
+        """Called on the recorder's thread."""
         self._loop.call_soon_threadsafe(self._committed, letters)
 
     def _committed(self, letters: list[ShardOutput]) -> None:
@@ -238,7 +238,7 @@ class ArbiterClient:
 
 
 def _in_steps(size: int, most: int | None) -> int:
-    """Bytes are sent in steps, and only where a limit of bytes is set."""
+    """Bytes rounded down to 1/STEPS of the limit, so that a Status is not sent per page; 0 without a limit."""
     if most is None:
         return 0
     step = max(1, most // STEPS)

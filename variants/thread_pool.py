@@ -1,13 +1,13 @@
-"""N threads that fetch: the part that `threads` and each process of `processes` have in common.
+"""A pool of N fetching threads, used by `threads` and by each process of `processes`.
 
-What is shared among the threads, and how:
-- Orders and landings cross by two `SimpleQueue`s, which lock inside; nobody holds a lock while it waits for the
-  network.
-- The HTTP session is not shared: it lives in a `threading.local`, so each thread makes its own with its first fetch and
+What the threads share, and how:
+- Orders and landings pass through two `SimpleQueue`s, which lock internally. No thread holds a lock while it waits for
+  the network.
+- The HTTP session is not shared: it is a `threading.local`, so each thread opens its own with its first fetch and
   keeps its connections. (One shared session would need a lock around every fetch, or break.)
 - The writer is shared, one part for all threads: an explicit `Lock` guards `put`. Without it two threads could take the
   same position, the classic lost update.
-- Everything else is decided by the one thread that runs the Crawl, so it needs no lock at all.
+- The thread that runs the Crawl decides everything else, so nothing else needs a lock.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ M_ARENA_MAX = -8
 
 
 class FetchThreadPool:
-    """Threads between two queues. `landings` carry events, a CrawlerError that ends all, None to wake the reader."""
+    """Threads between two queues. `landings` carries events, a CrawlerError that ends the crawl, and None, which wakes
+    the reader. Raises CrawlerError where no thread can be started."""
 
     def __init__(self, size: int, client: str, plan: ClientPlan, reader: PageProcessor, writer: Writer) -> None:
         self.landings: SimpleQueue[Event | CrawlerError | None] = SimpleQueue()
@@ -58,15 +59,15 @@ class FetchThreadPool:
 
     @property
     def size(self) -> int:
-        """How many threads there are: fewer than were asked for where the system allows no more."""
+        """Number of threads: fewer than requested where the system allows no more."""
         return len(self._threads)
 
     def order(self, fetch: Fetch) -> None:
-        """Hand a fetch to whichever thread is free first."""
+        """Queue a fetch for the next free thread."""
         self._orders.put(fetch)
 
     def close(self) -> None:
-        """End all threads; what is still in flight is given up."""
+        """Abort the fetches in flight and end all threads; wait at most PATIENCE seconds for them."""
         for _ in self._threads:
             self._orders.put(None)
         for fetcher in list(self._fetchers):
@@ -82,7 +83,7 @@ class FetchThreadPool:
             self._local.fetcher.close()
 
     def _deliver(self, landing: Event | CrawlerError) -> None:
-        """Hand in what became of an order, however long there is no memory for it: nobody else would."""
+        """Queue a landing, retrying without limit while memory is short: a lost landing would keep its slot."""
         while True:
             try:
                 self.landings.put(landing)
@@ -95,7 +96,7 @@ class FetchThreadPool:
             session = self._session()
         except CrawlerError as error:
             return error
-        except Exception as error:  # not from a page: where it is not want of something, no fetch can work here
+        except Exception as error:  # not from a page: unless a resource is exhausted, no fetch can work here
             if is_resource_exhausted(error):
                 cause = error
                 return despite_shortage(lambda: failed(fetch, cause, 0.0))
@@ -110,7 +111,7 @@ class FetchThreadPool:
             return CrawlerError(f"cannot fetch at all: {type(error).__name__}: {error}")
 
     def _session(self) -> Fetcher:
-        """The session of this very thread."""
+        """The session of the current thread."""
         if not hasattr(self._local, "fetcher"):
             fetcher = open_fetcher(self._client, self._plan)
             self._local.fetcher = fetcher
@@ -119,8 +120,7 @@ class FetchThreadPool:
 
 
 def share_arenas() -> None:
-    """Let the threads share a few malloc arenas: glibc gives each its own, and bodies that wander from thread to thread
-    leave every one of them full of holes (measured: 240 MB without, 150 MB with, and no slower). Other C libraries do
-    without."""
+    """Limit glibc to ARENAS malloc arenas. By default threads get their own, and bodies that pass from thread to thread
+    fragment all of them (measured: 240 MB without, 150 MB with, and no slower). Does nothing on other C libraries."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS)

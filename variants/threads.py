@@ -1,9 +1,8 @@
 """`threads`: N threads with a session each, queue in, queue out; the main thread decides.
 
-The seam is crossed by a queue. One mailbox with one reader is all the synchronisation that deciding needs: with a
-monitor (every thread calling `step` under a lock) a thread can sleep past an earlier wake-up that another thread has
-just created. The GIL is given away while a thread waits for the network, and inside libcurl, zstd, SQLite and the
-hashes; parsing holds it.
+One queue with one reader is all the synchronisation that deciding needs. With a monitor (every thread calls `step`
+under a lock) a thread can sleep past an earlier wake-up that another thread has just created. The GIL is released while
+a thread waits for the network, and inside libcurl, zstd, SQLite and the hashes; parsing holds it.
 """
 
 from __future__ import annotations
@@ -36,16 +35,16 @@ class ThreadWorkers:
 
     @property
     def room(self) -> int:
-        """Threads without an order."""
+        """Number of free threads."""
         return self._size - self._in_flight
 
     @property
     def in_flight(self) -> int:
-        """Orders that have not landed."""
+        """Number of orders that have not landed."""
         return self._in_flight
 
     def exchange(self, fetches: list[Fetch], until: float | None) -> list[Event]:
-        """Give orders; wait for the first landing, then take all that are there."""
+        """Queue the fetches, wait for the first landing, then take all that are queued."""
         for fetch in fetches:
             self._pool.order(fetch)
         self._in_flight += len(fetches)
@@ -66,7 +65,7 @@ class ThreadWorkers:
             events.append(landing)
 
     def post(self, event: Event) -> None:
-        """Hand in an event; `SimpleQueue.put` is safe in a signal handler."""
+        """Queue an event, from any thread or signal handler (`SimpleQueue.put` is reentrant)."""
         self._pool.landings.put(event)
 
     def wake(self) -> None:
@@ -75,7 +74,7 @@ class ThreadWorkers:
 
 
 def run(job: Job) -> Ending:
-    """Run a job on threads of this process. What is opened last is closed first: the recorder flushes the writer."""
+    """Run a job on threads of this process. The recorder closes before the writer, because it flushes the writer."""
     settings = job.settings
     size = job.limit_concurrency(settings.concurrency or CONCURRENCY)
     with ExitStack() as stack:

@@ -1,8 +1,8 @@
-"""How worker processes start and end: from a fork server, and never later than the crawler.
+"""Start and end of worker processes: they start from a fork server and never outlive the crawler.
 
 Rules:
 - They start from a fork server, so no thread, loop, lock or connection of the crawler crosses a fork.
-- They leave SIGINT and SIGTERM to the crawler, which drains: the fork server has them blocked, children inherit that.
+- Only the crawler handles SIGINT and SIGTERM, and drains. The fork server has both blocked, and children inherit that.
 - The fork server ends with the crawler (it holds the other end of a pipe), and the kernel then kills its children.
 - No process is killed by its pid alone. The fork server reaps its children, so the pid of one that ended may belong to
   another process by now, which would be killed instead. A pidfd is opened and checked first.
@@ -25,7 +25,7 @@ from crawler.system.parent_death import die_with_parent
 
 PRELOADED = "variants.fork_server"
 NO_MEMORY_EXIT = 77
-"""The exit status of a worker that ended for want of memory."""
+"""The exit status of a worker that ran out of memory."""
 TRACKER_IS_QUIET = "ignore:resource_tracker:UserWarning"
 
 
@@ -33,7 +33,7 @@ def start_fork_server() -> None:
     """Start it with SIGTERM and SIGINT blocked; its children inherit that, so a signal to the group lets them drain."""
     from multiprocessing import forkserver
 
-    # After a kill the tracker would complain on stderr of locks that it then removes: that is its work, not news.
+    # After a kill the tracker would warn on stderr of leaked locks, which it then removes: not a fault to report.
     sys.warnoptions.append(TRACKER_IS_QUIET)
     resource_tracker.ensure_running()
     sys.warnoptions.remove(TRACKER_IS_QUIET)
@@ -46,7 +46,7 @@ def start_fork_server() -> None:
 
 
 def init_child() -> None:
-    """In a child: end when the crawler ends, however it ends, and log as it does."""
+    """Called in a child: make it end when the crawler ends, however that ends, and capture library logs."""
     capture_library_logs()
     die_with_parent()  # the parent is the fork server, which ends with the crawler
     _let_fork_server_go()
@@ -54,7 +54,7 @@ def init_child() -> None:
 
 @contextlib.contextmanager
 def spawn_errors() -> Iterator[None]:
-    """Around the start of a process. Raises WorkersLost where the fork server or the system will not give one."""
+    """Wraps the start of a process. Raises WorkersLost where the fork server or the system cannot start one."""
     try:
         yield
     except (OSError, EOFError) as error:
@@ -63,7 +63,7 @@ def spawn_errors() -> Iterator[None]:
 
 
 def kill(process: BaseProcess) -> None:
-    """End a process that we started now, if it is still there."""
+    """Send SIGKILL to a process that we started, if it is still running."""
     pid = process.pid
     if pid is None:
         return

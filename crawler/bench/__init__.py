@@ -1,1 +1,1 @@
-"""The project's own yardsticks: how fast is a crawl against a client that does nothing but fetch, and against peers?"""
+"""The project's own benchmark: the speed of a crawl relative to a client that only fetches, and to other crawlers."""

@@ -1,4 +1,4 @@
-"""What a measured child process says of its work, in one line of JSON on stdout."""
+"""The result that a measured child process prints: one line of JSON on stdout."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ import msgspec
 
 
 class Told(msgspec.Struct, frozen=True):
-    """`count` pages (or rows) took so many seconds, and `cpu` seconds of this process: starting up is in neither.
+    """`count` pages (or rows) took `seconds`, and `cpu` seconds of this process; neither includes starting up.
 
-    `statuses` says how often each was answered, where pages were fetched; `urls` which they were, where the child found
-    them itself.
+    `statuses` is the count of each, where pages were fetched; `urls` are the pages, where the child found them itself.
     """
 
     count: int
@@ -25,7 +24,7 @@ class Told(msgspec.Struct, frozen=True):
 
 
 def tell(work: Callable[[], Mapping[str, int] | None], count: int) -> None:
-    """Do the work on `count` pages, which may tell statuses, and print what it took."""
+    """Do the work on `count` pages, which may return counts of statuses, and print the result."""
     cpu_before, began = cpu(), perf_counter()
     statuses = work() or {}
     told = Told(count, perf_counter() - began, cpu() - cpu_before, statuses)

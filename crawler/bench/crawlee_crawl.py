@@ -24,7 +24,7 @@ from crawler.bench.child_result import Told, cpu
 
 
 async def crawl(url: str, in_flight: int, exclude: list[str]) -> Told:
-    """Crawl the host of `url` but for paths in which one of the expressions is found. Everything is kept in memory."""
+    """Crawl the host of `url` except paths in which an expression of `exclude` is found. All data stays in memory."""
     patterns, urls = [re.compile(text) for text in exclude], list[str]()
     crawler = BeautifulSoupCrawler(
         configuration=Configuration(log_level="CRITICAL", available_memory_ratio=0.9),
@@ -41,7 +41,7 @@ async def crawl(url: str, in_flight: int, exclude: list[str]) -> Told:
 
     @crawler.router.default_handler
     async def handle(context: BeautifulSoupCrawlingContext) -> None:
-        urls.extend(filter(None, (context.request.url, context.request.loaded_url)))  # also where a redirect led
+        urls.extend(filter(None, (context.request.url, context.request.loaded_url)))  # also the target of a redirect
         await context.enqueue_links(strategy="same-origin", transform_request_function=ours)
 
     @crawler.failed_request_handler

@@ -1,11 +1,11 @@
-"""Who takes part: the raw client loops, single stages of a crawl, whole crawls by each mode. Peers are in `peers`.
+"""The entrants: the raw client loops, single stages of a crawl, whole crawls by each mode. Peers are in `peers`.
 
-An entrant is a command, and a way to read what it left in its folder. Rules, and why:
+An entrant is a command, and a function that reads its results from its folder. Rules, and why:
 - Every entrant runs in a fresh process below the launcher of `compare`, which counts the CPU of a whole process tree
-  exactly. A crawl's own meter samples, and misses what workers spent since its last look.
-- Starting up is in no figure: children that are one Python process leave it out themselves; of a mode it is what a
-  crawl of one page costs (`startup`).
-- Pages per second count from the first fetch to the last commit, as the summary of a crawl has it.
+  exactly. A crawl's own meter samples, and misses what workers spent since the last sample.
+- No figure includes starting up. Children that are one Python process leave it out themselves; for a mode the CPU of a
+  crawl of one page (`startup`) is subtracted.
+- Pages per second count from the first fetch to the last commit, as in the summary of a crawl.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ Kind = Literal["client", "stage", "mode", "peer"]
 
 
 class Outcome(NamedTuple):
-    """One run: URLs per second, CPU seconds per URL, peak memory of the tree in bytes (0: too short to be seen).
+    """One run: URLs per second, CPU seconds per URL, peak memory of the tree in bytes (0: too short to be sampled).
 
-    `urls` are those it asked for, `digest` that of a crawl, `statuses` how often each was answered; None where an
-    entrant does not tell.
+    `urls` are those requested, `digest` that of a crawl, `statuses` the count of each; None where an entrant does not
+    report it.
     """
 
     rate: float
@@ -44,21 +44,21 @@ class Outcome(NamedTuple):
 
 
 class Entrant(Protocol):
-    """One that takes part."""
+    """The interface of an entrant."""
 
     @property
     def name(self) -> str:
-        """What people read."""
+        """The name in the output."""
 
     @property
     def kind(self) -> Kind:
-        """What it is."""
+        """Client, stage, mode or peer."""
 
     def command(self, task: Task, folder: Path) -> list[str]:
-        """What to run; `folder` is empty and its own."""
+        """The command to run; `folder` is empty and for this run only."""
 
     def outcome(self, cost: Cost, folder: Path) -> Outcome:
-        """What came of it. Raises Crashed."""
+        """The result of the run. Raises Crashed where there is none."""
 
 
 class Client(NamedTuple):
@@ -69,12 +69,12 @@ class Client(NamedTuple):
     kind: Kind = "client"
 
     def command(self, task: Task, folder: Path) -> list[str]:
-        """Over the known URLs."""
+        """Fetch the known URLs."""
         told = [sys.executable, "-m", "crawler.bench.raw", self.client]
         return [*told, str(task.urls), str(task.in_flight)]
 
     def outcome(self, cost: Cost, folder: Path) -> Outcome:
-        """What it told."""
+        """The result that the child reported. Raises Crashed."""
         told = read_told(cost, folder, folder / "out")
         return Outcome(told.count / told.seconds, told.cpu / told.count, cost.memory, statuses=told.statuses)
 
@@ -87,11 +87,11 @@ class Stage(NamedTuple):
     kind: Kind = "stage"
 
     def command(self, task: Task, folder: Path) -> list[str]:
-        """On the pages of the crawl that is there."""
+        """Work on the pages of the existing crawl."""
         return [sys.executable, "-m", "crawler.bench.stages", self.stage, str(task.crawl), str(folder)]
 
     def outcome(self, cost: Cost, folder: Path) -> Outcome:
-        """What it told."""
+        """The result that the child reported. Raises Crashed."""
         told = read_told(cost, folder, folder / "out")
         return Outcome(told.count / told.seconds, told.cpu / told.count, cost.memory)
 
@@ -106,7 +106,7 @@ class Mode:
         self.startup = 0.0
 
     def command(self, task: Task, folder: Path) -> list[str]:
-        """With the profile for a site of one's own."""
+        """Crawl the site with the profile `fast`."""
         mode, _, client = self.name.partition("+")
         told = [sys.executable, "-m", "crawler", "--mode", mode, "--profile", "fast", "--json", "-q"]
         told += ["--concurrency", str(task.in_flight), "--per-host", str(task.in_flight)]
@@ -116,11 +116,11 @@ class Mode:
         return [*told, "--out", str(folder / CRAWL), task.url]
 
     def starting(self, task: Task, folder: Path) -> list[str]:
-        """The same for one page."""
+        """The same for the start page only."""
         return [*self.command(task, folder), "--max-depth", "0"]
 
     def outcome(self, cost: Cost, folder: Path) -> Outcome:
-        """What its summary and its frontier say."""
+        """The result, from the crawl's summary and frontier. Raises Crashed."""
         told = told_by(cost, folder)
         if cost.exit_code or not told.urls:
             raise Crashed(f"ended with exit code {cost.exit_code} after {told.urls} URLs: {last_line(folder)}")
@@ -143,7 +143,7 @@ ALONE = (
 
 
 def read_told(cost: Cost, folder: Path, file: Path) -> Told:
-    """What a child left in a file. Raises Crashed."""
+    """The result that a child wrote to a file. Raises Crashed where there is none."""
     try:
         told = msgspec.json.decode(file.read_bytes(), type=Told)
     except (OSError, msgspec.DecodeError) as error:
@@ -154,6 +154,6 @@ def read_told(cost: Cost, folder: Path, file: Path) -> Told:
 
 
 def _asked_for(crawl: Path) -> frozenset[str]:
-    """The URLs that a crawl fetched, or tried to."""
+    """The URLs that a crawl fetched or tried to fetch."""
     with closing(CrawlDirectory.open_readonly(crawl).open_frontiers()) as frontier:
         return frozenset(row.url for row in frontier.settled() if row.attempts)

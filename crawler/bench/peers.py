@@ -1,12 +1,12 @@
-"""Other people's crawlers on the same site: Scrapy, Crawlee and wget2, where they are there.
+"""Other crawlers on the same site: Scrapy, Crawlee and wget2, where they are installed.
 
 Rules, and why:
 - Each is set up as its documentation says, for the same host and the same excluded paths, without robots.txt and
-  without a delay, with as many fetches in flight. What a peer fetched is told by the peer and held against what we
-  fetched: a peer that did other work is shown, and marked.
-- Scrapy is looked for beside our interpreter and on PATH: it may live in an environment of its own. Crawlee has no
-  command to run a crawl, so it must be importable here.
-- wget2 keeps files: on tmpfs where there is one, so that the disk is not what is measured.
+  without a delay, with as many fetches in flight. A peer reports what it fetched, which is compared with what we
+  fetched. A peer that did other work is shown, and marked.
+- Scrapy is searched beside our interpreter and on PATH, as it may be in another environment. Crawlee has no command to
+  run a crawl, so it must be importable here.
+- wget2 stores files: on tmpfs where there is one, so that the disk is not measured.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from crawler.core.urls.canonical import canonical
 
 TOLD = "told"
 OTHER_TAGS = "audio,base,body,embed,form,frame,iframe,img,input,link,meta,object,script,source,track,video"
-"""What wget2 would follow beside a and area."""
+"""Tags that wget2 would follow besides a and area."""
 
 
 class Absent(NamedTuple):
-    """A peer that is not there, and how to get it."""
+    """A peer that is not installed, and how to install it."""
 
     name: str
     how: str
@@ -46,7 +46,7 @@ class Scrapy(NamedTuple):
     kind: Kind = "peer"
 
     def command(self, task: Task, folder: Path) -> list[str]:
-        """Its other interpreter must not find our packages, so it is started without PYTHONPATH."""
+        """Run the spider without PYTHONPATH, so that another interpreter does not find our packages."""
         in_flight = str(task.in_flight)
         settings = {
             "ROBOTSTXT_OBEY": "False",
@@ -65,7 +65,7 @@ class Scrapy(NamedTuple):
         return told
 
     def outcome(self, cost: Cost, folder: Path) -> Outcome:
-        """What the spider told."""
+        """The result that the spider reported."""
         return _told(cost, folder)
 
 
@@ -76,31 +76,31 @@ class Crawlee(NamedTuple):
     kind: Kind = "peer"
 
     def command(self, task: Task, folder: Path) -> list[str]:
-        """In this interpreter."""
+        """Run it in this interpreter."""
         told = [sys.executable, "-m", "crawler.bench.crawlee_crawl", task.url, str(task.in_flight)]
         return [*told, str(folder / TOLD), *task.exclude]
 
     def outcome(self, cost: Cost, folder: Path) -> Outcome:
-        """What it told."""
+        """The result that the child reported. Raises Crashed."""
         return _told(cost, folder)
 
 
 class Wget2(NamedTuple):
-    """Recursive, every file kept."""
+    """wget2, recursive, with every file stored."""
 
     program: str
     name: str = "wget2"
     kind: Kind = "peer"
 
     def command(self, task: Task, folder: Path) -> list[str]:
-        """It has one regular expression, searched in the whole URL."""
+        """Crawl recursively. wget2 has one exclude expression, searched in the whole URL, so all are joined."""
         told = [self.program, "--quiet", "--no-config", "--recursive", "--level=0", "--robots=off", "--filter-urls"]
         told += [f"--max-threads={task.in_flight}", f"--ignore-tags={OTHER_TAGS}", f"--stats-site=csv:{folder / TOLD}"]
         told += [f"--reject-regex={'|'.join(task.exclude)}"] if task.exclude else []
         return [*told, f"--directory-prefix={folder / 'files'}", task.url]
 
     def outcome(self, cost: Cost, folder: Path) -> Outcome:
-        """The whole process counts: it starts in a few milliseconds."""
+        """The result, start-up included: wget2 starts in a few milliseconds."""
         try:
             with (folder / TOLD).open(encoding="utf-8", errors="replace", newline="") as rows:
                 urls = _spelled(row["URL"] for row in csv.DictReader(rows))
@@ -115,7 +115,7 @@ NAMES = ("scrapy", "crawlee", "wget2")
 
 
 def find(names: tuple[str, ...] = NAMES) -> tuple[list[Entrant], list[Absent]]:
-    """Those of the peers that are there, and those that are not."""
+    """The peers that are installed, and those that are not."""
     there: list[Entrant] = []
     absent: list[Absent] = []
     for name in names:
@@ -145,5 +145,5 @@ def _told(cost: Cost, folder: Path) -> Outcome:
 
 
 def _spelled(urls: Iterable[str]) -> frozenset[str]:
-    """As we spell them: peers keep fragments, which never reach a server."""
+    """URLs in our canonical form: peers keep fragments, which are not sent to a server."""
     return frozenset(filter(None, map(canonical, urls)))

@@ -1,4 +1,4 @@
-"""What a bench tells: ratios to the raw aiohttp loop for people, or as one JSON object. Never a bare time."""
+"""The output of a bench: ratios to the raw aiohttp loop, as a table or as one JSON object. No absolute times."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from crawler.system.text import escape_unprintable, format_bytes
 
 
 def table(task: Task, reference: Reference, scores: Sequence[Score], absent: Sequence[Absent]) -> list[str]:
-    """Lines for people."""
+    """The results as lines of a readable table."""
     rounds = max(len(score.rates) for score in scores)
     medians = f"medians of {rounds} alternating rounds (and the range)" if rounds > 1 else "one round"
     lines = [
@@ -33,7 +33,7 @@ def table(task: Task, reference: Reference, scores: Sequence[Score], absent: Seq
 
 
 def as_json(task: Task, reference: Reference, scores: Sequence[Score], absent: Sequence[Absent]) -> dict[str, Any]:
-    """The same for programs: `rate` and `cpu` are ratios, `memory` is in bytes."""
+    """The results for scripts: `rate` and `cpu` are ratios, `memory` is in bytes."""
     return {
         "url": task.url,
         "urls": len(reference.urls),
@@ -60,7 +60,7 @@ def as_json(task: Task, reference: Reference, scores: Sequence[Score], absent: S
 
 
 def of_ours(scores: Sequence[Score]) -> list[Score]:
-    """Those whose work must be equal."""
+    """The scores whose work must be equal (peers excluded)."""
     return [score for score in scores if score.entrant.kind != "peer"]
 
 
@@ -88,7 +88,7 @@ def _told(ratios: Sequence[float]) -> str:
 
 
 def _spread(ratios: Sequence[float]) -> dict[str, float] | None:
-    """None where there was no whole run."""
+    """The spread of ratios, None where no run was completed."""
     if not ratios:
         return None
     return {name: round(of(ratios), 4) for name, of in (("median", median), ("least", min), ("most", max))}

@@ -1,14 +1,14 @@
-"""Everybody in turn, each right after the yardstick, and whether they did the same work.
+"""Runs all entrants in turn, each right after the baseline, and checks that they did the same work.
 
 Rules, and why:
-- A ratio compares two runs of the same few seconds: before each entrant the raw aiohttp loop runs, and the entrant is
-  held against that run, so a drift of the machine meets both. The loop itself is an entrant, too: its ratio to itself
-  shows how much of any other ratio is noise.
-- Every round turns the order by one.
-- Equal work: the crawl that came first says which URLs there are, what they answered and what their digest is. Every
-  mode must come to the same, and every raw loop to the same answers, or the comparison is wrong. Peers have manners of
-  their own: what they missed or asked for beside is counted and shown.
-- Who fails once does not run again.
+- A ratio compares two adjacent runs: the raw aiohttp loop (the baseline) runs before each entrant, and the entrant is
+  compared with that run, so drift of the machine affects both. The loop is an entrant, too: its ratio to itself shows
+  the noise of all ratios.
+- Every round rotates the order by one.
+- Equal work: a first crawl finds the URLs, their statuses and their digest. Every mode must reach the same, and every
+  raw loop the same statuses, or the comparison is wrong. Peers follow other rules, so the URLs that they missed or
+  requested in addition are counted and shown.
+- An entrant that fails once does not run again.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from crawler.system.text import counts
 
 FIRST = "async"
 TMPFS = Path("/dev/shm")
-PATIENCE, SLOWEST_PAGE = 120.0, 0.1  # seconds: of a run, and beside it for every page of the site
+PATIENCE, SLOWEST_PAGE = 120.0, 0.1  # timeout of a run in seconds, plus so many for every page of the site
 
 Tell = Callable[[str], None]
 
 
 @dataclass
 class Score:
-    """An entrant over all rounds: ratios to the yardstick, one per round, and the largest memory seen, in bytes.
+    """An entrant over all rounds: ratios to the baseline, one per round, and the largest memory seen, in bytes.
 
-    `missing` and `extra` count URLs that it did not ask for and asked for beside, the most in any round. `wrong` says
-    what else is not as it must be.
+    `missing` and `extra` count URLs that it did not request or requested in addition, the most in any round. `wrong`
+    describes any other difference.
     """
 
     entrant: Entrant
@@ -52,17 +52,17 @@ class Score:
 
     @property
     def equal(self) -> bool:
-        """Whether it did the work that was to do."""
+        """Whether it did the required work."""
         return not (self.wrong or self.missing or self.extra)
 
     def add(self, outcome: Outcome, yardstick: Outcome) -> None:
-        """Count a run, held against the one before it."""
+        """Add a run and its ratios to the baseline run before it."""
         self.rates.append(outcome.rate / yardstick.rate)
         self.cpus.append(outcome.cpu / yardstick.cpu)
         self.memory = max(self.memory, outcome.memory)
 
     def judge(self, outcome: Outcome, reference: Reference) -> None:
-        """Was it the work that was to do?"""
+        """Compare a run's work with the reference."""
         if outcome.statuses is not None and outcome.statuses != reference.statuses:
             self.wrong = f"other answers: {counts(dict(outcome.statuses))} instead of {counts(reference.statuses)}"
         if outcome.digest is not None and outcome.digest != reference.digest:
@@ -73,7 +73,7 @@ class Score:
 
 
 class Result(NamedTuple):
-    """What a bench has found."""
+    """The result of a bench."""
 
     task: Task
     reference: Reference
@@ -91,7 +91,7 @@ def measure(
     stopped: Stopped,
     tell: Tell,
 ) -> Result:
-    """Crawl a site (checked by `task.check`) once, then measure everybody on it. Raises CrawlerError, Interrupted."""
+    """Crawl a site (checked by `task.check`) once, then measure all entrants. Raises CrawlerError, Interrupted."""
     with TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         task = Task(url, in_flight, exclude, configuration, folder / CRAWL, folder / "urls")
@@ -101,7 +101,7 @@ def measure(
 
 
 class Race:
-    """Runs entrants on a task; `stopped` is asked often, and True ends everything (Interrupted)."""
+    """Runs entrants on a task; `stopped` is polled, and True ends the race (Interrupted)."""
 
     def __init__(self, task: Task, reference: Reference, stopped: Stopped, tell: Tell) -> None:
         self._task = task
@@ -110,7 +110,7 @@ class Race:
         self._tell = tell
 
     def run(self, entrants: Sequence[Entrant], rounds: int) -> list[Score]:
-        """All of them, in every round. Raises Interrupted; CrawlerError where the yardstick cannot run."""
+        """Run all entrants in every round. Raises Interrupted; CrawlerError where the baseline cannot run."""
         scores = [Score(entrant) for entrant in entrants]
         for entrant in entrants:
             if isinstance(entrant, Mode):
@@ -125,13 +125,13 @@ class Race:
         return scores
 
     def _start(self, mode: Mode) -> None:
-        """Learn what starting up costs. A mode that cannot even do that will say so when it is measured."""
+        """Measure the CPU of starting up. A mode that fails here fails again, and is reported, when it is measured."""
         with TemporaryDirectory(prefix="bench-") as name:
             folder = Path(name)
             mode.startup = self._watch(mode.starting(self._task, folder), folder).cpu
 
     def _measure(self, score: Score) -> None:
-        """Run the yardstick, then the entrant."""
+        """Run the baseline, then the entrant."""
         try:
             yardstick = self._run(RAW)
         except Crashed as why:
@@ -145,7 +145,7 @@ class Race:
         score.judge(outcome, self._reference)
 
     def _run(self, entrant: Entrant) -> Outcome:
-        """One run in a folder of its own. Raises Crashed, Interrupted."""
+        """One run in its own temporary folder. Raises Crashed, Interrupted."""
         tmpfs = TMPFS if entrant.kind == "peer" and TMPFS.is_dir() else None
         with TemporaryDirectory(prefix="bench-", dir=tmpfs) as name:
             folder = Path(name)
@@ -157,5 +157,5 @@ class Race:
 
 
 def environment() -> dict[str, str]:
-    """Ours without CRAWLER_* variables; a crawl's report is no part of what is measured."""
+    """Our environment without CRAWLER_* variables, and with reports off, as they are not measured."""
     return workload.child_environment(0, 0) | {"CRAWLER_REPORT": "false"}

@@ -1,8 +1,7 @@
-"""The raw client loops: what is left of a crawl without the crawler. The URLs are known beforehand, bodies are read and
-thrown away.
+"""The raw client loops: they fetch known URLs, read the bodies and discard them, without any crawler code.
 
-`aiohttp` (one event loop of uvloop) is the yardstick that everything is held against; `curl` is libcurl in as many
-threads as fetches in flight, one handle each.
+`aiohttp` (one event loop of uvloop) is the baseline of all ratios; `curl` is libcurl in as many threads as fetches in
+flight, one handle each.
 
 `python -m crawler.bench.raw CLIENT URLS CONCURRENCY` in a fresh process.
 """
@@ -34,7 +33,7 @@ def fetch_in_threads(urls: list[str], in_flight: int) -> Counter[str]:
             (pycurl.NOSIGNAL, 1),
             (pycurl.NOPROXY, "*"),
             (pycurl.BUFFERSIZE, 131_072),
-            (pycurl.WRITEFUNCTION, len),  # takes a block and says that all of it was taken
+            (pycurl.WRITEFUNCTION, len),  # returns the block's length: all of it is consumed
         ):
             curl.setopt(option, value)
         try:
@@ -60,7 +59,7 @@ def fetch_in_threads(urls: list[str], in_flight: int) -> Counter[str]:
 
 
 def main(client: str, urls: list[str], in_flight: int) -> None:
-    """What the process does."""
+    """Run one loop and print its result."""
     if client == "curl":
         tell(lambda: fetch_in_threads(urls, in_flight), len(urls))
     else:

@@ -1,7 +1,7 @@
 """Scrapy as its documentation shows it: a CrawlSpider whose Rule follows what a LinkExtractor finds.
 
-`scrapy runspider spider.py -a url=URL -a exclude=JSON -a told=FILE -s ...`, perhaps by another interpreter than ours:
-nothing of this project may be imported here. It writes what `crawler.bench.child_result.Told` holds into the file.
+`scrapy runspider spider.py -a url=URL -a exclude=JSON -a told=FILE -s ...`, perhaps with another interpreter than ours,
+so nothing of this project may be imported here. It writes the fields of `crawler.bench.child_result.Told` to the file.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from scrapy.spiders import CrawlSpider, Rule
 
 
 class BenchSpider(CrawlSpider):
-    """Follows every link within the host of `url` whose path none of the expressions in `exclude` is found in."""
+    """Follows every link within the host of `url`, except paths in which an expression of `exclude` is found."""
 
     name = "bench"
     rules = (Rule(LinkExtractor(deny_extensions=[]), process_links="ours", follow=True),)
@@ -34,7 +34,7 @@ class BenchSpider(CrawlSpider):
 
     @classmethod
     def from_crawler(cls, crawler: Any, *args: Any, **options: Any) -> BenchSpider:
-        """Watch the downloader: what it fetched is what counts, whoever asked for it."""
+        """Listen to the downloader's signals, so that every fetch counts, not only those of the spider."""
         spider: BenchSpider = super().from_crawler(crawler, *args, **options)
         crawler.signals.connect(spider.began, signals.spider_opened)
         crawler.signals.connect(spider.fetched, signals.response_downloaded)
@@ -42,7 +42,7 @@ class BenchSpider(CrawlSpider):
         return spider
 
     def ours(self, links: list[Any]) -> list[Any]:
-        """The same scope as that of our crawl."""
+        """The links in the scope of our crawl."""
         return [link for link in links if self._admits(*urlsplit(link.url)[:3])]
 
     def _admits(self, scheme: str, host: str, path: str) -> bool:
@@ -53,11 +53,11 @@ class BenchSpider(CrawlSpider):
         self._at, self._cpu = perf_counter(), _cpu()
 
     def fetched(self, response: Any, request: Any) -> None:
-        """Note a URL."""
+        """Record the URL of a response."""
         self._urls.append(request.url)
 
     def ended(self) -> None:
-        """Tell."""
+        """Write the result."""
         seconds, cpu = perf_counter() - self._at, _cpu() - self._cpu
         told = {"count": len(self._urls), "seconds": seconds, "cpu": cpu, "urls": self._urls}
         self._told.write_text(json.dumps(told), encoding="utf-8")

@@ -1,10 +1,10 @@
-"""One stage of a crawl alone, on the real pages of a crawl that is there: parse, store or frontier.
+"""One stage of a crawl alone, on the real pages of an existing crawl: parse, store or frontier.
 
-- parse: decode, and find the links of, every stored body.
+- parse: decode every stored body and extract its links.
 - store: put every stored page into a new store, compressed, and flush it as often as a crawl does.
-- frontier: admit and settle every URL in a new frontier, in batches of a crawl's size; told per row.
+- frontier: admit and settle every URL in a new frontier, in batches of a crawl's size; reported per row.
 
-`python -m crawler.bench.stages STAGE CRAWL FOLDER` in a fresh process; what it writes goes below FOLDER.
+`python -m crawler.bench.stages STAGE CRAWL FOLDER` in a fresh process; it writes only below FOLDER.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from crawler.storage.pages.base import Page
 
 STAGES = ("parse", "store", "frontier")
 MOST_PAGES = 5_000
-"""Held in memory while one stage works on them."""
+"""Maximum number of pages, which are held in memory while a stage works on them."""
 
 
 def parse(pages: list[Page], settings: Settings) -> None:
@@ -43,7 +43,7 @@ def parse(pages: list[Page], settings: Settings) -> None:
 
 
 def store(pages: list[Page], settings: Settings, folder: Path) -> None:
-    """Keep every page."""
+    """Store every page."""
     with closing(open_store(settings.store, folder).writer("bench")) as writer:
         for number, page in enumerate(pages, 1):
             writer.put(page)
@@ -80,7 +80,7 @@ def _ended(row: SettledRow) -> Settled:
 
 
 def main(stage: str, crawl: Path, folder: Path) -> None:
-    """What the process does."""
+    """Run one stage and print its result."""
     directory = CrawlDirectory.open_readonly(crawl)
     settings, kept = directory.settings, directory.store()
     if stage == "frontier":

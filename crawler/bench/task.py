@@ -1,9 +1,9 @@
-"""What everybody works on: a site, and what a first crawl of it found.
+"""The task of all entrants: a site, and the result of a first crawl of it.
 
 Rules, and why:
-- A site may be asked as fast as it can answer: it is on this machine, or the user says that it is theirs (`mine`).
-- A delay, or a limit that depends on order, would be measured instead of the crawler: both are refused.
-- Raw loops and peers ask by plain URL: what leads a crawler elsewhere (`resolve`, `ca_file`) is refused, too.
+- The site must allow requests at full speed: it is on this machine, or the user confirms to own it (`mine`).
+- A delay, or a limit that depends on order, would be measured instead of the crawler, so both are refused.
+- Raw loops and peers use plain URLs, so keys that redirect a crawler elsewhere (`resolve`, `ca_file`) are refused.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ PATIENCE = math.inf
 
 
 class Task(NamedTuple):
-    """What everybody works on. `crawl` is a crawl of the site that is there already, `urls` a file of what answered
-    it; `exclude` are searched in paths."""
+    """The task of all entrants. `crawl` is an existing crawl of the site, `urls` a file of the URLs that answered it;
+    `exclude` are expressions searched in paths."""
 
     url: str
     in_flight: int
@@ -39,8 +39,8 @@ class Task(NamedTuple):
 
 
 class Reference(NamedTuple):
-    """What there is to do, as the first crawl found it: the URLs asked for, how often each status was their last, the
-    digest, the bytes kept."""
+    """The required work, from the first crawl: the URLs requested, the count of each final status, the digest, the
+    bytes stored."""
 
     urls: frozenset[str]
     statuses: dict[str, int]
@@ -49,7 +49,7 @@ class Reference(NamedTuple):
 
 
 def check(url: str, exclude: Sequence[str], configuration: Path | None, mine: bool) -> Settings:
-    """The settings of every crawl of a site, if it can be measured on. Raises UsageError."""
+    """The settings of every crawl of a site. Raises UsageError where the site or a key is not allowed in a bench."""
     layers = [profile("fast"), read_file(configuration) if configuration else {}, {"seeds": (check_seed(url),)}]
     settings = merge_layers(*layers, {"exclude": tuple(exclude)} if exclude else {})
     open_scope(settings)
@@ -64,7 +64,7 @@ def check(url: str, exclude: Sequence[str], configuration: Path | None, mine: bo
 
 
 def prepare(task: Task, command: Sequence[str], environment: dict[str, str], stopped: Stopped) -> Reference:
-    """Crawl the site once by `command` and write down its URLs. Raises CrawlerError, Interrupted."""
+    """Crawl the site once with `command` and write its URLs to a file. Raises CrawlerError, Interrupted."""
     folder = task.crawl.parent
     cost = run_watched(command, folder, environment, PATIENCE, stopped)
     try:

@@ -1,10 +1,10 @@
-"""The site that is measured on where the user names none: one host of the test web `lab`, served by its own server.
+"""The default site of a bench: one host of the test web `lab`, served by its own server.
 
 Rules, and why:
-- Its name is its loopback address and its links are paths, so a peer finds it that knows nothing of `[resolve]`.
-- Every answer is worked out before the first request and takes no time: the server shares the cores with what is
-  measured, so it must cost little beside it.
-- It runs in a process of its own, which ends when its standard input does.
+- Its name is its loopback address and its links are paths, so that a peer without `[resolve]` can reach it.
+- Every answer is computed before the first request and has no latency: the server shares the cores with the measured
+  entrant, so it must be cheap.
+- It runs in its own process, which ends at end of file on its standard input.
 
 `python -m crawler.bench.web PAGES` prints its port once it listens.
 """
@@ -44,14 +44,14 @@ class BenchWeb(ProfileWeb):
         self._ready = {path: ProfileWeb.answer(self, ADDRESS, path) for _, path in map(split, expected(self))}
 
     def answer(self, host: str, path: str, attempt: int = 1, accept: str = ACCEPT) -> Answer:
-        """What goes on the wire: no page of this web depends on attempt or coding."""
+        """The precomputed answer; no page of this web depends on attempt or coding."""
         return self._ready.get(path) or super().answer(host, path, attempt, accept)
 
 
 @contextmanager
 def served(pages: int) -> Iterator[str]:
-    """The URL where a process of its own serves the web within the block. Raises CrawlerError."""
-    # a session of its own: an interrupt typed at us must not end the web while a crawl of it is being stopped
+    """Serve the web in its own process within the block; yields its URL. Raises CrawlerError."""
+    # its own session: Ctrl-C in our terminal must not end the web while a crawl of it is being stopped
     with subprocess.Popen(
         [sys.executable, "-m", "crawler.bench.web", str(pages)],
         stdin=subprocess.PIPE,
@@ -67,7 +67,7 @@ def served(pages: int) -> Iterator[str]:
 
 
 async def serve(pages: int) -> None:
-    """Serve until standard input ends."""
+    """Serve until end of file on standard input."""
     async with WebServer(BenchWeb(pages)) as server:
         print(server.port, flush=True)
         await asyncio.to_thread(sys.stdin.read)

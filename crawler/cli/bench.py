@@ -1,6 +1,6 @@
-"""`bench`: how fast is a crawl against a client that does nothing but fetch, and against other people's crawlers?
+"""`bench`: compares the speed of a crawl with a client that only fetches, and with other crawlers.
 
-Exit codes: 0 everybody of ours did the same work; 1 somebody did not; 130, 143 interrupted: nothing is told.
+Exit codes: 0 all our modes did the same work; 1 at least one did not; 130, 143 interrupted, without a result.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def bench(
 
 
 def _modes(listed: str) -> tuple[str, ...]:
-    """The modes asked for, each with or without a client. Raises UsageError for one that there is not."""
+    """The requested modes, each with or without a client. Raises UsageError for an unknown one."""
     import variants
     from crawler.settings import Settings
 
@@ -111,7 +111,7 @@ def _modes(listed: str) -> tuple[str, ...]:
 
 
 def _peers(listed: str) -> tuple[list[Entrant], list[Absent]]:
-    """The peers asked for that are there, and those that are not. Raises UsageError for an unknown one."""
+    """The requested peers that are installed, and those that are not. Raises UsageError for an unknown one."""
     from crawler.bench.peers import NAMES, find
     from crawler.errors import UsageError
 
@@ -127,10 +127,10 @@ def _names(listed: str) -> tuple[str, ...]:
 
 
 def _say_that_nothing_is_told(_: str) -> None:
-    """Straight to stderr, after the line of progress: the buffered stream may be what was interrupted."""
+    """Write straight to stderr, after the progress line: the signal may have interrupted the buffered stream."""
     with suppress(OSError):
         os.write(2, b"\nstopping: a bench that was not finished tells nothing\n")
 
 
 def _silent(words: str) -> None:
-    """Says nothing."""
+    """Show no progress."""

@@ -1,7 +1,7 @@
-"""`compare`: the same work by each engine in randomised blocks, judged by gates, told in a report.
+"""`compare`: the same work by each engine in randomised blocks, checked by gates, with a report.
 
-Exit codes: 0 everything was run and every crawl did the right work; 1 some crawl did not, or (`verify`) records are
-wrong or missing; 130, 143 interrupted: what was measured is kept, and `compare resume` goes on.
+Exit codes: 0 all trials ran and every crawl did the right work; 1 some crawl did not, or (`verify`) records are
+wrong or missing; 130, 143 interrupted: the measurements are kept, and `compare resume` continues.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def verify(directory: str) -> int:
 
 
 def carry_on(folder: Path, signals: Signals, quiet: bool) -> int:
-    """Run what is owed, write the report, tell what came of it; the exit code. Raises CrawlerError."""
+    """Run the missing trials, write the report, print the result; returns the exit code. Raises CrawlerError."""
     from crawler.compare.session import conduct, read_trials, void, warned, wrong
     from crawler.system.text import escape_unprintable
 
@@ -156,7 +156,7 @@ def carry_on(folder: Path, signals: Signals, quiet: bool) -> int:
 
 
 def write_report(folder: Path) -> None:
-    """Write it and say where. Raises CrawlerError."""
+    """Write the report of a comparison and print its path. Raises CrawlerError."""
     from crawler.compare.report import write
     from crawler.compare.session import read_session, read_trials
     from crawler.errors import UsageError
@@ -169,7 +169,7 @@ def write_report(folder: Path) -> None:
 
 
 def differing(folder: Path) -> list[str]:
-    """The reports in a folder that are not byte for byte what its raw trials give."""
+    """The reports in a folder that differ, byte for byte, from what its raw trials give."""
     import shutil
     from pathlib import Path
     from tempfile import TemporaryDirectory
@@ -189,7 +189,7 @@ def differing(folder: Path) -> list[str]:
 
 
 def _teller() -> Callable[[Progress], None]:
-    """Shows how far a comparison is."""
+    """A function that shows the progress of a comparison."""
     from crawler.cli.lines import on_one_line
 
     say = on_one_line()
@@ -197,7 +197,7 @@ def _teller() -> Callable[[Progress], None]:
 
 
 def in_words(progress: Progress) -> str:
-    """One line for people."""
+    """The progress as one readable line."""
     from crawler.compare.session import void
     from crawler.system.text import duration
 
@@ -218,13 +218,13 @@ def in_words(progress: Progress) -> str:
 
 
 def _say_that_it_is_kept(_: str) -> None:
-    """Straight to stderr, after the line of progress: the buffered stream may be what was interrupted."""
+    """Write straight to stderr, after the progress line: the signal may have interrupted the buffered stream."""
     with suppress(OSError):
         os.write(2, b"\nstopping: what was measured is kept; press Ctrl-C again to end at once\n")
 
 
 def _silent(progress: Progress) -> None:
-    """Says nothing."""
+    """Show no progress."""
 
 
 def _names(listed: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""`compare --url` and `--urls`: from what the user asks for to a comparison on a site that has begun."""
+"""`compare --url` and `--urls`: turns the options into a new comparison on a site."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def begin_on_site(
     lenient: bool,
     stopped: Callable[[], bool],
 ) -> str:
-    """Settle which URLs are compared on and make the folder of the session; one line on what is to come. `asked` are
-    those of OPTIONS that were given.
+    """Choose the URLs to compare on and create the session's folder; returns one line on the plan. `asked` holds those
+    of OPTIONS that were given.
 
     Raises CrawlerError, Interrupted.
     """

@@ -1,4 +1,4 @@
-"""`crawl`, the default command: crawl until everything is settled, a limit is reached or somebody says stop."""
+"""`crawl`, the default command: crawl until every URL is settled, a limit is reached or a signal stops it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WHERE = (
 
 
 def tell_version(context: click.Context, option: click.Parameter, wanted: bool) -> None:
-    """Print the version and end; a checkout that was never installed has none."""
+    """Print the version and exit; a checkout that is not installed has none."""
     if not wanted:
         return
     from importlib.metadata import PackageNotFoundError, version
@@ -80,7 +80,7 @@ def crawl(
 
 
 def carry_out(order: Order, signals: Signals, as_json: bool, quiet: bool) -> int:
-    """Crawl as ordered, tell what came of it; the exit code. Raises CrawlerError."""
+    """Crawl as ordered and print the summary; returns the exit code. Raises CrawlerError."""
     from contextlib import ExitStack
 
     from crawler.cli.plan import make_plan, new_path
@@ -99,7 +99,7 @@ def carry_out(order: Order, signals: Signals, as_json: bool, quiet: bool) -> int
     plan = make_plan(order)
     path = plan.path or new_path(plan)
     if signals.received and (plan.fresh or not CrawlDirectory.exists(path)):
-        click.echo(present(nothing_done(plan.settings), None, as_json))  # what was asked for has not begun
+        click.echo(present(nothing_done(plan.settings), None, as_json))  # stopped before the crawl began
         return signals.exit_code
     directory = open_directory(path, plan.settings, resume=plan.resume, fresh=plan.fresh, demo=plan.demo)
     if not quiet:
@@ -147,7 +147,7 @@ def nothing_done(settings: Settings) -> Summary:
 
 
 def take_note(plan: Plan) -> None:
-    """Say what was asked for and is not done, or is done and seldom asked for."""
+    """Print notes on options that are ignored, retired or lowered, and on failpoints."""
     from crawler.settings import RETIRED
     from crawler.system.failpoints import VARIABLE as FAILPOINTS
     from crawler.system.text import escape_unprintable
@@ -165,7 +165,7 @@ def take_note(plan: Plan) -> None:
 
 
 def lead_to(web: StartedWeb, settings: Settings) -> Settings:
-    """Settings that lead to a web: it may listen elsewhere each time it is started."""
+    """Settings that resolve to the started test web, whose ports may differ with each start."""
     from msgspec.structs import asdict, replace
 
     return replace(settings, **asdict(web.settings))

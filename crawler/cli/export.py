@@ -1,8 +1,8 @@
 """`export DIR`: one row per settled URL, to stdout or to a file.
 
 Rules:
-- A regular file appears, or replaces the one that was there, when it is whole; behind a symlink the real file does.
-- What is no regular file (a device, a FIFO) is written into as it stands: renaming a file over it would destroy it.
+- A regular file is created or replaced atomically, when it is complete; through a symlink, the target is.
+- Any other file (a device, a FIFO) is written in place, because renaming a file over it would destroy it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def export(signals: Signals, /, directory: str, kind: str, output: str | None) -
     from crawler.storage.directory import CrawlDirectory
     from crawler.storage.export import as_csv, as_jsonl
 
-    # a reader ends with its process: closing it would only disturb the rows that a broken pipe leaves unread
+    # not closed: it ends with the process, and closing would disturb the rows that a broken pipe leaves unread
     frontier = CrawlDirectory.open_readonly(Path(directory)).open_frontiers()
     lines = (as_csv if kind == "csv" else as_jsonl)(frontier.settled())
     if output is None or output == "-":
@@ -55,7 +55,7 @@ def export(signals: Signals, /, directory: str, kind: str, output: str | None) -
 
 
 def _write_beside(path: Path, lines: Iterable[str], signals: Signals) -> int:
-    """Write a file under another name and rename it: it is whole or not there. Raises OSError."""
+    """Write a temporary file and rename it, so that the result is complete or absent. Raises OSError."""
     import os
     from pathlib import Path
     from shutil import copymode

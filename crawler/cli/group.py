@@ -1,6 +1,6 @@
-"""The commands. `crawl` is the default: what does not begin with the name of a command belongs to it.
+"""The commands. `crawl` is the default: it gets every command line that does not begin with a command's name.
 
-A command is imported when it is asked for, so its line of help stands here.
+A command is imported only when it is used, so its one-line help is in this module.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ COMMANDS = {
     "testweb": ("crawler.testweb.commands", "Serve or describe the built-in test web."),
 }
 STOPPED_IN_ORDER = ("crawl", "resume", "compare", "bench")
-"""Commands that end in an orderly way when a signal comes. All others just end."""
+"""Commands that shut down in an orderly way on a signal. All others exit at once."""
 
 
 class DefaultGroup(click.Group):
-    """A group with a default command, whose commands are imported late."""
+    """A group with a default command and lazily imported commands."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         first = args[0] if args else ""
@@ -58,7 +58,7 @@ class DefaultGroup(click.Group):
 
 
 def _refuse_words(first: str) -> None:
-    """A bare word is neither a URL nor an option: most likely it was to be a command. Raises click.UsageError."""
+    """Raises click.UsageError for a bare word, neither URL nor option: most likely a misspelled command."""
     if first and not first.startswith("-") and not set(first) & set(".:/["):
         close = get_close_matches(first, COMMANDS, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""

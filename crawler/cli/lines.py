@@ -1,4 +1,4 @@
-"""Progress as one line that changes on a terminal, and as a line each elsewhere."""
+"""Progress as one line that is overwritten on a terminal, and as separate lines elsewhere."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from crawler.system.text import escape_unprintable
 
 
 class Say(Protocol):
-    """Shows how far it is; the `last` line stays."""
+    """Shows a line of progress; the `last` one stays."""
 
     def __call__(self, words: str, last: bool = False) -> None:
-        """Show it."""
+        """Show a line."""
 
 
 def on_one_line() -> Say:
-    """Says it on stderr."""
+    """A `Say` that writes to stderr."""
     start, end = ("\r\x1b[K", "") if sys.stderr.isatty() else ("", "\n")
 
     def say(words: str, last: bool = False) -> None:

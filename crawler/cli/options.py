@@ -1,4 +1,4 @@
-"""The flags that crawl and resume share. A flag is named after its key of the configuration; only given ones count."""
+"""The flags that crawl and resume share. A flag is named after its configuration key; only given flags set a key."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ OUTPUT = (
 
 
 def with_options(*groups: tuple[Callable[[Command], Command], ...]) -> Callable[[Command], Command]:
-    """Decorate a command with groups of options, to be listed in this order."""
+    """Decorate a command with groups of options; --help lists them in this order."""
 
     def decorate(command: Command) -> Command:
         for option in reversed([option for group in groups for option in group]):
@@ -64,5 +64,5 @@ def with_options(*groups: tuple[Callable[[Command], Command], ...]) -> Callable[
 
 
 def given(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """The flags that somebody gave, as one layer of settings."""
+    """The flags that were given, as one layer of settings."""
     return {key: value for key, value in flags.items() if value is not None and value != ()}

@@ -1,11 +1,11 @@
-"""From a command line to a plan: which directory, which settings, new or gone on with.
+"""From a command line to a plan: which directory, which settings, new or resumed.
 
 Rules:
-- Everything that can be checked without touching the disk is checked here, before anything is made.
-- Layers, the later winning: defaults, the last run of the directory (on resume), profile, file, environment, flags. On
-  resume what decides which URLs are ours and how pages are kept stays as it was (`directory.KEPT`).
-- A client belongs to its mode: where a resume changes the mode, the mode's own client comes with it.
-- No URL anywhere and nothing to resume: the built-in test web with the demo profile.
+- Everything that can be checked without writing to disk is checked here, before anything is created.
+- Later layers win: defaults, the last run of the directory (on resume), profile, file, environment, flags. On resume
+  the keys that decide the scope and how pages are stored do not change (`directory.IMMUTABLE_KEYS`).
+- A client belongs to its mode: a resume that changes the mode uses the new mode's default client.
+- Without any URL, and nothing to resume: the built-in test web with the demo profile.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ LONGEST_NAME = 200
 
 
 class Order(NamedTuple):
-    """What the command line asks for. `flags` are keys of the configuration."""
+    """The parsed command line. `flags` are configuration keys."""
 
     flags: Mapping[str, Any]
     config: str | None = None
@@ -51,8 +51,8 @@ class Order(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What will be done. `path` None: a new directory of the default name. `ignored` keys cannot change any more,
-    `retired` ones mean nothing any more. `memory_note`: what is less than asked for, for want of memory."""
+    """The checked plan of a run. `path` None: a new directory with the default name. `ignored` keys cannot change on
+    resume, `retired` ones have no effect. `memory_note`: what was lowered to fit into memory."""
 
     path: Path | None
     settings: Settings
@@ -93,14 +93,14 @@ def make_plan(order: Order) -> Plan:
     _, memory = variants.fit(settings)
     open_scope(settings)
     check_authority(settings)
-    # the directory may be moved: where it lies is not one of its settings
+    # the directory may be moved, so its path is not stored in its settings
     settings = msgspec.structs.replace(settings, out=None)
     retired = tuple(key for key in RETIRED if any(key in layer for layer in said))
     return Plan(path, settings, order.resume, order.fresh, demo, ignored, retired, order.wanted, memory.note)
 
 
 def _stored(known: CrawlDirectory, *later: Mapping[str, Any]) -> dict[str, Any]:
-    """The layer of the last run."""
+    """The settings of the last run as a layer, without its client where the mode changes."""
     layer = dict(known.manifest.settings)
     mode = next((one["mode"] for one in reversed(later) if "mode" in one), known.settings.mode)
     if mode != known.settings.mode:
@@ -109,7 +109,7 @@ def _stored(known: CrawlDirectory, *later: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def new_path(plan: Plan) -> Path:
-    """Make the directory `crawls/<host>-<UTC time>`, of which there was none. Raises StorageError."""
+    """Create a new directory `crawls/<host>-<UTC time>`, numbered where that exists. Raises StorageError."""
     name = "demo" if plan.demo else host_of(plan.settings.seeds[0]).partition("://")[2]
     name = name.replace(":", "-").strip("[]")[:LONGEST_NAME]
     stem = f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"

@@ -19,7 +19,7 @@ from crawler.storage.directory import REPORT
 from crawler.system.text import counts, duration, escape_unprintable, format_bytes
 
 SLOWEST = 3
-INDENT = " " * 13  # where what is said stands, after the name of its line
+INDENT = " " * 13  # the column of the text, after the name of the line
 
 
 def as_object(value: object) -> str:
@@ -68,8 +68,8 @@ def _headline(summary: Summary) -> str:
 
 
 def _fit(line: str) -> list[str]:
-    """A line as the terminal has room for it; whole where nobody looks. Commands and paths are not for this: to be
-    copied they must stay in one piece."""
+    """Wrap a line to the terminal's width; unchanged where stdout is no terminal. Not for commands and paths, which
+    must stay on one line to be copied."""
     if not sys.stdout.isatty():
         return [line]
     width = max(get_terminal_size().columns, 40)

@@ -1,10 +1,10 @@
 """Progress on stderr while a crawl runs: a live line on a terminal, a structured log line now and then elsewhere.
 
 Rules:
-- It only looks: from a thread of its own, at most twice a second, at counts that the recorder keeps anyway.
-- The libraries that draw and log are imported on that thread: a short crawl never waits for them.
-- Time left is told only where it can be known: while the queue is not growing and no host has to rest between fetches.
-  A polite crawl lasts as long as its largest host, which nobody has seen yet.
+- Read-only: its own thread reads, at most twice a second, counts that the recorder keeps anyway.
+- The libraries that draw and log are imported on that thread, so a short crawl does not wait for them.
+- The time left is shown only where it can be estimated: while the queue is not growing and no host has to rest between
+  fetches. A polite crawl lasts as long as its largest host, whose size is unknown.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ PAUSES = {
 
 
 class View(msgspec.Struct, frozen=True):
-    """A moment of a run. `rate` is URLs settled after a fetch per second, over the last ten; `eta` in seconds; `paused`
-    says why nothing goes out, "" where something does."""
+    """A snapshot of a run. `rate` is URLs settled after a fetch per second, over the last ten seconds; `eta` in
+    seconds; `paused` is why no fetch starts, "" where fetches do."""
 
     seconds: float
     urls: int
@@ -55,7 +55,7 @@ class View(msgspec.Struct, frozen=True):
 
 
 class Pace:
-    """Turns counts into rates. `resting`: hosts rest between fetches, so these rates say nothing of the end."""
+    """Turns counts into rates. `resting`: hosts rest between fetches, so the rates do not predict the end."""
 
     def __init__(self, stats: RunStats, in_flight: InFlight, resting: bool = False) -> None:
         self._resting = resting
@@ -65,7 +65,7 @@ class Pace:
         self._seen: deque[tuple[float, int, int, int]] = deque([(self._started_at, 0, 0, stats.queued)])
 
     def look(self, now: float) -> View:
-        """The run at this moment."""
+        """A snapshot at `now` (monotonic seconds)."""
         stats = self._stats
         owed = stats.queued - stats.settled
         while len(self._seen) > 1 and self._seen[1][0] <= now - WINDOW:
@@ -91,7 +91,7 @@ class Pace:
 
 @contextmanager
 def progress(pace: Pace, signals: Signals, title: str) -> Iterator[None]:
-    """Show progress until the block ends. `title` says what runs and where it is kept."""
+    """Show progress until the block ends. `title` names the mode and the directory."""
     ended = threading.Event()
     show = _show_live if sys.stderr.isatty() else _log
     thread = start_thread(show, "progress", pace, ended, signals, title)
@@ -119,7 +119,7 @@ def _show_live(pace: Pace, ended: threading.Event, signals: Signals, title: str)
 
 
 def in_words(view: View) -> str:
-    """One line for people."""
+    """A snapshot as one readable line."""
     left = "" if view.eta is None else f" · about {duration(view.eta)} left"
     if view.paused:
         left = f" · PAUSED: {PAUSES[view.paused]}"

@@ -1,4 +1,4 @@
-"""`repair DIR`: rebuild a damaged crawl from what is left of it, so that it can go on."""
+"""`repair DIR`: rebuild a damaged crawl from its readable parts, so that it can be resumed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def repair(directory: str, as_json: bool) -> int:
 
 
 def _in_words(done: Repaired) -> str:
-    """What was done, for people."""
+    """The result as readable lines."""
     import shlex
 
     from crawler.system.text import escape_unprintable

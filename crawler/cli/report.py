@@ -1,4 +1,4 @@
-"""`report DIR...`: write what a crawl tells as one HTML file; of several crawls, side by side."""
+"""`report DIR...`: write the report of a crawl as one HTML file; several crawls are shown side by side."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def report(directories: tuple[str, ...], output: str | None) -> int:
 
 
 def _client(crawl: CrawlDirectory) -> str:
-    """The client of the last run, by its settings, if its mode can be used here."""
+    """The client of the last run, from its settings; "unknown" where its mode cannot be used here."""
     import variants
     from crawler.errors import UsageError
 
@@ -52,7 +52,7 @@ def _client(crawl: CrawlDirectory) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """Raises UsageError, StorageError."""
+    """Replace the file. Raises UsageError where it is a directory, StorageError where writing fails."""
     from crawler.errors import StorageError, UsageError
     from crawler.report.writing import replace
 

@@ -1,4 +1,4 @@
-"""`resume DIR`: go on with a crawl; the same as `crawl --resume --out DIR`, but there must be one."""
+"""`resume DIR`: continue a crawl. The same as `crawl --resume --out DIR`, but the crawl must exist."""
 
 from __future__ import annotations
 

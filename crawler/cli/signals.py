@@ -1,13 +1,13 @@
-"""Signals: the first one asks for an orderly end, the second one ends the process at once.
+"""Signals: the first one starts an orderly shutdown, the second one ends the process at once.
 
 Rules:
-- Nothing is raised in the middle of whatever is running: a handler says a word, posts `Stop` and returns.
-- Until it is known which command runs, a signal is remembered. A command that has nothing to bring in order ends with
-  it (`release`); one that has is told to stop as soon as it can be (`hold`, `drain`), so that it says what it has done.
-- The same signal again within ECHO seconds is no second one: `timeout` sends it to a process and to its group, which
-  the process is in.
-- Ending at once is safe: a crawl survives any kill, and its worker processes die with their parent.
-- SIGINT and SIGTERM are obeyed even where a shell started us with them ignored (`crawler & kill -INT $!` in a script);
+- A handler raises nothing into the running code: it prints a line, posts `Stop` and returns.
+- Until the command is known, a signal is remembered. A command without cleanup then exits (`release`); one with cleanup
+  is stopped as soon as possible (`hold`, `drain`), so that it reports what it has done.
+- The same signal again within ECHO seconds does not count as a second one: `timeout` sends it to the process and again
+  to its process group.
+- Ending at once is safe: a crawl survives any kill, and its worker processes end with their parent.
+- SIGINT and SIGTERM are handled even where a shell started us with them ignored (`crawler & kill -INT $!` in a script);
   SIGHUP stays ignored under nohup.
 """
 
@@ -21,7 +21,7 @@ from time import monotonic
 
 from crawler.system.stderr import write_nonblocking
 
-TYPE_CHECKING = False  # as in typing, whose import takes longer than all else until the handlers are installed
+TYPE_CHECKING = False  # typing is not imported: its import would take most of the time until the handlers are installed
 if TYPE_CHECKING:
     from types import FrameType
 
@@ -33,7 +33,7 @@ SECOND = "a second signal ends it at once"
 
 
 class Signals:
-    """What this process was told from outside. `received` is the number of the first signal, 0 while there is none."""
+    """The signals of this process. `received` is the number of the first signal, 0 while there is none."""
 
     def __init__(self) -> None:
         self.received = 0
@@ -44,24 +44,24 @@ class Signals:
         self._in_flight: Callable[[], int] = lambda: 0
 
     def install(self) -> None:
-        """From now on signals come here. Main thread only."""
+        """Install the handlers. Main thread only."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._receive)
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             signal.signal(signal.SIGHUP, self._receive)
 
     def hold(self) -> None:
-        """The first signal, also one that has come, is an order to stop, not the end."""
+        """Make the first signal, including one already received, a request to stop; it does not end the process."""
         self._held = True
 
     def release(self) -> None:
-        """The first signal, also one that has come, is the end."""
+        """Make the first signal, including one already received, end the process."""
         self._held = False
         if self.received:
             os._exit(self.exit_code)
 
     def drain(self, job: Job, in_flight: Callable[[], int]) -> None:
-        """From now on, and if one came already, the first signal stops this job."""
+        """Stop this job on the first signal, including one already received."""
         self._in_flight = in_flight
         self._job = job
         if self.received:
@@ -69,7 +69,7 @@ class Signals:
 
     @property
     def exit_code(self) -> int:
-        """What a process ends with that a signal has stopped."""
+        """The exit code of a process stopped by a signal: 128 + its number."""
         return 128 + self.received
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
@@ -88,7 +88,7 @@ class Signals:
     def _stop(self) -> None:
         if self._job is None:
             return
-        from crawler.core.messages import Stop  # whoever has a job has imported it: safe inside any other import
+        from crawler.core.messages import Stop  # imported with the job already, so safe in a handler
 
-        with suppress(OSError, RuntimeError):  # the engine has just ended by itself
+        with suppress(OSError, RuntimeError):  # the engine has just ended on its own
             self._job.post(Stop())

@@ -1,4 +1,4 @@
-"""`status DIR`: how far a crawl is, also while another process works on it."""
+"""`status DIR`: the progress of a crawl, even while another process works on it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What a run says on stderr when it is over, one line for each thing that calls for somebody: also with --quiet."""
+"""Errors and warnings on stderr at the end of a run, one line for each problem that needs attention, even with
+--quiet."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ LARGEST = 3
 
 
 def verdict(directory: CrawlDirectory, summary: Summary, conditions: Iterable[str]) -> Iterator[str]:
-    """The lines about a crawl that failed, or is incomplete, or for which a condition of `fail_on` holds."""
+    """The lines for a crawl that failed, is incomplete, or meets a condition of `fail_on`."""
     from crawler.core.endings import in_words
     from crawler.core.messages import Ending
     from crawler.metrics.summary import judge
@@ -30,7 +31,7 @@ def verdict(directory: CrawlDirectory, summary: Summary, conditions: Iterable[st
 
 
 def _named(because: dict[str, int]) -> str:
-    """What must be named to be asked again where a plain resume may ask for nothing."""
+    """The --retry-reason options to suggest where a plain resume would fetch nothing."""
     from crawler.core.endings import TROUBLES
     from crawler.core.reopening import NAMES
 
@@ -40,7 +41,7 @@ def _named(because: dict[str, int]) -> str:
 
 
 def _why(directory: CrawlDirectory, summary: Summary) -> str:
-    """The first thing that was in the way; where none was told, how the URLs ended."""
+    """The detail of the first settled row that has one, else counts of how the URLs ended."""
     from contextlib import closing
 
     from crawler.system.text import counts

@@ -32,7 +32,7 @@ def verify(directory: str, as_json: bool) -> int:
 
 
 def _in_words(found: Audit) -> str:
-    """What was found, for people."""
+    """The result as readable lines."""
     from crawler.core.endings import in_words
     from crawler.system.text import escape_unprintable, format_bytes
 

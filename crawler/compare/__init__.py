@@ -1,1 +1,1 @@
-"""The honest comparison: the same crawl by each engine, in randomised blocks, judged by gates, told with intervals."""
+"""The comparison: the same crawl by each engine, in randomised blocks, checked by gates, reported with intervals."""

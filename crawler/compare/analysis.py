@@ -2,14 +2,14 @@
 only.
 
 Rules, and why:
-- A and B are compared within a block, as log(A/B): what drifts between blocks (a neighbour, the temperature) cancels.
-- The region of practical equivalence (ROPE) is 3 %, or what the A/A arm shows two equal engines can differ by, if that
-  is more.
-- The word comes from the interval: *faster* or *slower* where all of it lies beyond the ROPE, *equivalent* where all of
-  it lies inside, *inconclusive* otherwise. With fewer than 5 blocks the word is always *inconclusive*.
-- Many pairs make many chances to be fooled: *faster* and *slower* must also pass Holm's correction over all pairs shown
+- A and B are compared within a block, as log(A/B), so drift between blocks (a neighbour, the temperature) cancels.
+- The region of practical equivalence (ROPE) is 3 %, or the difference between equal engines in the A/A arm, if that is
+  larger.
+- The word follows from the interval: *faster* or *slower* where all of it lies beyond the ROPE, *equivalent* where all
+  of it lies inside, *inconclusive* otherwise. With fewer than 5 blocks the word is always *inconclusive*.
+- Many pairs are multiple comparisons: *faster* and *slower* must also pass Holm's correction over all pairs shown
   together.
-- Where the A/A interval excludes 1, the machine told two equal engines apart: then nothing is claimed at all.
+- Where the A/A interval excludes 1, the measurement separates two equal engines, so nothing is claimed at all.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ Blocks = Mapping[int, float]
 Word = Literal["faster", "slower", "equivalent", "inconclusive"]
 
 FLOOR = 0.03
-"""The smallest ROPE: differences below 3 % decide nothing for a user."""
+"""The smallest ROPE: differences below 3 % do not matter to a user."""
 
 FIRM = 10
-"""Blocks below which a report is exploratory."""
+"""With fewer blocks a report is exploratory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def ratio(a: Blocks, b: Blocks, resamples: int = RESAMPLES) -> Estimate | None:
 
 
 def level(blocks: Blocks) -> Estimate | None:
-    """How large: the geometric mean over blocks, or the plain mean where a value is 0. None where there is no block."""
+    """The geometric mean over blocks, or the arithmetic mean where a value is 0. None where there is no block."""
     values = [blocks[k] for k in sorted(blocks)]
     if not values:
         return None
@@ -70,14 +70,14 @@ def level(blocks: Blocks) -> Estimate | None:
 
 def rope(twin: Estimate | None) -> float:
     """The half-width of the region of practical equivalence, as a share: 0.03 means ratios from 1/1.03 to 1.03. `twin`
-    is the ratio that the A/A arm showed."""
+    is the ratio of the A/A arm."""
     if twin is None or not twin.known:
         return FLOOR
     return max(FLOOR, math.sqrt(twin.high / twin.low) - 1)
 
 
 def trusted(twin: Estimate | None) -> bool:
-    """The A/A arm did not tell two equal engines apart (or there is none)."""
+    """Whether the A/A arm shows no difference between two equal engines (or there is none)."""
     return twin is None or twin.low <= 1 <= twin.high
 
 
@@ -93,7 +93,7 @@ def beyond(logs: Sequence[float], margin: float) -> float:
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """Holm's step-down adjustment (1979): p values that may be held against 0.05 together."""
+    """Holm's step-down adjustment (1979): p values that may be compared with 0.05 together."""
     adjusted, worst = [0.0] * len(ps), 0.0
     for rank, index in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
         worst = max(worst, min(1.0, ps[index] * (len(ps) - rank)))
@@ -102,7 +102,7 @@ def holm(ps: Sequence[float]) -> list[float]:
 
 
 def word(measured: Estimate, margin: float, p: float = 0.0) -> Word:
-    """What the interval of a ratio allows to say."""
+    """The word that the interval of a ratio allows."""
     if measured.n < LEAST:
         return "inconclusive"
     if measured.low > 1 + margin and p <= 0.05:

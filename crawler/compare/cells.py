@@ -1,7 +1,7 @@
-"""The valid trials of a session, found by condition, arm and metric. Pure.
+"""The valid trials of a session, by condition, arm and metric. Pure.
 
-Only valid trials are found here (all gates passed, no warm-up). The base of every ratio is the arm that the A/A arm
-repeats, else the first one.
+Valid means: all gates passed, no warm-up. The base of every ratio is the arm that the A/A arm repeats, else the first
+one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Cells:
                 self._values.setdefault((trial.condition, trial.arm), {}).setdefault(trial.block, trial.metrics)
         steady = any("steady_rate" in trial.metrics for trial in self.trials if trial.valid)
         self.rate = "steady_rate" if steady else "cold_rate"
-        """The metric that is called throughput: jobs too short for a steady window have only the cold one."""
+        """The metric shown as throughput: jobs too short for a steady window have only the cold one."""
 
     def blocks(self, condition: Condition, arm: str, metric: str) -> Blocks:
         """The metric in every block in which the arm was valid."""
@@ -42,13 +42,13 @@ class Cells:
         }
 
     def engines_with(self, condition: Condition, metric: str) -> dict[str, Blocks]:
-        """The metric of every engine that has it, in the order of the session; the A/A arm is no engine."""
+        """The metric of every engine that has it, in the order of the session, without the A/A arm."""
         found = {arm: self.blocks(condition, arm, metric) for arm in self.engines}
         return {arm: blocks for arm, blocks in found.items() if blocks}
 
     def shared(self, condition: Condition, metric: str) -> Blocks:
-        """A metric of the condition rather than of an arm (the raw loop, what politeness allows): by block, the best
-        where several trials carry it."""
+        """A metric of the condition rather than of an arm (the raw loop, the politeness limit): by block, the best of
+        the trials that have it."""
         best: dict[int, float] = {}
         for arm in self.arms:
             for block, rate in self.blocks(condition, arm, metric).items():

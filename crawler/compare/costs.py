@@ -1,4 +1,4 @@
-"""What a trial cost, by the names in records.METRICS: the same for a web of our own and for a site of the world."""
+"""The cost metrics of a trial, by the names in records.METRICS: the same for our own webs and for a real site."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ ENOUGH_BEATS = 100
 
 
 def costs(cost: Cost, told: Summary) -> dict[str, float]:
-    """CPU, memory, switches, threads, descriptors, the speed of the whole run, how late its code got to run. A page
-    is a URL that was asked for and settled."""
+    """CPU, memory, switches, threads, descriptors, the rate of the whole run, the scheduling lag. A page is a URL that
+    was fetched and settled."""
     pages = max(told.urls, 1)
     return {
         "cold_rate": pages / max(cost.ended_at - cost.started_at, 1e-9),
@@ -24,7 +24,7 @@ def costs(cost: Cost, told: Summary) -> dict[str, float]:
 
 
 def lateness(told: Summary) -> dict[str, float]:
-    """What the heartbeats of a crawl showed, in milliseconds."""
+    """Lateness of a crawl's heartbeats, in milliseconds; the 99th percentile only with enough beats."""
     beat = told.heartbeat
     if beat is None:
         return {}

@@ -1,14 +1,14 @@
-"""What is run, in which order: presets as data, randomised complete blocks in an order that the seed alone decides.
+"""The trials and their order: presets as data, randomised complete blocks in an order that depends only on the seed.
 
 Rules, and why:
-- A block is one pass over all arms of one condition. What drifts (a neighbour, the temperature) meets all arms of a
-  block alike, so arms are only ever compared within blocks.
-- The order of arms is drawn anew for each block, and so is the order of conditions in each round: a fixed order would
-  give each arm its own place on the drift.
-- Every block holds an A/A arm: an engine a second time under another name. What it shows is noise.
-- The first block is a warm-up (page cache, .pyc files) and counts for nothing.
-- Where politeness is to decide, its largest host must last clearly longer than any chain of back-offs: their dice fall
-  anew for each crawl. At a delay of 0.1 s whole crawls of the demo web differ by 0.1 %, at 0.02 s by 4 %.
+- A block is one pass over all arms of one condition. Drift (a neighbour, the temperature) affects all arms of a block
+  alike, so arms are compared only within blocks.
+- The order of arms is drawn anew for each block, and so is the order of conditions in each round: with a fixed order
+  drift would be confounded with the arm.
+- Every block has an A/A arm: an engine a second time under another name. The difference is noise.
+- The first block is a warm-up (page cache, .pyc files) and is not counted.
+- Where politeness is to be the limit, the largest host must last clearly longer than any chain of back-offs, which are
+  random in each crawl. At a delay of 0.1 s whole crawls of the demo web differ by 0.1 %, at 0.02 s by 4 %.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LIVE = "live"
 
 
 class Preset(msgspec.Struct, frozen=True):
-    """A design without its arms. `blocks` per sweep. Where it is not `strict`, the gates of the machine only warn."""
+    """A design without its arms. `blocks` is per sweep. Without `strict` the gates of the machine only warn."""
 
     summary: str
     conditions: tuple[Condition, ...]
@@ -48,7 +48,7 @@ class Planned(NamedTuple):
 
     @property
     def warm_up(self) -> bool:
-        """It counts for nothing."""
+        """Whether it is not counted."""
         return self.block == WARM_UP
 
 
@@ -61,8 +61,8 @@ def _sweep(name: str, centre: Condition, **levels: Sequence[float]) -> tuple[Con
 
 
 def _timed(seconds: float, *conditions: Condition, least: int = 20) -> tuple[Condition, ...]:
-    """As many pages as fill so many seconds at what is possible or at 1,000 a second, whatever is less; but at least
-    `least` for each slot: then a burst of answers more or less at the edge of the steady window does not matter."""
+    """Conditions with enough pages for `seconds` at the possible rate, at most 1,000 a second, and at least `least` per
+    slot: then one burst of answers more or less at the edge of the steady window does not matter."""
     return tuple(
         msgspec.structs.replace(one, pages=round(max(least * one.concurrency, seconds * min(1000, _possible(one)))))
         for one in conditions
@@ -184,7 +184,7 @@ def schedule(session: Session) -> tuple[Planned, ...]:
 
 
 def shuffled(members: Sequence[T], dice: SeededRandom) -> list[T]:
-    """The members in an order that the dice decide (Fisher and Yates), the same on every Python."""
+    """The members in a random order (Fisher and Yates), the same on every Python for equal dice."""
     row = list(members)
     for last in range(len(row) - 1, 0, -1):
         other = dice.below(last + 1)

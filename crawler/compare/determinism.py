@@ -1,9 +1,9 @@
-"""Could the order in which pages arrive change what a crawl finds? Then two honest engines may differ, and a comparison
-of them means nothing.
+"""Finds settings and events that make the result of a crawl depend on the order of pages. Then two correct engines may
+differ, and a comparison of them is meaningless.
 
-A limit on URLs or bytes keeps whatever came first, and so do the budgets of a host and of its patterns. A limit on
-depth turns away a page that was first found by a longer way. A page that takes too much time or memory to read keeps
-its links for itself. Depth 0 is no such limit: nothing but the seeds is asked for, whatever the order.
+A limit on URLs or bytes keeps what came first, and so do the budgets of a host and of its patterns. A limit on depth
+rejects a page that was first found by a longer path. The links of a page that takes too much time or memory to read are
+lost. Depth 0 is no such limit: only the seeds are fetched, in any order.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def limits(settings: Settings) -> list[str]:
 
 
 def reached(settings: Settings, told: Summary) -> list[str]:
-    """The limits that bound in a crawl, in numbers."""
+    """The limits that a crawl reached, with counts."""
     found = [] if told.over else [f"it ended as {told.ending}, {told.owed} URLs still owed"]
     if told.links_cut:
         found.append(f"{told.links_cut} links beyond max_links or max_url_length were cut")

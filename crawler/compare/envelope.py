@@ -1,14 +1,14 @@
-"""How fast could any crawler crawl this graph? A lower bound on the seconds, worked out from the web alone.
+"""A lower bound on the seconds that any crawler needs for a graph, computed from the web alone.
 
 Rules, and why:
 - With C slots no crawl ends before all answers have been waited for, C at a time (Brent 1974), nor before the longest
-  chain of discoveries is walked: a page cannot be asked for before some page that links to it has been read (Graham
-  1966). The chain is found by Dijkstra's algorithm on answer times: each page is reached by its earliest parent.
+  chain of discoveries: a page cannot be requested before some page that links to it has been read (Graham 1966). The
+  chain is found by Dijkstra's algorithm on answer times: each page is reached from its earliest parent.
 - Waits that the web imposes are in the chain: robots.txt of a host before its first page, Retry-After before the next
-  attempt. A host with a Crawl-delay is asked one page at a time, whatever C is, so it bounds the crawl by itself.
-- The crawler's own back-off is left out: it may be as short as nothing. So this is a lower bound, and the share of it
+  attempt. A host with a Crawl-delay gets one request at a time, whatever C is, so it is a bound by itself.
+- The crawler's own back-off is left out, because it may be close to zero. So this is a lower bound, and the share of it
   that a crawl reaches (bound / seconds) is its efficiency. An upper bound (Brent and Graham's sum of both terms) would
-  hold only for a crawl without any of these waits, so none is told.
+  hold only for a crawl without any of these waits, so none is given.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from crawler.testweb.oracle import Expected, least_seconds, split
 
 
 class EnvelopeStop(NamedTuple):
-    """One URL on the way: seconds of answers over all its attempts, seconds of waits between them, what it leads to."""
+    """One URL of a chain: seconds of answers over all its attempts, seconds of waits between them, its links."""
 
     busy: float
     waits: float
@@ -30,7 +30,7 @@ class EnvelopeStop(NamedTuple):
 
 
 def least(web: AnyWeb, ends: Mapping[str, Expected], slots: int, delay: float = 0.0) -> float:
-    """Seconds that a crawl of `ends` takes at least: `slots` requests in flight, `delay` between two of a host."""
+    """Minimum seconds of a crawl of `ends` with `slots` requests in flight, `delay` seconds between two of a host."""
     stops = {url: stop(web, url, end.attempts) for url, end in ends.items()}
     rests = {host for host in web.names if delay or web.crawl_delay(host)}
     alone = [seconds for host, seconds in least_seconds(web, ends, delay).items() if host in rests] if rests else []
@@ -38,7 +38,7 @@ def least(web: AnyWeb, ends: Mapping[str, Expected], slots: int, delay: float = 
 
 
 def stop(web: AnyWeb, url: str, attempts: int) -> EnvelopeStop:
-    """What a URL costs that is asked for so many times."""
+    """The cost of a URL that is fetched `attempts` times."""
     host, path = split(url)
     answers = [web.document(host, path, attempt) for attempt in range(1, attempts + 1)]
     busy, waits = sum(answer.delay for answer in answers), sum(answer.retry_after or 0 for answer in answers[:-1])
@@ -47,7 +47,7 @@ def stop(web: AnyWeb, url: str, attempts: int) -> EnvelopeStop:
 
 
 def longest_chain(web: AnyWeb, stops: Mapping[str, EnvelopeStop]) -> float:
-    """Seconds until the last page is there if nothing but discovery keeps anybody waiting."""
+    """Seconds until the last page is fetched with unlimited slots, limited only by discovery."""
     found_at = dict.fromkeys(web.seeds, 0.0)
     queue = [(0.0, url) for url in found_at]
     rules_at: dict[str, float] = {}
@@ -55,7 +55,7 @@ def longest_chain(web: AnyWeb, stops: Mapping[str, EnvelopeStop]) -> float:
     while queue:
         at, url = heapq.heappop(queue)
         if at > found_at[url]:
-            continue  # it was reached earlier by another way
+            continue  # reached earlier by another path
         host, _ = split(url)
         if host not in rules_at:
             rules_at[host] = at + _rules(web, host)
@@ -71,7 +71,7 @@ def longest_chain(web: AnyWeb, stops: Mapping[str, EnvelopeStop]) -> float:
 
 
 def _rules(web: AnyWeb, host: str) -> float:
-    """Seconds until the rules of a host are known, over redirects; once is the least where they never are."""
+    """Seconds until a host's robots.txt is known, redirects included; one request where it is never available."""
     page = web.document(host, "/robots.txt")
     seconds = page.delay
     while page.target:

@@ -1,10 +1,10 @@
-"""Where a comparison runs: what must not change within a session, and how clean the machine is while a trial runs.
+"""The environment of a comparison: what must not change within a session, and the noise on the machine during a trial.
 
 Rules, and why:
-- Trials of unlike machines, kernels, Pythons, libraries or crawlers are never put into one session: every word of the
-  record but those in `VARYING` must be the same when a session is gone on with.
-- The load average says what was before, this comparison included; what disturbs a trial is what strangers do during it.
-  So cleanliness is judged by the CPU time that belongs to nobody of ours, and the load average is only noted.
+- One session does not mix trials of different machines, kernels, Pythons, libraries or crawlers: every key of the
+  record except those in `VARYING` must be the same when a session is resumed.
+- The load average covers the past, this comparison included, but a trial is disturbed by other processes during it. So
+  the noise is judged by the CPU time of processes that are not ours, and the load average is only recorded.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NOT_UNDER_TEST = ("crawler/compare/", "crawler/cli/")
 
 
 def environment() -> dict[str, str]:
-    """The machine, the Python, the libraries and the crawler itself, in words."""
+    """The machine, the Python, the libraries and the crawler itself, as text by key."""
     build = sys.version.split(" ", 1)[0]
     found = {
         "cpu": _cpu_model(),
@@ -52,7 +52,7 @@ def environment() -> dict[str, str]:
 
 
 def unlike(first: dict[str, str], second: dict[str, str]) -> list[str]:
-    """In what two environments differ, one line each; what may vary is left out."""
+    """The differences of two environments, one line each, without the keys in `VARYING`."""
     keys = sorted((first.keys() | second.keys()) - VARYING)
     return [
         f"{key}: {first.get(key, 'not there')} became {second.get(key, 'not there')}"
@@ -72,7 +72,7 @@ class Moment(NamedTuple):
 
 
 class Strangers(NamedTuple):
-    """What others did while we measured, over `seconds`. `foreign` and `steal` are shares of all cores."""
+    """The load of other processes during `seconds`. `foreign` and `steal` are shares of all cores."""
 
     seconds: float
     foreign: float
@@ -94,7 +94,7 @@ def moment() -> Moment | None:
 
 
 def strangers(before: Moment, after: Moment, ours: float) -> Strangers:
-    """What happened in between, beside `ours` seconds of CPU."""
+    """The load of other processes between two moments; `ours` is our own CPU in seconds."""
     seconds = after.at - before.at
     whole = max(seconds * (os.cpu_count() or 1), 1e-9)
     return Strangers(
@@ -107,7 +107,7 @@ def strangers(before: Moment, after: Moment, ours: float) -> Strangers:
 
 
 def cpu_of(pid: int) -> float:
-    """Seconds of CPU that a living process has used, 0 where that cannot be known."""
+    """CPU seconds of a running process, 0 where they are unknown."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -120,7 +120,7 @@ def _first_line(path: str) -> str:
 
 
 def _throttled() -> int:
-    """How often a limit of our cgroup (version 2) has stopped us."""
+    """How often our cgroup (version 2) has been throttled."""
     with suppress(OSError, ValueError):
         for line in Path("/sys/fs/cgroup/cpu.stat").read_text().splitlines():
             if line.startswith("nr_throttled"):

@@ -1,24 +1,24 @@
-"""Is a trial worth counting? Each gate looks at evidence that no engine can give about itself.
+"""Decides whether a trial counts. Each gate checks evidence that does not come from the engine itself.
 
 Gates of correctness, which always decide:
-- G1 the digest of the crawl and its reasons are the oracle's, worked out without crawling;
-- G2 what lies on disk, read back, gives the same digest;
+- G1 the digest of the crawl and its reasons are the oracle's, computed without crawling;
+- G2 the stored data, read back, gives the same digest;
 - G3 the server saw every expected (URL, attempt) once, and nothing else;
 - G4 order could not change the result: no limit that depends on it was set, none was reached, no body was cut;
-- G6 no request came too early, too many at once, or where robots.txt forbids;
-- G7 failures were deterministic: each request said which attempt it was, in order, and got what the web answers to
-  that attempt.
+- G6 no requests came too early, too many at once, or against robots.txt;
+- G7 failures were deterministic: the requests of a URL carried attempt numbers 1, 2, ..., and each got the web's answer
+  to that attempt.
 
 Gates of the machine, which a lenient session turns into warnings ("warning: ..." in the detail):
 - G5 the slots were filled: never more than C requests in flight, and at least 0.90 C on average in the steady window
-  of a flat web that takes 50 ms or more. A slot is also with the engine while a page is read, so of a faster web, and
-  of pages that are dear to read, only this is asked: that 0.90 C were once in flight, which a hidden limit (a
-  connection pool) would not allow; nothing at latency 0, and nothing of a job of fewer than 10 pages a slot, which has
-  no steady window. An engine at the roof of its CPU (what a page costs it, times its pages/s: 0.8 cores) cannot fill
-  its slots; that is a finding, not a fault.
-- G8 the server had time to spare: at most 0.60 of its one core, three times the pace of this crawl to whoever asks
-  faster, and the raw loop got at least as much from it. How late answers left (p99) is told beside it.
-- G9 the host was clean: steal below 1 %, strangers below 10 % of all cores, no swapping, no throttling.
+  of a flat web that takes 50 ms or more. A slot is also occupied while the engine reads a page. So for a faster web, or
+  for pages that are expensive to read, the gate only requires that 0.90 C were once in flight, which a hidden limit (a
+  connection pool) would prevent. It requires nothing at latency 0, or of a job of fewer than 10 pages a slot, which has
+  no steady window. An engine at its CPU roof (CPU per page times pages/s: 0.8 cores) cannot fill its slots; that is a
+  finding, not a fault.
+- G8 the server had headroom: it used at most 0.60 of its one core, it can give three times the rate of this crawl, and
+  the raw loop got at least the same rate from it. The lateness of answers (p99) is reported, too.
+- G9 the host was quiet: steal below 1 %, other processes below 10 % of all cores, no swapping, no throttling.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ WARNING = "warning: "
 
 
 class Evidence(NamedTuple):
-    """Everything that was seen of one trial.
+    """All observations of one trial.
 
-    `settings` as the crawl kept them; `first_bytes`: URL -> seconds, as it stored them; `cut`: bodies at the cap;
+    `settings` and `first_bytes` (URL -> seconds) as the crawl stored them; `cut`: number of bodies cut at the cap;
     `seconds` of the crawl from start to exit; `cpu` of the crawler's tree and `server_cpu` in seconds; `raw_rate` and
-    `server_rate` (what the server can give) in pages/s, None where they were not measured; `machine` None where it
-    cannot be known.
+    `server_rate` (the server's capacity) in pages/s, None where they were not measured; `machine` None where it is
+    unknown.
     """
 
     condition: Condition
@@ -78,7 +78,7 @@ class Evidence(NamedTuple):
 
 
 def judge(evidence: Evidence, *, strict: bool = True) -> tuple[Gate, ...]:
-    """Every gate that applies."""
+    """The results of all gates, by name. Not `strict`: the gates of the machine only warn."""
     found = [_oracle(evidence), _store(evidence), _referee(evidence), _order(evidence), _politeness(evidence)]
     found.append(_failures(evidence))
     machine = [_concurrency(evidence), _headroom(evidence), quiet(evidence.machine)]
@@ -88,12 +88,12 @@ def judge(evidence: Evidence, *, strict: bool = True) -> tuple[Gate, ...]:
 
 
 def crashed(why: str) -> tuple[Gate, ...]:
-    """The gates of a trial that brought nothing to judge."""
+    """The gates of a trial without a result: G1 fails."""
     return (Gate("G1", False, why),)
 
 
 def as_warning(gate: Gate) -> Gate:
-    """A gate of the machine in a lenient session: it passes, and says what it would have found."""
+    """A gate of the machine in a lenient session: it passes, with the fault as a warning."""
     return gate if gate.passed else Gate(gate.name, True, WARNING + gate.detail)
 
 
@@ -149,7 +149,7 @@ def _failures(evidence: Evidence) -> Gate:
     faults, failed = [], 0
     for entry in evidence.entries:
         if entry.host not in web.names:
-            continue  # told of by G3
+            continue  # reported by G3
         url = f"http://{entry.host}{entry.path}"
         if not web.is_robots(entry.host, entry.path):
             attempts[url].append(entry.attempt)
@@ -215,7 +215,7 @@ def _headroom(evidence: Evidence) -> Gate:
 
 
 def _lateness(evidence: Evidence) -> float:
-    """How much later than intended answers left the server, 99th percentile, in ms."""
+    """Lateness of the server's answers, 99th percentile, in ms."""
     web = evidence.oracle.web
     late = sorted(
         entry.end - entry.at - web.document(entry.host, entry.path, entry.attempt).delay
@@ -226,7 +226,7 @@ def _lateness(evidence: Evidence) -> float:
 
 
 def quiet(machine: Strangers | None) -> Gate:
-    """G9, of what strangers did meanwhile; passed where that cannot be known."""
+    """G9, from the load of other processes; passed where that is unknown."""
     if machine is None:
         return Gate("G9", True, "not known on this system")
     tests = (
@@ -241,5 +241,5 @@ def quiet(machine: Strangers | None) -> Gate:
 
 
 def gate(name: str, faults: Sequence[str], seen: str) -> Gate:
-    """Passed with what was seen, or failed with the first faults."""
+    """A gate that passed with `seen`, or failed with the first three faults."""
     return Gate(name, not faults, "; ".join(faults[:3]) or seen)

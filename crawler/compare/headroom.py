@@ -1,11 +1,11 @@
-"""How much the test web can give: pages/s of its flat web, without latency, to clients that cost next to nothing.
+"""The capacity of the test web: pages/s of its flat web, without latency, to very cheap clients.
 
 Rules, and why:
-- A server that cannot give three times what the fastest engine takes would be what is measured. So its capacity is
-  measured before the first trial of each size of a page, and gate G8 holds every trial against it.
-- wrk or hey ask where they are installed, else loops of our own (crawler.compare.load), one process per core. They
-  share the cores with the server, as crawlers do: a machine too small for both shows that, too.
-- Speed is read off the server's own log, in its steady window.
+- A server that cannot give three times the rate of the fastest engine would be the bottleneck. So its capacity is
+  measured before the first trial of each page size, and gate G8 compares every trial with it.
+- The load comes from wrk or hey where installed, else from our own loops (crawler.compare.load), one process per core.
+  They share the cores with the server, as crawlers do, so a machine too small for both shows.
+- Rates are computed from the server's own log, in its steady window.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PATIENCE = 30.0
 
 
 def capacity(condition: Condition, folder: Path) -> float | None:
-    """Pages/s the server can give under a condition; None for a web that is not flat. Raises CrawlerError."""
+    """The server's capacity in pages/s under a condition; None for a web that is not flat. Raises CrawlerError."""
     if condition.workload != workload.FLAT:
         return None
     bare = msgspec.structs.replace(condition, latency=0.0, errors=0.0, pages=1)
@@ -43,7 +43,7 @@ def capacity(condition: Condition, folder: Path) -> float | None:
 
 
 def commands(address: str) -> list[list[str]]:
-    """What asks: one command of wrk or hey, or one of ours per core."""
+    """The load commands: one of wrk or hey, or one of ours per core."""
     url = f"http://{address}{PATH}"
     if wrk := shutil.which("wrk"):
         threads = f"-t{min(cores(), CONNECTIONS)}"

@@ -1,13 +1,12 @@
-"""Means and their 95 % intervals, for the few blocks that a comparison can afford. Pure, standard library only.
+"""Means and their 95 % confidence intervals for few blocks. Pure, standard library only.
 
 Rules, and why:
 - From 5 values on, the interval is the bootstrap-t (studentised; Efron & Tibshirani 1993, 12.5) with 10,000 resamples:
-  with 5 or 10 values it misses near the promised 5 % where the percentile and BCa bootstraps miss 10 to 18 %, and it
-  stays there when the noise is skewed. Below 5 values too many resamples repeat a single value, so Student's interval
-  stands alone.
-- Student's interval is always given beside it: where the two disagree by more than a fifth, the noise is far from
+  with 5 or 10 values it misses near the nominal 5 % where the percentile and BCa bootstraps miss 10 to 18 %, also with
+  skewed noise. Below 5 values too many resamples repeat a single value, so only Student's interval is used.
+- Student's interval is always given as well: where the two disagree by more than a fifth, the noise is far from
   normal.
-- Up to 7 values all their resamples are weighed (126 different ones for 5 values), which is exact and quicker than
+- Up to 7 values all their resamples are weighted (126 different ones for 5 values), which is exact and faster than
   drawing.
 - Drawn resamples are the same for equal n: a report built twice from the same trials is the same, byte for
   byte.
@@ -27,16 +26,16 @@ from operator import mul
 
 RESAMPLES = 10_000
 LEAST = 5
-"""Values that a bootstrap-t interval needs."""
+"""Minimum number of values for a bootstrap-t interval."""
 
 ALL = 7
-"""Values up to which every resample is weighed instead of drawn."""
+"""Maximum number of values for which every resample is weighted instead of drawn."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean of `n` values with its 95 % interval `low` to `high`, and Student's interval beside it. With one value
-    there is no interval: the ends are infinite."""
+    """A mean of `n` values with its 95 % interval `low` to `high`, and Student's interval. With one value there is no
+    interval: the ends are infinite."""
 
     value: float
     low: float
@@ -52,12 +51,12 @@ class Estimate:
 
     @property
     def known(self) -> bool:
-        """There is an interval."""
+        """Whether there is an interval."""
         return math.isfinite(self.low) and math.isfinite(self.high)
 
     @property
     def disputed(self) -> bool:
-        """The two intervals differ by more than a fifth of the width: read this one with care."""
+        """Whether the two intervals differ by more than a fifth of the width, so that this one is less reliable."""
         width, student = self.high - self.low, self.t_high - self.t_low
         return self.known and abs(width - student) > 0.2 * max(width, student)
 
@@ -100,7 +99,7 @@ def bootstrap_t(values: Sequence[float], resamples: int = RESAMPLES) -> tuple[fl
 
 
 def _studentised(n: int, total: float, square: float) -> float:
-    """t of one resample of centred values; one that repeats a single value has no deviation and belongs in the tail."""
+    """t of one resample of centred values; one that repeats a single value has no deviation and goes to the tail."""
     variance = (square - total * total / n) / (n - 1)
     if variance <= 1e-12 * square:
         return math.copysign(math.inf, total)
@@ -146,7 +145,7 @@ def t_tail(t: float, freedom: int) -> float:
 
 @functools.cache
 def t_quantile(freedom: int, miss: float = 0.05) -> float:
-    """The t that |T| exceeds with probability `miss`, found by halving."""
+    """The t that |T| exceeds with probability `miss`, found by bisection."""
     low, high = 0.0, 1e4
     for _ in range(100):
         middle = (low + high) / 2

@@ -1,13 +1,13 @@
-"""Runs one command and tells what its whole process tree cost: `python -m crawler.compare.launch OUT ERR COMMAND...`
+"""Runs one command and reports the cost of its process tree: `python -m crawler.compare.launch OUT ERR COMMAND...`
 
 Rules, and why:
-- This process adopts orphans (PR_SET_CHILD_SUBREAPER) and waits for every one of them, so CPU and context switches are
-  the kernel's own totals (wait4), not samples: fork servers and their workers are in, short-lived or not. Linux only;
-  elsewhere orphans are missing.
-- Memory, threads and descriptors are peaks and have to be sampled, twice a second: reading a PSS takes the lock of the
-  memory map, so more often would disturb what is measured.
-- A process of its own, because the waiting would steal the children of any other; it dies with its parent and the
-  command dies with it.
+- This process adopts orphans (PR_SET_CHILD_SUBREAPER) and waits for every one of them. So CPU and context switches are
+  the kernel's own totals (wait4), not samples, and include fork servers and their workers, even short-lived ones. Linux
+  only; elsewhere orphans are missing.
+- Memory, threads and descriptors are peaks and must be sampled, twice a second: reading a PSS takes the lock of the
+  memory map, so sampling more often would disturb the measurement.
+- It is a separate process, because its wait would reap the children of any other code. It ends with its parent, and the
+  command ends with it.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
-    """What a command took. Times on the monotonic clock of the machine; `memory` is the peak of the summed PSS in
-    bytes. `own_cpu` is what this process itself spent on watching, in seconds; it is no part of `cpu`."""
+    """The cost of a command. Times are on the monotonic clock of the machine; `memory` is the peak of the summed PSS in
+    bytes. `own_cpu` is the CPU of this process itself, in seconds; it is not part of `cpu`."""
 
     exit_code: int
     started_at: float
@@ -48,7 +48,7 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Peaks:
-    """The largest sums over the tree below this process that were seen."""
+    """The largest sampled sums over the process tree below this process."""
 
     def __init__(self) -> None:
         self.memory = self.threads = self.descriptors = 0
@@ -56,11 +56,11 @@ class Peaks:
         self._thread = threading.Thread(target=self._work, name="peaks", daemon=True)
 
     def start(self) -> None:
-        """Look twice a second, on a thread."""
+        """Sample twice a second, on a thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop sampling."""
         self._ended.set()
         self._thread.join()
 
@@ -74,7 +74,7 @@ class Peaks:
 
 
 def _look(process: Path) -> tuple[int, int, int]:
-    """PSS in bytes, threads, descriptors of one process; zeros where it is gone."""
+    """PSS in bytes, threads, descriptors of one process; zeros where it has ended."""
     try:
         memory = next(line for line in (process / "smaps_rollup").read_text().splitlines() if line.startswith("Pss:"))
         threads = next(line for line in (process / "status").read_text().splitlines() if line.startswith("Threads:"))
@@ -84,7 +84,7 @@ def _look(process: Path) -> tuple[int, int, int]:
 
 
 def launch(command: list[str], out: Path, err: Path) -> Cost:
-    """Run a command to its end, and everything that it leaves behind. Raises OSError where it cannot be started."""
+    """Run a command and wait for it and its orphans. Raises OSError where it cannot be started."""
     _control(PR_SET_CHILD_SUBREAPER, 1)
     peaks, cpu, switches = Peaks(), 0.0, 0
     with out.open("wb") as stdout, err.open("wb") as stderr:

@@ -1,11 +1,11 @@
-"""One trial on a site of the world: the life of a trial without a web of our own, judged by what is left to judge.
+"""One trial on a real site, checked by the gates that work without a web of our own.
 
 Rules, and why:
-- There is no oracle: within a block every arm must come to the same ends (URL, reason, status) as the first that was
-  valid, or it is void (G1). Bodies that differ only warn: many sites write the time of day into their pages.
-- There is no referee: what the server saw of duplicates, pauses and requests in flight is not known, so G3, G5, G6, G7
-  and G8 are not judged at all. Rates are the crawl's own word (times of its stored pages).
-- Politeness holds between trials, too: none begins before the delay, and whatever rest the site asked for, is over.
+- There is no oracle: within a block every arm must reach the same ends (URL, reason, status) as the first valid one, or
+  it is void (G1). Bodies that differ only warn, because many sites write the time of day into their pages.
+- There is no referee: the server's view of duplicates, pauses and requests in flight is unknown, so G3, G5, G6, G7 and
+  G8 are not judged. Rates come from the crawl itself (times of its stored pages).
+- Politeness applies between trials, too: none begins before the delay, and any rest the site requested, is over.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ ENOUGH = 20
 
 
 class SiteFindings(NamedTuple):
-    """What a crawl of the site left. `ends` is a digest of every URL with its reason and status, `moments` and
+    """The results of a crawl of the site. `ends` is a digest of every URL with its reason and status, `moments` and
     `first_bytes` are those of its stored pages, `rest_until` is Unix time."""
 
     settings: Settings
@@ -53,7 +53,7 @@ class SiteFindings(NamedTuple):
 
 
 class LiveTrials:
-    """Runs trials on a site one after another, and rests in between as long as the site wants."""
+    """Runs trials on a site one after another, with the rests that the site requires in between."""
 
     def __init__(self, named: Site, configuration: Path | None, delay: float, seed: int, strict: bool) -> None:
         self._site = named
@@ -61,7 +61,7 @@ class LiveTrials:
         self._delay = delay
         self._seed = seed
         self._strict = strict
-        self._rest_until = time() + delay  # somebody may have asked the site just now
+        self._rest_until = time() + delay  # there may have been a request to the site just now
 
     def run(self, planned: Planned, folder: Path, peers: Iterable[Trial], stopped: Stopped) -> Trial:
         """Run one trial in an empty folder; `peers` are those of its block. Raises Interrupted."""
@@ -111,7 +111,7 @@ class LiveTrials:
 
 
 def read_back(path: Path, told: Summary) -> SiteFindings:
-    """Everything from disk. Raises Crashed where it cannot be read."""
+    """Read the results from disk. Raises Crashed where that fails."""
     pages: list[tuple[float, float]] = []
 
     def see(page: Page) -> None:
@@ -132,7 +132,7 @@ def read_back(path: Path, told: Summary) -> SiteFindings:
 
 
 def judge(found: SiteFindings, machine: Strangers | None, peers: Sequence[Trial], *, strict: bool) -> tuple[Gate, ...]:
-    """The gates that a site leaves."""
+    """The gates that apply to a real site."""
     faults = order.limits(found.settings) + order.reached(found.settings, found.told)
     disk = list(found.audit.problems)
     if found.audit.digest != found.told.digest:
@@ -147,7 +147,7 @@ def judge(found: SiteFindings, machine: Strangers | None, peers: Sequence[Trial]
 
 
 def _agreement(found: SiteFindings, first: Trial | None) -> Gate:
-    """The arms agree with each other: nobody else can tell what is right."""
+    """G1: the arms agree with each other, as there is no oracle."""
     if not found.told.statuses:
         return Gate("G1", False, "nothing could be fetched")
     if first is None:
@@ -160,7 +160,7 @@ def _agreement(found: SiteFindings, first: Trial | None) -> Gate:
 
 
 def measured(found: SiteFindings, cost: Cost) -> dict[str, float]:
-    """By the names in records.METRICS, as far as the crawl itself can tell."""
+    """The metrics, by the names in records.METRICS, that the crawl itself provides."""
     metrics = {"startup": found.told.startup_seconds, "crawl_rate": found.told.pages_per_second}
     metrics |= costs(cost, found.told)
     edge, moments = len(found.moments) // EDGE, found.moments

@@ -1,8 +1,8 @@
-"""A load that costs the one who makes it next to nothing, to find out how much a server can give.
+"""A cheap load generator, to measure the capacity of a server.
 
-`python -m crawler.compare.load ADDRESS HOST PATH CONNECTIONS SECONDS`: each connection asks again for the same page as
-soon as it has it. Nothing is parsed but the length of the answer. Used where neither wrk nor hey is installed; speed is
-read off the server's log.
+`python -m crawler.compare.load ADDRESS HOST PATH CONNECTIONS SECONDS`: each connection requests the same page again and
+again. Only the length of the answer is parsed. Used where neither wrk nor hey is installed; the rate is computed from
+the server's log.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ HEAD_END = b"\r\n\r\n"
 
 
 class Asking(asyncio.Protocol):
-    """One connection that asks and asks."""
+    """One connection that repeats a request."""
 
     def __init__(self, request: bytes) -> None:
         self._request = request
@@ -24,12 +24,12 @@ class Asking(asyncio.Protocol):
         self._left = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ask for the first time."""
+        """Send the first request."""
         self._transport = transport
         self._ask()
 
     def data_received(self, data: bytes) -> None:
-        """Count down to the end of the answer, then ask again."""
+        """Count down to the end of the answer, then send the next request."""
         if not self._left:
             self._head += data
             head, found, body = self._head.partition(HEAD_END)
@@ -46,7 +46,7 @@ class Asking(asyncio.Protocol):
 
 
 async def ask(address: str, host: str, path: str, connections: int, seconds: float) -> None:
-    """Keep the connections busy for so long. Raises OSError where they are refused."""
+    """Keep the connections busy for `seconds`. Raises OSError where they are refused."""
     loop, (name, _, port) = asyncio.get_running_loop(), address.partition(":")
     request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
     made = [await loop.create_connection(lambda: Asking(request), name, int(port)) for _ in range(connections)]

@@ -1,12 +1,12 @@
-"""What no engine can exceed, and where one overtakes another. Pure, standard library only; nothing here is fitted.
+"""Ceilings that no engine can exceed, and crossings of two engines. Pure, standard library only; nothing is fitted.
 
 Rules, and why:
 - Ceilings have no free parameter: Little's law, the CPU that a page costs, the raw loop, politeness. A gap to them is a
   fact.
-- A crossing is found on straight lines between the levels in log-log space (monotone between levels: it cannot invent a
-  wiggle). Its interval ends where the bootstrap-t band around those lines leaves zero: resampling crossings themselves
-  would make it too short, as percentile bootstraps of few blocks are. Where the band never leaves zero on one side, the
-  two arms tie there, and no crossing is reported: noise around a tie crosses all the time.
+- A crossing is found on straight lines between the levels in log-log space (monotone between levels, so without
+  artefacts). Its interval ends where the bootstrap-t band around those lines leaves zero: resampling the crossings
+  would make it too short, as percentile bootstraps of few blocks are. Where the band does not leave zero on one side,
+  the two arms tie there, and no crossing is reported, because noise around a tie crosses often.
 - A break-even point gets its interval in the same way, from the paired difference of two jobs' durations.
 """
 
@@ -39,18 +39,18 @@ def little(concurrency: int, latency: float) -> float:
 
 
 def cpu_roof(cpu_per_1000: float, cores: int) -> float:
-    """Pages/s when `cores` do nothing but spend `cpu_per_1000` CPU seconds on each thousand pages."""
+    """Pages/s when `cores` are fully busy and each thousand pages take `cpu_per_1000` CPU seconds."""
     return 1000 * cores / cpu_per_1000 if cpu_per_1000 > 0 else math.inf
 
 
 def politeness(hosts: int, delay: float) -> float:
-    """Pages/s when every host is asked once per `delay` seconds. inf without a delay."""
+    """Pages/s when every host gets one request per `delay` seconds. inf without a delay."""
     return hosts / delay if delay > 0 else math.inf
 
 
 def crossing(levels: Mapping[float, Sequence[float]]) -> Crossing | None:
-    """Where two arms change places. `levels`: factor (above 0) -> log-ratios of its blocks. None where they do not, or
-    where the data do not show it."""
+    """The level at which two arms change places. `levels`: factor (above 0) -> log-ratios of its blocks. None where
+    they do not, or where the data do not show it."""
     xs = [x for x in sorted(levels) if x > 0 and levels[x]]
     means = [statistics.fmean(levels[x]) for x in xs]
     roots = _roots(xs, means)
@@ -74,10 +74,10 @@ def _roots(xs: Sequence[float], ys: Sequence[float]) -> list[tuple[float, bool]]
 
 
 def break_even(a: Mapping[int, tuple[float, float]], b: Mapping[int, tuple[float, float]]) -> Crossing | None:
-    """The job size in pages from which the slower starter has caught up. By block: (seconds to start, pages/s).
+    """The job size in pages at which the slower starter has caught up. By block: (seconds to start, pages/s).
 
-    A job of n pages is taken to last start + n / rate. `rising`: it is `a` that wins the larger jobs. None where one
-    arm is ahead at every size, or the data do not show that both the start and the pages differ.
+    Model: a job of n pages lasts start + n / rate. `rising`: `a` is faster at larger jobs. None where one arm is ahead
+    at every size, or the data do not show that both the start and the rate differ.
     """
     blocks = sorted(a.keys() & b.keys())
     starts = [b[k][0] - a[k][0] for k in blocks]
@@ -87,7 +87,7 @@ def break_even(a: Mapping[int, tuple[float, float]], b: Mapping[int, tuple[float
     at = statistics.fmean(starts) / statistics.fmean(pages)
 
     def apart(size: float) -> bool:
-        """The two jobs of this size last differently, for sure."""
+        """Whether the durations of two jobs of this size differ significantly."""
         band = estimate([start - size * page for start, page in zip(starts, pages, strict=True)], RESAMPLES)
         return band.low > 0 or band.high < 0
 
@@ -98,7 +98,7 @@ def break_even(a: Mapping[int, tuple[float, float]], b: Mapping[int, tuple[float
 
 
 def _edge(apart: Callable[[float], bool], outside: float, inside: float) -> float:
-    """Where the interval ends, by halving in log space."""
+    """The end of the interval, by bisection in log space."""
     for _ in range(24):
         middle = math.sqrt(outside * inside)
         outside, inside = (middle, inside) if apart(middle) else (outside, middle)

@@ -1,6 +1,6 @@
-"""Could drift or outliers fake a difference? Pure, standard library only.
+"""Drift and outliers, which could fake a difference. Pure, standard library only.
 
-Outliers are counted and shown, never dropped: a slow trial is part of what a user gets.
+Outliers are counted and shown, not dropped: users get slow runs, too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """The change per step of run order (Theil-Sen), its 95 % interval (Sen 1968), and the steps it was seen over."""
+    """The change per step of run order (Theil-Sen), its 95 % interval (Sen 1968), and the number of steps."""
 
     slope: float
     low: float
@@ -28,7 +28,7 @@ class Drift:
 
     @property
     def shown(self) -> bool:
-        """The interval excludes "no drift"."""
+        """Whether the interval excludes 0 (no drift)."""
         return self.low > 0 or self.high < 0
 
 
@@ -41,7 +41,7 @@ class Outliers:
     of: int
 
     def plus(self, other: Outliers) -> Outliers:
-        """Both cells together."""
+        """The sum over two cells."""
         return Outliers(self.mild + other.mild, self.severe + other.severe, self.of + other.of)
 
 
@@ -59,7 +59,7 @@ def theil_sen(points: Sequence[tuple[float, float]]) -> Drift | None:
 
 
 def tukey(values: Sequence[float]) -> Outliers:
-    """How many values lie beyond the fences. Fewer than 4 values have no quartiles worth the name: none counted."""
+    """The number of values beyond the fences; 0 for fewer than 4 values, whose quartiles are meaningless."""
     if len(values) < 4:
         return Outliers(0, 0, len(values))
     first, _, third = statistics.quantiles(values, n=4, method="inclusive")

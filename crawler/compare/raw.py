@@ -1,7 +1,7 @@
-"""The raw client loop: what is left of a crawl without the crawler. One process, one event loop, URLs known beforehand,
-as many in flight as the condition says, bodies read and thrown away. No engine can be faster without a faster client.
+"""The raw client loop: fetches without a crawler. One process, one event loop, known URLs, as many in flight as the
+condition says, bodies read and discarded. No engine can be faster without a faster client.
 
-`python -m crawler.compare.raw URLS CONCURRENCY ADDRESS` in a fresh process; its speed is read off the server's log,
+`python -m crawler.compare.raw URLS CONCURRENCY ADDRESS` in a fresh process; its rate is computed from the server's log,
 like that of every engine.
 """
 
@@ -16,14 +16,14 @@ from typing import NamedTuple
 
 
 class RawTarget(NamedTuple):
-    """Where to ask, and as which host; "" where the URL says it."""
+    """The URL to fetch and its Host header; "" where the URL has the host."""
 
     url: str
     host: str = ""
 
 
 async def fetch_all(targets: Iterable[RawTarget], in_flight: int) -> Counter[str]:
-    """Ask for every target once, on this event loop; how often each status was answered."""
+    """Fetch every target once, on this event loop; returns the count of each status."""
     import aiohttp
     from yarl import URL
 

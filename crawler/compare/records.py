@@ -1,4 +1,4 @@
-"""What a comparison consists of, as values on disk: one `session.json`, one line of `trials.jsonl` per trial.
+"""The records of a comparison on disk: one `session.json`, one line of `trials.jsonl` per trial.
 
 Vocabulary. An *arm* is an engine with its client under a name ("async", "threads", "threads+urllib3", "async again":
 the A/A arm). A *condition* is a point in the space of factors. A *cell* is an arm in a condition on a workload. A
@@ -12,7 +12,7 @@ import msgspec
 
 
 class Arm(msgspec.Struct, frozen=True):
-    """An engine as it takes part. `twin_of` names the arm that an A/A arm repeats, "" for the others."""
+    """An engine in a comparison. `twin_of` names the arm that an A/A arm repeats, "" for the others."""
 
     name: str
     mode: str
@@ -41,8 +41,8 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):
-    """What is compared on instead of a web of our own: what the user `named`, the URLs it came to, the profile, whether
-    a configuration of the user's lies beside the session."""
+    """A real site to compare on: what the user `named`, the resulting URLs, the profile, whether the user's
+    configuration is stored with the session."""
 
     named: str
     urls: tuple[str, ...]
@@ -51,7 +51,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Gate(msgspec.Struct, frozen=True):
-    """One check of a trial. `detail` says what was found, in numbers.
+    """One check of a trial. `detail` is what was found, in numbers.
 
     G1 oracle digest, G2 store audit, G3 referee, G4 order, G5 concurrency, G6 politeness, G7 deterministic failures, G8
     server headroom, G9 clean host.
@@ -64,7 +64,7 @@ class Gate(msgspec.Struct, frozen=True):
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """One run. `metrics` by name, see METRICS; empty where the run crashed. `order` counts the trials of a session.
-    On a live site `ends` stands for every URL with its reason and status, `digest` for the bodies, too.
+    On a live site `ends` is a digest of every URL with its reason and status, `digest` covers the bodies, too.
     """
 
     block: int
@@ -81,12 +81,12 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def valid(self) -> bool:
-        """All gates passed and it is no warm-up: it counts."""
+        """Whether it counts: all gates passed, no warm-up."""
         return not self.warm_up and bool(self.metrics) and all(gate.passed for gate in self.gates)
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
-    """What was planned and where: enough to run it again and to refuse to mix unlike things."""
+    """The plan and the environment: enough to run it again, and to refuse to resume it in another environment."""
 
     format: int
     preset: str

@@ -1,6 +1,6 @@
 """The report of a comparison: read the raw trials, write `report.html`, `report.md`, `report.json` and `trials.csv`.
 
-Equal trials give equal files, byte for byte: nothing here asks a clock or throws dice.
+Equal trials give equal files, byte for byte: no clock and no random numbers are used.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ FIELDS = (
 
 
 def write(folder: Path) -> None:
-    """Everything that `folder` (with `session.json` and `trials.jsonl`) can tell, as files beside them.
+    """Write the reports of `folder` (with `session.json` and `trials.jsonl`) into it.
 
-    Raises OSError where they cannot be read or written, msgspec.DecodeError where no comparison wrote them.
+    Raises OSError where files cannot be read or written, msgspec.DecodeError where they are not of a comparison.
     """
     session, trials, data = read(folder)
     found = results(session, trials)
@@ -53,8 +53,8 @@ def write(folder: Path) -> None:
 
 
 def read(folder: Path) -> tuple[Session, list[Trial], str]:
-    """The session, its trials, the SHA-256 of the latter's file. A last line that was cut off while it was written is
-    no trial; any other line that is not one raises msgspec.DecodeError."""
+    """The session, its trials, the SHA-256 of the trials' file. An incomplete last line is ignored; any other invalid
+    line raises msgspec.DecodeError."""
     session = msgspec.json.decode((folder / "session.json").read_bytes(), type=Session)
     raw = (folder / "trials.jsonl").read_bytes()
     whole = raw[: raw.rfind(b"\n") + 1]
@@ -62,7 +62,7 @@ def read(folder: Path) -> tuple[Session, list[Trial], str]:
 
 
 def table(trials: list[Trial]) -> str:
-    """All trials as CSV, one row each: what, under which condition, valid or not, every metric."""
+    """All trials as CSV, one row each: arm, condition, valid or not, every metric."""
     extra = sorted({name for trial in trials for name in trial.metrics} - METRICS.keys())
     metrics = [*METRICS, *extra]
     written = io.StringIO()

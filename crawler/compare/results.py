@@ -1,20 +1,20 @@
-"""From the trials to everything that the report states. Pure: no clock, no files; equal trials, equal results.
+"""Computes everything that the report states from the trials. Pure: no clock, no files; equal trials, equal results.
 
 Rules, and why:
 - All pairs of a headline are one family for Holm's correction; in a sweep, the engines against the base at one level
   are.
 - A sweep is one question: its conditions differ in one factor. The number of pages may differ too, because a level
   needs enough of them to reach its steady window. Where a second factor differs, that is a second sweep.
-- A crawl of a graph, polite or not, has no steady window to speak of: it grows, and ends with a few slow hosts. Its
-  throughput is that of the whole crawl, and its ceiling what no crawl of this web can exceed (`least_rate`, see
-  crawler.compare.envelope); the share of it is the engine's efficiency. Without that metric politeness allows
+- A crawl of a graph, polite or not, has no real steady window: it grows, and ends with a few slow hosts. Its throughput
+  is that of the whole crawl, and its ceiling the limit of any crawl of this web (`least_rate`, see
+  crawler.compare.envelope); the share of it is the engine's efficiency. Without that metric the limit of politeness is
   hosts / delay.
-- Where the A/A arm of the headline differs, nothing at all is claimed, in no sweep either; a sweep also is mute at
-  every level where its own A/A arm differs.
-- A share of errors is asked for twice (the second attempt heals), so a slot is held 1 + errors times the latency.
-- The lowest ceiling is the one that holds an arm back; its share of that says how much the engine itself still costs.
-  The raw loop is drawn but is no ceiling: several processes may well exceed one. A CPU roof below the pages/s that were
-  measured is none either: in a job of few pages most of the CPU is that of the start.
+- Where the A/A arm of the headline differs, nothing at all is claimed, in no sweep either. A sweep also claims nothing
+  at a level where its own A/A arm differs.
+- A share of errors is fetched twice (the second attempt heals), so a slot is held 1 + errors times the latency.
+- The lowest ceiling is the one that limits an arm; the arm's share of it shows how much the engine itself still costs.
+  The raw loop is drawn but is no ceiling, because several processes can exceed one. A CPU roof below the measured
+  pages/s is no ceiling either: in a job of few pages most of the CPU is that of the start.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Field:
 
     @property
     def engines(self) -> list[Row]:
-        """The rows that are engines: the A/A arm is none."""
+        """The rows without the A/A arm."""
         return [row for row in self.rows if not row.twin]
 
 
@@ -101,7 +101,7 @@ class Sweep:
 @dataclass(frozen=True, slots=True)
 class AuditResult:
     """Drift of log pages/s over the run order (each arm against its own mean in its cell), outliers over all cells, and
-    what became of the trials."""
+    counts of valid and void trials."""
 
     drift: noise.Drift | None
     outliers: noise.Outliers
@@ -112,7 +112,7 @@ class AuditResult:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """All that the report states. `firm` is False below 10 blocks: then nothing in it is a claim. `claims` is False
+    """All that the report states. `firm` is False below 10 blocks: then the report is exploratory. `claims` is False
     where the headline's A/A arm differs: then no engines are compared in words."""
 
     base: str
@@ -129,7 +129,7 @@ class Results:
 
 
 def results(session: Session, trials: Sequence[Trial]) -> Results:
-    """Everything, computed from the raw trials."""
+    """Compute the results from the raw trials."""
     cells = Cells(session, trials)
     headline = next((condition for condition in session.conditions if condition.sweep == "headline"), None)
     field = field_of(cells, headline, MORE) if headline else None
@@ -154,7 +154,7 @@ def results(session: Session, trials: Sequence[Trial]) -> Results:
 def field_of(
     cells: Cells, condition: Condition, more: Sequence[str] = (), *, all_pairs: bool = True, claims: bool = True
 ) -> Field:
-    """All arms under one condition. The throughput of a job-size sweep is the cold one: that is its question. Without
+    """All arms under one condition. The throughput of a job-size sweep is the cold rate, which it is about. Without
     `claims` every word is "inconclusive"."""
     rate = _rate_of(cells, condition)
     rates = cells.engines_with(condition, rate)
@@ -186,7 +186,7 @@ def field_of(
 
 
 def _rate_of(cells: Cells, condition: Condition) -> str:
-    """The metric that is called throughput under a condition."""
+    """The metric shown as throughput under a condition."""
     if condition.sweep == "job size":
         return "cold_rate"
     whole = condition.sweep in WHOLE and cells.engines_with(condition, "crawl_rate")
@@ -194,7 +194,7 @@ def _rate_of(cells: Cells, condition: Condition) -> str:
 
 
 def _ceilings(cells: Cells, condition: Condition) -> dict[str, float]:
-    """Pages/s that no engine can exceed, by the name of what forbids it."""
+    """Pages/s that no engine can exceed, by the name of the limit."""
     least = analysis.level(cells.shared(condition, "least_rate"))
     name = "politeness" if condition.delay else "the graph"
     ceilings = {
@@ -205,13 +205,13 @@ def _ceilings(cells: Cells, condition: Condition) -> dict[str, float]:
 
 
 def cores(environment: dict[str, str]) -> int:
-    """The cores the crawler may use, as recorded; 0 where the record does not say."""
+    """The cores the crawler may use, as recorded; 0 where there is no record."""
     first = environment.get("cores", "").split()[:1]
     return int(first[0]) if first and first[0].isdecimal() else 0
 
 
 def _word_of(pairs: Sequence[Pair], arm: str, base: str) -> Word:
-    """What the pair says from the side of `arm`."""
+    """The word of the pair of `arm` and `base`, as seen from `arm`."""
     turned: dict[Word, Word] = {"faster": "slower", "slower": "faster"}
     for pair in pairs:
         if (pair.a, pair.b) == (arm, base):
@@ -281,7 +281,7 @@ def _sweep(cells: Cells, claims: bool, name: str, conditions: Sequence[Condition
 
 
 def _changed_places(arm: str, at: float, levels: Sequence[float], fields: Sequence[Field]) -> bool:
-    """The words bear the crossing out: faster at some level on one side of it, slower at some level on the other."""
+    """Whether the words confirm the crossing: faster at some level on one side of it, slower at one on the other."""
     sides: tuple[set[Word], set[Word]] = (set(), set())
     for level, field in zip(levels, fields, strict=True):
         sides[level > at].update(row.word for row in field.rows if row.arm == arm and row.word)
@@ -289,7 +289,7 @@ def _changed_places(arm: str, at: float, levels: Sequence[float], fields: Sequen
 
 
 def _break_even(cells: Cells, condition: Condition) -> dict[str, models.Crossing]:
-    """Each engine against the base: from how many pages on the slower starter has caught up."""
+    """Each engine against the base: the number of pages at which the slower starter has caught up."""
     jobs = {}
     for arm in cells.engines:
         starts, rates = cells.blocks(condition, arm, "startup"), cells.blocks(condition, arm, cells.rate)

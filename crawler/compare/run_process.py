@@ -1,4 +1,4 @@
-"""One command of a trial, run below the launcher that counts its cost, until it ends, hangs or has to stop."""
+"""Runs one command of a trial below the launcher that counts its cost, until it ends, times out or is interrupted."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ Stopped = Callable[[], bool]
 
 
 class Interrupted(Exception):
-    """The user wants to stop: the trial that was running never happened."""
+    """The user interrupted: the running trial is not recorded."""
 
 
 class Crashed(Exception):
-    """A command hung, or ended without telling anything. The message says how."""
+    """A command hung, or ended without a result. The message gives the cause."""
 
 
 def run_watched(
     command: Sequence[str], folder: Path, environment: dict[str, str], patience: float, stopped: Stopped
 ) -> Cost:
-    """Run a command; what it wrote is in `out` and `err` of the folder. Its session is its own: an interrupt typed at
-    us is not typed at it.
+    """Run a command with its output in `out` and `err` of the folder. It has its own session, so that Ctrl-C in our
+    terminal does not reach it.
 
     Raises Crashed where it does not end in `patience` seconds, Interrupted.
     """
@@ -64,7 +64,7 @@ def run_watched(
 
 
 def told_by(cost: Cost, folder: Path) -> Summary:
-    """What a crawl said at its end. Raises Crashed."""
+    """The summary that a crawl printed. Raises Crashed where there is none."""
     try:
         return msgspec.json.decode((folder / "out").read_bytes(), type=Summary)
     except msgspec.DecodeError as error:
@@ -72,6 +72,6 @@ def told_by(cost: Cost, folder: Path) -> Summary:
 
 
 def last_line(folder: Path) -> str:
-    """The last thing a command wrote to its stderr."""
+    """The last line that a command wrote to stderr."""
     lines = (folder / "err").read_text(errors="replace").strip().splitlines()
     return lines[-1] if lines else "nothing on stderr"

@@ -1,11 +1,9 @@
-"""A comparison on disk: `session.json` says what is planned and where, `trials.jsonl` has one line per trial that was
-run.
+"""A comparison on disk: `session.json` has the plan and the environment, `trials.jsonl` one line per recorded trial.
 
 Rules, and why:
-- A trial is written whole and synced before the next one begins: whatever happens, what was measured is kept.
-- Going on skips what is there and never repeats it, void or not: to repeat until the result pleases is how to fool
-  oneself.
-- It goes on only in the environment in which it began (crawler.compare.environment).
+- A trial is written and synced before the next one begins, so no crash loses a measurement.
+- Resuming skips recorded trials and repeats none, void or not: repeating until the result is as wished would bias it.
+- A session is resumed only in the environment in which it began (crawler.compare.environment).
 - One process at a time: the folder is locked.
 """
 
@@ -42,7 +40,7 @@ CORRECTNESS = ("G1", "G2", "G3", "G4", "G6", "G7")
 
 
 class Progress(NamedTuple):
-    """After a trial, or before the first one (`trial` None): how many are done, of how many, seconds left if known."""
+    """Progress after a trial, or before the first (`trial` None): trials done, of how many, seconds left if known."""
 
     trial: Trial | None
     done: int
@@ -57,7 +55,7 @@ Served = tuple[str, int]
 
 
 def plan(preset: str, arms: tuple[Arm, ...], *, seed: int, command: str, lenient: bool = False) -> Session:
-    """A session of a preset, here and now. Raises UsageError."""
+    """A new session of a preset, in the current environment. Raises UsageError."""
     if preset not in PRESETS:
         raise UsageError(f"unknown preset {preset!r} (there are: {', '.join(PRESETS)})")
     chosen = PRESETS[preset]
@@ -78,7 +76,7 @@ def plan(preset: str, arms: tuple[Arm, ...], *, seed: int, command: str, lenient
 def plan_on_site(
     site: Site, condition: Condition, arms: tuple[Arm, ...], *, blocks: int, seed: int, command: str, lenient: bool
 ) -> Session:
-    """A session on a site of the world."""
+    """A new session on a real site."""
     return Session(
         format=FORMAT,
         preset=LIVE,
@@ -94,7 +92,7 @@ def plan_on_site(
 
 
 def begin(folder: Path, session: Session) -> None:
-    """Make the folder of a session. Raises UsageError where there is something already, OSError."""
+    """Create the folder of a session. Raises UsageError where it is not empty, OSError."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         hint = f"; go on with it: compare resume {folder}" if (folder / SESSION).is_file() else ""
         raise UsageError(f"{folder} is there already{hint}")
@@ -105,7 +103,7 @@ def begin(folder: Path, session: Session) -> None:
 
 
 def read_session(folder: Path) -> Session:
-    """What was planned. Raises UsageError where there is no comparison, Corrupt where it cannot be read."""
+    """The session of a folder. Raises UsageError where there is none, Corrupt where it cannot be read."""
     try:
         session = msgspec.json.decode((folder / SESSION).read_bytes(), type=Session)
     except OSError as error:
@@ -118,7 +116,7 @@ def read_session(folder: Path) -> Session:
 
 
 def read_trials(folder: Path) -> list[Trial]:
-    """The trials that were run; a last line that a kill cut short does not count. Raises Corrupt."""
+    """The recorded trials; a last line cut short by a kill is ignored. Raises Corrupt."""
     path = folder / TRIALS
     whole, _, _ = (path.read_bytes() if path.exists() else b"").rpartition(b"\n")
     decode = msgspec.json.Decoder(Trial).decode
@@ -129,10 +127,10 @@ def read_trials(folder: Path) -> list[Trial]:
 
 
 def conduct(folder: Path, *, stopped: Stopped = lambda: False, tell: Tell = lambda progress: None) -> bool:
-    """Run what is still owed of a session; whether all of it is there now. `stopped` is asked often: True ends it
+    """Run the missing trials of a session; returns whether all are recorded now. `stopped` is polled: True ends it
     early.
 
-    Raises UsageError in another environment than that in which it began, Locked, CrawlerError, OSError.
+    Raises UsageError where the environment has changed, Locked, CrawlerError, OSError.
     """
     session = read_session(folder)
     with _locked(folder):
@@ -162,8 +160,7 @@ def conduct(folder: Path, *, stopped: Stopped = lambda: False, tell: Tell = lamb
 
 
 def verify(folder: Path) -> list[str]:
-    """What is wrong with the records of a session, one line each: each trial must be one of the plan, and there
-    once."""
+    """The faults in the records of a session, one line each: each planned trial must be recorded once, and no other."""
     planned = {one.order: one for one in schedule(read_session(folder))}
     seen: set[int] = set()
     problems = []
@@ -184,12 +181,12 @@ def verify(folder: Path) -> list[str]:
 
 
 def void(trial: Trial) -> list[str]:
-    """Why a trial does not count, one line per gate that it failed."""
+    """Why a trial is void, one line per failed gate."""
     return [f"{gate.name} {gate.detail}" for gate in trial.gates if not gate.passed]
 
 
 def warned(trials: Iterable[Trial]) -> list[str]:
-    """The gates of the machine that only warned, one line each: how often, and what the first one found."""
+    """The gates of the machine that only warned, one line each: how often, and the detail of the first."""
     found: dict[str, list[str]] = {}
     for trial in trials:
         for gate in trial.gates:
@@ -199,12 +196,12 @@ def warned(trials: Iterable[Trial]) -> list[str]:
 
 
 def wrong(trial: Trial) -> bool:
-    """It failed a gate of correctness: not the machine is to blame, but the crawler."""
+    """Whether it failed a gate of correctness, which is the crawler's fault, not the machine's."""
     return any(gate.name in CORRECTNESS and not gate.passed for gate in trial.gates)
 
 
 def _runner(session: Session, folder: Path, there: Mapping[int, Trial], stopped: Stopped) -> Run:
-    """What runs a trial in an empty folder: on webs of our own, or on the site of the session."""
+    """The function that runs a trial in an empty folder: on our own webs, or on the site of the session."""
     strict = session.environment.get(GATES) == STRICT
     if session.site:
         delay = session.conditions[0].delay
@@ -225,8 +222,8 @@ def _runner(session: Session, folder: Path, there: Mapping[int, Trial], stopped:
 
 
 class _Beside:
-    """What is measured once for several trials: the raw loop in each block, what the server can give for each size of a
-    page. Knows what earlier trials carry."""
+    """Rates measured once for several trials: the raw loop in each block, the server's capacity for each page size.
+    Starts with those recorded in earlier trials."""
 
     def __init__(self, trials: Iterable[Trial]) -> None:
         self._raw: dict[Block, float | None] = {}
@@ -237,7 +234,7 @@ class _Beside:
                 self._server[_served(trial.condition)] = trial.metrics.get("server_rate")
 
     def measure(self, one: Planned, seed: int, work: Path, stopped: Stopped) -> Rates:
-        """The rates beside a trial, measured where they are not known yet. Raises Interrupted, CrawlerError."""
+        """The rates for a trial, measured where they are unknown. Raises Interrupted, CrawlerError."""
         block, served = (one.block, one.condition), _served(one.condition)
         if served not in self._server:
             with _empty(work / "load") as folder:
@@ -253,7 +250,7 @@ def _served(condition: Condition) -> Served:
 
 
 class _Pace:
-    """Guesses how long the rest will take, from what each condition took so far."""
+    """Estimates the time left from the durations of each condition so far."""
 
     def __init__(self) -> None:
         self._took: dict[Condition, list[float]] = {}
@@ -280,7 +277,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _empty(work: Path) -> Iterator[Path]:
-    """A folder that is empty before and gone afterwards."""
+    """An empty folder, removed afterwards."""
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
     try:
@@ -290,7 +287,7 @@ def _empty(work: Path) -> Iterator[Path]:
 
 
 def _drop_half_a_line(path: Path) -> None:
-    """What a kill cut short is run again."""
+    """Remove a last line cut short by a kill; its trial runs again."""
     if path.exists():
         text = path.read_bytes()
         whole = text[: text.rfind(b"\n") + 1]

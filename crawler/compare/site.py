@@ -1,12 +1,12 @@
-"""What to compare on a site of the world: a fixed list of URLs, and the crawler's own manners.
+"""The task of a comparison on a real site: a fixed list of URLs, and the crawler's politeness.
 
 Rules, and why:
-- Which pages a limited walk finds depends on the order of fetches, so arms never walk. Where the user names a site, one
-  crawl that counts for nothing walks it first, up to a number of pages; what answered 200 is the list. Every arm then
-  fetches exactly that (`--max-depth 0`).
-- Politeness is the crawler's default, 1 s per host, unless the user's profile or configuration says otherwise. A
+- The pages found by a limited crawl depend on the order of fetches, so arms follow no links. Where the user names a
+  site, one uncounted crawl walks it first, up to a number of pages; those that answered 200 are the list. Every arm
+  then fetches exactly that (`--max-depth 0`).
+- Politeness is the crawler's default, 1 s per host, unless the user's profile or configuration sets another. A
   configuration with a limit that depends on order is refused.
-- The configuration is copied into the folder of the comparison: going on later must not mean something else.
+- The configuration is copied into the folder of the comparison, so that a later resume uses the same.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from crawler.storage.directory import CrawlDirectory
 
 CONFIGURATION = "site.toml"
 MOST_URLS = 1000
-"""What fits on a command line."""
+"""Maximum number of URLs, so that they fit on a command line."""
 
 
 def manners(profile_name: str, configuration: Path | None) -> Settings:
-    """How the site is to be asked. Raises UsageError, also for limits that depend on order."""
+    """The settings for crawls of the site. Raises UsageError, also for limits that depend on order."""
     settings = merge_layers(profile(profile_name), read_file(configuration) if configuration else {})
     if found := order.limits(settings):
         raise UsageError(f"a comparison must not depend on the order of pages: remove {', '.join(found)}")
@@ -46,7 +46,7 @@ def manners(profile_name: str, configuration: Path | None) -> Settings:
 
 
 def listed(urls: Iterable[str]) -> tuple[str, ...]:
-    """URLs in canonical form, each once. Raises UsageError for none, for too many, for one that cannot be used."""
+    """Distinct URLs in canonical form. Raises UsageError for none, for too many, for an invalid one."""
     found = tuple(dict.fromkeys(check_seed(url.strip()) for url in urls if url.strip() and not url.startswith("#")))
     if not found:
         raise UsageError("there is no URL to compare on")
@@ -82,7 +82,7 @@ def walk(url: str, pages: int, profile_name: str, configuration: Path | None, st
 
 
 def condition(site: Site, settings: Settings, concurrency: int) -> Condition:
-    """The one condition of a comparison on a site. Latency and size of pages are the site's affair: 0 here."""
+    """The one condition of a comparison on a site. Latency and page size depend on the site, so they are 0 here."""
     hosts = len({host_of(url) for url in site.urls})
     return Condition(
         sweep="headline",
@@ -97,13 +97,13 @@ def condition(site: Site, settings: Settings, concurrency: int) -> Condition:
 
 
 def keep_configuration(site: Site, configuration: Path | None, folder: Path) -> None:
-    """Copy what the user wrote into the folder of the comparison. Raises OSError."""
+    """Copy the user's configuration into the folder of the comparison. Raises OSError."""
     if site.configured and configuration:
         shutil.copyfile(configuration, folder / CONFIGURATION)
 
 
 def configuration_of(site: Site, folder: Path) -> Path | None:
-    """The copy."""
+    """The path of the copy, None where there is no configuration."""
     return folder / CONFIGURATION if site.configured else None
 
 

@@ -1,11 +1,11 @@
-"""One trial: a web and a crawler in fresh processes, the crawl read back, everything judged.
+"""One trial: a web and a crawler in fresh processes; then the crawl is read back and judged.
 
 Rules, and why:
-- The crawler runs through its command line, as a user runs it: what is measured is what people get, start-up included.
-- Each trial has a web of its own on a port of its own, so no connection, no log and no TIME_WAIT reaches the next one.
-- Speed is read off the server's log (one clock for all engines), cost off the kernel's accounting of the process tree.
-- Latency added by an engine is worked out afterwards, from what the crawl stored and the server logged.
-- A trial that crashes, hangs or is void is a trial all the same; only one that the user interrupts never happened.
+- The crawler runs through its command line, so the measurement includes start-up, as for a user.
+- Each trial has its own web on its own port, so no connection, log or TIME_WAIT affects the next one.
+- Rates come from the server's log (one clock for all engines), costs from the kernel's accounting of the process tree.
+- The latency added by an engine is computed afterwards, from the crawl's stored pages and the server's log.
+- A trial that crashes, hangs or is void is recorded; only one that the user interrupts is not.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ MOST_PADDING = 4096
 
 
 class Rates(NamedTuple):
-    """What was measured beside a trial, in pages/s: the raw client loop in the same block, what the server can give.
-    None where it was not."""
+    """Reference rates of a trial, in pages/s: the raw client loop in the same block, the server's capacity. None where
+    not measured."""
 
     raw: float | None = None
     server: float | None = None
 
 
 class TrialSeen(NamedTuple):
-    """What a command and the server beside it left. `machine` and `server_cpu` as in gates.Evidence."""
+    """The results of a command and its server. `machine` and `server_cpu` as in gates.Evidence."""
 
     cost: Cost
     entries: list[LogEntry]
@@ -84,8 +84,8 @@ def run_trial(planned: Planned, folder: Path, *, seed: int, rates: Rates, strict
 
 
 def raw_rate(condition: Condition, folder: Path, *, seed: int, stopped: Stopped) -> float | None:
-    """Pages/s of the raw client loop, in the server's steady window; None for a web that it cannot walk (several hosts,
-    rests), and for a sweep that asks for more than fetching.
+    """Pages/s of the raw client loop, in the server's steady window; None for a web that it cannot crawl (several
+    hosts, rests), and for a sweep that involves more than fetching.
 
     Raises Interrupted, CrawlerError.
     """
@@ -109,7 +109,7 @@ def raw_rate(condition: Condition, folder: Path, *, seed: int, stopped: Stopped)
 def _beside_web(
     condition: Condition, folder: Path, command: Callable[[Path, str], list[str]], dice: SeededRandom, stopped: Stopped
 ) -> TrialSeen:
-    """Run a command, made from (configuration, address of the first host), while the web of the condition is served."""
+    """Serve the web of the condition and run a command, made from (configuration, address of the first host)."""
     log, configuration = folder / "log", folder / "web.toml"
     with workload.serve(condition, log) as web:
         workload.write_configuration(condition, web, configuration)
@@ -123,7 +123,7 @@ def _beside_web(
 
 
 def _evidence(condition: Condition, folder: Path, seen: TrialSeen, told: Summary, rates: Rates) -> gates.Evidence:
-    """Read everything back. Raises Crashed where the crawl on disk cannot be read at all."""
+    """Read the crawl back. Raises Crashed where it cannot be read."""
     oracle, first_bytes, cut = workload.oracle_of(condition), dict[str, float](), 0
 
     def see(page: Page) -> None:
@@ -156,7 +156,7 @@ def _evidence(condition: Condition, folder: Path, seen: TrialSeen, told: Summary
 
 
 def _metrics(evidence: gates.Evidence, seen: TrialSeen) -> dict[str, float]:
-    """By the names in records.METRICS. A page is a URL that was asked for and settled."""
+    """The metrics, by the names in records.METRICS. A page is a URL that was fetched and settled."""
     pages, cost, steady = max(evidence.told.urls, 1), seen.cost, evidence.verdict.steady
     first = min((entry.at for entry in seen.entries), default=cost.ended_at)
     last = max((entry.end for entry in seen.entries), default=cost.ended_at)

@@ -1,6 +1,6 @@
-"""What may be said of engines beside their ratio to the base: who leads, what they cost, how that cost grows. Pure.
+"""Statements on engines besides their ratio to the base: the leaders, their costs, the growth of costs. Pure.
 
-CPU, memory and switches get their words as pages/s do, but from their own A/A ratio: "faster" there means more of it.
+CPU, memory and switches get words as pages/s do, but from their own A/A ratio; "faster" there means a higher cost.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from crawler.compare.results import Field, Row
 
 
 def leaders(field: Field) -> tuple[Row, dict[str, Word]] | None:
-    """The row with the most pages/s, and what the engines are that are not shown to be slower than it: "equivalent" to
-    it, or "inconclusive". None where nothing may be claimed."""
+    """The row with the most pages/s, and the engines not shown to be slower than it, with their words: "equivalent" or
+    "inconclusive". None where nothing may be claimed."""
     rows = [row for row in field.engines if field.rate in row.values]
     if not rows or not field.claims:
         return None
@@ -24,8 +24,8 @@ def leaders(field: Field) -> tuple[Row, dict[str, Word]] | None:
 
 
 def costs_against(field: Field, base: str, metric: str) -> dict[str, tuple[Estimate, Word]]:
-    """How much of a cost each engine takes as a multiple of the base's, and the word: "faster" is more of it. No word
-    where the A/A arm differs in that cost, or nothing may be claimed."""
+    """Each engine's cost as a multiple of the base's, and the word: "faster" is a higher cost. No word where the A/A
+    arm differs in that cost, or nothing may be claimed."""
     values = {row.arm: row.values[metric] for row in field.engines if metric in row.values}
     twin = next((row.values[metric] for row in field.rows if row.twin and metric in row.values), None)
     if base not in values:
@@ -37,8 +37,8 @@ def costs_against(field: Field, base: str, metric: str) -> dict[str, tuple[Estim
 
 
 def growth(first: Field, last: Field, base: str, metric: str) -> dict[str, tuple[Estimate, Word]]:
-    """How much each engine's cost grows from one level to another, as a multiple of the base's growth, paired by block.
-    The base is what both levels have in common: jobs may grow with the level, and starting up is part of their cost."""
+    """The growth of each engine's cost from one level to another, as a multiple of the base's growth, paired by block.
+    The base cancels what all engines share: jobs may grow with the level, and starting up is part of their cost."""
     claims = first.claims and last.claims
     before = {row.arm: row.values[metric] for row in first.rows if metric in row.values}
     grown = {

@@ -1,12 +1,12 @@
-"""What a condition means: which web is served, what a crawl of it must find, and the flags that ask an engine for it.
+"""From a condition to a workload: the web to serve, the result a crawl of it must have, and the flags of an engine.
 
 Rules, and why:
-- Every engine gets the same number of fetches in flight, or the comparison measures that number. In `processes` it is
-  the product of two flags, in `prefork` each shard has its share, so the number of processes is the largest divisor of
-  it that the cores allow.
-- "flat" is one host with a listing, and no rest: nothing but the engine decides. "graph" is the demo web without a
-  rest, "polite" the same with one: there politeness decides, and engines should tie.
-- A trial's environment is its own: CRAWLER_* variables of whoever compares must not reach it.
+- Every engine gets the same number of fetches in flight, or the comparison would measure that number. In `processes` it
+  is the product of two flags, in `prefork` each shard has its share, so the number of processes is the largest divisor
+  of it that the cores allow.
+- "flat" is one host with a listing, and no rest: only the engine matters. "graph" is the demo web without a rest,
+  "polite" the same with one: there politeness is the limit, and engines should tie.
+- A trial has its own environment, without the CRAWLER_* variables of the user.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ HEARTBEAT = 0.02
 
 
 class Oracle(NamedTuple):
-    """What any crawl of a web must come to, worked out without crawling it. `seconds`: no crawl of it
-    is faster under its condition."""
+    """The result that any crawl of a web must have, computed without crawling. `seconds`: the lower bound of its
+    duration under the condition."""
 
     web: AnyWeb
     ends: Mapping[str, Expected]
@@ -61,7 +61,7 @@ def oracle_of(condition: Condition) -> Oracle:
 
 
 def serve(condition: Condition, log: Path) -> StartedWeb:
-    """Start the web of a condition in a process of its own, on a port of its own. Raises CrawlerError."""
+    """Start the web of a condition in its own process, on its own port. Raises CrawlerError."""
     if condition.workload == FLAT:
         return start_web(
             flat=condition.pages, latency=condition.latency, size=condition.payload, errors=condition.errors, log=log
@@ -70,7 +70,7 @@ def serve(condition: Condition, log: Path) -> StartedWeb:
 
 
 def write_configuration(condition: Condition, web: StartedWeb, path: Path) -> None:
-    """The file that leads a crawler to the web, and says what each page costs."""
+    """Write the configuration that lets a crawler reach the web, and sets the CPU cost of each page."""
     links = max(MAX_LINKS, condition.pages) if condition.workload == FLAT else MAX_LINKS
     keys = f"report = false\nmax_links = {links}\nheartbeat = {HEARTBEAT}\nspin = {condition.cpu_ms / 1000}\n"
     path.write_text(keys + to_toml(web.settings), encoding="utf-8")
@@ -97,30 +97,30 @@ def flags(arm: Arm, condition: Condition, configuration: Path, out: Path) -> lis
 
 
 def shares(condition: Condition) -> list[str]:
-    """The flags that make processes share the fetches in flight."""
+    """The flags that divide the fetches in flight among processes."""
     return ["--processes", str(processes_for(condition.concurrency, condition.workers or cores()))]
 
 
 def per_host(condition: Condition) -> int:
-    """How many pages of a host may be asked for at once."""
+    """How many pages of a host may be fetched at once."""
     return 1 if condition.workload == POLITE else condition.concurrency
 
 
 def processes_for(concurrency: int, most: int) -> int:
-    """The largest number of processes, at most `most`, that can share so many fetches evenly."""
+    """The largest divisor of `concurrency` that is at most `most`."""
     return max(count for count in range(1, min(most, concurrency) + 1) if concurrency % count == 0)
 
 
 def patience(condition: Condition) -> float:
-    """Seconds after which a trial is given up: far more than any working engine needs."""
+    """Timeout of a trial in seconds: far more than any working engine needs."""
     waiting = condition.pages * (condition.latency / condition.concurrency + condition.cpu_ms / 1000 + SLOWEST_PAGE)
     return PATIENCE + 5 * waiting + 3 * oracle_of(condition).seconds
 
 
 def child_environment(hash_seed: int, padding: int) -> dict[str, str]:
-    """The environment of a trial. Another hash seed and another size of the environment in each: both move code and
-    memory about, and with them speed (Mytkowicz et al., "Producing wrong data without doing anything obviously wrong",
-    ASPLOS 2009), so they must not be the same by accident for one arm only."""
+    """The environment of a trial. Hash seed and size of the environment vary between trials: both change memory layout
+    and thus speed (Mytkowicz et al., "Producing wrong data without doing anything obviously wrong", ASPLOS 2009), so no
+    arm may have one layout by accident."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ENVIRONMENT)}
     root = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, [root, kept.get("PYTHONPATH")]))

@@ -1,4 +1,4 @@
-"""Clients: how a URL becomes a response. Each is imported only when asked for: start-up time is part of the product."""
+"""HTTP clients: a URL goes in, a response comes out. Each is imported only on use, to keep start-up fast."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ASYNC_CLIENTS = ("aiohttp",)
 
 
 def check_client(client: str) -> None:
-    """Raises UsageError where a client cannot work here, before a crawl begins. It is looked for, not imported."""
+    """Raises UsageError where a client cannot work here, before a crawl begins. Finds the package without an import."""
     if client == "aiohttp":
         package = find_spec("aiohttp")
         paths = package.submodule_search_locations if package else None
@@ -23,7 +23,7 @@ def check_client(client: str) -> None:
 
 
 def open_fetcher(client: str, plan: ClientPlan) -> Fetcher:
-    """A blocking client for the calling thread. Raises UsageError for a name that is none of SYNC_CLIENTS."""
+    """A blocking client for the calling thread. Raises UsageError for a name that is not in SYNC_CLIENTS."""
     if client == "curl":
         from crawler.fetch.clients.curl_client import CurlFetcher
 
@@ -36,7 +36,7 @@ def open_fetcher(client: str, plan: ClientPlan) -> Fetcher:
 
 
 def open_async_fetcher(client: str, plan: ClientPlan) -> AsyncFetcher:
-    """A client of the running loop. Raises UsageError for a name that is none of ASYNC_CLIENTS."""
+    """A client for the running event loop. Raises UsageError for a name that is not in ASYNC_CLIENTS."""
     if client == "aiohttp":
         from crawler.fetch.clients.aiohttp_client import AiohttpFetcher
 

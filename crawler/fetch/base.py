@@ -4,13 +4,13 @@ Rules that hold for every client:
 - It never follows redirects, retries, sleeps, reads robots.txt, keeps cookies, reads netrc or proxy variables, or
   decompresses: those are decisions of the Crawl, or shared code (`decode`).
 - The body is the raw body as sent (after transfer coding), cut at exactly `Limits.max_body` bytes.
-- Once the head of a response is there, a body cut short is no error but a mark: `Response.truncated` is "length" (more
-  than the cap came), "time" (idle or total deadline) or "disconnect" (fewer bytes than promised, no last chunk).
-- Before that, anything wrong raises `FetchError` and nothing else.
+- After a complete head, a truncated body is not an error but a mark: `Response.truncated` is "length" (more than the
+  cap came), "time" (idle or total deadline) or "disconnect" (fewer bytes than promised, no last chunk).
+- Before that, every failure raises `FetchError` and nothing else.
 - Four deadlines bound every fetch: connect, first byte (end of the response head), idle (of a body), total. A body
-  that comes slower than `min_rate` over the time of an idle one is as good as idle.
-- What came is judged by shared code (`framing`, `chunks`), not by a client's parser: a head or chunks that are no HTTP
-  raise FetchError(PROTOCOL) in every client alike, also where part of a body had come.
+  slower than `min_rate` over the idle time counts as idle.
+- Shared code (`framing`, `chunks`) validates what came, not a client's parser: a head or chunks that are not valid HTTP
+  raise FetchError(PROTOCOL) in every client, also where part of a body had come.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ NO_C_PARSER = (
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds of every fetch: seconds, bytes, and bytes per second (0: as slow as it likes)."""
+    """Bounds of every fetch: seconds, bytes, and bytes per second (0: no minimum)."""
 
     connect: float = 10.0
     first_byte: float = 20.0
@@ -41,11 +41,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClientPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything a client needs to be made: values only, so that it can cross to another process.
+    """The configuration of a client: values only, so that it can be sent to another process.
 
     `headers` go with every request. `resolve` overrides names: "host" or "host:port" -> "address:port" or "address"
     (the port of the URL is then kept). `connections` is the most that may be open at once. `ca_file` names certificates
-    (PEM) to trust beside the usual ones. Private addresses are reachable where `seeds`, `resolve` or
+    (PEM) to trust in addition to the usual ones. Private addresses are reachable where `seeds`, `resolve` or
     `networks` ("net/bits") name them: see crawler/fetch/net/guard.py.
     """
 
@@ -59,23 +59,23 @@ class ClientPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Held(Protocol):
-    """What counts the bytes of a body while they are in memory."""
+    """Accounts for the bytes of one body while they are in memory."""
 
     def grow(self, size: int) -> None:
-        """So many bytes more. Raises FetchError (STARVED) where they are too many."""
+        """Add `size` bytes. Raises FetchError(RESOURCE_EXHAUSTED) where that exceeds the limit."""
 
     def release(self) -> None:
-        """None of them is needed any more."""
+        """Subtract all bytes that were added."""
 
 
 class Uncounted:
     """Counts nothing."""
 
     def grow(self, size: int) -> None:
-        """As in Held."""
+        """Does nothing."""
 
     def release(self) -> None:
-        """As in Held."""
+        """Does nothing."""
 
 
 UNCOUNTED = Uncounted()
@@ -83,7 +83,7 @@ UNCOUNTED = Uncounted()
 
 class Request(msgspec.Struct, frozen=True):
     """A GET of one canonical URL, sent byte for byte as written, with extra headers. `wait_for_dns`: see Fetch. `held`
-    is told of each block of the body as it comes."""
+    counts each block of the body as it comes."""
 
     url: str
     headers: Headers = ()
@@ -94,8 +94,8 @@ class Request(msgspec.Struct, frozen=True):
 class Response(msgspec.Struct, frozen=True):
     """What came back. `headers` keep order and case, decoded as Latin-1; durations are seconds since the start.
 
-    `first_byte` is when the code of the client had hold of the answer: waiting for a loop or for the GIL is in it.
-    `address` is that of the server, without its port.
+    `first_byte` is when the client's code first saw the response, so it includes waiting for the loop or the GIL.
+    `address` is the IP address of the server, without its port.
     """
 
     status: int
@@ -115,7 +115,8 @@ class Response(msgspec.Struct, frozen=True):
 
 
 class FetchError(Exception):
-    """No response: `kind` says of which kind it was, `detail` in the words of the client (one line, untrusted)."""
+    """A fetch without a response: `kind` classifies the failure, `detail` is the client's message (one line,
+    untrusted)."""
 
     def __init__(self, trouble: FetchErrorKind, detail: str = "") -> None:
         super().__init__(f"{trouble}: {detail}")
@@ -127,10 +128,10 @@ class Fetcher(Protocol):
     """A blocking client. One instance belongs to one thread."""
 
     def fetch(self, request: Request) -> Response:
-        """Ask once. Raises FetchError."""
+        """Send one request. Raises FetchError."""
 
     def abort(self) -> None:
-        """End a fetch that is running in its thread soon (within a second); may be called from another thread."""
+        """End the running fetch within a second; may be called from another thread."""
 
     def close(self) -> None:
         """Close its connections."""
@@ -140,7 +141,7 @@ class AsyncFetcher(Protocol):
     """A client of one event loop."""
 
     async def fetch(self, request: Request) -> Response:
-        """Ask once. Raises FetchError."""
+        """Send one request. Raises FetchError."""
 
     async def close(self) -> None:
         """Close its connections."""

@@ -1,10 +1,10 @@
-"""The bytes of bodies that the fetches of one process hold, and how many they may.
+"""Accounts for the body bytes that the fetches of one process hold, and limits them.
 
 Rules:
-- A body is counted as it comes, COPIES times: its blocks are joined, decoded and copied before it is with the store.
-- Beyond `most` a fetch is refused more (FetchError STARVED): it is asked again when fewer are in flight. The fetch that
-  has held a body for longest is refused only beyond `alone`, so one always gets on.
-- One instance for a process, like the names (crawler/fetch/net/dns_cache.py): the limit is one of the process.
+- A body is counted as it comes, COPIES times: its blocks are joined, decoded and copied before the store has it.
+- Beyond `most` bytes a fetch fails with FetchError(RESOURCE_EXHAUSTED) and is retried when fewer are in flight. The
+  fetch that has held a body for longest fails only beyond `alone`, so one always makes progress.
+- One instance per process, like the DNS cache (crawler/fetch/net/dns_cache.py): the limit is one of the process.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ UNBOUNDED = 1 << 62
 
 
 class HeldBody:
-    """What one fetch holds."""
+    """The bytes that one fetch holds."""
 
     __slots__ = ("_bodies", "_size")
 
@@ -28,19 +28,19 @@ class HeldBody:
         self._size = 0
 
     def grow(self, size: int) -> None:
-        """So many bytes more of a body. Raises FetchError."""
+        """Add `size` bytes of a body. Raises FetchError(RESOURCE_EXHAUSTED)."""
         self._bodies.add(self, COPIES * size)
         self._size += COPIES * size
 
     def release(self) -> None:
-        """The body is with the store, or given up."""
+        """Subtract the body: the store has it, or the fetch failed."""
         if self._size:
             self._bodies.remove(self, self._size)
             self._size = 0
 
 
 class Bodies:
-    """All that is held. From any thread."""
+    """The bytes that all fetches hold. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -62,7 +62,7 @@ class Bodies:
         return self._size
 
     def add(self, held: HeldBody, size: int) -> None:
-        """Raises FetchError."""
+        """Count `size` bytes for a fetch. Raises FetchError(RESOURCE_EXHAUSTED) beyond the limits."""
         with self._lock:
             total = self._size + size
             if total > self._most:
@@ -73,7 +73,7 @@ class Bodies:
             self._size = total
 
     def remove(self, held: HeldBody, size: int) -> None:
-        """Forget what was held."""
+        """Subtract all that a fetch held."""
         with self._lock:
             del self._held[held]
             self._size -= size

@@ -1,15 +1,15 @@
-"""The deadlines of one fetch, and who enforces them.
+"""The deadlines of one fetch, and how they are enforced.
 
 Rules:
-- A `FetchTimer` is what is known of a fetch in the air; `overdue` alone decides which deadline it has passed.
-- A body must grow by a byte, or by what `min_rate` makes of that time, before `idle` is over; then it has as long
-  again. Without a rate, one byte now and then would hold a worker until `total`.
-- Nobody sets a timer per fetch or per read: those cost more than all else that we add to a client. Flights are swept
+- A `FetchTimer` is the state of a fetch in flight; `overdue` alone decides which deadline it has passed.
+- A body must grow by one byte, or by `min_rate * idle` bytes, within `idle` seconds; then the idle time restarts.
+  Without a rate, an occasional byte would hold a worker until `total`.
+- There is no timer per fetch or per read: those cost more than all else that we add to a client. Fetches are checked
   once per tick (a tenth of the shortest deadline, 1 s at most), so a deadline is kept to within a tick.
-- asyncio clients sweep by their loop. Where something else has blocked the loop, the sweep comes late by so much, and
-  answers may lie unread in the kernel: that time is excused. For `total` only the last such time is, or a loop that is
-  late again and again, as hostile replies can make it, would let a fetch take twice as long as it may.
-- Blocking clients share one daemon thread per process, which shuts down the sockets of what is overdue: the blocked
+- asyncio clients sweep on their loop. Where something else has blocked the loop, the sweep is late by that time and
+  responses may lie unread in the kernel, so that time is excused. For `total` only the last such delay is excused:
+  hostile replies can block the loop repeatedly and would otherwise double the time of a fetch.
+- Blocking clients share one daemon thread per process, which shuts down the sockets of overdue fetches: the blocked
   read then returns. (libcurl's progress callback would do it without a thread, but takes the GIL some ten times per
   fetch: with 16 threads it tripled the CPU time of a page.)
 """
@@ -27,10 +27,10 @@ from crawler.system.threads import start_thread
 
 
 class FetchTimer:
-    """A fetch in the air: monotonic times in seconds, `head_at` 0 until the head is complete, `size` body bytes so far.
+    """A fetch in flight: monotonic times in seconds, `head_at` 0 until the head is complete, `size` body bytes so far.
 
-    `seen` is the size at `seen_at`, when it had last grown by enough. `ended` says which deadline cut it short, ""
-    while none has. `excused` are seconds in which nobody could have taken what came.
+    `seen` is the size at `seen_at`, when it had last grown by enough. `ended` is the deadline that ended it, "aborted",
+    or "" while it runs. `excused` is the time (seconds) in which the blocked loop could not read.
     """
 
     __slots__ = ("ended", "excused", "head_at", "seen", "seen_at", "size", "started")
@@ -45,8 +45,8 @@ class FetchTimer:
         self.excused = 0.0
 
     def overdue(self, limits: Limits, now: float, late: float = 0.0) -> str:
-        """The deadline that has passed: "total", "first byte", "idle", or "". `late` are the seconds until `now` in
-        which nobody could have taken what came."""
+        """The deadline that has passed: "total", "first byte", "idle", or "". `late`: seconds until `now` in which the
+        loop was blocked and could not read."""
         if now - late - self.started >= limits.total:
             return "total"
         self.excused += late
@@ -60,7 +60,7 @@ class FetchTimer:
 
 
 SHORT_REST = 0.1
-"""Seconds that the sweeper rests where it has no memory to look."""
+"""Seconds that the sweeper sleeps after a MemoryError."""
 
 
 def tick(limits: Limits) -> float:
@@ -69,7 +69,7 @@ def tick(limits: Limits) -> float:
 
 
 class BlockingFetcher(ABC):
-    """Base of the blocking clients: one flight at a time, deadlines by the sweeper, `abort` from any thread."""
+    """Base of the blocking clients: one fetch at a time, deadlines kept by the sweeper, `abort` from any thread."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -81,7 +81,7 @@ class BlockingFetcher(ABC):
         SWEEPER.add(self)
 
     def fetch(self, request: Request) -> Response:
-        """Ask once. Raises FetchError; of kind LOST where the fetcher was aborted."""
+        """Send one request. Raises FetchError; of kind LEASE_EXPIRED where the fetcher was aborted."""
         check_url(request.url)
         flight = FetchTimer(time.monotonic())
         with self._lock:
@@ -103,7 +103,7 @@ class BlockingFetcher(ABC):
         return response
 
     def sweep(self, now: float) -> None:
-        """Cut the flight short if it is overdue."""
+        """End the fetch if it is overdue."""
         with self._lock:
             flight = self._flight
             if flight is not None and not flight.ended and (reason := flight.overdue(self.limits, now)):
@@ -111,7 +111,7 @@ class BlockingFetcher(ABC):
                 self._cut()
 
     def abort(self) -> None:
-        """End the fetch that runs, as soon as its connection stands, and refuse all further ones. From any thread."""
+        """End the running fetch, as soon as its connection is open, and refuse all later ones. From any thread."""
         with self._lock:
             self._aborted = True
             if self._flight is not None:
@@ -125,7 +125,7 @@ class BlockingFetcher(ABC):
 
     @abstractmethod
     def _ask(self, request: Request, flight: FetchTimer) -> Response:
-        """One exchange; keeps `head_at` and `size` of the flight up to date."""
+        """One request and its response; keeps `head_at` and `size` of the flight up to date."""
 
     @abstractmethod
     def _cut(self) -> None:
@@ -137,7 +137,7 @@ class BlockingFetcher(ABC):
 
 
 class DeadlineSweeper:
-    """The thread that keeps the deadlines of all blocking clients of a process; it lives while there are any."""
+    """The thread that enforces the deadlines of all blocking clients of a process; it runs while there are any."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -145,7 +145,7 @@ class DeadlineSweeper:
         self._running = False
 
     def add(self, fetcher: BlockingFetcher) -> None:
-        """Keep its deadlines from now on."""
+        """Enforce the deadlines of this fetcher from now on."""
         with self._changed:
             self._fetchers.add(fetcher)
             self._changed.notify()
@@ -158,7 +158,7 @@ class DeadlineSweeper:
                 self._running = True
 
     def remove(self, fetcher: BlockingFetcher) -> None:
-        """Forget it."""
+        """Stop enforcing them."""
         with self._changed:
             self._fetchers.discard(fetcher)
             self._changed.notify()
@@ -168,11 +168,11 @@ class DeadlineSweeper:
             try:
                 if not self._sweep():
                     return
-            except (MemoryError, RuntimeError):  # no memory, not even for a lock: without this thread nothing ends
+            except (MemoryError, RuntimeError):  # no memory, not even for a lock: no deadline holds without this thread
                 time.sleep(SHORT_REST)
 
     def _sweep(self) -> bool:
-        """Wait for a tick and look at all flights. False where there is nobody left."""
+        """Wait for a tick and check all fetches. False where no fetcher is left."""
         with self._changed:
             if not self._fetchers:
                 self._running = False

@@ -1,15 +1,15 @@
-"""Is a failure our own, because this process or this machine has run out of what each fetch needs?
+"""Tells local resource exhaustion (memory, descriptors, threads of this process or machine) from failures of the web.
 
 Rules:
-- The error decides, wherever in the chain of exceptions it is: MemoryError, or a number that says descriptors of the
-  process (EMFILE) or of the machine (ENFILE), buffers, memory (ENOMEM, EAI_MEMORY).
-- Python has no number for a thread that cannot be started, only words. OpenSSL, zlib, zstd and libcurl have words or
-  codes of their own for memory. Words count only in errors of such libraries, never in what a server said.
-- Resolvers and libcurl hide it: they say "no such name" where they could open nothing. So where a name or a connection
-  was not to be had it is tried whether a descriptor and some memory are. A thread that cannot be started lacks memory
-  (for its stack) where there is none to be had otherwise, too.
-- The detail of a failure for want of memory begins with NO_MEMORY, so that the core can tell it from the others.
-- Whoever handles a MemoryError may meet the next one: see crawler/system/memory_shortage.py.
+- The error decides, wherever in the chain of exceptions it is: MemoryError, or an errno for descriptors of the process
+  (EMFILE) or of the machine (ENFILE), buffers (ENOBUFS) or memory (ENOMEM, EAI_MEMORY).
+- Python has no errno for a thread that cannot be started, only a message. OpenSSL, zlib, zstd and libcurl have messages
+  or codes of their own for memory. Messages count only in errors of such libraries, never in what a server sent.
+- Resolvers and libcurl hide it: they report "no such name" where they could open nothing. So after a DNS or connect
+  failure we probe whether a descriptor and some memory are available. A thread that cannot be started counts as lack of
+  memory (for its stack) where a probe finds none either.
+- The detail of a failure for lack of memory begins with NO_MEMORY, so that the core can tell it from the others.
+- Code that handles a MemoryError may raise the next one: see crawler/system/memory_shortage.py.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ OF_MEMORY = frozenset({errno.ENOBUFS, errno.ENOMEM, socket.EAI_MEMORY})
 SUSPECT = frozenset({FetchErrorKind.DNS, FetchErrorKind.CONNECT})
 DEPTH = 8
 WORDS = ("out of memory", "not enough memory", "insufficient memory", "allocate", "malloc failure", "allocation error")
-"""How libraries say it, in lower case."""
+"""How error messages of libraries name a lack of memory, in lower case."""
 LIBRARIES = ("backports.zstd", "compression", "_zstd", "brotli", "_brotli", "sqlite3", "pycurl")
 CURL_SAYS = ((27,), (2,), ("initializing curl failed",))  # CURLE_OUT_OF_MEMORY, CURLE_FAILED_INIT, no handle
 
 
 def is_resource_exhausted(error: BaseException) -> bool:
-    """Whether this failure says nothing of the web."""
+    """Whether this failure is local: memory, descriptors or threads have run out."""
     if lacks_memory(error) or (isinstance(error, FetchError) and error.kind is FetchErrorKind.RESOURCE_EXHAUSTED):
         return True
     if any(isinstance(cause, OSError) and cause.errno in STARVING for cause in _chain(error)) or _no_thread(error):
@@ -45,19 +45,19 @@ def is_resource_exhausted(error: BaseException) -> bool:
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Whether it failed for want of memory."""
+    """Whether it failed for lack of memory."""
     if any(_of_memory(cause) for cause in _chain(error)):
         return True
     return (_suspect(error) and not can_allocate()) or (_no_thread(error) and not can_map())
 
 
 def _suspect(error: BaseException) -> bool:
-    """Whether it may hide that there was nothing to ask with."""
+    """Whether its kind may hide that a resource was missing."""
     return isinstance(error, FetchError) and error.kind in SUSPECT
 
 
 def _no_thread(error: BaseException) -> bool:
-    """Whether a thread could not be started, for want of memory or because there may be no more of them."""
+    """Whether a thread could not be started, for lack of memory or because a limit is reached."""
     words = [str(cause) for cause in _chain(error) if isinstance(cause, RuntimeError)]
     if isinstance(error, FetchError):
         words.append(error.detail)

@@ -1,18 +1,18 @@
-"""Secrets: headers and logins that are meant for one origin and for nobody else.
+"""Secrets: headers and logins that are sent to one origin only.
 
 Rules:
 - A secret is bound to an origin (scheme, name, port) when the settings are made, and goes only with requests for a URL
   of exactly that origin, in every mode and with every client: `PageProcessor.request` is the one place that adds it.
-  Not even there where redirects led away and back (`Fetch.bare`): once dropped it is not restored.
-- The robots.txt of that origin is asked for like its pages: a site that is closed to strangers may say something else
-  to us, and that is what counts.
+  It is not restored where redirects left the origin and came back (`Fetch.without_credentials`).
+- The robots.txt of that origin is fetched with the same secrets as its pages: the rules for an authenticated client may
+  differ, and those apply.
 - Nothing is read from a .netrc or the environment unless it is named: `env:NAME`, `file:PATH`, `netrc = PATH`.
 - Values never reach a disk, a log, a report, an error or a command line. The manifest keeps the names of the origins,
   so that a resume without them is refused instead of settling pages as forbidden.
 - Headers that frame a message, belong to a connection or a proxy, or are decided elsewhere cannot be set.
 
-Lessons of others: CVE-2018-18074, CVE-2023-32681 (requests), CVE-2018-20060, CVE-2023-43804 (urllib3), CVE-2021-41125
-(Scrapy, robots.txt too), CVE-2024-47081 (netrc), CVE-2026-34518 (aiohttp).
+Known leaks of this kind: CVE-2018-18074, CVE-2023-32681 (requests), CVE-2018-20060, CVE-2023-43804 (urllib3),
+CVE-2021-41125 (Scrapy, robots.txt too), CVE-2024-47081 (netrc), CVE-2026-34518 (aiohttp).
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class Login(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 def resolve_references(
     headers: Named, logins: Mapping[str, Login]
 ) -> tuple[dict[str, dict[str, str]], dict[str, Login]]:
-    """The same with canonical origins, and with what `env:NAME`, `file:PATH` and `netrc` stand for. Raises UsageError,
-    which never tells a value."""
+    """The same with canonical origins, and with the values of `env:NAME`, `file:PATH` and `netrc`. Raises UsageError,
+    whose message never has a value."""
     told_headers = {
         _origin(origin): {name: _value(text, f"{name} of {origin}") for name, text in named.items()}
         for origin, named in headers.items()
@@ -69,7 +69,7 @@ def resolve_references(
 
 
 def headers_by_origin(headers: Named, logins: Mapping[str, Login]) -> dict[str, Headers]:
-    """What goes with each request to an origin, of what `resolve_references` has made. Raises UsageError."""
+    """The headers of each request to an origin, from the result of `resolve_references`. Raises UsageError."""
     bound: dict[str, Headers] = {}
     for origin in {**headers, **logins}:
         pairs = [*headers.get(origin, {}).items(), *_authorization(logins.get(origin, Login()))]
@@ -92,14 +92,14 @@ def headers_by_origin(headers: Named, logins: Mapping[str, Login]) -> dict[str, 
 
 
 def with_cookie(headers: Headers, cookie: str) -> Headers:
-    """The headers with the cookies of the crawl behind those that somebody gave."""
+    """The headers with the cookies of the crawl appended to a configured Cookie header."""
     given = [value for name, value in headers if name.lower() == "cookie"]
     others = tuple(pair for pair in headers if pair[0].lower() != "cookie")
     return (*others, ("Cookie", "; ".join([*given, cookie])))
 
 
 def _origin(said: str) -> str:
-    """The host, as the crawl names it, that somebody means. Raises UsageError."""
+    """The canonical origin of a configured one. Raises UsageError."""
     url = canonical(said)
     if url is None or "@" in said or "#" in said or url != f"{host_of(url)}/":
         shown = "a URL with a user or a path" if "@" in said else repr(said)
@@ -108,7 +108,7 @@ def _origin(said: str) -> str:
 
 
 def _value(text: str, what: str) -> str:
-    """What a value stands for."""
+    """A configured value, or what its `env:NAME` or `file:PATH` refers to. Raises UsageError."""
     kind, _, name = text.partition(":")
     if kind == "env":
         if name not in os.environ:

@@ -1,7 +1,7 @@
 """Counts that add up: what a crawl directory holds (`Tally`) and what one run did (`RunStats`).
 
 A tally belongs to the directory and is committed with the rows it counts, so it is exact after any kill. Run statistics
-belong to one run of one process tree and are only told, never kept.
+belong to one run of one process tree; they are reported, not stored.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ SUMS = (
 
 class Tally(msgspec.Struct):
     """What is settled in a directory. `urls` were fetched at least once; the bodies of `pages` have `bytes` in all;
-    `seeds_answered` 2xx or 3xx. The tally of one of several shards may count less than nothing: rows are moved between
-    them and counts are not, so only the sum says anything. `not_followed` counts links that pages have and that are no
-    URLs of the crawl, by `NotFollowed`: each as often as pages have it, and once on each of them."""
+    `seeds_answered` with 2xx or 3xx. The tally of one of several shards may be negative: rows are moved between them
+    and counts are not, so only the sum is meaningful. `not_followed` counts links on pages that are no URLs of the
+    crawl, by `NotFollowed`: each link once per page."""
 
     queued: int = 0
     settled: int = 0
@@ -71,7 +71,7 @@ class Tally(msgspec.Struct):
         self._count(settled, 1)
 
     def take_back(self, reopened: Iterable[Settled]) -> None:
-        """No longer count these ends: their URLs are owed again."""
+        """Subtract these reopened URLs: they are owed again."""
         self._count(reopened, -1)
 
     def _count(self, ends: Iterable[Settled], sign: int) -> None:
@@ -102,8 +102,8 @@ class Tally(msgspec.Struct):
             _drop_zeros(statuses)
 
     def conclude(self, ran: Ending = Ending.COMPLETE) -> Conclusion:
-        """What the crawl has come to. `ran`: how its last run ended, of use where URLs are owed; one that was stopped
-        before it knew a URL owes its seeds."""
+        """The conclusion of the crawl. `ran`: how its last run ended, used where URLs are owed; a run that was stopped
+        before it admitted a URL owes its seeds."""
         return conclude(
             ran,
             owed=self.owed if self.queued else int(ran is not Ending.COMPLETE),
@@ -119,7 +119,7 @@ class Tally(msgspec.Struct):
         return self.queued - self.settled
 
     def merge(self, other: Tally) -> None:
-        """Add what another shard has settled."""
+        """Add the tally of another shard."""
         for key in SUMS:
             setattr(self, key, getattr(self, key) + getattr(other, key))
         for key in ("pauses", "statuses", "reasons", "not_followed"):
@@ -128,13 +128,13 @@ class Tally(msgspec.Struct):
 
 
 def _drop_zeros(counts: dict[str, int]) -> None:
-    """Let no name stay that counts nothing."""
+    """Remove names whose count is 0."""
     for name in [name for name, count in counts.items() if not count]:
         del counts[name]
 
 
 def _add_up(mine: dict[str, int], theirs: Mapping[Any, int]) -> None:
-    """Add counts by name; a name that counts nothing goes."""
+    """Add counts by name; removes names whose count is then 0."""
     for name, count in theirs.items():
         mine[name] = mine.get(name, 0) + count
         if not mine[name]:
@@ -142,10 +142,11 @@ def _add_up(mine: dict[str, int], theirs: Mapping[Any, int]) -> None:
 
 
 class InFlight:
-    """The pages that are being fetched, seen from outside: ordered and not yet judged. robots.txt is left out.
+    """The pages that are being fetched: from the decision to fetch until they settle or are retried. Without
+    robots.txt. Also why the crawl pauses.
 
-    `elsewhere`: pages and hosts in flight in other processes, by their number, and why they pause; a host that two ask
-    counts twice. Beside it, why this one pauses.
+    `elsewhere`: (pages in flight, hosts in flight, why it pauses) of other processes, by their number; a host in two
+    processes counts twice.
     """
 
     def __init__(self) -> None:
@@ -154,7 +155,7 @@ class InFlight:
         self._pauses: set[Pause] = set()
 
     def pause(self, why: Pause, lasts: bool) -> None:
-        """There is such a pause, or no more; from any thread."""
+        """A pause begins (`lasts`) or ends; from any thread."""
         (self._pauses.add if lasts else self._pauses.discard)(why)
 
     def see(self, actions: Actions) -> None:
@@ -176,7 +177,7 @@ class InFlight:
 
     @property
     def hosts(self) -> int:
-        """Hosts that are being asked; from any thread."""
+        """Hosts with pages in flight; from any thread."""
         return len({host_of(url) for url in list(self._urls)}) + sum(
             hosts for _, hosts, _ in list(self.elsewhere.values())
         )
@@ -191,7 +192,7 @@ class HostStats(msgspec.Struct):
 
 
 class Counts(msgspec.Struct):
-    """What one run did, or a process of it since it last said so."""
+    """What one run did, or one of its processes since its last report."""
 
     urls: int = 0
     pages: int = 0
@@ -244,12 +245,12 @@ class Counts(msgspec.Struct):
 
 
 class RunStats(Counts):
-    """One run: what the progress line and the summary tell. `lateness` of the heartbeats of all its workers."""
+    """One run: the figures of the progress line and the summary. `lateness` of the heartbeats of all its workers."""
 
     lateness: Histogram = msgspec.field(default_factory=Histogram)
 
     def take(self) -> Counts:
-        """What was counted since this was last called."""
+        """The counts since the last call; resets them."""
         taken, fresh = Counts(), Counts()
         for key in Counts.__struct_fields__:
             setattr(taken, key, getattr(self, key))

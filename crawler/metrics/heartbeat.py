@@ -1,14 +1,14 @@
-"""How late does our code get to run? A beat that is due every so many seconds, and how late each one came.
+"""Measures scheduling lag: a beat is due every `period` seconds, and its lateness is recorded.
 
-On an event loop a late beat means that something blocked the loop; on a thread, that the GIL or the core was taken.
-Both are what a fetch of the same engine waits for, so one probe in every engine asks the same question of all.
+On an event loop a late beat means that something blocked the loop; on a thread, that the GIL or the core was taken. A
+fetch of the same engine waits for the same, so the figure can be compared between engines.
 
 Rules, and why:
 - Beats are due at fixed times. A beat that is 50 ms late makes the ones due meanwhile late, too, and each is counted:
   otherwise a long stall would look like a single late beat among many punctual ones.
 - A beat costs 1 microsecond on a loop that is busy anyway and 40 to 70 on a thread, which must be woken and get the
   GIL: 50 beats a second take 0.2 to 0.4 % of a core there. A period of 0 costs nothing.
-- uvloop keeps time in whole milliseconds, so there a beat may be a millisecond late with nobody to blame.
+- uvloop keeps time in whole milliseconds, so there a beat may be a millisecond late without any load.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from crawler.system.threads import start_thread
 
 
 class LagProbe:
-    """Beats that are due every `period` seconds from now on; their lateness goes to a histogram."""
+    """Beats that are due every `period` seconds after `now` (monotonic); their lateness goes to a histogram."""
 
     def __init__(self, period: float, lateness: Histogram, now: float) -> None:
         self._period = period
@@ -33,7 +33,7 @@ class LagProbe:
         self.due_at = now + period
 
     def beat(self, now: float) -> float:
-        """Count every beat that is due; the seconds to the next one."""
+        """Count every beat that is due; returns the seconds to the next one."""
         self._lateness.add(max(0.0, now - self.due_at))
         self.due_at += self._period
         while self.due_at <= now:

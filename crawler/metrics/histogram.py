@@ -1,9 +1,9 @@
 """A histogram of durations that adds up across threads, processes and machines.
 
 Rules, and why:
-- Buckets are a sixteenth of a doubling wide (4.4 %), so a percentile is told at most 4.4 % too long and two histograms
-  are merged by adding counts. (Percentiles themselves must never be averaged.)
-- The longest duration is kept exactly: it is the one that people ask about.
+- Buckets are a sixteenth of a doubling wide (4.4 %), so a percentile is at most 4.4 % too long and two histograms are
+  merged by adding counts. (Percentiles themselves must never be averaged.)
+- The longest duration is kept exactly, since it is reported as `max`.
 - Anything below a microsecond counts as a microsecond.
 """
 
@@ -26,17 +26,17 @@ class Histogram:
         self._counts: Counter[int] = Counter()
 
     def add(self, seconds: float) -> None:
-        """Count one."""
+        """Count one duration."""
         self._counts[math.ceil(STEPS * math.log2(max(seconds, SHORTEST) / SHORTEST))] += 1
         self.longest = max(self.longest, seconds)
 
     def merge(self, other: Lateness) -> None:
-        """Add the counts of another one."""
+        """Add the counts of another histogram."""
         self._counts.update(dict(other.counts))
         self.longest = max(self.longest, other.longest)
 
     def message(self) -> Lateness:
-        """All of it, as a value that may cross a pipe."""
+        """All counts, as a value that can be sent to another process."""
         return Lateness(tuple(sorted(self._counts.items())), self.longest)
 
     def __len__(self) -> int:

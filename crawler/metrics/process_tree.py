@@ -1,10 +1,10 @@
-"""What a run costs: CPU seconds and memory of the whole process tree, read from /proc.
+"""CPU seconds and memory of the whole process tree of a run, read from /proc.
 
-PSS shares each page of memory among the processes that map it, so its sum over the tree is what the tree takes; RSS
-would count shared pages once per process. What a process has used counts with whoever reaps it (the crawler, or the
-fork server), so each sample knows of those that died too, and each process counts once, alive or dead. What a fork
-server that was killed had in its books is known from the sample before. Where there is no /proc the figures cover this
-process and the children it has reaped.
+PSS divides each page of memory among the processes that map it, so its sum over the tree is what the tree takes; RSS
+would count shared pages once per process. The CPU time of an ended process is added to the process that reaps it (the
+crawler, or the fork server), so each sample includes ended processes and each process counts once. The CPU time that a
+killed fork server had reaped is known from the sample before. Where there is no /proc the figures cover this process
+and the children it has reaped.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from crawler.system.threads import start_thread
 PERIOD = 1.0
 LOOK_PERIOD = 0.1
 GROWN = 1.03
-"""What has grown by so much since the last sample is weighed anew."""
+"""Growth factor since the last sample that triggers a new one."""
 PROC = Path("/proc")
 
 
 class Meter:
-    """Samples the tree below this process on a thread; `cpu_seconds` count from its start, `peak_memory` bytes.
-    `on_sample` is told the bytes of each sample.
+    """Samples this process and all below it on a thread; `cpu_seconds` count from its start, `peak_memory` in bytes.
+    `on_sample` is called with the bytes of each sample.
 
-    There is a sample each PERIOD. Each LOOK_PERIOD it is looked whether something has grown, or was born, and then
-    there is one, too: a heavy page is read within tenths of a second, in a process of its own.
+    There is a sample each PERIOD seconds. Each LOOK_PERIOD it checks whether a process has grown or started, and then
+    samples too: a heavy page is parsed within tenths of a second, in a process of its own.
     """
 
     def __init__(self, on_sample: Callable[[int], None] = lambda memory: None) -> None:
         self.peak_memory = 0
         self._on_sample = on_sample
-        self._own_before = self._used = _tree()[0]  # what was there before has its own past
-        self._unreaped = 0.0  # CPU seconds of those that went away and left them to nobody of ours
+        self._own_before = self._used = _tree()[0]  # CPU time before this meter does not count
+        self._unreaped = 0.0  # CPU seconds of ended processes that no process of ours reaped
         self._memory = 0
         self._told = 0.0
         self._sizes: dict[int, int] = {}  # resident bytes of each process at the last sample
@@ -48,18 +48,18 @@ class Meter:
 
     @property
     def cpu_seconds(self) -> float:
-        """User and system time of this process and all below it, the dead included, at the last sample."""
+        """User and system time of this process and all below it, ended ones included, at the last sample."""
         return self._used - self._own_before
 
     def stop(self) -> None:
-        """Take a last sample and end."""
+        """Take a last sample and end the thread."""
         if not self._ended.is_set():
             self._ended.set()
             self._thread.join()
 
     def sample(self) -> None:
-        """Look at the tree now."""
-        if not (PROC / "self/smaps_rollup").exists():  # the peak is all that can be known: it cannot be held against us
+        """Sample the tree now."""
+        if not (PROC / "self/smaps_rollup").exists():  # only the peak of this process is known here
             self.peak_memory = max(self.peak_memory, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
             self._used = _own_cpu()
             return
@@ -69,7 +69,7 @@ class Meter:
         self._take([os.getpid(), *living])
 
     def look(self) -> None:
-        """Look at the resident sizes, which cost little, and at more where they have grown."""
+        """Check the resident sizes, which is cheap, and sample the PSS where they have grown."""
         pids = [pid for known in list(self._sizes) for pid in (known, *_children(known)) if known]
         growth = 0
         for pid in dict.fromkeys(pids):
@@ -101,7 +101,7 @@ class Meter:
 
 
 def _own_cpu() -> float:
-    """Of this process and the children it has reaped."""
+    """CPU seconds of this process and the children it has reaped."""
     return sum(
         usage.ru_utime + usage.ru_stime
         for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
@@ -109,8 +109,8 @@ def _own_cpu() -> float:
 
 
 def _tree() -> tuple[float, list[int]]:
-    """CPU seconds of this process and all below it, and the living ones, seen while none of them was reaped: such a one
-    would count twice, or not at all."""
+    """CPU seconds of this process and all below it, and the ids of the running ones. Repeated until no child was reaped
+    meanwhile: it would count twice, or not at all."""
     while True:
         reaped = resource.getrusage(resource.RUSAGE_CHILDREN)
         living = descendants(os.getpid())
@@ -120,7 +120,7 @@ def _tree() -> tuple[float, list[int]]:
 
 
 def descendants(root: int) -> dict[int, float]:
-    """The living processes below `root`, with the CPU seconds of each and of the children it has reaped."""
+    """The running processes below `root`, with the CPU seconds of each and of the children it has reaped."""
     ticks = os.sysconf("SC_CLK_TCK")
     parents: dict[int, int] = {}
     cpu: dict[int, float] = {}
@@ -146,12 +146,12 @@ def descendants(root: int) -> dict[int, float]:
 
 
 def tree_memory() -> int:
-    """Bytes that this process and all below it take now; 0 where there is no /proc to tell."""
+    """Bytes (PSS) that this process and all below it take now; 0 where there is no /proc."""
     return sum(map(_pss, (os.getpid(), *descendants(os.getpid())))) if PROC.exists() else 0
 
 
 def resident_memory(pid: int | None = None) -> int:
-    """Bytes of a process (None: this one) that are in memory; 0 where that cannot be known."""
+    """Resident bytes of a process (None: this one); 0 where that cannot be read."""
     try:
         return int((PROC / str(pid or "self") / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):
@@ -159,7 +159,7 @@ def resident_memory(pid: int | None = None) -> int:
 
 
 def _children(pid: int) -> list[int]:
-    """The children of a process, where the kernel tells."""
+    """The ids of the children of a process; none where the kernel does not list them."""
     found: list[int] = []
     with suppress(OSError):
         for task in (PROC / str(pid) / "task").iterdir():
@@ -169,7 +169,7 @@ def _children(pid: int) -> list[int]:
 
 
 def process_started_at() -> float:
-    """When this process was started, on the monotonic clock; now, where that cannot be known."""
+    """When this process was started, on the monotonic clock (seconds); now, where that cannot be read."""
     try:
         fields = (PROC / "self/stat").read_text().rpartition(")")[2].split()
         since_boot = int(fields[19]) / os.sysconf("SC_CLK_TCK")

@@ -1,4 +1,4 @@
-"""What a run tells at its end: the one object that `--json` prints, and the same for people."""
+"""The report at the end of a run: the one object that `--json` prints, and the same for people."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ FAILED = 4
 
 
 class Heartbeat(msgspec.Struct, kw_only=True):
-    """How late the beats of a run came, in milliseconds. `counts` are (upper edge of a bucket, beats) and may be added
-    to those of other runs."""
+    """The lateness of the heartbeats of a run, in milliseconds. `counts` are (upper edge of a bucket, beats) and may be
+    added to those of other runs."""
 
     beats: int
     p50: float
@@ -28,9 +28,9 @@ class Heartbeat(msgspec.Struct, kw_only=True):
 
 
 class Summary(msgspec.Struct, kw_only=True):
-    """Of the directory as a whole: `urls` to `complete`. Of this run and its processes: the rest. Seconds, bytes.
+    """Figures of the directory, and of this run and its processes. Times in seconds, sizes in bytes.
 
-    FIELDS says what each one is.
+    FIELDS describes each field.
     """
 
     urls: int
@@ -66,7 +66,7 @@ class Summary(msgspec.Struct, kw_only=True):
 
     @property
     def over(self) -> bool:
-        """Whether nothing is owed any more, whatever was missed."""
+        """Whether the crawl has ended: no URL is owed, although some may have been missed."""
         return self.ending not in (Ending.LIMIT, Ending.STOPPED)
 
 
@@ -118,7 +118,7 @@ WORDS = {
 
 
 def state(come_to: Conclusion | None, running: int | None = None) -> str:
-    """How a crawl stands, in words; `running`: the process that works on it, as CrawlDirectory.lock_owner tells it."""
+    """The state of a crawl, in words; `running`: the process that works on it, from CrawlDirectory.lock_owner."""
     if running is not None:
         return f"running in process {running}" if running else "running"
     return WORDS[come_to.ending] if come_to else "not complete, not running"
@@ -138,7 +138,7 @@ def summarise(
     peak_memory_bytes: int = 0,
     asked_again: dict[str, int] | None = None,
 ) -> Summary:
-    """Put together what a directory holds and what a run did, which ended in this way (`ran`)."""
+    """The summary of what a directory holds and what a run did; `ran`: how the run ended."""
     ending, because = tally.conclude(ran)
     return Summary(
         urls=tally.urls,
@@ -194,8 +194,8 @@ def figures(summary: Summary) -> dict[str, float]:
 
 
 def judge(summary: Summary, conditions: Iterable[str]) -> list[str]:
-    """The conditions of `fail_on` that hold, which the summary then names, each with the figures. Raises ValueError for
-    one that is none."""
+    """The conditions of `fail_on` that hold, each with its figures; also sets `fail_on_held` of the summary. Raises
+    ValueError for an invalid condition."""
     numbers, base = figures(summary), asked(summary.reasons)
     parsed = [parse(condition) for condition in conditions]
     found = [(one.text, why) for one in parsed if (why := one.holds(summary.ending, numbers, base)) is not None]

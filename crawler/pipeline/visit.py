@@ -1,19 +1,19 @@
-"""One fetch from order to landing: `read` turns a response into a page and an event, two thin twins fetch and store
-around it.
+"""One fetch from request to stored page: `read` turns a response into a page and an event; `visit` and `avisit` fetch
+and store around it.
 
 Rules:
 - `read` is pure but for the Unix time it is given. It is the only place that decodes, parses, and decides what is
   stored.
-- Bodies of 2xx are decoded, parsed and stored, and those of redirects that lead nowhere: browsers show them. A redirect
-  or an error page is not worth a decompression bomb; with `follow_errors` the latter are read for their links.
-- A 206 is a part of a page, for nobody asked for a range: it is stored and read like any body that was cut short, with
-  the mark "range".
-- A heavy page (crawler/core/page/parse_cost.py) is read elsewhere: its parser would stall all others. `aread` leaves to
-  a thread what would stall an event loop besides; a body whose coding hides how long it is shows that by not ending.
-- The twins are the same lines but for `await`. The page is with the writer before the event exists.
-- Whatever goes wrong with one page is the end of that page, never of the crawl: a bug of ours lands as `internal`, want
-  of memory as `is_resource_exhausted`, wherever it was met. Only a store that cannot keep pages stops everything
-  (StorageError).
+- Bodies of 2xx are decoded, parsed and stored, and those of redirects without a target: browsers show them. Other
+  redirects and error pages are not worth a decompression bomb; with `follow_errors` error pages are parsed for links.
+- A 206 is a partial page, since we never send a Range: it is stored and parsed like any truncated body, with the mark
+  "range".
+- A heavy page (crawler/core/page/parse_cost.py) is parsed in the sandbox: its parser would stall all other fetches.
+  `aread` moves other slow work to a thread. A body with a content coding is decoded up to HEAVY bytes to find out
+  whether it is heavy.
+- `visit` and `avisit` differ only in `await`. The page is with the writer before the event exists.
+- A failure ends one page, never the crawl: a bug of ours becomes `INTERNAL`, lack of memory or descriptors
+  `RESOURCE_EXHAUSTED`, wherever it is raised. Only a store that cannot keep pages stops everything (StorageError).
 """
 
 from __future__ import annotations
@@ -61,26 +61,26 @@ NONE: Mapping[str, Headers] = {}
 
 
 class Sandbox(Protocol):
-    """Where heavy pages are read."""
+    """Parses heavy pages; HeavyReader implements it."""
 
     def read(self, body: bytes, url: str, headers: PageHeaders, follow: bool, sketch: bool) -> Reading:
-        """As `read_page`."""
+        """`read_page` in another process."""
 
     def run_exclusive(self, work: Callable[[], T]) -> T:
-        """Do something while nobody else does, who came with `run_exclusive` or `arun_exclusive`."""
+        """Run `work` while no other `run_exclusive` or `arun_exclusive` runs."""
 
     async def arun_exclusive(self, work: Callable[[], T]) -> T:
-        """`run_exclusive`, beside the event loop."""
+        """`run_exclusive` on a thread, for an event loop."""
 
     def close(self) -> None:
-        """End whoever reads there."""
+        """End the process that parses."""
 
 
 class PageProcessor:
-    """What asking and reading need and keep: the rules, the scope of paths, the memo of links, and `secrets`, the
-    headers that are meant for one host each (see crawler/fetch/secrets.py). Threads may share one.
+    """Builds requests and reads responses: has the rules, the scope of paths, a cache of resolved links and `secrets`,
+    the headers of each origin (see crawler/fetch/secrets.py). Thread-safe.
 
-    Without a place `elsewhere` all pages are read here.
+    Without a sandbox `elsewhere` all pages are parsed in this process.
     """
 
     def __init__(
@@ -102,12 +102,12 @@ class PageProcessor:
         self._secrets = secrets
 
     def close(self) -> None:
-        """Read no more."""
+        """Close the sandbox."""
         if self._elsewhere is not None:
             self._elsewhere.close()
 
     def request(self, fetch: Fetch) -> Request:
-        """What a client is asked for. Here, and nowhere else, a request gets what is meant for its host alone."""
+        """The request of a fetch. This is the only place that adds the secrets of an origin to a request."""
         headers: Headers = ()
         if self._secrets and not fetch.without_credentials:
             headers = self._secrets.get(host_of(fetch.url), ())
@@ -140,7 +140,7 @@ class PageProcessor:
             return None, self._without_body(fetch, response, now, error)
 
     def _read_light(self, fetch: Fetch, response: Response, now: float) -> Read | None:
-        """As `read`; None for what may take long."""
+        """`read`, or None for a page that may be heavy."""
         if fetch.robots:
             return None, self._read_robots(fetch, response, now)
         headers = page_headers(response.headers)
@@ -156,13 +156,13 @@ class PageProcessor:
         return self._page(fetch, response, headers, now, decoded, self._read_here)
 
     def _is_read(self, fetch: Fetch, response: Response) -> bool:
-        """Whether anybody looks into a body."""
+        """Whether the body of a response is parsed."""
         return _is_page(fetch, response) or (
             self._rules.follow_errors and fetch.extract_links and response.status not in REDIRECTS
         )
 
     def _unread(self, fetch: Fetch, response: Response, headers: PageHeaders, now: float) -> Fetched:
-        """An answer whose body nobody reads; that it may have links is counted."""
+        """The event of a response whose body is not parsed; counts that it may have links."""
         event = self._facts(fetch, response, now)
         if not fetch.extract_links or response.status in REDIRECTS or not response.body:
             return event
@@ -171,7 +171,7 @@ class PageProcessor:
         return replace(event, not_followed=((NotFollowed.ERROR_PAGE, 1),))
 
     def _without_body(self, fetch: Fetch, response: Response, now: float, error: FetchError) -> Fetched:
-        """An answer whose body cannot be decoded: an error, unless its status says enough."""
+        """The event of a response whose body cannot be decoded. Raises `error` for robots.txt and 2xx."""
         if fetch.robots or 200 <= response.status <= 299:
             raise error
         return self._unread(fetch, response, page_headers(response.headers), now)
@@ -244,12 +244,12 @@ class PageProcessor:
         event = self._facts(fetch, response, now)
         if not 200 <= response.status <= 299:
             return event
-        # One byte too many tells that the last line may be half a rule, which must not be obeyed.
+        # One byte too many shows that the last line may be half a rule, which must not be obeyed.
         body, truncated = self._decode(response, self._rules.robots_size + 1)
         return replace(event, robots_text=decode_robots(body, self._rules.robots_size), truncated=truncated)
 
     def _facts(self, fetch: Fetch, response: Response, now: float) -> Fetched:
-        """An answer whose body nobody reads."""
+        """The event of a response, without anything from its body."""
         location = _target(fetch, response)
         too_long = len(location) > self._rules.max_url_length and response.status in REDIRECTS and not fetch.robots
         return Fetched(
@@ -334,7 +334,7 @@ async def avisit(fetch: Fetch, fetcher: AsyncFetcher, reader: PageProcessor, wri
 
 
 def _hold(held: Held, page: Page, response: Response) -> None:
-    """Count what came out of a content coding, too. Raises FetchError."""
+    """Count the decoded body too. Raises FetchError(RESOURCE_EXHAUSTED)."""
     if page.body is not response.body:
         held.grow(len(page.body) // COPIES)
 
@@ -347,7 +347,7 @@ def spin_cpu(seconds: float) -> None:
 
 
 def failed(fetch: Fetch, error: Exception, seconds: float) -> Failed:
-    """Trouble as a value; its detail is remote text, so it is made printable and cut."""
+    """The event of a failed fetch; its detail is remote text, so it is made printable and truncated."""
     if lacks_memory(error):
         words = f"{NO_MEMORY} ({_in_words(error)})" if not str(error).startswith(NO_MEMORY) else str(error)
         return Failed(
@@ -378,7 +378,7 @@ def retry_after(value: str, now: float) -> float | None:
 
 
 def _is_page(fetch: Fetch, response: Response) -> bool:
-    """Whether a browser would show this body as a page: one of 2xx, or of a redirect that leads nowhere."""
+    """Whether a browser would show this body as a page: one of 2xx, or of a redirect without a target."""
     if 200 <= response.status <= 299:
         return True
     return response.status in REDIRECTS and response.body != b"" and not _target(fetch, response)
@@ -393,7 +393,7 @@ def _target(fetch: Fetch, response: Response) -> str:
 
 
 def _is_whole(response: Response) -> bool:
-    """Whether the part that a 206 has is all there is (RFC 9110 14.4)."""
+    """Whether the range of a 206 is the whole page (RFC 9110 14.4)."""
     whole = _WHOLE.fullmatch(response.header("content-range").strip())
     return whole is not None and int(whole[1]) + 1 == int(whole[2]) == len(response.body)
 
@@ -403,7 +403,7 @@ def _codings(response: Response) -> str:
 
 
 def _as_utf8(value: str) -> str:
-    """A header that servers fill with UTF-8 although it was read as Latin-1, as the Fetch standard reads Location."""
+    """A header decoded as Latin-1, decoded again as UTF-8 where it is valid: so the Fetch standard reads Location."""
     try:
         return value.encode("latin-1").decode("utf-8")
     except UnicodeError:

@@ -1,1 +1,1 @@
-"""The report of a crawl: one HTML file in its directory, read off what is kept there and nothing else."""
+"""The report of a crawl: one HTML file in its directory, made only from the data stored there."""

@@ -1,4 +1,4 @@
-"""The parts of a report that say under which conditions a crawl ran and where it lies. Pure but for versions."""
+"""The report's sections on the conditions of a crawl and the place of its files. Pure except for the versions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _versions() -> list[tuple[str, str]]:
     for name in PACKAGES:
         try:
             found.append(f"{name} {version(name)}")
-        except PackageNotFoundError:  # a checkout that was never installed, or a mode nobody uses here
+        except PackageNotFoundError:  # a checkout that is not installed, or the extra of an unused mode
             continue
     python = f"{platform.python_implementation()} {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
     return [
@@ -64,7 +64,7 @@ def _runs(facts: Facts) -> str:
 
 
 def whereabouts(facts: Facts) -> str:
-    """Files, digest, and what to do with them."""
+    """Files, digest, and the commands to use them."""
     name = shlex.quote(facts.out)
     rows = [
         [f"<code>{remote(path)}</code>", format_bytes(held) if held is not None else "not counted"]

@@ -1,4 +1,4 @@
-"""The figure of a report: URLs per second over active time, what was not ok below, runs marked. Pure.
+"""The figure of a report: URLs per second over active time, those not ok below, runs marked. Pure.
 
 Drawn wide and narrow at its true size, with the axes of the comparison's figures; colours are classes of the page.
 """
@@ -26,7 +26,7 @@ MOST_MARKS = 12
 
 
 def throughput(pace: PaceFacts, seconds: float = 0.0, rate: float = 0.0) -> str:
-    """The figure at both widths. `seconds`, `rate`: how far its axes reach at least, to compare several."""
+    """The figure at both widths. `seconds`, `rate`: minimum ends of its axes, so that several can be compared."""
     if not pace.bars:
         return ""
     seconds = max(seconds, pace.seconds, pace.width)

@@ -1,7 +1,7 @@
-"""What a report tells of one crawl, as plain values. All of it is read from the disk, none of it is remembered.
+"""The data of one crawl's report, as plain values. All of it is read from disk, none is kept in memory by the run.
 
-Times are Unix times, durations seconds, sizes decoded bytes. Every list is short: a crawl of a million URLs has a
-report as long as one of a thousand.
+Times are Unix times, durations seconds, sizes decoded bytes. Every list is bounded: the report of a million URLs is as
+long as that of a thousand.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from crawler.storage.directory import come_to
 from crawler.storage.manifest import Manifest
 
 TOP = 10
-"""The length of a list of hosts, URLs, errors or types."""
+"""Maximum length of a list of hosts, URLs, errors or types."""
 
 
 class Span(msgspec.Struct, frozen=True):
-    """The time in which a run settled URLs; `pages` is how many bodies it stored. `offset`: the active time before."""
+    """The time in which a run settled URLs; `pages` counts its stored bodies. `offset`: active seconds before it."""
 
     run: int
     start: float
@@ -28,12 +28,12 @@ class Span(msgspec.Struct, frozen=True):
 
     @property
     def seconds(self) -> float:
-        """How long it lasted."""
+        """Duration in seconds."""
         return self.end - self.start
 
 
 class Bar(msgspec.Struct, frozen=True):
-    """What was settled in one stretch of active time: `fine` (ok or a redirect), `other`, bytes stored."""
+    """URLs settled in one interval of active time: `fine` (ok or a redirect), `other`; `size` is the bytes stored."""
 
     fine: int
     other: int
@@ -41,7 +41,7 @@ class Bar(msgspec.Struct, frozen=True):
 
 
 class PaceFacts(msgspec.Struct, frozen=True):
-    """Throughput over active time: pauses between runs are left out. Bar k begins at `k * width` seconds."""
+    """Throughput over active time, which excludes pauses between runs. Bar k begins at `k * width` seconds."""
 
     spans: tuple[Span, ...] = ()
     width: float = 1.0
@@ -49,12 +49,12 @@ class PaceFacts(msgspec.Struct, frozen=True):
 
     @property
     def seconds(self) -> float:
-        """The active time."""
+        """Active time in seconds."""
         return sum(span.seconds for span in self.spans)
 
 
 class HostFacts(msgspec.Struct, frozen=True):
-    """One host: URLs admitted, fetched, owed, fetched and not ok; bytes stored; seconds of its fetches in all."""
+    """One host: URLs admitted, fetched, fetched but not ok, owed; bytes stored; total seconds of its fetches."""
 
     name: str
     urls: int
@@ -66,7 +66,7 @@ class HostFacts(msgspec.Struct, frozen=True):
 
 
 class HostCounts(msgspec.Struct, frozen=True):
-    """How many hosts there are, and those that stand out."""
+    """Number of hosts, and the top hosts by URLs, mean fetch time and failures."""
 
     count: int = 0
     largest: tuple[HostFacts, ...] = ()
@@ -75,7 +75,7 @@ class HostCounts(msgspec.Struct, frozen=True):
 
 
 class TroubleFacts(msgspec.Struct, frozen=True):
-    """One kind of error: its reason, its status (0: none), what was said, how often, the first URL it happened to."""
+    """One kind of error: its reason, status (0: none), detail, count, and the first URL with it."""
 
     reason: str
     status: int
@@ -85,7 +85,7 @@ class TroubleFacts(msgspec.Struct, frozen=True):
 
 
 class FetchFacts(msgspec.Struct, frozen=True):
-    """One URL that stands out."""
+    """One of the slowest fetches or largest pages."""
 
     url: str
     reason: str
@@ -96,8 +96,8 @@ class FetchFacts(msgspec.Struct, frozen=True):
 
 
 class Rest(msgspec.Struct, frozen=True):
-    """How one host was treated: pages looked at, the rest it is owed, the smallest gap seen (None: a single page), the
-    most fetches at once, whether the gap is below the rest."""
+    """The politeness to one host: pages checked, required rest and smallest gap in seconds (None: a single page), most
+    fetches at once, whether the gap is below the rest."""
 
     host: str
     pages: int
@@ -108,8 +108,8 @@ class Rest(msgspec.Struct, frozen=True):
 
 
 class PolitenessFacts(msgspec.Struct, frozen=True):
-    """Politeness as far as stored times show it. `run` was looked at, `pages` of its records on `hosts`; `older` were
-    not, being more than are looked at; `unread` parts could not be read. `rests` has those nearest to a breach."""
+    """Politeness as far as stored times show it. Of `run`, `pages` records on `hosts` were checked; `older` records are
+    beyond the limit; `unread` parts could not be read. `rests` holds the hosts nearest to a breach."""
 
     run: int = 0
     pages: int = 0
@@ -123,7 +123,7 @@ class PolitenessFacts(msgspec.Struct, frozen=True):
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """One crawl. `durations`, `sizes` count fetches and pages up to each edge; `running` is the process at work."""
+    """One crawl. `durations`, `sizes`: (upper edge, count) of fetches and pages; `running`: the pid of a live run."""
 
     out: str
     taken_at: float
@@ -144,20 +144,20 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def come_to(self) -> Conclusion | None:
-        """What the crawl has come to; None while that is open."""
+        """The conclusion of the crawl; None while it is open."""
         return come_to(self.manifest, self.tally)
 
     @property
     def over(self) -> bool:
-        """Is nothing owed any more?"""
+        """Whether every URL is settled."""
         return self.tally.queued > 0 and not self.tally.owed
 
     @property
     def missed(self) -> dict[str, int]:
-        """What was missed so far, by reason, largest first."""
+        """URLs missed so far, by reason, largest first."""
         return self.tally.conclude().because
 
     @property
     def rate(self) -> float:
-        """URLs fetched per second of active time, 0 where that is not known."""
+        """URLs fetched per second of active time, 0 where that is zero."""
         return self.tally.urls / self.pace.seconds if self.pace.seconds else 0.0

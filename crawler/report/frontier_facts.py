@@ -1,10 +1,10 @@
-"""What the frontier of a crawl says of it: aggregates made by SQLite, so that memory stays flat at any size.
+"""Facts from the frontier of a crawl, aggregated by SQLite, so that memory use does not grow with the crawl.
 
 Rules:
-- One read transaction on a read-only connection: beside a live crawl all figures are of the same moment, and nothing is
-  ever checkpointed. What SQLite sorts lies in its own temporary files, never in the directory.
-- `settled_at` is when a batch was committed, up to a second after the answer, so nothing here is finer than that.
-- A run is known by its part names; what runs settled without storing a page counts to the run it falls into.
+- One read transaction on a read-only connection: all figures of a live crawl are of the same moment, and nothing is
+  checkpointed. SQLite sorts in its own temporary files, not in the directory.
+- `settled_at` is when a batch was committed, up to a second after the answer. That is the resolution of all times here.
+- A run is identified by its part names. URLs settled without a stored page count for the run whose time they are in.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from crawler.storage.frontier.sqlite import SEEDS_ANSWERED, says_seeds_answered
 
 BARS = 90
 FEWEST_COMMITS = 3
-"""A bar spans at least so many commits, on average: single commits would draw a comb."""
+"""Minimum mean number of commits per bar: with fewer, full and empty bars would alternate."""
 RUNS = 20
-"""Runs that are told apart, the last ones; pauses between earlier ones are not cut out."""
+"""Number of last runs shown separately; pauses between earlier ones are not cut out."""
 HOST = "substr(url, 1, 7 + instr(substr(url, 9), '/'))"
 FINE = "reason IN ('ok', 'redirect')"
 FETCHED = "reason IS NOT NULL AND attempts > 0"
@@ -33,7 +33,7 @@ ONE = "url, reason, status, attempts, coalesce(size, 0), seconds"
 
 
 def tally(connection: sqlite3.Connection) -> Tally:
-    """What the last commits of all shards counted."""
+    """The tally as of the last commit of each shard."""
     tally = Tally()
     kept = [value for (value,) in connection.execute("SELECT value FROM meta WHERE key = 'tally'")]
     for value in kept:
@@ -66,7 +66,7 @@ def pace(connection: sqlite3.Connection) -> PaceFacts:
 
 
 def _spans(connection: sqlite3.Connection, first: float, last: float) -> list[Span]:
-    """The runs in their order, the time between two of them cut out. Clocks that were set back cut out nothing."""
+    """The runs in order, with the time between them cut out, except where the clock was set back."""
     rows = connection.execute(
         """SELECT CAST(substr(part, 1, 4) AS INTEGER) AS run, min(settled_at - seconds), max(settled_at), count(*)
         FROM url WHERE part IS NOT NULL GROUP BY run ORDER BY run DESC LIMIT ?""",
@@ -82,7 +82,7 @@ def _spans(connection: sqlite3.Connection, first: float, last: float) -> list[Sp
 
 
 def _active(spans: list[Span]) -> tuple[str, list[float]]:
-    """SQL that turns `settled_at` into active time, with its values: the latest run first."""
+    """SQL that maps `settled_at` to active time, and its parameters; the latest run comes first."""
     cases, values = "", list[float]()
     for before, span in zip(reversed(spans[:-1]), reversed(spans[1:]), strict=True):
         cases += " WHEN settled_at > ? THEN max(settled_at - ?, 0) + ?"
@@ -98,7 +98,7 @@ def _width(total: float, commits: int) -> float:
 
 
 def hosts(connection: sqlite3.Connection) -> HostCounts:
-    """The hosts that have most, take longest, fail most."""
+    """The hosts with most URLs, longest mean fetch and most failures, TOP each."""
     connection.execute(
         f"""CREATE TEMP TABLE per_host AS SELECT {HOST} AS name, count(*) AS urls, sum({FETCHED}) AS fetched,
         sum({FETCHED} AND NOT {FINE}) AS failed, sum(reason IS NULL) AS owed,
@@ -119,7 +119,7 @@ def hosts(connection: sqlite3.Connection) -> HostCounts:
 
 
 def troubles(connection: sqlite3.Connection) -> tuple[TroubleFacts, ...]:
-    """What went wrong, the most frequent first. With min(id) SQLite takes the URL from the same row."""
+    """Kinds of error, the most frequent first. With min(id) SQLite takes the URL from the same row."""
     rows = connection.execute(
         f"""SELECT reason, status, CAST(coalesce(detail, '') AS TEXT), count(*) AS often, url, min(id) FROM url
         WHERE reason IS NOT NULL AND NOT {FINE} GROUP BY reason, status, detail
@@ -143,12 +143,12 @@ def _fetches(connection: sqlite3.Connection, query: str) -> tuple[FetchFacts, ..
 
 
 def durations(connection: sqlite3.Connection) -> tuple[tuple[float, int], ...]:
-    """Fetches by how long they took: (upper edge, count); the last edge is infinite."""
+    """Histogram of fetch times: (upper edge in seconds, count); the last edge is infinite."""
     return _histogram(connection, "seconds", DURATIONS, FETCHED)
 
 
 def sizes(connection: sqlite3.Connection) -> tuple[tuple[float, int], ...]:
-    """Pages by their size."""
+    """Histogram of page sizes: (upper edge in bytes, count)."""
     return _histogram(connection, "size", SIZES, "part IS NOT NULL")
 
 
@@ -173,7 +173,7 @@ def types(connection: sqlite3.Connection) -> tuple[tuple[str, int, int], ...]:
 
 
 def depths(connection: sqlite3.Connection) -> tuple[tuple[int, int], ...]:
-    """URLs fetched by how many links they are away from a seed."""
+    """URLs fetched by depth: (links from a seed, count)."""
     return tuple(
         connection.execute(f"SELECT depth, count(*) FROM url WHERE {FETCHED} GROUP BY depth ORDER BY depth LIMIT {TOP}")
     )

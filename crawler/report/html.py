@@ -1,8 +1,8 @@
-"""How text and tables of a report are written. Strangers' text enters by `remote` and nowhere else.
+"""HTML text and tables of a report. All remote text passes `remote`.
 
-`remote` makes one harmless piece of HTML of whatever a server, a URL or a path says: control characters, surrogates and
-marks that turn the direction of writing become visible escapes, what is long is cut, `<`, `&` and quotes are escaped,
-and the rest cannot reorder its neighbours (`bdi`). It never becomes a link, an attribute or a style.
+`remote` turns untrusted text (from a server, a URL or a path) into safe HTML. Control characters, surrogates and bidi
+control characters become visible escapes, long text is cut, `<`, `&` and quotes are escaped, and `bdi` keeps the rest
+from reordering its neighbours. Remote text is never used as a link, an attribute or a style.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ BAR = 90
 
 
 def remote(text: str, most: int = LONGEST) -> str:
-    """Somebody else's text, for HTML."""
+    """Remote text as safe HTML, at most `most` characters."""
     return f"<bdi>{escape(cut(escape_unprintable(text[: most + 1]), most))}</bdi>"
 
 
 def moment(at: float) -> str:
-    """A point in time, in UTC."""
+    """A Unix time as text, in UTC."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def lasting(seconds: float) -> str:
-    """A duration of a fetch or a gap."""
+    """A duration in seconds as text, in ms or s."""
     return f"{number(seconds * 1000)} ms" if abs(seconds) < 1 else f"{number(seconds)} s"
 
 
 def bar(share: float, kind: str) -> str:
-    """A share as a bar, 0 to 1."""
+    """A share (0 to 1) as a bar."""
     return (
         f'<svg class="bar" viewBox="0 0 {BAR} 10" width="{BAR}" height="10" aria-hidden="true">'
         f"{box(0, 0, BAR, 10, 'rest')}{box(0, 0, round(BAR * min(1.0, share), 1), 10, kind)}</svg>"
@@ -43,7 +43,7 @@ def bar(share: float, kind: str) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], about: str) -> str:
-    """Cells are HTML. The first column names its row; a head that begins with ":" is over text, not over numbers."""
+    """A table. Cells are HTML, the first of a row is its heading; a head that begins with ":" marks a text column."""
     if not rows:
         return ""
     kinds = [" class=text" if name.startswith(":") else "" for name in head]
@@ -63,22 +63,22 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], about: str) -> str
 
 
 def card(body: str, name: str = "") -> str:
-    """A framed part; `name` is HTML, `body` may be empty: then there is none."""
+    """A framed box; `name` and `body` are HTML. "" where `body` is empty."""
     head = f"<h3>{name}</h3>" if name else ""
     return f'<div class="card">{head}{body}</div>' if body else ""
 
 
 def url(text: str, kind: str = "") -> str:
-    """A URL or a host, which may break anywhere."""
+    """A URL or a host; lines may break anywhere in it."""
     return f'<span class="url{kind}">{remote(text, 80 if kind else LONGEST)}</span>'
 
 
 def listed(pairs: Sequence[tuple[str, str]]) -> str:
-    """Names with what belongs to them; the second is HTML."""
+    """A definition list of (name, value); values are HTML."""
     return f"<dl>{''.join(f'<dt>{escape(name)}</dt><dd>{told}</dd>' for name, told in pairs)}</dl>"
 
 
 def section(key: str, name: str, body: str, note: str = "") -> str:
-    """A part of the page; nothing where there is nothing to tell."""
+    """A section of the page; "" where `body` is empty."""
     said = f"<p class=note>{note}</p>" if note else ""
     return f'<section id="{key}"><h2>{escape(name)}</h2>{said}{body}</section>' if body else ""

@@ -1,4 +1,4 @@
-"""How numbers read in a report: three significant digits, a unit. Pure."""
+"""Formats numbers for a report: three significant digits, a unit. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def number(value: float) -> str:
 
 
 def short(value: float) -> str:
-    """As a tick says it: 1,024 or 0.05, without trailing zeros."""
+    """As on a tick: 1,024 or 0.05, without trailing zeros."""
     return f"{value:,.6g}" if value < 1e6 else f"{value:,.0f}"
 
 
@@ -38,7 +38,7 @@ def lasting(value: float) -> str:
 
 
 def milliseconds(value: float) -> str:
-    """Milliseconds that are already milliseconds."""
+    """A time given in milliseconds."""
     return f"{number(value)} ms"
 
 
@@ -59,5 +59,5 @@ def counted(count: int, what: str) -> str:
 
 
 def trimmed(text: str) -> str:
-    """A number without the zeros that say nothing on an axis: 50.0 MB is 50 MB there."""
+    """Drops trailing zeros after the decimal point, for axes: 50.0 MB becomes 50 MB."""
     return re.sub(r"(?<=\d)(\.\d*?)0+(?!\d)", lambda found: found[1].rstrip("."), text)

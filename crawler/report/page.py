@@ -1,8 +1,8 @@
-"""The report of one crawl as a page of HTML that needs nothing else: no script, no font, no request. Pure.
+"""The report of one crawl as a self-contained HTML page: no script, no font, no request. Pure.
 
 Rules:
-- The page forbids itself to load anything (Content-Security-Policy). Strangers' text passes `remote`.
-- A number stands beside its conditions, and what cannot be known from what is kept is said where it is looked for.
+- A Content-Security-Policy forbids the page to load anything. Remote text passes `remote`.
+- A number is shown with its conditions. Facts that the stored data cannot show are named where a reader expects them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LEGEND = '<div class="legend"><span><i></i>ok or a redirect</span><span><i class
 
 
 def page(facts: Facts, client: str) -> str:
-    """The whole page. `client` is the HTTP client that the settings of the last run lead to."""
+    """The whole page. `client` is the HTTP client of the last run, from its settings."""
     title = f"Crawl of {remote(_subject(facts), 80)}"
     main = [
         section("throughput", "Throughput", _throughput(facts)),
@@ -44,14 +44,14 @@ def page(facts: Facts, client: str) -> str:
 
 
 def fill(title: str, top: str, main: str, foot: str) -> str:
-    """The frame of every page; all four are HTML."""
+    """The frame of every page; all four arguments are HTML."""
     frame = Template(files("crawler.report").joinpath("page.html").read_text(encoding="utf-8"))
     bare = title.replace("<bdi>", "").replace("</bdi>", "")
     return frame.substitute(title=bare, top=top, main=main, foot=foot)
 
 
 def state(facts: Facts) -> str:
-    """How far it is, in words."""
+    """The state of the crawl, in words."""
     return state_of(facts.come_to, facts.running)
 
 
@@ -108,7 +108,7 @@ def _ends(facts: Facts) -> str:
 
 
 def _left_out(counts: Mapping[str, int]) -> str:
-    """Links that pages have and that are no URLs of the crawl."""
+    """Links on pages that were not admitted to the crawl."""
     if not counts:
         return ""
     rows = [

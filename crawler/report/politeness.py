@@ -1,12 +1,12 @@
-"""How politely the last run asked, as far as the times of stored pages show it.
+"""Audits the politeness of the last run, as far as the times of stored pages show it.
 
 Rules, and why:
-- A record has the moment its last byte was there and how long the fetch took, hence its start. Both may only be noted
-  late, never early, and the Crawl counts a rest from a later moment still: a gap that is too small here was too small.
-- The reverse cannot be said. Redirects, errors, repeated attempts and robots.txt leave no record with a time, so a
-  request may hide between two pages. Proof that nothing did is in the server's log only.
-- Records that no URL names (a kill left them) were asked for too, so they count.
-- At most MOST records are looked at, the newest of each part: a report must not read a terabyte.
+- A record has the time of its last byte and the duration of the fetch, hence its start. Both can only be recorded late,
+  not early, and the Crawl counts a rest from an even later moment. So a gap that is too small here was too small.
+- The reverse does not hold. Redirects, errors, repeated attempts and robots.txt leave no record with a time, so there
+  may have been a request between two pages. Only the server's log can prove that there was none.
+- Records that no URL names (left by a kill) were requested too, so they count.
+- At most MOST records are checked, the newest of each part, so that a report does not read a terabyte.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from crawler.storage.database import connect_to_read, storage_errors
 MOST = 100_000
 SLACK = 0.001
 DRIFT = 0.001
-"""What clocks may differ by: seconds, and per second of rest (they are set while we look)."""
+"""Tolerated clock error: `SLACK` seconds, plus `DRIFT` per second of rest (clocks may be adjusted during a run)."""
 
 VISITS = "CREATE TEMP TABLE visit (host TEXT NOT NULL, start REAL NOT NULL, landed REAL NOT NULL)"
 GAPS = """CREATE TEMP TABLE treated AS
@@ -46,8 +46,8 @@ BREACH = f"owed > 0 AND coalesce(gap < owed * {1 - DRIFT} - {SLACK}, 0)"
 
 
 def audit(connection: sqlite3.Connection, parts: Path, settings: Settings, most: int = MOST) -> PolitenessFacts:
-    """Look at the newest run that stored pages. `connection` reads the frontier; the work is done in its temporary
-    tables. `most` bounds the records that are read."""
+    """Audit the newest run that stored pages. `connection` reads the frontier; its temporary tables hold the work.
+    `most` is the maximum number of records read."""
     newest = max((path.stem[:4] for path in parts.glob("*.sqlite")), default="")
     paths = sorted(parts.glob(f"{newest}-*.sqlite")) if newest else []
     if not paths:
@@ -57,7 +57,7 @@ def audit(connection: sqlite3.Connection, parts: Path, settings: Settings, most:
     for path in paths:
         try:
             older += _take(connection, path, most // len(paths))
-        except StorageError:  # a part that a worker is about to make, or a damaged one: `verify` tells
+        except StorageError:  # a part that a worker is creating, or a damaged one, which `verify` reports
             unread += 1
     connection.execute(GAPS, (settings.delay, settings.crawl_delay_cap))
     seen, pages, owed_rest, breaches, at_once = connection.execute(
@@ -82,7 +82,7 @@ def audit(connection: sqlite3.Connection, parts: Path, settings: Settings, most:
 
 
 def _take(connection: sqlite3.Connection, path: Path, most: int) -> int:
-    """Copy the times of a part's newest records; how many older ones there are. Raises StorageError."""
+    """Copy the times of a part's newest records; returns the number of older ones. Raises StorageError."""
     with closing(connect_to_read(path)) as part, storage_errors(path):
         connection.executemany("INSERT INTO visit VALUES (?, ?, ?)", _newest(part, most))
         there: int = part.execute("SELECT count(*) FROM page").fetchone()[0]

@@ -1,4 +1,4 @@
-"""The part of a report on politeness: what was owed, what was seen, what cannot be known from what is kept. Pure."""
+"""The politeness section of a report: required rests, observed gaps, and what the stored data cannot show. Pure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def politeness(facts: Facts) -> str:
 
 
 def verdict(audit: PolitenessFacts) -> str:
-    """One sentence."""
+    """The result of the audit in one sentence."""
     if audit.breaches:
         return f'<span class="bad">{audit.breaches:,} hosts were asked again before their rest was over.</span>'
     if not audit.pages:
@@ -59,7 +59,7 @@ def _row(rest: Rest) -> list[str]:
 
 
 def _limits(facts: Facts) -> list[str]:
-    """What was left out of this audit."""
+    """What the audit does not cover."""
     audit, said = facts.audit, []
     if facts.manifest.runs > 1:
         said.append(

@@ -18,20 +18,20 @@ from crawler.storage.manifest import MANIFEST
 
 COMPARISON = "session.json"
 STEPS = 10_000
-"""SQLite's instructions between two looks at the clock."""
+"""SQLite VM instructions between two checks of the clock."""
 
 
 def look(path: Path) -> CrawlDirectory:
-    """The crawl in a directory. Raises UsageError, which knows a comparison when it sees one."""
+    """The crawl in a directory. Raises UsageError where there is none, with a hint where it is a comparison."""
     if not CrawlDirectory.exists(path) and (path / COMPARISON).is_file():
         raise UsageError(f"{path} is a comparison, not a crawl; its report is written by: compare report {path}")
     return CrawlDirectory.open_readonly(path)
 
 
 def read(directory: CrawlDirectory, patience: float | None = None) -> Facts:
-    """The facts of a crawl as they are now; `patience` bounds the seconds that are spent on it.
+    """The current facts of a crawl; `patience` is the longest time to spend, in seconds.
 
-    Raises UsageError where it has not begun, StorageError where it cannot be read or patience ran out.
+    Raises UsageError where the crawl has not begun, StorageError where it cannot be read or the time is up.
     """
     path, *others = directory.frontier_files()
     with closing(connect_to_read(path)) as connection, storage_errors(path):
@@ -56,7 +56,7 @@ def _facts(directory: CrawlDirectory, connection: sqlite3.Connection) -> Facts:
         taken_at=time(),
         manifest=directory.manifest,
         tally=ours.tally(connection),
-        running=None if directory.ours else directory.lock_owner(),  # a run that writes its report is over
+        running=None if directory.ours else directory.lock_owner(),  # our own run is over when it writes its report
         pace=ours.pace(connection),
         hosts=ours.hosts(connection),
         troubles=ours.troubles(connection),
@@ -72,7 +72,7 @@ def _facts(directory: CrawlDirectory, connection: sqlite3.Connection) -> Facts:
 
 
 def _files(directory: CrawlDirectory) -> tuple[tuple[str, int | None], ...]:
-    """What lies where: path below the directory, bytes on disk (None: many files that are not counted)."""
+    """The files of a crawl: path below the directory, bytes on disk (None: a folder of many files, not counted)."""
     root = directory.path
     found: list[tuple[str, int | None]] = [(MANIFEST, _size(root / MANIFEST))]
     found += [(str(file.relative_to(root)), _size(file)) for file in directory.frontier_files()]
@@ -84,7 +84,7 @@ def _files(directory: CrawlDirectory) -> tuple[tuple[str, int | None], ...]:
 
 
 def _size(path: Path) -> int:
-    """Bytes of a file, 0 where it has just gone."""
+    """Size of a file in bytes, 0 where it no longer exists."""
     try:
         return path.stat().st_size
     except OSError:
@@ -92,5 +92,5 @@ def _size(path: Path) -> int:
 
 
 def _text(raw: bytes) -> str:
-    """Strangers' text, whatever its bytes are."""
+    """Decode remote bytes, valid or not."""
     return raw.decode("utf-8", "replace")

@@ -1,7 +1,7 @@
 """Lets SQL see the frontiers of all shards as one.
 
-Temporary views named like the tables stand before those of the files, so a query needs not know how many shards there
-are. SQLite attaches at most ten files; what lies in further ones is copied into temporary tables.
+Temporary views with the names of the tables shadow those of the files, so a query is independent of the number of
+shards. SQLite attaches at most ten files; rows of further ones are copied into temporary tables.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ TABLES = ("url", "host", "meta")
 
 
 def unite(connection: sqlite3.Connection, others: Sequence[Path]) -> None:
-    """Let `connection`, which reads one frontier, read these as well. Outside of any transaction."""
+    """Let `connection`, which reads one frontier, read these as well. Call it outside any transaction."""
     schemas = ["main"]
     for number, path in enumerate(others[:ATTACHED]):
         _attach(connection, path, f"shard{number}")

@@ -1,7 +1,7 @@
-"""Several crawls beside each other on one page. Pure.
+"""Several crawls side by side on one page. Pure.
 
-It shows and does not judge: these are single runs, each under its own conditions, so no speed is called faster. What
-can be said without doubt is whether they did the same work, by the digest.
+It ranks nothing: these are single runs, each under its own conditions, so none is called faster. The digest shows
+whether they did the same work.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def beside(crawls: Sequence[Told]) -> str:
 
 
 def _names(paths: Sequence[str]) -> list[str]:
-    """The last parts of the paths, where these tell them apart."""
+    """The last parts of the paths, where these are distinct."""
     short = [Path(path).name for path in paths]
     return short if len(set(short)) == len(short) and all(short) else list(paths)
 
@@ -91,7 +91,7 @@ def _fine(facts: Facts) -> int:
 
 
 def _ends(crawls: Sequence[Told]) -> list[list[str]]:
-    """Reasons, then statuses: how many of each in each crawl."""
+    """Rows of reasons, then of statuses, with a count for each crawl."""
     counts = [facts.tally.reasons for facts, _ in crawls], [facts.tally.statuses for facts, _ in crawls]
     return [
         [remote(f"{what}{key}"), *(f"{one.get(key, 0):,}" for one in each)]
@@ -101,7 +101,7 @@ def _ends(crawls: Sequence[Told]) -> list[list[str]]:
 
 
 def _figures(crawls: Sequence[Told], names: Sequence[str]) -> str:
-    """One figure for each, all reaching as far."""
+    """One figure per crawl, all with the same axes."""
     seconds = max(facts.pace.seconds for facts, _ in crawls)
     rate = max(peak(facts.pace) for facts, _ in crawls)
     return "".join(

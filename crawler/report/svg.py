@@ -1,11 +1,11 @@
-"""The parts that every figure is drawn with: axes, marks, text, written as SVG by hand. Pure.
+"""SVG primitives of every figure: axes, marks, text, written without a library. Pure.
 
 Rules, and why:
-- An engine has one colour (Okabe & Ito's, told apart by colour-blind readers) AND one marker everywhere: in grey print
-  the marker stays. The A/A arm is grey and hollow: it is the noise floor, not a contestant.
-- Every figure is drawn twice, wide and narrow, at its true size: a wide one shrunk to a phone cannot be read. The page
-  shows the one that fits.
-- Colours are classes, so that light, dark and print are the page's business. All text is escaped here and nowhere else.
+- An engine has one colour (Okabe & Ito's palette for colour-blind readers) AND one marker everywhere, as print in grey
+  keeps only the marker. The A/A arm is grey and hollow: it is the noise floor, not a contestant.
+- Every figure is drawn twice, wide and narrow, at its true size, because a wide one shrunk to a phone is unreadable.
+  The page shows the one that fits.
+- Colours are classes, so that the page decides on light, dark and print. All text of a figure is escaped here only.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ SHAPES: tuple[tuple[tuple[float, float], ...], ...] = (
     ((-0.65, -1.05), (0.65, -1.05), (1.3, 0), (0.65, 1.05), (-0.65, 1.05), (-1.3, 0)),
     ((-0.5, -1.3), (0.5, -1.3), (0.5, 1.3), (-0.5, 1.3)),
 )
-"""The markers, as corners around the middle."""
+"""The markers, as corners relative to the centre."""
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """From data to pixels. A log axis that starts at 0 keeps a slot for it, half a decade before its first level."""
+    """Maps data to pixels. A log axis that starts at 0 places 0 half a decade before its first level."""
 
     low: float
     high: float
@@ -45,7 +45,7 @@ class Axis:
     zero: bool = False
 
     def at(self, value: float) -> float:
-        """The pixel of a value; beyond the ends it stays at the end."""
+        """The pixel of a value, clamped to the ends."""
         low, high, value = self._scaled(0.0 if self.zero else self.low), self._scaled(self.high), self._scaled(value)
         share = (value - low) / (high - low) if high > low else 0.5
         return round(self.start + (self.end - self.start) * min(1.0, max(0.0, share)), 1)
@@ -92,12 +92,12 @@ def _round_step(step: float) -> float:
 
 
 def escape(text: str) -> str:
-    """Text as HTML and SVG may carry it."""
+    """Text escaped for HTML and SVG."""
     return html.escape(text, quote=True)
 
 
 def cut(text: str, most: int) -> str:
-    """Shortened to fit; the table has it whole."""
+    """Text cut to at most `most` characters; the table shows it in full."""
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
@@ -129,7 +129,7 @@ def mark(index: int, x: float, y: float, size: float, kind: str = "", title: str
 
 
 def dots(index: int, places: Sequence[tuple[float, float]], size: float) -> str:
-    """Pale markers of one engine, its trials: one path, for there may be thousands."""
+    """Pale markers of one engine's trials, as one path, because there may be thousands."""
     drawn = "".join(_outline(index, round(x, 1), y, size) for x, y in places)
     return f'<path class="d {colour(index)}" d="{drawn}"/>' if drawn else ""
 
@@ -145,7 +145,7 @@ def _outline(index: int, x: float, y: float, size: float) -> str:
 
 
 def colour(index: int) -> str:
-    """The class that carries an engine's colour."""
+    """The CSS class of an engine's colour."""
     return f"e{index % COLOURS}" if index >= 0 else "aa"
 
 
@@ -185,7 +185,7 @@ def apart(wanted: Sequence[float], gap: float, low: float, high: float) -> list[
 
 
 def svg(width: float, height: float, body: str, label: str) -> str:
-    """A drawing at its true size, shown on screens that it fits."""
+    """An SVG element at its true size; the page shows it on screens that it fits."""
     kind = "wide" if width > NARROW else "narrow"
     return (
         f'<svg class="{kind}" viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" role="img" '

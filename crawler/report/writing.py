@@ -1,9 +1,9 @@
 """Writes the report of a crawl into its directory.
 
 Rules:
-- The file is written beside its name and renamed: it is whole or the one before.
-- At the end of a run a report is a courtesy. It has little time, and whatever goes wrong with it is one line in the
-  log, never the end of the crawl: `report DIR` writes it at leisure.
+- The file is replaced atomically: written under a temporary name, then renamed.
+- At the end of a run the report is optional. It gets little time, and a failure is one line in the log, not an error of
+  the crawl: `report DIR` can write it later.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from crawler.storage.directory import REPORT, CrawlDirectory
 from crawler.system.logs import open_log
 
 PATIENCE = 3.0
-"""Seconds that a stopped run may take for it: whoever stops a container waits ten in all."""
+"""Seconds that a stopped run may spend on it: `docker stop` sends SIGKILL ten seconds after SIGTERM."""
 SHARE = 0.02
-"""How much of a run that ended by itself it may take, where that is more: a million URLs need about ten seconds."""
+"""Share of the duration of a run that ended on its own, where that is more: a million URLs need about ten seconds."""
 
 
 def write(directory: CrawlDirectory, client: str, patience: float | None = None) -> Path:
-    """Write `report.html`; where it is. Raises UsageError, StorageError, OSError."""
+    """Write `report.html`; returns its path. Raises UsageError, StorageError, OSError."""
     path = directory.path / REPORT
     replace(path, page(read(directory, patience), client))
     return path
 
 
 def replace(path: Path, text: str) -> None:
-    """A file in place of the one that was there, as a whole. Raises OSError."""
+    """Replace a file atomically. Raises OSError."""
     beside = path.with_name(f".{path.name}")
     try:
         beside.write_text(text, encoding="utf-8")
@@ -40,7 +40,7 @@ def replace(path: Path, text: str) -> None:
 
 
 def write_or_tell(directory: CrawlDirectory, client: str, seconds: float = 0.0) -> None:
-    """Write it quickly, or log why not; `seconds` is how long a run took that nobody stopped."""
+    """Write `report.html` within a time limit, or log why not. `seconds`: duration of a run that was not stopped."""
     try:
         write(directory, client, max(PATIENCE, SHARE * seconds))
     except Exception as error:

@@ -1,6 +1,6 @@
-"""Puts a run together: a recorder on its frontier, the job, and the limits that hold it back.
+"""Assembles a run: a recorder on its frontier, the job, and its limiters.
 
-`execute`, `acrawl` and each shard of a crawl begin here, so none of them can lack a part that the others have.
+`execute`, `acrawl` and each shard of a crawl start here, so all have the same parts.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def assemble(
     verdicts: Sequence[Event] = (),
     worker_shares: Shares | None = None,
 ) -> Job:
-    """A job and its recorder, see Job. `shares` bounds what either keeps in memory; `to_unix` leads from the clock of
-    the crawl to Unix time, in seconds (None: from now)."""
+    """A job and its recorder, see Job. `shares` bounds what both keep in memory; `to_unix` is the offset from the clock
+    of the crawl to Unix time, in seconds (None: that of now)."""
     recorder = Recorder(frontier, seed, settings.disk_wait, shares.bounds.marks, to_unix)
     return Job(
         settings,
@@ -57,9 +57,8 @@ def assemble(
 
 @contextmanager
 def limited(job: Job, fetches: bool = True) -> Iterator[Meter]:
-    """Hold a job to its limits of memory and disk, and measure what it costs, as long as this lasts. `fetches`: its
-    engine fetches by itself, and is not only the arbiter of others. Raises WorkersLost or OutOfMemory where no thread
-    can be started."""
+    """Context manager: limit the memory and disk of a job and meter its costs. `fetches`: its engine fetches by itself,
+    and is not only the arbiter of others. Raises WorkersLost or OutOfMemory where no thread can be started."""
     with thread_errors():
         meter = Meter(install_limiters(job, fetches))
     try:

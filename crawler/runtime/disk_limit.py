@@ -1,13 +1,13 @@
-"""Stops before the disk is full (`disk_reserve`), and goes on when there is space again.
+"""Pauses before the disk is full (`disk_reserve`), and resumes when there is space again.
 
-A disk that is really full hurts whoever else uses it, and a crawl that has met it can only wait. So the space that is
-left is looked at once a second; below the reserve nothing more is asked for, what is in flight still lands and is kept.
+A full disk breaks other programs, and a crawl on it can only wait. So the free space is checked once a second; below
+the reserve no fetch starts, while those in flight still finish and are stored.
 
 Rules:
-- The default reserve is SHARE of the disk, at most MOST: a small disk may be filled, and a large one keeps enough for
-  its other users to notice in time.
-- Below it the crawl waits for `disk_wait` seconds, then it ends as on a full disk. It goes on by itself as soon as
-  there is a quarter more than the reserve, or it would stop and go with every page.
+- The default reserve is SHARE of the disk, at most MOST bytes: a small disk may be filled, and a large one keeps enough
+  for its other users to notice in time.
+- Below it the crawl waits for `disk_wait` seconds, then it ends as on a full disk. It resumes by itself at EASE times
+  the reserve: without this hysteresis it would pause and resume with every page.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ EASE = 1.25
 
 
 class DiskLimiter:
-    """Lets nothing out while there is too little space below `folder`. `reserve` in bytes, None: the default; `wait` in
-    seconds; `release` is called when something has changed, `pause` when it begins and ends."""
+    """Blocks fetches while there is too little space below `folder`. `reserve` in bytes, None: the default; `wait` in
+    seconds. Calls `release` when `room` has changed, `pause` when a pause begins and ends."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class DiskLimiter:
         self.look()
 
     def look(self) -> None:
-        """See how much is left. To be called about once a second, from any thread."""
+        """Check the free space. Call it about once a second, from any thread. Raises OSError."""
         disk = os.statvfs(self._folder)
         self._free = disk.f_bavail * disk.f_frsize
         reserve = min(int(SHARE * disk.f_blocks * disk.f_frsize), MOST) if self._reserve is None else self._reserve
@@ -64,7 +64,7 @@ class DiskLimiter:
             self._release()
 
     def room(self) -> int:
-        """How many fetches may go out. Raises DiskFull where it has been waited for long enough."""
+        """How many fetches may start: PLENTY or 0. Raises DiskFull after `wait` seconds below the reserve."""
         if self._since is None:
             return PLENTY
         if monotonic() - self._since >= self._wait:

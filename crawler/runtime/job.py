@@ -1,4 +1,4 @@
-"""One run of one crawl: all that an engine is given, and the way in for whoever wants it to stop."""
+"""One run of one crawl: all that an engine needs, and how other threads post events such as Stop to it."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from crawler.system.memory_shortage import large_blocks_apart
 
 
 class EngineControl(Protocol):
-    """The part of an engine that outsiders may touch, from any thread or signal handler."""
+    """The thread-safe part of an engine, also for signal handlers."""
 
     def post(self, event: Event) -> None:
-        """Hand in an event."""
+        """Queue an event."""
 
     def wake(self) -> None:
-        """End a wait."""
+        """Wake the engine if it waits."""
 
 
 class Job:
@@ -40,8 +40,8 @@ class Job:
 
     `open_writer` opens a part for an engine that stores pages in this process; others open theirs below `folder`.
     `shard`: which of several this one is; `incarnation` counts the processes that were given a part of it in this
-    run, `verdicts` are what it must hear before its seeds. `shares`: the memory it may take, `worker_shares`: that
-    of each process which fetches for it. `ran`: how the run ended, where somebody has kept that here.
+    run; `verdicts` are events that come before its seeds. `shares`: the memory it may take, `worker_shares`: that
+    of each process which fetches for it. `ran`: how the run ended, None until it is set.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Job:
         return [*left, *self._verdicts, seeds]
 
     def part(self, worker: int) -> str:
-        """The name of the part of one worker, new in the life of the directory."""
+        """The name of the part of one worker, unique in the directory."""
         return f"{self.run:04d}-{worker:03d}"
 
     def writer(self) -> Writer:
@@ -97,7 +97,7 @@ class Job:
         return writer
 
     def limit_concurrency(self, fetches: int) -> int:
-        """How many of so many fetches at once this process may have descriptors for. Raises UsageError."""
+        """The number of concurrent fetches, at most `fetches`, that there are descriptors for. Raises UsageError."""
         fitting = ensure_fd_limit(fetches)
         if fitting < fetches:
             self.recorder.pause(Pause.STARVED, True)
@@ -112,7 +112,7 @@ class Job:
             workers.post(event)
 
     def post(self, event: Event) -> None:
-        """Hand in an event (Stop), whenever; safe in a signal handler."""
+        """Queue an event such as Stop, also before `attach`; safe in a signal handler."""
         if isinstance(event, Stop):
             self.recorder.hurry()
         if self._workers is None:
@@ -121,14 +121,14 @@ class Job:
             self._workers.post(event)
 
     def wake(self) -> None:
-        """A brake was let go."""
+        """Wake the engine: a limiter allows more."""
         if self._workers is not None:
             self._workers.wake()
 
 
 def open_processor(settings: Settings, scope: Scope, shares: Shares = ROOMY) -> PageProcessor:
-    """What turns orders into requests, and responses into pages and events, in a process of this share. To be
-    closed."""
+    """The PageProcessor of a process with this share of memory; also sets the process-wide limit on bodies. The caller
+    closes it."""
     from crawler.pipeline.sandbox.client import HeavyReader
 
     large_blocks_apart()
@@ -139,5 +139,5 @@ def open_processor(settings: Settings, scope: Scope, shares: Shares = ROOMY) -> 
 
 
 def cores() -> int:
-    """The cores this process may use."""
+    """The number of cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""What holds a run back from outside of the crawl: too much memory taken, too little disk left."""
+"""Limits a run by the memory it takes and by the free disk space."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from crawler.runtime.job import Job
 from crawler.runtime.memory_limit import MemoryLimiter
 
 AT_START = 48 * 1024 * 1024
-"""What a process of ours takes at most before it crawls. What a program takes beyond it is not the crawl's."""
+"""The most bytes that a crawler process takes before it crawls. The rest belongs to the embedding program."""
 
 
 def install_limiters(job: Job, fetches: bool = True) -> Callable[[int], None]:
-    """Put all brakes on a job. What is returned is to be told the weight (bytes) of the run a few times a second.
+    """Install all limiters on a job. Call the result with the memory (bytes) of the run a few times a second.
     `fetches`: its engine fetches by itself, and is not only the arbiter of others that each have their limit."""
     settings, recorder, shares = job.settings, job.recorder, job.shares
     outside = max(0, tree_memory() - AT_START)
@@ -35,7 +35,7 @@ def install_limiters(job: Job, fetches: bool = True) -> Callable[[int], None]:
     def look(weight: int) -> None:
         if fetches:
             memory.on_sample(weight)
-        with suppress(OSError):  # whoever writes there next will say it better
+        with suppress(OSError):  # the next write there raises a better error
             disk.look()
 
     return look

@@ -1,13 +1,13 @@
-"""Holds a run below its limit of memory by letting fewer fetches be in flight.
+"""Keeps a run below its memory limit by reducing the number of fetches in flight.
 
 Rules:
-- The process tree is weighed a few times a second (crawler/metrics/process_tree.py). Up to SLOW_AT of the limit nothing
-  is held back. From there to STOP_AT fewer fetches may be in flight, in proportion to what is left; beyond it one. So
-  it is never stuck: a body that lands alone is written and let go.
-- Nothing is let go at once: as long as the weight stays below SLOW_AT twice as many as before, until it is no bound.
-- Above SLOW_AT this process gives back to the system what is free in it, every RELIEF_PERIOD.
-- It is told: a pause for `memory` begins when fewer may be in flight than are asked for, and ends when it is no bound.
-- A program that uses the crawler may have been large before: `outside` is what it took beyond a crawler's needs.
+- The memory of the process tree is sampled a few times a second (crawler/metrics/process_tree.py). Up to SLOW_AT of the
+  limit there is no bound. From there to STOP_AT fewer fetches may be in flight, in proportion to what is left; beyond
+  it one. So the crawl never deadlocks: a single body is written and freed.
+- The bound rises slowly: below SLOW_AT it doubles with each sample, until it is no bound.
+- Above SLOW_AT this process returns its free memory to the system, every RELIEF_PERIOD seconds.
+- It is reported: a pause for `memory` begins when the bound is below what was asked for, and ends when there is none.
+- A program that embeds the crawler may have been large before: `outside` is what it took beyond a crawler's needs.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ RELIEF_PERIOD = 2.0
 
 
 def keep_lean(limit: int) -> None:
-    """For a process that others hold back: give back what is free in it whenever it nears its limit. On a thread that
-    lives as long as the process."""
+    """For a process whose fetches another process limits: return its free memory to the system near `limit` (bytes). On
+    a thread that runs as long as the process."""
 
     def work() -> None:
         while True:
@@ -42,8 +42,8 @@ def keep_lean(limit: int) -> None:
 
 
 class MemoryLimiter:
-    """Bounds what may be in flight. `release` is called, from the thread that weighs, when the bound rises; `pause`
-    when holding back begins and ends. `in_flight` is what the engine would have."""
+    """Bounds the fetches in flight. `limit` and `outside` in bytes; `in_flight` is what the engine would have. The
+    sampling thread calls `release` when the bound rises, `pause` when it begins and ends."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class MemoryLimiter:
         return self._most
 
     def on_sample(self, memory: int) -> None:
-        """So many bytes are taken now."""
+        """Update the bound: the process tree takes `memory` bytes now."""
         before = self._most
         if memory > self._slow:
             self._relieve()

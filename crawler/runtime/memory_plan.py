@@ -1,17 +1,17 @@
-"""How much memory a crawl may take (`max_memory`), what each mode needs, and who gets which share of it.
+"""How much memory a crawl may take (`max_memory`), what each mode needs, and how it is divided.
 
 Rules:
-- NEEDS says what a mode takes before it has anything to remember, measured (`python -m tests.memory`). A limit below
-  `least` is refused before the crawl begins, in one line that says what would do.
-- What is beyond the needs is free. It is divided: DATA for queues, hosts and marks of URLs (what is beyond these bounds
-  waits on disk, see crawler/core/bounds.py), BODIES for what is in flight and not yet written, ALONE for one body that
-  has all others out of its way, and `page_memory` for the parser of a heavy page, which does not depend on the mode
-  unless a tight limit is divided among many processes.
-- Where many processes fetch each gets an equal part. Their number, where nobody asked for one, and the number of
-  fetches in flight are lowered to fit; that is said in one line and counted as a pause for `memory`.
+- NEEDS is what a mode takes before it holds any data, measured (`python -m tests.memory`). A limit below `least` is
+  refused before the crawl begins, in one line that names a sufficient one.
+- The memory beyond the needs is free. It is divided: DATA for queues, hosts and marks of URLs (what exceeds these
+  bounds waits on disk, see crawler/core/bounds.py), BODIES for bodies in flight and not yet written, ALONE for a single
+  body while all others wait, and `page_memory` for the parser of a heavy page, which does not depend on the mode unless
+  a tight limit is divided among many processes.
+- Where many processes fetch, each gets an equal part. Their number, unless it is configured, and the number of fetches
+  in flight are lowered to fit; that is reported in one line and counted as a pause for `memory`.
 - The default is SHARE of what this machine has, or the container (cgroup v1 or v2); where that is less than AT_EASE
   times what the mode needs, up to MOST of it. A container's limit holds also where a larger one was asked for.
-- The rest cannot be planned (fragments, libraries), so the process tree is weighed: see
+- The rest cannot be planned (fragmentation, libraries), so the process tree is sampled: see
   crawler/runtime/memory_limit.py.
 """
 
@@ -28,12 +28,12 @@ from crawler.system.memory import MIB, container_memory, machine_memory
 
 SHARE = 0.5
 AT_EASE = 2
-"""A mode crawls at half its speed or more where it has so many times what it needs."""
+"""With this multiple of its needs a mode crawls at half its speed or more."""
 MOST = 0.9
 
 
 class Need(NamedTuple):
-    """Bytes that a mode takes whatever it crawls: `once`, and `each` for every process that fetches; why."""
+    """Bytes that a mode always takes: `once`, and `each` for every process that fetches; `why` explains them."""
 
     once: int
     each: int
@@ -47,10 +47,9 @@ NEEDS = {
     "prefork": Need(54 * MIB, 52 * MIB, "the arbiter and the fork server; each shard: an `async` that shares its code"),
 }
 READER = 40 * MIB
-"""What the process takes that reads heavy pages (crawler/pipeline/sandbox), of which each process that fetches may have
-one."""
+"""Bytes of a sandbox process (crawler/pipeline/sandbox), of which each process that fetches may have one."""
 FREE = 32 * MIB
-"""What each process that fetches must have beside: room for one body of some size, twice in memory, and for data."""
+"""Bytes that each process that fetches needs in addition: for one body of some size, twice in memory, and for data."""
 DATA, BODIES, ALONE = 0.2, 0.2, 0.6
 FEWEST = 8 * MIB
 EACH_FLIGHT = 128 * 1024
@@ -58,10 +57,10 @@ EACH_FLIGHT = 128 * 1024
 
 
 class Shares(msgspec.Struct, frozen=True):
-    """What one process that fetches may take, in bytes; `limit` is all of it, with the process it has for heavy pages.
+    """What one process that fetches may take, in bytes; `limit` is the total, including its sandbox process.
 
-    `page`: what the parser of one heavy page may take beside its body. `in_flight`: how many fetches it would have at
-    once. `lowered`: fewer processes or fetches than were asked for, for want of memory.
+    `page`: what the parser of one heavy page may take in addition to its body. `in_flight`: how many fetches it would
+    have at once. `lowered`: fewer processes or fetches than were asked for, for lack of memory.
     """
 
     limit: int
@@ -73,7 +72,7 @@ class Shares(msgspec.Struct, frozen=True):
 
     @property
     def bounds(self) -> Bounds:
-        """What of a crawl may be in memory at once.
+        """How many hosts, links and marks may be in memory at once.
 
         Measured: a host costs up to 4 KB with its robots.txt, a link in a queue 400 bytes, a mark 10 bytes.
         """
@@ -81,12 +80,12 @@ class Shares(msgspec.Struct, frozen=True):
 
     @property
     def bodies(self) -> int:
-        """Of all bodies in flight."""
+        """The most bytes of all bodies in flight."""
         return int(self.free * BODIES)
 
     @property
     def alone(self) -> int:
-        """Of one body, where it must."""
+        """The most bytes of a single body, while all others wait."""
         return int(self.free * ALONE)
 
 
@@ -95,8 +94,8 @@ ROOMY = Shares(limit=1 << 50, data=8 << 30, free=8 << 30, in_flight=1 << 20, pag
 
 
 class MemoryPlan(NamedTuple):
-    """How a crawl fits into its limit. `own` is the share of the process that decides, `worker` that of each process
-    that fetches. `note`: what is less than was asked for, "" where all of it fits."""
+    """How a crawl fits into its limit (bytes). `own` is the share of the process that decides, `worker` that of each
+    process that fetches. `note`: what is less than was asked for, "" where all of it fits."""
 
     limit: int
     processes: int
@@ -107,19 +106,19 @@ class MemoryPlan(NamedTuple):
 
 
 def page_memory(limit: int) -> int:
-    """Bytes that the parser of one heavy page may take in a crawl that may take `limit`, in whatever mode."""
+    """Bytes that the parser of one heavy page may take in a crawl that may take `limit` bytes, in any mode."""
     return max(FREE, (limit - 300 * MIB) * 9 // 20)  # never more than each of two processes has free
 
 
 def least(mode: str, processes: int = 1) -> int:
-    """The bytes that a mode needs with so many processes that fetch."""
+    """The bytes that a mode needs with this number of processes that fetch."""
     need = NEEDS[mode]
     return need.once + processes * (need.each + READER + FREE)
 
 
 def plan_memory(mode: str, asked: int | None, processes: int, in_flight: int, fixed: bool, forked: bool) -> MemoryPlan:
-    """Fit a crawl into `asked` bytes (None: the default). `processes` that fetch and fetches `in_flight` are what it
-    would like; `fixed`: the number of processes was asked for; `forked`: they are not this process. Raises UsageError
+    """Fit a crawl into `asked` bytes (None: the default). `processes` that fetch and fetches `in_flight` are the wanted
+    numbers; `fixed`: the number of processes is configured; `forked`: they are not this process. Raises UsageError
     where the mode needs more."""
     container, wanted = container_memory(), processes
     limit = _limit(mode, asked, processes if fixed else 1, container)

@@ -1,4 +1,4 @@
-"""Hands each page to a program the moment it is settled, beside or instead of keeping it."""
+"""Passes each page to the embedding program once it is settled, in addition to storing it or instead."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAX_WAITING = 100
 
 
 class TapWriter:
-    """Passes pages on to the writer behind it and remembers them until they are settled."""
+    """Forwards pages to the wrapped writer and keeps them in memory until they are settled."""
 
     def __init__(self, behind: Writer, unsettled: dict[int, Page]) -> None:
         self.part = behind.part
@@ -20,33 +20,33 @@ class TapWriter:
         self._unsettled = unsettled
 
     def put(self, page: Page) -> int:
-        """Take a page."""
+        """Forward a page and keep it."""
         position = self._behind.put(page)
         self._unsettled[position] = page
         return position
 
     async def aput(self, page: Page) -> int:
-        """Take a page on an event loop."""
+        """`put` on an event loop."""
         position = await self._behind.aput(page)
         self._unsettled[position] = page
         return position
 
     def flush(self) -> None:
-        """As behind."""
+        """Delegates to the wrapped writer."""
         self._behind.flush()
 
     @property
     def buffered(self) -> int:
-        """As behind."""
+        """Delegates to the wrapped writer."""
         return self._behind.buffered
 
     def close(self) -> None:
-        """As behind."""
+        """Delegates to the wrapped writer."""
         self._behind.close()
 
 
 class NullWriter:
-    """Keeps nothing: for programs that want pages and no directory."""
+    """A writer that stores nothing: for programs that want pages and no directory."""
 
     buffered = 0
 
@@ -71,7 +71,7 @@ class NullWriter:
 
 
 class PageStream:
-    """Opens writers in front of others. `pages` are settled and wait to be taken; at MAX_WAITING the crawl waits."""
+    """Wraps writers in TapWriters. `pages` are settled and wait for the consumer; at MAX_WAITING the crawl waits."""
 
     def __init__(self, behind: Callable[[str], Writer] = NullWriter) -> None:
         self.pages: deque[Page] = deque()
@@ -79,15 +79,15 @@ class PageStream:
         self._unsettled: dict[int, Page] = {}
 
     def writer(self, part: str) -> Writer:
-        """Open a part."""
+        """Open a part, wrapped."""
         return TapWriter(self._behind(part), self._unsettled)
 
     def full(self) -> bool:
-        """Whoever takes the pages is behind."""
+        """Whether the consumer is behind: MAX_WAITING pages wait."""
         return len(self.pages) >= MAX_WAITING
 
     def observe(self, actions: Actions) -> None:
-        """See what has settled. The page of an attempt that will be repeated is dropped."""
+        """Move settled pages to `pages`. The page of an attempt that will be retried is dropped."""
         for end in actions.settled:
             if end.part:
                 self.pages.append(self._unsettled.pop(end.position))

@@ -1,16 +1,15 @@
-"""Keeps what the Crawl decided: pages first, then one frontier transaction per batch, on a thread of its own.
+"""Persists the decisions of the Crawl: pages first, then one frontier transaction per batch, on a thread of its own.
 
 Rules:
 - Order: every writer of this process flushes, then the frontier commits the batch that names their records.
-- A batch closes when the thread is free and CLOSE_AT URLs have settled, or it is old enough: URGENT_AGE seconds where a
-  rest is in it that a server asked for, ANSWER_AGE where something is asked of the frontier or there is mail for
-  another shard (which leaves when it is safe), else MAX_AGE. From
-  MAX_UNCOMMITTED waiting settled URLs on `room` is 0 and only what is in flight still lands: a kill re-fetches no more
-  than what was in flight then plus these.
-- Back-pressure is a number: `room` falls to 0 when the disk is behind or a consumer is; `wake` is called when it rises
+- A batch closes when the thread is free and CLOSE_AT URLs have settled, or it is old enough: URGENT_AGE seconds where
+  it has a delay that a server asked for, ANSWER_AGE where it has a query to the frontier or mail for another shard
+  (sent after the commit), else MAX_AGE. From MAX_UNCOMMITTED uncommitted settled URLs on, `room` is 0 and only fetches
+  in flight still finish: a kill re-fetches no more than these plus what was in flight.
+- Back-pressure is a number: `room` falls to 0 when the disk or a consumer is behind; `wake` is called when it rises
   again.
-- A full disk is waited for (`disk_wait` seconds), and so is a lock of somebody else; everything else that the disk
-  refuses is raised in the pump's thread.
+- On a full disk it retries for `disk_wait` seconds, and it waits for a lock of another process; every other storage
+  error is raised in the pump's thread.
 - Monotonic times become Unix times here, on the way to the disk, and back on resume, by one offset for a whole run
   (crawler/system/clock.py).
 """
@@ -46,7 +45,7 @@ MOST_MARKS = 1_000_000  # a second of work
 
 
 class Recorder:
-    """The memory of one run. `keep` and `room` belong to the pump's thread."""
+    """Persists one run. `keep` and `room` belong to the pump's thread."""
 
     def __init__(
         self,
@@ -92,31 +91,31 @@ class Recorder:
         self._writers.append(writer)
 
     def observe(self, observer: Callable[[Actions], None]) -> None:
-        """Call with every Actions, in the pump's thread."""
+        """Call `observer` with every Actions, in the pump's thread."""
         self._observers.append(observer)
 
     def add_limiter(self, room: Callable[[], int]) -> None:
-        """Another bound on `room`; whoever lets go of it wakes the workers itself."""
+        """Add a bound on `room`; the limiter itself must wake the workers when it rises."""
         self._brakes.append(room)
 
     def limit_in_flight(self, most: Callable[[], int]) -> None:
-        """A bound on how many fetches are in flight; whoever raises it wakes the workers itself."""
+        """Bound the fetches in flight; the limiter itself must wake the workers when the bound rises."""
         self._most = most
 
     def hold_at_most(self, size: int) -> None:
-        """Bytes of pages that wait to be written before `room` is 0."""
+        """Set the bytes of buffered pages from which `room` is 0, at most MAX_BUFFERED."""
         self._max_buffered = min(MAX_BUFFERED, size)
 
     def on_pause(self, tell: Callable[[Pause, bool], None]) -> None:
-        """Call when a wait for the disk begins and ends, from any thread."""
+        """Call `tell` when a pause begins and ends, from any thread."""
         self._tell_pause = tell
 
     def after_commit(self, send: Callable[[list[ShardOutput]], None]) -> None:
-        """Call with the mail of each batch, maybe none, once it is safe; on the writer thread."""
+        """Call `send` with the mail of each batch, maybe none, after its commit; on the writer thread."""
         self._send = send
 
     def start(self, wake: Callable[[], None], post: Callable[[Event], None]) -> None:
-        """Begin to write; `wake` ends a wait of the workers, `post` hands them an answer, from any thread."""
+        """Start the writer thread; `wake` wakes the workers, `post` sends them an event, from any thread."""
         self._wake = wake
         self._post = post
         self._thread = start_thread(self._work, "recorder")
@@ -124,7 +123,7 @@ class Recorder:
     def resume(self, seeds: Iterable[str], again: bool) -> list[Event]:
         """The first events of a run: what an earlier run left, then the seeds (those already admitted change nothing).
 
-        `again`: there was an earlier run. It may have been killed before its first commit and yet have asked hosts.
+        `again`: there was an earlier run. It may have been killed before its first commit, after its first requests.
         """
         events: list[Event] = []
         if again:
@@ -137,8 +136,8 @@ class Recorder:
     # ---- the pump's side ---------------------------------------------------------------------------------------------
 
     def keep(self, actions: Actions) -> None:
-        """Remember what a step decided. Raises StorageError or OutOfMemory where an earlier batch could not be
-        kept."""
+        """Add the decisions of a step to the batch. Raises StorageError or OutOfMemory where an earlier batch could not
+        be committed."""
         self._raise_failure()
         if actions.fetches and self.first_fetch_at is None:
             self.first_fetch_at = monotonic()
@@ -175,23 +174,23 @@ class Recorder:
 
     @property
     def room(self) -> int:
-        """How many fetches the disk and the brakes allow: plenty, few or none."""
+        """How many fetches the disk and the limiters allow; PLENTY where there is no bound."""
         self._raise_failure()
         most = min((room() for room in self._brakes), default=PLENTY)
         if most == 0:
             return 0
-        with self._changed:  # so that the commit that makes room cannot slip in between looking and saying so
+        with self._changed:  # so that a commit cannot make room between the check and setting `_starving`
             buffered = sum(writer.buffered for writer in self._writers)
             self._starving = self._uncommitted >= MAX_UNCOMMITTED or buffered >= self._max_buffered
             return 0 if self._starving else most
 
     def room_for(self, free: int, in_flight: int) -> int:
-        """How many more fetches may go out of an engine that has so many free slots and so many fetches in flight."""
+        """How many more fetches may start in an engine with `free` slots and `in_flight` fetches."""
         return min(free, self.room, self._most() - in_flight)
 
     @property
     def clean(self) -> bool:
-        """All that was kept is safe. If not, it is being seen to: `after_commit` tells."""
+        """Whether all that was kept is committed. If not, a commit starts now; the `after_commit` callback follows."""
         with self._changed:
             if not empty(self._batch):
                 self._batch_due = 0.0
@@ -199,7 +198,7 @@ class Recorder:
             return self._clean
 
     def pause(self, why: Pause, lasts: bool) -> None:
-        """A wait for the disk begins, which is to be counted, or ends. From any thread."""
+        """A pause begins (it is then counted in the next batch) or ends. From any thread."""
         self._tell_pause(why, lasts)
         if lasts:
             with self._changed:
@@ -209,7 +208,7 @@ class Recorder:
                 self._batch.pauses.append(why)
 
     def hurry(self) -> None:
-        """Somebody wants to stop: a full disk is no longer waited for. Safe in a signal handler."""
+        """Stop waiting for a full disk, because the run is to stop. Safe in a signal handler."""
         self._hurried = True
 
     def close(self) -> None:
@@ -244,7 +243,7 @@ class Recorder:
         despite_shortage(self._wake)
 
     def _next_batch(self) -> Batch:
-        """Wait until a batch is due. While nothing waits the thread sleeps for good."""
+        """Wait until a batch is due; without a timeout while the batch is empty."""
         with self._changed:
             while not self._closing and self._uncommitted < CLOSE_AT:
                 wait = None if empty(self._batch) else self._batch_due - monotonic()
@@ -255,7 +254,7 @@ class Recorder:
             return batch
 
     def _commit(self, batch: Batch) -> bool:
-        """Make one batch durable; False after the last."""
+        """Commit one batch; False after the last."""
         closing = self._closing
         batch.notes = [to_clock(note, self.to_unix) for note in batch.notes]
         batch.cookies = {home: cookies_to_clock(note, self.to_unix) for home, note in batch.cookies.items()}
@@ -284,8 +283,8 @@ class Recorder:
 
 
 def resumption(frontier: Frontier, seed: int, most_marks: int, to_now: float) -> Resumed:
-    """What an earlier run left in this frontier, the marks only where there are not too many of them. `to_now` leads
-    from Unix time to the clock of the Crawl, in seconds."""
+    """The state that an earlier run left in this frontier, with marks where there are at most `most_marks` URLs.
+    `to_now` is the offset from Unix time to the clock of the Crawl, in seconds."""
     tally, left = frontier.tally(), frontier.left()
     return Resumed(
         marks=marks(frontier.urls(), seed) if tally.queued <= most_marks else None,

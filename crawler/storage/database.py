@@ -1,4 +1,4 @@
-"""How SQLite files are opened and how its errors become ours.
+"""Opens SQLite files and maps errors of SQLite and the disk to StorageError.
 
 Rules:
 - Exactly one connection, in one process, ever writes or checkpoints a file (releases before 3.51.3 can corrupt a WAL
@@ -33,21 +33,21 @@ _encode = msgspec.msgpack.Encoder().encode
 
 DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT", "SQLITE_IOERR_SHORT_READ", "SQLITE_TOOBIG")
 SIGNS = ("Could not decode to UTF-8", "unsupported file format", "user-defined function raised", "malformed")
-"""What SQLite and its driver say of damaged files, by name and by words."""
+"""Error names and messages of SQLite and its driver for damaged files."""
 LOG = 4 * 1024 * 1024
 LOG_INDEX = 32 * 1024
 PRIVATE = 0o700  # of a folder for its owner alone
 BUSY = 5.0
-"""Seconds that SQLite itself waits for a lock, each time that it is asked."""
+"""Seconds that SQLite itself waits for a lock, in each call."""
 LOCK_WAIT = 120.0
-"""Seconds that a lock of somebody else is waited for: a backup, or a person with a query, is done by then."""
+"""Seconds to wait for a lock of another process: a backup, or a query by hand, has ended by then."""
 MEMORY_WAIT = 5.0
-"""Seconds that memory is waited for: what is in flight has landed by then, and let go of what it held."""
+"""Seconds to wait for memory: the fetches in flight have finished by then and freed theirs."""
 
 
 def to_sql_text(text: str) -> str | bytes:
-    """Text as a value for a column. What SQLite calls text is UTF-8, which has no lone surrogates: where strangers
-    sent some, the row holds the bytes they would be."""
+    """Text as a value for a column. TEXT in SQLite is UTF-8, which has no lone surrogates: remote text with some is
+    stored as a BLOB (surrogatepass)."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -56,18 +56,18 @@ def to_sql_text(text: str) -> str | bytes:
 
 
 def from_sql_text(value: str | bytes) -> str:
-    """The text that such a column holds."""
+    """The text of a value that `to_sql_text` made."""
     return value if isinstance(value, str) else value.decode("utf-8", "surrogatepass")
 
 
 def any_text(raw: bytes) -> str:
-    """A text factory for files that may be damaged: what is no UTF-8 becomes lone surrogates."""
+    """A text factory for files that may be damaged: invalid UTF-8 becomes lone surrogates."""
     return raw.decode("utf-8", "surrogateescape")
 
 
 def row_checksum(*row: object) -> int:
-    """63 bits that tell a row, its values in a fixed order, from any other; -1 where it holds what is no text. (By
-    accident two rows share one with a chance of 1e-19.)"""
+    """A 63-bit checksum of a row, its values in a fixed order; -1 where text is not valid Unicode. (Two rows collide
+    by accident with a probability of 1e-19.)"""
     try:
         return xxh3_64_intdigest(_encode(row)) >> 1
     except UnicodeEncodeError:
@@ -75,7 +75,7 @@ def row_checksum(*row: object) -> int:
 
 
 def add_checksum(connection: sqlite3.Connection) -> None:
-    """Let statements of a connection call `row_checksum`."""
+    """Register `row_checksum` as an SQL function of a connection."""
     connection.create_function("row_checksum", -1, row_checksum, deterministic=True)
 
 
@@ -86,12 +86,12 @@ def columns_there(connection: sqlite3.Connection, table: str) -> set[str]:
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn what SQLite and the disk say about `path` into StorageError, one line that says what to do."""
+    """Context manager: map errors of SQLite and the disk about `path` to StorageError, one line with what to do."""
     try:
         yield
     except sqlite3.Error as error:
         raise _storage_error(path, error) from error
-    except UnicodeDecodeError as error:  # in what SQLite says of a damaged file
+    except UnicodeDecodeError as error:  # in SQLite's message about a damaged file
         raise Corrupt(
             f"{path} is damaged ({error.reason}); restore it from a copy, or use the command repair"
         ) from error
@@ -122,25 +122,25 @@ def _storage_error(path: Path, error: sqlite3.Error) -> StorageError:
 
 
 def _is_full(folder: Path) -> bool:
-    """Whether there is no space for the index of a log, which is all that SQLite tells of its trouble with one."""
+    """Whether there is no space for the index of a WAL, since SQLite's error for it does not name the cause."""
     with suppress(OSError):
         return shutil.disk_usage(folder).free < LOG_INDEX
     return False
 
 
 def connect(path: Path, schema: str, page_size: int = 4096) -> sqlite3.Connection:
-    """The one writing connection of a file, made if missing. It may change threads, never serve two at once.
+    """The only writing connection of a file, which is created if missing. Threads may use it one at a time.
 
-    `page_size` (bytes) counts only where the file is made; its log grows to LOG bytes before it is worked in. A new
-    file is for its owner alone, whatever the umask: it may hold cookies and pages behind a login. SQLite gives the log
-    the same permissions.
+    `page_size` (bytes) counts only where the file is created; its WAL grows to LOG bytes before a checkpoint. A new
+    file is readable only by its owner, whatever the umask: it may hold cookies and pages behind a login. SQLite gives
+    the WAL the same permissions. Raises StorageError.
     """
     with storage_errors(path):
         with suppress(FileExistsError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
         connection = sqlite3.connect(path, BUSY, isolation_level=None, check_same_thread=False, cached_statements=64)
         try:
-            connection.execute(f"PRAGMA page_size={page_size}")  # before the log is on: after that it is settled
+            connection.execute(f"PRAGMA page_size={page_size}")  # before WAL mode: after that it is fixed
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute(f"PRAGMA wal_autocheckpoint={LOG // page_size}")
             connection.execute("PRAGMA synchronous=NORMAL")
@@ -152,10 +152,10 @@ def connect(path: Path, schema: str, page_size: int = 4096) -> sqlite3.Connectio
 
 
 def connect_to_read(path: Path) -> sqlite3.Connection:
-    """A reader beside a writer that may be alive. Raises Corrupt or StorageError.
+    """A read-only connection, also while another process writes. Raises Corrupt or StorageError.
 
-    In WAL mode even a reader writes (the index of the log). Where it may not (an archive, the files of another user)
-    and no log is there, nobody writes at all, and the file is read as one that never changes.
+    In WAL mode even a reader writes (the index of the WAL). Where it may not (an archive, the files of another user)
+    and there is no WAL, there is no writer, and the file is opened as immutable.
     """
     with storage_errors(path):
         try:
@@ -183,9 +183,9 @@ def retry_storage(
     hurry: Callable[[], bool] = lambda: False,
     pause: Callable[[Pause, bool], None] = lambda why, lasts: None,
 ) -> T:
-    """Do what needs a disk. While there is no space again once a second, for so many seconds; while somebody else has
-    locked a file, for LOCK_WAIT; while memory is wanting, for MEMORY_WAIT; or until there is a hurry. `pause` is told
-    when waiting begins and ends.
+    """Run a storage action, with retries: on DiskFull once a second for `seconds`, on Busy (another process has locked
+    the file) for LOCK_WAIT, on MemoryShort for MEMORY_WAIT; none once `hurry` is true. Calls `pause` when waiting
+    begins and ends.
 
     Raises StorageError.
     """
@@ -209,7 +209,7 @@ def retry_storage(
 
 
 def _patience(error: StorageError, seconds: float) -> tuple[Pause, float]:
-    """What is waited for, and for how many seconds."""
+    """The pause for an error, and for how many seconds to retry."""
     match error:
         case Busy():
             return Pause.LOCKED, LOCK_WAIT
@@ -219,7 +219,7 @@ def _patience(error: StorageError, seconds: float) -> tuple[Pause, float]:
 
 
 async def akeep_trying(action: Callable[[], Awaitable[None]], seconds: float) -> None:
-    """`retry_storage` on an event loop. Raises StorageError."""
+    """`retry_storage` on an event loop, for DiskFull only. Raises StorageError."""
     give_up_at = monotonic() + seconds
     while True:
         try:
@@ -232,7 +232,7 @@ async def akeep_trying(action: Callable[[], Awaitable[None]], seconds: float) ->
 
 @contextmanager
 def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[sqlite3.Connection]:
-    """All or nothing. Raises StorageError."""
+    """Context manager: one transaction, rolled back on any exception. Raises StorageError."""
     with storage_errors(path):
         connection.execute("BEGIN IMMEDIATE")
         try:

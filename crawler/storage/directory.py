@@ -3,18 +3,19 @@
     DIR/crawl.json             manifest: format, seed of the marks and dice, settings of the last run, number of runs;
                                see crawler/storage/manifest.py
     DIR/lock                   flock of the process that works on it
-    DIR/report.html            what a reader may want to know of it, see crawler/report
+    DIR/report.html            the report for people, see crawler/report
     DIR/parts/                 pages (and bodies/ beside it with the `files` store), written by any shard
     DIR/shard-0000/frontier.sqlite, and `commits` beside it (crawler/storage/frontier/commits.py): one folder for each
     shard
 
 Rules:
-- The manifest is replaced as a whole (written beside, synced, renamed). It is there before anything it names.
-- Part names carry the number of the run and of the process that writes, so no name is ever used twice.
-- `layout` says how URLs are laid out over the shards (see crawler.storage.resharding). While it is "" they are being
-  moved.
-- What is made is for its owner alone: pages and cookies may be secret. A directory that was there keeps its mode.
-- What decides which URLs are ours and how pages are kept (`IMMUTABLE_KEYS`) never changes in the life of a directory.
+- The manifest is replaced atomically (written beside, synced, renamed). It exists before anything it names.
+- Part names have the number of the run and of the process that writes, so no name is ever used twice.
+- `layout` names the distribution of URLs over the shards (see crawler.storage.resharding). While it is "" rows are
+  being moved.
+- New directories and databases are private to their owner: pages and cookies may be secret. An existing directory keeps
+  its mode.
+- The settings that decide which URLs are in scope and how pages are stored (`IMMUTABLE_KEYS`) never change.
 """
 
 from __future__ import annotations
@@ -86,12 +87,12 @@ class CrawlDirectory:
 
     @staticmethod
     def exists(path: Path) -> bool:
-        """Is there a crawl?"""
+        """Whether there is a crawl."""
         return (path / MANIFEST).is_file()
 
     @classmethod
     def create(cls, path: Path, settings: Settings, demo: bool, fresh: bool) -> CrawlDirectory:
-        """A new crawl; with `fresh` in place of the one that is there. Raises UsageError, StorageError, Locked."""
+        """Create a crawl; `fresh` replaces an existing one. Raises UsageError, StorageError, Locked."""
         if path.exists() and not path.is_dir():
             raise UsageError(f"{path} is not a directory; choose another --out")
         try:
@@ -118,7 +119,7 @@ class CrawlDirectory:
 
     @classmethod
     def open(cls, path: Path) -> CrawlDirectory:
-        """An existing crawl, to go on with it. Raises UsageError, Corrupt, Locked."""
+        """Open an existing crawl to continue it. Raises UsageError, Corrupt, Locked."""
         manifest.read(path)
         with ExitStack() as stack:
             lock = _locked(path, stack)
@@ -128,8 +129,8 @@ class CrawlDirectory:
 
     @classmethod
     def rescue(cls, path: Path) -> tuple[CrawlDirectory, bool]:
-        """An existing crawl, to repair it, and whether its manifest was damaged or lost: then it has been rebuilt.
-        Raises UsageError, Corrupt, Locked."""
+        """Open an existing crawl to repair it; returns also whether its manifest was damaged or lost: then it has been
+        rebuilt. Raises UsageError, Corrupt, Locked."""
         if not is_lost(path):
             with suppress(Corrupt):
                 return cls.open(path), False
@@ -144,7 +145,7 @@ class CrawlDirectory:
 
     @classmethod
     def open_readonly(cls, path: Path) -> CrawlDirectory:
-        """An existing crawl, to read what is there, also while another process works on it."""
+        """Open an existing crawl to read it, also while another process works on it. Raises UsageError, Corrupt."""
         return cls(path, manifest.read(path), None)
 
     @property
@@ -158,16 +159,16 @@ class CrawlDirectory:
 
     @property
     def moving(self) -> bool:
-        """Whether rows are being moved between the files of its shards, or none were ever made."""
+        """Whether rows are being moved between the files of its shards, or there are no files yet."""
         return not self.manifest.layout
 
     @property
     def ours(self) -> bool:
-        """Was it opened to work on it, not to look?"""
+        """Whether this process holds the lock, so it may write."""
         return self._lock is not None
 
     def lock_owner(self) -> int | None:
-        """The process that works on it now: its id, 0 where it has not told yet, None where there is none."""
+        """The id of the process that works on it now: 0 where the id is not written yet, None where there is none."""
         try:
             descriptor = os.open(self.path / LOCK, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
@@ -183,14 +184,14 @@ class CrawlDirectory:
 
     @cached_property
     def to_unix(self) -> float:
-        """Seconds from the monotonic clock to the Unix time that this run lives by; see crawler/system/clock.py. Found
-        out once: two looks at the clocks differ by as long as the machine was busy elsewhere between them."""
+        """Seconds from the monotonic clock to the Unix time of this run; see crawler/system/clock.py. Cached: two
+        readings of the clocks differ by the time that passes between them."""
         files = self.path.glob(f"shard-*/{FRONTIER}*")
         return clock.offset(self.manifest.boot, self.manifest.to_unix, files)
 
     def begin_run(self, settings: Settings, frontier: SqliteFrontier | None = None) -> int:
-        """Count one more run with these settings; its number. A copy of the manifest is kept in the `frontier` that is
-        open, else in all there are."""
+        """Count one more run with these settings; returns its number. Stores a copy of the manifest in the open
+        `frontier`, or without one in all there are."""
         runs = self.manifest.runs + 1
         self.manifest = msgspec.structs.replace(
             self.manifest,
@@ -212,7 +213,7 @@ class CrawlDirectory:
         return runs
 
     def check_to_write(self) -> None:
-        """Whether the frontiers may be gone on with. Raises Corrupt, which says what is wrong and what to do."""
+        """Check the frontiers before a run. Raises Corrupt, whose message has the fault and what to do."""
         for path in self.frontier_files():
             if path.stat().st_size < CHECKED_BELOW:
                 self._check(path)
@@ -225,27 +226,26 @@ class CrawlDirectory:
             )
 
     def _check(self, path: Path) -> None:
-        """Raises Corrupt where something is wrong with a frontier's file. Commits that it has lost are told only: what
-        is left is whole."""
+        """Raises Corrupt for a fault in a frontier's file. Lost commits are only logged: the rest is consistent."""
         for fault in frontier_faults(path, self.manifest.seed, self.moving, for_run=True):
             raise Corrupt(f"{fault}; {REPAIR.format(self.path)}")
         if lost := lost_commits(path):
             open_log().warning("lost commits", file=str(path), commits=lost, hint="what is missing is fetched again")
 
     def end_run(self, ran: Ending) -> Conclusion:
-        """Keep how a run ended; what the crawl has come to with it."""
+        """Store how a run ended; returns the conclusion of the crawl."""
         found = self.tally().conclude(ran)
         self.manifest = msgspec.structs.replace(self.manifest, ending=found.ending.value)
         self._write_manifest()
         return found
 
     def intend(self, again: tuple[str, ...]) -> None:
-        """Keep what is being reopened, or that nothing is any more."""
+        """Store in the manifest what is being reopened; () once that is done."""
         self.manifest = msgspec.structs.replace(self.manifest, again=again)
         self._write_manifest()
 
     def frontier(self, shard: int = 0) -> SqliteFrontier:
-        """The frontier of a shard, to write to; it is checked first. Raises StorageError."""
+        """Open the frontier of a shard to write; checks it first. Raises StorageError."""
         path = self._frontier_path(shard)
         if self.manifest.format < FORMAT:  # first, so that no earlier version writes to a file that has been upgraded
             self._write_manifest()
@@ -256,12 +256,12 @@ class CrawlDirectory:
         return SqliteFrontier(path, seed=self.manifest.seed)
 
     def open_frontiers(self, lenient: bool = False) -> FrontierReader:
-        """The frontiers of all shards as one, to read, also while they are written to; a `lenient` one passes over what
-        is damaged. Raises UsageError, Corrupt."""
+        """The frontiers of all shards as one, to read, also while another process writes; `lenient` skips damaged rows.
+        Raises UsageError, Corrupt."""
         return join([self.reader(path, lenient) for path in self.frontier_files()])
 
     def reader(self, path: Path, lenient: bool = False) -> SqliteFrontier:
-        """One of these files, to read. Raises StorageError."""
+        """Open one frontier file to read. Raises StorageError."""
         return SqliteFrontier(path, True, self.manifest.seed, lenient)
 
     def part_files(self) -> list[Path]:
@@ -269,14 +269,14 @@ class CrawlDirectory:
         return sorted((self.path / "parts").glob("*.sqlite"))
 
     def frontier_files(self) -> list[Path]:
-        """The files of all frontiers that are there, for readers. Raises UsageError, Corrupt."""
+        """The existing files of all frontiers, for readers. Raises UsageError, Corrupt."""
         needed = [self._frontier_path(shard) for shard in range(self.manifest.shards)]
         if not any(path.exists() for path in needed):
             raise UsageError(f"{self.path} has not been started yet; go on with it first: resume {self.path}")
         return sorted({*(path for path in needed if path.exists()), *self.path.glob(f"shard-*/{FRONTIER}")})
 
     def _frontier_path(self, shard: int) -> Path:
-        """Where a frontier lies. Raises Corrupt where it has been lost."""
+        """The file of a frontier. Raises Corrupt where it is missing or empty."""
         path = frontier_path(self.path, shard)
         if self.manifest.layout and shard < self.manifest.shards:
             if not path.exists():
@@ -290,7 +290,7 @@ class CrawlDirectory:
         return sorted(int(path.parent.name.removeprefix("shard-")) for path in self.path.glob(f"shard-*/{FRONTIER}"))
 
     def set_layout(self, shards: int, layout: str) -> None:
-        """Keep in the manifest how the URLs are laid out; "" where they begin to be moved."""
+        """Store in the manifest how URLs are distributed; "" where a move of rows begins."""
         moves = self.manifest.moves + (layout == "" != self.manifest.layout)
         self.manifest = msgspec.structs.replace(self.manifest, shards=shards, layout=layout, moves=moves)
         self._write_manifest()
@@ -303,19 +303,19 @@ class CrawlDirectory:
             return frontier.tally()
 
     def admit_within(self, max_depth: int | None) -> None:
-        """Before a run: let it owe the URLs that the depth limit of earlier runs kept out and this one does not.
-        Raises StorageError."""
+        """Before a run: admit the URLs that were beyond the depth limit of earlier runs and are within this one. Raises
+        StorageError."""
         if self.tally().too_deep:
             for shard in self.shards_there():
                 with closing(self.frontier(shard)) as frontier:
                     frontier.admit_within(max_depth)
 
     def store(self, disk_wait: float = 0.0) -> Store:
-        """The pages; `disk_wait` as in `open_store`."""
+        """The store of the pages; `disk_wait` as in `open_store`."""
         return open_store(str(self.manifest.settings.get("store", "sqlite")), self.path, disk_wait)
 
     def close(self) -> None:
-        """Let go of the lock."""
+        """Release the lock."""
         if self._lock is not None:
             self._lock.release()
 
@@ -333,7 +333,7 @@ class CrawlDirectory:
 
 
 def come_to(manifest: Manifest, tally: Tally) -> Conclusion | None:
-    """What a crawl has come to; None where URLs are owed and the last run has not said why: it lasts, or was killed."""
+    """The conclusion of a crawl; None where URLs are owed and the last run has no ending: it runs or was killed."""
     over = tally.queued and not tally.owed
     if not over and manifest.ending not in (Ending.LIMIT, Ending.STOPPED):
         return None
@@ -341,12 +341,12 @@ def come_to(manifest: Manifest, tally: Tally) -> Conclusion | None:
 
 
 def frontier_path(folder: Path, shard: int) -> Path:
-    """Where the frontier of a shard lies in the folder of its crawl."""
+    """The frontier file of a shard in the folder of its crawl."""
     return folder / f"shard-{shard:04d}" / FRONTIER
 
 
 def _locked(path: Path, stack: ExitStack) -> FileLock:
-    """The lock of a directory, let go of with the stack."""
+    """Take the lock of a directory; the stack releases it. Raises Locked, StorageError."""
     lock = FileLock(path / LOCK)
     lock.acquire(str(path), LOCK_PATIENCE)
     stack.callback(lock.release)
@@ -361,7 +361,7 @@ def _differing(settings: Settings) -> dict[str, Any]:
 
 
 def free_name(path: Path) -> Path:
-    """This name, or the first with a number behind it that nothing has."""
+    """This path, or the first with a number appended that does not exist."""
     number, free = 0, path
     while free.exists():
         number += 1

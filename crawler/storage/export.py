@@ -1,9 +1,9 @@
-"""The settled URLs of a crawl as JSON lines or CSV, for everything that comes after.
+"""Exports the settled URLs of a crawl as JSON lines or CSV.
 
 Rules:
 - One row per settled URL, in the order in which they were admitted. Fields keep their order; new ones come last.
-- `fetched_at` is when the last answer was made durable, within a second of its arrival; null where none was asked for.
-- Strangers wrote part of this. JSON is written in ASCII, a cell of CSV that is text passes `words.cell`.
+- `fetched_at` is when the last response was committed, within a second of its arrival; null where none was requested.
+- Some of the text is remote. JSON is written in ASCII, and text in a CSV cell passes `csv_safe`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def as_jsonl(rows: Iterable[SettledRow]) -> Iterator[str]:
 
 
 def as_csv(rows: Iterable[SettledRow]) -> Iterator[str]:
-    """RFC 4180 with a header line; what is null is an empty cell."""
+    """RFC 4180 with a header line; null is an empty cell."""
     writer = csv.writer(_Line())
     yield writer.writerow(FIELDS)
     for row in rows:
@@ -48,7 +48,7 @@ def as_csv(rows: Iterable[SettledRow]) -> Iterator[str]:
 
 
 def cells(row: SettledRow) -> tuple[Cell, ...]:
-    """The values of one row, in the order of FIELDS. `status` and `digest` are null where nothing answered."""
+    """The values of one row, in the order of FIELDS. `status` and `digest` are null where there was no response."""
     asked = row.attempts > 0
     return (
         row.url,
@@ -67,7 +67,7 @@ def cells(row: SettledRow) -> tuple[Cell, ...]:
 
 
 class _Line:
-    """A file that hands back what is written: csv.writer then returns each line instead of storing it."""
+    """A file whose `write` returns the text: csv.writer then returns each line instead of storing it."""
 
     def write(self, line: str) -> str:
         return line

@@ -1,10 +1,10 @@
-"""What is wrong with a single file of a crawl: the checks that `verify`, `repair` and a run that resumes share.
+"""Checks a single file of a crawl for damage; shared by `verify`, `repair` and a run that resumes.
 
 Rules:
 - A fault is a line for people. No fault means that every value in the file is what was written.
-- A file of SQLite: the fixed fields of its header, its structure as SQLite sees it (with every index against its
-  table), its tables against those that this program makes.
-- Each row gives its checksum. Rows of format 3 have none: there only what the values mean can be checked.
+- Checked of an SQLite file: the fixed fields of its header, its structure by `PRAGMA integrity_check` (with every index
+  against its table), its schema against the one that this program creates.
+- Each row must match its checksum. Rows of format 3 have none: there only the plausibility of values is checked.
 - Nothing here writes, and no content of a file makes it raise anything but StorageError.
 """
 
@@ -42,7 +42,7 @@ FIXED = {
     (56, 60): (bytes(4), b"\0\0\0\1"),
     (60, 92): (bytes(32),),
 }
-"""Fields of the header that are the same in every file of ours, by their place: https://sqlite.org/fileformat2.html"""
+"""Allowed values of fixed fields of the header, by byte range: https://sqlite.org/fileformat2.html"""
 DECODED: dict[tuple[str, str], Any] = {
     ("outbox", "foreign_link"): OutboxLink,
     ("budget", "spent"): Budget,
@@ -55,15 +55,15 @@ LATER = schema.COLUMNS.keys() - {"url", "host", "outbox", "meta"}
 
 
 class Shape(NamedTuple):
-    """What SQLite knows of the tables and the indexes of a file."""
+    """The schema of a file: columns of its tables (`PRAGMA table_info`), SQL of its indexes."""
 
     tables: dict[str, list[tuple[Any, ...]]]
     indexes: dict[str, str]
 
 
 def frontier_faults(path: Path, seed: int, moving: bool, for_run: bool = False) -> Iterator[str]:
-    """What is wrong with a frontier's file in the crawl of this seed; `for_run`: so that no run may begin with it.
-    While rows are `moving` between files one may have been made only half."""
+    """The faults of a frontier's file in the crawl of this seed; `for_run`: only those that forbid a run. While rows
+    are `moving` between files, one may be created only in part."""
     if moving and _is_half_made(path):
         return
     beside = noted(path)  # before the file: a run may go on meanwhile
@@ -84,7 +84,7 @@ def frontier_faults(path: Path, seed: int, moving: bool, for_run: bool = False) 
 
 
 def _is_half_made(path: Path) -> bool:
-    """Whether a kill left a file without all tables: then it has no rows."""
+    """Whether a kill left a file without some of its tables: then it has no rows."""
     if path.stat().st_size == 0:
         return True
     try:
@@ -97,14 +97,14 @@ def _is_half_made(path: Path) -> bool:
 
 
 def lost_commits(path: Path) -> int:
-    """How many commits a frontier's file has lost since they were noted beside it. Raises StorageError."""
+    """How many commits a frontier's file has lost, by the count in the file `commits`. Raises StorageError."""
     beside = noted(path) or 0
     with closing(connect_to_read(path)) as connection, storage_errors(path):
         return max(0, beside - committed(connection)) if schema.is_sealed(connection) else 0
 
 
 def part_faults(path: Path) -> Iterator[str]:
-    """What is wrong with the file of a part, but for its records."""
+    """The structural faults of the file of a part; its records are not checked."""
     try:
         if not _has_only_begun(path):
             yield from structural_faults(path, PART)
@@ -126,7 +126,7 @@ def _has_only_begun(path: Path) -> bool:
 
 
 def structural_faults(path: Path, made_by: str) -> Iterator[str]:
-    """What is wrong with a file of SQLite whose tables this SQL makes. Raises StorageError."""
+    """The faults of an SQLite file whose schema is the SQL `made_by`. Raises StorageError."""
     if path.stat().st_size == 0:
         yield f"{path} is damaged (it is empty)"
         return
@@ -192,7 +192,7 @@ def _shape(connection: sqlite3.Connection) -> Shape:
 
 
 def intact_rows(path: Path, table: str, seed: int) -> Iterator[dict[str, Any]]:
-    """The rows of a table that can be read, even around damage, and are what was written; by column. Columns that came
+    """The readable rows of a table that match their checksum, also around damage; values by column. Columns that came
     after format 3 are left out where the file lacks them."""
     there = _columns_of(path, table)
     names = [name for name in schema.COLUMNS[table] if name in there]
@@ -209,7 +209,7 @@ def intact_rows(path: Path, table: str, seed: int) -> Iterator[dict[str, Any]]:
 
 
 def _columns_of(path: Path, table: str) -> set[str]:
-    """Those of a table in a file that may be damaged."""
+    """The columns of a table in a file that may be damaged; none where it cannot be read."""
     try:
         with closing(connect_to_read(path)) as connection, storage_errors(path):
             connection.text_factory = any_text
@@ -234,7 +234,7 @@ def _row_faults(connection: sqlite3.Connection, path: Path, table: str, seed: in
 
 
 def is_plausible(table: str, names: Sequence[str], row: Sequence[Any], seed: int) -> bool:
-    """Whether the values of a row without a checksum are such as this program writes."""
+    """Whether this program could have written the values of a row without a checksum."""
     values = dict(zip(names, row, strict=True))
     try:
         if table == "url":
@@ -273,7 +273,7 @@ def _count_faults(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
     try:
         tally = Tally() if row is None else msgspec.json.decode(row[0], type=Tally)
     except msgspec.MsgspecError:
-        return  # its row was told already
+        return  # its row is already reported
     owed = connection.execute("SELECT count(*) FROM url WHERE reason IS NULL").fetchone()[0]
     if owed != tally.owed:
         yield f"{path.parent.name}: {tally.owed} URLs were owed, {owed} are there"
@@ -285,6 +285,6 @@ def _lost(connection: sqlite3.Connection, path: Path, beside: int) -> Iterator[s
     try:
         lost = beside - committed(connection)
     except ValueError:
-        return  # its row was told already
+        return  # its row is already reported
     if lost > 0:
         yield f"{path} has lost its last {lost} commits (is its log damaged?)"

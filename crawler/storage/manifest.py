@@ -1,11 +1,11 @@
-"""`crawl.json`: what a directory says of itself, how that is kept whole, and how it is found again where it is lost.
+"""The manifest `crawl.json` of a crawl directory: format, checksum, and how a lost one is rebuilt.
 
 Rules:
-- The last key is the checksum of all bytes before it. A file in which it does not fit was edited or damaged: that is
-  told in one line, and `repair` writes it anew. (What may be set again is set on the command line of `resume`.)
+- The last key is the checksum of all bytes before it. A file that does not match it was edited or damaged: that is
+  reported in one line, and `repair` rewrites it. (Settings that may change are set on the command line of `resume`.)
 - Format 3 had no checksum.
-- Each frontier keeps a copy in its table `meta`, made when a run begins. The newest that is whole is what a lost
-  manifest is rebuilt from. How URLs are laid out is not believed: the next run looks at every row.
+- Each frontier has a copy in its table `meta`, made when a run begins. A lost manifest is rebuilt from the newest valid
+  copy. Its `layout` is not trusted: the next run checks every row.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from crawler.storage.recovery import first_rows
 MANIFEST = "crawl.json"
 FORMAT = 4
 OLDEST = 3
-"""The oldest format that is still read; a run that writes to such a crawl makes it one of FORMAT."""
+"""The oldest format that is still read; a run that writes to such a crawl upgrades it to FORMAT."""
 WITHOUT_CHECKSUM = 3
 OLD_SCOPE = "host"
-"""The scope of a directory that names none: the default before "site" was."""
+"""The scope of a manifest that has none: the default before it was "site"."""
 MARK = b',\n  "checksum": "'
 END = b'"\n}\n'
 REBUILD = "rebuild it: python -m crawler repair {}"
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a directory says of itself. `settings` are the keys of the last run that differ from the defaults, but for
-    what is secret: of that only the origins are kept, `secret_origins`. `to_unix` leads from its monotonic clock, of
-    that `boot`, to Unix time. `ending` is that of the last run, "" while it lasts and where it was killed; `again` says
-    what is being reopened, see crawler/storage/reopening.py."""
+    """The content of `crawl.json`. `settings` are the keys of the last run that differ from the defaults, without
+    secrets: of those only the origins are kept, `secret_origins`. `to_unix` is the offset (seconds) from its monotonic
+    clock, of that `boot`, to Unix time. `ending` is that of the last run, "" while it runs and where it was killed;
+    `again` names what is being reopened, see crawler/storage/reopening.py."""
 
     format: int
     seed: int
@@ -56,13 +56,14 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def encode(manifest: Manifest) -> bytes:
-    """The content of the file."""
+    """The bytes of the file, with the checksum."""
     head = msgspec.json.format(msgspec.json.encode(manifest)).removesuffix(b"\n}")
     return head + MARK + xxh3_64_hexdigest(head).encode() + END
 
 
 def read(path: Path) -> Manifest:
-    """The manifest of a directory. Raises UsageError where it is no crawl, Corrupt, StorageError."""
+    """The manifest of a directory. Raises UsageError where it is no crawl, Corrupt where the manifest is damaged or
+    missing, StorageError for an unknown format."""
     file = path / MANIFEST
     try:
         content = file.read_bytes()
@@ -92,12 +93,12 @@ def read(path: Path) -> Manifest:
 
 
 def is_lost(path: Path) -> bool:
-    """Whether there is a crawl that has no manifest any more."""
+    """Whether a directory has frontiers but no manifest."""
     return not (path / MANIFEST).is_file() and any(path.glob("shard-*/frontier.sqlite"))
 
 
 def rebuilt(path: Path) -> Manifest:
-    """What the frontiers say of their directory. Raises Corrupt where none does."""
+    """The manifest rebuilt from the copies in the frontiers. Raises Corrupt where there is no valid copy."""
     copies = [copy for file in sorted(path.glob("shard-*/frontier.sqlite*")) for copy in _copies(file)]
     if not copies:
         raise Corrupt(

@@ -1,4 +1,4 @@
-"""Reads what can still be read of a damaged SQLite file: row by row, from both ends, around what is broken."""
+"""Reads the readable rows of a damaged SQLite file: row by row, from both ends, around the damage."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from crawler.errors import StorageError
 from crawler.storage.database import any_text, connect_to_read
 
 UNREADABLE = (sqlite3.Error, UnicodeError, OverflowError)
-"""What SQLite and its driver raise where a file is damaged, not always with text that can be read itself."""
+"""What SQLite and its driver raise for a damaged file, sometimes with a message that cannot be decoded."""
 MISSES = 10_000
-"""So many keys in a row without a row, and there are no more."""
+"""The number of consecutive missing keys that ends the search for more rows."""
 
 
 def readable_rows(path: Path, table: str, key: str, columns: str) -> Iterator[tuple[object, ...]]:
-    """The rows of a table that can be read, each once; the first column is its integer `key`. Nothing at all where the
-    file is none of SQLite's."""
+    """The readable rows of a table, each once; the first column is its integer `key`. None where the file is not an
+    SQLite database."""
     try:
         connection = connect_to_read(path)
     except (StorageError, sqlite3.Error):
@@ -49,8 +49,8 @@ def readable_rows(path: Path, table: str, key: str, columns: str) -> Iterator[tu
 def _one_by_one(
     connection: sqlite3.Connection, query: str, start: int, end: int | None
 ) -> Iterator[tuple[object, ...]]:
-    """The rows with keys from `start` to before `end` (None: to the last), as long as not too many are missing in a
-    row: a damaged key may be any number."""
+    """The rows with keys from `start` to before `end` (None: to the last). Stops after MISSES consecutive missing keys:
+    a damaged key may be any number."""
     number, misses = start, 0
     while misses < MISSES and (end is None or number < end):
         try:
@@ -64,7 +64,7 @@ def _one_by_one(
 
 
 def first_rows(path: Path, query: str) -> Iterator[tuple[object, ...]]:
-    """What a query answers until it meets what is broken."""
+    """The rows of a query up to the first damage."""
     try:
         with closing(connect_to_read(path)) as connection:
             connection.text_factory = any_text

@@ -1,9 +1,9 @@
-"""Asks again, before a run, for what a crawl has missed. What that is, is decided in crawler/core/reopening.py.
+"""Reopens, before a run, the URLs that a crawl has missed. crawler/core/reopening.py decides which those are.
 
 Rules:
-- The manifest names what is to be asked again until all shards have done so: each in one transaction, so a kill leaves
+- The manifest names what is to be reopened until all shards have done so: each in one transaction, so a kill leaves
   some of them reopened and the rest for the next run.
-- The pages of reopened rows exist no more. They are swept from their parts before the run begins.
+- The pages of reopened rows are no longer named, and are swept from their parts before the run begins.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from crawler.system.failpoints import passing
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """What somebody asked to be asked again: all that `failed`, what ended with these `reasons`."""
+    """The URLs that the user wants reopened: all that `failed`, and those that ended with one of these `reasons`."""
 
     failed: bool = False
     reasons: tuple[str, ...] = ()
@@ -33,20 +33,20 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Raises UsageError for a name that nothing can be asked again by."""
+    """Raises UsageError for a name that is not in NAMES."""
     for name in names:
         if name not in NAMES:
             raise UsageError(f"nothing can be asked again by the reason {name!r} (there are: {', '.join(NAMES)})")
 
 
 def asks_again(directory: CrawlDirectory, wanted: Wanted) -> bool:
-    """Whether the next run may have something to ask for."""
+    """Whether the next run may have URLs to fetch."""
     tally = directory.tally()
     return bool(tally.owed or wanted or directory.manifest.again or tally.conclude().ending is not Ending.COMPLETE)
 
 
 def ask_again(directory: CrawlDirectory, store: Store, wanted: Wanted) -> dict[str, int]:
-    """Reopen what is to be asked again; how many URLs, by the reason they had ended with. Raises StorageError."""
+    """Reopen the selected URLs; returns how many, by the reason they had ended with. Raises StorageError."""
     tally = directory.tally()
     begun = directory.manifest.again
     words = selection(tally.conclude().ending, wanted.reasons, wanted.failed) if tally.queued else frozenset()

@@ -1,16 +1,17 @@
-"""Rebuilds a damaged crawl from what is left of it: the rows of its frontiers, the records of its parts.
+"""Rebuilds a damaged crawl from the rows of its frontiers and the records of its parts that can be read.
 
 Rules:
-- It sees what `verify` sees: where that finds nothing nothing is touched, and after a repair it finds nothing.
-- What cannot be trusted is owed again, never made up: a settled row counts if it is what was written and the record
-  that it names can be read and gives its digest, a whole record of a 2xx answer without a row counts as settled.
-- Where rows of a frontier were lost, so may be links. All bodies are read again for theirs, and what has no body to
-  read (a redirect, a page that was not kept) is owed again. How deep a link lies is then known as far as rows say.
-- What hosts were asked for and the cookies that they set are kept as far as they can be read. Of two jars of a
-  home the last counts; a host whose account is lost gets another.
-- Nothing is deleted: damaged files stay beside the new ones, as `.broken`. An interrupted repair may be begun again.
-- The rebuilt frontier is one shard; the next run lays it out as it needs.
-- A manifest that was lost is rebuilt first, from its copies in the frontiers.
+- It uses the checks of `verify`: where those find nothing it changes nothing, and after a repair they find nothing.
+- A URL whose row cannot be trusted is owed again: a settled row counts if its checksum matches and the record that it
+  names can be read and has its digest; an intact record without a row counts as settled.
+- Where rows of a frontier were lost, links may be lost too. All bodies are parsed again for links, and URLs without a
+  stored body (a redirect, a page that was not kept) are owed again. The depth of a link is then known only as far as
+  rows have it.
+- Budgets of hosts and cookies are kept as far as they can be read. Of two cookie jars of a home the last counts; a host
+  whose budget is lost gets a new one.
+- Nothing is deleted: damaged files stay beside the new ones, as `.broken`. An interrupted repair may be started again.
+- The rebuilt frontier is one shard; the next run distributes it as it needs.
+- A lost manifest is rebuilt first, from its copies in the frontiers.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ ROW = COLUMNS["url"][1:]
 KEEP = f"""INSERT INTO url ({", ".join(ROW)}) VALUES ({", ".join("?" * len(ROW))}) ON CONFLICT (url) DO UPDATE SET
     {", ".join(f"{name} = excluded.{name}" for name in ROW[1:])}"""
 LACKING = {"cut": 0, "unread": None}
-"""What rows of format 3 do not say."""
+"""Values for columns that rows of format 3 lack."""
 OWE = "INSERT OR IGNORE INTO url (url, host, depth, via) VALUES (?, ?, ?, ?)"
 SETTLED = (
     "SELECT url, reason, status, attempts, size, digest, part, position, truncated, cut, unread, depth FROM url"
@@ -67,16 +68,16 @@ COUNTED_ANEW = (
     *("queued", "settled", "urls", "pages", "bytes", "truncated", "links_cut", "unread", "too_deep", "seeds_answered"),
     *("statuses", "reasons", "digest"),
 )
-"""The counts that rows add up to. Of the others what was kept is all that is known."""
+"""The counts that are recomputed from the rows. The others are taken from the stored tallies."""
 TAKEN = ("url", "host", "outbox", "budget", "cookie", "beyond", "meta")
-"""Tables whose rows are looked at one by one; those of others are taken over as they are."""
+"""Tables whose rows are checked or merged one by one; rows of other tables are copied."""
 UNKNOWN_DEPTH = 1
 REDIRECTS = {reason for reason in Reason if reason.value.startswith("redirect")}
 
 
 class Repaired(msgspec.Struct, kw_only=True):
-    """What was found and done. `kept` settled rows stand as they were, `recovered` were rebuilt from records, `owed`
-    URLs are to be fetched, `again` of them had been settled; `broken` files were replaced."""
+    """The result of a repair. `kept` settled rows are unchanged, `recovered` were rebuilt from records, `owed` URLs are
+    to be fetched, `again` of them had been settled; `broken` files were replaced."""
 
     out: str
     rebuilt: bool = False
@@ -89,7 +90,7 @@ class Repaired(msgspec.Struct, kw_only=True):
 
 
 def repair(directory: CrawlDirectory, lost_manifest: bool = False) -> Repaired:
-    """Make a crawl whole again that is not; it must be opened to work on it. `lost_manifest`: that had to be rebuilt.
+    """Repair a damaged crawl; this process must hold its lock. `lost_manifest`: the manifest had to be rebuilt.
 
     Raises UsageError where it has not begun, StorageError.
     """
@@ -118,7 +119,7 @@ def repair(directory: CrawlDirectory, lost_manifest: bool = False) -> Repaired:
 
 
 def _found(directory: CrawlDirectory) -> Audit | None:
-    """What verify finds; None where it cannot even read the frontier."""
+    """The result of `audit`; None where the frontier cannot be read at all."""
     try:
         return audit(directory)
     except Corrupt:
@@ -126,7 +127,7 @@ def _found(directory: CrawlDirectory) -> Audit | None:
 
 
 def _rows_are_missing(directory: CrawlDirectory) -> bool:
-    """Whether more was admitted than is there."""
+    """Whether there are fewer rows than URLs were admitted."""
     try:
         with closing(directory.open_frontiers(lenient=True)) as frontier:
             return frontier.count() != frontier.tally().queued
@@ -137,7 +138,7 @@ def _rows_are_missing(directory: CrawlDirectory) -> bool:
 def _rebuild_frontier(
     directory: CrawlDirectory, frontiers: list[Path], records: Records, lost: bool, done: Repaired
 ) -> None:
-    """One new frontier in place of all that there were. `lost`: rows may be missing."""
+    """Replace all frontiers by one new file. `lost`: rows may be missing."""
     target = frontier_path(directory.path, 0)
     beside = target.with_name(FRONTIER + NEW)
     beside.unlink(missing_ok=True)
@@ -177,7 +178,7 @@ class _Rebuilt:
         self._done = done
 
     def take_rows(self, frontiers: list[Path]) -> None:
-        """What is left of the old ones: URLs, notes of hosts, links that were on their way."""
+        """Take the intact rows of the old frontiers: URLs, notes of hosts, budgets, cookies, links in the outbox."""
         for path in frontiers:
             for row in intact_rows(path, "url", self._seed):
                 self._take_row(LACKING | row)
@@ -222,7 +223,7 @@ class _Rebuilt:
             self._done.again += row["reason"] is not None
 
     def _stands(self, row: dict[str, Any]) -> bool:
-        """Whether a URL is settled as its row says."""
+        """Whether a settled row can be trusted; claims the record that it names."""
         url, status, reason = row["url"], row["status"], row["reason"]
         if reason is None:
             return False
@@ -242,7 +243,7 @@ class _Rebuilt:
         return not self._lost or (reason not in REDIRECTS and not 200 <= status <= 299 and not unread)
 
     def take_records(self) -> None:
-        """Pages that no row names any more. One that was cut by the network would have been tried again."""
+        """Settle the URLs of intact records that no row names. Those that the network truncated are fetched again."""
         for (part, position), page in self._records.items():
             known = self._connection.execute("SELECT reason, depth FROM url WHERE url = ?", (page.url,)).fetchone()
             if (known and known[0]) or page.truncated in ("time", "disconnect") or canonical(page.url) != page.url:
@@ -268,9 +269,9 @@ class _Rebuilt:
             self._done.recovered += 1
 
     def take_links(self) -> None:
-        """The links of all bodies: some may have had no row but one that was lost."""
+        """Owe the links of all bodies: the rows of some may be lost."""
         for (url,) in self._connection.execute("SELECT url FROM url").fetchall():
-            self._scope.join(host_of(url))  # whatever was admitted was in scope
+            self._scope.join(host_of(url))  # every admitted URL was in scope
         store, resolver = self._directory.store(), Resolver(self._scope.admits_path, respell=normalizer(self._settings))
         for part in store.parts():
             for position, page in whole_records(store, part):
@@ -282,7 +283,7 @@ class _Rebuilt:
                             self._owe(link, named[0] + 1, limited=True)
 
     def _owe(self, url: str, depth: int, via: str | None = None, *, limited: bool = False) -> None:
-        """A URL is owed; `limited`: unless the depth limit keeps it out."""
+        """Add a URL as owed; `limited`: one beyond the depth limit goes to `beyond` instead."""
         most = self._settings.max_depth
         if limited and most is not None and depth > most:
             keep_rows(self._connection, [(url, depth, via)])
@@ -293,7 +294,7 @@ class _Rebuilt:
         return host_mark(host_of(url), self._seed)
 
     def count(self, frontiers: list[Path]) -> None:
-        """The tally is what the rows add up to, and what else was kept; the manifest has its copy."""
+        """Store the tally, recomputed from the rows and merged with the old ones, and a copy of the manifest."""
         forget_known(self._connection)
         too_deep = self._connection.execute("SELECT count(*) FROM beyond").fetchone()[0]
         fresh, tally = Tally(), Tally()

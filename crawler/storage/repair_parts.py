@@ -1,4 +1,4 @@
-"""Parts of a store as far as they can be read: what a repair takes from them, and new files for damaged ones."""
+"""Repairs the parts of a store: reads their intact records, and writes new files for damaged ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NEW = ".new"
 
 
 class Record(NamedTuple):
-    """What a whole record says of its URL; `size` of its body in bytes."""
+    """The fields of an intact record; `size` of its body in bytes, `fetched_at` in Unix time."""
 
     url: str
     status: int
@@ -35,14 +35,14 @@ Records = dict[tuple[str, int], Record]
 
 
 def whole_records(store: Store, part: str) -> Iterator[tuple[int, Page]]:
-    """The records of a part that are what was written and fetched."""
+    """The intact records of a part, by position: their checksum and digest match."""
     for position, page in store.records(part):
         if page is not None and page.digest == term_of(page):
             yield position, page
 
 
 def read_records(store: Store) -> Records:
-    """Every whole record there is."""
+    """All intact records of a store, by (part, position)."""
     found: Records = {}
     for part in store.parts():
         for position, page in whole_records(store, part):
@@ -52,7 +52,7 @@ def read_records(store: Store) -> Records:
 
 
 def rebuild_parts(store: Store, paths: list[Path]) -> list[Path]:
-    """Write those of these files anew that hold anything damaged, without it; which they are. Raises StorageError."""
+    """Rewrite those of these files that have damage, without the damaged records; returns them. Raises StorageError."""
     if isinstance(store, FilesStore):
         store.set_damaged_aside()
     broken = []
@@ -77,7 +77,7 @@ def _rebuild(path: Path, whole: set[int]) -> None:
 
 
 def replace(path: Path, beside: Path) -> None:
-    """Put a new file in the place of an old one, which is kept."""
+    """Put a new file in the place of an old one, which is set aside. Raises StorageError."""
     with storage_errors(path):
         if path.exists():
             set_aside(path)
@@ -85,7 +85,7 @@ def replace(path: Path, beside: Path) -> None:
 
 
 def set_aside(path: Path) -> None:
-    """Rename a file and its log. The log goes first: beside another file it would be taken for that one's."""
+    """Rename a file and its WAL. The WAL goes first: SQLite would apply it to a new file of that name."""
     aside = free_name(path.with_name(path.name + BROKEN))
     for suffix in ("-wal", "-shm", ""):
         with suppress(FileNotFoundError):

@@ -1,14 +1,14 @@
-"""Which shard's file holds which URL, and the move of rows where a run wants another layout.
+"""The layout of URLs over the files of the shards, and the move of rows where a run needs another layout.
 
 Rules:
-- The layout of a run depends on the number of shards and on what settings let hosts be spread (see core.sharded). Where
-  the manifest names the same, nothing is touched; else every row is looked at.
-- Copy, commit, then delete, in batches: a kill leaves a row in two files at worst, the same row, and the move is begun
-  again. The manifest says from the first row on that rows are being moved.
-- What was on its way between shards becomes a row of the shard it belongs to, unless it is known there.
-- A link that is owed is counted where it lies. Other counts stay where they were counted, for only their sum is ever
-  told; those of a shard that is no more move to the first, once: the number of the move is kept beside them.
-- A host whose robots.txt is known to ask for no rest is laid out by URL, so that its shards may all begin with it.
+- The layout of a run depends on the number of shards and on the settings that let hosts be spread over several (see
+  crawler/core/shards/shard.py). Where the manifest names the same, nothing is touched; else every row is checked.
+- Copy, commit, then delete, in batches: a kill leaves at worst the same row in two files, and the move is restarted.
+  The manifest has `layout` "" before the first row is moved.
+- A link in an outbox becomes a row of the shard it belongs to, unless that shard has it.
+- An owed link is counted in the file that has it. Other counts stay in their file, because only the sum is reported;
+  those of a removed shard move to the first, once: the number of the move is stored beside them.
+- A host whose robots.txt is known to ask for no delay is laid out by URL, so that all its shards may start with it.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ NOTE = f"INSERT OR REPLACE INTO host ({NOTED}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?
 
 
 def ensure_layout(directory: CrawlDirectory, settings: Settings, shards: int) -> None:
-    """Let the URLs of a crawl lie as a run with these settings on so many shards wants them. Raises StorageError."""
+    """Move rows to the layout that a run with these settings and this number of shards needs. Raises StorageError."""
     layout = _name(settings, shards)
     if directory.manifest.layout == layout and directory.manifest.shards == shards:
         return
@@ -75,7 +75,7 @@ def ensure_layout(directory: CrawlDirectory, settings: Settings, shards: int) ->
 
 
 def _name(settings: Settings, shards: int) -> str:
-    """Layouts of one name are the same."""
+    """The name of a layout, as in the manifest; with the same number of shards, equal names are equal layouts."""
     if shards == 1:
         return "whole"
     return ("by URL" if settings.robots else "all by URL") if _may_spread(settings, shards) else "by host"
@@ -97,7 +97,7 @@ class Resharder:
         self._files: dict[int, tuple[Path, sqlite3.Connection]] = {}
 
     def run(self) -> None:
-        """Move everything."""
+        """Move all rows of all tables. Raises StorageError."""
         with ExitStack() as stack:
             for number in sorted({*self._directory.shards_there(), *range(self._shard.count)}):
                 path = frontier_path(self._directory.path, number)
@@ -126,7 +126,7 @@ class Resharder:
         return self._spreads and (not self._settings.robots or name in self._spread)
 
     def _move_notes(self) -> None:
-        """Every note goes to the owner of its host, what several shards have noted becomes one."""
+        """Move each note to the owner of its host; merges the notes of several shards."""
         notes: dict[str, HostNote] = {}
         for path, connection in self._files.values():
             with storage_errors(path):
@@ -153,7 +153,7 @@ class Resharder:
                 connection.executemany("DELETE FROM host WHERE host = ?", theirs)
 
     def _share_cookies(self) -> None:
-        """Those of a host go with it, those of a domain to every shard: it has hosts in several of them."""
+        """Move the cookies of a host to its owner; copy those of a domain to all shards, since its hosts are spread."""
         rows: dict[str, str] = {}
         for path, connection in self._files.values():
             with storage_errors(path):
@@ -170,7 +170,7 @@ class Resharder:
         return note_row(replace(note, reach=reach))
 
     def _move_budgets(self) -> None:
-        """What a host was asked for goes to its owner, or to all shards."""
+        """Move the budgets of a host to its owner, or copy them to all shards."""
         budgets: list[Budget] = []
         for path, connection in self._files.values():
             with storage_errors(path):
@@ -187,7 +187,7 @@ class Resharder:
                 connection.executemany("DELETE FROM budget WHERE host = ? AND pattern = ?", theirs)
 
     def _share_of(self, budget: Budget, number: int) -> Budget | None:
-        """What a shard kept of a host that was spread, or of a domain, is an estimate of the whole: each takes it."""
+        """The budget for a shard, or None. That of a spread host or of a domain is an estimate: all shards get it."""
         if (self._is_spread(budget.host) or budget.host == HOME) and number < self._shard.count:
             return budget
         return budget if self._shard.owner(budget.host) == number else None
@@ -207,7 +207,7 @@ class Resharder:
                 _count(connection, owed=-sum(row[REASON] is None for row in moved))
 
     def _misplaced(self, source: int) -> Iterator[dict[int, list[sqlite3.Row]]]:
-        """The rows of a shard that belong elsewhere, by home, in the order they were admitted."""
+        """Batches of the rows of a shard that belong to others, by target shard, in the order they were admitted."""
         path, connection = self._files[source]
         last = 0
         while True:
@@ -224,7 +224,7 @@ class Resharder:
                 yield batch
 
     def _empty_outbox(self, source: int) -> None:
-        """What was sent and not acknowledged may be known where it belongs."""
+        """Move unacknowledged links to the shards they belong to, which may already have them."""
         path, connection = self._files[source]
         with storage_errors(path):
             rows = connection.execute("SELECT seq, foreign_link FROM outbox ORDER BY seq").fetchall()
@@ -247,7 +247,7 @@ class Resharder:
         return self._settings.max_depth is None or depth <= self._settings.max_depth
 
     def _move_beyond(self, source: int) -> None:
-        """URLs beyond the depth limit go where they would be admitted, unless they were there."""
+        """Move URLs beyond the depth limit to the shards that would admit them."""
         path, connection = self._files[source]
         last = 0
         while True:
@@ -270,13 +270,13 @@ class Resharder:
                     _count(connection, too_deep=-beyond.forget(connection, [row[1] for row in moved]))
 
     def _forget_known(self, source: int) -> None:
-        """A URL that was admitted elsewhere may have come to a shard that remembers it as beyond the limit."""
+        """Remove URLs from `beyond` that are now in `url` too: their rows came from another shard."""
         path, connection = self._files[source]
         with counted(connection, path):
             _count(connection, too_deep=-beyond.forget_known(connection))
 
     def _merge_tally(self, source: int) -> None:
-        """Add the counts of a shard that is no more to those of the first, once."""
+        """Add the counts of a removed shard to those of the first, once."""
         path, connection = self._files[source]
         first_path, first = self._files[0]
         done = f"tally of shard {source} in move {self._directory.manifest.moves}"

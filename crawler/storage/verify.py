@@ -1,13 +1,13 @@
-"""Reads a whole crawl back and checks it against what it says of itself.
+"""Reads a whole crawl back and checks that its files are intact and agree with each other.
 
-Checked: each file by itself (crawler/storage/integrity.py); that each settled row which names a record has exactly that
-one, and none names the same; that every body still gives its digest, in its record and in its row, and the row says
-what its record says; that the tally is what the rows add up to; that the digest of the crawl, worked out anew from the
-bodies on disk, is the one that was kept.
+Checked: each file by itself (crawler/storage/integrity.py); that each record which a settled row names exists, and no
+two rows name the same; that every body still has the digest in its record and in its row, and that row and record
+agree; that the tally equals the sum of the rows; that the digest of the crawl, recomputed from the bodies on disk, is
+the stored one.
 
 Rules:
-- Rows are read before records: a page is on disk before its row, so a crawl that is running never looks wrong.
-- A record that no row names does not exist. It is counted and no problem: a kill left it, or the run that is going on.
+- Rows are read before records: a page is on disk before its row, so a running crawl shows no false problems.
+- A record that no row names does not exist. It is counted but no problem: a kill or the current run left it.
 - Memory: about 200 bytes for each page.
 """
 
@@ -42,9 +42,9 @@ See = Callable[[Page], None]
 
 
 class Audit(msgspec.Struct, kw_only=True):
-    """What was found. `pages`, `bytes` and `digest` are worked out from the bodies on disk. `wrong` counts problems,
-    `problems` has the first of them, one line each; `running` is the process that works on the crawl. `ending` is what
-    the crawl has come to, by the rows (None while that is open), `state` the same in words."""
+    """The result. `pages`, `bytes` and `digest` are computed from the bodies on disk. `wrong` counts problems,
+    `problems` has the first MOST_TOLD, one line each; `running` is the process that works on the crawl. `ending` is the
+    conclusion of the crawl, by the rows (None while that is open), `state` the same in words."""
 
     out: str
     urls: int = 0
@@ -68,10 +68,10 @@ class Audit(msgspec.Struct, kw_only=True):
 
 
 def audit(directory: CrawlDirectory, see: See = lambda page: None) -> Audit:
-    """Read a crawl back; `see` is shown each page that a settled row names.
+    """Read a crawl back; calls `see` with each page that a settled row names.
 
-    Raises UsageError where it has not begun, Corrupt where its frontier cannot be read at all. Whatever else is wrong
-    is a problem that was found.
+    Raises UsageError where it has not begun, Corrupt where its frontier cannot be read at all. Every other fault is
+    added to `problems`.
     """
     found = Audit(out=str(directory.path), running=None if directory.ours else directory.lock_owner())
     try:
@@ -113,7 +113,7 @@ def _read_back(directory: CrawlDirectory, frontier: FrontierReader, found: Audit
 
 
 def _read_rows(frontier: FrontierReader, found: Audit) -> tuple[Tally, Named, int]:
-    """The tally that the rows add up to, the digests of the records they name, the digest of those that name none."""
+    """The tally recomputed from the rows, the records that they name, the digest of the rows without a record."""
     statuses: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     counted, named, total = Tally(), Named(), 0
@@ -149,7 +149,7 @@ def _term_without_body(row: SettledRow, found: Audit) -> bytes:
 
 
 def _read_records(store: Store, named: Named, found: Audit, see: See) -> int:
-    """The sum of the digests of all bodies. Takes out of `named` what is there."""
+    """The sum of the digests of all bodies. Removes the records that exist from `named`."""
     total = 0
     for part in store.parts():
         positions = named.get(part, {})
@@ -171,7 +171,7 @@ def _read_records(store: Store, named: Named, found: Audit, see: See) -> int:
 
 
 def term_of(page: Page) -> bytes:
-    """What a page adds to the digest of the crawl; nothing where its URL is no text, as none ever was."""
+    """What a page adds to the digest of the crawl; b"" where its URL is not valid Unicode, which is damage."""
     try:
         return digest.term(page.url, page.status, page.body)
     except UnicodeEncodeError:
@@ -179,7 +179,7 @@ def term_of(page: Page) -> bytes:
 
 
 def _tell_missing(frontier: FrontierReader, named: Named, found: Audit) -> None:
-    """What is still named has no record. Where there is any, another look at all rows tells the URLs."""
+    """Report the rows whose records are missing: those left in `named`. Reads all rows again for their URLs."""
     if any(named.values()):
         for row in frontier.settled():
             if row.part and row.position in named[row.part]:
@@ -187,7 +187,7 @@ def _tell_missing(frontier: FrontierReader, named: Named, found: Audit) -> None:
 
 
 def _compare(kept: Tally, counted: Tally, found: Audit) -> None:
-    """Object to every count that is not what the rows and records add up to. Some cannot be counted anew."""
+    """Report every stored count that differs from the recomputed one. Only those in COUNTED can be recomputed."""
     for key in COUNTED:
         said, is_now = getattr(kept, key), getattr(counted, key)
         if said != is_now:

@@ -1,11 +1,11 @@
-"""From the clock of the Crawl (monotonic) to Unix time and back, so that no rest changes when somebody sets a clock.
+"""The offset from the clock of the Crawl (monotonic) to Unix time, chosen so that setting the clock changes no delay.
 
 Rules:
-- One run has one offset between the two: a clock that is set while it runs changes no hold.
-- A run after another one, on a machine that was not booted meanwhile, keeps its offset: one that was set in between
-  changes none either. (The monotonic clock begins anew at boot.)
-- After a boot only the clock on the wall is left. If it says a time before the last commit it was set back, and the
-  time of that commit is the best that is known: so no hold gets longer than it was.
+- A run has one fixed offset: setting the wall clock while it runs changes no delay.
+- A later run on the same boot keeps the offset: setting the clock in between changes no delay either. (The monotonic
+  clock restarts at boot.)
+- After a reboot only the wall clock is left. If it is earlier than the last commit it was set back, and the time of
+  that commit is used instead: so no delay gets longer than it was.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 def boot() -> str:
-    """What tells this run of the machine from others; "" where nothing does."""
+    """The boot id of the machine; "" where there is none."""
     with suppress(OSError):
         return BOOT.read_text().strip()
     return ""
 
 
 def offset(earlier_boot: str, earlier: float, written: Iterable[Path]) -> float:
-    """Seconds from the monotonic clock to Unix time, for a run. An earlier one had `earlier` at that boot and has
-    `written` these files last."""
+    """Seconds from the monotonic clock to Unix time, for a run. An earlier run had the offset `earlier` at
+    `earlier_boot`, and last wrote the files `written`."""
     if earlier_boot and earlier_boot == boot():
         return earlier
     latest = 0.0

@@ -1,16 +1,16 @@
-"""Points of the crawler where a fault can be put on purpose, to see what a crash or a broken disk there would cost.
+"""Failpoints: places in the crawler where tests inject a fault, such as a crash or a failing disk.
 
     CRAWLER_FAILPOINTS="NAME=ACTION[~SECONDS][@WHEN] ... [log=FILE]"
 
-- NAME is one of POINTS. ACTION is `kill` (SIGKILL of this process; with ~SECONDS so much later, in the midst of what
-  follows), `sleep` (for ~SECONDS) or the name of an error like ENOSPC, which is raised as an OSError; only points at a
-  disk take that.
-- WHEN counts how often this process came by: `3` is the third time, `3+` that and each later one, `0.01` a chance each
-  time. Without it: each time.
-- `log` gets a line for each that fires: monotonic time, process, NAME. With it a point fires once, in whichever process
-  is first, so that a process that takes the place of a killed one lives.
+- NAME is one of POINTS. ACTION is `kill` (SIGKILL of this process; with ~SECONDS that much later, while it goes on),
+  `sleep` (for ~SECONDS) or the name of an error like ENOSPC, which is raised as an OSError; only the points in DISK
+  take that.
+- WHEN counts the passes of this process: `3` is the third, `3+` that and each later one, `0.01` a probability for each.
+  Without it: each time.
+- `log` gets a line for each that fires: monotonic time, process, NAME. With it a point fires once, in the first process
+  that reaches it, so that the replacement of a killed process survives.
 
-Without the variable, which is how a crawler is used, passing a point costs one look at an empty table.
+Without the variable, which is the normal case, passing a point costs one lookup in an empty dict.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ POINTS = {
     "asking.reopened": "what is asked again is owed, its pages are not swept",
     **DISK,
 }
-"""Every point, with how things stand there."""
+"""Every point, with the state of the crawl there."""
 RULE = re.compile(r"(?P<action>[a-zA-Z]+)(~(?P<seconds>[0-9.]+))?(@(?P<when>[0-9.]+)(?P<on>\+)?)?", re.ASCII)
 
 
 class Failpoint:
-    """What is to happen at one point, and when. Raises UsageError where the rule is none."""
+    """The fault at one point, and when it fires. Raises UsageError for an invalid rule."""
 
     def __init__(self, name: str, rule: str, log: Path | None) -> None:
         match = RULE.fullmatch(rule)
@@ -77,7 +77,7 @@ class Failpoint:
         self._passes = count(1)
 
     def pass_by(self) -> None:
-        """Do what is to be done here. Raises OSError where that is it."""
+        """Fire if it is due. Raises OSError where that is the action."""
         if not self._first <= next(self._passes) <= self._last:
             return
         if self._chance is not None and random.random() >= self._chance:
@@ -86,7 +86,7 @@ class Failpoint:
             self._act()
 
     def _claimed(self, log: Path) -> bool:
-        """Write it down, unless it has fired before."""
+        """Log that it fires; False where it has fired before in any process."""
         try:
             os.close(os.open(f"{log}.{self._name}", os.O_CREAT | os.O_EXCL | os.O_CLOEXEC))
         except FileExistsError:
@@ -112,7 +112,7 @@ class Failpoint:
 
 
 def parse(text: str) -> dict[str, Failpoint]:
-    """The points that are set. Raises UsageError."""
+    """The failpoints that a value of CRAWLER_FAILPOINTS sets, by name. Raises UsageError."""
     pairs = [word.partition("=") for word in text.split()]
     log = next((Path(rule) for name, _, rule in pairs if name == "log"), None)
     points: dict[str, Failpoint] = {}
@@ -135,7 +135,7 @@ def _number(name: str, text: str) -> float:
 
 
 def _set_in_environment() -> dict[str, Failpoint]:
-    """What cannot be set is refused where settings are read, in a line, not in the middle of an import."""
+    """The failpoints of the environment. Invalid values are reported where settings are read, not during the import."""
     try:
         return parse(os.environ.get(VARIABLE, ""))
     except UsageError:
@@ -146,6 +146,6 @@ _set = _set_in_environment()
 
 
 def passing(name: str) -> None:
-    """The crawler is at a point. Raises OSError where that is what was set for it."""
+    """Pass a point of the crawler, and fire what is set there. Raises OSError where that is the action."""
     if _set and name in _set:
         _set[name].pass_by()

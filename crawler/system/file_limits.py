@@ -1,8 +1,8 @@
-"""Open files and sockets: a run makes sure beforehand that it may hold as many as its fetches need.
+"""Raises the limit on open files (RLIMIT_NOFILE) before a run to what its fetches need.
 
 The soft limit of a process is often 1,024 for the sake of programs that use `select`, so it is raised as far as the
-system allows. Where that is too little fewer fetches go out at once than were asked for. Who runs out in the middle all
-the same (somebody else of the machine took them) fails no URL: see crawler/core/network/fetch_window.py.
+system allows. Where that is too little, fewer fetches run at once than were asked for. If descriptors run out during
+the run all the same (another process took them), no URL fails: see crawler/core/network/fetch_window.py.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ COMFORT = 8_192  # connections to many hosts are kept for some seconds, beyond t
 
 
 def ensure_fd_limit(fetches: int) -> int:
-    """Let this process and its children hold what so many fetches at once need; how many of them may be. Raises
+    """Raise the limit for this process and its children to what `fetches` at once need; returns how many fit. Raises
     UsageError where there is not even room for one."""
     needed = SPARE + EACH * fetches
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -1,9 +1,8 @@
 """One writer at a time: `flock` on a small file beside what it protects.
 
-The kernel releases the lock when its holder dies, however it dies, so a lock is never stale. The file is only the
-handle of the lock and tells who holds it; it stays where it is, because removing it would let two processes lock two
-files of one name. SQLite files themselves are never locked this way: closing a second descriptor of one would drop
-SQLite's own locks.
+The kernel releases the lock when its holder ends, however that happens, so a lock is never stale. The file is only the
+handle of the lock and names its holder. It is never removed: otherwise two processes could lock two files of one name.
+SQLite files themselves are never locked this way: closing a second descriptor of one would drop SQLite's own locks.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from pathlib import Path
 from crawler.errors import DiskFull, Locked, StorageError
 
 LONGEST = 128
-"""Bytes that tell who holds a lock: the process, and on a line of its own the machine."""
+"""The most bytes in a lock file: the process id of the holder and, on a second line, its machine."""
 
 
 class FileLock:
@@ -47,13 +46,13 @@ class FileLock:
                     os.close(descriptor)
                     raise Locked(f"{what} is in use by process {holder}; wait for it or stop it first") from None
                 time.sleep(0.02)
-        with suppress(OSError):  # a full disk: who holds it cannot be told, but it is held
+        with suppress(OSError):  # a full disk: the holder cannot be recorded, but the lock is held
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\non {os.uname().nodename}\n".encode()[:LONGEST], 0)
         self._descriptor = descriptor
 
     def release(self) -> None:
-        """Let go; harmless when not held."""
+        """Release the lock; does nothing when it is not held."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

@@ -1,12 +1,12 @@
-"""What this program logs: one line of JSON in ASCII per record, on stderr, whoever speaks.
+"""Structured logging: one line of ASCII JSON per record, on stderr, from our code and from libraries.
 
 Rules:
-- Libraries log and warn too (a broken TLS record, a header they could not parse), and quote what a server sent.
-  Whatever would reach stderr by itself is written as a record like ours: JSON escapes every control character, so no
-  server can move a cursor or forge a line.
-- That is for processes that are ours, the command line and its workers. A program that uses the crawler logs as it
-  likes.
-- What draws the records is imported with the first of them: a short crawl never waits for it.
+- Libraries log and warn too (a broken TLS record, a header they could not parse), and quote what a server sent. All
+  that would reach stderr directly becomes a record like ours: JSON escapes every control character, so no server can
+  move a cursor or forge a line.
+- This holds for our own processes, the command line and its workers. A program that embeds the crawler keeps its own
+  logging.
+- structlog is imported with the first record: a short crawl never waits for it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def open_log() -> Any:
-    """What writes records: `.info(event, **facts)` and the like. One that finds no room on stderr is lost."""
+    """A structlog logger: `.info(event, **facts)` and the like. A record for which stderr has no room is lost."""
     import structlog
 
     stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
@@ -34,7 +34,7 @@ def open_log() -> Any:
 
 
 def capture_library_logs() -> None:
-    """From now on libraries, warnings and what nobody catches in this process write records too."""
+    """From now on libraries, warnings and uncaught exceptions of this process write records too."""
     import logging
 
     class Records(logging.Handler):
@@ -43,7 +43,7 @@ def capture_library_logs() -> None:
                 say = open_log().error if record.levelno >= logging.ERROR else open_log().warning
                 say(record.getMessage(), logger=record.name, **_cause(record.exc_info))
 
-    logging.lastResort = Records(logging.WARNING)  # where a program has set up loggers of its own, those are heard
+    logging.lastResort = Records(logging.WARNING)  # used only where no handler is configured
     warnings.showwarning = _warned
     threading.excepthook = sys.unraisablehook = _failed
 
@@ -55,9 +55,9 @@ def _warned(message: Warning | str, category: type[Warning], *_: object, **__: o
 
 
 def _failed(failed: Any) -> None:
-    """Called by the interpreter where an exception ends a thread, or can be raised nowhere."""
+    """Called by the interpreter for an uncaught exception of a thread and for an unraisable one."""
     if failed.exc_type in (SystemExit, MemoryError) or failed.exc_value is None or NO_LOCK in str(failed.exc_value):
-        return  # whoever waits for that thread says in one line that no memory is left
+        return  # the code that waits for that thread reports in one line that no memory is left
     try:
         import logging
 

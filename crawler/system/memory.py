@@ -1,4 +1,4 @@
-"""What memory there is: of the machine, of the container (cgroup v1 or v2); and sizes as people write them."""
+"""The memory of the machine and of the container (cgroup v1 or v2), and parsing of sizes like "2G"."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def container_memory() -> int:
 
 
 def limit_files() -> list[Path]:
-    """Where the limits of our cgroup and of those around it stand, in both versions."""
+    """The files with the memory limits of our cgroup and its ancestors, in both versions."""
     files: list[Path] = []
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
@@ -50,7 +50,7 @@ def limit_files() -> list[Path]:
 
 
 def oom_kills() -> int:
-    """How many processes the kernel has killed for want of memory in our cgroup, and in those around it."""
+    """How many processes the OOM killer has ended in our cgroup and its ancestors."""
     total = 0
     for path in limit_files():
         for name in ("memory.events", "memory.oom_control"):

@@ -1,10 +1,10 @@
-"""What a process does when it is short of memory.
+"""Helpers for a process that runs out of memory.
 
 Rules:
-- Whoever handles a MemoryError may meet the next one, so what must be done in spite of it is tried again after others
-  may have freed what they held.
-- Memory that is free in Python is not free for others: glibc keeps it. Large blocks are therefore taken from the kernel
-  one by one (`large_blocks_apart`) and go back when they are freed; the rest goes back with `relieve`.
+- Code that handles a MemoryError may raise the next one, so what must be done is retried, after other threads may have
+  freed memory.
+- glibc keeps memory that Python has freed. Large blocks are therefore mapped one by one (`large_blocks_apart`) and
+  return to the kernel when they are freed; `relieve` returns the rest.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 PROBE = 16 * 1024 * 1024
-"""Bytes that are asked for to see whether there are any. They are never touched, so they cost nothing."""
+"""Bytes that a probe allocates. They are never touched, so they cost nothing."""
 TRIES = 250
 GAP = 0.02
 APART = 1024 * 1024
@@ -30,7 +30,7 @@ M_TRIM_THRESHOLD = -1
 
 
 def despite_shortage(action: Callable[[], T]) -> T:
-    """Do something small, again and again where there is no memory even for that. Raises MemoryError after TRIES."""
+    """Run a small action, with TRIES retries on MemoryError, GAP seconds apart; then raises MemoryError."""
     for _ in range(TRIES):
         try:
             return action()
@@ -42,7 +42,7 @@ def despite_shortage(action: Callable[[], T]) -> T:
 
 
 def wait_for(event: threading.Event, seconds: float) -> bool:
-    """Wait for an event so long; whether it is set. Where there is no memory for the lock that waiting takes, sleep."""
+    """Wait for an event for `seconds`; returns whether it is set. Sleeps where there is no memory for a lock."""
     try:
         return event.wait(seconds)
     except (MemoryError, RuntimeError):
@@ -51,7 +51,7 @@ def wait_for(event: threading.Event, seconds: float) -> bool:
 
 
 def can_allocate(size: int = PROBE) -> bool:
-    """Whether so many bytes are to be had."""
+    """Whether `size` bytes can be allocated."""
     try:
         bytearray(size)
     except MemoryError:
@@ -60,7 +60,7 @@ def can_allocate(size: int = PROBE) -> bool:
 
 
 def can_map(size: int = PROBE) -> bool:
-    """Whether the kernel gives so many bytes: a new stack cannot come from what is free inside the process."""
+    """Whether the kernel maps `size` bytes: the stack of a thread cannot come from the free heap of the process."""
     try:
         mmap.mmap(-1, size).close()
     except (OSError, MemoryError):
@@ -69,15 +69,15 @@ def can_map(size: int = PROBE) -> bool:
 
 
 def relieve() -> None:
-    """Give back to the system what is free in this process. It takes some milliseconds."""
+    """Return free memory of this process to the system. Takes some milliseconds."""
     gc.collect()
     with suppress(OSError, AttributeError):  # another C library than glibc
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def large_blocks_apart() -> None:
-    """Keep bodies of APART bytes and more out of the heap, where they would leave holes. By itself glibc raises this
-    bound to the size of the largest block that was ever freed, up to 32 MiB."""
+    """Keep blocks of APART bytes and more out of the heap, which they would fragment. By default glibc raises this
+    threshold to the size of the largest block that was ever freed, up to 32 MiB."""
     with suppress(OSError, AttributeError):
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_THRESHOLD, APART)

@@ -1,4 +1,4 @@
-"""A child process that ends when its parent ends, however that happens."""
+"""Ends a child process when its parent ends, however that happens."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent() -> None:
-    """In a child: ask the kernel for SIGKILL when the thread that bore us, or its process, is gone. Linux only."""
+    """In a child: ask the kernel for SIGKILL when the thread that started us, or its process, ends. Linux only."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

@@ -1,7 +1,7 @@
-"""How numbers and strangers' text appear: on a terminal, in a log, in a report, in a cell.
+"""Formats numbers and untrusted text for a terminal, a log, a report or a CSV cell.
 
-`escape_unprintable` is the one door for whatever a server, a URL, a path or a library says. What it lets through is one
-line that cannot move a cursor, ring a bell, forge a record, reverse the direction of writing or hide a letter.
+All text from a server, a URL, a path or a library passes `escape_unprintable`. Its result is one line that cannot move
+a cursor, ring a bell, forge a record, reverse the direction of writing or hide a letter.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from unicodedata import normalize
 
 
 def escape_unprintable(text: str) -> str:
-    """One line in which all that is no letter, sign or plain space is a visible escape: C0, DEL and C1 controls, marks
-    of direction and of no width, line separators, lone surrogates, code points that mean nothing."""
+    """One line in which every unprintable character is a visible escape: C0, DEL and C1 controls, bidi and zero-width
+    characters, line separators, lone surrogates, unassigned code points."""
     if text.isprintable():
         return text
     return "".join(letter if letter.isprintable() else _escaped(ord(letter)) for letter in text)
@@ -29,13 +29,13 @@ DROPPED = " \"'"  # by some importers, before they look at a cell; tabs and line
 
 def csv_safe(text: str) -> str:
     """Text for CSV that no spreadsheet takes for a formula (OWASP, "CSV Injection"): where it begins like one it is
-    prefixed with '. Also where spaces or quotes come first, and where the sign is written in another width."""
+    prefixed with '. Also after leading spaces or quotes, and for full-width forms of the sign."""
     shown = escape_unprintable(text)
     return f"'{shown}" if normalize("NFKC", shown.lstrip(DROPPED)[:1]).startswith(FORMULA) else shown
 
 
 def format_bytes(count: float) -> str:
-    """Bytes, in decimal units."""
+    """A number of bytes in decimal units, like "1.5 MB"."""
     if count < 1000:
         return f"{count:.0f} B"
     for unit in ("kB", "MB", "GB"):
@@ -46,7 +46,7 @@ def format_bytes(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them."""
+    """Seconds for people, like "1.5 s", "2:05 min" or "1:02:05 h"."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -1,8 +1,8 @@
-"""Threads that serve a crawl, and what to say where the system gives no more of them, or no memory.
+"""Starts the threads of a crawl, and maps failures to start one to errors of the crawler.
 
 Rules:
-- Each has a small stack. The system's default, 8 MiB of address space, is what a bounded one lacks first.
-- Python says RuntimeError where a thread cannot be started, as if it were a bug. It is told as what it is.
+- Each has a small stack. With the system's default, 8 MiB of address space, a limited process runs out of that first.
+- Python raises RuntimeError where a thread cannot be started, as for a bug. It becomes WorkersLost or OutOfMemory.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from crawler.errors import OutOfMemory, WorkersLost
 from crawler.system.memory_shortage import can_map
 
 NO_MORE = "can't start new thread"  # CPython, Modules/_threadmodule.c
-NO_LOCK = "can't allocate lock"  # there, too; it is memory that is wanting
+NO_LOCK = "can't allocate lock"  # same file; for lack of memory
 STACK = 512 * 1024
-"""Bytes of a stack. The deepest of ours, a commit of SQLite below a commit of the recorder, takes a tenth of it."""
-_starting = threading.Lock()  # the size of stacks is one of the whole process
+"""Bytes of a stack. Our deepest, a commit of SQLite in a commit of the recorder, takes a tenth of it."""
+_starting = threading.Lock()  # the stack size is a setting of the whole process
 
 
 def start_thread(work: Callable[..., object], name: str, *args: Any) -> threading.Thread:
-    """Start a daemon thread with a small stack. Raises RuntimeError where there are no more, MemoryError."""
+    """Start a daemon thread with a small stack. Raises RuntimeError where no thread can be started, or MemoryError."""
     thread = threading.Thread(target=work, name=name, args=args, daemon=True)
     with _starting:
         before = threading.stack_size(STACK)

@@ -1,6 +1,6 @@
-"""TLS for the test web: an authority that lives as long as a server, and one certificate for all of its hosts.
+"""TLS for the test web: a certificate authority per server run, and one certificate for all of its hosts.
 
-Made by `trustme`, an extra (`pip install "crawler[tls]"`): nobody needs it to crawl.
+Made by `trustme`, an extra (`pip install "crawler[tls]"`) that a crawl does not need.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def write_certificates(names: Sequence[str], authority: Path, server: Path) -> N
 
 
 def server_context(server: Path) -> ssl.SSLContext:
-    """What a server needs of them. Raises OSError."""
+    """The TLS context of a server, from its key and certificate. Raises OSError."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(server)
     context.set_alpn_protocols(["http/1.1"])

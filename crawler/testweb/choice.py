@@ -1,4 +1,4 @@
-"""Which web: what the options of the commands, a started process and a comparison all choose from."""
+"""Which web: the parameters shared by the commands' options, a started process and a comparison."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ PROFILE_NAMES: tuple[str, ...] = get_args(Profile)
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """A web. `hosts` and `pages`: None is what the profile has; `numbers` are other parameters of a profile web.
+    """A web. `hosts` and `pages`: None is the profile's own; `numbers` are other parameters of a profile web.
 
-    With `flat` it is the flat web of so many pages: `latency` in seconds, `size` in bytes, `errors` a share.
+    With `flat` it is the flat web of that many pages: `latency` in seconds, `size` in bytes, `errors` a share.
     """
 
     profile: Profile = "demo"
@@ -36,7 +36,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     tls: bool = False
 
     def make(self) -> AnyWeb:
-        """The web itself. Raises UsageError."""
+        """Make the web. Raises UsageError where the parameters are invalid."""
         scheme = "https" if self.tls else "http"
         if self.flat is not None:
             return FlatWeb(self.flat, self.latency, self.size, self.errors, scheme)
@@ -53,7 +53,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
             raise UsageError(f"no such web: {error}") from error
 
     def arguments(self) -> Iterator[str]:
-        """The options that say the same to the commands."""
+        """The same choice as command-line options."""
         yield f"--profile={self.profile}"
         yield f"--seed={self.seed}"
         for name in ("hosts", "pages", "flat"):

@@ -1,4 +1,4 @@
-"""The commands of the built-in web: serve it, describe it, tell what a crawl of it must find, judge one by its log."""
+"""The commands of the built-in web: serve it, describe it, list what a crawl must find, judge a crawl by the log."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from crawler.testweb.web import Web
 
 
 class _Group(click.Group):
-    """Ends with one line and an exit code where our own mistakes are to blame; silently where nobody reads on."""
+    """Reports an error in one line with an exit code; exits silently where the reader of stdout is gone."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -30,7 +30,7 @@ class _Group(click.Group):
             sys.stdout.flush()
             return result
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter must not try again
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so the interpreter cannot fail at exit
             raise SystemExit(128 + signal.SIGPIPE) from None
         except (CrawlerError, OSError, msgspec.DecodeError) as error:
             click.echo(f"error: {escape_unprintable(_in_words(error))}", err=True)

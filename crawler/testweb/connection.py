@@ -1,8 +1,8 @@
 """One client connection of the test web's server: a protocol on httptools, at most one request at a time.
 
-- An answer is worked out on arrival and sent `delay` seconds after it, or as its fault has it.
-- Connections are kept alive for as long as the web wants. A client that sends a second request before the first is
-  answered is cut off.
+- An answer is computed when the request arrives and sent `delay` seconds later, or as its fault requires.
+- Connections are kept alive for as many answers as the web says. A client that sends a second request before the first
+  is answered is disconnected.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _FLOOD = [f"X-Flood-{n}: {'o' * 100}" for n in range(2_000)]
 
 
 class Owner(Protocol):
-    """The server as its connections see it; see WebServer."""
+    """The part of WebServer that its connections use."""
 
     web: AnyWeb
     part: int
@@ -41,13 +41,13 @@ class Owner(Protocol):
     connections_made: int
 
     def answer(self, host: str, path: str, attempt: int, accept: str, address: str) -> Answer:
-        """What to answer."""
+        """The answer to a request."""
 
     def arrived(self) -> int:
-        """Count a request in; how many are in flight now."""
+        """Count a request as begun; returns the number in flight."""
 
     def ended(self, entry: LogEntry) -> None:
-        """Count a request out and log it."""
+        """Count a request as ended and log it."""
 
 
 class WebConnection(asyncio.Protocol):
@@ -67,7 +67,7 @@ class WebConnection(asyncio.Protocol):
     # ---- asyncio: the transport calls these
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's transports are none by inheritance
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's transports do not subclass it
         self._address = str(transport.get_extra_info("sockname")[0])
         self._server.connections.add(self)
 
@@ -76,7 +76,7 @@ class WebConnection(asyncio.Protocol):
             self._parser.feed_data(data)
         except httptools.HttpParserCallbackError:
             self.cut()
-            raise  # our own mistake, not the client's
+            raise  # our own bug, not the client's
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.cut()
 
@@ -85,7 +85,7 @@ class WebConnection(asyncio.Protocol):
         self._give_up()
 
     def cut(self) -> None:
-        """Close at once, whatever was being answered."""
+        """Close at once, even in the middle of an answer."""
         self._give_up()
         self.transport.abort()
 
@@ -167,14 +167,14 @@ class WebConnection(asyncio.Protocol):
         self._send("\r\n".join([*head, "", ""]).encode("latin-1"), *_pieces(answer))
 
     def _send(self, head: bytes, pieces: Iterator[bytes], last: int, rest: float) -> None:
-        """Send `head` and the next of the pieces, the others later, `rest` seconds apart; `last` follow."""
+        """Send `head` and the next piece now, the `last` further ones later, `rest` seconds apart."""
         block = head + next(pieces, b"")
         self._sent += len(block)
         if last:
             self._timer = asyncio.get_running_loop().call_later(rest, self._send, b"", pieces, last - 1, rest)
             self.transport.write(block)
             return
-        self._finish(self._answer.status, self._hold)  # before the write: a client must not see the end before we do
+        self._finish(self._answer.status, self._hold)  # logged before a client can see the end
         self.transport.write(block)
         if not self._keep:
             self.transport.close()

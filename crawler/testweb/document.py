@@ -1,6 +1,6 @@
-"""What a web says about one URL: the meaning (`Document`), a hyperlink (`Anchor`), what goes on the wire (`Answer`).
+"""One URL of a web: its meaning (`Document`), a hyperlink (`Anchor`), the bytes on the wire (`Answer`).
 
-The oracle reads documents, the server sends answers; `answer_for` is the only way from the one to the other.
+The oracle reads documents, the server sends answers; only `answer_for` turns one into the other.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ else:
 Fault = Literal["", "truncated", "reset", "hang", "stall", "refused", "flood"]
 """What is wrong with an answer on the wire.
 
-truncated: half the body, then the end · reset: no answer, RST · hang: no answer at all · stall: a body that comes byte
-by byte, one a second · flood: more header fields than a client bears · refused: nobody listens at the host's address,
-so it is true of every URL of the host.
+truncated: half the body, then close · reset: no answer, RST · hang: no answer at all · stall: a body of one byte a
+second · flood: more header fields than a client accepts · refused: no listener at the host's address, so it applies to
+every URL of the host.
 """
 
 
 class Anchor(msgspec.Struct, frozen=True):
-    """A hyperlink: `href` as written, `url` the canonical URL a crawler must make of it ("": none it may follow)."""
+    """A hyperlink: `href` as written, `url` the canonical URL a crawler must derive ("": none that it may follow)."""
 
     href: str
     url: str
@@ -40,9 +40,9 @@ class Anchor(msgspec.Struct, frozen=True):
 class Document(msgspec.Struct, frozen=True):
     """The answer to one attempt at one URL, before any coding. `delay` and `retry_after` are in seconds.
 
-    `target` is the canonical URL that `location` means ("": none that can be crawled); `links` are what a crawler that
-    obeys nofollow follows; with `retry_date`, `retry_after` is announced as a date, so it is a little more. The body
-    takes `drip` seconds. The connection is closed once it has carried `keep` answers (0: any number).
+    `target` is the canonical URL of `location` ("": none that can be crawled); `links` are those that a crawler that
+    obeys nofollow follows; with `retry_date`, `retry_after` is sent as a date, so it is slightly longer. The body takes
+    `drip` seconds. The connection is closed after `keep` answers (0: no limit).
     """
 
     status: int = 200
@@ -61,7 +61,7 @@ class Document(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """Bytes for a client: send them `delay` seconds after the request. A date for Retry-After is left to the server."""
+    """Bytes for a client, to be sent `delay` seconds after the request. The server adds a date for Retry-After."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -75,7 +75,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class AnyWeb(Protocol):
-    """What the server and the referee need of a web."""
+    """The interface of a web for the server, the oracle and the referee."""
 
     scheme: str
 
@@ -85,25 +85,25 @@ class AnyWeb(Protocol):
 
     @property
     def seeds(self) -> tuple[str, ...]:
-        """Where a crawl starts."""
+        """The seed URLs of a crawl."""
 
     def document(self, host: str, path: str, attempt: int = 1) -> Document:
-        """What `host` says to a GET of `path` (with its query). Raises KeyError for a host that is not there."""
+        """The document for a GET of `path` (with its query) on `host`. Raises KeyError for an unknown host."""
 
     def answer(self, host: str, path: str, attempt: int = 1, accept: str = ...) -> Answer:
-        """The same on the wire, for a client with that Accept-Encoding."""
+        """The same as bytes, for a client with this Accept-Encoding."""
 
     def allowed(self, host: str, path: str) -> bool:
-        """Whether a crawler that obeys robots.txt may ask for this."""
+        """Whether robots.txt allows this path."""
 
     def is_robots(self, host: str, path: str) -> bool:
-        """Whether this is where the rules of the host are read."""
+        """Whether a crawler reads the host's robots.txt at this path."""
 
     def crawl_delay(self, host: str) -> float:
-        """What robots.txt asks for, in seconds."""
+        """Crawl-delay of the host's robots.txt, in seconds."""
 
     def closed(self, host: str) -> bool:
-        """Whether robots.txt of the host never answers, so that nothing else may be asked."""
+        """Whether the host's robots.txt is never available, so that no page may be fetched."""
 
 
 ACCEPT = "gzip, deflate, br, zstd"
@@ -117,7 +117,7 @@ _CODERS: Mapping[str, Callable[[bytes], bytes]] = {
 
 
 def answer_for(document: Document, accept: str = ACCEPT) -> Answer:
-    """Put a document on the wire, coded only if the client accepts that coding (RFC 9110 section 12.5.3)."""
+    """A document as bytes, coded only if the client accepts that coding (RFC 9110 section 12.5.3)."""
     headers = [("Content-Type", document.content_type)]
     body = document.body
     if document.coding and document.coding in accept:

@@ -10,7 +10,7 @@ from xxhash import xxh3_64_intdigest
 
 
 class SeededRandom:
-    """An endless row of numbers that depends on `parts` alone."""
+    """An endless sequence of numbers that depends only on `parts`."""
 
     __slots__ = ("_key", "_thrown")
 

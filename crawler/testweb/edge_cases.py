@@ -1,7 +1,7 @@
-"""What a crawler meets on the real web, planted on small hosts: a path and what it answers, turn by turn.
+"""Edge cases of the real web on small hosts: a path and its scripted answers, one per attempt.
 
-The k-th attempt at a path gets its k-th turn, and the last turn for ever after. Where the status of a script ends well
-with HTML, and robots.txt and nofollow do not keep a crawler from it, it is one of the pages that the web promises.
+The k-th attempt at a path gets its k-th turn, and every later one the last turn. A script counts as a promised page of
+the web where it ends with a good status and HTML, and neither robots.txt nor nofollow excludes it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MOVED_ROBOTS = "/rules/robots.txt"
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
-    """One answer. `raw` is the body of what is no HTML; `head` goes into the HTML head; no `follow`: meta nofollow."""
+    """One answer. `raw` is a body that is not HTML; `head` goes into the HTML head; `follow` False: meta nofollow."""
 
     status: int = 200
     location: str = ""
@@ -35,7 +35,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Script(msgspec.Struct, frozen=True):
-    """The turns of one path; `linked` from the root of its host; not `counted` where a polite crawler never gets."""
+    """The turns of one path. `linked`: from the root of its host; not `counted` where a polite crawler cannot get."""
 
     turns: tuple[Turn, ...]
     linked: bool = True
@@ -43,7 +43,7 @@ class Script(msgspec.Struct, frozen=True):
 
     @property
     def pages(self) -> int:
-        """How many of the promised pages this is: one or none."""
+        """Number of promised pages in this: one or none."""
         last = self.turns[-1]
         return int(self.counted and last.status == 200 and last.raw is None)
 
@@ -52,7 +52,7 @@ Scripts = dict[str, Script]
 
 
 def scripts_of(host: WebHost, big: WebHost) -> Scripts:
-    """Everything planted on a host; `big` is the host that curiosities point to when they leave their own."""
+    """All edge cases of a host; `big` is the target host of their external links."""
     planted = _PLANTS.get(host.part, _nothing)(host, big)
     if host.private:
         planted |= {path: Script((Turn(),), counted=False) for path in PRIVATE}

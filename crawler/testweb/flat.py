@@ -1,7 +1,7 @@
-"""One host whose root lists N pages, each of which takes the same time: the web for measuring an engine, not a crawl.
+"""One host whose root links N pages, all with the same latency: a web to measure an engine, not a crawl.
 
-Nothing here depends on order, host or size, so what differs between two runs is the engine (Little's law: throughput is
-at most pages in flight / latency). A share of the pages may fail at the first attempt: the path alone decides which.
+Nothing depends on order, host or size, so two runs differ only in the engine (Little's law: throughput is at most pages
+in flight / latency). A share of the pages may fail at the first attempt; the path alone decides which.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _PAGE = re.compile(r"/page-(0|[1-9]\d{0,8})\.html")
 
 
 class FlatWeb:
-    """`pages` pages of `size` bytes or a little more below one root; every answer takes `latency` seconds.
+    """`pages` pages of at least `size` bytes below one root; every answer takes `latency` seconds.
 
-    `errors` is the share of pages that answer 503 at the first attempt and heal at the second.
+    `errors` is the share of pages that answer 503 at the first attempt and 200 at the second.
     """
 
     def __init__(
@@ -38,11 +38,11 @@ class FlatWeb:
         self._root = self._html("Flat", listing.encode(), tuple(f"{scheme}://{NAME}{path}" for path in paths))
 
     def answer(self, host: str, path: str, attempt: int = 1, accept: str = ACCEPT) -> Answer:
-        """What goes on the wire. Raises KeyError for another host."""
+        """The answer as bytes. Raises KeyError for another host."""
         return answer_for(self.document(host, path, attempt), accept)
 
     def document(self, host: str, path: str, attempt: int = 1) -> Document:
-        """What is said about a URL. Raises KeyError for another host."""
+        """The document of a URL. Raises KeyError for another host."""
         if host != NAME:
             raise KeyError(host)
         if path == "/":
@@ -58,15 +58,15 @@ class FlatWeb:
         return True
 
     def is_robots(self, host: str, path: str) -> bool:
-        """Whether rules would be read there."""
+        """Whether this is the path of robots.txt."""
         return path == "/robots.txt"
 
     def crawl_delay(self, host: str) -> float:
-        """None is asked for."""
+        """0: there is no Crawl-delay."""
         return 0.0
 
     def closed(self, host: str) -> bool:
-        """The host is open."""
+        """False: the host may be crawled."""
         return False
 
     def _html(self, title: str, inner: bytes, links: tuple[str, ...] = ()) -> Document:

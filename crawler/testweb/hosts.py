@@ -1,9 +1,9 @@
-"""The hosts of the web: how many pages each has, how fast it is, what its robots.txt says.
+"""The hosts of the web: the number of pages, latency and robots.txt of each.
 
-- The last hosts of the list have a part to play (`Part`); they are small, so that what they make a crawler wait for is
-  soon over. All others are plain: their sizes fall like 1 / (rank + 3), a few big ones and many small ones.
+- The last hosts of the list each show one behaviour (`Part`). They are small, so that the waits they impose are short.
+  All others are plain: their sizes fall like 1 / (rank + 3), a few big ones and many small ones.
 - Every third plain host has `Disallow: /private/` and links that point there.
-- A big host is a fast one: with 20 ms between two pages it is through in `BUSY` seconds, as long as 5 ms a page allow.
+- A big host is fast: with 20 ms between two pages it is done in `BUSY` seconds, as far as 5 ms a page allow.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SMALL = 5
 
 
 class Part(StrEnum):
-    """What a host is there to show."""
+    """The behaviour that a host demonstrates."""
 
     PLAIN = "plain"
     ARCHIVE = "archive"  # redirects
@@ -30,11 +30,11 @@ class Part(StrEnum):
     BABEL = "babel"  # charsets
     GALLERY = "gallery"  # nofollow, base, documents that are no HTML
     SLOW = "slow"  # Crawl-delay
-    SLOWER = "slower"  # a longer one
+    SLOWER = "slower"  # a longer Crawl-delay
     GARBAGE = "garbage"  # robots.txt is an HTML page
     BARE = "bare"  # robots.txt is 404
     MOVED = "moved"  # robots.txt redirects
-    CLOSED = "closed"  # robots.txt answers 503 for ever
+    CLOSED = "closed"  # robots.txt always answers 503
 
 
 PARTS = tuple(Part)[1:]
@@ -42,7 +42,7 @@ CRAWL_DELAYS = {Part.SLOW: (2, 3), Part.SLOWER: (4, 2)}  # tenths of a second: a
 
 
 class WebHost(msgspec.Struct, frozen=True):
-    """One host. `latency` is its mean time to answer, `crawl_delay` what its robots.txt asks for, both in seconds."""
+    """One host. `latency` is its mean time to answer, `crawl_delay` that of its robots.txt, both in seconds."""
 
     index: int
     name: str
@@ -59,7 +59,7 @@ def name_of(index: int) -> str:
 
 
 def part_of(index: int, hosts: int) -> Part:
-    """Which part host `index` of so many plays."""
+    """The part of host `index` in a web of `hosts` hosts."""
     rank = index - (hosts - len(PARTS))
     return PARTS[rank] if rank >= 0 else Part.PLAIN
 
@@ -70,7 +70,7 @@ def is_private(index: int, part: Part) -> bool:
 
 
 def make_host(seed: int, index: int, part: Part, size: int) -> WebHost:
-    """Draw the facts of one host with `size` ordinary pages."""
+    """Draw the properties of one host with `size` ordinary pages."""
     dice = SeededRandom(seed, "host", index)
     branch, salt, drawn = 4 + dice.below(5), dice.below(1000), (5 + dice.below(56)) / 1000
     least, choices = CRAWL_DELAYS.get(part, (0, 1))
@@ -86,7 +86,7 @@ def make_host(seed: int, index: int, part: Part, size: int) -> WebHost:
 
 
 def plain_sizes(pages: int, hosts: int) -> list[int]:
-    """Share `pages` among so many plain hosts, each at least one. Raises ValueError where that is impossible."""
+    """Distribute `pages` over `hosts` plain hosts, at least one each. Raises ValueError where that is impossible."""
     if pages < hosts or hosts < 1:
         raise ValueError(f"{pages} pages cannot be shared among {hosts} plain hosts")
     weights = [1_000_000 // (rank + 3) for rank in range(hosts)]
@@ -96,7 +96,7 @@ def plain_sizes(pages: int, hosts: int) -> list[int]:
 
 
 def robots_text(host: WebHost) -> str:
-    """The rules that a host states, wherever they are read."""
+    """The text of a host's robots.txt, independent of the path it is served from."""
     lines = ["# rules of " + host.name, "User-agent: badbot", "Disallow: /", "", "User-agent: *"]
     if host.crawl_delay:
         lines.append(f"Crawl-delay: {host.crawl_delay}")

@@ -1,4 +1,4 @@
-"""How the pages of every web are written: one HTML page from a title, hyperlinks and text."""
+"""The HTML of all webs: one page from a title, hyperlinks and text."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from crawler.testweb.prose import WORDS
 
 
 def followed(anchors: Iterable[Anchor]) -> tuple[str, ...]:
-    """The URLs that a crawler which obeys nofollow makes of these, each once."""
+    """The distinct URLs that a crawler that obeys nofollow finds in these anchors."""
     return tuple(dict.fromkeys(anchor.url for anchor in anchors if anchor.url))
 
 
 def title_of(name: str, path: str) -> str:
-    """A title that no other page has."""
+    """A title unique to the page."""
     return f"{WORDS[SeededRandom(name, path).below(len(WORDS))].capitalize()} & more: {name}{path}"
 
 

@@ -1,4 +1,4 @@
-"""The options of the test web's commands that say which web."""
+"""The options of the test web's commands that choose the web."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _chosen(*, numbers: tuple[str, ...], latency: float, scales: dict[str, float
 
 
 def web_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say which web; the command gets a `choice`."""
+    """Add the options that choose the web; the command gets a `choice`."""
 
     @functools.wraps(command)
     def choosing(

@@ -1,16 +1,16 @@
-"""What a crawl must find, worked out without a network and without any part of the crawler that it judges.
+"""Computes what a crawl must find, without a network and without any part of the crawler that it judges.
 
-It follows the links that the web knows it wrote, not those that a parser reads back. Its rules are those of a crawl
-with default settings in which every host is in scope:
-- 429, 500, 502, 503, 504, a broken connection, silence and a truncated body are tried again, at most `attempts` times
+It follows the links as the web generated them, not as a parser reads them. Its rules are those of a crawl with default
+settings and every host in scope:
+- 429, 500, 502, 503, 504, a broken connection, a timeout and a truncated body are retried, up to `attempts` attempts
   in all;
-- a redirect is an end of its own (`redirect`), its target a new link; a target on the way that led here is a loop;
-- robots.txt forbids: `robots`; it never answers: `robots_unavailable`; neither is asked for;
-- a page's links count only if it answered 200, or with a redirect that leads nowhere: its body is a page.
+- a redirect ends a URL (`redirect`), its target is a new link; a target already on the redirect chain is a loop;
+- robots.txt forbids: `robots`; it is never available: `robots_unavailable`; neither is fetched;
+- a page's links count only if it answered 200, or with a redirect without a usable target: then its body is a page.
 
-In no web does a host fail so often in a row that it would be given up: that would be a matter of order. Nor does a URL
-end with a body that never came whole: how much of it is stored is a matter of time. Only among the traps, where nobody
-goes who obeys robots.txt, there are such bodies; they have no digest here.
+In no web does a host fail so often in a row that it would be given up, because that would depend on order. No URL ends
+with an incomplete body, because the length stored would depend on time. Only the traps, which robots.txt forbids, have
+such bodies; they have no digest here.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MAX_BODY = 10 * 1024 * 1024
 
 
 class Expected(msgspec.Struct, frozen=True):
-    """How one URL must end. `digest` is its 16-byte term in the digest of the crawl, empty where nothing answered."""
+    """How one URL must end. `digest` is its 16-byte term in the digest of the crawl, empty without an answer."""
 
     reason: Reason
     status: int = 0
@@ -43,20 +43,20 @@ class Expected(msgspec.Struct, frozen=True):
 
     @property
     def stored(self) -> bool:
-        """Whether a page of it is kept: one of 2xx, or the body of a redirect that leads nowhere."""
+        """Whether its page is stored: a 2xx answer, or the body of a redirect without a usable target."""
         return 200 <= self.status <= 299 or self.size > 0
 
 
 def split(url: str) -> tuple[str, str]:
-    """Host and path (with query) of a URL of this web, which is canonical and has no port."""
+    """Host and path (with query) of a URL of this web, which must be canonical and without a port."""
     host, _, path = url.partition("://")[2].partition("/")
     return host, "/" + path
 
 
 def expected(web: AnyWeb, attempts: int = 3, *, robots: bool = True) -> dict[str, Expected]:
-    """Every URL that a complete crawl settles, in the order in which a breadth-first walk finds it.
+    """Every URL that a complete crawl settles, in breadth-first order.
 
-    Without `robots`, of a crawl that asks for whatever it finds; only of profile webs, and of hosts that answer.
+    `robots` False: of a crawl that ignores robots.txt; only for profile webs, and for hosts that answer.
     """
     ends: dict[str, Expected] = {}
     ways: dict[str, tuple[str, ...]] = dict.fromkeys(web.seeds, ())
@@ -77,9 +77,9 @@ def crawl_digest(ends: Mapping[str, Expected]) -> str:
 
 
 def least_seconds(web: AnyWeb, ends: Mapping[str, Expected], delay: float) -> dict[str, float]:
-    """Per host, the least time a crawl can take that asks one page at a time and rests `delay` seconds in between.
+    """Per host, the minimum seconds of a crawl that fetches one page at a time and rests `delay` seconds between two.
 
-    It counts answers, rests and Retry-After, robots.txt included, but no back-off of the crawler's own: a lower bound.
+    It counts answers, rests and Retry-After, robots.txt included, but not the crawler's own back-off: a lower bound.
     """
     rest = {host: max(delay, web.crawl_delay(host)) for host in web.names}
     asked: dict[str, list[Document]] = defaultdict(list)
@@ -96,7 +96,7 @@ def least_seconds(web: AnyWeb, ends: Mapping[str, Expected], delay: float) -> di
 
 def _robots(web: AnyWeb, host: str) -> list[Document]:
     if web.closed(host):
-        return [web.document(host, "/robots.txt", k + 1) for k in range(ROBOTS_ASKS)]  # silence counts for no time
+        return [web.document(host, "/robots.txt", k + 1) for k in range(ROBOTS_ASKS)]  # a timeout counts as 0 s
     pages = [web.document(host, "/robots.txt")]
     while pages[-1].target:
         pages.append(web.document(*split(pages[-1].target)))
@@ -106,7 +106,7 @@ def _robots(web: AnyWeb, host: str) -> list[Document]:
 def _visit(
     web: AnyWeb, url: str, way: tuple[str, ...], attempts: int, robots: bool
 ) -> tuple[Expected, tuple[str, ...], tuple[str, ...]]:
-    """How a URL ends, what is found there, and by which redirects what is found was reached."""
+    """How a URL ends, the links found there, and the redirect chain that leads to them."""
     host, path = split(url)
     if robots and web.closed(host):
         return Expected(Reason.ROBOTS_UNAVAILABLE), (), ()

@@ -1,11 +1,11 @@
-"""What a profile is made of: every number of the webs `lab`, `real` and `hostile`, each with its source.
+"""The parameters of a profile: every number of the webs `lab`, `real` and `hostile`, each with its source.
 
-`real` has the numbers of published measurements; where the source says "choice" nobody has measured it, and what is
-chosen is there because a crawler must meet it. `lab` takes away all that varies, for experiments with models.
-`hostile` makes the tails three times as heavy, lets one answer in ten fail and adds traps.
+`real` has the numbers of published measurements. Where the source says "choice" there is no measurement, and the value
+is chosen so that a crawler meets the case. `lab` removes all variation, for experiments with models. `hostile` makes
+the tails three times as heavy, lets one answer in ten fail and adds traps.
 
 - Shares are between 0 and 1; sizes in bytes, before coding; times in seconds.
-- Of the sources' status mix 304 is missing: this crawler sends no conditional requests.
+- The status 304 of the sources' mix is left out: this crawler sends no conditional requests.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     traps: Annotated[float, _share("choice: hosts with traps behind Disallow; hostile only")] = 0.0
 
     def scaled(self, **changes: Any) -> Parameters:
-        """The same with some values changed. Raises msgspec.ValidationError for an unknown or impossible one."""
+        """A copy with some values changed. Raises msgspec.ValidationError for an unknown or invalid one."""
         return msgspec.convert({**structs.asdict(self), **changes}, Parameters, strict=False)
 
 
@@ -108,7 +108,7 @@ SOURCES: dict[str, str] = {
     name: next(str(meta.description) for meta in get_args(hint)[1:])
     for name, hint in get_type_hints(Parameters, include_extras=True).items()
 }
-"""Where each number comes from."""
+"""The source of each number."""
 
 REAL = Parameters()
 HOSTILE = REAL.scaled(

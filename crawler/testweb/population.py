@@ -1,13 +1,13 @@
-"""The hosts of a profile web, worked out from the seed before anything is served.
+"""The hosts of a profile web, computed from the seed before anything is served.
 
 - Hosts are listed by size, largest first; popularity follows the same order.
-- The pages of a host are numbered as in `WebSite`. The last numbers are the odd ones (moved, missing, broken, no HTML):
-  leaves of the tree, so nothing else is found only by way of them.
-- How a host fails must not depend on the order in which a crawl asks. So the failures of a host that a crawler may
-  count against it (5xx, resets, silence) are at most `MOST_FAILURES` in all, one fewer than a host is given up for;
-  what would go beyond becomes a truncated body or a 429, which a host survives.
+- The pages of a host are numbered as in `WebSite`. The last numbers are the odd ones (moved, missing, broken, not
+  HTML): leaves of the tree, so no other page is reachable only through them.
+- The failures of a host must not depend on the order of requests. So those that a crawler may count against the host
+  (5xx, resets, timeouts) are at most `MOST_FAILURES` in all, one fewer than the number at which a host is given up.
+  Further ones become a truncated body or a 429, which do not count.
 - Sick hosts come right after the largest tenth: they are of about average size, so their errors are half of all. Hosts
-  that answer nothing at all, and those with a Crawl-delay, come after them: nobody waits for the largest.
+  that never answer, and those with a Crawl-delay, come after them, so that no crawl waits for a very large host.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CLUSTER = 3
 
 
 class PopulationRules(StrEnum):
-    """What becomes of a request for robots.txt."""
+    """The answer to a request for robots.txt."""
 
     STATED = "200"
     MISSING = "404"
@@ -42,7 +42,7 @@ CLOSED = frozenset({PopulationRules.FAILING, PopulationRules.HANGING, Population
 
 
 class Kind(StrEnum):
-    """What an odd URL answers: for ever, or until it heals."""
+    """The answer of an odd URL: always, or until it heals."""
 
     MOVED = "moved"
     ELSEWHERE = "elsewhere"
@@ -61,18 +61,18 @@ class Kind(StrEnum):
 
 
 _COUNTED = frozenset({Kind.ERROR_500, Kind.ERROR_503, Kind.RESET, Kind.HANG})
-_HEALING = frozenset({Kind.TRUNCATED, Kind.DRIP, Kind.STALL})  # a body that is never whole would be stored in part
+_HEALING = frozenset({Kind.TRUNCATED, Kind.DRIP, Kind.STALL})  # unhealed, a part would be stored
 
 
 class Odd(msgspec.Struct, frozen=True):
-    """One odd URL; `heals` is the attempt that is answered well."""
+    """One odd URL; `heals` is the attempt that gets a good answer."""
 
     kind: Kind
     heals: int = NEVER
 
 
 class Place(msgspec.Struct, frozen=True):
-    """One host: `plain` ordinary pages, then the odd ones; `private` pages more that robots.txt forbids.
+    """One host: `plain` ordinary pages, then the odd ones, and `private` more that robots.txt forbids.
 
     `latency` and `crawl_delay` are in seconds, `links` is the mean number of hrefs of a page. The leaves from number
     `same_from` to `plain` share their bodies in clusters.
@@ -93,20 +93,20 @@ class Place(msgspec.Struct, frozen=True):
 
     @property
     def plain(self) -> int:
-        """How many numbers are ordinary pages."""
+        """Number of ordinary pages."""
         return self.site.size - len(self.odd)
 
     def cluster(self, k: int) -> int | None:
-        """The cluster of equal bodies that page k belongs to."""
+        """The cluster of equal bodies that page k belongs to, None where it has its own body."""
         return (k - self.same_from) // _CLUSTER if self.same_from <= k < self.plain else None
 
 
 def populate(seed: int, numbers: Parameters, domain: str) -> list[Place]:
-    """All hosts. Raises ValueError where there are more than pages."""
+    """All hosts. Raises ValueError where there are more hosts than pages."""
     sizes = power_law(numbers.hosts, numbers.pages, numbers.size_exponent, numbers.largest_host)
     tenth = numbers.hosts // 10
     sick = range(tenth, tenth + round(numbers.sick * numbers.hosts))
-    failures = numbers.errors / (1 - min(numbers.errors, 0.5)) * numbers.pages  # of all attempts, these included
+    failures = numbers.errors / (1 - min(numbers.errors, 0.5)) * numbers.pages  # `errors` includes failed attempts
     broken = failures / _failures_each(numbers)
     in_sick = numbers.sick_errors * sum(sizes[n] for n in sick)
     well = max(1, numbers.pages - sum(sizes[n] for n in sick))
@@ -181,7 +181,7 @@ def _rules(numbers: Parameters, drawn: float, small: bool) -> PopulationRules:
 
 
 def _odd(numbers: Parameters, size: int, errors: float, dice: SeededRandom) -> tuple[Odd, ...]:
-    """The odd URLs of a host, the broken ones first: those are kept where a small host has no place for all."""
+    """The odd URLs of a host, the broken ones first: a small host that cannot hold all drops the others."""
     hops = 1 + numbers.two_hops + 3 * numbers.more_hops
     shares = {
         Kind.MOVED: numbers.moved / hops,

@@ -1,7 +1,7 @@
-"""A web in a process of its own: it outlives crawls, dies with whoever started it, and serves as fast as it can.
+"""A web in its own process: it outlives crawls, ends with the process that started it, and serves at full speed.
 
-The child ends when its standard input does. The kernel closes that pipe however the parent dies, on every platform and
-from whichever thread it was started, which a parent-death signal does not promise.
+The child ends at end of file on its standard input. The kernel closes that pipe however the parent ends, on every
+platform and whatever thread started the child, which a parent-death signal does not guarantee.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from crawler.testweb.settings import Listening, WebSettings, settings_for
 
 
 class StartedWeb(NamedTuple):
-    """A child process that serves, and what a crawler must be told. Leaving the `with` block ends it."""
+    """A serving child process, and the settings a crawler needs. Leaving the `with` block ends it."""
 
     process: subprocess.Popen[bytes]
     settings: WebSettings
 
     def close(self) -> None:
-        """Let the server flush its log and end, and wait for it."""
+        """Make the server flush its log and end; wait for it."""
         if self.process.stdin:
             self.process.stdin.close()
         self.process.wait()
@@ -53,10 +53,10 @@ class StartedWeb(NamedTuple):
 def start_web(
     *, port: int = 0, log: Path | None = None, processes: int = 1, authority: Path | None = None, **choice: Any
 ) -> StartedWeb:
-    """Start a server of so many processes and wait until it listens. Raises CrawlerError.
+    """Start a server of `processes` processes and wait until it listens. Raises CrawlerError.
 
-    `choice` are the fields of `Choice`; with `authority` it is a web of https, and that file gets the certificate to
-    trust.
+    `choice` are the fields of `Choice`. With `authority` the web is https, and the certificate to trust is written to
+    that file.
     """
     chosen = Choice(tls=authority is not None, **choice)
     told = [f"--port={port}", f"--processes={processes}", *chosen.arguments()]
@@ -76,10 +76,10 @@ async def serve(
     authority: Path | None = None,
     share: Share | None = None,
 ) -> None:
-    """Serve until a signal, or until standard input ends; `listening` is told once it does. Raises OSError, UsageError.
+    """Serve until a signal or end of standard input; calls `listening` once it listens. Raises OSError, UsageError.
 
-    `authority`, an absolute path, is where the certificate to trust is written. This is the first of `processes`,
-    unless it has a `share` in the work of another.
+    The certificate to trust is written to `authority`, an absolute path. This is the first of `processes`, unless it
+    has a `share` in the work of another.
     """
     loop, ended, web = asyncio.get_running_loop(), asyncio.Event(), choice.make()
     ensure_fd_limit(len(web.names))
@@ -102,7 +102,7 @@ async def serve(
 
 
 class Share(NamedTuple):
-    """The part that one of several processes has in serving a web, and the certificate that it shows, if any."""
+    """The share of one of several processes that serve a web, and its certificate, if any."""
 
     part: int
     parts: int
@@ -114,7 +114,7 @@ class Share(NamedTuple):
 
 
 def _certified(web: AnyWeb, authority: Path | None, stack: AsyncExitStack) -> Path | None:
-    """The servers' certificate, in a folder that goes when they do."""
+    """The servers' certificate, in a folder that is removed when they end."""
     if authority is None:
         return None
     certificate = Path(stack.enter_context(TemporaryDirectory(prefix="testweb-"))) / "server.pem"
@@ -134,7 +134,7 @@ def _spawn(told: list[str]) -> subprocess.Popen[bytes]:
     """A child that serves until our end of its standard input is closed."""
     root = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-    # a session of its own: an interrupt typed at the crawler must not end the web while the crawler drains
+    # its own session: Ctrl-C in the crawler's terminal must not end the web while the crawler drains
     return subprocess.Popen(
         [sys.executable, "-m", "crawler.testweb", "serve", "--until-eof", *told],
         stdin=subprocess.PIPE,

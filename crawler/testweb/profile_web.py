@@ -1,9 +1,9 @@
 """The webs `lab`, `real` and `hostile`: a pure function of (seed, URL, attempt) that follows `Parameters`.
 
-- Nothing is stored but a few numbers per host; a page is worked out when it is asked for.
-- What a crawl finds does not depend on the order of its questions: a redirect ends at an ordinary page, the middle of
-  a chain is reached by its head alone, and no host fails often enough to be given up (see `population`).
-- Every page is within reach of the root of its host, and all roots are seeds.
+- Only a few numbers per host are stored; a page is computed on request.
+- The result of a crawl does not depend on the order of its requests: a redirect ends at an ordinary page, the middle of
+  a chain is linked by its head only, and no host fails often enough to be given up (see `population`).
+- Every page is reachable from the root of its host, and all roots are seeds.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _TEXT = "<!-- text -->"
 
 
 class ProfileWeb:
-    """The hosts and pages that `numbers` ask for; `scheme` is http or https. Raises ValueError where they cannot be."""
+    """The web with these parameters; `scheme` is http or https. Raises ValueError where `numbers` are impossible."""
 
     def __init__(self, seed: int, numbers: Parameters, domain: str = "real.test", scheme: str = "http") -> None:
         self.seed, self.numbers, self.scheme = seed, numbers, scheme
@@ -53,14 +53,14 @@ class ProfileWeb:
         self._spread = lognormal(1e6, numbers.latency_spread)
         self._tail = pareto(numbers.late_from * 1e6, numbers.late_most * 1e6)
 
-    # ---- what server, oracle and referee ask
+    # ---- interface for server, oracle and referee
 
     def answer(self, host: str, path: str, attempt: int = 1, accept: str = ACCEPT) -> Answer:
-        """What goes on the wire for a GET of `path` (with its query). Raises KeyError for a host that is not there."""
+        """The answer as bytes for a GET of `path` (with its query). Raises KeyError for an unknown host."""
         return answer_for(self.document(host, path, attempt), accept)
 
     def document(self, host: str, path: str, attempt: int = 1) -> Document:
-        """What is said about a URL. Raises KeyError for a host that is not there."""
+        """The document of a URL. Raises KeyError for an unknown host."""
         place = self.places[host]
         dice = SeededRandom(self.seed, host, path, attempt)
         delay, keep = self._delay(place, dice), self._keep(dice)
@@ -76,26 +76,26 @@ class ProfileWeb:
         return self._beside(place, path, delay, keep)
 
     def allowed(self, host: str, path: str) -> bool:
-        """Whether robots.txt lets a crawler ask for this. Hosts that never answer are the business of `closed`."""
+        """Whether robots.txt allows this path. For hosts that never answer see `closed`."""
         place = self.places[host]
         return not ((place.private and path.startswith("/private/")) or (place.trapped and path.startswith(FORBIDDEN)))
 
     def is_robots(self, host: str, path: str) -> bool:
-        """Whether the rules of the host are read there."""
+        """Whether a crawler reads the host's robots.txt at this path."""
         return path == "/robots.txt"
 
     def crawl_delay(self, host: str) -> float:
-        """What robots.txt asks for, in seconds."""
+        """Crawl-delay of the host's robots.txt, in seconds."""
         return self.places[host].crawl_delay
 
     def closed(self, host: str) -> bool:
-        """Whether robots.txt never answers, in whatever way."""
+        """Whether robots.txt is never available, for whatever reason."""
         return self.places[host].rules in CLOSED
 
     # ---- numbers
 
     def _delay(self, place: Place, dice: SeededRandom) -> float:
-        """How long this answer takes, in seconds."""
+        """The latency of this answer, in seconds."""
         if dice.below(100_000) < self.numbers.late * 100_000:
             return self._tail[dice.below(STEPS)] / 1e6 * self.numbers.latency_scale
         return place.latency * self._spread[dice.below(STEPS)] / 1e6
@@ -121,13 +121,13 @@ class ProfileWeb:
         name = f"/same/{cluster}" if alike else path
         near = self.numbers.near_duplicates
         if alike and near and dice.below(1000) < 1000 * near / (near + self.numbers.duplicates):
-            name = path  # all the same but for its title
+            name = path  # pages of a cluster differ only in their titles
         above, _, below = html(title_of(place.name, name), anchors, _TEXT).partition(_TEXT)
         body = f"{above}{_text(size - len(above) - len(below), dice)}{below}".encode()
         return Document(body=body, coding=coding, delay=delay, keep=keep, links=followed(anchors))
 
     def _anchors(self, place: Place, k: int | None, dice: SeededRandom) -> list[Anchor]:
-        """The links of page k; None: of a leaf that must not tell where it is."""
+        """The links of page k; None: of a leaf whose links must not depend on its position."""
         numbers, site = self.numbers, place.site
         table = negative_binomial(place.links, numbers.links_shape, MOST_LINKS)
         wanted = table[dice.below(len(table))]
@@ -160,7 +160,7 @@ class ProfileWeb:
         return Anchor(url, url)
 
     def _anchor(self, name: str, path: str, dice: SeededRandom) -> Anchor:
-        """A link within a host, as most people write it or as some do."""
+        """A link within a host, in its usual form or a rarer one."""
         url = f"{self.scheme}://{name}{path}"
         if dice.below(1000) >= self.numbers.odd_spellings * 1000:
             return Anchor(path, url)
@@ -220,14 +220,14 @@ class ProfileWeb:
         return 2 if drawn < self.numbers.more_hops + self.numbers.two_hops else 1
 
     def _raw(self, place: Place, k: int, delay: float, keep: int) -> Document:
-        """A document that is no HTML."""
+        """A document that is not HTML."""
         dice = SeededRandom(self.seed, place.name, "raw", k)
         size, start = round(self._sizes[dice.below(STEPS)] * self.numbers.size_scale), dice.below(1000)
         body = b"{" + _state(size, start).encode() + b"}"
         return Document(content_type=_TYPES[dice.below(len(_TYPES))], body=body, delay=delay, keep=keep)
 
     def _beside(self, place: Place, path: str, delay: float, keep: int) -> Document:
-        """What has no number in the tree: the middle of a chain, private pages, traps, nothing."""
+        """Paths without a number in the tree: the middle of a chain, private pages, traps, 404."""
         if found := _HOP.fullmatch(path):
             k = int(found[2])
             if place.plain <= k < place.site.size and place.odd[k - place.plain].kind in (Kind.MOVED, Kind.ELSEWHERE):
@@ -260,9 +260,9 @@ def _excuse(status: int, delay: float, keep: int, retry_after: int | None = None
 
 
 def _text(size: int, dice: SeededRandom) -> str:
-    """`size` characters as a page of today has them: prose, and a state that hardly shrinks when compressed.
+    """`size` characters like those of a modern page: prose, and a state blob that hardly compresses.
 
-    More where that would not hold a paragraph.
+    More where `size` would not hold a paragraph.
     """
     start, whole = dice.below(1000), paragraphs("en", 10**9, 0)
     prose = max(0, size * 13 // 20)

@@ -1,4 +1,4 @@
-"""Words and paragraphs that fill the pages, in three scripts. Fixed for ever: a seed chooses among them."""
+"""Words and paragraphs that fill the pages, in three scripts. They must not change: a seed chooses among them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PARAGRAPHS = 97
 
 @cache
 def _pool(language: str) -> tuple[tuple[str, ...], int]:
-    """The paragraphs of a language, twice over so that any slice of them can be cut out, and their mean length."""
+    """The paragraphs of a language, listed twice so that a slice can wrap around, and their mean length."""
     words, dice = _LANGUAGES[language].split(), SeededRandom("prose", language)
     pool = tuple(
         "<p>" + " ".join(words[dice.below(len(words))] for _ in range(40 + dice.below(40))) + ".</p>\n"

@@ -1,19 +1,19 @@
-"""The referee: what a crawler did, judged by the log of the server alone.
+"""The referee: judges a crawler only by the log of the server.
 
-- A request belongs to (URL, attempt). The same one twice is a duplicate, unless a kill excuses it: the first was in
-  flight when a process was killed, or had ended so shortly before that its end was not yet committed. An answer that is
-  no page (5xx, 429, none at all) may be asked for again: a fetch spends no attempt while its host seems to be away.
-  robots.txt is counted apart: a crawl may read it again.
+- A request is identified by (URL, attempt). The same one twice is a duplicate, unless a kill excuses it: the first was
+  in flight when a process was killed, or had ended so shortly before that it was not yet committed. An answer that is
+  no page (5xx, 429, none at all) may be requested again: a fetch uses up no attempt while its host seems to be down.
+  robots.txt is counted separately, because a crawl may read it again.
 - The rest of a host runs from the end of one request to the arrival of the next: max(delay, its Crawl-delay), but only
-  `delay` before robots.txt itself. Server and crawler share one clock, and what the crawler calls the end of a fetch is
-  later than what the server calls it, so an honest crawler never comes too early; `slack` forgives rounding.
-- A request that was in flight when a process was killed ended with the kill: nobody was there to see its end.
+  `delay` before robots.txt itself. Server and crawler share one clock, and a fetch ends later for the crawler than for
+  the server, so a correct crawler is never too early; `slack` allows for rounding.
+- A request that was in flight when a process was killed counts as ended at the kill.
 - Rests are judged where one page at a time is allowed (`per_host` 1); with more, only the number at once is.
-- A Retry-After binds the whole host from the end of the answer that carried it. A crawler that was killed within
-  `untold` seconds of that end had no chance to write it down; such a breach is excused. Where several pages at a time
-  are allowed, a request that was ordered before that answer was read may arrive just after it (`ON_ITS_WAY`).
-- The steady window leaves out the first and the last tenth of the answers: it needs no threshold, so it also means
-  something in a crawl that politeness limits.
+- A Retry-After applies to the whole host from the end of the answer that carried it. A crawler that was killed within
+  `untold` seconds of that end could not commit it; such a breach is excused. Where several pages at a time are allowed,
+  a request ordered before that answer was read may arrive just after it (`ON_ITS_WAY`).
+- The steady window leaves out the first and the last tenth of the answers. It needs no threshold, so it is meaningful
+  in a crawl limited by politeness, too.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ON_ITS_WAY = 0.1
 
 
 class Breach(msgspec.Struct, frozen=True):
-    """A request that came too early: `had` seconds (an overlap: requests in flight) where `required` was the law."""
+    """A request that came too early: `had` seconds (an overlap: requests in flight) where `required` was the limit."""
 
     url: str
     at: float
@@ -44,7 +44,7 @@ class Breach(msgspec.Struct, frozen=True):
 
 
 class Duplicate(msgspec.Struct, frozen=True):
-    """One (URL, attempt) that was asked for more than once, and when."""
+    """One (URL, attempt) that was requested more than once, and when."""
 
     url: str
     attempt: int
@@ -52,7 +52,7 @@ class Duplicate(msgspec.Struct, frozen=True):
 
 
 class HostVerdict(msgspec.Struct, frozen=True):
-    """One host: its requests, the smallest gap between two of them (None: fewer than two), and what was required."""
+    """One host: number of requests, smallest gap between two (None: fewer than two) and required gap, in seconds."""
 
     requests: int
     smallest_gap: float | None
@@ -68,9 +68,9 @@ class Steady(msgspec.Struct, frozen=True):
 
 
 class AnswerLateness(msgspec.Struct, frozen=True):
-    """How long after their time answers were sent, in seconds: the server's own delay, no crawler's.
+    """By how many seconds answers were sent late: the server's own delay, not the crawler's.
 
-    A timer's grain is a millisecond, so that an answer may be half of one early.
+    Timers have a resolution of 1 ms, so an answer may be 0.5 ms early.
     """
 
     p50: float
@@ -78,7 +78,7 @@ class AnswerLateness(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything the log proves. `clean` is the sentence: no breach of any kind."""
+    """Everything the log proves. `clean`: no breach of any kind. `strangers`: requests for unknown hosts."""
 
     requests: int
     unique: int
@@ -113,10 +113,10 @@ def judge(
     since: float = -inf,
     until: float = inf,
 ) -> Verdict:
-    """Judge what arrived in [since, until).
+    """Judge the requests that arrived in [since, until).
 
-    All times are on the machine's monotonic clock, in seconds. `uncommitted` is how long before one of `kills` a
-    request may have ended and yet be repeated. Raises OSError, msgspec.DecodeError.
+    All times are on the machine's monotonic clock, in seconds. A request may be repeated if it ended at most
+    `uncommitted` seconds before one of `kills`. Raises OSError, msgspec.DecodeError.
     """
     entries = [entry for entry in read_log(log) if since <= entry.at < until]
     known = [entry for entry in entries if entry.host in web.names]
@@ -165,12 +165,12 @@ def judge(
 
 
 class _Watch:
-    """Follows one host through its requests, in the order of their arrival."""
+    """Checks the requests of one host, in order of arrival."""
 
     def __init__(self, web: AnyWeb, host: str, delay: float, per_host: int, slack: float) -> None:
         self._web, self._host, self._delay, self._per_host, self._slack = web, host, delay, per_host, slack
         self._required = max(delay, web.crawl_delay(host))
-        self._running: list[tuple[float, float]] = []  # (end, hold) of what has arrived and not ended, a heap
+        self._running: list[tuple[float, float]] = []  # (end, hold) of requests in flight, a heap
         self._rested_from = self._held_until = self._held_from = -inf
         self._requests = 0
         self._smallest = inf
@@ -201,7 +201,7 @@ class _Watch:
         heapq.heappush(self._running, (entry.end, entry.hold))
 
     def verdict(self) -> HostVerdict:
-        """What remains to be said of the host."""
+        """The summary of the host."""
         smallest = None if self._smallest == inf else self._smallest
         return HostVerdict(requests=self._requests, smallest_gap=smallest, required_gap=self._required)
 
@@ -209,7 +209,7 @@ class _Watch:
 def _repeated(
     pages: Sequence[LogEntry], kills: Sequence[float], uncommitted: float
 ) -> tuple[list[Duplicate], list[Duplicate]]:
-    """The duplicates that nothing excuses, and those that kills do."""
+    """The duplicates that are breaches, and those that a kill excuses."""
     asked: defaultdict[tuple[str, int], list[LogEntry]] = defaultdict(list)
     for entry in pages:
         if entry.status and entry.status != 429 and entry.status < 500:
@@ -230,7 +230,7 @@ def _repeated(
 
 
 def _as_asked(entry: LogEntry, kills: Sequence[float]) -> LogEntry:
-    """The request as whoever asked knows it: a server may see it, and go on answering, after a kill of the asker."""
+    """The request as its client saw it: a server may receive it, and go on answering, after the client was killed."""
     after = bisect_left(kills, entry.at - ON_ITS_WAY)
     if after < len(kills) and kills[after] < entry.end:
         return msgspec.structs.replace(entry, end=kills[after])

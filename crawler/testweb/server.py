@@ -1,11 +1,11 @@
-"""The server of a web: one asyncio protocol on httptools, cheap enough never to be what a comparison measures.
+"""The server of a web: one asyncio protocol on httptools, cheap enough not to be the bottleneck of a comparison.
 
-- Every host has its own loopback address, all share one port. The Host header decides whose page it is; a request for a
-  host that does not live at the address it came to is misdirected (421, RFC 9110 section 15.5.20).
+- Every host has its own loopback address, all share one port. The Host header selects the host; a request that arrives
+  at another host's address is misdirected (421, RFC 9110 section 15.5.20).
 - A host whose answers are "refused" has no listener.
-- Several processes may serve one web at one port: the kernel shares connections out among them (SO_REUSEPORT). They
-  count connections in turn, so that no number is given twice.
-- The server is the referee's witness: what it logs is what happened, whatever a crawler says of itself.
+- Several processes may serve one web at one port: the kernel distributes connections among them (SO_REUSEPORT). They
+  number connections interleaved, so that no number is used twice.
+- The referee relies on the server's log alone, not on what a crawler reports.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _PORT_TRIES = 20
 
 
 class WebServer:
-    """Serves a web on loopback: `async with WebServer(web) as server`. Port 0 takes one that is free everywhere.
+    """Serves a web on loopback: `async with WebServer(web) as server`. Port 0 picks one that is free at all addresses.
 
-    `part` of `parts` processes that serve it together, the first is 0. `tls` is needed for a web of https.
+    It is process `part` of `parts`, counted from 0. `tls` is required for an https web.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class WebServer:
 
     @property
     def settings(self) -> WebSettings:
-        """What a crawler must be told."""
+        """The settings that a crawler of this web needs."""
         return settings_for(self.web, self.port)
 
     async def __aenter__(self) -> Self:
@@ -80,19 +80,19 @@ class WebServer:
             self._log = None
 
     def answer(self, host: str, path: str, attempt: int, accept: str, address: str) -> Answer:
-        """The web's answer, if the host lives at that address."""
+        """The web's answer, or 421 where the host has another address."""
         if self._addresses.get(host) != address:
             return Answer(status=421, headers=(("Content-Type", "text/plain"),), body=b"no such host here\n")
         return self.web.answer(host, path, attempt, accept)
 
     def arrived(self) -> int:
-        """Count a request in; how many are in flight now."""
+        """Count a request as begun; returns the number in flight."""
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         return self.in_flight
 
     def ended(self, entry: LogEntry) -> None:
-        """Count a request out and log it."""
+        """Count a request as ended and log it."""
         self.in_flight -= 1
         if self._log and self._log.add(entry):
             asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._flush)
@@ -103,7 +103,7 @@ class WebServer:
 
 
 def _refuses(web: AnyWeb, name: str) -> bool:
-    """Whether a host is one that nobody can connect to; then all its answers say so."""
+    """Whether a host refuses connections; then all its answers have that fault."""
     return web.document(name, "/robots.txt").fault == "refused"
 
 

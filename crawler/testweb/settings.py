@@ -1,4 +1,4 @@
-"""What a crawler must be told to crawl a web that a server holds: seeds, the attempt header, where the names are."""
+"""The settings that a crawler needs for a served web: seeds, the attempt header, the addresses of the host names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ATTEMPT_HEADER = "X-Attempt"
 
 
 class WebSettings(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The keys of the crawler's configuration that lead to a web.
+    """The configuration keys that let a crawler reach a web.
 
     `resolve` maps a host name to "address:port"; `ca_file` is the authority to trust, "" for a web without TLS.
     """
@@ -24,7 +24,7 @@ class WebSettings(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Listening(msgspec.Struct, frozen=True):
-    """What a server process says of itself, in one line of JSON, once it listens."""
+    """The line of JSON that a server process prints once it listens."""
 
     pid: int
     port: int
@@ -32,12 +32,12 @@ class Listening(msgspec.Struct, frozen=True):
 
 
 def address_of(index: int) -> str:
-    """The loopback address of the host at that place in `names`, one for each, as on a real network."""
+    """The loopback address of the host at index `index` of `names`; each has its own, as on a real network."""
     return f"127.16.{index // 250}.{1 + index % 250}"
 
 
 def settings_for(web: AnyWeb, port: int, ca_file: str = "") -> WebSettings:
-    """How to reach a web that is served on `port`, with a certificate of the authority in `ca_file`."""
+    """The settings for a web served on `port`, with a certificate of the authority in `ca_file`."""
     resolve = {name: f"{address_of(index)}:{port}" for index, name in enumerate(web.names)}
     return WebSettings(seeds=web.seeds, attempt_header=ATTEMPT_HEADER, resolve=resolve, ca_file=ca_file)
 

@@ -1,7 +1,7 @@
 """The ordinary pages of one host: a tree of numbered pages, so that every page can be reached from the root.
 
 Page 0 is the root; the parent of page k is (k - 1) // branch. A page with children is a folder, a leaf is a file or a
-query of its folder. A path carries its number, so a path is found again by arithmetic and nothing is stored.
+query of its folder. A path contains its number, so a page is found by arithmetic and no path is stored.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _NUMBER = re.compile(r"-(\d+)(?:/|\.html|&sort=name)$")
 
 
 class WebSite(msgspec.Struct, frozen=True):
-    """The tree of one host: `size` pages; `salt` turns the words of its paths."""
+    """The tree of one host: `size` pages; `salt` shifts the choice of words in its paths."""
 
     size: int
     branch: int
@@ -44,7 +44,7 @@ class WebSite(msgspec.Struct, frozen=True):
         return f"{folder}{self._word(k)}.html"
 
     def number(self, path: str) -> int | None:
-        """Which page a path names, None where it is no page of this tree."""
+        """The number of the page at a path, None where there is none in this tree."""
         if path == "/":
             return 0
         found = _NUMBER.search(path)
@@ -71,7 +71,7 @@ class WebSite(msgspec.Struct, frozen=True):
 
 
 def relative(source: str, target: str) -> str:
-    """How a page at path `source` may write path `target` of its own host (RFC 3986 section 4.2)."""
+    """A relative reference from path `source` to path `target` of the same host (RFC 3986 section 4.2)."""
     folder = source.split("?")[0].split("/")[1:-1]
     path, question, query = target.partition("?")
     parts = path.split("/")[1:]

@@ -1,4 +1,4 @@
-"""What a profile web has come to: its parameters, their sources, and the values that the web really has."""
+"""Statistics of a profile web: its parameters, their sources, and the values measured on the web itself."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _AT = (10, 50, 90, 99)
 
 
 def table(web: ProfileWeb, ends: Mapping[str, Expected]) -> Iterator[str]:
-    """One line per parameter, then one per thing that was measured on the web itself."""
+    """One line per parameter, then one per value measured on the web itself."""
     for name, source in SOURCES.items():
         yield f"{name:24} {getattr(web.numbers, name):>10}  {source}"
     yield ""
@@ -24,7 +24,7 @@ def table(web: ProfileWeb, ends: Mapping[str, Expected]) -> Iterator[str]:
 
 
 def realised(web: ProfileWeb, ends: Mapping[str, Expected]) -> dict[str, str]:
-    """What a crawl of the web meets, in words; quantiles are those at 10, 50, 90 and 99 %."""
+    """The measured values by name, as text; quantiles are those at 10, 50, 90 and 99 %."""
     fetches = [
         web.document(*split(url), attempt) for url, end in ends.items() for attempt in range(1, end.attempts + 1)
     ]
@@ -68,7 +68,7 @@ def _external(web: ProfileWeb, ends: Mapping[str, Expected]) -> float:
 
 
 def _failures(place: Place) -> int:
-    """Answers of a host that a crawler may count against it."""
+    """Number of answers of a host that a crawler may count against it."""
     counted = ("500", "503", "reset", "hang")
     return sum(odd.heals - 1 for odd in place.odd if odd.kind in counted)
 

@@ -1,6 +1,6 @@
 """Distributions as tables of whole numbers: `table[dice.below(len(table))]` is a draw.
 
-A table holds the quantiles of a distribution at equal steps. Floating point enters here only, and every entry is
+A table holds the quantiles of a distribution at equal steps. Floating point is used only here, and every entry is
 rounded, so that the last bits of a platform's exp() cannot change a page. The last half step of a tail is cut off.
 """
 
@@ -30,7 +30,7 @@ def pareto(least: float, most: float) -> tuple[int, ...]:
 
 @lru_cache(maxsize=4096)
 def negative_binomial(mean: int, shape: int, most: int) -> tuple[int, ...]:
-    """A negative binomial distribution around `mean`, clipped; all alike for shape 0."""
+    """A negative binomial distribution around `mean`, clipped; constant for shape 0."""
     if not shape or not mean:
         return (min(mean, most),)
     stays = mean / (mean + shape)
@@ -46,7 +46,7 @@ def negative_binomial(mean: int, shape: int, most: int) -> tuple[int, ...]:
 
 
 def power_law(hosts: int, pages: int, exponent: float, largest: int) -> list[int]:
-    """The sizes of so many hosts, largest first, p(n) ~ n^-exponent, stretched so that they have `pages` pages in all.
+    """The sizes of `hosts` hosts, largest first, p(n) ~ n^-exponent, scaled so that they have `pages` pages in all.
 
     Raises ValueError where there are more hosts than pages.
     """
@@ -61,7 +61,7 @@ def power_law(hosts: int, pages: int, exponent: float, largest: int) -> list[int
             total += weights[size]
             size += 1
         drawn.append(size)
-    beyond = sum(drawn) - hosts  # each has one page; what is beyond that is stretched
+    beyond = sum(drawn) - hosts  # each has one page; only pages beyond that are scaled
     sizes = [1 + (size - 1) * (pages - hosts) // max(beyond, 1) for size in reversed(drawn)]
     sizes[0] += pages - sum(sizes)
     return sizes

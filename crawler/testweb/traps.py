@@ -1,7 +1,7 @@
-"""What a crawler should survive, should it ever get there: planted below /trap/, which robots.txt forbids.
+"""Crawler traps below /trap/, which robots.txt forbids. A crawler that ignores robots.txt must survive them.
 
-A crawl that obeys robots.txt settles the entrances as `robots` and never sees what is behind, so traps are no part of
-its digest. With robots.txt ignored the whole is walked: every trap is finite, only larger than anybody wants.
+A crawl that obeys robots.txt settles the entrances as `robots` and fetches nothing behind them, so traps are no part of
+its digest. A crawl that ignores robots.txt walks them completely: every trap is finite, but large.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NUMBERED = re.compile(r"/trap/(month|session|member)-(0|[1-9]\d{0,4})")
 
 
 def trap(scheme: str, name: str, path: str, delay: float) -> Document | None:
-    """What is at a path of host `name`, None where nothing is."""
+    """The document at a path of host `name`, None where there is none."""
     if found := _NUMBERED.fullmatch(path):
         return _numbered(f"{scheme}://{name}", found[1], int(found[2]), delay)
     match path.removeprefix(FORBIDDEN):
@@ -47,7 +47,7 @@ def _numbered(origin: str, kind: str, n: int, delay: float) -> Document | None:
         return _page(origin, f"Month {n}", near, delay)
     if kind == "session" and n < SESSIONS:
         fresh = [f"session-{(n * 7 + new) % SESSIONS}" for new in (1, 2, 3)]
-        return _page(origin, "Welcome", fresh, delay)  # the same page under every session
+        return _page(origin, "Welcome", fresh, delay)  # the same page for every session id
     if kind == "member" and n < CROWD:
         return _page(origin, f"Member {n}", [], delay)
     return None

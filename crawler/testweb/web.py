@@ -1,10 +1,10 @@
 """The demonstration web: a pure function of (seed, URL, attempt).
 
-- Nothing is stored: every answer is worked out from the seed when it is asked for, so the web is as large as it is
-  asked to be, two processes agree on every byte, and what a crawl must find can be computed without a network.
-- Times of day never enter, but for one thing the server adds: the date in a Retry-After header.
-- `pages` counts the HTML pages that a crawl ends with if it obeys robots.txt and nofollow and starts at the seeds, the
-  root of every host. On top of them come documents that are no HTML, private pages and the pages of the closed host.
+- Nothing is stored: every answer is computed from the seed on request. So the web may have any size, two processes
+  agree on every byte, and what a crawl must find can be computed without a network.
+- Nothing depends on the time of day except what the server adds: the date in a Retry-After header.
+- `pages` counts the HTML pages found by a crawl that obeys robots.txt and nofollow and starts at the seeds, the roots
+  of all hosts. Documents that are not HTML, private pages and the pages of the closed host are not counted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _PLAIN_TEXT = "text/plain; charset=utf-8"
 
 
 class Web:
-    """`hosts` hosts that together serve `pages` pages. Raises ValueError where so few cannot hold what must be."""
+    """`hosts` hosts with `pages` pages in all. Raises ValueError where these are too few for the edge cases."""
 
     def __init__(self, seed: int = 1, hosts: int = 40, pages: int = 2000) -> None:
         self.scheme = "http"
@@ -32,7 +32,7 @@ class Web:
         if plain < 1:
             raise ValueError(f"hosts must be at least {len(PARTS) + 1}, not {hosts}")
         self.seed, self.pages = seed, pages
-        # the plain hosts take what the others leave; curiosities do not depend on sizes, so they are counted first
+        # the plain hosts get the remaining pages; edge cases do not depend on sizes, so they are counted first
         small = [make_host(seed, index, part_of(index, hosts), SMALL) for index in range(plain, hosts)]
         big = make_host(seed, 0, Part.PLAIN, SMALL)
         planted = sum(script.pages for host in small for script in scripts_of(host, big).values())
@@ -44,11 +44,11 @@ class Web:
         self._scripts: dict[str, Scripts] = {name: scripts_of(host, plains[0]) for name, host in self.hosts.items()}
 
     def answer(self, host: str, path: str, attempt: int = 1, accept: str = ACCEPT) -> Answer:
-        """What goes on the wire for a GET of `path` (with its query). Raises KeyError for a host that is not there."""
+        """The answer as bytes for a GET of `path` (with its query). Raises KeyError for an unknown host."""
         return answer_for(self.document(host, path, attempt), accept)
 
     def document(self, host: str, path: str, attempt: int = 1) -> Document:
-        """What is said about a URL. Raises KeyError for a host that is not there."""
+        """The document of a URL. Raises KeyError for an unknown host."""
         at = self.hosts[host]
         dice = SeededRandom(self.seed, host, path, attempt)
         delay = at.latency * (0.6 + dice.below(800) / 1000)
@@ -62,19 +62,19 @@ class Web:
         return self._ordinary(at, page, delay)
 
     def allowed(self, host: str, path: str) -> bool:
-        """Whether robots.txt lets a crawler ask for this. The host that never answers is the business of `closed`."""
+        """Whether robots.txt allows this path. For the host whose robots.txt always fails see `closed`."""
         return not (self.hosts[host].private and path.startswith("/private/"))
 
     def is_robots(self, host: str, path: str) -> bool:
-        """Whether the rules of the host are read there, on the way or in the end."""
+        """Whether a crawler reads the host's robots.txt at this path, redirects included."""
         return path == "/robots.txt" or (path == MOVED_ROBOTS and self.hosts[host].part is Part.MOVED)
 
     def crawl_delay(self, host: str) -> float:
-        """What robots.txt asks for, in seconds."""
+        """Crawl-delay of the host's robots.txt, in seconds."""
         return self.hosts[host].crawl_delay
 
     def closed(self, host: str) -> bool:
-        """Whether robots.txt answers 503 for ever."""
+        """Whether robots.txt always answers 503."""
         return self.hosts[host].part is Part.CLOSED
 
     def _ordinary(self, host: WebHost, k: int, delay: float) -> Document:
@@ -100,10 +100,10 @@ class Web:
         return Anchor(f"{start}{host.name}{path}", f"http://{host.name}{path}")
 
     def _played(self, host: WebHost, path: str, turn: Turn, delay: float) -> Document:
-        """One turn of a curiosity."""
+        """One turn of an edge case."""
         body, links = turn.raw, ()  # type: bytes | None, tuple[str, ...]
         if body is None:
-            # 20 paragraphs for an HTML page, one for the excuse that goes with an error or a redirect
+            # 20 paragraphs for an HTML page, one for the body of an error or a redirect
             size, start = (8_000 if turn.status == 200 else 300), SeededRandom(self.seed, host.name, path).below(1000)
             anchors = [Anchor("/", f"http://{host.name}/"), *turn.anchors]
             text = paragraphs(turn.language, size, start)
@@ -124,7 +124,7 @@ class Web:
 
 
 def _robots(host: WebHost, path: str, delay: float) -> Document:
-    """What the part of a host makes of its robots.txt."""
+    """The answer to robots.txt, by the part of the host."""
     if host.part is Part.CLOSED:
         return Document(status=503, content_type=_PLAIN_TEXT, body=b"closed\n", delay=delay)
     if host.part is Part.BARE:
@@ -138,7 +138,7 @@ def _robots(host: WebHost, path: str, delay: float) -> Document:
 
 
 def _inside(name: str, source: str, target: str, style: int) -> Anchor:
-    """A link within a host, written in one of the ways that people write them."""
+    """A link within a host, written in one of several common forms."""
     url = f"http://{name}{target}"
     written = {
         0: target,

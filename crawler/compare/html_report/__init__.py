@@ -1,1 +1,1 @@
-"""The report on paper: sentences, figures and sections, made from results and nothing else."""
+"""The report of a comparison: sentences, figures and sections, made only from the results."""

@@ -1,6 +1,6 @@
-"""What a report is made of before it becomes HTML or Markdown: sections of figures, each with its table. Pure.
+"""The content of a report before it becomes HTML or Markdown: sections of figures, each with its table. Pure.
 
-A figure's title is its finding; its question stands below, its conditions in the foot, its numbers in a table.
+A figure's title is its finding; its question is below, its conditions in the foot, its numbers in a table.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from crawler.report.numbers import counted
 from crawler.report.svg import WIDE
 
 Draw = Callable[[int], str]
-"""A drawing at a width."""
+"""Draws at a width in pixels; returns SVG."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A finding with its question, drawings (two beside each other where many), how to read them, table and foot;
-    `plot` is what can be enlarged."""
+    """A finding with its question, drawings (in two columns where there are several), how to read them, table and foot;
+    `plot` is the data for the enlarged figure."""
 
     title: str
     question: str
@@ -49,7 +49,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of the report: its anchor, its name, its figures; `missing` says why there are none."""
+    """A part of the report: its anchor, its name, its figures; `missing` is why there are none."""
 
     key: str
     name: str
@@ -58,7 +58,7 @@ class Section:
 
 
 class Book:
-    """The session as the sections need it: numbers of engines, feet of figures."""
+    """The session, prepared for the sections: indices of engines, feet of figures."""
 
     def __init__(self, session: Session, trials: Sequence[Trial], found: Results, data: str) -> None:
         self.session, self.trials, self.found, self.data = session, trials, found, data

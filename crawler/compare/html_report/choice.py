@@ -1,8 +1,8 @@
-"""The decision map: latency of the server by CPU per page, and in each square what may be said of the engines. Pure.
+"""The decision map: latency of the server by CPU per page, and in each square the finding on the engines. Pure.
 
 A square is *clear* where every other engine is shown to be slower, a *tie* where those that are not are shown to be
-equal to the fastest, *open* where that is not shown either, *mute* where the A/A arm differs. Only the first names one
-engine and has its colour; the others are hatched, so that they are told apart in grey print.
+equal to the fastest, *open* where that is not shown either, *mute* where the A/A arm differs. Only *clear* names one
+engine and has its colour; the others are hatched, so that they differ in grey print.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Fields = Mapping[tuple[float, float], Field]
 
 @dataclass(frozen=True, slots=True)
 class Square:
-    """What is said of one condition: its kind, the engines that lead (index, name), pages/s of the first in words."""
+    """The finding of one condition: its kind, the leading engines (index, name), pages/s of the first as text."""
 
     kind: str
     engines: Sequence[tuple[int, str]]
@@ -35,7 +35,7 @@ class Square:
 
 
 def decision(book: Book) -> tuple[list[Figure], str]:
-    """The fastest engine by latency and CPU per page, where the session has both; else why there is no map."""
+    """The fastest engine by latency and CPU per page, where the session varies both; else why there is no map."""
     groups: dict[Condition, dict[tuple[float, float], Field]] = {}
     for one in book.found.sweeps:
         for field in one.fields:
@@ -90,7 +90,7 @@ def _square(book: Book, field: Field) -> Square:
 
 
 def finding(squares: Sequence[Square]) -> str:
-    """How many squares each engine wins, in how many engines tie, in how many that is open."""
+    """The number of squares that each engine wins, of ties, and of open ones."""
     kinds = Counter(square.kind for square in squares)
     clear = Counter(square.engines[0][1] for square in squares if square.kind == "clear")
     ahead = ", ".join(f"{name} in {count}" for name, count in clear.most_common()) or "no engine in any"
@@ -122,7 +122,7 @@ def _drawn(
 
 
 def _tile(square: Square, x: float, y: float, width: float, height: float) -> str:
-    """The square's markers above, what is said below; names where there is room for them."""
+    """The square with its markers above, the text below; names where there is room for them."""
     clear = square.kind == "clear"
     parts = [box(x, y, width, height, f"tile {colour(square.engines[0][0])}" if clear else "tile tie")]
     if not clear:
@@ -143,7 +143,7 @@ def _tile(square: Square, x: float, y: float, width: float, height: float) -> st
 
 
 def _hatch(x: float, y: float, width: float, height: float) -> str:
-    """Diagonal lines, so that a tie is seen in grey print too."""
+    """Diagonal lines, so that a tie is visible in grey print, too."""
     lines = []
     for start in range(8, int(width + height), 14):
         x1, y1 = (x + start, y) if start <= width else (x + width, y + start - width)

@@ -55,7 +55,7 @@ def start(book: Book) -> tuple[list[Figure], str]:
 
 
 def _lasts(row: Row, rate: str, sizes: Sequence[float]) -> dict[float, Estimate]:
-    """How long jobs of these sizes last, block by block."""
+    """The durations of jobs of these sizes in seconds, estimated over blocks."""
     both = row.values["startup"].keys() & row.values[rate].keys()
     made = {}
     for size in sizes:
@@ -66,7 +66,7 @@ def _lasts(row: Row, rate: str, sizes: Sequence[float]) -> dict[float, Estimate]
 
 
 def cost(book: Book) -> tuple[list[Figure], str]:
-    """CPU, memory and what else an engine takes; with no figure, why there is none."""
+    """CPU, memory and the other costs of an engine; with no figure, why there is none."""
     field = book.found.headline
     wanted = (*COSTS, "heartbeat_p99", "startup", "threads")
     metrics = [metric for metric in wanted if field and any(metric in row.levels for row in field.rows)]

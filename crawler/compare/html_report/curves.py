@@ -1,8 +1,8 @@
 """Figures along a factor, one line per engine. Pure: numbers in, SVG out.
 
-Dots are trials, spread a little to both sides of their level: noise is often smaller than a marker. The line goes
-through the estimates with their 95 % intervals; ceilings are dashed and named. Where there is room the engines are
-named at the end of their lines; a narrow figure leaves that to the legend above it.
+Dots are trials, spread slightly to both sides of their level, because noise is often smaller than a marker. The line
+goes through the estimates with their 95 % intervals; ceilings are dashed and named. Where there is room the engines are
+named at the end of their lines; a narrow figure relies on the legend above it.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What lines are drawn in: the name and form of both axes, dashed lines by name (level -> value), crossings on the
-    x axis (low, at, high), and for ratios what is too small to matter (level -> half-width around 1)."""
+    """The frame of the lines: name and format of both axes, dashed lines by name (level -> value), crossings on the x
+    axis (low, at, high), and for ratios the ROPE (level -> half-width around 1)."""
 
     x: str
     y: str
@@ -99,7 +99,7 @@ def curves(width: int, lines: Sequence[Line], scene: Scene, label: str, height: 
 
 
 def _levels(axis: Axis, levels: Sequence[float], top: float, bottom: float, show: Show, gap: float) -> str:
-    """Grid lines at the levels that were measured, named as far as there is room."""
+    """Grid lines at the measured levels, labelled as far as there is room."""
     parts, last = [], -math.inf
     for level in levels:
         named = trimmed(show(level))
@@ -112,7 +112,7 @@ def _levels(axis: Axis, levels: Sequence[float], top: float, bottom: float, show
 
 
 def _ceiling(name: str, points: Sequence[tuple[float, float]], across: Axis, up: Axis, place: int) -> str:
-    """A dashed line as far as it lies inside, its name beside it, away from the names of the others."""
+    """The part of a dashed line inside the figure, with its name, apart from the other names."""
     drawn = [(across.at(x), up.at(y)) for x, y in _clipped(points, up.high)]
     if len(drawn) < 2:
         return ""
@@ -135,7 +135,7 @@ def _ceiling(name: str, points: Sequence[tuple[float, float]], across: Axis, up:
 
 
 def _clipped(points: Sequence[tuple[float, float]], top: float) -> list[tuple[float, float]]:
-    """The part of a line (straight in log-log) below `top`, cut where it leaves."""
+    """The part of a line (straight in log-log) below `top`, clipped there."""
     kept: list[tuple[float, float]] = []
     finite = [(x, y) for x, y in points if math.isfinite(y) and x > 0]
     for (x, y), (later, then) in itertools.pairwise(finite):
@@ -150,7 +150,7 @@ def _clipped(points: Sequence[tuple[float, float]], top: float) -> list[tuple[fl
 
 
 def _ropes(ropes: Mapping[float, float], across: Axis, up: Axis) -> str:
-    """What is too small to matter, around the line at 1."""
+    """The ROPE around the line at 1: differences too small to matter."""
     if not ropes:
         return ""
     above = [(across.at(x), up.at(1 + rope)) for x, rope in sorted(ropes.items())]

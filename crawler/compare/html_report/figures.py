@@ -40,7 +40,7 @@ class Lane:
 
 
 def lanes(width: int, rows: Sequence[Lane], unit: str, show: Show, ceilings: Mapping[str, float], label: str) -> str:
-    """Dots in rows on one axis from 0: how much each engine does or costs."""
+    """Dots in rows on one axis from 0: a rate or a cost of each engine."""
     narrow = width < WIDE
     left, right, step = (6, width - 16, 58) if narrow else (184, width - 230, 46)
     seen = [value for row in rows for value in row.values] + [row.level.value for row in rows]
@@ -89,7 +89,7 @@ def _whisker(axis: Axis, level: Estimate, y: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Duel:
-    """One row of the forest: both arms (index, name), a/b, its value in every block, what is said of it."""
+    """One row of the forest: both arms (index, name), a/b, its value in every block, its word."""
 
     a: tuple[int, str]
     b: tuple[int, str]
@@ -140,7 +140,7 @@ def _versus(x: float, y: float, row: Duel, most: int) -> str:
 
 
 def _ratio_ticks(axis: Axis) -> list[float]:
-    """1 and round ratios to both sides of it, as many as have room."""
+    """1 and round ratios on both sides, as many as fit."""
     kept, last = [1.0], axis.at(1)
     for step in (1.1, 1.25, 1.5, 2, 3, 5, 10, 20):
         if step <= axis.high and axis.at(step) - last >= 36:

@@ -2,7 +2,7 @@
 
 Rules, and why:
 - A sentence states a number with its interval, and says "faster" or "tie" only where the word of the analysis does.
-- Where the A/A interval excludes 1 no sentence compares engines: the machine told two equal ones apart.
+- Where the A/A interval excludes 1 no sentence compares engines, because the measurement separates two equal ones.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from crawler.report.numbers import number, percent, seconds, share
 
 
 def summary(found: Results) -> list[str]:
-    """What to know first, at most eight sentences; nothing is said twice."""
+    """The main findings, at most eight sentences without repetition."""
     said = []
     if found.headline:
         said.append(noise_floor(found))
@@ -35,7 +35,7 @@ def summary(found: Results) -> list[str]:
 
 
 def noise_floor(found: Results) -> str:
-    """What two equal engines seem to differ by."""
+    """The apparent difference between two equal engines."""
     field = found.headline
     if not field or not field.twin:
         return f"There is no A/A arm: differences below {percent(1 + analysis.FLOOR)} are taken as noise."
@@ -92,7 +92,7 @@ def forest(field: Field) -> str:
 
 
 def costs(field: Field, base: str) -> str:
-    """What the engines take of CPU and memory, against the base: the most and the least that is shown."""
+    """CPU and memory of the engines against the base: the highest and the lowest that is significant."""
     if not field.claims:
         return NO_CLAIM
     parts = []
@@ -125,7 +125,7 @@ def polite(field: Field) -> str:
 
 
 def graph(field: Field, base: str) -> str:
-    """The title of the figure of a graph crawl: how near each engine comes to what the graph allows."""
+    """The title of the figure of a graph crawl: how near each engine comes to the limit of the graph."""
     if not field.claims:
         return NO_CLAIM
     bound = field.ceilings.get("the graph")

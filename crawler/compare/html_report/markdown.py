@@ -40,7 +40,7 @@ def markdown(book: Book, sections: Sequence[Section]) -> str:
 
 
 def plain(text: str) -> str:
-    """Text in which Markdown and HTML find nothing to interpret, on one line."""
+    """Text on one line, escaped for Markdown and HTML."""
     line = " ".join(text.split())
     for letter in "\\`*_[]<>|":
         line = line.replace(letter, "\\" + letter)

@@ -1,4 +1,4 @@
-"""The words that stand in every report: how it was measured, and what that cannot show."""
+"""The fixed text of every report: the method, and its limits."""
 
 from __future__ import annotations
 
@@ -54,17 +54,17 @@ _ALWAYS = (
 
 
 def how(site: Site | None) -> tuple[str, ...]:
-    """How it was measured, on webs of our own or on a site."""
+    """The method, on our own webs or on a site."""
     return (_METHOD[0], *(_AGREEMENT if site else _PROOF), *_METHOD[1:])
 
 
 def blind_spots(site: Site | None) -> tuple[str, ...]:
-    """What that cannot show."""
+    """The limits of the method."""
     return (*(_WORLD if site else _LOOPBACK), *_ALWAYS)
 
 
 def on_site(site: Site) -> str:
-    """What a reader of a comparison on a site must know first."""
+    """The caveats of a comparison on a site."""
     manners = f"the profile {site.profile}{' and a configuration of the user' if site.configured else ''}"
     return (
         f"{counted(len(site.urls), 'URL')} of {site.named}, asked for with {manners}. "

@@ -1,4 +1,4 @@
-"""How numbers read in a report: each with its interval in brackets. Pure."""
+"""Formats numbers for a report, each with its interval in brackets. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from crawler.system.text import format_bytes
 
 
 def span(estimate: Estimate, show: Show = number) -> str:
-    """The interval alone; a unit that all share is not repeated."""
+    """The interval alone; a common unit is not repeated."""
     if not estimate.known:
         return "[no interval]"
     value, low, high = show(estimate.value), show(estimate.low), show(estimate.high)
@@ -42,7 +42,7 @@ SHOWN: dict[str, tuple[str, str, Show]] = {
     "heartbeat_p99": ("Heartbeat p99", "how late our code gets to run", milliseconds),
     "in_flight": ("In flight", "mean, counted by the server", number),
 }
-"""Every metric: its name, its unit, how its values read."""
+"""Every metric: its name, its unit, the format of its values."""
 
 LEVELS: dict[str, tuple[str, Show, Show]] = {
     "concurrency": ("requests in flight", short, "{:,.0f} in flight".format),
@@ -53,11 +53,11 @@ LEVELS: dict[str, tuple[str, Show, Show]] = {
     "errors": ("share of failing requests", share, lambda value: f"{share(value)} errors"),
     "pages": ("pages in the job", short, "{:,.0f} pages".format),
 }
-"""Every factor: its name, how its levels read on an axis, how they read in a sentence."""
+"""Every factor: its name, the format of its levels on an axis and in a sentence."""
 
 
 def conditions(condition: Condition, *, but: Collection[str] = ()) -> str:
-    """The conditions of a cell in one line, without the factors that vary."""
+    """The conditions of a cell in one line, without the factors in `but`."""
     said = {
         "pages": f"{condition.pages:,} pages",
         "concurrency": f"{condition.concurrency:,} in flight",

@@ -1,10 +1,10 @@
-"""The report as one HTML page that needs nothing else: no font, no request, and no script but the one that enlarges
-figures, without which it says as much. Pure: text in, text out.
+"""The report as one self-contained HTML page: no font, no request, and only one script, which enlarges figures and is
+not needed to read them. Pure: text in, text out.
 
 Rules, and why:
-- Everything that came from outside (names, details, commands, the environment) passes `escape`, here or in the figures.
-- The page forbids itself to load anything, and to run anything but that script (Content-Security-Policy), so "works
-  offline" is not a matter of trust.
+- All external text (names, details, commands, the environment) passes `escape`, here or in the figures.
+- A Content-Security-Policy forbids the page to load anything, and to run anything except that script, so the browser
+  enforces that it works offline.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ GLYPHS = {
 
 
 def _mini(index: int, ratio: Estimate | None, rope: float, reach: float) -> str:
-    """The ratio as a picture of a line's height, its numbers below."""
+    """The ratio as a small picture of one line's height, its numbers below."""
     if ratio is None:
         return "1<small>the base</small>"
     axis = Axis(1 / reach, reach, 4, 156, log=True)
@@ -191,7 +191,7 @@ def _legend(index: Mapping[str, int], where: str) -> str:
 
 
 def _table(table: Table, about: str) -> str:
-    """The numbers under a figure, opened on demand."""
+    """The table under a figure, collapsed until opened."""
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in table.head)
     rows = []
     for row in table.rows:

@@ -31,8 +31,8 @@ class PanelMoment:
 
 
 def timeline(width: int, moments: Sequence[PanelMoment], drift: tuple[float, float] | None, label: str) -> str:
-    """Every trial in run order against the mean of its cell: a drift or a burst would be seen here. `drift`: the
-    relative level at the first and the last trial by Theil-Sen."""
+    """Every trial in run order against the mean of its cell, which would show a drift or a burst. `drift`: the relative
+    level at the first and the last trial by Theil-Sen."""
     narrow = width == NARROW
     left, right, top, bottom = 50, width - 12, 28, 230 if narrow else 250
     reach = max([0.06, *(abs(moment.relative) for moment in moments if moment.relative is not None)]) * 1.1
@@ -76,7 +76,7 @@ def gate_strip(
     trials: int,
     label: str,
 ) -> str:
-    """One bar per gate (name -> what it looks at) over the run: what failed is crossed out where it happened."""
+    """One bar per gate (name -> what it checks) over the run, with a cross at each failure."""
     left, right, step = 130, width - 86, 28
     across = Axis(-0.5, max(trials - 0.5, 0.5), left, right)
     parts = []

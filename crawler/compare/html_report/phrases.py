@@ -1,4 +1,4 @@
-"""How findings are put into words: lists, ranges of levels, a first letter. Pure."""
+"""Text helpers for findings: lists, ranges of levels, capital letters. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def listed(parts: Sequence[str]) -> str:
 
 
 def capital(text: str) -> str:
-    """A sentence starts with a capital, unless it starts with the name of an arm."""
+    """Capitalise a sentence, unless it starts with the name of an arm."""
     return text[:1].upper() + text[1:] if text.startswith(OPENINGS) else text
 
 
@@ -28,7 +28,7 @@ def sentence(parts: Sequence[str]) -> str:
 
 
 def stretch(levels: Sequence[float], every: Sequence[float], show: Show) -> str:
-    """Levels in words; neighbours become a range."""
+    """Levels as text; adjacent ones become a range."""
     runs: list[list[float]] = []
     for level in every:
         if level in levels:
@@ -40,7 +40,7 @@ def stretch(levels: Sequence[float], every: Sequence[float], show: Show) -> str:
 
 
 def once(*texts: str) -> list[str]:
-    """Texts that end in the same words, with these words after the last one only: 10 to 200 pages."""
+    """Texts that end in the same words, keeping these only in the last text: 10 to 200 pages."""
     ends = [text.split(" ") for text in texts]
     alike = 0
     while alike < min(map(len, ends)) - 1 and len({end[-1 - alike] for end in ends}) == 1:

@@ -1,4 +1,4 @@
-"""The sections that say why to believe it: equal work, and no drift or noise that could fake a difference. Pure."""
+"""The sections on validity: equal work, and no drift or noise that could fake a difference. Pure."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ WARNING = "warning: "
 
 
 def gates(book: Book) -> tuple[list[Figure], str]:
-    """Did they all do the same thing? What failed a gate is void, and listed."""
+    """The section on equal work: trials that failed a gate are void, and listed."""
     trials = sorted(book.trials, key=lambda trial: trial.order)
     if not trials:
         return [], "no trial was run"
@@ -85,7 +85,7 @@ def _reason(trial: Trial) -> str:
 
 
 def order(book: Book) -> tuple[list[Figure], str]:
-    """Could drift, a burst or a bad order fake a difference?"""
+    """The section on run order: whether drift, a burst or a bad order could fake a difference."""
     found = book.found
     if not found.audit.valid:
         return [], "no valid trial"

@@ -1,6 +1,6 @@
 """The findings of sweeps, in sentences that the intervals allow. Pure.
 
-A level at which the A/A arm differs takes part in no sentence but the one that says so.
+A level at which the A/A arm differs is used only in the sentence that reports this.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from crawler.report.numbers import Show
 
 
 def sweep(one: Sweep, base: str) -> list[str]:
-    """What a sweep shows, the most telling first: the first two make the title."""
+    """The findings of a sweep, the most important first: the first two make the title."""
     show = LEVELS[one.factor][2]
     paired = list(zip(one.levels, one.fields, strict=True))
     if not any(field.claims for field in one.fields):
@@ -47,13 +47,13 @@ def sweep(one: Sweep, base: str) -> list[str]:
 
 
 def crossing_at(found: Crossing, show: Show) -> str:
-    """Where, with its interval, to two digits: an axis is not read more closely."""
+    """The level of a crossing with its interval, to two digits, which is the precision of reading an axis."""
     low, high, at = once(*(show(float(f"{place:.2g}")) for place in (found.low, found.high, found.at)))
     return f"{at} [{low}, {high}]"
 
 
 def _largest(one: Sweep) -> list[tuple[float, Row]]:
-    """Where an engine is most ahead of the base; where none is, where one is furthest behind."""
+    """The level and row where an engine is furthest ahead of the base; if none is ahead, furthest behind."""
     found = [
         (row.ratio.value, level, row)
         for level, field in zip(one.levels, one.fields, strict=True)
@@ -66,8 +66,8 @@ def _largest(one: Sweep) -> list[tuple[float, Row]]:
 
 
 def _knees(one: Sweep) -> list[str]:
-    """Up to which concurrency each engine gains (the first level within 5 % of its best, where that is shown to be
-    faster than the first one), and who slows down beyond."""
+    """The concurrency up to which each engine gains (the first level within 5 % of its best, where that is shown to be
+    faster than the first one), and the engines that slow down beyond."""
     knees: dict[float, list[str]] = {}
     falls, still = [], []
     for arm in dict.fromkeys(row.arm for field in one.fields for row in field.engines):
@@ -101,7 +101,7 @@ def _knees(one: Sweep) -> list[str]:
 
 
 def _turns(before: tuple[Row, Field], after: tuple[Row, Field]) -> Word:
-    """What an engine becomes from one level to another, block by block."""
+    """The word for an engine's change from one level to another, paired by block."""
     (row, field), (later, beyond) = before, after
     ratio = analysis.ratio(later.values[beyond.rate], row.values[field.rate])
     return analysis.word(ratio, max(field.rope, beyond.rope)) if ratio else "inconclusive"
@@ -112,7 +112,7 @@ def _count(level: float) -> str:
 
 
 def scaling_cost(one: Sweep, base: str) -> list[str]:
-    """What more in flight costs, as a multiple of what it costs the base: CPU first, then switches."""
+    """The cost of more fetches in flight, as a multiple of the base's: CPU first, then switches."""
     claiming = [(level, field) for level, field in zip(one.levels, one.fields, strict=True) if field.claims]
     if len(claiming) < 2:
         return [NO_CLAIM]

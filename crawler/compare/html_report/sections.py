@@ -1,6 +1,6 @@
 """The whole report, section by section. Pure.
 
-A section without data is left out, and the page says which and why: nobody has to wonder whether it was forgotten.
+A section without data is left out, and the page lists which and why.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SWEEPS = {
 
 
 def sections(book: Book) -> list[Section]:
-    """Everything but the summary and the method, in the order of reading."""
+    """All sections except the summary and the method, in reading order."""
     found = book.found
     swept = {name: _section(book, name) for name in SWEEPS}
     tie = [polite(book, field) for field in found.polite if field.engines]

@@ -91,7 +91,7 @@ def _duel(book: Book, rates: Mapping[str, Blocks], a: str, b: str, ratio: Estima
 
 
 def graph(book: Book, field: Field) -> Figure:
-    """A crawl that has to find its pages, against what no crawl of that web can exceed."""
+    """A crawl that must discover its pages, against the limit of any crawl of that web."""
     title = findings.graph(field, book.found.base)
     ceilings = {name: rate for name, rate in field.ceilings.items() if name == "the graph"}
     drawn = book.lanes(field, field.rate)
@@ -113,7 +113,7 @@ def graph(book: Book, field: Field) -> Figure:
 
 
 def polite(book: Book, field: Field) -> Figure:
-    """The regime in which politeness decides, not the engine."""
+    """The regime in which politeness is the limit, not the engine."""
     title = findings.polite(field)
     ceilings: Mapping[str, float] = {name: rate for name, rate in field.ceilings.items() if name == "politeness"}
     rows = [

@@ -1,4 +1,4 @@
-"""The sections that vary one factor: throughput along it, and what more in flight costs. Pure."""
+"""The sections that vary one factor: throughput along it, and the cost of more fetches in flight. Pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ QUESTIONS = {
 
 
 def sweep(book: Book, one: Sweep) -> list[Figure]:
-    """The figures of one factor: throughput over its levels, and what that costs."""
+    """The figures of one factor: throughput over its levels, and its costs."""
     name, show, said = LEVELS[one.factor]
     cells = [field.condition for field in one.fields]
     drawn = book.lines(one, "")
@@ -69,14 +69,14 @@ def sweep(book: Book, one: Sweep) -> list[Figure]:
 
 
 def _question(book: Book, one: Sweep) -> str:
-    """Where several sweeps ask the same, each says at which latency."""
+    """The question of a sweep; with its latency where several sweeps have the same question."""
     alike = [other for other in book.found.sweeps if other.name == one.name]
     where = f" Here with a latency of {seconds(one.fields[0].condition.latency)}." if len(alike) > 1 else ""
     return QUESTIONS[one.name] + where
 
 
 def _against(book: Book, one: Sweep, name: str) -> list[Draw]:
-    """Pages/s against the base: differences that a log axis over decades hides."""
+    """Pages/s against the base, to show differences that a log axis over decades hides."""
     show = LEVELS[one.factor][1]
     drawn = [line for line in book.ratios(one) if line.index >= 0]
     scene = Scene(

@@ -1,7 +1,7 @@
-"""Enlarging figures where scripts run: their numbers as data beside them, and the one script that draws those. Pure.
+"""Enlarging figures where scripts run: their numbers as embedded data, and the one script that draws them. Pure.
 
-uPlot (MIT, see `uplot/LICENSE`) is kept beside this file and travels inside the page, licence and all. The page's
-policy names the script by its hash, so no other can run, whatever a name or a detail in the data looks like.
+uPlot (MIT, see `uplot/LICENSE`) is stored beside this file and embedded in the page with its licence. The page's policy
+allows the script by its hash, so no other can run, whatever text the data contains.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from crawler.report.svg import COLOURS, SHAPES
 
 HERE = Path(__file__).parent
 SPREAD = 0.28
-"""How far the trials of a level spread to one side, as a share of the way to the next level."""
+"""How far the trials of a level spread to one side, as a share of the distance to the next level."""
 
 Points = list[tuple[float, float]]
 
 
 class Trace(msgspec.Struct, frozen=True):
-    """One arm: its place among the engines (-1: the A/A arm), its marker's corners (none: a circle), its trials, its
+    """One arm: its index among the engines (-1: the A/A arm), its marker's corners (none: a circle), its trials, its
     estimates (none: trials only)."""
 
     index: int
@@ -38,8 +38,8 @@ class Trace(msgspec.Struct, frozen=True):
 
 
 class Plot(msgspec.Struct, frozen=True):
-    """A figure's numbers. `ticks` names places on the x axis (none: it is a plain axis), `spread` is how far from a
-    place its trials lie, `unit` follows every value."""
+    """A figure's numbers. `ticks` names places on the x axis (none: it is a plain axis), `spread` is the distance of
+    trials from their place, `unit` follows every value."""
 
     x: str
     y: str
@@ -51,7 +51,7 @@ class Plot(msgspec.Struct, frozen=True):
 
 
 def along(lines: Sequence[Line], x: str, y: str, show: Show) -> Plot:
-    """Engines along a factor, on log axes; 0 has a place half a decade before the first level."""
+    """Engines along a factor, on log axes; 0 is placed half a decade before the first level."""
     levels = sorted({level for line in lines for level in line.levels})
     least = min((level for level in levels if level > 0), default=1.0)
     at = {level: math.log10(level) if level > 0 else math.log10(least) - 0.5 for level in levels}
@@ -81,13 +81,13 @@ def shape(index: int) -> list[tuple[float, float]]:
 
 
 def block(plot: Plot) -> str:
-    """The data as an element that no browser runs; no text in it can end it."""
+    """The data as an element that browsers do not run; no text in it can close the element."""
     told = msgspec.json.encode(plot).decode().replace("<", "\\u003c")
     return f'<script class="plot" type="application/json">{told}</script>'
 
 
 def script() -> str:
-    """What runs: the licence, uPlot, and the part that puts buttons under figures."""
+    """The script: the licence, uPlot, and the code that adds buttons under figures."""
     licence, library, own = (
         (HERE / name).read_text(encoding="utf-8").strip()
         for name in ("uplot/LICENSE", "uplot/uPlot.iife.min.js", "zoom.js")
@@ -96,12 +96,12 @@ def script() -> str:
 
 
 def style() -> str:
-    """uPlot's own rules."""
+    """uPlot's stylesheet."""
     return (HERE / "uplot/uPlot.min.css").read_text(encoding="utf-8").strip()
 
 
 def policy(code: str) -> str:
-    """What the page may do: apply its own styles and run this script, nothing else."""
+    """The Content-Security-Policy: the page may apply its own styles and run this script, nothing else."""
     digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
     sources = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     return f"{sources}; base-uri 'none'; form-action 'none'"

@@ -1,5 +1,5 @@
-"""The lessons: classic tutorial claims about asyncio, threads and processes as small honest experiments.
+"""The lessons: classic tutorial claims about asyncio, threads and processes as small experiments.
 
-`experiments/` holds one file per claim; `lesson` says what a lesson is and how its claim is judged; `runner` runs
-each in a process of its own; `present` tells the outcomes; `commands` is the door.
+`experiments/` holds one file per claim; `lesson` defines a lesson and judges its claim; `runner` runs each in its own
+process; `present` shows the outcomes; `commands` is the command line.
 """

@@ -1,7 +1,7 @@
 """The process of one lesson: `python -m crawler.compare.lessons.child PACKAGE NAME` prints a Report as JSON.
 
-If whoever started it dies, the kernel sends it SIGHUP (PR_SET_PDEATHSIG, Linux), and it takes its session along.
-Light at import: processes that a lesson spawns import this module again.
+When its parent ends, the kernel sends it SIGHUP (PR_SET_PDEATHSIG, Linux), and it kills its process group. Imports are
+lazy, because processes that a lesson spawns import this module again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def main(package: str, name: str) -> None:
-    """Run a lesson."""
+    """Run a lesson and print its Report."""
     from importlib import import_module
 
     import msgspec
@@ -33,7 +33,7 @@ def main(package: str, name: str) -> None:
 
 
 def _stop_fork_server() -> None:
-    """Wait for the fork server, if there is one: only so does the CPU of its children count as ours."""
+    """Stop the fork server, if there is one, and wait for it: otherwise its children's CPU would not count as ours."""
     from multiprocessing import forkserver
 
     with suppress(AttributeError):

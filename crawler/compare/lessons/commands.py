@@ -49,7 +49,7 @@ def lessons(
 
 
 def _known(name: str, names: tuple[str, ...]) -> str:
-    """The name of a lesson, however its words are joined. Raises click.UsageError."""
+    """The name of a lesson, with its words joined by any separator. Raises click.UsageError."""
     plain = name.replace("-", "_")
     if plain in names:
         return plain

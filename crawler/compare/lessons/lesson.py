@@ -1,15 +1,15 @@
-"""What a lesson is, and how its claim and its prediction are judged.
+"""A lesson, and how its claim and its prediction are judged.
 
 Rules:
-- A claim is judged by numbers, so it is written down twice: in the words of the tutorials, and as statements about
-  measures. Our prediction is written down as statements too, before anything runs. They often contradict each other.
-- A statement speaks of the median of repeated samples, mostly ratios taken within one round, so that a slow minute of
-  the machine meets both sides. It is true or false where the whole confidence interval of that median lies on one side
-  of the bound; otherwise nobody knows, and the word is "inconclusive".
-- The interval is the sign test turned round: it assumes no distribution, and one outlier in five leaves it undecided.
-- What needs free cores is undecided while other processes keep them busy, however clear the figures look. A lesson that
-  samples the free cores itself, in the same rounds (`control`), is judged by that.
-- Several statements hold if all do; they do not hold as soon as one is false.
+- A claim is judged by numbers, so it is written twice: in the words of the tutorials, and as statements about measures.
+  Our prediction is written as statements too, before anything runs. The two often contradict each other.
+- A statement is about the median of repeated samples, mostly ratios within one round, so that a slow phase of the
+  machine affects both sides. It is true or false where the whole confidence interval of that median lies on one side of
+  the bound, else "inconclusive".
+- The interval inverts the sign test: it assumes no distribution, and one outlier in five leaves it undecided.
+- A statement that needs free cores is undecided while other processes keep them busy, however clear the figures look. A
+  lesson that samples the free cores itself, in the same rounds (`control`), is judged by that.
+- Several statements hold if all are true; they do not hold if one is false.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ERROR_RATE = 0.05  # of each end of the interval
 
 
 class Statement(msgspec.Struct, frozen=True):
-    """The median of `measure` lies above and below these bounds (exclusive). `needs`: so many free cores, to tell."""
+    """The median of `measure` lies above and below these bounds (exclusive). `needs`: free cores required to decide."""
 
     measure: str
     above: float | None = None
@@ -43,7 +43,7 @@ class Statement(msgspec.Struct, frozen=True):
 
 
 class Lesson(msgspec.Struct, frozen=True, kw_only=True):
-    """One experiment. `measures` names what `run` samples, in the words of the report; `cores` is what it needs.
+    """One experiment. `measures` names what `run` samples, as shown in the report; `cores`: free cores required.
     `control` names a measure of the cores that were free, taken in the same rounds as the others."""
 
     title: str
@@ -58,14 +58,14 @@ class Lesson(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What the process of a lesson hands back. `speed`: work of two unhindered threads : of one, before and after."""
+    """The result of a lesson's process. `speed`: work of two threads without the GIL : of one, before and after."""
 
     samples: Samples
     speed: tuple[float, ...] = ()
 
 
 class LessonFigure(msgspec.Struct, frozen=True, kw_only=True):
-    """One measure as it came out. `low` and `high` are the range; the bounds and whether they hold stand beside it."""
+    """One measured value. `low` and `high` are the range; also the bounds, and whether they hold."""
 
     name: str
     meaning: str
@@ -80,8 +80,8 @@ class LessonFigure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LessonOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a lesson. `others`: cores that other processes kept busy meanwhile, -1 where that is unknown. Where
-    it did not come to an end, `trouble` is one line and the figures are missing."""
+    """The outcome of a lesson. `others`: cores that other processes kept busy meanwhile, -1 where unknown. Where it did
+    not finish, `trouble` is one line and there are no figures."""
 
     name: str
     title: str
@@ -96,7 +96,7 @@ class LessonOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def interval(samples: Iterable[float]) -> tuple[float, float]:
-    """Where the median lies; each end errs with at most ERROR_RATE. Everywhere, if there are fewer than 5 samples."""
+    """The confidence interval of the median; each end errs with at most ERROR_RATE. Infinite below 5 samples."""
     ordered = sorted(samples)
     count, cut, tail = len(ordered), -1, 0.0
     while (tail := tail + comb(count, cut + 1) / 2**count) <= ERROR_RATE:
@@ -105,7 +105,7 @@ def interval(samples: Iterable[float]) -> tuple[float, float]:
 
 
 def decide(statement: Statement, samples: Iterable[float], free_cores: float = inf) -> bool | None:
-    """Whether a statement is true; None if these samples cannot tell."""
+    """Whether a statement is true; None where the samples do not decide it."""
     if free_cores < statement.needs:
         return None
     low, high = interval(samples)
@@ -117,7 +117,7 @@ def decide(statement: Statement, samples: Iterable[float], free_cores: float = i
 
 
 def together(answers: Iterable[bool | None]) -> bool | None:
-    """All of several answers: false if one is, unknown if one is and none is false."""
+    """The conjunction of answers: False if one is False, else None if one is None, else True."""
     known = set(answers)
     return False if False in known else None if None in known or not known else True
 
@@ -131,7 +131,7 @@ def judge(
     others: float = -1.0,
     free_cores: float = inf,
 ) -> LessonOutcome:
-    """The outcome of a lesson that gave these samples. Its own control knows better than `free_cores`."""
+    """The outcome of a lesson with these samples. Its own `control` takes precedence over `free_cores`."""
     if lesson.control:
         free_cores = interval(samples[lesson.control])[0]
 
@@ -174,7 +174,7 @@ def judge(
 
 
 def failed(name: str, lesson: Lesson | None, trouble: str, seconds: float = 0.0) -> LessonOutcome:
-    """The outcome of a lesson that came to no end."""
+    """The outcome of a lesson that did not finish."""
     return LessonOutcome(
         name=name,
         title=lesson.title if lesson else name,
@@ -188,7 +188,7 @@ def failed(name: str, lesson: Lesson | None, trouble: str, seconds: float = 0.0)
 
 
 def number(value: float) -> str:
-    """Three digits, as people write them: 0.0123, 1.25, 40, 1,250."""
+    """A number with three significant digits: 0.0123, 1.25, 40, 1,250."""
     if value == 0:
         return "0"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

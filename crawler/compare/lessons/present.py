@@ -1,4 +1,4 @@
-"""How outcomes are told: on a terminal, as Markdown, as JSON."""
+"""Formats outcomes: for a terminal, as Markdown, as JSON."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def value(figure: LessonFigure) -> tuple[str, str]:
 
 
 def rows(outcome: LessonOutcome) -> list[tuple[str, ...]]:
-    """The figures as text: what, median, range, what the claim and the prediction say and whether that is so."""
+    """The figures as text: measure, median, range, the bounds of claim and prediction, and whether they hold."""
     return [
         (
             figure.meaning,
@@ -41,7 +41,7 @@ def rows(outcome: LessonOutcome) -> list[tuple[str, ...]]:
 
 
 def because(outcome: LessonOutcome) -> str:
-    """The sentence of why, with the reserve that the prediction leaves."""
+    """The explanation, with a reservation where the prediction was not met or is undecided."""
     match outcome.prediction:
         case "met":
             return f"Why: {outcome.why}"
@@ -51,7 +51,7 @@ def because(outcome: LessonOutcome) -> str:
 
 
 def meanwhile(outcome: LessonOutcome) -> str:
-    """How long it took, and how quiet the machine was."""
+    """The duration, and the load of other processes."""
     noise = f", other processes kept {outcome.others:.1f} cores busy meanwhile" if outcome.others >= 0 else ""
     return f"{outcome.seconds:.1f} s{noise}"
 
@@ -81,7 +81,7 @@ def show(console: Console, outcome: LessonOutcome, place: int) -> None:
 
 
 def show_all(console: Console, outcomes: Iterable[LessonOutcome], where: dict[str, str]) -> None:
-    """The one table at the end."""
+    """The summary table at the end."""
     from rich.table import Table
     from rich.text import Text
 
@@ -97,7 +97,7 @@ def show_all(console: Console, outcomes: Iterable[LessonOutcome], where: dict[st
 
 
 def markdown(outcomes: Sequence[LessonOutcome], where: dict[str, str]) -> str:
-    """All of it as one document."""
+    """All outcomes as one Markdown document."""
     lines = ["# What the tutorials say, measured", "", _sentence(where), "", METHOD, ""]
     lines += ["| lesson | the claim | our prediction |", "|---|---|---|"]
     for one in outcomes:
@@ -115,7 +115,7 @@ def markdown(outcomes: Sequence[LessonOutcome], where: dict[str, str]) -> str:
 
 
 def as_json(outcomes: Sequence[LessonOutcome], where: dict[str, str]) -> bytes:
-    """One object with every sample."""
+    """All outcomes as one JSON object, with every sample."""
     return msgspec.json.encode({"conditions": where, "outcomes": outcomes})
 
 

@@ -1,4 +1,4 @@
-"""The ways of measuring that lessons share: rounds A B C A B C, ratios within a round, busy work, a small web."""
+"""Measuring helpers that lessons share: rounds A B C A B C, ratios within a round, busy work, a small web."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def alternate(rounds: int, warm_up: bool = True, /, **arms: Callable[[], T]) -> dict[str, list[T]]:
-    """The results of each arm, by its name; the arms take turns, and a warm-up round before is not counted."""
+    """The results of each arm, by name; the arms take turns, after a warm-up round that is not counted."""
     results: dict[str, list[T]] = {name: [] for name in arms}
     for number in range(-warm_up, rounds):
         for name, arm in arms.items():
@@ -29,7 +29,7 @@ def ratios(top: list[float], bottom: list[float]) -> list[float]:
 
 
 def timed(work: Callable[[], object]) -> float:
-    """Seconds that the work takes on the clock on the wall."""
+    """Wall-clock seconds that the work takes."""
     began = perf_counter()
     work()
     return perf_counter() - began
@@ -43,7 +43,7 @@ class Effort(NamedTuple):
 
 
 def effort(unit: Callable[[], object], threads: int, seconds: float) -> Effort:
-    """Let so many threads repeat a unit of work for a while."""
+    """Let `threads` threads repeat a unit of work for `seconds`."""
     done = [0] * threads
     until = perf_counter() + seconds
 
@@ -60,7 +60,7 @@ def effort(unit: Callable[[], object], threads: int, seconds: float) -> Effort:
 
 
 def speed_of_two(block: bytes = bytes(1_000_000)) -> float:
-    """How much more two threads get done than one where only the machine can hold them back: in C, without the GIL."""
+    """Work of two threads relative to one, in C without the GIL, so that only the machine limits them."""
 
     def hash_block() -> None:
         sha256(block).digest()

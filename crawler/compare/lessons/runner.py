@@ -1,9 +1,9 @@
-"""Runs lessons, each in a fresh process of its own, so that none can disturb, outlive or end the others.
+"""Runs lessons, each in a fresh process, so that none can affect or outlive the others.
 
 Rules:
-- The process leads a session of its own. However the lesson ends, what is left in that session is killed.
-- Samples come back through a file, not a pipe: an orphan that holds the pipe open would be waited for.
-- What other processes of the machine took meanwhile stands beside every outcome: it explains most that is inconclusive.
+- The process leads its own session. However the lesson ends, its process group is killed.
+- Samples come back through a file, not a pipe: an orphan that holds the pipe open would block the reader.
+- Every outcome has the load of other processes, which explains most inconclusive results.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ CHILD = "crawler.compare.lessons.child"
 
 
 def load(name: str, package: str = experiments.__name__) -> Lesson:
-    """The lesson of that file. Raises whatever its import does."""
+    """The lesson of a file. Raises any error of its import."""
     lesson: Lesson = import_module(f"{package}.{name}").LESSON
     return lesson
 
 
 def teach(name: str, package: str = experiments.__name__, patience: float = PATIENCE) -> LessonOutcome:
-    """Run one lesson and judge it; whatever goes wrong with it becomes one line of the outcome."""
+    """Run one lesson and judge it; an error becomes one line of the outcome."""
     lesson: Lesson | None = None
     began, others = perf_counter(), _Others()
     try:
@@ -54,12 +54,12 @@ def teach(name: str, package: str = experiments.__name__, patience: float = PATI
         report = msgspec.json.decode(written, type=Report)
         free = min(cores() - max(0.0, busy), *report.speed, inf)
         return judge(name, lesson, report.samples, seconds=seconds, others=busy, free_cores=free)
-    except Exception as error:  # a lesson is somebody's code: its bugs must not end the others
+    except Exception as error:  # lessons may have bugs, which must not end the others
         return failed(name, lesson, _one_line(f"{type(error).__name__}: {error}"), perf_counter() - began)
 
 
 def conditions() -> dict[str, str]:
-    """Where this is measured."""
+    """The machine and the Python of the measurement."""
     gil = getattr(sys, "_is_gil_enabled", lambda: True)()
     return {
         "python": f"{platform.python_implementation()} {platform.python_version()}, {'with' if gil else 'without'} GIL",
@@ -70,7 +70,7 @@ def conditions() -> dict[str, str]:
 
 
 def _in_a_process(name: str, package: str, patience: float) -> tuple[bytes, str]:
-    """What the lesson wrote, and what went wrong with it."""
+    """The output of the lesson, and its error ("" for none)."""
     root = str(Path(__file__).resolve().parents[3])
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     with TemporaryFile() as out, TemporaryFile() as complaints:
@@ -100,7 +100,7 @@ def _in_a_process(name: str, package: str, patience: float) -> tuple[bytes, str]
 
 
 class _Others:
-    """Counts the cores that processes other than ours keep busy, from its making on. Linux only: elsewhere -1."""
+    """Measures the cores kept busy by other processes since it was created. Linux only: elsewhere -1."""
 
     def __init__(self) -> None:
         self._at, self._busy, self._ours = perf_counter(), _machine_busy(), _our_cpu()
@@ -113,7 +113,7 @@ class _Others:
 
 
 def _machine_busy() -> float:
-    """CPU seconds that the machine spent on anything but idling; -1 where nobody says."""
+    """CPU seconds that the machine was not idle; -1 where unknown."""
     try:
         fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
     except (OSError, ValueError):

@@ -1,11 +1,11 @@
 """The asynchronous client: one aiohttp session in one event loop. This is the hot path of the product.
 
 Rules:
-- aiohttp's parser must be the one in C: that in Python takes several times as long, and is no crawler's hot path.
+- aiohttp's parser must be the one in C: the one in Python takes several times as long.
 - Redirects, cookies, proxies, netrc, decompression and quoting are off; URLs go out as written (`encoded=True`).
 - aiohttp's own timers (one per fetch, one per read) are off but for the connect deadline, which costs nothing on a kept
-  connection: one timer per tick sweeps all flights and cancels the task of what is overdue.
-- aiohttp would repeat a GET whose connection broke; that is a retry, and those are the Crawl's (see
+  connection: one timer per tick checks all fetches and cancels the tasks of overdue ones.
+- aiohttp would repeat a GET whose connection broke; that is off, since retries are the Crawl's decision (see
   `wire.KEEPALIVE_S`).
 """
 
@@ -35,7 +35,7 @@ from crawler.fetch.net.guard import Blocked
 
 
 class AiohttpFetcher:
-    """An asynchronous client on aiohttp. Make it in the running loop."""
+    """An asynchronous client on aiohttp. Create it in the running loop."""
 
     def __init__(self, plan: ClientPlan) -> None:
         if HttpResponseParser is HttpResponseParserPy:
@@ -67,7 +67,7 @@ class AiohttpFetcher:
         self._session._retry_connection = False
 
     async def fetch(self, request: Request) -> Response:
-        """Ask once. Raises FetchError."""
+        """Send one request. Raises FetchError."""
         check_url(request.url)
         task = asyncio.current_task(self._loop)  # without it Python 3.11 asks the kernel for our process id
         if task is None:
@@ -114,7 +114,7 @@ class AiohttpFetcher:
         return await self._session.get(url, headers=headers, allow_redirects=False, ssl=tls)
 
     async def _read(self, reply: aiohttp.ClientResponse, flight: _AiohttpTimer, held: Held) -> tuple[bytes, str]:
-        """The body, and how it was cut short. A connection whose body was is closed. Raises FetchError(PROTOCOL)."""
+        """The body, and how it was truncated. A truncated body closes its connection. Raises FetchError(PROTOCOL)."""
         content = flight.content = reply.content
         cap = self._limits.max_body
         blocks: list[bytes] = []
@@ -183,7 +183,7 @@ class AiohttpFetcher:
 
 
 class _AiohttpTimer(FetchTimer):
-    """A flight that is ended by cancelling its task."""
+    """A timer that ends its fetch by cancelling the task."""
 
     __slots__ = ("content", "task")
 
@@ -193,12 +193,12 @@ class _AiohttpTimer(FetchTimer):
         self.content: aiohttp.StreamReader | None = None
 
     def cancelled_by_others(self) -> bool:
-        """Whether a cancellation is not ours alone; ours is taken back."""
+        """Whether another caller cancelled the task too; undoes our own cancellation."""
         return not self.ended or self.task.uncancel() > 0
 
 
 def _as_written(url: str) -> URL:
-    """A yarl URL that keeps every byte: an empty query, which yarl would drop, passes as part of the path."""
+    """A yarl URL that keeps every byte: an empty query, which yarl would drop, becomes part of the path."""
     if not url.endswith("?"):
         return URL(url, encoded=True)
     scheme, _, rest = url.partition("://")
@@ -207,7 +207,7 @@ def _as_written(url: str) -> URL:
 
 
 def _failure(error: Exception) -> FetchError:
-    """What an exception means that came out of aiohttp."""
+    """The FetchError for an exception from aiohttp."""
     if lacks_memory(error):
         return FetchError(FetchErrorKind.RESOURCE_EXHAUSTED, f"{NO_MEMORY} ({type(error).__name__})")
     match error:
@@ -223,7 +223,7 @@ def _failure(error: Exception) -> FetchError:
 
 
 def _trouble(error: aiohttp.ClientError) -> FetchErrorKind:
-    """What went wrong before the head was complete. The order matters: the classes derive from each other."""
+    """The kind of a failure before the head was complete. The order matters: the classes derive from each other."""
     match error:
         case aiohttp.ClientConnectorError(os_error=cause) if isinstance(cause, BROKEN_CONNECTIONS):
             return FetchErrorKind.DISCONNECT  # in a TLS handshake, too

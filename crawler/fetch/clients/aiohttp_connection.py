@@ -1,10 +1,10 @@
-"""A connection of the aiohttp session that judges heads by `framing`, as all clients do.
+"""A connection of the aiohttp session that validates heads by `framing`, as all clients do.
 
 Rules:
-- aiohttp's parser (llhttp) sees a head of ours, which says how the body ends and nothing else, and chunks of ours: it
-  has no opinion on what came.
-- A body never gets more bytes than were promised, and none that came before it was asked for. Whoever sends any is not
-  asked again on this connection.
+- aiohttp's parser (llhttp) gets a synthetic head, which has only the framing of the body, and re-encoded chunks: it
+  never sees the original bytes.
+- A body never gets more bytes than were promised, nor bytes that came before its request. A server that sends such
+  bytes loses this connection.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from crawler.fetch.http1.wire import one_line
 
 
 class Connection(ResponseHandler):
-    """A connection. `head` is that of the last response, None while a request waits for it."""
+    """A connection. `head` is that of the last response, None while a request waits for one."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, max_head: int) -> None:
         super().__init__(loop)
@@ -52,7 +52,7 @@ class Connection(ResponseHandler):
             self.data_received(raw)
 
     def data_received(self, data: bytes) -> None:
-        """Called by the loop with what came; by aiohttp with nothing where a body that was held back may go on."""
+        """Called by the loop with the bytes that came; by aiohttp with b"" to resume a body that was paused."""
         try:
             self._receive(data)
         except MemoryError:
@@ -78,7 +78,7 @@ class Connection(ResponseHandler):
             self._fail(chunks.error)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Called by the loop when there is nothing more to come."""
+        """Called by the loop when the connection has ended."""
         if exc is not None and lacks_memory(exc):
             self._fail(FetchError(FetchErrorKind.RESOURCE_EXHAUSTED, NO_MEMORY))
         if self._raw:
@@ -89,13 +89,13 @@ class Connection(ResponseHandler):
         if exc is not None and self.head is not None and self.head.length is None and not self.head.chunked:
             self.set_exception(
                 exc
-            )  # a body that only the end of the connection ends was cut; aiohttp takes it as whole
+            )  # a body delimited by the end of the connection was truncated; aiohttp would take it as complete
         super().connection_lost(exc)
 
     def _begin(self, data: bytes) -> bytes:
-        """The next bytes of a head; returns those of the body."""
+        """Take the next bytes of a head; returns those of the body."""
         raw = self._raw = self._raw + data
-        if self._parser is None:  # nobody has asked
+        if self._parser is None:  # no request was sent
             if len(raw) > self._max_head:
                 self._fail(FetchError(FetchErrorKind.PROTOCOL, "it sent a head unasked"))
             return b""
@@ -114,7 +114,7 @@ class Connection(ResponseHandler):
         return raw[start:]
 
     def _take(self, data: bytes) -> bytes:
-        """What of it belongs to a body whose length was told."""
+        """The part of `data` that belongs to a body with a Content-Length."""
         if len(data) > self._left:
             data = data[: self._left]
             self.force_close()
@@ -123,7 +123,7 @@ class Connection(ResponseHandler):
         return data
 
     def _take_chunks(self, chunks: Chunks, data: bytes) -> bytes:
-        """What is in these chunks, as one chunk."""
+        """The data of these chunks, re-encoded as one chunk."""
         body = b"".join(chunks.feed(data))
         self._ended = chunks.done
         if chunks.excess_data:
@@ -141,7 +141,7 @@ class Connection(ResponseHandler):
         self.set_exception(error)
 
     def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
-        """Called by aiohttp when parsing or the connection fails; the reader of the body must learn of it, too."""
+        """Called by aiohttp when parsing or the connection fails; also fails the reader of the body."""
         if isinstance(exc, HttpProcessingError):
             exc = FetchError(FetchErrorKind.PROTOCOL, one_line(exc))
         super().set_exception(exc, *cause)

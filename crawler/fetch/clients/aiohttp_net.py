@@ -1,9 +1,9 @@
-"""What lies beneath the aiohttp session: names, and the pool of connections.
+"""The resolver and the connection pool of the aiohttp session.
 
 Rules:
 - Names are resolved as for every client (see crawler/fetch/net/dns_cache.py): an installed aiodns would silently
   replace that, and slow names must not block the loop's default threads. aiohttp asks each time it opens a connection.
-- Literal addresses never come to a resolver, so the guard judges every address when its socket is made.
+- Literal addresses bypass the resolver, so the guard checks every address when its socket is made.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from crawler.fetch.net.guard import Guard
 _AddrInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]  # as of getaddrinfo
 
 PATIENT: ContextVar[bool] = ContextVar("PATIENT", default=True)
-"""Whether the fetch of this task waits for a slow name: between it and the resolver lies aiohttp."""
+"""Whether the fetch of this task waits for a slow lookup: a context variable, since aiohttp calls the resolver."""
 
 
 def connector(plan: ClientPlan) -> aiohttp.TCPConnector:
-    """A pool of connections that may all go to one host: how many one may have is the Crawl's decision."""
+    """A connection pool without a limit per host: that limit is the Crawl's decision."""
     ways = EndpointResolver(plan)
     return aiohttp.TCPConnector(
         limit=plan.connections,
@@ -45,7 +45,7 @@ def _socket(guard: Guard, found: _AddrInfo) -> socket.socket:
 
 
 class SharedResolver(AbstractResolver):
-    """The resolver of all clients, behind the overrides of the plan, and what the guard leaves of its answers."""
+    """aiohttp's interface to the EndpointResolver: overrides of the plan, shared DNS cache, guard."""
 
     def __init__(self, ways: EndpointResolver) -> None:
         self._ways = ways
@@ -68,4 +68,4 @@ class SharedResolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Nothing to close."""

@@ -1,16 +1,16 @@
 """The default blocking client: libcurl, one handle for the life of the fetcher.
 
 Rules:
-- All that can be decided by libcurl is decided there, without the GIL: connect and total deadline, framing, keep-alive.
-- A callback in Python costs a fight for the GIL when many threads fetch, so header lines go straight into a list, which
-  `framing` judges once the body begins (libcurl itself bounds a head to 300 KiB), and only blocks of the body meet
-  Python code. Chunks come as they are, for `chunks`; libcurl takes them apart for itself to know where they end.
+- Whatever libcurl can do is done there, without the GIL: connect and total deadline, framing, keep-alive.
+- A callback in Python contends for the GIL when many threads fetch, so header lines go straight into a list, which
+  `framing` validates once the body begins (libcurl itself bounds a head to 300 KiB), and only blocks of the body reach
+  Python code. Chunks come raw, for `chunks`; libcurl parses them only to find their end.
 - First-byte and idle deadlines are the sweeper's, which knows the descriptors of this handle by its socket callbacks.
-- libcurl asks nobody for an address: what a name means is pinned in the handle before (see
-  crawler/fetch/net/dns_cache.py), and each socket is made here, where the guard judges the address it is for.
-- libcurl would repeat a request by itself where a kept connection turns out to be dead before a byte came. It asks
-  before each request it sends, and the second within one fetch is refused (see `wire.KEEPALIVE_S`). It looks for dead
-  connections once a second only, so we look before each fetch: an idle one that can be read has been closed.
+- libcurl never resolves a name: the addresses are pinned in the handle before (see crawler/fetch/net/dns_cache.py), and
+  each socket is made here, after the guard has checked its address.
+- libcurl would repeat a request by itself where a kept connection turns out to be dead before a byte came. It calls
+  PREREQFUNCTION before each request, and the second within one fetch is refused (see `wire.KEEPALIVE_S`). It looks for
+  dead connections only once a second, so we check before each fetch: an idle one that is readable has been closed.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from crawler.fetch.net.endpoints import Addresses, EndpointResolver, resolve_err
 from crawler.fetch.net.guard import Blocked
 
 _PINNED = 1_000
-"""The most names whose addresses one handle holds."""
+"""The most names that are pinned in one handle."""
 _TOO_LARGE = 100  # CURLE_TOO_LARGE, not named by pycurl
 _RESET = (errno.ECONNRESET, errno.ECONNABORTED)
 _BROKEN_HANDSHAKE = (
@@ -58,7 +58,7 @@ _BROKEN_HANDSHAKE = (
     "SSL_ERROR_SYSCALL",
     "unexpected eof",
 )
-"""What libcurl says of a handshake that the network has broken. Its code is that of a wrong certificate."""
+"""Messages of libcurl for a TLS handshake that the network has broken. Its code is that of a wrong certificate."""
 _TROUBLE = {
     pycurl.E_OK: FetchErrorKind.DISCONNECT,  # looked at only where the head is incomplete
     pycurl.E_COULDNT_RESOLVE_HOST: FetchErrorKind.DNS,
@@ -126,10 +126,10 @@ class CurlFetcher(BlockingFetcher):
         super().__init__(limits)
 
     def sweep(self, now: float) -> None:
-        """Cut the flight short if it is overdue."""
+        """End the fetch if it is overdue."""
         flight, reply = self._flight, self._reply
         if flight is reply.flight and not flight.head_at:
-            with suppress(FetchError):  # told by whoever waits for it
+            with suppress(FetchError):  # raised again in the thread that fetches
                 flight.head_at = now if reply.head() else 0.0
         super().sweep(now)
 
@@ -175,7 +175,7 @@ class CurlFetcher(BlockingFetcher):
         )
 
     def _trouble(self, code: int, detail: str, flight: FetchTimer) -> FetchError:
-        """What an error before the end of the head means."""
+        """The FetchError for a failure before the end of the head."""
         if self._blocked is not None and code == pycurl.E_COULDNT_CONNECT:
             return resolve_error(self._blocked)
         if code == pycurl.E_OPERATION_TIMEDOUT:
@@ -193,7 +193,7 @@ class CurlFetcher(BlockingFetcher):
         return FetchError(_TROUBLE.get(code, FetchErrorKind.INTERNAL), detail or "closed inside the head")
 
     def _pin(self, host: str, port: int, wait_for_dns: bool) -> None:
-        """Tell libcurl what a name means, where that is new. Raises FetchError."""
+        """Pin the addresses of a name in the handle, where they are new. Raises FetchError."""
         self._blocked = None
         try:
             way = self._ways.route(host, port)
@@ -210,7 +210,7 @@ class CurlFetcher(BlockingFetcher):
         self._curl.setopt(pycurl.RESOLVE, lines)
 
     def _open(self, _: int, peer: _Peer) -> socket.socket | int:
-        """The socket for a connection to `peer`, if the guard agrees."""
+        """The socket for a connection to `peer`, if the guard allows its address."""
         try:
             self._ways.guard.check(peer.addr[0], peer.addr[1])
             return socket.socket(peer.family, peer.socktype, peer.protocol)
@@ -236,7 +236,7 @@ class CurlFetcher(BlockingFetcher):
         with self._lock:
             self._descriptors.add(descriptor)
             flight = self._flight
-        over = flight is not None and flight.ended  # cut short, and libcurl wants to ask once more
+        over = flight is not None and flight.ended  # it was ended, and libcurl wants to try once more
         return int(pycurl.SOCKOPT_ERROR if over else pycurl.SOCKOPT_OK)
 
     def _closed(self, descriptor: int) -> int:
@@ -257,7 +257,7 @@ class CurlFetcher(BlockingFetcher):
 
 
 class _Peer(Protocol):
-    """What libcurl tells of an address."""
+    """An address as libcurl passes it to OPENSOCKETFUNCTION."""
 
     family: int
     socktype: int
@@ -266,7 +266,7 @@ class _Peer(Protocol):
 
 
 class _Reply:
-    """What arrives during one perform."""
+    """The response that arrives during one `perform`."""
 
     def __init__(self, flight: FetchTimer, limits: Limits, held: Held) -> None:
         self.flight = flight
@@ -296,7 +296,7 @@ class _Reply:
             flight.head_at = flight.head_at or time.monotonic()
             try:
                 head = self.head()
-            except FetchError:  # told once more when the transfer has ended
+            except FetchError:  # raised again when the transfer has ended
                 return -1
             self._chunks = Chunks() if head and head.chunked else None
         chunks = self._chunks
@@ -310,23 +310,23 @@ class _Reply:
         return None
 
     def head(self) -> Head | None:
-        """That of the response, None where it is incomplete. Raises FetchError(PROTOCOL)."""
+        """The head of the response, None where it is incomplete. Raises FetchError(PROTOCOL)."""
         if self._head is None:
             found = read_head(b"".join(self.lines), self._max_head)
             self._head = found[0] if found else None
         return self._head
 
     def body(self) -> bytes:
-        """What came of it, up to the cap."""
+        """The body so far, up to the cap."""
         body = b"".join(self._blocks)
         return body if len(body) <= self._max_body else body[: self._max_body]
 
     def has_surplus(self) -> bool:
-        """Whether more came than chunks that ended; libcurl sees for itself where more came than a length promised."""
+        """Whether bytes came after the last chunk; libcurl itself checks for more bytes than Content-Length."""
         return self._chunks is not None and self._chunks.excess_data
 
     def truncated(self, code: int) -> str:
-        """The mark of the body after perform ended with this code. Raises FetchError(PROTOCOL)."""
+        """`Response.truncated` after `perform` ended with this code. Raises FetchError(PROTOCOL)."""
         chunks = self._chunks
         if self.flight.size > self._max_body:
             return "length"
@@ -348,14 +348,14 @@ def _trust(ca_file: str) -> tuple[int, str | bytes]:
 
 
 def _lines(headers: Headers) -> list[str]:
-    """Headers in libcurl's notation: "Name;" is an empty value, "Name:" takes away what it would send by itself."""
+    """Headers in libcurl's notation: "Name;" is an empty value, "Name:" removes a default header."""
     names = {name.lower() for name, _ in headers}
     own = [f"{name}:" for name in ("Accept", "User-Agent") if name.lower() not in names]
     return [f"{name}: {value}" if value.strip() else f"{name};" for name, value in headers] + own
 
 
 def _routes(plan: ClientPlan) -> list[str]:
-    """HOST:PORT:ADDRESS:PORT lines; the first that fits counts, an empty port is any or the same."""
+    """HOST:PORT:ADDRESS:PORT lines; the first match counts, an empty port is any port or the same port."""
     routes = []
     for name, address in sorted(plan.resolve.items(), key=lambda pair: -split_port(pair[0])[1]):
         (host, port), (other, other_port) = split_port(name), split_port(address)

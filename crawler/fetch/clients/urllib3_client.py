@@ -2,11 +2,11 @@
 
 Rules:
 - Connections, not a PoolManager: its URL parser rewrites what it sends (`/a/../b`, `%2f`); a URL is sent as it is.
-- The head is read here and judged by `framing`: http.client would refuse the 101st header, take 103 for the final
-  status and allow any number of 100s. It would also take any two bytes for the end of a chunk: that is for `chunks`.
-- urllib3 knows no deadline but that of one read. All but the connect deadline are the sweeper's.
+- The head is read here and validated by `framing`: http.client would refuse the 101st header, take 103 for the final
+  status and allow any number of 100s. It would also take any two bytes for the end of a chunk: `chunks` parses those.
+- urllib3 has no deadline but that of one read. All but the connect deadline are the sweeper's.
 - A request goes out once (see `wire.KEEPALIVE_S`). A connection that became readable while idle is not used again: the
-  server closed it, or said something unasked.
+  server closed it, or sent something unasked.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Urllib3Fetcher(BlockingFetcher):
         )
 
     def _line(self, target: Target) -> _Line:
-        """The connection to this origin; the one longest unused gives way."""
+        """The connection to this origin; a new one evicts the least recently used."""
         key = target[:3]
         line = self._lines.pop(key, None)
         if line is None:
@@ -181,7 +181,7 @@ class Urllib3Fetcher(BlockingFetcher):
 
 
 class _Reply(HTTPResponse):
-    """http.client's response with the `head` that `framing` found in it; `surplus`: more came than was promised."""
+    """http.client's response with the `head` parsed by `framing`; `excess_data`: more came than was promised."""
 
     head: Head
     max_head = 65_536
@@ -196,7 +196,7 @@ class _Reply(HTTPResponse):
         while found is None:
             begun = b""
             try:
-                begun = self.fp.peek(1)[:1]  # of a line that does not end nothing else is left
+                begun = self.fp.peek(1)[:1]  # all that can be kept of a line whose end does not come
                 line = self.fp.readline(room)
             except OSError:
                 check_partial(b"".join((*lines, begun)), self.max_head)
@@ -212,17 +212,17 @@ class _Reply(HTTPResponse):
         self.head = head = found[0]
         self.status = self.code = head.status
         self.version, self.reason = 11, ""
-        self.headers = self.msg = HTTPMessage()  # nobody but us needs to know the fields
+        self.headers = self.msg = HTTPMessage()  # empty: the fields are in `head`
         self.chunked = False
         self.length = head.length
         self.will_close = not head.keep_alive
 
     def _close_conn(self) -> None:
-        """Called at the end of the body, where more may lie unread."""
+        """Called at the end of the body; checks for unread bytes after it."""
         line = self.fp.raw._sock  # type: ignore[attr-defined]
         patience = line.gettimeout()
         line.settimeout(0)
-        with suppress(OSError):  # TLS says so where nothing does
+        with suppress(OSError):  # raised by TLS where nothing is unread
             self.excess_data |= bool(self.fp.peek(1))
         line.settimeout(patience)
         super()._close_conn()  # type: ignore[misc]
@@ -241,7 +241,7 @@ class _Line(HTTPConnection):
     max_head = 65_536
 
     def response_class(self, *args: object, **options: object) -> _Reply:  # type: ignore[override]
-        """Called by http.client where it needs a response."""
+        """Called by http.client to create a response."""
         self.reply = _Reply(*args, **options)  # type: ignore[arg-type]
         self.reply.max_head = self.max_head
         return self.reply
@@ -264,7 +264,7 @@ class _SecureLine(_Line, HTTPSConnection):
 
 
 def _trouble(error: Exception) -> FetchError:
-    """What an exception between the first byte sent and the end of the head means."""
+    """The FetchError for an exception between the first byte sent and the end of the head."""
     match error:
         case TimeoutError():
             return FetchError(FetchErrorKind.TIMEOUT, "total")
@@ -285,7 +285,7 @@ def _open(target: Target, guard: Guard, max_head: int, ca_file: str) -> _Line:
 
 
 def _mapping(headers: Headers) -> HTTPHeaderDict:
-    """As urllib3 wants them; it would name itself in a User-Agent if it were not told to skip it."""
+    """Headers for urllib3; SKIP_HEADER suppresses its default User-Agent."""
     names = {name.lower() for name, _ in headers}
     missing = () if "user-agent" in names else (("User-Agent", SKIP_HEADER),)
     return HTTPHeaderDict((*headers, *missing))

@@ -1,1 +1,1 @@
-"""The rules of HTTP/1.1 that every client keeps: framing, codings, what goes on the wire."""
+"""HTTP/1.1 code shared by all clients: framing, chunks, content codings, cookies, request headers."""

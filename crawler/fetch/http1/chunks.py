@@ -1,12 +1,12 @@
-"""The chunks of a body taken apart, once for all clients (RFC 9112 section 7.1).
+"""Parses the chunked transfer coding, once for all clients (RFC 9112 section 7.1).
 
 Rules:
-- Client libraries agree on well-formed chunks only: of the odd ones each takes others. So they hand over the bytes as
-  they came, and the same bytes are the same body, or broken, in every client, in whatever pieces they arrive.
+- Client libraries agree on well-formed chunks only: each tolerates other deviations. So they hand over the raw bytes,
+  and the same bytes are the same body, or the same error, in every client, in whatever pieces they arrive.
 - Tolerated: extensions (ignored), blanks after a size, line ends without CR. A size has at most 15 digits: libcurl
-  takes two more, llhttp as many zeros as come.
-- What stands between two blocks of data is bounded, and so are the trailers, which nobody reads. They must look like
-  fields all the same: libcurl would hang up on others.
+  takes two more, llhttp any number of zeros.
+- The bytes between two blocks of data are bounded, and so are the trailers, which are ignored. Trailers must have the
+  form of fields: libcurl closes the connection on others.
 - A chunk costs 0.4 us however small it is, so their number is bounded too: 10 MiB in chunks of a byte would take 5 s.
 """
 
@@ -20,7 +20,7 @@ from crawler.fetch.base import FetchError
 MOST_BETWEEN = 4_096
 """The most bytes of a line before a chunk, and of all trailers together."""
 MOST_CHUNKS = 2_000_000
-"""The most chunks of a body, the last, which is empty, among them."""
+"""The most chunks of a body, including the empty last one."""
 
 _SIZE = rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n\0]*)?\r?\n"
 _FIRST = re.compile(_SIZE)
@@ -30,8 +30,8 @@ _ENDS = {_FIRST: (b"0\n", b"\n"), _NEXT: (b"\n0\n", b"0\n", b"\n"), _TRAILERS: (
 
 
 class Chunks:
-    """One body. `done`: its end has come; `excess_data`: and more; `error`: why it is none, None while it may be
-    one."""
+    """One body. `done`: its last chunk has come; `excess_data`: bytes came after it; `error`: why the chunks are
+    invalid, or None."""
 
     __slots__ = ("_count", "_expected", "_left", "_rest", "done", "error", "excess_data")
 
@@ -45,7 +45,7 @@ class Chunks:
         self._count = 0
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The blocks of the body among the next bytes. Nothing after the end, nor after what is broken."""
+        """The blocks of body data in the next bytes; none after the last chunk or an error."""
         blocks: list[bytes] = []
         if self.done or self.error:
             self.excess_data |= self.done and bool(data)
@@ -77,7 +77,7 @@ class Chunks:
         return blocks
 
     def _keep(self, rest: bytes) -> None:
-        """Waits for more, where that can make the rest what is expected."""
+        """Keep an incomplete line for the next bytes; sets `error` where no continuation can be valid."""
         self._rest = rest
         if len(rest) >= MOST_BETWEEN or not any(self._expected.fullmatch(rest + end) for end in _ENDS[self._expected]):
             self.error = FetchError(FetchErrorKind.PROTOCOL, f"broken chunks: {rest[:40]!a}")

@@ -1,16 +1,16 @@
-"""Content codings, undone once for all clients.
+"""Decodes content codings, once for all clients.
 
 Rules:
 - `gzip`, `x-gzip`, `deflate` (with the zlib wrapper, and raw as some servers send it), `br`, `zstd`, `identity`; names
   are case-insensitive (RFC 9110 section 8.4.1). At most 2 layers: more is an attack, no site needs it.
-- Never more than `cap` bytes come out, and not much more is ever allocated: each step asks for what is left plus one
-  byte, and the extra byte is the proof that the body was longer.
-- gzip and zstd streams may be concatenated (RFC 1952 section 2.2, RFC 8878 section 3.1); 1,000 of them at most, and the
-  input is walked in pieces: a decompressor copies what follows the end of its stream, which would make many tiny
-  members quadratic in the size of the body.
-- A stream that fails for want of memory raises FetchError(STARVED): it may be fine.
-- The end of the stream and its checksum count: a stream that stops early is a mark, what is no such stream an error.
-- What follows a complete stream and is no further one is ignored, as browsers and gzip do (padding is common).
+- At most `cap` bytes come out, and not much more is ever allocated: each step asks for what is left plus one byte, and
+  the extra byte proves that the body was longer.
+- gzip and zstd streams may be concatenated (RFC 1952 section 2.2, RFC 8878 section 3.1), at most 1,000 of them. The
+  input is fed in pieces: a decompressor copies what follows the end of its stream, which would make many tiny members
+  quadratic in the size of the body.
+- A stream that fails for lack of memory raises FetchError(RESOURCE_EXHAUSTED): it may be valid.
+- The end of the stream and its checksum are checked: an early end is a mark, an invalid stream an error.
+- Bytes after a complete stream that do not start another are ignored, as browsers and gzip do (padding is common).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ else:
     from backports import zstd
 
 ACCEPT_ENCODING = "gzip, deflate, br, zstd"
-"""What every client asks for: exactly what `decode` undoes."""
+"""The Accept-Encoding of every client: exactly what `decode` supports."""
 
 MAX_LAYERS = 2
 MAX_MEMBERS = 1_000
@@ -61,7 +61,7 @@ class _Stream(Protocol):
 
 
 class _Brotli:
-    """brotli.Decompressor in that shape."""
+    """brotli.Decompressor with the interface of `_Stream`."""
 
     unused_data = b""
 
@@ -77,14 +77,14 @@ class _Brotli:
 
 
 class _Coding(NamedTuple):
-    """How to open a stream of a coding for the body that starts so, and how a further stream would start."""
+    """`open` makes a decompressor for a body that starts with these bytes; `again`: magic bytes of a further stream."""
 
     open: Callable[[bytes], _Stream]
     again: tuple[bytes, ...] = ()
 
 
 def _inflater(head: bytes) -> _Stream:
-    """RFC 1950 if its two header bytes say so, else raw RFC 1951: no encoder starts one with a low nibble of 8."""
+    """RFC 1950 if its two header bytes match, else raw RFC 1951: no encoder starts that with a low nibble of 8."""
     wrapped = head[0] & 0x0F == 8 and (len(head) < 2 or int.from_bytes(head[:2], "big") % 31 == 0)
     return zlib.decompressobj(zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS)
 
@@ -102,12 +102,12 @@ _BROKEN = (zlib.error, brotli.error, zstd.ZstdError)
 
 
 def decode(body: bytes, encodings: str, cap: int, truncated: str = "") -> Decoded:
-    """Undo the content codings of a body.
+    """Decode the content codings of a body.
 
     `encodings` is the value of Content-Encoding ("" for none), `cap` the most bytes wanted, `truncated` the mark of the
     raw body. The result is marked "length" where it was cut at `cap`, else as the raw body was, else "disconnect" where
     a stream stopped before its end. Raises FetchError(ENCODING) for an unknown coding, too many layers or members, and
-    bytes that are not what they claim to be.
+    invalid streams, FetchError(RESOURCE_EXHAUSTED) for lack of memory.
     """
     names = [name for part in encodings.lower().split(",") if (name := part.strip(" \t")) and name != "identity"]
     if not body:
@@ -128,8 +128,7 @@ def decode(body: bytes, encodings: str, cap: int, truncated: str = "") -> Decode
 
 
 def _undo_surely(name: str, body: bytes, coding: _Coding, cap: int) -> Decoded:
-    """`_undo`. Some libraries call it a broken stream when they are refused memory, so what fails is tried once more.
-    Raises FetchError."""
+    """`_undo` with one retry: some libraries report a failed allocation as a broken stream. Raises FetchError."""
     try:
         return _undo(body, coding, cap)
     except _BROKEN:
@@ -143,7 +142,7 @@ def _undo_surely(name: str, body: bytes, coding: _Coding, cap: int) -> Decoded:
 
 
 def _undo(body: bytes, coding: _Coding, cap: int) -> Decoded:
-    """One layer."""
+    """Decode one layer."""
     view = memoryview(body)
     stream = coding.open(body[:2])
     blocks: list[bytes] = []
@@ -170,5 +169,5 @@ def _undo(body: bytes, coding: _Coding, cap: int) -> Decoded:
 
 
 def _goes_on(start: bytes, magics: tuple[bytes, ...]) -> bool:
-    """Whether the bytes after a stream start another, or are all that is left of such a start."""
+    """Whether the bytes after a stream start another, or are a truncated start of one."""
     return bool(start) and any(start.startswith(magic) or magic.startswith(start) for magic in magics)

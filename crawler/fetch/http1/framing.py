@@ -1,15 +1,15 @@
-"""The head of a response, and how its body ends: judged once, for all clients (RFC 9112).
+"""Parses the head of a response and the framing of its body, once for all clients (RFC 9112).
 
 Rules:
-- A client hands over the bytes of a head as they came. Whether they are HTTP, what they say and where the body ends is
-  decided here, not by three parsers: the same bytes end in the same way in every client and mode.
-- What could be read in two ways is refused (PROTOCOL), for after a wrong guess one page would be read as another:
-  control characters and lone CRs, names that are none, Content-Lengths or Locations that contradict each other,
-  transfer codings other than chunked, a switch of protocols. So is what is endless: interim replies, fields, bytes.
-- Tolerated, as every client does: lines that end without CR, folded fields, one length said twice, no reason phrase.
+- A client hands over the raw bytes of a head. Whether they are valid, what they mean and where the body ends is decided
+  here, not by three parsers: the same bytes give the same result in every client and mode.
+- What can be parsed in two ways is refused (PROTOCOL), because a wrong guess would take one page for another: control
+  characters and lone CRs, invalid names, Content-Lengths or Locations that contradict each other, transfer codings
+  other than chunked, a switch of protocols. So is too much: interim replies, fields, bytes.
+- Tolerated, as every client does: lines that end without CR, folded fields, a repeated equal length, no reason phrase.
 - What is odd but clear (a length beside chunks, a 204 with a body) is `ambiguous`: good for this response, but the
   connection is not used again.
-- Nothing here is more lenient than libcurl, which judges a head before we see it.
+- Nothing here is more lenient than libcurl, which checks a head before we see it.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Head(NamedTuple):
     ambiguous: bool
 
     def minimal_head(self) -> bytes:
-        """The shortest head that frames a body in the same way, for a parser that shall have no opinion of its own."""
+        """The shortest head with the same framing of the body, for a client's own parser."""
         body = b"Transfer-Encoding: chunked\r\n" if self.chunked else b""
         if self.length is not None:
             body = b"Content-Length: %d\r\n" % self.length
@@ -62,9 +62,9 @@ class Head(NamedTuple):
 
 
 def read_head(raw: bytes, limit: int) -> tuple[Head, int] | None:
-    """The head that `raw` begins with, interim replies passed over, and where the body begins; None: there is more.
+    """The head that `raw` begins with, without interim replies, and the offset of the body; None: it is incomplete.
 
-    `limit` is the most bytes of all heads together. Raises FetchError(PROTOCOL) as soon as it cannot become one.
+    `limit` is the most bytes of all heads together. Raises FetchError(PROTOCOL) as soon as no valid head can follow.
     """
     start = 0
     for _ in range(MAX_INTERIM + 1):
@@ -88,10 +88,10 @@ def read_head(raw: bytes, limit: int) -> tuple[Head, int] | None:
 
 
 def check_partial(raw: bytes, limit: int) -> None:
-    """Raises FetchError(PROTOCOL) where the whole lines of a head that was cut off could not have become one.
+    """Raises FetchError(PROTOCOL) where the complete lines of a truncated head are already invalid.
 
-    A field without a colon is not judged where it is the last that came: the next line might have continued it, and
-    libcurl does not show it to us."""
+    A last field without a colon is not checked: the next line might have continued it, and libcurl does not show it to
+    us."""
     lines = raw[: raw.rfind(b"\n") + 1]
     before = lines[: lines.rfind(b"\n", 0, -1) + 1]
     is_field = before and not before.endswith(_BLANK)
@@ -106,8 +106,8 @@ def _refused(why: str) -> FetchError:
 
 
 def check_begun(line: bytes) -> None:
-    """Raises FetchError(PROTOCOL) for what cannot become a status line. Small letters are told when the line is whole,
-    as by libcurl."""
+    """Raises FetchError(PROTOCOL) for what cannot become a status line. Lower case is refused only when the line is
+    complete, as by libcurl."""
     if b"\n" in line or line[:5].upper() != b"HTTP/"[: len(line)]:
         raise _refused(f"no status line: {line[:60]!a}")
 

@@ -1,13 +1,13 @@
-"""What a Set-Cookie header means (RFC 6265, section 5.2 and 5.3), as values for the jar of the Crawl.
+"""Parses Set-Cookie headers (RFC 6265, section 5.2 and 5.3) into values for the cookie jar of the Crawl.
 
 Rules:
-- A cookie is for the host that set it alone, unless it names a domain that this host belongs to and that is no public
-  suffix. A domain that is none of the host's makes a cookie that is left alone.
-- `Secure` counts where the scheme is https; under http such a cookie is left alone, as are names that begin with
-  __Secure- or __Host- and do not keep what these promise (RFC 6265bis 4.1.3). HttpOnly and SameSite say nothing to us.
-- Names and values that could not be sent back (no printable ASCII, over 4 KiB) are left alone, unknown attributes too.
+- A cookie is only for the host that set it, unless it names a domain that this host belongs to and that is not a public
+  suffix. A cookie with any other domain is ignored.
+- `Secure` counts where the scheme is https; under http such a cookie is ignored, as are names that begin with __Secure-
+  or __Host- without the required attributes (RFC 6265bis 4.1.3). HttpOnly and SameSite have no effect in a crawler.
+- Names and values that could not be sent back (no printable ASCII, over 4 KiB) are ignored, unknown attributes too.
 - Max-Age goes before Expires, and nothing lasts longer than 400 days (RFC 6265bis 5.5). A date becomes seconds here:
-  the Crawl knows no wall clock.
+  the Crawl has no wall clock.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LONGEST = 4_096  # name and value together, in octets
 LONGEST_ATTRIBUTE = 1_024
 LONGEST_LIFE = 400 * 86_400.0
 MOST = 200
-"""Cookies of one answer that are looked at: more than one home can hold."""
+"""The most cookies of one response that are parsed: more than one origin can hold."""
 SENDABLE = re.compile(r"[\t\x20-\x7e]*")
 DELIMITERS = re.compile(r"[\x09\x20-\x2f\x3b-\x40\x5b-\x60\x7b-\x7e]+")
 TIME = re.compile(r"([0-9]{1,2}):([0-9]{1,2}):([0-9]{1,2})(?:[^0-9].*)?")
@@ -34,13 +34,13 @@ MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", 
 
 
 def read_all(values: Iterable[str], url: str, now: float) -> tuple[SetCookie, ...]:
-    """The cookies that the answer to a canonical URL sets; `now` is Unix time."""
+    """The cookies that the response to a canonical URL sets; `now` is Unix time."""
     found = (read(value, url, now) for value, _ in zip(values, range(MOST), strict=False))
     return tuple(one for one in found if one is not None)
 
 
 def read(value: str, url: str, now: float) -> SetCookie | None:
-    """The cookie of one Set-Cookie header; None where it is to be left alone."""
+    """The cookie of one Set-Cookie header; None where it is ignored."""
     if not SENDABLE.fullmatch(value):
         return None
     pair, *rest = value.split(";")
@@ -63,7 +63,7 @@ def read(value: str, url: str, now: float) -> SetCookie | None:
 
 
 def _attributes(parts: list[str]) -> dict[str, str]:
-    """The attributes by name, the last of each counts."""
+    """The attributes by name in lower case; the last of each name counts."""
     told = {}
     for part in parts:
         name, _, value = part.partition("=")
@@ -80,7 +80,8 @@ def _keeps_promise(name: str, told: dict[str, str], secure: bool) -> bool:
 
 
 def _home(domain: str, host: str) -> str | None:
-    """Where the cookie lives: "scheme://name[:port]" of a host, or "scheme://.name" of all below a name."""
+    """The scope of the cookie: "scheme://name[:port]" for one host, "scheme://.name" for a domain and its subdomains;
+    None where it is ignored."""
     domain = domain.removeprefix(".")
     if not domain:
         return host
@@ -98,7 +99,7 @@ def _home(domain: str, host: str) -> str | None:
 
 
 def _lasts(told: dict[str, str], now: float) -> float | None:
-    """Seconds until a cookie ends; None where it ends with the crawl."""
+    """Seconds until a cookie expires; None where it lasts as long as the crawl."""
     age = told.get("max-age", "")
     if re.fullmatch(r"-?[0-9]+", age):
         return 0.0 if age.startswith("-") else float(min(int(age[:18]), LONGEST_LIFE))
@@ -107,7 +108,7 @@ def _lasts(told: dict[str, str], now: float) -> float | None:
 
 
 def _date(text: str) -> float | None:
-    """RFC 6265 5.1.1: the Unix time that a date of a cookie means, None where it is none."""
+    """RFC 6265 5.1.1: the Unix time of a cookie date, None where it is invalid."""
     clock: re.Match[str] | None = None
     day = month = year = None
     for token in DELIMITERS.split(text):

@@ -1,7 +1,7 @@
-"""What all clients put on the wire in the same way.
+"""What all clients send alike: request headers, URLs, TLS settings.
 
 Rules:
-- A header that we send holds no control character: whoever can smuggle CR LF into one writes requests of his own.
+- A header that we send has no control character: CR LF in a value would allow request smuggling.
 - Every client sends Host, the headers of the plan, then those of the request (which replace the plan's of that name),
   and Accept-Encoding where neither names one; nothing else.
 - A URL is sent as it is; one that is not canonical (spaces, control characters, non-ASCII) is refused, not repaired.
@@ -26,14 +26,14 @@ from crawler.fetch.http1.decode import ACCEPT_ENCODING
 MAX_IDLE = 8
 """The most connections a blocking client keeps: 64 threads of them stay under the usual 1,024 descriptors."""
 
-# A kept connection is used again this long (seconds). A server may close it at any moment, also while a request is on
-# its way. Repeating the request, as HTTP clients do by themselves (RFC 9112 section 9.3.1), would be a second request
-# without the politeness delay and without a trace: it ends as "disconnect" and the Crawl decides. To keep that rare
-# the age stays below the 5 s after which common servers (Apache, Node) close an idle connection.
+# Seconds for which an idle connection is reused. A server may close it at any moment, also while a request is in
+# flight. An automatic retry, as HTTP clients do it (RFC 9112 section 9.3.1), would be a second request without the
+# politeness delay and without a record: so the fetch ends as "disconnect" and the Crawl decides. To keep that rare the
+# age stays below the 5 s after which common servers (Apache, Node) close an idle connection.
 KEEPALIVE_S = 4.0
 
 BROKEN_CONNECTIONS = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError, ssl.SSLEOFError)
-"""Errors of the network, in a TLS handshake too: another attempt may do better than this one."""
+"""Errors of the network, in a TLS handshake too: a retry may succeed."""
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _URL = re.compile(r"(https?)://(?:[^/?#]*@)?([^/?#]*)([^#]*)")
@@ -50,7 +50,7 @@ class Target(NamedTuple):
 
 
 def plan_headers(plan: ClientPlan) -> Headers:
-    """The headers of every request. Raises UsageError where one could not be sent as a header."""
+    """The headers of every request. Raises UsageError where one is not a valid header."""
     if bad := invalid_header(plan.headers):
         raise UsageError(f"header {bad!r} cannot be sent: it needs a plain name and a value without control characters")
     if any(name.lower() == "accept-encoding" for name, _ in plan.headers):
@@ -69,7 +69,7 @@ def request_headers(usual: Headers, request: Request) -> Headers:
 
 
 def invalid_header(headers: Headers) -> str:
-    """The first name that cannot be sent, or whose value cannot; "" where all can."""
+    """The name of the first header whose name or value is invalid; "" where all are valid."""
     for name, value in headers:
         if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
             return name or "(empty)"
@@ -78,7 +78,7 @@ def invalid_header(headers: Headers) -> str:
 
 def check_url(url: str) -> None:
     """Raises FetchError(INTERNAL) for a URL that cannot be sent byte for byte, FetchError(BLOCKED) for port 0, which
-    clients would take for different things."""
+    each client would treat differently."""
     if not url.isascii() or not url.isprintable() or " " in url or not url.startswith(("http://", "https://")):
         raise FetchError(FetchErrorKind.INTERNAL, f"not a canonical http(s) URL: {url[:200]!a}")
     if ":0" in url and split_url(url).port == 0:
@@ -86,7 +86,7 @@ def check_url(url: str) -> None:
 
 
 def split_url(url: str) -> Target:
-    """The parts of a canonical http(s) URL, the brackets of an IPv6 host taken off. Raises FetchError(INTERNAL)."""
+    """The parts of a canonical http(s) URL, an IPv6 host without its brackets. Raises FetchError(INTERNAL)."""
     match = _URL.match(url)
     if match is None:
         raise FetchError(FetchErrorKind.INTERNAL, f"not a canonical http(s) URL: {url[:200]!a}")
@@ -113,7 +113,7 @@ def split_port(address: str) -> tuple[str, int]:
 
 
 class Routes:
-    """`ClientPlan.resolve` made ready: where to connect for a name and port. Raises UsageError for a bad port."""
+    """`ClientPlan.resolve` parsed: where to connect for a name and port. Raises UsageError for a bad port."""
 
     def __init__(self, plan: ClientPlan) -> None:
         self._routes = {split_port(name.lower()): split_port(address) for name, address in plan.resolve.items()}
@@ -128,12 +128,12 @@ class Routes:
 
 
 def one_line(error: BaseException) -> str:
-    """What an exception says, as the detail of a FetchError."""
+    """The message of an exception in one line of at most 300 characters, as the detail of a FetchError."""
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def usual_ca_file() -> str:
-    """The certificates every client trusts: those of SSL_CERT_FILE where it is set, else certifi's."""
+    """The file of trusted certificates: SSL_CERT_FILE where it is set, else certifi's."""
     return os.environ.get("SSL_CERT_FILE") or certifi.where()
 
 
@@ -141,7 +141,7 @@ def usual_ca_file() -> str:
 def tls_context(ca_file: str = "") -> ssl.SSLContext:
     """One verifying context for the process: reading the certificates takes tens of milliseconds.
 
-    It trusts those in `ca_file` too. Raises UsageError where that cannot be used.
+    It trusts the certificates in `ca_file` too. Raises UsageError where that file cannot be used.
     """
     context = ssl.create_default_context(cafile=usual_ca_file())
     if ca_file:

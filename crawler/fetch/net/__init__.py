@@ -1,1 +1,1 @@
-"""Names, addresses and which of them may be connected to."""
+"""DNS names, IP addresses, and which of them a client may connect to."""

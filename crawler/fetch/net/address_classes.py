@@ -1,13 +1,13 @@
-"""What an IP address or a port is good for, by the registries of IANA and the Fetch standard. Pure.
+"""Classifies IP addresses and ports by the registries of IANA and the Fetch standard. Pure.
 
 Rules:
-- Special is every block of the IANA special-purpose registries, also the few that are globally reachable (relays,
-  sinks), since nobody publishes pages there; multicast and reserved blocks; of IPv6 all that is not global unicast; and
-  the one public address at which a cloud answers its own machines. All else is public. (`ipaddress.is_global` is no
-  help: what it says of multicast and of IPv6 forms that carry an IPv4 address depends on the release of Python.)
-- An IPv6 address that carries an IPv4 address leads to that one. It is judged by what it carries (IPv4-mapped, NAT64,
-  6to4, Teredo: both addresses), or by both (ISATAP). Forms that no router of the Internet takes are refused whatever
-  they carry (IPv4-compatible, IPv4-translated, local NAT64).
+- Special are: every block of the IANA special-purpose registries, also the few that are globally reachable (relays,
+  sinks), since they host no pages; multicast and reserved blocks; of IPv6 all that is not global unicast; and the one
+  public address at which a cloud answers its own machines. All else is public. (`ipaddress.is_global` does not do: its
+  result for multicast and for IPv6 forms that embed an IPv4 address depends on the release of Python.)
+- An IPv6 address that embeds an IPv4 address leads to that one. It is classified by what it embeds (IPv4-mapped, NAT64,
+  6to4, Teredo: both addresses), or by both (ISATAP). Forms that are not routed on the Internet are refused whatever
+  they embed (IPv4-compatible, IPv4-translated, local NAT64).
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ _Blocks = tuple[tuple[int, int, str], ...]
 
 
 def is_address(host: str) -> bool:
-    """Whether the host of a canonical URL, its brackets taken off, is an IP address."""
+    """Whether the host of a canonical URL, without brackets, is an IP address."""
     return (":" in host or host[-1:].isdigit()) and _is_ip(host)
 
 
@@ -86,7 +86,7 @@ def _is_ip(host: str) -> bool:
 
 
 def is_public(address: str) -> bool:
-    """Whether all that an address leads to is part of the Internet."""
+    """Whether an address and all addresses that it embeds are public."""
     return not any(map(classify, embedded_addresses(address)))
 
 
@@ -109,7 +109,8 @@ def embedded_addresses(address: str) -> tuple[Address, ...]:
 
 @lru_cache(maxsize=8_192)
 def classify(address: Address) -> str:
-    """What an address is that is no public one, "" for a public one. It is taken as it is: see `embedded_addresses`."""
+    """The class of a special address, "" for a public one. Embedded addresses are not looked at: see
+    `embedded_addresses`."""
     bits = int(address)
     for start, mask, why in _V4 if address.version == 4 else _V6:
         if bits & mask == start:

@@ -1,15 +1,15 @@
-"""Names become addresses: one system resolver for all clients of a process, in threads of its own.
+"""DNS resolver with a cache, shared by all clients of a process, on threads of its own.
 
 Rules:
-- The system looks names up (`getaddrinfo`: hosts file, DNS, whatever it is set up for), which blocks, cannot be called
-  off, and may take half a minute. So every lookup has a thread; there are at most THREADS, and idle ones end.
-- A name is looked up once at a time, whoever waits, and nobody waits longer than until a deadline after it began.
-- A worker that waits for a name does nothing else, and a thousand dead names would keep all of them. So a lookup is
-  only given AT_ONCE: then the fetch comes back (`LookupPending`), the lookup goes on, and the Crawl asks again later,
-  in the end with patience until the deadline. BUSY_WAIT of others a lookup gets hardly any time, and no patience helps.
-- Answers are believed for TTL seconds; that a name does not exist for MISSING_TTL; any other failure for as long as it
-  took to learn, so that a name which fails slowly is not asked for without a pause, and one that fails fast is.
-- The answers are only candidates: the guard judges each address when its socket is made.
+- The system resolves names (`getaddrinfo`: hosts file, DNS, whatever is configured), which blocks, cannot be cancelled
+  and may take half a minute. So every lookup has a thread; there are at most THREADS, and idle ones end.
+- A name has one lookup at a time, shared by all waiting fetches. Each waits until `deadline` seconds after its start.
+- A worker that waits for a name does nothing else, and a thousand dead names would block all of them. So a fetch waits
+  AT_ONCE seconds, then fails with `LookupPending` while the lookup goes on; the Crawl retries later, in the end with
+  `wait_for_dns` until the deadline. With more than CROWD lookups pending, a fetch waits at most BUSY_WAIT seconds.
+- Addresses are cached for TTL seconds, the absence of a name for MISSING_TTL, any other failure for as long as the
+  lookup took (at most MISSING_TTL): a name that fails slowly is not retried at once, one that fails fast is.
+- The answers are only candidates: the guard checks each address when its socket is made.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ _MISSING = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
 
 
 class Unanswered(OSError):
-    """A lookup that did not end before its deadline."""
+    """A lookup that did not finish before its deadline."""
 
 
 class LookupPending(OSError):
-    """A lookup that goes on, and has no answer at once."""
+    """A lookup that still runs after the time that this fetch may wait."""
 
 
 class _Lookup:
-    """One name on its way to its addresses, and then the answer, to be believed until `good_until` (monotonic)."""
+    """A lookup of one name, and then its cached answer, valid until `good_until` (monotonic seconds)."""
 
     __slots__ = ("answer", "asked_at", "good_until", "name")
 
@@ -53,21 +53,21 @@ class _Lookup:
         self.asked_at = now
         self.good_until = float("inf")
         self.answer: Future[tuple[str, ...] | socket.gaierror] = Future()
-        self.answer.set_running_or_notify_cancel()  # those who wait may give up; the lookup goes on
+        self.answer.set_running_or_notify_cancel()  # a waiting fetch may give up; the lookup goes on
 
     def left(self, deadline: float) -> float:
-        """Seconds until then, counted from when it began."""
+        """Seconds until `deadline` seconds after the lookup began."""
         return max(0.0, self.asked_at + deadline - time.monotonic())
 
     def unanswered(self, deadline: float, wait_for_dns: bool) -> LookupPending | Unanswered:
-        """What is told to those who have waited long enough."""
+        """The error for a fetch that has waited long enough."""
         if self.left(deadline) and not wait_for_dns:
             return LookupPending(f"{self.name}: no answer yet")
         return Unanswered(f"{self.name}: no answer within {min(deadline, time.monotonic() - self.asked_at):.1f} s")
 
 
 class DnsCache:
-    """A resolver for any number of threads and event loops."""
+    """A caching resolver for any number of threads and event loops."""
 
     def __init__(self, threads: int = THREADS) -> None:
         self._most = threads
@@ -97,13 +97,13 @@ class DnsCache:
             raise lookup.unanswered(deadline, wait_for_dns) from None
 
     def _wait(self, lookup: _Lookup, deadline: float, wait_for_dns: bool) -> float:
-        """How many seconds to wait for an answer."""
+        """Seconds to wait for an answer."""
         if self._busy > CROWD:
             return lookup.left(min(deadline, BUSY_WAIT))
         return lookup.left(deadline if wait_for_dns else min(deadline, AT_ONCE))
 
     def _look_up(self, name: str) -> _Lookup:
-        """The lookup of this name that is under way or believed, else a new one."""
+        """The lookup of this name that is running or still valid, else a new one."""
         now = time.monotonic()
         with self._lock:
             lookup = self._known.get(name)
@@ -119,7 +119,7 @@ class DnsCache:
                         start_thread(self._work, "names")
                     except (RuntimeError, MemoryError):
                         self._threads -= 1
-                        if not self._threads:  # the others take it in turns, but there are none
+                        if not self._threads:  # other threads would take it, but there are none
                             self._busy -= 1
                             self._orders.get_nowait()
                             del self._known[name]
@@ -143,7 +143,7 @@ class DnsCache:
 
 
 def _answer(lookup: _Lookup) -> None:
-    """Ask the system, and say how long the answer is believed."""
+    """Ask the system resolver, and set how long the answer is valid."""
     started = time.monotonic()
     answer: tuple[str, ...] | socket.gaierror
     try:
@@ -161,7 +161,7 @@ def _answer(lookup: _Lookup) -> None:
 
 
 def _told(answer: tuple[str, ...] | socket.gaierror) -> tuple[str, ...]:
-    """The addresses. Raises a failure anew: one error raised again and again would remember every place it came by."""
+    """The addresses. Raises a new copy of a failure: one instance raised repeatedly would grow its traceback."""
     if isinstance(answer, socket.gaierror):
         raise socket.gaierror(*answer.args)
     return answer

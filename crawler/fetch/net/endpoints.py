@@ -1,4 +1,4 @@
-"""From the host of a URL to the addresses to try: `resolve` of the plan, then the resolver, with the guard's leave."""
+"""Resolves the host of a URL to addresses: `resolve` of the plan, then the DNS cache, both filtered by the guard."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Addresses = tuple[str, ...]
 
 
 class EndpointResolver:
-    """Where one client goes. Raises UsageError for a plan with a bad port or network."""
+    """Resolves endpoints for one client. Raises UsageError for a plan with a bad port or network."""
 
     def __init__(self, plan: ClientPlan) -> None:
         self.guard = Guard(plan)
@@ -23,13 +23,13 @@ class EndpointResolver:
         self._deadline = plan.limits.connect
 
     def route(self, host: str, port: int) -> tuple[str, int]:
-        """The name or address, and the port, that stand for those of a URL. Raises Blocked."""
+        """The (name or address, port) to connect to for those of a URL. Raises Blocked."""
         name, port = self._routes.find(host, port)
         self.guard.check_name(name, port)
         return name, port
 
     def find(self, name: str, port: int, wait_for_dns: bool) -> Addresses:
-        """The addresses of what `route` said. Raises OSError, Blocked too."""
+        """The allowed addresses of a result of `route`. Raises OSError (Blocked, LookupPending, Unanswered)."""
         if is_address(name):
             return (name,)
         return self.guard.found(name, port, NAMES.find(name, self._deadline, wait_for_dns))
@@ -42,7 +42,7 @@ class EndpointResolver:
 
 
 def resolve_error(error: OSError) -> FetchError:
-    """What it means for a fetch that there is no address to connect to."""
+    """The FetchError for a failure to get an address: BLOCKED, DNS_PENDING or DNS."""
     match error:
         case Blocked():
             return FetchError(FetchErrorKind.BLOCKED, one_line(error))

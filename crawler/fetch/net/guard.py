@@ -1,18 +1,18 @@
-"""Which addresses may be connected to. Every client asks at the creation of each socket, whatever it is for.
+"""SSRF guard: which addresses a client may connect to. Every client checks each socket at its creation.
 
 Rules:
-- A URL proves nothing: names are answered by strangers, and answers change between two questions (DNS rebinding). What
-  counts is the address that the socket is about to be connected to.
-- Public addresses may be connected to. All others (see crawler/fetch/net/address_classes.py) are private networks, this
-  machine or nobody's.
-- A private address is reachable where the operator named it, and no further:
+- A URL proves nothing: DNS answers are remote data and change between two queries (DNS rebinding). What counts is the
+  address that the socket is about to be connected to.
+- Public addresses are allowed. All others (see crawler/fetch/net/address_classes.py) are private networks, this machine
+  or unassigned.
+- A private address is reachable only where the operator named it:
   * `allow_networks` names networks, at all ports;
   * an address in a seed, or as the target of a `resolve`, names itself at that one port. A target without a port is
     named at the ports of the seeds of that name, 80 and 443;
-  * a name in one of these places names what it is found to be, at that port, if only this machine and its network can
-    answer for it: "localhost" (RFC 6761), names without a dot, and those below `_LOCAL`. The owner of any other name
-    could point it at any network, also at one of which he knows that we are inside.
-- Names of this machine and of the metadata services of clouds are refused before they are looked up, unless named so.
+  * a name in one of these places names the addresses it resolves to, at that port, if only this machine and its network
+    can resolve it: "localhost" (RFC 6761), names without a dot, and those below `_LOCAL`. The owner of any other name
+    could point it at any network, also at the one that we run in.
+- Names of this machine and of the metadata services of clouds are refused before a lookup, unless named in this way.
 - Ports of other protocols (the bad ports of the Fetch standard) are refused everywhere: HTTP must not be spoken to a
   mail server.
 """
@@ -29,7 +29,7 @@ from crawler.fetch.net.address_classes import BAD_PORTS, Address, classify, embe
 
 Endpoint = tuple[str, int]
 
-# Every resolver knows these without asking; RFC 6762 (.local), RFC 8375 (.home.arpa), ICANN 2024.07.29.06 (.internal).
+# Names that every resolver answers locally; RFC 6762 (.local), RFC 8375 (.home.arpa), ICANN 2024.07.29.06 (.internal).
 _THIS_MACHINE = frozenset({"localhost", "localhost4", "localhost6", "ip6-localhost", "ip6-loopback", "loopback"})
 _THIS_MACHINE_BELOW = (".localhost", ".localdomain", ".localdomain4", ".localdomain6")
 _METADATA = frozenset(
@@ -40,11 +40,11 @@ _USUAL_PORTS = (80, 443)
 
 
 class Blocked(OSError):
-    """The guard says no: to what, and why, in one line."""
+    """A refused name, address or port: the message names it and the reason, in one line."""
 
 
 class Guard:
-    """What one client may connect to. Raises UsageError where the plan names no networks but something else."""
+    """What one client may connect to. Raises UsageError where `networks` of the plan has something else."""
 
     def __init__(self, plan: ClientPlan) -> None:
         try:
@@ -60,7 +60,7 @@ class Guard:
                 self._names.add((_bare(name), port))
 
     def check_name(self, name: str, port: int) -> None:
-        """What can be told before a name, or an address, is looked up. Raises Blocked."""
+        """The checks that need no lookup, of a name or an address. Raises Blocked."""
         if port in BAD_PORTS:
             raise Blocked(f"port {port} is none of HTTP's")
         bare = _bare(name)
@@ -70,7 +70,7 @@ class Guard:
             raise Blocked(f"{bare}:{port} is this machine or its cloud; if that is meant, name it as a seed")
 
     def found(self, name: str, port: int, addresses: Iterable[str]) -> tuple[str, ...]:
-        """Those of the addresses of a name that may be connected to. Raises Blocked where there is none."""
+        """The allowed addresses of a name. Raises Blocked where all were refused."""
         refused: Blocked | None = None
         admitted = []
         for address in addresses:
@@ -86,7 +86,7 @@ class Guard:
         return tuple(admitted)
 
     def check(self, address: str, port: int) -> None:
-        """Judge an address about to be connected to. Raises Blocked."""
+        """Check an address before a connect. Raises Blocked."""
         if port in BAD_PORTS:
             raise Blocked(f"port {port} is none of HTTP's")
         for reached in embedded_addresses(address):
@@ -102,7 +102,7 @@ class Guard:
 
 
 def naming(seeds: Iterable[str], resolve: Mapping[str, str]) -> tuple[str, ...]:
-    """Those of many seeds (canonical) that name something to a Guard."""
+    """The seeds (canonical URLs) that a Guard needs: those with a private address, a local name or a `resolve`."""
     routed = {split_port(name.lower())[0] for name in resolve}
     return tuple(url for url in seeds if _is_naming(split_url(url).host, routed))
 
@@ -125,7 +125,7 @@ def _named(seeds: Iterable[str], resolve: Mapping[str, str]) -> Iterable[Endpoin
 
 
 def is_local(name: str) -> bool:
-    """Whether only this machine and its network can say what a name means."""
+    """Whether only this machine and its network can resolve a name."""
     name = _bare(name)
     return "." not in name or name.endswith(_LOCAL)
 

@@ -1,4 +1,4 @@
-"""Who asks for heavy pages to be read: see the package for the rules."""
+"""Sends heavy pages to the sandbox process: see the package for the rules."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ T = TypeVar("T")
 
 TRIES = 2
 CPU_LIMIT = 10
-"""Seconds. The worst pages known need 0.8 for 10 MiB; a machine may be ten times slower. What takes longer is a pattern
-of `exclude` or `include` that goes wild."""
+"""Seconds. The worst pages known need 0.8 for 10 MiB; a machine may be ten times slower. What takes longer is a regular
+expression of `exclude` or `include` that backtracks."""
 
 
 class HeavyReader:
@@ -41,7 +41,8 @@ class HeavyReader:
         self._closed = False
 
     def read(self, body: bytes, url: str, headers: PageHeaders, follow: bool, sketch: bool = False) -> Reading:
-        """`read_page`, elsewhere; from any thread. It raises nothing but what `read_page` would."""
+        """`read_page` in the sandbox process; from any thread. Raises what `read_page` raises, and RuntimeError once
+        closed or where the worker raised."""
         order = ParseRequest(url, headers, follow, sketch)
         with self._lock:
             for _ in range(TRIES):
@@ -49,25 +50,25 @@ class HeavyReader:
                     return self._ask(order, body)
                 except (OSError, EOFError):
                     ended = self._reap()
-                if ended is None or ended > 0:  # it could not be born, or not live
+                if ended is None or ended > 0:  # it could not be started, or failed at start
                     return self._read_here(order, body)
                 if ended == -signal.SIGPROF:
                     return unread_page(headers, self._rules, ParseSkipped.CPU_LIMIT)
         return unread_page(headers, self._rules, ParseSkipped.LOST)
 
     def run_exclusive(self, work: Callable[[], T]) -> T:
-        """Do something that takes much memory while nobody else does."""
+        """Run `work`, which takes much memory, while no other thread does."""
         with self._lock:
             return work()
 
     async def arun_exclusive(self, work: Callable[[], T]) -> T:
-        """Do it on a thread."""
+        """`run_exclusive` on a thread, for an event loop."""
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="heavy")
         return await asyncio.get_running_loop().run_in_executor(self._thread, self.run_exclusive, work)
 
     def close(self) -> None:
-        """End the process, even in the middle of a page: `read` raises then."""
+        """Kill the process, even in the middle of a page: `read` then raises RuntimeError."""
         self._closed = True
         process = self._process
         if process is not None:
@@ -94,7 +95,7 @@ class HeavyReader:
         return answer.reading
 
     def _reap(self) -> int | None:
-        """End the process; how it ended. None: there was none."""
+        """End the process; its exit status, None where there was no process."""
         process, self._process = self._process, None
         return None if process is None else process.end()
 

@@ -1,4 +1,4 @@
-"""What crosses the line between whoever has a heavy page and the process that reads it."""
+"""The messages between a process that fetches and its sandbox process, which parses heavy pages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from crawler.core.rules import Rules
 
 
 class SandboxConfig(msgspec.Struct, frozen=True):
-    """What a process is told at birth: the rules, and what a page may take, in bytes of memory and seconds of CPU."""
+    """First message to a sandbox process: the rules, and the limits of a page, in bytes of memory and seconds of
+    CPU."""
 
     rules: Rules
     memory: int
@@ -17,7 +18,7 @@ class SandboxConfig(msgspec.Struct, frozen=True):
 
 
 class ParseRequest(msgspec.Struct, frozen=True):
-    """A page to be read; its body follows as a message of its own. See `read_page`."""
+    """A page to parse; its body follows as a separate message. See `read_page`."""
 
     url: str
     headers: PageHeaders
@@ -26,8 +27,8 @@ class ParseRequest(msgspec.Struct, frozen=True):
 
 
 class ParseResponse(msgspec.Struct, frozen=True):
-    """What a page says, or the words of an error of ours. `spent`: the process should read no other page; `again`:
-    nor did it read this one, which a fresh process may."""
+    """The Reading of a page, or the message of an unexpected exception. `spent`: replace the process; `again`: the page
+    was not parsed, retry it in a fresh process."""
 
     reading: Reading | None
     error: str = ""

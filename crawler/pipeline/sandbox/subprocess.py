@@ -1,4 +1,4 @@
-"""One process that reads heavy pages, and the line to it."""
+"""Starts the sandbox process, which parses heavy pages, and talks to it over a socket."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import msgspec
 from crawler.pipeline.sandbox.messages import ParseRequest, ParseResponse, SandboxConfig
 
 PATIENCE = 30.0
-"""Seconds until a process that says nothing, and uses no CPU meanwhile, is taken for stopped. One that is slow because
-the machine is busy is waited for: its CPU time is bounded."""
+"""Seconds until a process that sends nothing and uses no CPU is taken for stopped. One that is slow on a busy machine
+gets more time: its CPU time is bounded."""
 PROGRAM = "import sys; sys.path[:] = {path!r}; from crawler.pipeline.sandbox.worker import serve; serve({descriptor})"
 
 
 class HeavyProcess:
-    """Reads one page after another, for one thread at a time. Raises OSError where it cannot be born."""
+    """Parses one page after another, for one thread at a time. Raises OSError where it cannot be started."""
 
     def __init__(self, charter: SandboxConfig) -> None:
         mine, theirs = socket.socketpair()
@@ -49,7 +49,7 @@ class HeavyProcess:
         self.pid = self._process.pid
 
     def ask(self, order: ParseRequest, body: bytes) -> ParseResponse:
-        """What a page says. Raises OSError or EOFError where the process is dead or silent."""
+        """Parse one page. Raises OSError or EOFError where the process has ended or does not respond."""
         if self._charter is not None:
             self._line.send_bytes(msgspec.msgpack.encode(self._charter))
             self._charter = None
@@ -63,7 +63,7 @@ class HeavyProcess:
         return msgspec.msgpack.decode(self._line.recv_bytes(), type=ParseResponse)
 
     def _cpu_ticks(self) -> int:
-        """The CPU time that it has used, in ticks of the kernel; 0 where there is no /proc to tell."""
+        """The CPU time that it has used, in kernel ticks; 0 where there is no /proc."""
         try:
             fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         except OSError:
@@ -71,15 +71,15 @@ class HeavyProcess:
         return int(fields[11]) + int(fields[12])
 
     def kill(self) -> None:
-        """End it now; from any thread."""
+        """Send SIGKILL; from any thread."""
         self._process.kill()
 
     def end(self) -> int:
-        """See that it is over; its exit status, as in subprocess."""
+        """Close the socket and wait for the process; its exit status, as in subprocess."""
         if not self._line.closed:
             self._line.close()
         try:
-            return self._process.wait(1.0)  # one that was ended by the kernel says how
+            return self._process.wait(1.0)  # without a kill, so that the signal of the kernel is in the status
         except subprocess.TimeoutExpired:
             self._process.kill()
             return self._process.wait()

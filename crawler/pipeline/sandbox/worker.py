@@ -1,15 +1,15 @@
-"""What runs inside the process that reads heavy pages: one page in, what it says out, until nobody asks any more.
+"""The main loop of the process that parses heavy pages: a page in, its Reading out, until the parent closes the socket.
 
 Rules:
-- Each page has its own bounds, the same in every mode: they depend on its size and the settings, not on how many
-  processes read, nor on what else is read. The kernel ends a process that has used its seconds of CPU on a page
-  (SIGPROF); where more memory is asked for than is granted, the page is `ParseSkipped.MEMORY`.
-- What a process has when it is born does not count. Where one that has read other pages refuses a page, a fresh one
-  decides (`Answer.again`): pages that were read before leave holes, and holes differ.
-- A process that was refused memory may be in any state, and one that had much keeps some: both have had their last page
-  (`Answer.spent`).
-- It is a little nicer than whoever asks: a loop with many pages in flight goes before one page.
-- It knows nothing but rules and pages: it has one descriptor, a line to whoever asks.
+- Each page has its own limits, the same in every mode: they depend on its size and the settings, not on how many
+  processes parse, nor on other pages. The kernel ends a process that has used its seconds of CPU on a page (SIGPROF);
+  a page that needs more memory than granted becomes `ParseSkipped.MEMORY`.
+- The memory of the fresh process does not count. Where a process that has parsed other pages runs out of memory, a
+  fresh one decides (`ParseResponse.again`): earlier pages fragment the heap, and not always alike.
+- A process that was refused memory may be in any state, and one that used much keeps some: both are replaced
+  (`ParseResponse.spent`).
+- It has a higher nice value than the parent: an event loop with many pages in flight goes before one page.
+- It has only the rules and the pages: its one descriptor is a socket to the parent.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from crawler.system.memory_shortage import large_blocks_apart
 from crawler.system.parent_death import die_with_parent
 
 MEMORY_PER_BYTE = 64
-"""Granted per byte of a body. Pages take 5 to 47 (the parser notes each error with 48 bytes); only those that reopen
+"""Bytes granted per byte of a body. Pages take 5 to 47 (the parser stores 48 bytes per error); only those that reopen
 formatting elements take more, without any bound."""
 MEMORY_SPARE = 64 * 1024 * 1024
 SHORTEST = 0.01
@@ -44,7 +44,7 @@ LEAN = 64 * 1024 * 1024
 
 
 def serve(descriptor: int) -> None:
-    """Read pages until the line is cut."""
+    """Parse pages until the socket is closed. `descriptor` is that of the socket to the parent."""
     die_with_parent()
     large_blocks_apart()
     os.nice(NICER)
@@ -66,7 +66,7 @@ def serve(descriptor: int) -> None:
 
 
 def _answer(order: ParseRequest, body: bytes, charter: SandboxConfig, resolver: Resolver, most: int) -> ParseResponse:
-    """Read one page, with at most so many bytes of address space."""
+    """Parse one page, with at most `most` bytes of address space."""
     rules = charter.rules
     signal.setitimer(signal.ITIMER_PROF, max(SHORTEST, charter.seconds))
     _limit(resource.RLIMIT_AS, most)
@@ -85,7 +85,7 @@ def _answer(order: ParseRequest, body: bytes, charter: SandboxConfig, resolver: 
 
 
 def _limit(which: int, most: int) -> None:
-    """Set a soft limit as far as the hard one allows."""
+    """Set a soft limit, capped by the hard one."""
     _, hard = resource.getrlimit(which)
     if hard != resource.RLIM_INFINITY and not 0 <= most <= hard:
         most = hard
@@ -93,7 +93,7 @@ def _limit(which: int, most: int) -> None:
 
 
 def _memory() -> tuple[int, int]:
-    """Bytes taken of the address space, and of memory; 0 where there is no /proc to tell."""
+    """(Bytes of address space, resident bytes) of this process; 0 where there is no /proc."""
     try:
         taken, resident, *_ = Path("/proc/self/statm").read_text().split()
     except OSError:

@@ -1,9 +1,9 @@
-"""What a frontier answers to a batch that it has committed.
+"""The events that a frontier returns for a batch after its commit.
 
 Rules:
-- Doubtful links are judged first: a window may hold those of them that were new, and whoever takes it in must have
-  heard of them.
-- What is read here was committed, so nothing is offered that a kill could take back.
+- The DedupResult for undetermined links comes first: a Refill may contain those of them that were new, and the Crawl
+  must know them before it takes the Refill.
+- Only committed rows are read, so a kill cannot undo a link that was returned.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from crawler.storage.frontier.base import Batch, Frontier
 
 
 def answers(frontier: Frontier, batch: Batch, new: list[Link], to_now: float) -> Iterator[Event]:
-    """The events that answer a batch, of whose doubtful links these were `new`. `to_now`: seconds from Unix time to the
-    clock of the Crawl. Raises StorageError."""
+    """The events for a committed batch; `new` are those of its undetermined links that were new. `to_now`: seconds from
+    Unix time to the clock of the Crawl. Raises StorageError."""
     if batch.undetermined:
         seeds = sum(link.depth == 0 for link in batch.undetermined) - sum(link.depth == 0 for link in new)
         yield DedupResult(tuple(new), len(batch.undetermined) - len(new), seeds)
@@ -43,11 +43,11 @@ def _offer(frontier: Frontier, hungry: RefillRequest, last: int, to_now: float) 
 
 
 def to_clock(note: HostNote, seconds: float) -> HostNote:
-    """A note on another clock."""
+    """A note with its times shifted by `seconds` to another clock."""
     return replace(note, robots_until=note.robots_until + seconds, rest_until=note.rest_until + seconds)
 
 
 def cookies_to_clock(note: CookieNote, seconds: float) -> CookieNote:
-    """Cookies on another clock."""
+    """Cookies with their times shifted by `seconds` to another clock."""
     moved = (one if one.until is None else replace(one, until=one.until + seconds) for one in note.cookies)
     return CookieNote(note.home, tuple(moved))

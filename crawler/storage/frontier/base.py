@@ -1,12 +1,11 @@
-"""The durable memory of URLs: the interface of every frontier.
+"""Durable storage of URLs and hosts: the interface of every frontier.
 
 Rules:
-- `commit` is one transaction: after any kill a frontier holds all of a batch or nothing of it.
-- A URL is one row for ever. A settled row names the (part, position) of its page. It is changed by `reopen` alone,
-  before a run, which makes it owed again.
-- Times cross this interface as Unix time; the recorder translates from the clock of the Crawl.
-- Ids grow in the order of admission. What is owed is asked for host by host, in windows (see
-  crawler/core/hosts/hosts.py).
+- `commit` is one transaction: after any kill a frontier has all of a batch or nothing of it.
+- A URL is one permanent row. A settled row names the (part, position) of its page. Only `reopen` changes it, before a
+  run, which makes it owed again.
+- Times at this interface are Unix time; the recorder converts from the clock of the Crawl.
+- Ids grow in the order of admission. Owed links are read host by host, in windows (see crawler/core/hosts/hosts.py).
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from crawler.storage.frontier.rows import SettledRow
 
 
 class Batch(msgspec.Struct):
-    """What one commit makes durable, and what is to be answered after it; `mail` in crawls of several shards."""
+    """What one commit stores, and the queries to answer after it; `mail` in crawls of several shards."""
 
     queued: list[Link] = msgspec.field(default_factory=list)
     settled: list[Settled] = msgspec.field(default_factory=list)
@@ -54,7 +53,7 @@ class Batch(msgspec.Struct):
     not_followed: dict[NotFollowed, int] = msgspec.field(default_factory=dict)
 
     def add(self, actions: Actions) -> None:
-        """Keep what one more step decided."""
+        """Add the decisions of one step."""
         self.queued += actions.queued
         self.undetermined += actions.undetermined
         self.settled += actions.settled
@@ -74,27 +73,27 @@ class Batch(msgspec.Struct):
 
     @property
     def transferred(self) -> list[int]:
-        """Ids of links that are no longer ours."""
+        """Ids of links that now belong to another shard."""
         return [key for mail in self.mail for key in mail.transferred]
 
     @property
     def handed(self) -> list[str]:
-        """URLs beyond the depth limit that another shard remembers now."""
+        """URLs beyond the depth limit that another shard stores now."""
         return [url for mail in self.mail for url in mail.handed]
 
     @property
     def foreign(self) -> list[OutboxLink]:
-        """Links on their way to other shards."""
+        """Links to send to other shards."""
         return [foreign for mail in self.mail for foreign in mail.foreign]
 
     @property
     def acknowledged(self) -> list[int]:
-        """Numbers of links that have arrived there."""
+        """Sequence numbers of links that another shard has acknowledged."""
         return [seq for mail in self.mail for seq in mail.acknowledged]
 
 
 def empty(step: Batch | Actions) -> bool:
-    """Whether there is nothing in it for a frontier."""
+    """Whether a frontier has nothing to store or answer for it."""
     asks = step.refill_requests or step.search is not None
     kept = step.queued or step.settled or step.undetermined or step.retries or step.notes or step.pauses
     counted = step.beyond or step.not_followed
@@ -102,8 +101,8 @@ def empty(step: Batch | Actions) -> bool:
 
 
 class Left(msgspec.Struct, frozen=True):
-    """How many of the links that are owed are `seeds`, or what one was redirected to; how many are owed another attempt
-    (`retries`) by which hosts; the hosts that `joined` the scope."""
+    """Figures of the owed links for a resume: how many are `seeds` or redirect targets of seeds; how many wait for a
+    retry (`retries`) on which hosts (`retried`); the hosts that `joined` the scope."""
 
     seeds: int
     retries: int
@@ -112,7 +111,7 @@ class Left(msgspec.Struct, frozen=True):
 
 
 class FrontierReader(Protocol):
-    """The URLs of one shard or of all, to read. Raises StorageError wherever it touches a disk."""
+    """The URLs of one shard or of all, to read. Methods raise StorageError where the disk or the file fails."""
 
     def owed(self) -> Iterator[Link]:
         """The links admitted and not settled, oldest first."""
@@ -133,52 +132,53 @@ class FrontierReader(Protocol):
         """The URLs in scope that the depth limit kept out, without an id, in the order they were found."""
 
     def named(self, parts: Iterable[str]) -> dict[str, dict[int, str]]:
-        """For each of these parts the positions that settled rows name, with their URLs."""
+        """For each of these parts, the positions that settled rows name, with their URLs."""
 
     def records(self) -> dict[str, int]:
         """The parts that settled rows name, with how many records of each."""
 
     def tally(self) -> Tally:
-        """What is settled: a copy."""
+        """A copy of the tally."""
 
     def close(self) -> None:
         """Close the files."""
 
 
 class Frontier(FrontierReader, Protocol):
-    """The URLs of one shard, to work on."""
+    """The URLs of one shard, to read and write."""
 
     def commit(self, batch: Batch, at: float) -> list[Link]:
-        """Keep a batch that happened before the Unix time `at`. Returns those of its doubtful links that were new."""
+        """Store a batch; `at` (Unix time) is the time of its settled URLs. Returns those of its undetermined links that
+        were new."""
 
     def admit_within(self, max_depth: int | None) -> int:
         """Before a run: admit the URLs beyond the limit of earlier runs that are within this one; None: all of them.
         Returns how many."""
 
     def reopen(self, words: frozenset[str]) -> Reopened:
-        """Owe again, in one transaction, the settled URLs that these words select (see crawler/core/reopening.py): as
-        if they had never been asked for. Nothing names their pages any more."""
+        """Make the settled URLs that these words select (see crawler/core/reopening.py) owed again, in one transaction,
+        as if they had never been fetched. Their pages are no longer named."""
 
     def pending(self, host: str, after: int, count: int) -> list[Link]:
-        """So many links of a host that are owed and were never tried, oldest first, from the first after this id."""
+        """At most `count` owed links of a host without an attempt, oldest first, with ids greater than `after`."""
 
     def retried(self, host: str) -> list[Link]:
-        """The links of a host that are owed another attempt."""
+        """The links of a host that wait for a retry."""
 
     def hosts(self, after: str, count: int) -> list[str]:
-        """So many hosts that owe links, in an order of its own, from the first after this one ("": from the first)."""
+        """At most `count` hosts with owed links, in an order of its own, from the one after `after` ("": the first)."""
 
     def left(self) -> Left:
-        """What a resume has to know at once of what is owed."""
+        """The figures of the owed links that a resume needs."""
 
     def note(self, host: str) -> HostNote | None:
         """The latest note of a host, in Unix time."""
 
     def budgets(self, host: str) -> tuple[Budget, ...]:
-        """What was asked for of a host, by pattern."""
+        """The budgets of a host, one for each pattern."""
 
     def outbox(self) -> Iterator[OutboxLink]:
-        """The links on their way to other shards, in the order they were sent."""
+        """The unacknowledged links to other shards, in the order they were sent."""
 
     def cookies(self) -> Iterator[CookieNote]:
         """The cookies of every home, in Unix time."""

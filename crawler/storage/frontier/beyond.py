@@ -1,10 +1,10 @@
-"""The URLs beyond the depth limit, in the file of a frontier: found, in scope, and not admitted.
+"""The table of URLs beyond the depth limit in the file of a frontier: found, in scope, and not admitted.
 
 Rules:
 - A URL has one row, with the smallest depth it was found at. It is never in the table `url` too: the row goes when the
   URL is admitted by a shorter path.
 - The tally counts the rows (`too_deep`), in the same transaction.
-- A run with a larger limit admits what is within it before it begins. A smaller limit takes nothing back.
+- A run with a larger limit admits the URLs within it before it begins. A smaller limit removes no admitted URL.
 - Files of older versions have no such table until they are opened to write.
 """
 
@@ -29,12 +29,12 @@ ADMIT = "INSERT OR IGNORE INTO url (url, host, depth, via) VALUES (?, ?, ?, ?)"
 
 
 def keep(connection: sqlite3.Connection, links: Iterable[Link]) -> int:
-    """Keep links beyond the limit, in the transaction that is open. Returns how many are new."""
+    """Store links beyond the limit, in the open transaction. Returns how many are new."""
     return keep_rows(connection, [(it.url, it.depth, json.dumps(it.via) if it.via else None) for it in links])
 
 
 def keep_rows(connection: sqlite3.Connection, rows: Sequence[Sequence[object]]) -> int:
-    """As `keep`, with (url, depth, via) as they lie in the file."""
+    """As `keep`, for rows (url, depth, via) as in the table."""
     if not rows:
         return 0
     new = connection.executemany(KEEP, rows).rowcount
@@ -49,8 +49,8 @@ def forget(connection: sqlite3.Connection, urls: Iterable[str]) -> int:
 
 
 def admit_some(connection: sqlite3.Connection, most: int | None, mark: Callable[[str], int]) -> tuple[int, int]:
-    """Admit at most AT_ONCE rows whose depth is within the limit, in the transaction that is open; `mark` is that of a
-    host. Returns how many rows went, and how many URLs became owed."""
+    """Admit at most AT_ONCE rows whose depth is within the limit `most`, in the open transaction; `mark` gives the mark
+    of a host. Returns how many rows were removed, and how many URLs became owed."""
     found = connection.execute(WITHIN, (MOST if most is None else most, AT_ONCE)).fetchall()
     new = [(url, mark(host_of(url)), depth, via) for _, url, depth, via in found]
     admitted = connection.executemany(ADMIT, new).rowcount if new else 0
@@ -59,7 +59,7 @@ def admit_some(connection: sqlite3.Connection, most: int | None, mark: Callable[
 
 
 def forget_known(connection: sqlite3.Connection) -> int:
-    """Remove URLs that the file has as admitted, too: they came from another file. Returns how many there were."""
+    """Remove URLs that are also in the table `url`: their rows came from another file. Returns how many there were."""
     return connection.execute(FORGET_KNOWN).rowcount
 
 

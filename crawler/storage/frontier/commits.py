@@ -1,12 +1,12 @@
-"""Counts the commits to a frontier's file, in the file and beside it, so that lost ones are noticed.
+"""Counts the commits to a frontier's file, in the file and beside it, to detect lost ones.
 
-SQLite ends its log where a checksum does not fit: what follows a damaged block, or was cut off, is as if it had never
-been written, and nothing is wrong with what is left. So each commit also counts itself, in `meta` and, once it is safe,
-in the file `commits`: 8 bytes of the number, 8 of its xxh3. A file that has counted fewer than stand beside it has lost
-some. One more is usual: a kill came in between.
+SQLite ends its WAL where a checksum does not match: frames after a damaged one, or cut off, are ignored, and the rest
+is a valid database. So each commit increments a number in `meta` and then, once it is committed, in the file `commits`:
+8 bytes of the number, 8 of its xxh3. A database with a smaller number than that file has lost commits. A number that is
+larger by one is normal: a kill came in between.
 
-Nobody waits for the file beside it: where it cannot be written, it is only older than it might be. After a power cut
-either may be older. What is left is whole then, and a run simply goes on from there.
+The file `commits` is best effort: where it cannot be written, it is only outdated. After a power cut either may be
+older. What is left is consistent then, and a run continues from there.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LENGTH = 16
 
 @contextmanager
 def counted(connection: sqlite3.Connection, path: Path) -> Iterator[sqlite3.Connection]:
-    """A transaction on a frontier's file, all or nothing, that is counted. Raises StorageError."""
+    """Context manager: a transaction on a frontier's file that is counted. Raises StorageError."""
     with transaction(connection, path):
         yield connection
         number = committed(connection) + 1
@@ -39,13 +39,13 @@ def counted(connection: sqlite3.Connection, path: Path) -> Iterator[sqlite3.Conn
 
 
 def committed(connection: sqlite3.Connection) -> int:
-    """How many commits a file holds."""
+    """The number of commits in a file. Raises ValueError where it is damaged."""
     row = connection.execute("SELECT value FROM meta WHERE key = ?", (COMMITS,)).fetchone()
     return 0 if row is None else int(row[0])
 
 
 def write(path: Path, number: int) -> None:
-    """Note beside a frontier's file that so many commits are safe in it."""
+    """Write the number of commits of a frontier's file to the file `commits` beside it."""
     encoded = number.to_bytes(8, "big")
     with suppress(OSError):
         descriptor = os.open(path.with_name(COMMITS), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -69,5 +69,5 @@ def noted(path: Path) -> int | None:
 
 
 def forget(path: Path) -> None:
-    """Before a frontier's file is replaced: what stands beside it is of another."""
+    """Remove the file `commits`, before the frontier's file is replaced."""
     path.with_name(COMMITS).unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from crawler.storage.frontier.rows import SettledRow
 
 
 def join(frontiers: Sequence[FrontierReader]) -> FrontierReader:
-    """One frontier to read, in place of all these."""
+    """One reader for all these frontiers."""
     return frontiers[0] if len(frontiers) == 1 else JoinedFrontier(frontiers)
 
 
@@ -47,7 +47,7 @@ class JoinedFrontier:
         return chain.from_iterable(one.beyond() for one in self._frontiers)
 
     def named(self, parts: Iterable[str]) -> dict[str, dict[int, str]]:
-        """Positions that settled rows name."""
+        """Positions that settled rows name, by part."""
         named: dict[str, dict[int, str]] = {part: {} for part in parts}
         for one in self._frontiers:
             for part, positions in one.named(named).items():
@@ -55,7 +55,7 @@ class JoinedFrontier:
         return named
 
     def records(self) -> dict[str, int]:
-        """The parts that settled rows name."""
+        """The parts that settled rows name, with their numbers of records."""
         records: dict[str, int] = {}
         for one in self._frontiers:
             for part, count in one.records().items():
@@ -63,7 +63,7 @@ class JoinedFrontier:
         return records
 
     def tally(self) -> Tally:
-        """What all have settled."""
+        """The sum of all tallies."""
         tally = Tally()
         for one in self._frontiers:
             tally.merge(one.tally())

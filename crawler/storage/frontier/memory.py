@@ -1,4 +1,4 @@
-"""A frontier that lives and dies with its process: for tests and for programs that want pages, not a directory."""
+"""A frontier in memory: for tests and for programs that want pages and no directory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from crawler.storage.frontier.rows import SettledRow
 
 
 class MemoryFrontier:
-    """The same memory as SqliteFrontier, in dictionaries."""
+    """A Frontier with the behaviour of SqliteFrontier, in dictionaries."""
 
     def __init__(self) -> None:
         self._links: dict[int, Link] = {}
@@ -33,7 +33,7 @@ class MemoryFrontier:
         self._owed: dict[str, dict[int, None]] = {}  # by host, oldest first
 
     def commit(self, batch: Batch, at: float) -> list[Link]:
-        """Keep a batch."""
+        """Store a batch."""
         for link in batch.queued:
             self._admit(link)
         new = [link for link in batch.undetermined if link.url not in self._ids and self._admit(link)]
@@ -107,7 +107,7 @@ class MemoryFrontier:
             del self._owed[host]
 
     def reopen(self, words: frozenset[str]) -> Reopened:
-        """Owe again what is selected."""
+        """Make the selected URLs owed again."""
         found = Reopened()
         self._tally.take_back(filter(None, [found.take(words, row) for row in self.settled()]))
         for key in found.ids:
@@ -134,16 +134,16 @@ class MemoryFrontier:
         return list(islice((link for link in links if not link.attempts), count))
 
     def retried(self, host: str) -> list[Link]:
-        """The links of a host owed another attempt."""
+        """The links of a host that wait for a retry."""
         links = (self._links[number] for number in self._owed.get(host, ()))
         return [link for link in links if link.attempts]
 
     def hosts(self, after: str, count: int) -> list[str]:
-        """Hosts that owe links, by name."""
+        """Hosts with owed links, by name."""
         return sorted(host for host in self._owed if host > after)[:count]
 
     def left(self) -> Left:
-        """What a resume has to know."""
+        """The figures that a resume needs."""
         retried = [link for link in self.owed() if link.attempts]
         return Left(
             seeds=sum(link.depth == 0 for link in self.owed()),
@@ -161,7 +161,7 @@ class MemoryFrontier:
         return (link.url for link in self._links.values())
 
     def outbox(self) -> Iterator[OutboxLink]:
-        """The links on their way."""
+        """The unacknowledged links to other shards."""
         return (foreign for _, foreign in sorted(self._outbox.items()))
 
     def notes(self) -> Iterator[HostNote]:
@@ -173,7 +173,7 @@ class MemoryFrontier:
         return self._notes.get(host)
 
     def budgets(self, host: str) -> tuple[Budget, ...]:
-        """What was asked for of a host."""
+        """The budgets of a host."""
         return tuple(self._budgets.get(host, {}).values())
 
     def settled(self) -> Iterator[SettledRow]:
@@ -182,7 +182,7 @@ class MemoryFrontier:
             yield row_of(end, self._links[key].depth, at)
 
     def named(self, parts: Iterable[str]) -> dict[str, dict[int, str]]:
-        """Positions that settled rows name."""
+        """Positions that settled rows name, by part."""
         named: dict[str, dict[int, str]] = {part: {} for part in parts}
         for end, _ in self._ends.values():
             if end.part in named:
@@ -190,7 +190,7 @@ class MemoryFrontier:
         return named
 
     def records(self) -> dict[str, int]:
-        """The parts that settled rows name."""
+        """The parts that settled rows name, with their numbers of records."""
         return dict(Counter(end.part for end, _ in self._ends.values() if end.part))
 
     def tally(self) -> Tally:
@@ -210,7 +210,7 @@ class MemoryFrontier:
 
 
 def row_of(end: Settled, depth: int, at: float) -> SettledRow:
-    """A settled message as the row it becomes."""
+    """The SettledRow of a Settled message."""
     return SettledRow(
         id=end.id,
         url=end.url,

@@ -1,4 +1,4 @@
-"""What the reopening of settled rows has found: counts for people, parts for the sweep, budgets to give back."""
+"""The result of reopening settled rows: counts for people, parts to sweep, budgets to reduce."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ BRAKES = (Reason.REPEATED_PAGES, Reason.SAME_PAGES, Reason.ENDLESS)
 
 
 class Reopened(msgspec.Struct):
-    """`ids` of the rows, how many by name, the `parts` that their pages were in; by host how many had been asked for
-    (`asked`), the `hosts` of all, those with pages of a stopped pattern among them (`restarted`), and those whose
-    robots.txt had forbidden one (`forbidden`): it is asked for anew."""
+    """`ids` of the rows, `counts` by name, the `parts` of their pages; the number of fetched ones by host (`asked`),
+    all `hosts`, those with pages of a stopped pattern (`restarted`), and those whose robots.txt had forbidden one
+    (`forbidden`): their robots.txt is fetched again."""
 
     ids: list[int] = msgspec.field(default_factory=list)
     counts: Counter[str] = msgspec.field(default_factory=Counter)
@@ -30,7 +30,7 @@ class Reopened(msgspec.Struct):
     forbidden: set[str] = msgspec.field(default_factory=set)
 
     def take(self, words: frozenset[str], row: SettledRow) -> Settled | None:
-        """Take a row in if it is asked again: what the tally must take back."""
+        """Add a row if `words` select it; returns what the tally must subtract, or None."""
         name = pick(words, row)
         if name is None:
             return None
@@ -48,12 +48,12 @@ class Reopened(msgspec.Struct):
         return as_settled(row)
 
     def relieve(self, budget: Budget) -> Budget | None:
-        """The budget as it is from now on; None: it begins anew."""
+        """The reduced budget; None where it restarts from zero."""
         return relieved(budget, self.asked[budget.host], budget.host in self.restarted)
 
 
 def as_settled(row: SettledRow) -> Settled:
-    """A row as the message that it came from, as far as a tally counts it."""
+    """The Settled message of a row, with the fields that a tally counts."""
     unread, cut = read_back(row.status, row.detail)
     return Settled(
         row.id,

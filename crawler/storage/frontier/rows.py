@@ -1,4 +1,4 @@
-"""What a frontier keeps of a URL that has ended."""
+"""The row of a settled URL in a frontier."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from crawler.core.messages import Reason
 
 
 class SettledRow(msgspec.Struct, frozen=True):
-    """One settled URL, as exports and audits read it. `settled_at` is Unix time; `cut` counts links beyond the limit of
-    a page, `unread` says why its links were not read. (Both are 0 and "" for what format 3 has settled.)"""
+    """One settled URL, as exports and audits read it. `settled_at` is Unix time, `seconds` a duration; `cut` counts
+    links beyond the limit of a page, `unread` is why its links were not read. (0 and "" for rows of format 3.)"""
 
     id: int
     url: str

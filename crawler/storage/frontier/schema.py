@@ -1,12 +1,12 @@
-"""The tables of a frontier's file, the checksum of each row, and how files of an earlier format become this one.
+"""The schema of a frontier's file, the checksum of each row, and the upgrade of files of an earlier format.
 
 Rules:
-- Every row of every table in COLUMNS carries `checksum`, over all its other columns. A reader that finds another one
-  there has found damage: SQLite itself only notices damage to the structure of a file.
-- Statements that run for every page say the checksum themselves, with `sealed`. After any other statement temporary
-  triggers of our own connection fill it in, so nothing that is written through `open_file` is ever without.
-- A reader of an older file bears the absence of columns and tables that came later. `open_file` adds them, in one
-  transaction for each file: a kill leaves the file as it was, or upgraded.
+- Every row of every table in COLUMNS has a `checksum` over all its other columns. A mismatch is damage: SQLite itself
+  only detects damage to the structure of a file.
+- Statements that run for every page set the checksum themselves, with `sealed`. After any other statement temporary
+  triggers of our own connection set it, so every row that is written through `open_file` has one.
+- Readers accept older files that lack later columns and tables. `open_file` adds them, in one transaction for each
+  file: a kill leaves the file as it was, or upgraded.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ COLUMNS = {
     "beyond": ("id", "url", "depth", "via"),
     "meta": ("key", "value"),
 }
-"""The columns that a checksum covers, in this order. A new table that is named here is sealed and checked as well."""
+"""The columns that a checksum covers, in this order. A new table is sealed and checked once it is listed here."""
 KEYS = {
     "url": ("id",),
     "host": ("host",),
@@ -102,20 +102,20 @@ KEYS = {
     "meta": ("key",),
 }
 NUMBERED = ("url", "outbox", "beyond")
-"""Tables whose key is a number that SQLite keeps its rows by."""
+"""Tables whose key is the rowid (INTEGER PRIMARY KEY)."""
 ADDED = {
     "url": {"cut": "INTEGER NOT NULL DEFAULT 0", "unread": "TEXT"},
     "host": {"heard": "INTEGER NOT NULL DEFAULT 0", "down_for": "REAL NOT NULL DEFAULT 0"},
 }
-"""Columns that files of format 3 lack, beside the checksum."""
+"""Columns that files of format 3 lack, in addition to the checksum."""
 DEFAULTS = {"via": "NULL", "attempts": "0", "status": "0", "cut": "0", "reach": "0", "heard": "0", "down_for": "0"}
 FRACTIONS = {"settled_at", "seconds", "robots_until", "delay", "rest_until", "down_for"}
-"""Columns in which SQLite keeps every number as REAL."""
+"""Columns of type REAL, whose values must be cast for the checksum."""
 
 
 def sealed(table: str, values: dict[str, str], kept: str | None = None) -> str:
-    """SQL for the checksum of a row for which a statement sets these columns to these expressions. The others keep what
-    they have, with `kept` before their names; a new row (None) has their defaults."""
+    """SQL for the checksum of a row whose columns a statement sets to the expressions `values`. The other columns are
+    named with the prefix `kept`; None: a new row, with their defaults."""
     row = []
     for column in COLUMNS[table]:
         value = values.get(column) or (DEFAULTS.get(column, "NULL") if kept is None else f"{kept}{column}")
@@ -124,9 +124,9 @@ def sealed(table: str, values: dict[str, str], kept: str | None = None) -> str:
 
 
 def open_file(path: Path) -> sqlite3.Connection:
-    """The writing connection of a frontier's file, which is made if missing and upgraded if it is older.
+    """The writing connection of a frontier's file, which is created if missing and upgraded if it is older.
 
-    Whatever is written through it is sealed. Raises StorageError.
+    Every row that is written through it has a checksum. Raises StorageError.
     """
     connection = connect(path, SCHEMA)
     try:
@@ -144,12 +144,12 @@ def open_file(path: Path) -> sqlite3.Connection:
 
 
 def is_sealed(connection: sqlite3.Connection) -> bool:
-    """Whether the rows of a file carry checksums: those of format 3 do not."""
+    """Whether the rows of a file have checksums: those of format 3 do not."""
     return "checksum" in columns_there(connection, "url")
 
 
 def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
-    """Add what came later and seal all rows."""
+    """Add missing columns and set the checksums of all rows."""
     with storage_errors(path):
         there = {table: columns_there(connection, table) for table in COLUMNS}
     if all("checksum" in columns for columns in there.values()):
@@ -163,7 +163,7 @@ def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _triggers(table: str) -> str:
-    """What seals a row that a statement has left without a checksum, or with the old one."""
+    """Triggers that set the checksum of a row that a statement has left without one, or with the old one."""
     found = " AND ".join(f"{key} = NEW.{key}" for key in KEYS[table])
     seal = f"BEGIN UPDATE {table} SET checksum = {sealed(table, {}, 'NEW.')} WHERE {found}; END;"
     columns = ", ".join(COLUMNS[table])

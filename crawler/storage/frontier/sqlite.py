@@ -1,13 +1,12 @@
-"""The default frontier: one SQLite file that anybody may query with plain SQL.
+"""The default frontier: one SQLite file, which can be queried with plain SQL.
 
-`url` has one row per URL; `reason` is NULL while it is owed. `host` has what must be remembered of a host, `budget`
-what was asked for of its patterns, `outbox` the links on their way to other shards. `meta` holds the tally, committed
-with the rows it counts. `beyond` has the URLs beyond the depth limit, see beyond.py. A kill loses at most the open
-batch.
+`url` has one row per URL; `reason` is NULL while it is owed. `host` has the notes of a host, `budget` what was fetched
+of its patterns, `outbox` the unacknowledged links to other shards. `meta` has the tally, committed with the rows it
+counts. `beyond` has the URLs beyond the depth limit, see beyond.py. A kill loses at most the open batch.
 
-`url.host` is a mark of the host (63 bits of xxh3 under the seed of the crawl: by accident two of 10^6 hosts share one
-with a chance of 5e-8, and nobody can do it on purpose). The index `owed` makes the links that a host owes a queue on
-disk; what is settled leaves it.
+`url.host` is a mark of the host (63 bits of xxh3 with the seed of the crawl: among 10^6 hosts two collide by accident
+with a probability of 5e-8, and an attacker does not know the seed). The partial index `owed` is the queue of owed links
+per host on disk; settled rows leave it.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ ADMIT = f"""INSERT INTO url ({", ".join(ADMITTED)}, checksum) VALUES (?1, ?2, ?3
 ADMIT_IF_NEW = f"{ADMIT} ON CONFLICT (url) DO NOTHING"
 NOTHING = {"part": "", "position": 0, "digest": b"", "truncated": "", "unread": ""}
 UNREADABLE = (msgspec.MsgspecError, ValueError, TypeError, AttributeError)
-"""What goes wrong where a row is damaged and has no checksum, or is read all the same."""
+"""The errors of decoding a damaged row that has no checksum, or whose checksum is not checked."""
 MANIFEST = "manifest"
 REPAIR = "the command repair"
 LINK = "id, url, depth, via, attempts, status"
@@ -71,7 +70,7 @@ SETTLE = f"""UPDATE url SET {", ".join(f"{name} = ?{place}" for place, name in e
 SETTLED = "SELECT {} FROM url WHERE reason IS NOT NULL ORDER BY id"
 NOT_FINE = """SELECT {} FROM url WHERE reason IS NOT NULL
     AND (reason NOT IN ('ok', 'redirect') OR truncated IS NOT NULL OR detail IS NOT NULL) ORDER BY id"""
-"""The rows among which those are that may be asked again: for a success there is no reason to."""
+"""The rows that may be reopened: all but plain successes."""
 READ_ANEW = "UPDATE host SET robots_until = 0 WHERE host = ? AND robots_until > 0"
 WAIT_ANEW = "UPDATE host SET down_for = 0 WHERE host = ? AND down_for > 0"
 REOPEN = """UPDATE url SET reason = NULL, status = 0, attempts = 0, part = NULL, position = NULL, size = NULL,
@@ -94,8 +93,8 @@ ALL = ", ".join(COLUMNS["url"])
 
 
 class SqliteFrontier:
-    """The frontier of one shard. `read_only` looks at the file of a crawl that may be running; `seed` is that of the
-    crawl. Rows that are damaged raise Corrupt when they are read; a `lenient` one passes over what it cannot read."""
+    """The frontier of one shard. `read_only` opens the file of a crawl that may be running; `seed` is that of the
+    crawl. Reading a damaged row raises Corrupt; a `lenient` frontier ignores checksums and tolerates such rows."""
 
     def __init__(self, path: Path, read_only: bool = False, seed: int = 0, lenient: bool = False) -> None:
         self._path = path
@@ -117,7 +116,7 @@ class SqliteFrontier:
             raise
 
     def commit(self, batch: Batch, at: float) -> list[Link]:
-        """Keep a batch in one transaction."""
+        """Store a batch in one transaction."""
         tally = self._copied_tally()
         with counted(self._connection, self._path) as connection:
             connection.executemany(ADMIT, map(self._row_of, batch.queued))
@@ -175,7 +174,7 @@ class SqliteFrontier:
         return new
 
     def reopen(self, words: frozenset[str]) -> Reopened:
-        """Owe again what is selected, in one transaction."""
+        """Make the selected URLs owed again, in one transaction."""
         found, tally = Reopened(), self._copied_tally()
         with counted(self._connection, self._path) as connection:
             tally.take_back(filter(None, (found.take(words, row) for row in self._settled(NOT_FINE))))
@@ -200,11 +199,11 @@ class SqliteFrontier:
         return list(self._links(PENDING, self._mark(host), after, count))
 
     def retried(self, host: str) -> list[Link]:
-        """The links of a host owed another attempt."""
+        """The links of a host that wait for a retry."""
         return list(self._links(RETRIED, self._mark(host)))
 
     def hosts(self, after: str, count: int) -> list[str]:
-        """Hosts that owe links, by their marks."""
+        """Hosts with owed links, in the order of their marks."""
         names: list[str] = []
         mark = self._mark(after) if after else -1
         while len(names) < count and (row := next(self._whole(NEXT_HOST, "id, host, url", mark), None)) is not None:
@@ -213,7 +212,7 @@ class SqliteFrontier:
         return names
 
     def left(self) -> Left:
-        """What a resume has to know."""
+        """The figures that a resume needs."""
         seeds = next(self._rows("SELECT count(*) FROM url INDEXED BY seed WHERE reason IS NULL AND depth = 0"))[0]
         retried = self._rows("SELECT url FROM url INDEXED BY retried WHERE reason IS NULL AND attempts > 0")
         with self._decoding():
@@ -228,12 +227,12 @@ class SqliteFrontier:
     def urls(self) -> Iterator[str]:
         """Every URL."""
         for key, url in self._rows("SELECT id, url FROM url"):
-            if not isinstance(url, str):  # of a page that was cut off SQLite may make rows of NULL
+            if not isinstance(url, str):  # SQLite may read rows of NULL from a truncated page
                 raise self._damaged(key)
             yield url
 
     def outbox(self) -> Iterator[OutboxLink]:
-        """The links on their way."""
+        """The unacknowledged links to other shards."""
         with self._decoding():
             for (foreign,) in self._checked("outbox", "foreign_link", "ORDER BY seq"):
                 yield msgspec.json.decode(foreign, type=OutboxLink)
@@ -248,7 +247,7 @@ class SqliteFrontier:
         return None if row is None else _note_of(row)
 
     def budgets(self, host: str) -> tuple[Budget, ...]:
-        """What was asked for of a host."""
+        """The budgets of a host."""
         rows = self._checked("budget", "spent", "WHERE host = ?", host)
         with self._decoding():
             return tuple(msgspec.json.decode(spent, type=Budget) for (spent,) in rows)
@@ -289,7 +288,7 @@ class SqliteFrontier:
         return total
 
     def named(self, parts: Iterable[str]) -> dict[str, dict[int, str]]:
-        """Positions that settled rows name."""
+        """Positions that settled rows name, by part."""
         named: dict[str, dict[int, str]] = {part: {} for part in parts}
         if named:
             for part, position, url in self._rows("SELECT part, position, url FROM url WHERE part IS NOT NULL"):
@@ -298,12 +297,12 @@ class SqliteFrontier:
         return named
 
     def records(self) -> dict[str, int]:
-        """The parts that settled rows name."""
+        """The parts that settled rows name, with their numbers of records."""
         rows = self._rows("SELECT part, count(*) FROM url WHERE part IS NOT NULL GROUP BY part")
         return {str(row[0]): int(row[1]) for row in rows}
 
     def tally(self) -> Tally:
-        """What the last commit counted; a reader beside a live crawl sees the newest."""
+        """The tally of the last commit; a reader of a running crawl sees the newest."""
         return self._read_tally()
 
     def cookies(self) -> Iterator[CookieNote]:
@@ -330,15 +329,15 @@ class SqliteFrontier:
         return link.id, link.url, self._mark(host_of(link.url)), link.depth, via, link.attempts, link.status
 
     def keep_manifest(self, manifest: bytes) -> None:
-        """Keep a copy of what the directory says of itself, so that it can be rebuilt."""
+        """Store a copy of the manifest, from which a lost one can be rebuilt."""
         with counted(self._connection, self._path) as connection:
             connection.execute(KEEP, (MANIFEST, manifest.decode()))
 
     def _complete_tally(self) -> None:
-        """Keep what an earlier version has not counted, or counted otherwise, while the rows lie where they were
-        counted."""
+        """Store the tally if an earlier version has not counted all of it, or counted otherwise, before rows are moved
+        to other files."""
         if self._tally.too_deep and next(self.beyond(), None) is None:
-            self._tally.too_deep = 0  # mentions, of URLs that were not kept
+            self._tally.too_deep = 0  # an older version counted mentions, and kept no URLs
         with storage_errors(self._path):
             kept = [value for (value,) in self._connection.execute("SELECT value FROM meta WHERE key = 'tally'")]
         if any(msgspec.json.decode(value) != msgspec.to_builtins(self._tally) for value in kept):
@@ -367,7 +366,7 @@ class SqliteFrontier:
                 yield Link(row[0], "", 0)
 
     def _whole(self, query: str, columns: str, *values: object) -> Iterator[Sequence[Any]]:
-        """Rows of `url`, the id first; each gives its checksum. Raises Corrupt."""
+        """Rows of `url`, the id first. Raises Corrupt where a checksum does not match."""
         if not self._sealed:
             columns = columns.replace("cut, unread", "0, NULL")
         check = WHOLE if self._sealed and not self._lenient else "1"
@@ -377,7 +376,7 @@ class SqliteFrontier:
             yield row
 
     def _checked(self, table: str, columns: str, which: str, *values: object) -> Iterator[Sequence[Any]]:
-        """Rows of another table; each gives its checksum. Raises Corrupt."""
+        """Rows of another table. Raises Corrupt where a checksum does not match."""
         checked = self._sealed and not self._lenient
         check = f"checksum IS row_checksum({', '.join(COLUMNS[table])})" if checked else "1"
         for *row, whole in self._rows(f"SELECT {columns}, {check} FROM {table} {which}", *values):
@@ -392,7 +391,7 @@ class SqliteFrontier:
 
     @contextmanager
     def _decoding(self) -> Iterator[None]:
-        """Raises Corrupt where a value is not what this program writes."""
+        """Context manager: map decoding errors to Corrupt."""
         try:
             yield
         except UNREADABLE as error:
@@ -415,7 +414,7 @@ def _row_of(values: Sequence[Any]) -> SettledRow:
         row[name] = from_sql_text(row[name] or "")
     for name, nothing in NOTHING.items():
         row[name] = row[name] or nothing
-    row["url"].encode()  # what is no text was never a URL
+    row["url"].encode()  # raises for lone surrogates: no URL has them
     return msgspec.convert(row, SettledRow)
 
 
@@ -427,13 +426,13 @@ def _note_of(row: Sequence[Any]) -> HostNote:
 
 
 def note_row(note: HostNote) -> tuple[object, ...]:
-    """The row of what is noted of a host, for NOTE."""
+    """The row of a HostNote, for NOTE."""
     return tuple(getattr(note, name) for name in HostNote.__struct_fields__)
 
 
 def max_budgets(budgets: Iterable[Budget]) -> dict[tuple[str, int], Budget]:
-    """Those of several shards, by host and pattern. Of two of one pattern the larger counts: a host may be asked for
-    somewhat more than its budget, never for less."""
+    """The budgets of several shards, by (host, pattern). Of two for one pattern the larger counts: a host may get
+    somewhat more fetches than its budget, never fewer."""
     found: dict[tuple[str, int], Budget] = {}
     for budget in budgets:
         key = budget.host, budget.pattern
@@ -442,18 +441,18 @@ def max_budgets(budgets: Iterable[Budget]) -> dict[tuple[str, int], Budget]:
 
 
 def spent_rows(budgets: Iterable[Budget]) -> list[tuple[str, int, str]]:
-    """Budgets as rows; of several of one pattern the last."""
+    """Budgets as rows; of several for one pattern the last."""
     last = {(it.host, it.pattern): it for it in budgets}
     return [(it.host, it.pattern, msgspec.json.encode(it).decode()) for it in last.values()]
 
 
 def host_mark(host: str, seed: int) -> int:
-    """What stands for a host in its rows, in the crawl of this seed."""
+    """The mark of a host in the rows of `url`: 63 bits of xxh3 with the seed of the crawl."""
     return xxh3_64_intdigest(host.encode(), seed) >> 1
 
 
 def read_tally(connection: sqlite3.Connection) -> Tally:
-    """What the last commit to a file counted. Raises DecodeError where it is damaged."""
+    """The tally of the last commit to a file. Raises DecodeError where it is damaged."""
     checksum = "checksum" if is_sealed(connection) else "NULL"
     row = connection.execute(f"SELECT value, {checksum} FROM meta WHERE key = 'tally'").fetchone()
     if row is None:
@@ -469,10 +468,10 @@ def read_tally(connection: sqlite3.Connection) -> Tally:
 
 
 def says_seeds_answered(encoded: str) -> bool:
-    """Whether a tally is of a version that counted them."""
+    """Whether an encoded tally has `seeds_answered`, which older versions did not count."""
     return '"seeds_answered"' in encoded
 
 
 def keep_tally(connection: sqlite3.Connection, tally: Tally) -> None:
-    """Keep it, in the transaction that is open."""
+    """Store the tally, in the open transaction."""
     connection.execute(KEEP, ("tally", msgspec.json.encode(tally).decode()))

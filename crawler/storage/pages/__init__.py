@@ -1,4 +1,4 @@
-"""Where pages are kept. A store is named by a word of the configuration; its module is imported when asked for."""
+"""Page stores. The setting `store` names one; its module is imported on use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from crawler.storage.pages.base import Store
 
 STORES = {"sqlite": "SqliteStore", "files": "FilesStore"}
-"""The class of each store, in the module of this package that has its name. It is made with the folder of its parts."""
+"""The class of each store, in the module of this package with that name."""
 
 
 def open_store(kind: str, folder: Path, disk_wait: float = 0.0) -> Store:

@@ -1,10 +1,9 @@
-"""Where pages go: the interface of every store.
+"""The interface of every page store.
 
 Rules:
-- A store is a folder of parts. A part has one writer in its whole life, in one process; a writer that opens gets a new
-  part.
-- `put` names the record at once by a position; it may keep it in memory. After `flush` returns, all that was put before
-  is on disk. A frontier commit that names (part, position) may only follow that flush.
+- A store is a folder of parts. A part has exactly one writer ever, in one process; a new writer gets a new part.
+- `put` returns the position of the record at once; it may buffer the page. After `flush` returns, all that was put
+  before is on disk. A frontier commit that names (part, position) may only follow that flush.
 - A record that no settled row of the frontier names does not exist: readers never see it, `sweep` removes it.
 - Bodies are stored decoded (no content coding), cut at the cap.
 """
@@ -20,8 +19,8 @@ from crawler.fetch.base import Headers
 
 
 class Page(msgspec.Struct, frozen=True):
-    """One stored response. `fetched_at` is Unix time, `seconds` how long it took and `first_byte` how long until its
-    head was there, `digest` the URL's 16-byte term."""
+    """One stored response. `fetched_at` is Unix time, `seconds` the duration of the fetch and `first_byte` that until
+    the head was complete, `digest` the 16-byte term of the URL."""
 
     url: str
     status: int
@@ -38,25 +37,25 @@ class Page(msgspec.Struct, frozen=True):
 
 
 class Writer(Protocol):
-    """Appends pages to one part. `put` may be called by one thread at a time, `flush` by another beside it."""
+    """Appends pages to one part. One thread at a time may call `put`, and another may call `flush` meanwhile."""
 
     part: str
 
     def put(self, page: Page) -> int:
-        """Take a page; its position in the part (> 0)."""
+        """Add a page; returns its position in the part (> 0)."""
 
     async def aput(self, page: Page) -> int:
         """`put` for an event loop: never blocks it on a disk."""
 
     def flush(self) -> None:
-        """Make everything put so far durable against a kill. Raises StorageError."""
+        """Write all pages put so far, so that they survive a kill. Raises StorageError."""
 
     @property
     def buffered(self) -> int:
-        """Bytes of bodies taken and not yet flushed."""
+        """Bytes of bodies put and not yet flushed."""
 
     def close(self) -> None:
-        """Flush, close, release the part's lock; an empty part vanishes."""
+        """Flush, close, release the part's lock; removes an empty part."""
 
 
 class Store(Protocol):
@@ -72,17 +71,17 @@ class Store(Protocol):
         """One page. Raises KeyError where it is missing, Corrupt where it is damaged."""
 
     def pages(self, part: str) -> Iterator[tuple[int, Page]]:
-        """All records of a part, in order of position, those that do not exist included. Raises Corrupt."""
+        """All records of a part, in order of position, also those that no row names. Raises Corrupt."""
 
     def records(self, part: str) -> Iterator[tuple[int, Page | None]]:
-        """The same of a part that may be damaged: None for each record that cannot be read."""
+        """As `pages`, of a part that may be damaged: None for each record that cannot be read."""
 
     def last(self, part: str) -> int:
-        """The highest position ever put into a part that still lives there; 0 for an empty one."""
+        """The highest position in a part; 0 for an empty one."""
 
     def unclosed(self) -> list[str]:
-        """The parts whose writer died before it closed them."""
+        """The parts whose writer has not closed them."""
 
     def sweep(self, named: Mapping[str, Mapping[int, str]]) -> int:
-        """Remove every record of these parts whose position is not among `named[part]`; how many. A part that is left
-        empty vanishes. Raises Locked while a writer lives."""
+        """Remove every record of these parts whose position is not in `named[part]`; returns how many. Removes a part
+        that is left empty. Raises Locked while a part has a writer."""

@@ -1,8 +1,8 @@
-"""One file per page: decoded bodies under names made of their content, described by SQLite parts.
+"""One file per body: decoded bodies in content-addressed files, described by SQLite parts.
 
-A body lies in `bodies/ab/abcdef...` (SHA-256 of the content, so a name never comes from the web and equal bodies share
-a file); the part tells which URL it belongs to. A file is written beside its name and renamed, so it is whole or
-absent, and it is there before the part names it. A file that no part names is a remnant of a kill: `sweep` removes it.
+A body is in `bodies/ab/abcdef...` (SHA-256 of the content, so a name never comes from the web and equal bodies share a
+file); the part has its URL. A file is written under another name and renamed, so it is complete or absent, and it
+exists before the part names it. A file that no part names was left by a kill: `sweep` removes it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NAME = 64
 
 
 class FilesWriter(SqliteWriter):
-    """Writes bodies at once and their descriptions in groups."""
+    """Writes bodies at once and their records in batches."""
 
     def __init__(self, folder: Path, part: str, bodies: Path, disk_wait: float) -> None:
         super().__init__(folder, part)
@@ -37,7 +37,7 @@ class FilesWriter(SqliteWriter):
         self._stuck = False
 
     def put(self, page: Page) -> int:
-        """Write the body, take the description."""
+        """Write the body, buffer the record. Raises StorageError."""
         path = self._target(page.body)
         retry_storage(lambda: self._write(path, page.body), self._disk_wait)
         return self._put(page, path.name)
@@ -50,7 +50,7 @@ class FilesWriter(SqliteWriter):
 
     @property
     def buffered(self) -> int:
-        """What waits, or more than anybody may while the disk is full: nothing new should be fetched then."""
+        """Bytes not yet flushed; 1 << 62 while the disk is full, so that no new fetch starts."""
         return 1 << 62 if self._stuck else super().buffered
 
     def _write(self, path: Path, body: bytes) -> None:
@@ -72,7 +72,7 @@ class FilesWriter(SqliteWriter):
 
     @contextmanager
     def _body_errors(self, path: Path) -> Iterator[Path]:
-        """A name beside `path`, of which nothing is left where writing fails."""
+        """Context manager: a temporary name beside `path`, removed where writing fails. Raises StorageError."""
         beside = self._beside(path)
         try:
             with storage_errors(path):
@@ -89,7 +89,7 @@ class FilesWriter(SqliteWriter):
         return self._bodies / name[:2] / name
 
     def _beside(self, path: Path) -> Path:
-        """Equal bodies may be written by several tasks at once: each needs a name of its own."""
+        """A unique temporary name: several tasks may write equal bodies at once."""
         self._names += 1
         return path.with_name(f".{self.part}-{self._names}")
 
@@ -109,7 +109,7 @@ class FilesStore(SqliteStore):
         return FilesWriter(self._folder, part, self._bodies, self._disk_wait)
 
     def sweep(self, named: Mapping[str, Mapping[int, str]]) -> int:
-        """Remove descriptions that do not exist, then the files that nothing describes."""
+        """Remove the records that no row names, then the files that no record names."""
         if not named:
             return 0
         removed = super().sweep(named)
@@ -124,7 +124,7 @@ class FilesStore(SqliteStore):
         return removed
 
     def set_damaged_aside(self) -> int:
-        """Rename the files whose content is not what their names say, so that they may be written anew; how many."""
+        """Rename the files whose SHA-256 is not their name, so that they may be rewritten; returns how many."""
         count = 0
         with storage_errors(self._bodies):
             for path in sorted(self._bodies.glob("??/*")):

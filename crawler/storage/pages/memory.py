@@ -1,4 +1,4 @@
-"""A store that lives and dies with its process: for tests and for programs that want pages, not a directory."""
+"""A store in memory: for tests and for programs that want pages and no directory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from crawler.storage.pages.base import Page
 
 
 class MemoryWriter:
-    """Keeps pages in a dictionary of its store."""
+    """Adds pages to a dictionary of its store."""
 
     buffered = 0
 
@@ -17,17 +17,17 @@ class MemoryWriter:
         self._pages = pages
 
     def put(self, page: Page) -> int:
-        """Keep a page."""
+        """Add a page; returns its position."""
         position = len(self._pages) + 1
         self._pages[position] = page
         return position
 
     async def aput(self, page: Page) -> int:
-        """Keep a page."""
+        """As `put`."""
         return self.put(page)
 
     def flush(self) -> None:
-        """Everything is as durable as it will ever be."""
+        """Nothing to write."""
 
     def close(self) -> None:
         """Nothing to close."""
@@ -44,7 +44,7 @@ class MemoryStore:
         return MemoryWriter(part, self._parts.setdefault(part, {}))
 
     def parts(self) -> list[str]:
-        """The names of all parts that hold something."""
+        """The names of all parts with records."""
         return sorted(part for part, pages in self._parts.items() if pages)
 
     def read(self, part: str, position: int) -> Page:
@@ -56,7 +56,7 @@ class MemoryStore:
         yield from sorted(self._parts[part].items())
 
     def records(self, part: str) -> Iterator[tuple[int, Page | None]]:
-        """The same: memory has no damage."""
+        """As `pages`: no record is damaged."""
         yield from self.pages(part)
 
     def last(self, part: str) -> int:
@@ -64,11 +64,11 @@ class MemoryStore:
         return max(self._parts[part], default=0)
 
     def unclosed(self) -> list[str]:
-        """None: a process that dies takes its parts with it."""
+        """None: parts do not outlive their process."""
         return []
 
     def sweep(self, named: Mapping[str, Mapping[int, str]]) -> int:
-        """Remove the records that do not exist."""
+        """Remove the records that are not named."""
         removed = 0
         for part, positions in named.items():
             for position in set(self._parts[part]) - set(positions):

@@ -1,11 +1,11 @@
 """The default store: pages in SQLite parts, bodies compressed with zstd level 1.
 
 A part is `parts/NAME.sqlite` with one table `page`; `body` is a zstd frame. Compression and insertion happen in
-`flush`, on the recorder's writer thread, which gives the GIL away for most of it. Beside a part lies the lock of its
-writer, until it closes it. `checksum` tells damage to a record; where it does not fit, reading raises Corrupt.
+`flush`, on the recorder's writer thread, which releases the GIL for most of it. A part has a lock file beside it until
+its writer closes it. `checksum` detects damage to a record; where it does not match, reading raises Corrupt.
 
-The file is made of pages of 32 KiB: a usual body then lies in one piece, not in a chain of overflow pages of 4 KiB that
-are each written twice (to the log, then to the file): 9 us less per body of 30 kB, for a file that is 5 % larger.
+The page size is 32 KiB: a usual body then needs no chain of overflow pages of 4 KiB that are each written twice (to the
+WAL, then to the file): 9 us less per body of 30 kB, for a file that is 5 % larger.
 """
 
 from __future__ import annotations
@@ -68,21 +68,22 @@ FACTS = (
     *("position", "url", "status", "headers", "fetched_at", "seconds", "first_byte", "content_type", "charset"),
     *("digest", "length", "truncated", "noindex", "file"),
 )
-"""What the checksum of a record covers, in this order; its body has the digest. Parts of format 3 have no checksum."""
+"""The columns that the checksum of a record covers, in this order; the digest covers its body. Parts of format 3 have
+no checksum."""
 INSERT = f"INSERT INTO page ({', '.join(FACTS)}, body, checksum) VALUES ({', '.join('?' * (len(FACTS) + 2))})"
 UNREADABLE = (zstd.ZstdError, OSError, ValueError, TypeError, AttributeError, OverflowError, msgspec.MsgspecError)
-"""What goes wrong where a record is damaged."""
+"""The errors of decoding a damaged record."""
 LEVEL = 1
 PAGE_SIZE = 32_768
 ORPHAN_PATIENCE = 10.0
 
 
 class SqliteWriter:
-    """Writes one part. A body that `_put` is told a `file` of is kept there, by somebody else."""
+    """Writes one part. A body for which `_put` gets a `file` is stored there, by the subclass."""
 
     def __init__(self, folder: Path, part: str) -> None:
         self.part = part
-        self._taken = self._flushed = 0  # each has one thread that writes it, so neither needs a lock
+        self._taken = self._flushed = 0  # bytes; each is written by one thread only, so neither needs a lock
         self._path = folder / f"{part}.sqlite"
         self._lock = FileLock(folder / f"{part}.lock")
         self._lock.acquire(f"part {part}")
@@ -97,29 +98,30 @@ class SqliteWriter:
         self._compress = zstd.ZstdCompressor(level=LEVEL)
 
     def put(self, page: Page) -> int:
-        """Take a page."""
+        """Buffer a page; returns its position."""
         return self._put(page, None)
 
     async def aput(self, page: Page) -> int:
-        """Nothing here waits for a disk: the same as `put`."""
+        """As `put`, which does not wait for a disk."""
         return self._put(page, None)
 
     @property
     def buffered(self) -> int:
-        """Bytes taken and not yet written."""
+        """Bytes put and not yet written."""
         return self._taken - self._flushed
 
     def _put(self, page: Page, file: str | None) -> int:
         position, taken = self._position + 1, self._taken + len(page.body)
-        self._waiting.append((position, page, file))  # last of what may fail, so that each position is taken once
+        self._waiting.append((position, page, file))  # the last step that may fail, so that no position is used twice
         self._position, self._taken = position, taken
         return position
 
     def flush(self) -> None:
-        """Write what waits. A page leaves the queue only after its commit, so a full disk may be tried again.
+        """Write the buffered pages. A page leaves the buffer only after its commit, so DiskFull, Busy and MemoryShort
+        can be retried.
 
-        Any other failure is final: after an fsync that failed the kernel may have dropped what it could not write, and
-        a second one that succeeds would say nothing.
+        Any other failure is final: after a failed fsync the kernel may have dropped dirty pages, and a second fsync
+        that succeeds would prove nothing. Raises StorageError.
         """
         if self._failure is not None:
             raise self._failure
@@ -140,7 +142,7 @@ class SqliteWriter:
             self._flushed += len(page.body)
 
     def close(self) -> None:
-        """Flush and let go of the part."""
+        """Flush, close the file and release the part's lock."""
         try:
             self.flush()
         finally:
@@ -174,7 +176,7 @@ class SqliteWriter:
 
 
 class SqliteStore:
-    """A folder of SQLite parts. Nothing is written before a flush, which the recorder repeats while the disk is full:
+    """A folder of SQLite parts. Nothing is written before a flush, which the recorder retries while the disk is full:
     `disk_wait` (seconds) is for stores that write at once."""
 
     def __init__(self, folder: Path, disk_wait: float = 0.0) -> None:
@@ -206,7 +208,7 @@ class SqliteStore:
                 yield row[0], self._page(part, row)
 
     def records(self, part: str) -> Iterator[tuple[int, Page | None]]:
-        """All records of a part that are there, None for each that is damaged."""
+        """All records of a part, None for each that is damaged."""
         last = 0
         try:
             with self._reading(part) as connection:
@@ -217,7 +219,7 @@ class SqliteStore:
         except StorageError:
             pass
         for position in [row[0] for row in readable_rows(self._path(part), "page", "position", "1")]:
-            if isinstance(position, int) and position > last:  # behind what SQLite stumbled over
+            if isinstance(position, int) and position > last:  # after the first damage
                 try:
                     yield position, self.read(part, position)
                 except (StorageError, KeyError):
@@ -230,17 +232,17 @@ class SqliteStore:
             return None
 
     def last(self, part: str) -> int:
-        """How many records a part was given."""
+        """The highest position in a part, 0 for an empty one."""
         with closing(connect_to_read(self._path(part))) as connection, storage_errors(self._path(part)):
             last: int = connection.execute("SELECT coalesce(max(position), 0) FROM page").fetchone()[0]
         return last
 
     def unclosed(self) -> list[str]:
-        """Parts whose writer never closed them, or never came to make them."""
+        """Parts whose writer has not closed them, or has not created them."""
         return sorted(path.stem for path in self._folder.glob("*.lock"))
 
     def sweep(self, named: Mapping[str, Mapping[int, str]]) -> int:
-        """Remove the records that do not exist."""
+        """Remove the records that are not named. Raises Locked, and Corrupt where a named record is missing."""
         return sum(self._sweep_part(self._folder / f"{part}.sqlite", kept) for part, kept in named.items())
 
     def _sweep_part(self, path: Path, named: Mapping[int, str]) -> int:
@@ -277,7 +279,7 @@ class SqliteStore:
         if not packed:
             return b""
         unpacking = zstd.ZstdDecompressor()
-        body: bytes = unpacking.decompress(packed, max_length=length + 1)  # damaged, it might be without end
+        body: bytes = unpacking.decompress(packed, max_length=length + 1)  # a damaged frame might be huge
         if not unpacking.eof or len(body) != length:
             raise ValueError(f"its body is not of {length} bytes")
         return body
@@ -311,7 +313,7 @@ class SqliteStore:
 
 
 def _columns(connection: sqlite3.Connection) -> str:
-    """The columns that a record is read from."""
+    """The columns that `_page` reads."""
     checksum = "checksum" if "checksum" in columns_there(connection, "page") else "NULL"
     return f"{', '.join(FACTS)}, body, {checksum}"
 
@@ -319,5 +321,5 @@ def _columns(connection: sqlite3.Connection) -> str:
 def _as_json(headers: Headers) -> str:
     try:
         return msgspec.json.encode(headers).decode()
-    except UnicodeEncodeError:  # JSON in ASCII can spell lone surrogates, JSON in UTF-8 cannot
+    except UnicodeEncodeError:  # JSON in ASCII can escape lone surrogates, JSON in UTF-8 cannot have them
         return json.dumps(headers)

@@ -20,29 +20,29 @@ ROUNDS = 6
 
 
 def wait() -> None:
-    """Blocking input/output: the interpreter is free meanwhile."""
+    """Blocking I/O: releases the GIL."""
     time.sleep(BLOCK)
 
 
 def compute() -> None:
-    """Python code: the interpreter is busy meanwhile."""
+    """Python code: holds the GIL."""
     until = time.perf_counter() + BLOCK
     while time.perf_counter() < until:
         pass
 
 
 async def politely() -> None:
-    """The way it is meant."""
+    """The right way: await."""
     await asyncio.sleep(BLOCK)
 
 
 async def blocking(call: Callable[[], None]) -> None:
-    """The mistake."""
+    """The mistake: block the loop."""
     call()
 
 
 async def lateness(poison: Callable[[], Awaitable[None]]) -> float:
-    """The worst lateness of a heartbeat while the poison works, as a share of BLOCK."""
+    """The worst lateness of a heartbeat while `poison` runs, as a share of BLOCK."""
     worst = 0.0
 
     async def heart() -> None:

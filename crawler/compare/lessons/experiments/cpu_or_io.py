@@ -45,7 +45,7 @@ def parse(_: ClientPlan) -> None:
 
 
 def one_by_one(work: Callable[[ClientPlan], object], orders: list[ClientPlan]) -> None:
-    """The yardstick."""
+    """The baseline: one after another."""
     for order in orders:
         work(order)
 
@@ -69,7 +69,7 @@ def coroutines(runner: asyncio.Runner, session: AsyncFetcher) -> Mapping:
 
 
 async def open_session(plan: ClientPlan) -> AsyncFetcher:
-    """Inside its loop."""
+    """Open the session inside its loop."""
     return open_async_fetcher("aiohttp", plan)
 
 

@@ -28,12 +28,12 @@ def loop() -> None:
 
 
 def hash_block() -> None:
-    """The same amount of stubbornness, in C: hashlib releases the lock for more than 2 KiB."""
+    """The same kind of load, in C: hashlib releases the GIL for more than 2 KiB."""
     sha256(BLOCK).digest()
 
 
 def alone(_: int) -> Effort:
-    """What one process gets done with one thread."""
+    """The work of one process with one thread."""
     return effort(loop, 1, SECONDS)
 
 

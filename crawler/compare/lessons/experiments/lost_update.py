@@ -18,7 +18,7 @@ from crawler.compare.lessons.rounds import alternate, in_parallel, ratios, timed
 TIMES = 100_000
 RUNS = 5  # runs per sample
 ROUNDS = 5
-USUAL, HASTY = 5e-3, 1e-4  # seconds between two offers of the interpreter
+USUAL, HASTY = 5e-3, 1e-4  # switch intervals in seconds
 
 balance = 0
 lock = Lock()
@@ -32,7 +32,7 @@ def as_written(n: int) -> None:
 
 
 def plus(a: int, b: int) -> int:
-    """A call: here the interpreter may pass to another thread."""
+    """A call: here the interpreter may switch to another thread."""
     return a + b
 
 
@@ -65,7 +65,7 @@ def two_threads(change: Callable[[int], None], times: int = TIMES) -> int:
 
 
 def wrong(change: Callable[[int], None], interval: float, times: int = TIMES) -> float:
-    """Of `RUNS` runs, how many end with money from nowhere."""
+    """How many of `RUNS` runs end with a wrong balance."""
     sys.setswitchinterval(interval)
     try:
         return float(sum(two_threads(change, times) != 0 for _ in range(RUNS)))
@@ -74,7 +74,7 @@ def wrong(change: Callable[[int], None], interval: float, times: int = TIMES) ->
 
 
 def run() -> Samples:
-    """Count wrong results, then what the lock costs where nobody else wants it."""
+    """Count wrong results, then measure the cost of an uncontended lock."""
     counts = alternate(
         ROUNDS,
         as_written=lambda: wrong(as_written, USUAL),

@@ -37,12 +37,12 @@ def task(number: int) -> int:
 
 
 def die_with_master() -> None:
-    """Ask the kernel for SIGKILL when the parent dies (Linux)."""
+    """Ask the kernel for SIGKILL when the parent ends (Linux)."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def killed_at_work(tell: Connection) -> None:
-    """A worker of a Pool dies while it works: the share of the other tasks that are done; was the lost one reported?"""
+    """A Pool worker is killed while it works: the share of the other tasks done; whether the lost one is reported."""
     pool = context.Pool(2)
     results = [pool.apply_async(task, (number,)) for number in range(TASKS)]
     time.sleep(PATIENCE)
@@ -50,8 +50,8 @@ def killed_at_work(tell: Connection) -> None:
 
 
 def killed_at_rest(tell: Connection) -> None:
-    """The worker dies while it waits for work and so holds the lock of the queue: is anything done afterwards?"""
-    pool = context.Pool(1, die_with_master)  # or the new worker would wait for that lock for ever, master or not
+    """The worker is killed while it waits for work, holding the queue's lock: whether any task is done afterwards."""
+    pool = context.Pool(1, die_with_master)  # else the new worker would wait for that lock without end
     pool.apply(task, (1,))
     time.sleep(0.05)
     os.kill(pool._pool[0].pid, signal.SIGKILL)  # type: ignore[attr-defined]
@@ -61,7 +61,7 @@ def killed_at_rest(tell: Connection) -> None:
 
 
 def killed_in_executor(tell: Connection) -> None:
-    """A worker of a ProcessPoolExecutor dies while it works: the share of the other tasks that are done."""
+    """A worker of a ProcessPoolExecutor is killed while it works: the share of the other tasks that are done."""
     with ProcessPoolExecutor(2, mp_context=context) as pool:
         futures = [pool.submit(task, number) for number in range(TASKS)]
     tell.send(sum(one.exception() is None for one in futures[1:]) / (TASKS - 1))
@@ -72,12 +72,12 @@ def idle(_: int) -> None:
 
 
 def busy(_: int) -> None:
-    """Work for longer than anybody watches."""
+    """Work for longer than the experiment lasts."""
     time.sleep(10)
 
 
 def command(job: Callable[[int], None], prepare: Callable[[], None] | None, tell: Connection, _: Connection) -> None:
-    """Be a master: give two workers the job, name them, and wait to be killed."""
+    """Run as a master: give two workers the job, report their pids, and wait to be killed."""
     pool = context.Pool(2, prepare)
     pool.map_async(job, range(2), chunksize=1)
     time.sleep(0.05)
@@ -86,7 +86,7 @@ def command(job: Callable[[int], None], prepare: Callable[[], None] | None, tell
 
 
 def outlives(job: Callable[[int], None], prepare: Callable[[], None] | None = None) -> float:
-    """Whether workers live on when their master has been killed: 1.0 or 0.0."""
+    """Whether workers survive a kill of their master: 1.0 or 0.0."""
     listen, tell = context.Pipe(duplex=False)
     lives, life = context.Pipe(duplex=False)
     master = context.Process(target=command, args=(job, prepare, tell, life))
@@ -102,7 +102,7 @@ def outlives(job: Callable[[int], None], prepare: Callable[[], None] | None = No
 
 
 def told(case: Callable[[Connection], None]) -> Any:
-    """What a master in a process of its own had to say."""
+    """Run a case in its own master process; returns what it reported."""
     listen, tell = context.Pipe(duplex=False)
     master = context.Process(target=case, args=(tell,))
     master.start()

@@ -26,7 +26,7 @@ context = get_context("fork")
 
 
 class Way(NamedTuple):
-    """How to send to the other side, how it receives, how it answers, and how we hear that."""
+    """Four functions: send to the other side, receive there, answer there, receive the answer here."""
 
     send: Callable[[Any], object]
     receive: Callable[[], Any]
@@ -47,7 +47,7 @@ def pipe() -> Way:
 
 
 def other_side(way: Way) -> None:
-    """Answers every message that is a number; takes the others without a word. Ends with None."""
+    """Answers every message that is a number and discards the others. None ends it."""
     while (message := way.receive()) is not None:
         if isinstance(message, int):
             way.answer(message)

@@ -19,12 +19,12 @@ BALLAST = 700_000  # objects that a large parent holds
 
 
 def say(pipe: Connection) -> None:
-    """The first sign of life."""
+    """Send the first message."""
     pipe.send_bytes(b"here")
 
 
 def start_process(method: str) -> float:
-    """Seconds until a new process has said something."""
+    """Seconds until the first message of a new process."""
     context = get_context(method)
     reader, writer = context.Pipe(duplex=False)
     process = context.Process(target=say, args=(writer,))  # type: ignore[attr-defined]
@@ -36,7 +36,7 @@ def start_process(method: str) -> float:
 
 
 def start_thread() -> float:
-    """Seconds until a new thread has said something."""
+    """Seconds until the first message of a new thread."""
     queue: SimpleQueue[bytes] = SimpleQueue()
     thread = Thread(target=queue.put, args=(b"here",))
 

@@ -21,12 +21,12 @@ BURST = 300  # of these tasks
 SPREAD = 0.1  # seconds: 10,000 wakings a second
 START = 0.5  # seconds until all tasks are there and asleep
 GAP = 0.02  # seconds between the phases
-WATCH = 0.06  # seconds that the price of the burst is counted
+WATCH = 0.06  # seconds for which the cost of the burst is counted
 ROUNDS = 5
 
 
 class SwitchPlan:
-    """When tasks wake, on the monotonic clock, and when they did."""
+    """Planned and actual wake-up times of tasks, on the monotonic clock."""
 
     def __init__(self, start: float) -> None:
         self.begin = time.monotonic() + start
@@ -36,7 +36,7 @@ class SwitchPlan:
         self.woke_again = [0.0] * TASKS
 
     def second(self, number: int) -> float:
-        """When a task wakes again: with the burst, or spread out after it."""
+        """The second wake-up time of a task: in the burst, or spread out after it."""
         return self.burst if number < BURST else self.end + SPREAD * number / TASKS
 
 
@@ -58,7 +58,7 @@ def usage() -> tuple[float, int]:
 
 
 def price(plan: SwitchPlan, marks: list[tuple[float, int]]) -> Price:
-    """The price of both phases, from the usage before, between and after them."""
+    """The cost of both phases, from the usage before, between and after them."""
     (cpu, switches), (cpu_between, switches_between), (cpu_after, switches_after) = marks
     return Price(
         cpu_between - cpu,
@@ -83,7 +83,7 @@ def as_threads(start: float = START) -> Price:
     threads = [Thread(target=task, args=(number,)) for number in range(TASKS)]
     for thread in threads:
         thread.start()
-    if time.monotonic() > plan.begin - GAP:  # not all there in time: once more, with more patience
+    if time.monotonic() > plan.begin - GAP:  # not all started in time: retry with more time
         for thread in threads:
             thread.join()
         return as_threads(2 * start)

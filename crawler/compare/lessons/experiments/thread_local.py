@@ -85,7 +85,7 @@ def thread_local(plan: ClientPlan, first: int) -> ClientTrial:
 
 
 def per_request(plan: ClientPlan, first: int) -> ClientTrial:
-    """What a function does that knows of no session."""
+    """A new client per request, as in code without a session."""
 
     def fetch(request: Request) -> None:
         session = open_fetcher("curl", plan)
