@@ -1,4 +1,8 @@
-"""What all tests share."""
+"""What all tests share, and which of them are slow.
+
+Slow are whole crawls, processes that are killed and servers that break: the folders of SLOW but for QUICK. `pytest`
+alone leaves them out; `pytest tests` runs all, as CI does.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import aioresponses.core
+import pytest
 from aiohttp import ClientResponse
 from hypothesis import settings
+
+SLOW = frozenset({"live", "faults", "outages"})
+QUICK = frozenset({"test_cookies", "test_depth", "test_private", "test_reading", "test_referee", "test_strangers_text"})
 
 # How long an example takes says how busy the machine is; what may not cost too much is bounded by `tests.effort`.
 settings.register_profile("untimed", deadline=None)
@@ -24,3 +32,17 @@ if "stream_writer" in inspect.signature(ClientResponse.__init__).parameters:
             super().__init__(*args, **options)
 
     vars(aioresponses.core)["ClientResponse"] = _Response
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the slow tests, and leave them out where nobody has said which tests to run."""
+    for item in items:
+        if item.path.parent.name in SLOW and item.path.stem not in QUICK:
+            item.add_marker(pytest.mark.slow)
+    said = (
+        config.args_source is not pytest.Config.ArgsSource.TESTPATHS or config.option.markexpr or config.option.keyword
+    )
+    if not said:
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if not item.get_closest_marker("slow")]
