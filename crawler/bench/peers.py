@@ -100,7 +100,7 @@ class Wget2(NamedTuple):
         return [*told, f"--directory-prefix={folder / 'files'}", task.url]
 
     def outcome(self, cost: Cost, folder: Path) -> Outcome:
-        """The result, start-up included: wget2 starts in a few milliseconds."""
+        """The result, start-up included: wget2 starts in a few milliseconds. Raises Crashed."""
         try:
             with (folder / TOLD).open(encoding="utf-8", errors="replace", newline="") as rows:
                 urls = _spelled(row["URL"] for row in csv.DictReader(rows))

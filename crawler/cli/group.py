@@ -32,6 +32,7 @@ class DefaultGroup(click.Group):
     """A group with a default command and lazily imported commands."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put `crawl` before arguments that do not begin with a command."""
         first = args[0] if args else ""
         if first not in COMMANDS and first != "--help":
             _refuse_words(first)
@@ -39,9 +40,11 @@ class DefaultGroup(click.Group):
         return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every command, in the order of the help."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command; None where there is none of that name."""
         if cmd_name not in COMMANDS:
             return None
         if cmd_name not in STOPPED_IN_ORDER and (signals := ctx.find_object(Signals)) is not None:
@@ -50,6 +53,7 @@ class DefaultGroup(click.Group):
         return command
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, then the options of `crawl`."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
         crawl = self.get_command(ctx, "crawl")

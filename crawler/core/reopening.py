@@ -39,15 +39,24 @@ class Ended(Protocol):
     """A settled row of the frontier."""
 
     @property
-    def reason(self) -> Reason: ...
+    def reason(self) -> Reason:
+        """Why it ended."""
+
     @property
-    def status(self) -> int: ...
+    def status(self) -> int:
+        """The last HTTP status, 0 where there was none."""
+
     @property
-    def depth(self) -> int: ...
+    def depth(self) -> int:
+        """Links from the nearest seed."""
+
     @property
-    def truncated(self) -> str: ...
+    def truncated(self) -> str:
+        """Why the body was cut, empty where it was not."""
+
     @property
-    def detail(self) -> str: ...
+    def detail(self) -> str:
+        """More about the reason, in words."""
 
 
 def selection(ending: Ending, names: Iterable[str] = (), failed: bool = False) -> frozenset[str]:

@@ -86,7 +86,9 @@ def columns_there(connection: sqlite3.Connection, table: str) -> set[str]:
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Context manager: map errors of SQLite and the disk about `path` to StorageError, one line with what to do."""
+    """Context manager: map errors of SQLite and the disk about `path` to one line with what to do.
+
+    Raises DiskFull, MemoryShort, Busy, Corrupt, and StorageError for all others."""
     try:
         yield
     except sqlite3.Error as error:

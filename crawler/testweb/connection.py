@@ -67,11 +67,13 @@ class WebConnection(asyncio.Protocol):
     # ---- asyncio: the transport calls these
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Register with the server."""
         self.transport = cast(asyncio.Transport, transport)  # uvloop's transports do not subclass it
         self._address = str(transport.get_extra_info("sockname")[0])
         self._server.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
+        """Feed the parser, which calls the methods below."""
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserCallbackError:
@@ -81,6 +83,7 @@ class WebConnection(asyncio.Protocol):
             self.cut()
 
     def connection_lost(self, error: Exception | None) -> None:
+        """Forget a request that was not answered."""
         self._server.connections.discard(self)
         self._give_up()
 
@@ -98,14 +101,17 @@ class WebConnection(asyncio.Protocol):
     # ---- httptools: the parser calls these
 
     def on_message_begin(self) -> None:
+        """A request begins."""
         self._url = b""
         self._host = self._accept = ""
         self._attempt = 1
 
     def on_url(self, url: bytes) -> None:
+        """A piece of the request's target."""
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        """One header field, as a whole."""
         match name.lower():
             case b"host":
                 self._host = value.decode("latin-1").partition(":")[0].lower()
@@ -115,6 +121,7 @@ class WebConnection(asyncio.Protocol):
                 self._attempt = int(value) if value.isdigit() and len(value) < 9 else 1
 
     def on_message_complete(self) -> None:
+        """A request is complete: log it, and answer it when its delay is over."""
         if self._answering:
             self.cut()
             return

@@ -139,10 +139,35 @@ def test_law_9_names_say_what_a_thing_is() -> None:
                 assert name in OVERRIDDEN or not BANNED_NAMES.search(name), f"{path}:{node.lineno} {node.name}"
 
 
-def test_every_public_thing_says_what_it_is() -> None:
-    for path in [*sources("crawler"), *sources("variants")]:
-        tree = ast.parse(path.read_text())
-        assert path.name == "__init__.py" or ast.get_docstring(tree), f"{path} does not open with what it is"
-        for node in tree.body:
-            if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_"):
-                assert ast.get_docstring(node), f"{path}:{node.lineno} {node.name}"
+def public(tree: ast.Module) -> list[ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef]:
+    """The public classes and functions of a module, and the public methods of these classes."""
+    kinds = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    found = [node for node in tree.body if isinstance(node, kinds) and not node.name.startswith("_")]
+    found += [node for one in found if isinstance(one, ast.ClassDef) for node in one.body if isinstance(node, kinds)]
+    return [node for node in found if not node.name.startswith("_")]
+
+
+def raised(function: ast.AST) -> set[str]:
+    """The classes of errors that a function raises itself, not in a function inside it."""
+    names: set[str] = set()
+    for node in ast.iter_child_nodes(function):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(node, ast.Raise) and node.exc is not None:
+            names.add(ast.unparse(node.exc.func if isinstance(node.exc, ast.Call) else node.exc).rpartition(".")[2])
+        names |= raised(node)
+    return {name for name in names if name[0].isupper()} - {"NotImplementedError", "Exit", "SystemExit"}
+
+
+@pytest.mark.parametrize(
+    "path", [*sources("crawler"), *sources("variants")], ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_every_public_thing_says_what_it_is_and_what_it_raises(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    assert path.name == "__init__.py" or ast.get_docstring(tree), "it does not open with what it is"
+    for node in public(tree):
+        text = ast.get_docstring(node)
+        assert text, f"line {node.lineno}: {node.name} says nothing"
+        is_command = any("command" in ast.unparse(mark) for mark in node.decorator_list)  # the text is its help
+        if not isinstance(node, ast.ClassDef) and not is_command and raised(node):
+            assert "Raises" in text, f"line {node.lineno}: {node.name} raises {raised(node)}"

@@ -193,7 +193,7 @@ class SqliteStore:
         return sorted(path.stem for path in self._folder.glob("*.sqlite"))
 
     def read(self, part: str, position: int) -> Page:
-        """One page."""
+        """One page. Raises KeyError where it is missing, Corrupt where it is damaged."""
         with self._reading(part) as connection:
             query = f"SELECT {_columns(connection)} FROM page WHERE position = ?"
             row = connection.execute(query, (position,)).fetchone()
