@@ -50,15 +50,15 @@ CLIENTS = SYNC_CLIENTS
 CONCURRENCY = 32
 START_PATIENCE = 60.0
 CLOSE_PATIENCE = 5.0
-BIRTH_PATIENCE = 1.0
+LATE_START_PATIENCE = 1.0
 EXIT_PATIENCE = 0.2
 CRASHES = (-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGABRT)
 MESSAGE_PATIENCE = struct.pack("@ll", 5, 0)
 HUNG_SLACK = 1.0
 FOREVER = float("inf")
 MOST_DEATHS = 20
-MOST_STILLBIRTHS = 4
-BIRTH_PERIOD = 0.1
+MOST_FAILED_STARTS = 4
+START_CHECK_PERIOD = 0.1
 
 _decode_landings = msgspec.msgpack.Decoder(list[Fetched | Failed]).decode
 
@@ -83,7 +83,7 @@ class PoolWorkers:
         self._seen: set[int | None] = set()
         self._lease = job.settings.lease
         self._workers: dict[Connection, PoolWorker] = {}
-        self._born = self._deaths = 0
+        self._connected = self._deaths = 0
         self._oom_kills = oom_kills()
         self._posted: deque[Event] = deque()
         self._hello, self._greeter = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -121,7 +121,7 @@ class PoolWorkers:
         until = hung_at if until is None else min(until, hung_at)
         wait = min(SIGNAL_POLL_S, max(0.0, until - monotonic()))
         if not self._workers:
-            wait = min(BIRTH_PERIOD if wait is None else wait, BIRTH_PERIOD)
+            wait = min(START_CHECK_PERIOD if wait is None else wait, START_CHECK_PERIOD)
         ready = connection.wait([self._hello, self._woken, *self._workers], wait)
         events: list[Event] = []
         for one in ready:
@@ -132,7 +132,7 @@ class PoolWorkers:
             else:
                 events += self._receive(self._workers[one])  # type: ignore[index]
         if not self._workers:
-            self._check_births()
+            self._check_starts()
         while self._posted:
             events.append(self._posted.popleft())
         return events
@@ -165,12 +165,12 @@ class PoolWorkers:
             worker.orders.pop(landing.id, None)
         return list(landings)
 
-    def _check_births(self) -> None:
+    def _check_starts(self) -> None:
         """End the crawl where workers exit before they connect, or do not connect in time.
 
         Raises CrawlerError, WorkersLost."""
         self._seen |= {process.pid for process in active_children()}
-        if len(self._seen) - self._born > 2 * self._processes + MOST_STILLBIRTHS:
+        if len(self._seen) - self._connected > 2 * self._processes + MOST_FAILED_STARTS:
             raise CrawlerError(
                 "worker processes die while they start; a program that uses mode 'processes' must be a file that does "
                 'its work under `if __name__ == "__main__":`'
@@ -254,9 +254,9 @@ class PoolWorkers:
         pid = int(message)
         process = next((one for one in self._pool._pool if one.pid == pid), None)  # type: ignore[attr-defined]
         worker = PoolWorker(Connection(line.detach()), pid, process)
-        self._born += 1
+        self._connected += 1
         try:
-            worker.pipe.send_bytes(self._job.part(self._born).encode())
+            worker.pipe.send_bytes(self._job.part(self._connected).encode())
         except OSError:
             worker.pipe.close()
             return
@@ -303,7 +303,7 @@ class PoolWorkers:
         except RuntimeError:  # no thread can be started: kill the workers
             self._kill_all()
             raise
-        give_up_at = monotonic() + BIRTH_PATIENCE
+        give_up_at = monotonic() + LATE_START_PATIENCE
         while joining.is_alive() and monotonic() < give_up_at + CLOSE_PATIENCE:
             if monotonic() >= give_up_at:
                 self._kill_all()  # one was stopped before it connected, so its pid is not known

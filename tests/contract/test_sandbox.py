@@ -63,7 +63,7 @@ def ask(heavy: HeavyReader, body: bytes = PAGE) -> Reading:
     return heavy.read(body, URL, PageHeaders(KIND), True)
 
 
-def born(heavy: HeavyReader) -> int:
+def sandbox_pid(heavy: HeavyReader) -> int:
     """The process of a reader, once it has one."""
     give_up_at = monotonic() + PATIENCE
     while heavy._process is None and monotonic() < give_up_at:
@@ -79,7 +79,7 @@ def striking(heavy: HeavyReader, *strikes: int) -> Iterator[None]:
     def strike() -> None:
         last = 0
         for number in strikes:
-            while (pid := born(heavy)) == last:
+            while (pid := sandbox_pid(heavy)) == last:
                 sleep(0.001)
             os.kill(pid, number)
             last = pid
@@ -111,9 +111,9 @@ def test_headers_and_rules_cross_too() -> None:
 
 def test_one_process_reads_all_pages_of_usual_size(heavy: HeavyReader) -> None:
     ask(heavy)
-    first = born(heavy)
+    first = sandbox_pid(heavy)
     ask(heavy)
-    assert born(heavy) == first
+    assert sandbox_pid(heavy) == first
 
 
 def test_a_process_that_had_much_memory_is_replaced(heavy: HeavyReader) -> None:
@@ -149,7 +149,7 @@ def test_a_page_that_two_readers_do_not_survive_is_unread_and_the_next_one_is_no
 def test_a_reader_that_is_stopped_is_replaced(heavy: HeavyReader, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "PATIENCE", 8.0)
     ask(heavy)
-    stopped = born(heavy)
+    stopped = sandbox_pid(heavy)
     os.kill(stopped, signal.SIGSTOP)
     assert ask(heavy) == plainly(PAGE)
     assert not Path(f"/proc/{stopped}").exists()
@@ -184,7 +184,7 @@ def test_no_page_takes_more_memory_than_it_is_granted(heavy: HeavyReader, name: 
     assert ask(heavy, hostile_pages.page(name, 10 << 20)).unread is None
 
 
-def test_where_no_process_can_be_born_the_page_is_read_here(
+def test_where_no_process_can_be_started_the_page_is_read_here(
     heavy: HeavyReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*arguments: object, **keys: object) -> None:
@@ -210,7 +210,7 @@ def test_closing_ends_who_reads_and_who_waits(heavy: HeavyReader) -> None:
 
     thread = threading.Thread(target=read)
     thread.start()
-    pid = born(heavy)
+    pid = sandbox_pid(heavy)
     heavy.close()
     thread.join(PATIENCE)
     assert len(errors) == 1
@@ -220,7 +220,7 @@ def test_closing_ends_who_reads_and_who_waits(heavy: HeavyReader) -> None:
 def test_nothing_that_is_open_here_crosses(heavy: HeavyReader, tmp_path: Path) -> None:
     with (tmp_path / "open").open("w"):
         ask(heavy)
-        folder = Path(f"/proc/{born(heavy)}/fd")
+        folder = Path(f"/proc/{sandbox_pid(heavy)}/fd")
         targets = [str(link.readlink()) for link in folder.iterdir()]
     assert sum(target.startswith("socket:") for target in targets) == 1
     assert not any(str(tmp_path) in target for target in targets)
@@ -229,7 +229,7 @@ def test_nothing_that_is_open_here_crosses(heavy: HeavyReader, tmp_path: Path) -
 def test_it_dies_with_its_parent_even_while_it_is_stopped() -> None:
     program = (
         "from tests.contract.test_sandbox import *\n"
-        "heavy = HeavyReader(Rules(), PLENTY)\nask(heavy)\nprint(born(heavy), flush=True)\nsleep(60)"
+        "heavy = HeavyReader(Rules(), PLENTY)\nask(heavy)\nprint(sandbox_pid(heavy), flush=True)\nsleep(60)"
     )
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
     assert parent.stdout

@@ -180,7 +180,7 @@ def test_workers_that_die_at_once_end_the_crawl_with_one_line(
     monkeypatch.setattr("variants.processes.START_PATIENCE", 3.0)
     ended = threading.Event()
 
-    def kill_whoever_is_born() -> None:
+    def kill_every_new_worker() -> None:
         while not ended.wait(0.01):
             children = descendants(os.getpid())
             for pid in children:
@@ -188,7 +188,7 @@ def test_workers_that_die_at_once_end_the_crawl_with_one_line(
                     with suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
 
-    killer = threading.Thread(target=kill_whoever_is_born)
+    killer = threading.Thread(target=kill_every_new_worker)
     killer.start()
     try:
         with pytest.raises(CrawlerError, match="worker process"):
@@ -294,8 +294,8 @@ def test_shards_that_die_one_after_another_end_the_crawl_with_a_line_that_says_w
         def strike() -> None:
             while not done.wait(0.005):  # before one has brought anything to an end
                 arbiter = job._workers  # None before it is there
-                for born in list(getattr(arbiter, "_shards", {}).values()):
-                    kill(born.process)
+                for started in list(getattr(arbiter, "_shards", {}).values()):
+                    kill(started.process)
 
         threading.Thread(target=strike, daemon=True).start()
 

@@ -35,18 +35,18 @@ def test_a_worker_is_killed() -> None:
 def test_who_got_the_number_of_a_dead_worker_is_not_killed() -> None:
     process = sleeper()
     subprocess.run(["kill", "-9", str(process.pid)], check=True)
-    assert wait([process.sentinel], 10), "the fork server has buried it, and we have not looked yet"
-    stranger = born_as(process.pid)
+    assert wait([process.sentinel], 10), "the fork server has reaped it, and we have not looked yet"
+    other = process_with(process.pid)
     try:
         kill(process)
         with pytest.raises(subprocess.TimeoutExpired):
-            stranger.wait(0.2)
+            other.wait(0.2)
     finally:
-        stranger.communicate(b"\n")
-    assert stranger.returncode == 0
+        other.communicate(b"\n")
+    assert other.returncode == 0
 
 
-def born_as(pid: int | None) -> subprocess.Popen[bytes]:
+def process_with(pid: int | None) -> subprocess.Popen[bytes]:
     """A process of that number."""
     assert pid
     for _ in range(50):
@@ -54,8 +54,8 @@ def born_as(pid: int | None) -> subprocess.Popen[bytes]:
             LAST.write_text(str(pid - 1))
         except OSError:
             pytest.skip("who may not set the next process id cannot have one twice")
-        stranger = subprocess.Popen(IDLE, stdin=subprocess.PIPE)
-        if stranger.pid == pid:
-            return stranger
-        stranger.communicate(b"\n")
+        other = subprocess.Popen(IDLE, stdin=subprocess.PIPE)
+        if other.pid == pid:
+            return other
+        other.communicate(b"\n")
     pytest.skip("others are too fast for us")

@@ -35,7 +35,7 @@ def test_the_crawl_is_over_when_all_are_quiet_and_have_read_all_that_was_sent() 
     assert board.over
 
 
-def test_a_shard_that_was_born_again_is_not_quiet_and_the_others_send_again() -> None:
+def test_a_shard_that_was_started_again_is_not_quiet_and_the_others_send_again() -> None:
     board = begun()
     board.update_status(0, Status(0, quiet=True))
     board.update_status(1, Status(0, quiet=True))

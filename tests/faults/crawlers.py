@@ -112,7 +112,7 @@ class Crawler:
         assert sum(line.startswith("error:") for line in lines) <= 1, lines
         return Ended(self.process.returncode, json.loads(out) if out else None, lines)
 
-    def bury(self) -> float:
+    def reap(self) -> float:
         """A killed parent leaves nobody: how many seconds the last lived on. 0 of one that lives or ended by itself."""
         if not dead(self.process.pid):
             return 0.0

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.faults
 
 
 @pytest.mark.parametrize("mode", ["processes", "prefork"])
-def test_a_worker_reborn_on_a_full_disk_waits_for_space(tmp_path: Path, mode: str) -> None:
+def test_a_worker_restarted_on_a_full_disk_waits_for_space(tmp_path: Path, mode: str) -> None:
     struck: list[float | None] = []
     with disk(tmp_path / "out") as full, truth().serve(tmp_path) as web:
         if full is None:

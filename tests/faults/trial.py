@@ -134,7 +134,7 @@ class Trial:
     def _end(self, crawler: Crawler, killed: bool = False, may_crash: bool = False) -> Ended | None:
         """The end of a run that was struck: killed, complete, or one line and exit code 3."""
         ended = None if killed else crawler.end()
-        crawler.bury()
+        crawler.reap()
         if ended is None or ended.code in DEAD or (may_crash and ended.code in CRASHED):
             return None
         if may_crash and ended.code == NOTHING_FETCHED:  # never a word to a host: it says so, and a resume asks again

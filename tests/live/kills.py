@@ -72,7 +72,7 @@ class Campaign:
                     break
                 struck.append(hit_at)
                 self.report.kills += 1
-                self.report.slowest_death = max(self.report.slowest_death, crawler.bury())
+                self.report.slowest_death = max(self.report.slowest_death, crawler.reap())
             else:
                 told = Crawler(folder, self._dice.choice(self._modes), self._concurrency).wait()
             toll = self._truth.check(folder, web, told, struck, self._concurrency)

@@ -1,4 +1,5 @@
-"""Crawls of several shards on a virtual clock: one random web, shards that are killed and born again, one switchboard.
+"""Crawls of several shards on a virtual clock: one random web, shards that are killed and started again, one
+coordinator.
 
 As `Simulation`, whose web it plays on: after every step the invariants of politeness are checked over all shards
 together, and at the end that every URL was settled once, by one of them, whatever was killed on the way.
@@ -45,7 +46,7 @@ TELLING = 0.1
 
 @dataclass
 class Life:
-    """One shard between its birth and its death."""
+    """One shard while its process runs."""
 
     index: int
     crawl: ShardedCrawl
@@ -87,7 +88,7 @@ class ShardedSimulation:
         """Those of the run that is going on."""
         return self.web.rules
 
-    # ---- birth and death ---------------------------------------------------------------------------------------------
+    # ---- start and end -----------------------------------------------------------------------------------------------
 
     def run(self) -> ShardedSimulation:
         """Play to the end, with deaths of one shard and of all on the way."""
@@ -99,7 +100,7 @@ class ShardedSimulation:
         return self
 
     def _life_of_all(self) -> bool:
-        """From the birth of all shards to the end of the crawl (True) or the death of all."""
+        """From the start of all shards to the end of the crawl (True) or of all shards."""
         self.web.limit_depth(self.frontiers)
         used = sum(self._started(index) for index in range(self.count))
         pages = None if self.rules.max_pages is None else self.rules.max_pages - used
@@ -107,7 +108,7 @@ class ShardedSimulation:
         verdicts = tuple(sorted((note for note in notes if note.reach or note.joined), key=lambda note: note.reach))
         self.stopping = False
         self.board = ShardCoordinator(self.count, pages, self.rules.max_bytes, verdicts)
-        self.lives = [self._born(index) for index in range(self.count)]
+        self.lives = [self._start(index) for index in range(self.count)]
         for index in range(self.count):
             self._deliver(self.board.shard_started(index, self._started(index)))
         dies_at = self.now + self.dice.uniform(0.1, 40) if self.dice.random() < 0.3 and self.whole_kills < 3 else None
@@ -128,7 +129,7 @@ class ShardedSimulation:
         frontier = self.frontiers[index]
         return frontier.tally().urls + frontier.left().retries
 
-    def _born(self, index: int) -> Life:
+    def _start(self, index: int) -> Life:
         crawl = ShardedCrawl(
             self.rules, Scope(self.rules, self.web.seeds), CRAWL_SEED, Shard(index, self.count), self.bounds
         )
@@ -162,7 +163,7 @@ class ShardedSimulation:
         self.died_at_the_end |= self.stopping
         life = self.dice.choice(alive)
         self._reap(life)
-        self.lives[life.index] = self._born(life.index)
+        self.lives[life.index] = self._start(life.index)
         self._deliver(self.board.shard_started(life.index, self._started(life.index)))
 
     # ---- one turn ----------------------------------------------------------------------------------------------------

@@ -19,8 +19,8 @@ LENGTH = 60.0
 def calm(web: Simulation, hosts: int, attempts: int, away_after: float) -> None:
     """Make of a random web one on which everything goes well but for one outage.
 
-    A shard that is born again before its first answer knows no host that has answered: it gives those up that stay away
-    for NEVER_ANSWERED seconds.
+    A shard that is started again before its first answer knows no host that has answered: it gives those up that stay
+    away for NEVER_ANSWERED seconds.
     """
     dice = random.Random(web.seed)
     web.rules = replace(
