@@ -10,10 +10,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from time import sleep
+from time import monotonic, sleep
 
 import pytest
 
+from crawler.storage.directory import CrawlDirectory
 from crawler.testweb.oracle import crawl_digest, expected
 from crawler.testweb.process import StartedWeb, start_web
 from crawler.testweb.settings import to_toml
@@ -115,10 +116,11 @@ def test_a_log_that_was_deleted_after_a_kill_costs_a_few_pages_only(tmp_path: Pa
     (tmp_path / "web.toml").write_text(to_toml(web.settings))
     crawler = Crawler(tmp_path, mode, 16, "--delay", "0.1")
     frontiers(tmp_path / "out")
-    sleep(2.0)
+    give_up_at = monotonic() + 30
+    while CrawlDirectory.open_readonly(tmp_path / "out").tally().settled < 40 and monotonic() < give_up_at:
+        sleep(0.02)
     os.kill(crawler.process.pid, signal.SIGKILL)
-    crawler.process.communicate(timeout=30)
-    sleep(0.5)
+    crawler.reap()
     for log in (tmp_path / "out").rglob("*-wal"):
         log.unlink()
     refused = command("resume", tmp_path / "out", "--max-pages", "1")
