@@ -23,7 +23,7 @@ from crawler.core.messages import Actions, Stop
 from crawler.errors import UsageError
 from crawler.fetch import check_client
 from crawler.metrics.summary import Summary
-from crawler.run import NOTHING_MORE, execute, final_cleanup, kept_settings, open_directory, remove_all_orphans, report
+from crawler.run import execute, final_cleanup, kept_settings, open_directory, prepare, report
 from crawler.runtime.assembly import assemble, limited
 from crawler.runtime.job import Job
 from crawler.runtime.page_stream import PageStream
@@ -31,8 +31,7 @@ from crawler.settings import Settings, check_authority, merge_layers, open_scope
 from crawler.storage.directory import CrawlDirectory
 from crawler.storage.frontier.memory import MemoryFrontier
 from crawler.storage.pages.base import Page
-from crawler.storage.reopening import Wanted, ask_again, check_names
-from crawler.storage.resharding import ensure_layout
+from crawler.storage.reopening import Wanted, check_names
 
 
 def crawl(
@@ -104,12 +103,8 @@ def _in_directory(path: Path, settings: Settings, stack: AsyncExitStack) -> tupl
     _refuse_other_seeds(directory, settings)
     settings = kept_settings(directory, settings)
     asked, (settings, plan) = settings, variants.fit(settings)
-    ensure_layout(directory, settings, 1)
-    store = directory.store(settings.disk_wait)
-    remove_all_orphans(store, directory)
-    ask_again(directory, store, NOTHING_MORE)
+    store, _ = prepare(directory, settings, shards=1)
     frontier = stack.enter_context(closing(directory.frontier()))
-    frontier.admit_within(settings.max_depth)
     run = directory.begin_run(asked, frontier)
     tap = PageStream(store.writer)
     if settings.report:

@@ -52,15 +52,9 @@ def execute(
     asked, (settings, plan) = settings, variants.fit(settings)
     client, sharded = variants.client_of(settings), variants.is_sharded(settings)
     out = str(directory.path)
-    if directory.manifest.runs and directory.manifest.layout:
-        directory.check_to_write()
-    ensure_layout(directory, settings, variants.shards_of(settings))
-    store = directory.store(settings.disk_wait)
-    remove_all_orphans(store, directory)
-    again = ask_again(directory, store, wanted)
+    store, again = prepare(directory, settings, variants.shards_of(settings), wanted)
     if again:
         told(again)
-    directory.admit_within(settings.max_depth)
     tally = directory.tally()
     if tally.queued and not tally.owed:
         if settings.report and (directory.path / f".{REPORT}").exists():  # a kill interrupted writing it
@@ -114,6 +108,22 @@ def execute(
     )
     judge(summary, settings.fail_on)
     return summary
+
+
+def prepare(
+    directory: CrawlDirectory, settings: Settings, shards: int, wanted: Wanted = NOTHING_MORE
+) -> tuple[Store, dict[str, int]]:
+    """Make a directory ready for a run with so many shards: check it, lay it out, remove what a kill has left, reopen
+    what is `wanted`. Its store, and the number of reopened URLs by reason. Raises StorageError.
+    """
+    if directory.manifest.runs and directory.manifest.layout:
+        directory.check_to_write()
+    ensure_layout(directory, settings, shards)
+    store = directory.store(settings.disk_wait)
+    remove_all_orphans(store, directory)
+    again = ask_again(directory, store, wanted)
+    directory.admit_within(settings.max_depth)
+    return store, again
 
 
 def report(directory: CrawlDirectory, client: str, seconds: float = 0.0) -> None:

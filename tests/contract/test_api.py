@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Iterator
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,17 @@ async def test_leaving_the_loop_ends_the_crawl_and_the_next_one_goes_on(web: Sta
     second = {page.url async for page in crawler.acrawl(*web.settings.seeds, out=tmp_path / "out", **keys(web))}
     assert not first & second, "a page was yielded twice"
     assert {row.url for row in webs.rows(tmp_path / "out").values() if row.part} == PAGES
+
+
+async def test_acrawl_refuses_a_damaged_crawl_before_it_asks_anything(web: StartedWeb, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    async for _ in crawler.acrawl(*web.settings.seeds, out=out, max_pages=5, **keys(web)):
+        pass
+    with closing(sqlite3.connect(out / "shard-0000" / "frontier.sqlite")) as connection, connection:
+        connection.execute("DELETE FROM url WHERE id = 2")
+    with pytest.raises(crawler.StorageError, match="repair"):
+        async for _ in crawler.acrawl(out=out, **keys(web)):
+            pytest.fail("a page came")
 
 
 def test_a_resume_needs_no_seeds_and_refuses_others(web: StartedWeb, tmp_path: Path) -> None:
