@@ -9,7 +9,7 @@ from time import monotonic
 
 import msgspec
 
-from crawler.core.messages import Ending
+from crawler.core.reasons import Ending
 from crawler.errors import Corrupt, UsageError
 from crawler.metrics.counters import RunStats
 from crawler.metrics.summary import Summary, judge, summarise

@@ -6,8 +6,9 @@ from collections import Counter, deque
 from typing import NamedTuple
 
 from crawler.core.crawl import Crawl
-from crawler.core.messages import Discovered, Ending, Event, Fetch, Fetched
+from crawler.core.messages import Discovered, Event, Fetch, Fetched
 from crawler.core.page.links import PageHeaders, read_page
+from crawler.core.reasons import Ending
 from crawler.core.rules import Rules
 from crawler.core.urls.canonical import Resolver
 from crawler.core.urls.scope import Scope

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from crawler.core.messages import Ending
+from crawler.core.reasons import Ending
 from crawler.errors import UsageError
 from crawler.runtime.job import Job, cores
 from crawler.runtime.memory_plan import MemoryPlan, plan_memory

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
 
-from crawler.core.messages import Ending, Event, Fetch
+from crawler.core.messages import Event, Fetch
+from crawler.core.reasons import Ending
 from crawler.fetch import ASYNC_CLIENTS, open_async_fetcher
 from crawler.fetch.base import AsyncFetcher
 from crawler.metrics.heartbeat import beating_on_loop

@@ -26,7 +26,8 @@ from time import monotonic
 import msgspec
 from msgspec.structs import replace
 
-from crawler.core.messages import Ending, Event, HostNote, HostNoteShared, Stop
+from crawler.core.messages import Event, HostNote, HostNoteShared, Stop
+from crawler.core.reasons import Ending
 from crawler.core.shards.coordinator import Outgoing, Posted, ShardCoordinator, Status, Verdict
 from crawler.core.shards.shard import Shard
 from crawler.errors import StorageError, WorkersLost

@@ -34,7 +34,8 @@ from time import monotonic
 
 import msgspec
 
-from crawler.core.messages import NO_MEMORY, Ending, Event, Failed, Fetch, Fetched, FetchErrorKind
+from crawler.core.messages import Event, Failed, Fetch, Fetched
+from crawler.core.reasons import NO_MEMORY, Ending, FetchErrorKind
 from crawler.errors import CrawlerError, StorageError, WorkersLost
 from crawler.fetch import SYNC_CLIENTS
 from crawler.runtime.job import Job, cores

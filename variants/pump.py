@@ -10,7 +10,8 @@ from time import monotonic
 from typing import Protocol
 
 from crawler.core.crawl import Crawl
-from crawler.core.messages import Ending, Event, Fetch
+from crawler.core.messages import Event, Fetch
+from crawler.core.reasons import Ending
 from crawler.runtime.recorder import Recorder
 
 SIGNAL_POLL_S = 1.0

@@ -11,7 +11,8 @@ from contextlib import ExitStack, closing
 from queue import Empty
 from time import monotonic
 
-from crawler.core.messages import Ending, Event, Failed, Fetch, Fetched
+from crawler.core.messages import Event, Failed, Fetch, Fetched
+from crawler.core.reasons import Ending
 from crawler.errors import CrawlerError
 from crawler.fetch import SYNC_CLIENTS
 from crawler.metrics.heartbeat import measure_lag

@@ -138,7 +138,7 @@ def carry_out(order: Order, signals: Signals, as_json: bool, quiet: bool) -> int
 def nothing_done(settings: Settings) -> Summary:
     """The summary of a run that was stopped before there was a directory."""
     import variants
-    from crawler.core.messages import Ending
+    from crawler.core.reasons import Ending
     from crawler.metrics.counters import RunStats, Tally
     from crawler.metrics.summary import summarise
 

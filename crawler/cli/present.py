@@ -12,7 +12,7 @@ from textwrap import wrap
 from msgspec import to_builtins
 
 from crawler.core.endings import in_words
-from crawler.core.messages import Ending
+from crawler.core.reasons import Ending
 from crawler.metrics.counters import RunStats
 from crawler.metrics.summary import WORDS, Summary
 from crawler.storage.directory import REPORT

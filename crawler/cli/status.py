@@ -18,7 +18,7 @@ def status(directory: str, as_json: bool) -> int:
 
     from crawler.cli.present import as_object
     from crawler.core.endings import in_words
-    from crawler.core.messages import Ending
+    from crawler.core.reasons import Ending
     from crawler.metrics.summary import state
     from crawler.storage.directory import CrawlDirectory, come_to
     from crawler.system.text import counts, escape_unprintable, format_bytes

@@ -17,7 +17,7 @@ LARGEST = 3
 def verdict(directory: CrawlDirectory, summary: Summary, conditions: Iterable[str]) -> Iterator[str]:
     """The lines for a crawl that failed, is incomplete, or meets a condition of `fail_on`."""
     from crawler.core.endings import in_words
-    from crawler.core.messages import Ending
+    from crawler.core.reasons import Ending
     from crawler.metrics.summary import judge
 
     resume = f"python -m crawler resume {shlex.quote(str(directory.path))}"

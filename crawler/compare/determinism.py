@@ -8,7 +8,7 @@ lost. Depth 0 is no such limit: only the seeds are fetched, in any order.
 
 from __future__ import annotations
 
-from crawler.core.messages import Reason
+from crawler.core.reasons import Reason
 from crawler.metrics.summary import Summary
 from crawler.settings import Settings
 

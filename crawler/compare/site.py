@@ -24,7 +24,7 @@ from crawler.compare import workload
 from crawler.compare.design import LIVE
 from crawler.compare.records import Arm, Condition, Site
 from crawler.compare.run_process import Stopped, last_line, run_watched
-from crawler.core.messages import Reason
+from crawler.core.reasons import Reason
 from crawler.core.urls.canonical import host_of
 from crawler.errors import UsageError
 from crawler.settings import Settings, check_seed, merge_layers, profile, read_file

@@ -21,19 +21,9 @@ from crawler.core.hosts.host_scheduler import HostScheduler
 from crawler.core.hosts.hosts import Hosts
 from crawler.core.hosts.leases import Leases
 from crawler.core.hosts.retry import reason_of
-from crawler.core.messages import (
-    Actions,
-    DedupResult,
-    Fetched,
-    FetchResult,
-    HostNote,
-    Link,
-    NotFollowed,
-    Reason,
-    Refill,
-    Resumed,
-)
+from crawler.core.messages import Actions, DedupResult, Fetched, FetchResult, HostNote, Link, Refill, Resumed
 from crawler.core.network.fetch_window import FetchWindow
+from crawler.core.reasons import NotFollowed, Reason
 from crawler.core.rules import Rules
 from crawler.core.settling import settled_from
 from crawler.core.traps.combined_limits import CombinedLimits

@@ -19,7 +19,7 @@ from difflib import get_close_matches
 
 import msgspec
 
-from crawler.core.messages import Ending, Reason
+from crawler.core.reasons import Ending, Reason
 
 NUMBERS = (
     *("urls", "pages", "bytes", "owed", "retries", "truncated", "links_cut", "unread", "too_deep", "cookies_dropped"),

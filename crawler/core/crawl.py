@@ -33,21 +33,19 @@ from crawler.core.messages import (
     Actions,
     DedupResult,
     Discovered,
-    Ending,
     Event,
     Failed,
     Fetched,
-    FetchErrorKind,
     FetchResult,
     HostScanResult,
     Link,
-    Reason,
     Refill,
     Resumed,
     ShardEvent,
     Stop,
 )
 from crawler.core.network.outage import Fault
+from crawler.core.reasons import Ending, FetchErrorKind, Reason
 from crawler.core.settling import describe
 from crawler.core.urls.redirects import REDIRECTS
 

@@ -6,7 +6,7 @@ scope are kept, MOST_STRAYS of them.
 
 from __future__ import annotations
 
-from crawler.core.messages import NotFollowed
+from crawler.core.reasons import NotFollowed
 
 MOST_STRAYS = 100_000
 

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import NamedTuple
 
-from crawler.core.messages import Ending, Reason
+from crawler.core.reasons import Ending, Reason
 
 
 class Meaning(Enum):

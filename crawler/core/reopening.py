@@ -20,7 +20,8 @@ from msgspec.structs import replace
 
 from crawler.core.endings import COUNTS, LINKS_CUT, TROUBLES, TRUNCATED, UNREAD
 from crawler.core.hosts.retry import RETRIED_CUTS
-from crawler.core.messages import Budget, Ending, ParseSkipped, Reason
+from crawler.core.messages import Budget
+from crawler.core.reasons import Ending, ParseSkipped, Reason
 from crawler.core.settling import read_back
 from crawler.core.traps.detector import DOUBT, WHOLE
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 
-from crawler.core.messages import Fetched, FetchResult, Link, ParseSkipped, Reason, Settled
+from crawler.core.messages import Fetched, FetchResult, Link, Settled
+from crawler.core.reasons import ParseSkipped, Reason
 
 UNREAD = "links not read: "
 CUT = "links not taken: "

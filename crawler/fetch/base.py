@@ -20,7 +20,7 @@ from typing import Protocol
 
 import msgspec
 
-from crawler.core.messages import FetchErrorKind
+from crawler.core.reasons import FetchErrorKind
 
 Headers = tuple[tuple[str, str], ...]
 NO_C_PARSER = (

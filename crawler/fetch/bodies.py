@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 
-from crawler.core.messages import NO_MEMORY, FetchErrorKind
+from crawler.core.reasons import NO_MEMORY, FetchErrorKind
 from crawler.fetch.base import FetchError
 
 COPIES = 2

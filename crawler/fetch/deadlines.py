@@ -20,7 +20,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 
-from crawler.core.messages import FetchErrorKind
+from crawler.core.reasons import FetchErrorKind
 from crawler.fetch.base import FetchError, Limits, Request, Response
 from crawler.fetch.http1.wire import check_url
 from crawler.system.threads import start_thread

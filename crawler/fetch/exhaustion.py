@@ -20,7 +20,7 @@ import socket
 import zlib
 from ssl import SSLError
 
-from crawler.core.messages import NO_MEMORY, FetchErrorKind
+from crawler.core.reasons import NO_MEMORY, FetchErrorKind
 from crawler.fetch.base import FetchError
 from crawler.system.memory_shortage import can_allocate, can_map
 from crawler.system.threads import NO_LOCK, NO_MORE

@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 
 from crawler.core.endings import COUNTS, Conclusion, answered, conclude
-from crawler.core.messages import Actions, Ending, NotFollowed, Pause, Settled
+from crawler.core.messages import Actions, Settled
 from crawler.core.page import digest
+from crawler.core.reasons import Ending, NotFollowed, Pause
 from crawler.core.urls.canonical import host_of
 from crawler.metrics.histogram import Histogram
 

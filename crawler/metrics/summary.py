@@ -8,7 +8,7 @@ import msgspec
 
 from crawler.core.conditions import NUMBERS, parse
 from crawler.core.endings import Conclusion, asked, errors
-from crawler.core.messages import Ending, Reason
+from crawler.core.reasons import Ending, Reason
 from crawler.metrics.counters import RunStats, Tally
 from crawler.metrics.histogram import Histogram
 

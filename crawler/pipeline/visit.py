@@ -28,11 +28,12 @@ from typing import Protocol, TypeVar
 
 from msgspec.structs import replace
 
-from crawler.core.messages import NO_MEMORY, Failed, Fetch, Fetched, FetchErrorKind, FetchResult, NotFollowed, SetCookie
+from crawler.core.messages import Failed, Fetch, Fetched, FetchResult, SetCookie
 from crawler.core.page.digest import term
 from crawler.core.page.links import PageHeaders, Reading, is_html, page_headers, read_page
 from crawler.core.page.parse_cost import HEAVY, is_expensive
 from crawler.core.page.robots import decode_robots
+from crawler.core.reasons import NO_MEMORY, FetchErrorKind, NotFollowed
 from crawler.core.rules import Rules
 from crawler.core.urls.canonical import Resolver, host_of, resolve
 from crawler.core.urls.normalization import normalizer

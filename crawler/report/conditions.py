@@ -8,7 +8,7 @@ import shlex
 import sqlite3
 from importlib.metadata import PackageNotFoundError, version
 
-from crawler.core.messages import Ending
+from crawler.core.reasons import Ending
 from crawler.report.facts import Facts
 from crawler.report.html import card, listed, moment, remote, table
 from crawler.system.text import duration, format_bytes

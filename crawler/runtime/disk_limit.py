@@ -18,7 +18,7 @@ from pathlib import Path
 from time import monotonic
 
 from crawler.core.bounds import PLENTY
-from crawler.core.messages import Pause
+from crawler.core.reasons import Pause
 from crawler.errors import DiskFull
 from crawler.system.text import format_bytes
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Protocol
 
 from crawler.core.crawl import Crawl
-from crawler.core.messages import Ending, Event, Pause, Stop
+from crawler.core.messages import Event, Stop
+from crawler.core.reasons import Ending, Pause
 from crawler.core.shards.shard import Shard
 from crawler.core.shards.sharded import ShardedCrawl
 from crawler.core.urls.scope import Scope

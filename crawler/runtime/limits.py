@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
-from crawler.core.messages import Pause
+from crawler.core.reasons import Pause
 from crawler.metrics.process_tree import tree_memory
 from crawler.runtime.disk_limit import DiskLimiter
 from crawler.runtime.job import Job

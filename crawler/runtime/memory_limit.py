@@ -17,7 +17,7 @@ from contextlib import suppress
 from time import monotonic, sleep
 
 from crawler.core.bounds import PLENTY
-from crawler.core.messages import Pause
+from crawler.core.reasons import Pause
 from crawler.metrics.process_tree import resident_memory
 from crawler.system.memory_shortage import relieve
 from crawler.system.threads import start_thread

@@ -21,7 +21,8 @@ from collections.abc import Callable, Iterable
 from time import monotonic, time
 
 from crawler.core.bounds import PLENTY
-from crawler.core.messages import Actions, Discovered, Event, Link, Pause, Resumed, ShardOutput
+from crawler.core.messages import Actions, Discovered, Event, Link, Resumed, ShardOutput
+from crawler.core.reasons import Pause
 from crawler.core.traps.domain_limits import HOME
 from crawler.core.urls.canonical import host_of
 from crawler.core.urls.seen import marks

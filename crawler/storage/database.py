@@ -23,7 +23,7 @@ from typing import TypeVar
 import msgspec
 from xxhash import xxh3_64_intdigest
 
-from crawler.core.messages import Pause
+from crawler.core.reasons import Pause
 from crawler.errors import Busy, Corrupt, DiskFull, MemoryShort, StorageError
 from crawler.system.text import escape_unprintable
 from crawler.system.threads import NO_MORE

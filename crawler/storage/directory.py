@@ -32,7 +32,7 @@ from typing import Any
 import msgspec
 
 from crawler.core.endings import Conclusion
-from crawler.core.messages import Ending
+from crawler.core.reasons import Ending
 from crawler.errors import Corrupt, StorageError, UsageError
 from crawler.metrics.counters import Tally
 from crawler.settings import RETIRED, SECRET, Settings

@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from crawler.core.messages import Budget, Cookie, OutboxLink, ParseSkipped, Reason
+from crawler.core.messages import Budget, Cookie, OutboxLink
+from crawler.core.reasons import ParseSkipped, Reason
 from crawler.core.urls.canonical import canonical, host_of
 from crawler.errors import Corrupt, StorageError
 from crawler.metrics.counters import Tally

@@ -14,7 +14,7 @@ from contextlib import closing
 
 import msgspec
 
-from crawler.core.messages import Ending
+from crawler.core.reasons import Ending
 from crawler.core.reopening import NAMES, selection
 from crawler.errors import UsageError
 from crawler.storage.directory import CrawlDirectory

@@ -24,9 +24,10 @@ from typing import Any
 
 import msgspec
 
-from crawler.core.messages import Budget, Cookie, HostPlacement, OutboxLink, ParseSkipped, Reason, Settled
+from crawler.core.messages import Budget, Cookie, HostPlacement, OutboxLink, Settled
 from crawler.core.page.digest import term
 from crawler.core.page.links import page_headers, read_page
+from crawler.core.reasons import ParseSkipped, Reason
 from crawler.core.urls.canonical import Resolver, canonical, host_of
 from crawler.core.urls.normalization import normalizer
 from crawler.core.urls.scope import Scope

@@ -20,8 +20,8 @@ from contextlib import closing
 import msgspec
 
 from crawler.core.endings import answered
-from crawler.core.messages import Ending
 from crawler.core.page import digest
+from crawler.core.reasons import Ending
 from crawler.core.settling import read_back
 from crawler.errors import Corrupt, StorageError
 from crawler.metrics.counters import Tally

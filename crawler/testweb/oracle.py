@@ -21,7 +21,7 @@ from collections.abc import Mapping
 import msgspec
 from xxhash import xxh3_128_digest
 
-from crawler.core.messages import Reason
+from crawler.core.reasons import Reason
 from crawler.testweb.document import AnyWeb, Document
 
 ROBOTS_ASKS = 3

@@ -12,7 +12,7 @@ from aiohttp.http_parser import HttpResponseParserPy
 from aioresponses import CallbackResult, aioresponses
 from yarl import URL
 
-from crawler.core.messages import FetchErrorKind
+from crawler.core.reasons import FetchErrorKind
 from crawler.errors import UsageError
 from crawler.fetch import check_client
 from crawler.fetch.base import ClientPlan, FetchError, Limits, Request

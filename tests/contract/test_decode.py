@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crawler.core.messages import FetchErrorKind
+from crawler.core.reasons import FetchErrorKind
 from crawler.fetch.base import FetchError
 from crawler.fetch.http1.decode import ACCEPT_ENCODING, MAX_MEMBERS, decode
 from tests.effort import effort

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crawler.core.messages import FetchErrorKind
+from crawler.core.reasons import FetchErrorKind
 from crawler.fetch.base import FetchError
 from crawler.fetch.http1.chunks import MOST_BETWEEN, Chunks
 from crawler.fetch.http1.framing import Head, read_head

@@ -19,20 +19,18 @@ from crawler.core.messages import (
     Cookie,
     CookieNote,
     DedupResult,
-    Ending,
     HostNote,
     HostScan,
     HostScanResult,
     Link,
     OutboxLink,
-    ParseSkipped,
-    Reason,
     Refill,
     RefillRequest,
     Settled,
     ShardOutput,
 )
 from crawler.core.page.digest import add, in_hex, term
+from crawler.core.reasons import Ending, ParseSkipped, Reason
 from crawler.core.settling import not_taken
 from crawler.errors import Corrupt, StorageError
 from crawler.storage.database import add_checksum

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from crawler.core.messages import FetchErrorKind
+from crawler.core.reasons import FetchErrorKind
 from crawler.errors import UsageError
 from crawler.fetch.base import ClientPlan, Fetcher, FetchError, Limits, Request
 from crawler.fetch.clients import curl_client

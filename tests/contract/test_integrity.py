@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from crawler.core.messages import Budget, Cookie, CookieNote, HostNote, Link, OutboxLink, Reason, Settled, ShardOutput
+from crawler.core.messages import Budget, Cookie, CookieNote, HostNote, Link, OutboxLink, Settled, ShardOutput
 from crawler.core.page.digest import term
+from crawler.core.reasons import Reason
 from crawler.errors import Corrupt, CrawlerError
 from crawler.settings import Settings
 from crawler.storage.directory import CrawlDirectory, frontier_path

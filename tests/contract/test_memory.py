@@ -12,7 +12,7 @@ import pytest
 
 import variants
 from crawler.core.bounds import PLENTY
-from crawler.core.messages import Pause
+from crawler.core.reasons import Pause
 from crawler.errors import UsageError
 from crawler.fetch.base import FetchError
 from crawler.fetch.bodies import Bodies
@@ -205,7 +205,7 @@ def test_a_crawl_that_takes_more_than_it_may_from_the_start_still_completes_and_
 
 NO_ROOM_FOR_A_STACK = """
 import resource, threading
-from crawler.core.messages import FetchErrorKind
+from crawler.core.reasons import FetchErrorKind
 from crawler.fetch.base import FetchError
 from crawler.fetch.exhaustion import is_resource_exhausted, lacks_memory
 from crawler.metrics.process_tree import PROC

@@ -13,8 +13,8 @@ from pathlib import Path
 import can_ada
 import pytest
 
-from crawler.core.messages import Reason
 from crawler.core.page.robots import Robots
+from crawler.core.reasons import Reason
 from crawler.core.rules import Rules as CrawlRules
 from crawler.errors import UsageError
 from crawler.testweb.choice import Choice, Profile

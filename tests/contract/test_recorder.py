@@ -7,7 +7,8 @@ from time import monotonic
 
 import pytest
 
-from crawler.core.messages import Actions, Link, Pause
+from crawler.core.messages import Actions, Link
+from crawler.core.reasons import Pause
 from crawler.errors import Busy, DiskFull
 from crawler.runtime.recorder import Recorder
 from crawler.storage import database

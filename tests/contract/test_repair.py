@@ -7,7 +7,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from crawler.core.messages import Budget, Cookie, CookieNote, Link, Reason, Settled
+from crawler.core.messages import Budget, Cookie, CookieNote, Link, Settled
+from crawler.core.reasons import Reason
 from crawler.settings import Settings
 from crawler.storage.directory import CrawlDirectory, frontier_path
 from crawler.storage.frontier.base import Batch

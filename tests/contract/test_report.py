@@ -17,7 +17,8 @@ from msgspec.structs import replace
 
 import crawler
 import variants
-from crawler.core.messages import HostNote, Link, Reason, Settled
+from crawler.core.messages import HostNote, Link, Settled
+from crawler.core.reasons import Reason
 from crawler.core.urls.canonical import host_of
 from crawler.errors import StorageError
 from crawler.report.drawing import peak

@@ -16,9 +16,10 @@ from time import monotonic, sleep, thread_time
 import pytest
 
 import variants
-from crawler.core.messages import Fetch, ParseSkipped
+from crawler.core.messages import Fetch
 from crawler.core.page.links import PageHeaders, Reading, read_page
 from crawler.core.page.parse_cost import HEAVY
+from crawler.core.reasons import ParseSkipped
 from crawler.core.rules import Rules
 from crawler.core.urls.canonical import Resolver
 from crawler.core.urls.scope import Scope

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from crawler.core.messages import Reason
+from crawler.core.reasons import Reason
 from crawler.storage.export import as_csv
 from crawler.storage.frontier.rows import SettledRow
 from crawler.system.text import csv_safe, escape_unprintable

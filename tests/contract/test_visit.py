@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from crawler.core.messages import Fetch, Fetched, FetchErrorKind
+from crawler.core.messages import Fetch, Fetched
 from crawler.core.page.digest import term
+from crawler.core.reasons import FetchErrorKind
 from crawler.core.rules import Rules
 from crawler.core.urls.scope import Scope
 from crawler.fetch.base import FetchError, Response

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.core.messages import Reason
+from crawler.core.reasons import Reason
 from crawler.testweb.document import Document
 from crawler.testweb.flat import FlatWeb
 from crawler.testweb.hosts import Part, name_of

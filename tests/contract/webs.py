@@ -6,7 +6,8 @@ from pathlib import Path
 from threading import Thread
 from time import monotonic, sleep
 
-from crawler.core.messages import Ending, Stop
+from crawler.core.messages import Stop
+from crawler.core.reasons import Ending
 from crawler.metrics.summary import Summary
 from crawler.run import Watch, execute
 from crawler.runtime.job import Job

@@ -6,7 +6,8 @@ from itertools import pairwise
 
 from crawler.core.crawl import Crawl
 from crawler.core.hosts.host import Host, State
-from crawler.core.messages import Actions, Discovered, Fetched, Reason
+from crawler.core.messages import Actions, Discovered, Fetched
+from crawler.core.reasons import Reason
 from crawler.core.rules import Rules
 from crawler.core.traps.combined_limits import CombinedLimits
 from crawler.core.urls.scope import Scope

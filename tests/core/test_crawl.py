@@ -9,22 +9,8 @@ import pytest
 
 from crawler.core.bounds import Bounds
 from crawler.core.crawl import LONGEST_WAIT, REFUSALS, Crawl
-from crawler.core.messages import (
-    Actions,
-    Discovered,
-    Ending,
-    Event,
-    Failed,
-    Fetch,
-    Fetched,
-    FetchErrorKind,
-    HostNote,
-    Link,
-    ParseSkipped,
-    Reason,
-    Settled,
-    Stop,
-)
+from crawler.core.messages import Actions, Discovered, Event, Failed, Fetch, Fetched, HostNote, Link, Settled, Stop
+from crawler.core.reasons import Ending, FetchErrorKind, ParseSkipped, Reason
 from crawler.core.reopening import selection
 from crawler.core.rules import Rules
 from crawler.core.urls.scope import Scope

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from crawler.core.messages import Link, Reason
+from crawler.core.messages import Link
+from crawler.core.reasons import Reason
 from crawler.core.rules import Rules
 from crawler.core.traps.domain_limits import AT_ONCE, DOMAINS, FREE, HOME, REMEMBERED, TRIAL, DomainLimits
 

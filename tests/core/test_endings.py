@@ -20,7 +20,7 @@ from crawler.core.endings import (
     missed,
     table,
 )
-from crawler.core.messages import Ending, Reason
+from crawler.core.reasons import Ending, Reason
 
 COUNT = st.integers(0, 1000)
 ENDED = st.fixed_dictionaries({}, optional={reason.value: COUNT for reason in Reason})

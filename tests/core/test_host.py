@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from crawler.core.hosts.health import Failure
 from crawler.core.hosts.host import NEVER, TRANSITIONS, Host, State, Trigger
-from crawler.core.messages import Failed, Fetched, FetchErrorKind, HostNote, Link, Reason
+from crawler.core.messages import Failed, Fetched, HostNote, Link
+from crawler.core.reasons import FetchErrorKind, Reason
 from crawler.core.rules import Rules
 
 NAME = "http://a.test"

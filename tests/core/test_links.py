@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crawler.core.messages import NotFollowed, ParseSkipped
 from crawler.core.page.links import PageHeaders, Reading, is_html, page_headers, read_page, unread_page
+from crawler.core.reasons import NotFollowed, ParseSkipped
 from crawler.core.rules import Rules
 from crawler.core.urls.canonical import Resolver
 from crawler.core.urls.scope import Scope

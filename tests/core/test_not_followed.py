@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from crawler.core.messages import NotFollowed, Reason
+from crawler.core.reasons import NotFollowed, Reason
 from crawler.metrics.counters import Tally
 from tests.core.test_crawl import A, B, Driver, started
 

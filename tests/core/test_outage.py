@@ -6,9 +6,10 @@ import pytest
 
 from crawler.core.bounds import PLENTY
 from crawler.core.hosts.host import Host
-from crawler.core.messages import NO_MEMORY, Actions, Failed, Fetched, FetchErrorKind, Link, Pause
+from crawler.core.messages import Actions, Failed, Fetched, Link
 from crawler.core.network.fetch_window import ALONE, REST, FetchWindow
 from crawler.core.network.outage import DOUBT, MANY, WINDOW, Fault, Outage
+from crawler.core.reasons import NO_MEMORY, FetchErrorKind, Pause
 from crawler.core.rules import Rules
 
 GONE = Failed(1, FetchErrorKind.CONNECT)

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from crawler.core.hosts.health import MOST_UNREACHED, NEVER_ANSWERED, Failure, Health
-from crawler.core.messages import Ending, Event, Failed, Fetch, Fetched, FetchErrorKind, Reason, Stop
+from crawler.core.messages import Event, Failed, Fetch, Fetched, Stop
+from crawler.core.reasons import Ending, FetchErrorKind, Reason
 from crawler.core.rules import Rules
 from tests.core.test_crawl import A, B, Driver, driver, started, urls
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crawler.core.messages import Reason
+from crawler.core.reasons import Reason
 from crawler.core.rules import Rules
 from crawler.core.urls.patterns import SKETCHED, check_shape, pattern_of, sketch_of
 from tests.effort import effort

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from crawler.core.messages import Link, Reason
+from crawler.core.messages import Link
+from crawler.core.reasons import Reason
 from crawler.core.rules import Rules
 from crawler.core.urls.redirects import after_redirect
 

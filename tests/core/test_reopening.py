@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from crawler.core.endings import REASONS, TROUBLES, Meaning
-from crawler.core.messages import Budget, Ending, ParseSkipped, Reason
+from crawler.core.messages import Budget
+from crawler.core.reasons import Ending, ParseSkipped, Reason
 from crawler.core.reopening import MISSED, NAMES, SEEDS, pick, relieved, selection
 from crawler.core.settling import not_taken, read_back
 from crawler.core.traps.detector import DOUBT, WHOLE

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.core.hosts.retry import backoff, gap, is_transient, reason_of
-from crawler.core.messages import Failed, Fetched, FetchErrorKind, Reason
+from crawler.core.messages import Failed, Fetched
+from crawler.core.reasons import FetchErrorKind, Reason
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504, 599])

@@ -8,7 +8,6 @@ from crawler.core.crawl import Crawl
 from crawler.core.messages import (
     Acknowledged,
     Discovered,
-    Ending,
     Event,
     Fetch,
     Fetched,
@@ -19,7 +18,6 @@ from crawler.core.messages import (
     LinksReceived,
     OutboxLink,
     QuotaGranted,
-    Reason,
     Refill,
     Resumed,
     SeedsSettled,
@@ -27,6 +25,7 @@ from crawler.core.messages import (
     ShardRestarted,
     Stop,
 )
+from crawler.core.reasons import Ending, Reason
 from crawler.core.rules import Rules
 from crawler.core.shards.shard import Shard
 from crawler.core.shards.sharded import ShardedCrawl

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crawler.core.messages import Budget, Link, Reason
+from crawler.core.messages import Budget, Link
+from crawler.core.reasons import Reason
 from crawler.core.rules import Rules
 from crawler.core.traps.detector import HUBS, KEPT, LIFTED, MOST, TOLD, TRIALS, VOUCHED, TrapDetector
 from crawler.core.traps.sameness import VALUES

@@ -6,7 +6,8 @@ import pytest
 
 from crawler.core.bounds import Bounds
 from crawler.core.hosts.hosts import Hosts
-from crawler.core.messages import Acknowledged, Discovered, Ending, Failed, Fetched, FetchErrorKind, Link, Reason
+from crawler.core.messages import Acknowledged, Discovered, Failed, Fetched, Link
+from crawler.core.reasons import Ending, FetchErrorKind, Reason
 from crawler.core.rules import Rules
 from crawler.core.urls import seen
 from crawler.storage.frontier.base import Batch

@@ -29,7 +29,8 @@ import pytest
 from crawler.__main__ import _explain
 from crawler.cli.present import present
 from crawler.cli.progress import Pace, in_words
-from crawler.core.messages import Actions, Fetch, Link, Reason, Settled
+from crawler.core.messages import Actions, Fetch, Link, Settled
+from crawler.core.reasons import Reason
 from crawler.metrics.counters import InFlight, RunStats
 from crawler.metrics.summary import Summary
 from crawler.storage.directory import CrawlDirectory

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from crawler.core.messages import Budget, HostNote, Link, OutboxLink, Reason, Settled, ShardOutput
+from crawler.core.messages import Budget, HostNote, Link, OutboxLink, Settled, ShardOutput
+from crawler.core.reasons import Reason
 from crawler.core.shards.shard import Shard
 from crawler.core.urls.canonical import host_of
 from crawler.settings import Settings

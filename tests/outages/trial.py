@@ -21,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from crawler.core.messages import Reason
+from crawler.core.reasons import Reason
 from crawler.settings import Settings
 from crawler.storage.directory import CrawlDirectory
 from crawler.storage.frontier.rows import SettledRow

@@ -20,12 +20,12 @@ from crawler.core.messages import (
     Failed,
     Fetch,
     Fetched,
-    FetchErrorKind,
     HostPlacement,
     LinksReceived,
     ShardOutput,
     Stop,
 )
+from crawler.core.reasons import FetchErrorKind
 from crawler.core.rules import Rules
 from crawler.core.shards.coordinator import Outgoing, Posted, ShardCoordinator, Status
 from crawler.core.shards.shard import Shard

@@ -18,19 +18,9 @@ from msgspec.structs import replace
 from crawler.core.bounds import Bounds
 from crawler.core.crawl import REFUSALS, Crawl
 from crawler.core.hosts.hosts import FEWEST
-from crawler.core.messages import (
-    Actions,
-    Discovered,
-    Ending,
-    Event,
-    Failed,
-    Fetch,
-    Fetched,
-    FetchErrorKind,
-    Reason,
-    Stop,
-)
+from crawler.core.messages import Actions, Discovered, Event, Failed, Fetch, Fetched, Stop
 from crawler.core.page.robots import Robots
+from crawler.core.reasons import Ending, FetchErrorKind, Reason
 from crawler.core.rules import Rules
 from crawler.core.traps.detector import TOLD
 from crawler.core.urls.canonical import host_of

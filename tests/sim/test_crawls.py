@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crawler.core.messages import Ending
+from crawler.core.reasons import Ending
 from crawler.core.reopening import MISSED
 from crawler.metrics.counters import Tally
 from crawler.storage.frontier.reopened import as_settled

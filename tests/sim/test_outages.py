@@ -8,8 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from crawler.core.hosts.health import NEVER_ANSWERED
-from crawler.core.messages import Ending, Fetched, Reason
+from crawler.core.messages import Fetched
 from crawler.core.network.outage import PROBE_PERIOD
+from crawler.core.reasons import Ending, Reason
 from tests.sim.sharded import ShardedSimulation
 from tests.sim.simulation import STRANGER, Simulation
 

@@ -26,7 +26,8 @@ from __future__ import annotations
 from enum import Enum, auto
 
 from crawler.core.hosts.retry import RETRIED_CUTS, gap
-from crawler.core.messages import Failed, FetchErrorKind, FetchResult
+from crawler.core.messages import Failed, FetchResult
+from crawler.core.reasons import FetchErrorKind
 from crawler.core.rules import Rules
 
 UNREACHED_IN_A_ROW = 3

@@ -41,8 +41,9 @@ from enum import Enum, auto
 
 from crawler.core.hosts.health import Failure, Fate, Health, failure_of
 from crawler.core.hosts.retry import RETRIED_CUTS
-from crawler.core.messages import Failed, Fetched, FetchErrorKind, FetchResult, HostNote, HostPlacement, Link, Reason
+from crawler.core.messages import Failed, Fetched, FetchResult, HostNote, HostPlacement, Link
 from crawler.core.page.robots import ALLOW_ALL, Robots, RobotsAnswer, classify
+from crawler.core.reasons import FetchErrorKind, Reason
 from crawler.core.rules import Rules
 from crawler.core.traps.detector import TrapDetector
 from crawler.core.urls.patterns import Rejection

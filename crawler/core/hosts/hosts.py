@@ -23,17 +23,8 @@ from math import inf
 
 from crawler.core.bounds import Bounds
 from crawler.core.hosts.host import Host
-from crawler.core.messages import (
-    Actions,
-    Budget,
-    HostNote,
-    HostScan,
-    HostScanResult,
-    Link,
-    Reason,
-    Refill,
-    RefillRequest,
-)
+from crawler.core.messages import Actions, Budget, HostNote, HostScan, HostScanResult, Link, Refill, RefillRequest
+from crawler.core.reasons import Reason
 from crawler.core.rules import Rules
 from crawler.core.traps.detector import REMEMBERED
 

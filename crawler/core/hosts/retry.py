@@ -15,7 +15,8 @@ from __future__ import annotations
 
 from xxhash import xxh3_64_intdigest
 
-from crawler.core.messages import Failed, FetchErrorKind, FetchResult, Reason
+from crawler.core.messages import Failed, FetchResult
+from crawler.core.reasons import FetchErrorKind, Reason
 from crawler.core.urls.redirects import REDIRECTS
 
 RETRIED_TROUBLES = frozenset(

@@ -17,8 +17,9 @@ from __future__ import annotations
 
 from crawler.core.bounds import PLENTY
 from crawler.core.hosts.host import Host
-from crawler.core.messages import NO_MEMORY, Actions, Failed, Fetched, FetchErrorKind, FetchResult, Link, Pause
+from crawler.core.messages import Actions, Failed, Fetched, FetchResult, Link
 from crawler.core.network.outage import Fault, Outage
+from crawler.core.reasons import NO_MEMORY, FetchErrorKind, Pause
 
 REST = 1.0
 """Seconds until what starved is asked again, and between two cuts of what may be in flight."""

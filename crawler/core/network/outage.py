@@ -25,7 +25,8 @@ from math import inf
 
 from crawler.core.hosts.health import is_unreached
 from crawler.core.hosts.host import Host
-from crawler.core.messages import Failed, Fetched, FetchErrorKind, FetchResult, Link
+from crawler.core.messages import Failed, Fetched, FetchResult, Link
+from crawler.core.reasons import FetchErrorKind
 
 WINDOW = 10.0
 MANY = 20

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from crawler.core.messages import NotFollowed
+from crawler.core.reasons import NotFollowed
 
 RELATIONS: Mapping[str, NotFollowed] = {
     "next": NotFollowed.LINK_NEXT,

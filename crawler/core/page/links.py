@@ -31,11 +31,11 @@ from typing import cast
 import msgspec
 from turbohtml import Document, XPath
 
-from crawler.core.messages import NotFollowed, ParseSkipped
 from crawler.core.page.charsets import CUT_CHARACTER, PRESCAN, charset_name, charset_of, parse_page
 from crawler.core.page.mime import XHTML, is_page, looks_like_page, media_type
 from crawler.core.page.outlinks import Found, Left, links_of
 from crawler.core.page.robots import product_token
+from crawler.core.reasons import NotFollowed, ParseSkipped
 from crawler.core.rules import Rules
 from crawler.core.urls.canonical import Resolver
 from crawler.core.urls.patterns import sketch_of

@@ -8,9 +8,9 @@ from typing import NamedTuple, cast
 
 from turbohtml import Document, Element, XPath
 
-from crawler.core.messages import NotFollowed
 from crawler.core.page.encodings import UNICODE, with_query_in
 from crawler.core.page.linking import RELATIONS, link_headers, refresh_target, relations
+from crawler.core.reasons import NotFollowed
 from crawler.core.rules import Rules
 from crawler.core.urls.canonical import Refused, Resolver, resolve
 

@@ -43,7 +43,8 @@ from functools import lru_cache
 import msgspec
 from xxhash import xxh3_64_intdigest
 
-from crawler.core.messages import Budget, Link, Reason
+from crawler.core.messages import Budget, Link
+from crawler.core.reasons import Reason
 from crawler.core.rules import Rules
 from crawler.core.traps.sameness import Hypothesis, Sameness
 from crawler.core.urls.patterns import Rejection, check_shape, pattern_of

@@ -26,7 +26,8 @@ from itertools import islice
 import msgspec
 from xxhash import xxh3_64_intdigest
 
-from crawler.core.messages import Budget, Link, Reason
+from crawler.core.messages import Budget, Link
+from crawler.core.reasons import Reason
 from crawler.core.rules import Rules
 from crawler.core.traps.detector import KEPT, LIFTED, TOLD, TRIALS, Trust, packed, unpacked
 from crawler.core.urls.domains import domain_of

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable
 
 import can_ada
 
-from crawler.core.messages import NotFollowed
+from crawler.core.reasons import NotFollowed
 
 _LONGEST = 1024  # characters of a href worth remembering
 _ENTRY = 300  # bytes that an entry costs beside its characters: two string headers and a slot in a dict, rounded up

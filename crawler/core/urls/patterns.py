@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 
 from xxhash import xxh3_64_intdigest
 
-from crawler.core.messages import Reason
+from crawler.core.reasons import Reason
 from crawler.core.rules import Rules
 from crawler.core.urls.canonical import path_of
 

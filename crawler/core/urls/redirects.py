@@ -9,7 +9,8 @@ Rules:
 
 from __future__ import annotations
 
-from crawler.core.messages import Link, Reason
+from crawler.core.messages import Link
+from crawler.core.reasons import Reason
 from crawler.core.rules import Rules
 from crawler.core.urls.normalization import normalizer
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from crawler.core.messages import NotFollowed
+from crawler.core.reasons import NotFollowed
 from crawler.core.rules import Rules
 from crawler.core.urls.canonical import canonical, host_of, path_of
 from crawler.core.urls.domains import domain_of

@@ -22,7 +22,7 @@ import aiohttp
 from aiohttp.http_parser import HttpResponseParser, HttpResponseParserPy
 from yarl import URL
 
-from crawler.core.messages import NO_MEMORY, FetchErrorKind
+from crawler.core.reasons import NO_MEMORY, FetchErrorKind
 from crawler.errors import UsageError
 from crawler.fetch.base import NO_C_PARSER, ClientPlan, FetchError, Held, Request, Response
 from crawler.fetch.clients.aiohttp_connection import Connection

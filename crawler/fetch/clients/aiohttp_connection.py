@@ -16,7 +16,7 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 
-from crawler.core.messages import NO_MEMORY, FetchErrorKind
+from crawler.core.reasons import NO_MEMORY, FetchErrorKind
 from crawler.fetch.base import FetchError
 from crawler.fetch.exhaustion import lacks_memory
 from crawler.fetch.http1.chunks import Chunks

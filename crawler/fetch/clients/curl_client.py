@@ -26,7 +26,7 @@ from typing import Protocol
 
 import pycurl
 
-from crawler.core.messages import NO_MEMORY, FetchErrorKind
+from crawler.core.reasons import NO_MEMORY, FetchErrorKind
 from crawler.fetch.base import UNCOUNTED, ClientPlan, FetchError, Headers, Held, Limits, Request, Response
 from crawler.fetch.deadlines import BlockingFetcher, FetchTimer
 from crawler.fetch.exhaustion import STARVING, lacks_memory

@@ -24,7 +24,7 @@ from urllib3.response import BaseHTTPResponse
 from urllib3.util import SKIP_HEADER
 from urllib3.util.connection import create_connection
 
-from crawler.core.messages import NO_MEMORY, FetchErrorKind
+from crawler.core.reasons import NO_MEMORY, FetchErrorKind
 from crawler.fetch.base import ClientPlan, FetchError, Headers, Held, Request, Response
 from crawler.fetch.deadlines import BlockingFetcher, FetchTimer
 from crawler.fetch.exhaustion import lacks_memory

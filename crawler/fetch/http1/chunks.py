@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 
-from crawler.core.messages import FetchErrorKind
+from crawler.core.reasons import FetchErrorKind
 from crawler.fetch.base import FetchError
 
 MOST_BETWEEN = 4_096

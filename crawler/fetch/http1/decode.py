@@ -22,7 +22,7 @@ from typing import NamedTuple, Protocol
 
 import brotli
 
-from crawler.core.messages import NO_MEMORY, FetchErrorKind
+from crawler.core.reasons import NO_MEMORY, FetchErrorKind
 from crawler.fetch.base import FetchError
 from crawler.fetch.exhaustion import lacks_memory
 from crawler.system.memory_shortage import can_allocate

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import certifi
 
-from crawler.core.messages import FetchErrorKind
+from crawler.core.reasons import FetchErrorKind
 from crawler.errors import UsageError
 from crawler.fetch.base import ClientPlan, FetchError, Headers, Request
 from crawler.fetch.http1.decode import ACCEPT_ENCODING

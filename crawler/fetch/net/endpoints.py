@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from crawler.core.messages import FetchErrorKind
+from crawler.core.reasons import FetchErrorKind
 from crawler.fetch.base import ClientPlan, FetchError
 from crawler.fetch.http1.wire import Routes, one_line
 from crawler.fetch.net.address_classes import is_address

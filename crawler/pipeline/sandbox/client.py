@@ -9,8 +9,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
-from crawler.core.messages import ParseSkipped
 from crawler.core.page.links import PageHeaders, Reading, read_page, unread_page
+from crawler.core.reasons import ParseSkipped
 from crawler.core.rules import Rules
 from crawler.core.urls.canonical import Resolver
 from crawler.core.urls.normalization import normalizer

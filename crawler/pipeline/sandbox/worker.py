@@ -23,8 +23,8 @@ from pathlib import Path
 
 import msgspec
 
-from crawler.core.messages import ParseSkipped
 from crawler.core.page.links import read_page, unread_page
+from crawler.core.reasons import ParseSkipped
 from crawler.core.urls.canonical import Resolver
 from crawler.core.urls.normalization import normalizer
 from crawler.core.urls.scope import Scope

@@ -22,13 +22,12 @@ from crawler.core.messages import (
     HostNote,
     HostScan,
     Link,
-    NotFollowed,
     OutboxLink,
-    Pause,
     RefillRequest,
     Settled,
     ShardOutput,
 )
+from crawler.core.reasons import NotFollowed, Pause
 from crawler.metrics.counters import Tally
 from crawler.storage.frontier.reopened import Reopened
 from crawler.storage.frontier.rows import SettledRow

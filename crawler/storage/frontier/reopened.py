@@ -6,7 +6,8 @@ from collections import Counter
 
 import msgspec
 
-from crawler.core.messages import Budget, Reason, Settled
+from crawler.core.messages import Budget, Settled
+from crawler.core.reasons import Reason
 from crawler.core.reopening import pick, relieved
 from crawler.core.settling import read_back
 from crawler.core.traps.domain_limits import HOME

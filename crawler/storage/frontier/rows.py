@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from crawler.core.messages import Reason
+from crawler.core.reasons import Reason
 
 
 class SettledRow(msgspec.Struct, frozen=True):
