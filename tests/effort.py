@@ -21,6 +21,11 @@ def effort(work: Callable[[], T]) -> tuple[T, float]:
     return result, (time.process_time() - began) / _unit()
 
 
+def stays_below(bound: float, work: Callable[[], object], tries: int = 3) -> bool:
+    """Whether the work takes fewer units at one of so many tries: what else runs on the machine makes some dearer."""
+    return any(effort(work)[1] < bound for _ in range(tries))
+
+
 @cache
 def _unit() -> float:
     return min(_turns() for _ in range(5))
