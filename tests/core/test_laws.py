@@ -18,7 +18,7 @@ FORBIDDEN_IN_CORE = {
     *("time", "random", "socket", "ssl", "threading", "asyncio", "multiprocessing", "os", "io", "logging", "sqlite3"),
     *("pathlib", "subprocess", "datetime", "secrets", "uuid", "queue", "concurrent"),
 }
-MAY_NAME_VARIANTS = ("crawler/cli/", "crawler/api.py", "crawler/run.py", "crawler/compare/", "crawler/service/")
+MAY_NAME_VARIANTS = ("crawler/cli/", "crawler/api.py", "crawler/run.py", "crawler/compare/")
 PURE = {
     "crawler/core": {"crawler.core"},
     "crawler/fetch": {"crawler.fetch", "crawler.core", "crawler.system", "crawler.errors"},
