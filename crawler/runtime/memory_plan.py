@@ -121,7 +121,7 @@ def plan_memory(mode: str, asked: int | None, processes: int, in_flight: int, fi
     numbers; `fixed`: the number of processes is configured; `forked`: they are not this process. Raises UsageError
     where the mode needs more."""
     container, wanted = container_memory(), processes
-    limit = _limit(mode, asked, processes if fixed else 1, container)
+    limit = _limit(mode, asked, processes, container)
     while not fixed and processes > 1 and limit < least(mode, processes):
         processes -= 1
     if limit < least(mode, processes):

@@ -82,6 +82,17 @@ def test_the_default_is_half_of_what_the_innermost_limit_allows(machine: Callabl
         default()
 
 
+def test_in_a_small_container_all_processes_are_at_ease_where_they_fit(machine: Callable[..., None]) -> None:
+    def planned(cores: int) -> tuple[int, int]:
+        plan = plan_memory("prefork", None, cores, 100, fixed=False, forked=True)
+        return plan.limit, plan.processes
+
+    machine(64 << 30, inner=str(3 * least("prefork", 2)))
+    assert planned(2) == (2 * least("prefork", 2), 2)
+    limit, processes = planned(64)
+    assert limit == int(0.9 * 3 * least("prefork", 2)) and 2 < processes < 8, "as many as fit"
+
+
 def test_the_limits_of_this_very_process_are_looked_for_where_the_kernel_says() -> None:
     assert all(path.name in ("memory.max", "memory.limit_in_bytes") for path in machine_memory.limit_files())
 
