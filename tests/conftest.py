@@ -35,14 +35,12 @@ if "stream_writer" in inspect.signature(ClientResponse.__init__).parameters:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark the slow tests, and leave them out where nobody has said which tests to run."""
+    """Mark the slow tests, and leave them out where neither a test nor an expression was given."""
     for item in items:
         if item.path.parent.name in SLOW and item.path.stem not in QUICK:
             item.add_marker(pytest.mark.slow)
-    said = (
-        config.args_source is not pytest.Config.ArgsSource.TESTPATHS or config.option.markexpr or config.option.keyword
-    )
-    if not said:
+    all_asked = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    if all_asked and not config.option.markexpr and not config.option.keyword:
         slow = [item for item in items if item.get_closest_marker("slow")]
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if not item.get_closest_marker("slow")]

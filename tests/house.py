@@ -29,7 +29,7 @@ PURPOSE = {
     "pipeline": "from a response to a stored page",
     "storage": "all that is durable: directory, frontier, pages, verify, repair",
     "testweb": "the demo web, its oracle and its referee",
-    "settings": "every key that a run may be told",
+    "settings": "every key of the configuration",
     "fetch": "one request, one response: the clients",
     "metrics": "numbers that add up: counters, histograms, the summary",
     "core": "every decision, pure: no clock, no I/O",
@@ -70,7 +70,7 @@ def room(module: str) -> str:
 
 
 def upward(graph: Graph) -> list[tuple[str, str]]:
-    """The imports that do not lead down, or that lead to a room which stands on no floor."""
+    """The imports between rooms that do not lead down. Raises KeyError for a room that is on no floor."""
     floor = {name: number for number, name in enumerate(FLOORS)}
     return [
         (name, other)
@@ -80,21 +80,17 @@ def upward(graph: Graph) -> list[tuple[str, str]]:
     ]
 
 
-def circles(graph: Graph) -> list[list[str]]:
-    """One circle for each module that can reach itself: what is left when those are taken away that import nothing of
-    what is left."""
+def circle(graph: Graph) -> list[str]:
+    """A circle of imports, if there is any: modules that import nothing of what is left are taken away, one after
+    another; what stays at the end imports itself by way of others."""
     left = {name: set(others) for name, others in graph.items()}
     while leaves := [name for name, others in left.items() if not others & left.keys()]:
         for name in leaves:
             del left[name]
-    return [[*path] for path in _circle(left)] if left else []
-
-
-def _circle(left: Graph) -> Iterator[list[str]]:
-    path = [min(left)]
-    while (following := min(left[path[-1]] & left.keys())) not in path:
+    path = [min(left)] if left else []
+    while path and (following := min(left[path[-1]] & left.keys())) not in path:
         path.append(following)
-    yield [*path[path.index(following) :], following]
+    return path[path.index(following) :] if path else []
 
 
 def drawing() -> str:

@@ -55,7 +55,7 @@ REASONS: dict[Reason, Entry] = {
     Reason.REDIRECT_INVALID: _answer("It redirects to nothing that is a URL."),
     Reason.CLIENT_ERROR: _answer("The server refused it (4xx but for 408 and 429)."),
     Reason.OTHER_STATUS: _answer("The status is none that has a page (1xx, 304 and the like)."),
-    Reason.BLOCKED: _answer("It lies in a private network that nobody named, or at a port of another protocol."),
+    Reason.BLOCKED: _answer("It lies in a private network that was not named, or at a port of another protocol."),
     Reason.ROBOTS: _answer("robots.txt forbids it."),
     Reason.DNS: _trouble("The name of the host was not found."),
     Reason.CONNECT: _trouble("No connection could be made."),

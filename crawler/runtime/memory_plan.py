@@ -9,7 +9,7 @@ Rules:
   a tight limit is divided among many processes.
 - Where many processes fetch, each gets an equal part. Their number, unless it is configured, and the number of fetches
   in flight are lowered to fit; that is reported in one line and counted as a pause for `memory`.
-- The default is SHARE of what this machine has, or the container (cgroup v1 or v2); where that is less than AT_EASE
+- The default is SHARE of what this machine has, or the container (cgroup v1 or v2); where that is less than COMFORTABLE
   times what the mode needs, up to MOST of it. A container's limit holds also where a larger one was asked for.
 - The rest cannot be planned (fragmentation, libraries), so the process tree is sampled: see
   crawler/runtime/memory_limit.py.
@@ -27,8 +27,8 @@ from crawler.errors import UsageError
 from crawler.system.memory import MIB, container_memory, machine_memory
 
 SHARE = 0.5
-AT_EASE = 2
-"""With this multiple of its needs a mode crawls at half its speed or more."""
+COMFORTABLE = 2
+"""With this multiple of its least a mode crawls at about half its speed or more (`python -m tests.memory`)."""
 MOST = 0.9
 
 
@@ -155,7 +155,7 @@ def _limit(mode: str, asked: int | None, processes: int, container: int) -> int:
     there = min(machine_memory(), container)
     if asked is not None:
         return asked if asked <= container else int(MOST * container)
-    return min(int(MOST * there), max(int(SHARE * there), AT_EASE * least(mode, processes)))
+    return min(int(MOST * there), max(int(SHARE * there), COMFORTABLE * least(mode, processes)))
 
 
 def _too_little(mode: str, asked: int | None, processes: int, fixed: bool, limit: int) -> str:

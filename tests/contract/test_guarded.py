@@ -187,6 +187,23 @@ def test_a_slow_name_ends_with_the_connect_deadline_and_is_there_for_the_next_at
     assert dns.questions == ["slow.test"]
 
 
+def test_where_no_thread_can_be_started_a_lookup_fails_and_the_next_one_begins_anew(
+    dns: Dns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(*args: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    dns.answers = {"a.test": ["127.0.0.1"]}
+    names = DnsCache()
+    with monkeypatch.context() as patched:
+        patched.setattr("crawler.fetch.net.dns_cache.start_thread", no_thread)
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="new thread"):
+                names.find("a.test", 60)
+    assert names.find("a.test", 60) == ("127.0.0.1",)
+    assert dns.questions == ["a.test"]
+
+
 def test_a_failure_is_believed_for_as_long_as_it_took(dns: Dns) -> None:
     names = DnsCache()
     dns.answers = {"flaps.test": socket.gaierror(socket.EAI_AGAIN, "try again")}

@@ -62,7 +62,18 @@ def test_law_2_every_arrow_between_rooms_leads_down() -> None:
 
 
 def test_law_2_no_modules_import_each_other_in_a_circle() -> None:
-    assert house.circles(house.imports()) == []
+    assert house.circle(house.imports()) == []
+
+
+def test_an_arrow_up_and_a_circle_would_be_seen() -> None:
+    graph = {
+        "crawler.core.a": {"crawler.cli.b"},
+        "crawler.cli.b": {"crawler.core.a", "crawler.cli.c"},
+        "crawler.cli.c": set(),
+    }
+    assert house.upward(graph) == [("crawler.core.a", "crawler.cli.b")]
+    assert sorted(house.circle(graph)) == ["crawler.cli.b", "crawler.core.a"]
+    assert house.circle({"crawler.cli.b": {"crawler.core.a"}, "crawler.core.a": set()}) == []
 
 
 @pytest.mark.parametrize("room", PURE)

@@ -82,7 +82,7 @@ def test_the_least_holds_on_a_site_of_costly_pages_and_it_is_told(mode: str) -> 
         done = crawl(url, mode, limit, None, "--processes", str(processes))
     assert (done.code, done.told.get("urls")) == (0, 120), done
     assert done.peak < limit, f"{done.peak >> 20} MiB of {limit >> 20}"
-    # It looks ten times a second, and fifty times are looked from outside: what comes and goes between is not known.
+    # The crawler samples ten times a second, this test fifty: a peak between two of its samples is not in its figure.
     assert 0.7 * done.peak < done.told["peak_memory_bytes"] < limit, "it knows of what is seen from outside"
     assert "internal" not in done.told["reasons"] and "starved" not in done.told["reasons"], done.told
 

@@ -8,7 +8,7 @@ A failure may be the fault of a page or of its host. What else the host answers 
   most trouble passes in that time. A page that has spent all its attempts ends only if the host has answered well since
   the one before. Otherwise the host is in doubt.
 - A host is *down* when it could not be reached UNREACHED_IN_A_ROW times in a row, when `breaker_failures` different
-  pages failed in a row, or when it is in doubt.
+  pages failed in a row, when it is in doubt, or when it has never answered and its time for that is over.
 
 Rules:
 - While a host is down its pages wait and spend nothing. It is probed with growing gaps: first by its robots.txt, then

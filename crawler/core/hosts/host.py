@@ -275,9 +275,7 @@ class Host:
         if self.state is State.PROBING and health.believe(now):
             self.move(Trigger.ANSWER)
         fate = health.fate(failure, link.id, link.attempts + 1, again, is_up=self.state is State.OPEN)
-        if self.state in (State.OPEN, State.PROBING) and (
-            self.state is State.PROBING or health.is_down(fate, failure, now)
-        ):
+        if self.state is State.PROBING or (self.state is State.OPEN and health.is_down(fate, failure, now)):
             self.hold(health.next_probe(self._rules.breaker_rest, self.name, seed, now))
             self.move(Trigger.TRIP)
         return fate
