@@ -16,7 +16,7 @@ import msgspec
 
 from crawler.metrics.counters import Tally
 from crawler.report.facts import TOP, Bar, FetchFacts, HostCounts, HostFacts, PaceFacts, Span, TroubleFacts
-from crawler.storage.frontier.sqlite import SEEDS_ANSWERED, says_seeds_answered
+from crawler.storage.frontier.meta import SEEDS_ANSWERED, says_seeds_answered
 
 BARS = 90
 FEWEST_COMMITS = 3

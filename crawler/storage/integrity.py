@@ -29,7 +29,7 @@ from crawler.storage import recovery as salvage
 from crawler.storage.database import any_text, columns_there, connect_to_read, row_checksum, storage_errors
 from crawler.storage.frontier import schema
 from crawler.storage.frontier.commits import committed, noted
-from crawler.storage.frontier.sqlite import UNREADABLE, host_mark
+from crawler.storage.frontier.encoding import UNREADABLE, host_mark
 from crawler.storage.pages.sqlite import SCHEMA as PART
 from crawler.system.text import escape_unprintable
 

@@ -19,7 +19,7 @@ from xxhash import xxh3_64_hexdigest
 
 from crawler.errors import Corrupt, StorageError, UsageError
 from crawler.storage.database import row_checksum
-from crawler.storage.frontier.sqlite import MANIFEST as COPY
+from crawler.storage.frontier.meta import MANIFEST as COPY
 from crawler.storage.recovery import first_rows
 
 MANIFEST = "crawl.json"

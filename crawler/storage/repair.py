@@ -16,7 +16,6 @@ Rules:
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
@@ -38,18 +37,18 @@ from crawler.storage.database import PRIVATE, from_sql_text, storage_errors, tra
 from crawler.storage.directory import FRONTIER, CrawlDirectory, frontier_path
 from crawler.storage.frontier import commits
 from crawler.storage.frontier.beyond import forget_known, keep_rows
-from crawler.storage.frontier.schema import COLUMNS, open_file
-from crawler.storage.frontier.sqlite import (
+from crawler.storage.frontier.encoding import (
     KEEP_COOKIES,
-    MANIFEST,
     NOTE,
     NOTED,
     SPENT,
+    encoded_via,
     host_mark,
-    keep_tally,
     max_budgets,
     spent_rows,
 )
+from crawler.storage.frontier.meta import keep_manifest, keep_tally
+from crawler.storage.frontier.schema import COLUMNS, open_file
 from crawler.storage.integrity import frontier_faults, intact_rows
 from crawler.storage.pages.base import Page
 from crawler.storage.repair_parts import NEW, Records, read_records, rebuild_parts, replace, set_aside, whole_records
@@ -189,8 +188,8 @@ class _Rebuilt:
             for sent in intact_rows(path, "outbox", self._seed):
                 with suppress(msgspec.DecodeError):
                     foreign = msgspec.json.decode(sent["foreign_link"], type=OutboxLink)
-                    link, via = foreign.link, json.dumps(foreign.link.via) if foreign.link.via else None
-                    self._owe(link.url, link.depth, via, limited=foreign.beyond or not foreign.admitted)
+                    link, limited = foreign.link, foreign.beyond or not foreign.admitted
+                    self._owe(link.url, link.depth, encoded_via(link.via), limited=limited)
             for table in COLUMNS.keys() - set(TAKEN):
                 self._take_over(path, table)
         self._take_accounts(frontiers)
@@ -328,8 +327,7 @@ class _Rebuilt:
         for name in COUNTED_ANEW:
             setattr(tally, name, getattr(fresh, name))
         keep_tally(self._connection, tally)
-        copy = msgspec.json.encode(self._directory.manifest).decode()
-        self._connection.execute(commits.KEEP, (MANIFEST, copy))
+        keep_manifest(self._connection, msgspec.json.encode(self._directory.manifest))
         self._done.owed = tally.owed
 
 

@@ -32,18 +32,9 @@ from crawler.storage.database import PRIVATE, storage_errors
 from crawler.storage.directory import CrawlDirectory, frontier_path
 from crawler.storage.frontier import beyond
 from crawler.storage.frontier.commits import KEEP, counted
+from crawler.storage.frontier.encoding import KEEP_COOKIES, NOTED, SPENT, host_mark, max_budgets, note_row, spent_rows
+from crawler.storage.frontier.meta import keep_tally, read_tally
 from crawler.storage.frontier.schema import open_file
-from crawler.storage.frontier.sqlite import (
-    KEEP_COOKIES,
-    NOTED,
-    SPENT,
-    host_mark,
-    keep_tally,
-    max_budgets,
-    note_row,
-    read_tally,
-    spent_rows,
-)
 from crawler.system.failpoints import passing
 
 AT_ONCE = 1000

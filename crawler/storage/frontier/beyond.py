@@ -10,12 +10,12 @@ Rules:
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 
 from crawler.core.messages import Link
 from crawler.core.urls.canonical import host_of
+from crawler.storage.frontier.encoding import encoded_via
 
 AT_ONCE = 1000
 MOST = 2**62
@@ -30,7 +30,7 @@ ADMIT = "INSERT OR IGNORE INTO url (url, host, depth, via) VALUES (?, ?, ?, ?)"
 
 def keep(connection: sqlite3.Connection, links: Iterable[Link]) -> int:
     """Store links beyond the limit, in the open transaction. Returns how many are new."""
-    return keep_rows(connection, [(it.url, it.depth, json.dumps(it.via) if it.via else None) for it in links])
+    return keep_rows(connection, [(it.url, it.depth, encoded_via(it.via)) for it in links])
 
 
 def keep_rows(connection: sqlite3.Connection, rows: Sequence[Sequence[object]]) -> int:
