@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import hashlib
 import itertools
@@ -16,9 +15,9 @@ import pytest
 import turbohtml
 
 from crawler.compare import report
-from crawler.compare.html_report.numbers import LEVELS, full
+from crawler.compare.html_report.numbers import full
 from crawler.compare.records import Arm, Condition
-from crawler.compare.results import Sweep, results
+from crawler.compare.results import results
 from crawler.report.numbers import number, seconds, trimmed
 from crawler.report.svg import Axis, apart, escape, linear, logarithmic
 from tests.contract import comparisons
@@ -49,37 +48,10 @@ def text_of(part: turbohtml.Document | turbohtml.Element, selector: str) -> str:
 
 def test_it_needs_nothing_but_itself(folder: Path) -> None:
     document = turbohtml.parse(html(folder))
-    scripts = document.select("script")
-    running = [script for script in scripts if script.attrs.get("type") != "application/json"]
-    assert len(running) == 1 and all("src" not in script.attrs for script in scripts)
-    digest = base64.b64encode(hashlib.sha256(running[0].text.encode()).digest()).decode()
     policy = document.select("meta[http-equiv]")[0].attrs["content"]
-    sources = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
-    assert policy == f"{sources}; base-uri 'none'; form-action 'none'"
-    assert "MIT License" in running[0].text
-    silent = re.sub(r"<script.*?</script>", "", html(folder), flags=re.DOTALL)
-    assert not re.findall(r"https?://|//[a-z]|@import|url\(|<script|<link|<iframe|\son\w+=", silent)
-    assert (folder / "report.html").stat().st_size < 2_000_000
-
-
-def test_what_can_be_enlarged_has_its_numbers_beside_it(folder: Path) -> None:
-    session, trials, _ = report.read(folder)
-    plots = {
-        figure.select("h3")[0].text: json.loads(plot.text)
-        for figure in turbohtml.parse(html(folder)).select("figure")
-        for plot in figure.select("script.plot")
-    }
-    order = next(plot for plot in plots.values() if plot["unit"] == " %")
-    assert sum(len(line["trials"]) for line in order["lines"]) == sum(trial.valid for trial in trials)
-    found = results(session, trials)
-    sweeps = [plot for plot in plots.values() if plot["ticks"]]
-    assert len(sweeps) == len(found.sweeps)
-    for one in found.sweeps:
-        assert any([label for _, label in plot["ticks"]] == _named(one) for plot in sweeps)
-
-
-def _named(one: Sweep) -> list[str]:
-    return [LEVELS[one.factor][1](level) for level in one.levels]
+    assert policy == "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+    assert not re.findall(r"https?://|//[a-z]|@import|url\(|<script|<link|<iframe|\son\w+=", html(folder))
+    assert (folder / "report.html").stat().st_size < 1_000_000
 
 
 def test_every_figure_has_title_footer_drawings_and_table(folder: Path) -> None:
@@ -173,7 +145,7 @@ def test_names_from_anywhere_stay_text(tmp_path: Path) -> None:
     comparisons.write(tmp_path, plan, run)
     report.write(tmp_path)
     document = turbohtml.parse(html(tmp_path))
-    assert not document.select("img, iframe, [onerror], script:not(#zoom):not(.plot)")
+    assert not document.select("img, iframe, [onerror], script")
     assert HOSTILE in text_of(document, "#method")
     assert "<script>" not in html(tmp_path)
     written = (tmp_path / "report.md").read_text(encoding="utf-8")

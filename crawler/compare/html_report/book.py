@@ -13,7 +13,6 @@ from crawler.compare import analysis
 from crawler.compare.html_report.curves import Line
 from crawler.compare.html_report.figures import Lane
 from crawler.compare.html_report.numbers import conditions
-from crawler.compare.html_report.zoom import Plot
 from crawler.compare.records import Condition, Session, Trial
 from crawler.compare.results import Field, Results, Sweep
 from crawler.report.numbers import counted
@@ -33,8 +32,8 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A finding with its question, drawings (in two columns where there are several), how to read them, table and foot;
-    `plot` is the data for the enlarged figure."""
+    """A finding with its question, drawings (in two columns where there are several), how to read them, table and
+    foot."""
 
     title: str
     question: str
@@ -44,7 +43,6 @@ class Figure:
     foot: str
     wide: int = WIDE
     legend: str = ""
-    plot: Plot | None = None
 
 
 @dataclass(frozen=True, slots=True)

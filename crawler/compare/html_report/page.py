@@ -1,10 +1,10 @@
-"""The report as one self-contained HTML page: no font, no request, and only one script, which enlarges figures and is
-not needed to read them. Pure: text in, text out.
+"""The report as one self-contained HTML page: no script, no font, no request. Pure: text in, text out.
 
 Rules, and why:
 - All external text (names, details, commands, the environment) passes `escape`, here or in the figures.
-- A Content-Security-Policy forbids the page to load anything, and to run anything except that script, so the browser
-  enforces that it works offline.
+- A Content-Security-Policy forbids the page to load or run anything, so the browser enforces that it works offline.
+- Figures are static drawings, made once: a marker shows its value as a tooltip, the table below has every number, and
+  `trials.csv` every trial.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from string import Template
 
-from crawler.compare.html_report import findings, zoom
+from crawler.compare.html_report import findings
 from crawler.compare.html_report.book import Book, Figure, Section, Table
 from crawler.compare.html_report.method import blind_spots, conditions_of_claims, how, on_site
 from crawler.compare.html_report.numbers import SHOWN, full, span
@@ -40,11 +40,7 @@ def page(book: Book, sections: Sequence[Section]) -> str:
     shown = [section for section in sections if section.figures]
     left_out = [section for section in sections if not section.figures]
     main = [_nav(shown), *(_section(book, section) for section in shown), _method(session, found, left_out, book.data)]
-    code = zoom.script()
     return Template(PAGE.read_text(encoding="utf-8")).substitute(
-        policy=zoom.policy(code),
-        style=zoom.style(),
-        script=code,
         title=escape(title(book)),
         kind="" if found.firm else ' class="draft"',
         top=_top(book),
@@ -174,11 +170,10 @@ def _figure(book: Book, figure: Figure) -> str:
     drawn = "".join(f"<div>{draw(figure.wide)}{draw(NARROW)}</div>" for draw in figure.drawings)
     two = " two" if figure.wide < WIDE else ""
     said = f"<h3>{escape(figure.title)}</h3><p class=question>{escape(figure.question)}</p>"
-    plot = zoom.block(figure.plot) if figure.plot else ""
     return (
         f"<figure><figcaption>{said}</figcaption>"
         f'{_legend(book.index, figure.legend)}<div class="panels{two}">{drawn}</div>'
-        f"<p class=read>How to read it: {escape(figure.reading)}</p>{plot}{_table(figure.table, figure.question)}"
+        f"<p class=read>How to read it: {escape(figure.reading)}</p>{_table(figure.table, figure.question)}"
         f"<footer>{escape(figure.foot)}<br><code>{escape(book.session.command)}</code></footer></figure>"
     )
 

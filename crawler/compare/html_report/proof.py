@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Sequence
 
 from crawler.compare.cells import Cells
 from crawler.compare.html_report import findings
 from crawler.compare.html_report.book import Book, Figure, Table
 from crawler.compare.html_report.numbers import conditions, full
 from crawler.compare.html_report.panels import PanelMoment, gate_strip, timeline
-from crawler.compare.html_report.zoom import Plot, Trace, shape
 from crawler.compare.records import Trial
 
 CHECKS = {
@@ -120,18 +117,5 @@ def order(book: Book) -> tuple[list[Figure], str]:
         Table(["question", "found"], rows),
         book.foot([trial.condition for trial in cells.trials][:1], whole=True),
         legend="both",
-        plot=_plot(book, moments),
     )
     return [figure], ""
-
-
-def _plot(book: Book, moments: Sequence[PanelMoment]) -> Plot:
-    """Every valid trial in run order, in per cent of the mean of its cell."""
-    points: dict[int, list[tuple[float, float]]] = {}
-    for moment in moments:
-        if moment.relative is not None:
-            points.setdefault(moment.index, []).append((moment.order, round(100 * math.expm1(moment.relative), 3)))
-    traces = [
-        Trace(index, name, shape(index), points[index], []) for name, index in book.index.items() if index in points
-    ]
-    return Plot("trial, in the order run", "pages/s against the mean of the cell", False, " %", [], 0.0, traces)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from crawler.compare.html_report import scaling, zoom
+from crawler.compare.html_report import scaling
 from crawler.compare.html_report.book import Book, Draw, Figure, Table
 from crawler.compare.html_report.curves import Scene, curves
 from crawler.compare.html_report.numbers import LEVELS, SHOWN, full
@@ -60,7 +60,6 @@ def sweep(book: Book, one: Sweep) -> list[Figure]:
             _sweep_table(book, one),
             book.foot(cells, [one.factor]),
             legend="narrow",
-            plot=zoom.along(drawn, name, UNIT, show),
         )
     ]
     if one.name == "concurrency":
