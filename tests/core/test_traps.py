@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from crawler.core.messages import Budget, Link
 from crawler.core.reasons import Reason
 from crawler.core.rules import Rules
-from crawler.core.traps.detector import HUBS, KEPT, LIFTED, MOST, TOLD, TRIALS, VOUCHED, TrapDetector
+from crawler.core.traps.detector import HUBS, KEPT, LIFTED, TOLD, TrapDetector
+from crawler.core.traps.doubts import MOST, TRIALS, VOUCHED
 from crawler.core.traps.sameness import VALUES
 from crawler.core.urls.patterns import Rejection
 
@@ -152,7 +153,7 @@ def test_a_page_without_links_or_text_is_no_trap() -> None:
     link = Link(1, product(1), 1, status=-2)
     detector.count(link)
     detector.named(link, None, detector.land(link, None), [], [])
-    assert detector._trust.worth == 1
+    assert detector._doubts.trust.worth == 1
 
 
 # ---- doubt -----------------------------------------------------------------------------------------------------------
@@ -206,7 +207,7 @@ def test_lists_that_repeat_each_other_are_worth_it_for_what_they_name() -> None:
 def test_a_page_that_is_new_vouches_for_what_it_names() -> None:
     detector = TrapDetector(Rules())
     detector.vouch([words(5)], detector.land(Link(1, words(1), 1), different(1)))
-    assert not detector._vouched, "nobody doubts anything yet"
+    assert not detector._doubts._vouched, "nobody doubts anything yet"
     play(detector, same, 5000, words)
     doubted = Link(9, words(5), 1, status=-2)
     assert detector.refuses(doubted) is not None
@@ -215,7 +216,7 @@ def test_a_page_that_is_new_vouches_for_what_it_names() -> None:
     detector.vouch([words(5)], detector.land(Link(1, words(2), 1), different(2)))
     assert detector.refuses(doubted) is None
     detector.vouch(map(words, range(VOUCHED + 10)), detector.land(Link(1, words(3), 1), different(3)))
-    assert len(detector._vouched) <= VOUCHED
+    assert len(detector._doubts._vouched) <= VOUCHED
 
 
 def test_a_very_large_number_lifts_it() -> None:
@@ -231,10 +232,10 @@ def test_pages_of_one_class_are_doubted_where_all_others_were_in_vain() -> None:
         if detector.refuses(link) is None:
             detector.count(link)
             detector.named(link, 0, detector.land(link, (0, 0)), [f"{H}/{word(n)}x/1"], [])
-    assert detector._trust.asked < 120
+    assert detector._doubts.trust.asked < 120
     for n in range(3 * MOST):
         detector.count(Link(n, f"{H}/{word(n)}/1", 1, status=-2))
-    assert len(detector._classes) <= MOST
+    assert len(detector._doubts._classes) <= MOST
 
 
 # ---- shapes and hosts ------------------------------------------------------------------------------------------------
@@ -281,7 +282,7 @@ def test_memory_is_bounded() -> None:
     detector.named(Link(1, words(1), 1), None, detector.land(Link(1, words(1), 1), None), [], [])
     group = detector._group(77)
     group.stopped = "before"
-    assert not detector._count_page(group, detector.land(Link(1, words(1), 1), None), 1, 0)
+    assert not group.add(detector.land(Link(1, words(1), 1), None), 1, 0, 1, 100)
 
 
 @settings(max_examples=15)
@@ -321,7 +322,7 @@ def test_trust_and_rules_survive() -> None:
     why = again.refuses(Link(1, f"{H}/s-77777/page5", 1))
     assert why is not None
     assert why[0] is Reason.SAME_PAGES
-    assert again._trust == detector._trust
+    assert again._doubts.trust == detector._doubts.trust
     unmerged = TrapDetector(Rules(merge_same_pages=False))
     unmerged.recall(tuple(detector.unflushed(H)))
     assert unmerged.refuses(Link(1, f"{H}/s-77777/page5", 1)) is None

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import variants
-from crawler.core.traps.detector import TRIALS
+from crawler.core.traps.doubts import TRIALS
 from tests.corpus import cases
 from tests.live.trap_sites import TrapWeb, crawled
 from tests.trap_web import HONEST, NOTES, SESSION_PAGES, TRAPS

@@ -11,8 +11,8 @@ from crawler.core.hosts.addresses import Addresses
 from crawler.core.hosts.host import Host, State
 from crawler.core.messages import Budget, Fetched, FetchResult, Link
 from crawler.core.rules import Rules
-from crawler.core.traps.detector import Landed
 from crawler.core.traps.domain_limits import DomainLimits
+from crawler.core.traps.groups import Landed
 from crawler.core.urls.canonical import host_of
 from crawler.core.urls.domains import domain_of
 from crawler.core.urls.patterns import Rejection

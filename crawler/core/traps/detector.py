@@ -8,20 +8,20 @@ the `TrapDetector` of its host may refuse it, and it settles at once, with the r
 1. *Same pages* (`same_pages`): a part of its URLs makes no difference, learnt from samples; see
    crawler/core/traps/sameness.py.
 2. *Doubt* (`repeated_pages`): a page whose exact fingerprint was seen before casts doubt on the URLs that only such
-   pages name. They are asked for last, and TRIALS of them on trust. Where fewer than one in RARE of the last TRIALS
-   brought a new page, the others are refused except for samples, which grow rare and can restore the trust. A page that
-   repeats one whose URL differs in a part with few values (a version) casts no doubt.
+   pages name. They are asked for last, and few of them where they bring nothing new; see crawler/core/traps/doubts.py.
+   A page that repeats one whose URL differs in a part with few values (a version) casts no doubt.
 3. *Repeated* (`repeated_pages`): windows of pages of a group are alike but for what a server makes up (digits, the
-   words of the URL), while nearly each page names new URLs of the group. Then URLs under doubt are refused.
+   words of the URL), while nearly each page names new URLs of the group; see crawler/core/traps/groups.py. Then URLs
+   under doubt are refused.
 4. *Endless* (`endless`): windows of pages may all differ, but nearly each names several new URLs of the group, and
    hardly any link leads back to a known page (generated text).
 
 Rules:
-- A group is the pattern of a URL (see crawler/core/urls/patterns.py), its first directory, or the whole host. A larger
-  group is judged only where no smaller one of the URL has been stopped since its window began. A page that names mostly
-  URLs outside of its group is no repetition there, whatever its text: it may be one of many lists.
-- `pattern_pages` is what a group is allowed before brakes 3 and 4 may stop it: brake 3 after half of it, brake 4 after
-  four fifths. Each needs at least two such windows in a row. Only pages with links count: others lead nowhere.
+- A group is the pattern of a URL, its first directory, or the whole host. A larger group is judged only where no
+  smaller one of the URL has been stopped since its window began. A page that names mostly URLs outside of its group is
+  no repetition there, whatever its text: it may be one of many lists.
+- `pattern_pages` is what a group is allowed before brakes 3 and 4 may stop it. Only pages with links count: others lead
+  nowhere.
 - Seeds and their redirect targets may have any shape; only `max_host_pages` refuses them. Another attempt is no new
   URL.
 - Counts, stops, rules and the state of trust survive: the frontier stores them every TOLD pages, when something stops,
@@ -37,30 +37,21 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from enum import IntEnum
-from functools import lru_cache
-
-import msgspec
-from xxhash import xxh3_64_intdigest
 
 from crawler.core.messages import Budget, Link
 from crawler.core.reasons import Reason
 from crawler.core.rules import Rules
+from crawler.core.traps.doubts import MOST, TRIALS, Doubts, Trust
+from crawler.core.traps.groups import ALIKE, REPEATED, UNIQUE, Group, Landed, group_name, marks_of
 from crawler.core.traps.sameness import Hypothesis, Sameness
-from crawler.core.urls.patterns import Rejection, check_shape, pattern_of
+from crawler.core.urls.patterns import Rejection, check_shape
 
-WINDOW = 100
-TRIALS = 60
-RARE = 16
 TOLD = 16
-SHOWN = 100  # characters of a pattern
 WHOLE = 0
 """Stands for the host itself among the marks of its groups."""
 DOUBT = 1
 """Stands for the URLs under doubt."""
-MOST = 500
 HUBS = 300
-VOUCHED = 20_000
 LIFTED = 10**7
 """`pattern_pages` beyond which nothing is judged."""
 FEW = 3
@@ -68,86 +59,11 @@ KEPT = 64
 REMEMBERED = 4096
 
 
-class Landed(IntEnum):
-    """How a page compares with earlier ones: unlike them, alike but for what is made up, or the same to the letter.
-    That is also the doubt that it casts on the URLs that it names."""
-
-    UNIQUE = 0
-    ALIKE = 1
-    REPEATED = 2
-
-
-UNIQUE, ALIKE, REPEATED = Landed
-
-
-class Group(msgspec.Struct):
-    """The counts of one group. `pages` were asked for in all, `told` of them are stored in the frontier. In the open
-    window: `landed` pages, of which `alike` are like others and `generating` name new URLs of the group; `named` new
-    URLs; `back` links to known ones; `repeats` are alike to the letter. `repeated` and `endless` count such windows in
-    a row."""
-
-    pages: int = 0
-    told: int = 0
-    stopped: str = ""
-    landed: int = 0
-    alike: int = 0
-    generating: int = 0
-    named: int = 0
-    back: int = 0
-    repeats: int = 0
-    repeated: int = 0
-    endless: int = 0
-
-    def open_window(self) -> None:
-        """Begin a window with zero counts."""
-        self.landed = self.alike = self.generating = self.named = self.back = self.repeats = 0
-
-    def judge_window(self) -> None:
-        """Compare a full window with what endless sites look like."""
-        generates = self.generating * 10 >= self.landed * 9
-        repeats = self.alike * 10 >= self.landed * 9
-        self.repeated = self.repeated + 1 if repeats and generates and self.back * 2 <= self.named * 5 else 0
-        grows = self.named * 2 >= self.landed * 3 and self.back * 33 <= self.named and not self.repeats
-        self.endless = self.endless + 1 if self.generating * 20 >= self.landed * 19 and grows else 0
-        self.open_window()
-
-
-class Trust(msgspec.Struct):
-    """How URLs under doubt turned out: how many were `asked` for and `refused`; for the last TRIALS that landed a bit
-    each, set in `worth` where the page brought something new, in `naming` where it named new URLs of its host."""
-
-    asked: int = 0
-    refused: int = 0
-    landed: int = 0
-    worth: int = 0
-    naming: int = 0
-
-    def land(self, is_worth: bool, names: bool) -> None:
-        """One of them has landed."""
-        self.landed += 1
-        self.worth = (self.worth << 1 | is_worth) & ((1 << TRIALS) - 1)
-        self.naming = (self.naming << 1 | names) & ((1 << TRIALS) - 1)
-
-    @property
-    def is_worth_it(self) -> bool:
-        """Whether enough of them brought something new."""
-        return self.worth.bit_count() * RARE >= min(self.landed, TRIALS)
-
-    def is_lost(self, trials: int) -> bool:
-        """Whether too few brought something new while they keep naming new URLs."""
-        return self.asked >= trials and not self.is_worth_it and self.naming.bit_count() * 2 >= min(self.landed, TRIALS)
-
-    def samples(self) -> bool:
-        """Whether the next URL that would be refused is asked for anyway, as a sample."""
-        self.refused += 1
-        return self.refused >= 16 and self.refused & (self.refused - 1) == 0
-
-
 class TrapDetector:
     """What one host was asked for, and what came back."""
 
     __slots__ = (
-        "_classes",
+        "_doubts",
         "_exact",
         "_groups",
         "_hubs",
@@ -156,8 +72,6 @@ class TrapDetector:
         "_often_loose",
         "_rules",
         "_same",
-        "_trust",
-        "_vouched",
         "_weight",
         "_whole",
         "has_doubts",
@@ -169,15 +83,13 @@ class TrapDetector:
         self._rules = rules
         self._whole = Group()
         self._groups: dict[int, Group] = {}
-        self._trust = Trust()
-        self._classes: dict[int, Trust] = {}
+        self._doubts = Doubts()
         self._same = Sameness()
         self._exact: dict[int, str] = {}
         self._loose: dict[int, None] = {}
         self._often: dict[int, None] = {}
         self._often_loose: dict[int, None] = {}
         self._hubs: dict[str, int] = {}
-        self._vouched: dict[int, int] = {}
         self._weight = 1
         self.remembered = REMEMBERED
         self.suspicious = False
@@ -198,50 +110,33 @@ class TrapDetector:
             return refusal
         if self._is_spent:
             return Reason.HOST_LIMIT, ""
-        doubt = link.doubt
-        if doubt and self._vouched:
-            doubt = min(doubt, self._vouched.get(xxh3_64_intdigest(link.url.encode()), doubt))
+        doubt = link.doubt and self._doubts.left(link.url, link.doubt)
         for group in self._stopped(link.url):
             if group.endless or doubt:
                 return (Reason.ENDLESS if group.endless else Reason.REPEATED_PAGES), group.stopped
         if self._rules.merge_same_pages and self._same and (why := self._same.skips(link.url)):
             return Reason.SAME_PAGES, why
-        return self._refuses_doubted(link.url) if doubt > 1 else None
+        if doubt > 1 and self._rules.pattern_pages <= LIFTED:
+            why = self._doubts.refuses(link.url, max(16, TRIALS // self._weight))
+            return (Reason.REPEATED_PAGES, why) if why else None
+        return None
 
     @property
     def _is_spent(self) -> bool:
         return self._whole.pages >= self._rules.max_host_pages
 
     def _stopped(self, url: str) -> list[Group]:
-        found = [self._groups.get(mark) for mark in _marks(url)]
+        found = [self._groups.get(mark) for mark in marks_of(url)]
         return [group for group in (*found, self._whole) if group is not None and group.stopped]
-
-    def _refuses_doubted(self, url: str) -> Rejection | None:
-        if self._rules.pattern_pages > LIFTED:
-            return None
-        of_class, trials = self._class(_class_of(url)), max(16, TRIALS // self._weight)
-        if of_class.is_lost(trials) or (of_class.worth == 0 and self._trust.is_lost(trials + trials // 2)):
-            known = of_class if of_class.is_lost(trials) else self._trust
-            if not known.samples():
-                new, of = known.worth.bit_count(), min(known.landed, TRIALS)
-                return Reason.REPEATED_PAGES, f"named by repeated pages only, as {of} others, {new} of which were new"
-        return None
-
-    def _class(self, mark: int) -> Trust:
-        if mark not in self._classes and len(self._classes) >= MOST:
-            busiest = sorted(self._classes.items(), key=lambda entry: entry[1].asked)[-(MOST // 2) :]
-            self._classes = dict(busiest)
-        return self._classes.setdefault(mark, Trust())
 
     def count(self, link: Link) -> None:
         """Count a URL that is asked for the first time."""
         self._whole.pages += self._weight
-        for mark in _marks(link.url):
+        for mark in marks_of(link.url):
             if mark:
                 self._group(mark).pages += self._weight
         if link.doubt > 1:
-            self._trust.asked += 1
-            self._class(_class_of(link.url)).asked += 1
+            self._doubts.ask(link.url)
         if self._same:
             self._same.asked(link.url)
 
@@ -279,45 +174,30 @@ class TrapDetector:
                 self._same.learn(link.url, exact, bool(new))
             new = [url for url in new if not self._same.has_named(url)]
         if link.doubt > 1:
-            self._judge_trust(link.url, landed, new)
-        ours = _marks(link.url)
-        marks = [_marks(url) for url in new] if ours[0] or ours[1] else []
+            self._doubts.land(link.url, landed is REPEATED, new)
+            trust = self._doubts.trust
+            self.suspicious = self.suspicious or (trust.landed >= 16 and not trust.worth)
+        ours, budget = marks_of(link.url), self._rules.pattern_pages
+        marks = [marks_of(url) for url in new] if ours[0] or ours[1] else []
         back = self._count_back(known) if new else 0  # without new URLs it is not used
         for place, mark in enumerate(ours):
             group = self._groups.get(mark) if mark else None
             inside = sum(it[place] == mark for it in marks)
             kind = landed if inside * 2 >= len(new) else UNIQUE
-            if group is not None and self._count_page(group, kind, inside, back):
-                group.stopped = f"{self._name(link.url, place)}: {group.stopped}"
+            if group is not None and group.add(kind, inside, back, self._weight, budget):
+                group.stopped = f"{group_name(link.url, place)}: {group.stopped}"
                 group.told = -1
+                self.suspicious = True
                 self._whole.open_window()
                 return
-        if self._count_page(self._whole, landed, len(new), back):
+        if self._whole.add(landed, len(new), back, self._weight, budget):
             self._whole.stopped = f"the whole host: {self._whole.stopped}"
-
-    def _judge_trust(self, url: str, landed: Landed, new: list[str]) -> None:
-        """A URL under doubt landed. It was worth it if the page is new, or names URLs of a class that proved worth
-        it."""
-        mark = _class_of(url)
-        worth = landed is not REPEATED
-        for other in () if worth else new:
-            known = self._classes.get(_class_of(other)) if _class_of(other) != mark else None
-            worth = worth or (known is not None and known.worth > 0 and known.is_worth_it)
-        self._trust.land(worth, bool(new))
-        self._class(mark).land(worth, bool(new))
-        self.suspicious = self.suspicious or (self._trust.landed >= 16 and not self._trust.worth)
+            self.suspicious = True
 
     def vouch(self, known: Iterable[str], landed: Landed) -> None:
         """A page names these known URLs: from now on they are under no more doubt than this page casts."""
-        if landed is REPEATED or not self.has_doubts:
-            return
-        vouched = self._vouched
-        for url in known:
-            mark = xxh3_64_intdigest(url.encode())
-            vouched[mark] = min(landed, vouched.get(mark, landed))
-        if len(vouched) > VOUCHED:
-            for mark in list(vouched)[: VOUCHED // 2]:
-                del vouched[mark]
+        if landed is not REPEATED and self.has_doubts:
+            self._doubts.vouch(known, landed)
 
     def _count_back(self, known: list[str]) -> int:
         """How many of these URLs are no menu links: named at most FEW times so far."""
@@ -330,35 +210,6 @@ class TrapDetector:
             if len(self._hubs) > HUBS // 2:
                 self._hubs = {}
         return back
-
-    def _count_page(self, group: Group, landed: Landed, new: int, back: int) -> bool:
-        """Add a page to the window of a group. Returns whether that stops the group."""
-        if group.stopped:
-            return False
-        group.landed += 1
-        group.alike += landed is not UNIQUE
-        group.generating += new > 0
-        group.named += new
-        group.back += back
-        if landed is REPEATED:
-            group.repeats += 1
-        if group.landed < max(WINDOW // 4, WINDOW // self._weight):
-            return False
-        named, seen = group.named, group.landed
-        group.judge_window()
-        budget = self._rules.pattern_pages
-        if group.repeated >= 2 and group.pages * 2 >= budget:
-            group.endless = 0
-            group.stopped = f"{seen} pages in a row, alike but for numbers and names, named {named} new URLs"
-        elif group.endless >= 2 and group.pages * 5 >= budget * 4:
-            group.stopped = f"{seen} pages in a row named {named} new URLs, and hardly one that was known"
-        self.suspicious = self.suspicious or bool(group.stopped)
-        return bool(group.stopped)
-
-    @staticmethod
-    def _name(url: str, place: int) -> str:
-        path = url[url.index("/", 8) :]
-        return (path[: path.index("/", 1) + 1] if place else pattern_of(url))[:SHOWN]
 
     # ---- memory ------------------------------------------------------------------------------------------------------
 
@@ -376,10 +227,10 @@ class TrapDetector:
         whole = self._whole
         if whole.pages - whole.told >= TOLD * self._weight or (whole.stopped and whole.told < whole.pages):
             yield from self._told_of_all(host)
-        for mark in _marks(url):
+        for mark in marks_of(url):
             group = self._groups.get(mark)
             if group is not None and (group.pages - group.told >= TOLD * self._weight or group.told < 0):
-                yield _told(host, mark, group)
+                yield group.store(host, mark)
 
     def unflushed(self, host: str) -> Iterator[Budget]:
         """The budgets that the frontier must store before this is forgotten."""
@@ -387,11 +238,11 @@ class TrapDetector:
             yield from self._told_of_all(host)
         for mark, group in self._groups.items():
             if group.pages > group.told:
-                yield _told(host, mark, group)
+                yield group.store(host, mark)
 
     def _told_of_all(self, host: str) -> Iterator[Budget]:
-        yield _told(host, WHOLE, self._whole)
-        trust = self._trust
+        yield self._whole.store(host, WHOLE)
+        trust = self._doubts.trust
         if trust.asked or self._often or self._often_loose:
             counts = (trust.refused, trust.landed, trust.worth, trust.naming)
             prints = packed(self._often), packed(self._often_loose)
@@ -411,7 +262,7 @@ class TrapDetector:
                 rule = Hypothesis((kind, where, name), keys, tests=tests, is_rule=True, skipped=skipped)
                 self._same.recall(rule)
             elif it.pattern == DOUBT:
-                self._trust = Trust(it.pages, *it.evidence)
+                self._doubts.trust = Trust(it.pages, *it.evidence)
                 self._often, self._often_loose = (dict.fromkeys(unpacked(prints)) for prints in (it.texts, it.words))
                 self._exact = dict.fromkeys(self._often, "") | self._exact
                 self._loose = self._often_loose | self._loose
@@ -425,7 +276,8 @@ class TrapDetector:
     @property
     def doubt(self) -> int:
         """The doubt about URLs of which it is not known which pages named them."""
-        return 2 if self._trust.landed >= TRIALS and self._trust.is_lost(0) else int(self.has_stopped)
+        trust = self._doubts.trust
+        return 2 if trust.landed >= TRIALS and trust.is_lost(0) else int(self.has_stopped)
 
     @property
     def has_stopped(self) -> bool:
@@ -441,26 +293,3 @@ def packed(marks: Iterable[int]) -> bytes:
 def unpacked(marks: bytes) -> list[int]:
     """The marks in such bytes."""
     return [int.from_bytes(marks[place : place + 8]) for place in range(0, len(marks) - 7, 8)]
-
-
-def _told(host: str, mark: int, group: Group) -> Budget:
-    group.told = group.pages
-    window = group.landed, group.alike, group.generating, group.named, group.back, group.repeats
-    return Budget(host, mark, group.pages, stopped=group.stopped, evidence=(*window, group.repeated, group.endless))
-
-
-@lru_cache(maxsize=4096)
-def _marks(url: str) -> tuple[int, int]:
-    """The marks of the groups of a URL below its host, 0 where it has none: its pattern, its first directory."""
-    pattern, slash = pattern_of(url), url.index("/", 8)
-    end = url.partition("?")[0].find("/", slash + 1)
-    by_pattern = xxh3_64_intdigest(pattern.encode()) >> 1 if pattern else 0
-    return by_pattern, xxh3_64_intdigest(url[slash : end + 1].encode(), 1) >> 1 if end > 0 else 0
-
-
-@lru_cache(maxsize=4096)
-def _class_of(url: str) -> int:
-    """The mark of the class of a URL under doubt: its path without numbers and ids, 0 for all that consist of words."""
-    path, _, query = url.partition("?")
-    pattern = pattern_of(path) or (path if query else "")
-    return xxh3_64_intdigest(pattern.encode(), 2) >> 1 if pattern else 0

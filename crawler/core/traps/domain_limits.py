@@ -29,7 +29,8 @@ from xxhash import xxh3_64_intdigest
 from crawler.core.messages import Budget, Link
 from crawler.core.reasons import Reason
 from crawler.core.rules import Rules
-from crawler.core.traps.detector import KEPT, LIFTED, TOLD, TRIALS, Trust, packed, unpacked
+from crawler.core.traps.detector import KEPT, LIFTED, TOLD, packed, unpacked
+from crawler.core.traps.doubts import TRIALS, Trust
 from crawler.core.urls.domains import domain_of
 from crawler.core.urls.patterns import Rejection
 
