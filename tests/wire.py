@@ -33,7 +33,7 @@ from crawler.core.rules import Rules
 from crawler.core.urls.scope import Scope
 from crawler.fetch import ASYNC_CLIENTS, SYNC_CLIENTS, open_async_fetcher, open_fetcher
 from crawler.fetch.base import ClientPlan, FetchError, Limits, Request, Response
-from crawler.pipeline.visit import PageProcessor
+from crawler.pipeline.page_processor import PageProcessor
 from tests.corpus import FOLDER, load
 from variants.thread_pool import share_arenas
 

@@ -23,7 +23,8 @@ from crawler.errors import CrawlerError, OutOfMemory
 from crawler.fetch import open_fetcher
 from crawler.fetch.base import ClientPlan, Fetcher
 from crawler.fetch.exhaustion import is_resource_exhausted
-from crawler.pipeline.visit import PageProcessor, failed, visit
+from crawler.pipeline.page_processor import PageProcessor
+from crawler.pipeline.visit import failed, visit
 from crawler.storage.pages.base import Writer
 from crawler.system.memory_shortage import despite_shortage
 from crawler.system.threads import start_thread

@@ -25,9 +25,9 @@ from crawler.core.urls.canonical import Resolver
 from crawler.core.urls.scope import Scope
 from crawler.fetch.base import FetchError, Response
 from crawler.metrics.process_tree import descendants
+from crawler.pipeline.page_processor import PageProcessor
 from crawler.pipeline.sandbox import subprocess as process
 from crawler.pipeline.sandbox.client import HeavyReader
-from crawler.pipeline.visit import PageProcessor
 from crawler.runtime.memory_plan import least
 from crawler.settings import merge_layers
 from tests import hostile_pages

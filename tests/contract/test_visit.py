@@ -13,7 +13,9 @@ from crawler.core.reasons import FetchErrorKind
 from crawler.core.rules import Rules
 from crawler.core.urls.scope import Scope
 from crawler.fetch.base import FetchError, Response
-from crawler.pipeline.visit import PageProcessor, failed, retry_after
+from crawler.pipeline.page_processor import PageProcessor
+from crawler.pipeline.response_facts import retry_after
+from crawler.pipeline.visit import failed
 from crawler.storage.pages.base import Page
 
 HERE = "http://a.test/folder/page"
