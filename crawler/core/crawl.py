@@ -26,7 +26,8 @@ from msgspec.structs import replace
 from crawler.core.admission import Admission
 from crawler.core.fetch_builder import robots_order
 from crawler.core.hosts.health import Fate, failure_of
-from crawler.core.hosts.host import Host, State, Trigger
+from crawler.core.hosts.host import Host
+from crawler.core.hosts.host_state import State, Trigger
 from crawler.core.hosts.leases import Lease
 from crawler.core.hosts.retry import backoff, gap, is_transient, reason_of
 from crawler.core.messages import (
@@ -123,7 +124,7 @@ class Crawl(Admission):
             host.move(Trigger.ASK)
             self._lease(host, None, now)
             return 1
-        link, again = host.take(now, self._fresh)
+        link, again = host.take(now, new_first=self._fresh and host.state is State.PROBING)
         if again:
             self._retrying -= 1
         else:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 
 from crawler.core.crawl import Crawl
-from crawler.core.hosts.host import Host, State
+from crawler.core.hosts.host import Host
+from crawler.core.hosts.host_state import State
 from crawler.core.messages import Actions, Discovered, Fetched
 from crawler.core.reasons import Reason
 from crawler.core.rules import Rules

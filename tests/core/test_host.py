@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.core.hosts.health import Failure
-from crawler.core.hosts.host import NEVER, TRANSITIONS, Host, State, Trigger
+from crawler.core.hosts.host import NEVER, Host
+from crawler.core.hosts.host_state import TRANSITIONS, State, Trigger
 from crawler.core.messages import Failed, Fetched, HostNote, Link
 from crawler.core.reasons import FetchErrorKind, Reason
 from crawler.core.rules import Rules
@@ -76,7 +77,7 @@ def test_whatever_happens_moves_are_legal_and_rests_only_grow(history: list[tupl
             case "take":
                 at = one.ready_at(True)
                 if at is not None and at <= now:
-                    one.take(now, fresh=True)
+                    one.take(now)
         steps = LEGAL[before].union(*(LEGAL[state] for state in LEGAL[before]))  # robots.txt of a host in doubt: two
         assert one.state in steps | ({State.GONE} if call == "failed" else set())
         assert one.not_before >= rested
@@ -111,8 +112,8 @@ def test_a_page_budget_stops_new_urls_but_not_retries() -> None:
     one.put_back(link(2, attempts=1), 7.0)
     assert one.ready_at(fresh=False) == 7.0
     assert one.ready_at(fresh=True) == 0.0
-    assert one.take(now=7.0, fresh=True)[0].id == 2, "who waited for another attempt goes first"
-    assert one.take(now=7.0, fresh=True)[0].id == 1
+    assert one.take(now=7.0)[0].id == 2, "who waited for another attempt goes first"
+    assert one.take(now=7.0)[0].id == 1
 
 
 def test_a_note_brings_back_rules_delay_and_hold() -> None:

@@ -1,16 +1,8 @@
 """One host: what it still owes us and how politely we may ask for it.
 
-A host is an origin (scheme, name, port). It moves through six states:
-
-    NEW      its robots.txt must be asked for first (with robots off a host begins OPEN)
-    ASKING   robots.txt, or a redirect of it, is in flight
-    OPEN     pages may be asked for
-    DOWN     it is away, or seems to be, and rests (see crawler/core/hosts/health.py)
-    PROBING  the rest is over: one page at a time until one is answered well
-    GONE     given up: whatever is owed or found later ends with `gone`
+A host is an origin (scheme, name, port). Its states are those of crawler/core/hosts/host_state.py.
 
 Rules:
-- All moves are in `TRANSITIONS`; a trigger that has no entry for a state changes nothing (answers may land late).
 - Time only ever lengthens a rest (`hold`): a short back-off must never replace a longer politeness delay.
 - The delay counts from the end of the last fetch. A host with a delay is asked by one connection at a time, whatever
   `per_host` allows: two at once would make "the last fetch" meaningless.
@@ -21,12 +13,6 @@ Rules:
   asked for it first.
 - A host that we may not connect to is given up at once: asking again would change nothing. So is one whose robots.txt
   redirects to such a place.
-- `queue` holds links never asked for, `retry_queue` those that wait for another attempt: page budgets stop only the
-  first.
-- `queue` is a window: links up to the id `after` are in it, settled or in flight; those beyond it up to `last`, or
-  `more`, are in the frontier only. `requested` of them have been asked for; see crawler/core/hosts/hosts.py.
-- `queue` is in order of doubt: links under none, then under little, then the others (see
-  crawler/core/traps/detector.py). `ahead` counts those under none, and those under none or little.
 - While a host is `unknown` the frontier has not answered yet with its note, and nothing is asked of it.
 - `asked`: this run or an earlier one may have asked for a page of it; `heard`: it has answered in this run
   (`health.heard`: in any).
@@ -34,12 +20,11 @@ Rules:
 
 from __future__ import annotations
 
-import heapq
-from collections import deque
 from collections.abc import Iterator
-from enum import Enum, auto
 
 from crawler.core.hosts.health import Failure, Fate, Health, failure_of
+from crawler.core.hosts.host_state import TRANSITIONS, State, Trigger
+from crawler.core.hosts.link_queue import LinkQueue
 from crawler.core.hosts.retry import RETRIED_CUTS
 from crawler.core.messages import Failed, Fetched, FetchResult, HostNote, HostPlacement, Link
 from crawler.core.page.robots import ALLOW_ALL, Robots, RobotsAnswer, classify
@@ -52,55 +37,11 @@ NEVER = float("inf")
 FIRST_LOOKUP_REST = 1.0
 
 
-class State(Enum):
-    """The state of a host."""
-
-    NEW = auto()
-    ASKING = auto()
-    OPEN = auto()
-    DOWN = auto()
-    PROBING = auto()
-    GONE = auto()
-
-
-class Trigger(Enum):
-    """What changes the state of a host."""
-
-    ASK = auto()
-    READ = auto()
-    ASK_AGAIN = auto()
-    STALE = auto()
-    TRIP = auto()
-    DOUBT = auto()
-    WAKE = auto()
-    ANSWER = auto()
-    GIVE_UP = auto()
-
-
-TRANSITIONS: dict[tuple[State, Trigger], State] = {
-    (State.NEW, Trigger.ASK): State.ASKING,
-    (State.ASKING, Trigger.READ): State.OPEN,
-    (State.ASKING, Trigger.ASK_AGAIN): State.NEW,
-    (State.OPEN, Trigger.STALE): State.NEW,
-    (State.OPEN, Trigger.TRIP): State.DOWN,
-    (State.OPEN, Trigger.DOUBT): State.PROBING,
-    (State.DOWN, Trigger.STALE): State.NEW,
-    (State.DOWN, Trigger.WAKE): State.PROBING,
-    (State.DOWN, Trigger.ANSWER): State.OPEN,
-    (State.PROBING, Trigger.ANSWER): State.OPEN,
-    (State.PROBING, Trigger.TRIP): State.DOWN,
-    **{(state, Trigger.GIVE_UP): State.GONE for state in State},
-}
-
-
-class Host:
+class Host(LinkQueue):
     """The queue, the politeness and the robots.txt of one host."""
 
     __slots__ = (
-        "_count",
         "_rules",
-        "after",
-        "ahead",
         "asked",
         "delay",
         "dns_deferrals",
@@ -109,16 +50,11 @@ class Host:
         "health",
         "heard",
         "in_flight",
-        "last",
         "ledger",
-        "more",
         "name",
         "not_before",
         "per_host",
-        "queue",
         "reach",
-        "requested",
-        "retry_queue",
         "robots",
         "robots_hops",
         "robots_lost",
@@ -130,12 +66,9 @@ class Host:
     )
 
     def __init__(self, name: str, rules: Rules, rest_until: float = 0.0) -> None:
+        super().__init__()
         self.name = name
         self.state = State.NEW if rules.robots else State.OPEN
-        self.queue: deque[Link] = deque()
-        self.retry_queue: list[tuple[float, int, Link]] = []
-        self.after = self.last = self.requested = 0
-        self.more = False
         self.in_flight = 0
         self.delay = rules.delay
         self.not_before = rest_until
@@ -152,10 +85,8 @@ class Host:
         self.per_host = rules.per_host
         self.reach = HostPlacement.OWNER
         self.ledger = TrapDetector(rules)
-        self.ahead = [0, 0]
         self.unknown = False
         self._rules = rules
-        self._count = 0
 
     def move(self, trigger: Trigger) -> None:
         """Change the state; the only place that does."""
@@ -199,45 +130,6 @@ class Host:
         return self.per_host
 
     # ---- links -------------------------------------------------------------------------------------------------------
-
-    @property
-    def has_more(self) -> bool:
-        """Whether there are links that are in the frontier only."""
-        return self.more or self.last > self.after
-
-    def put_back(self, link: Link, at: float) -> None:
-        """Keep a link for another try, not before `at`."""
-        self._count += 1
-        heapq.heappush(self.retry_queue, (at, self._count, link))
-
-    def take(self, now: float, fresh: bool) -> tuple[Link, bool]:
-        """The next link of a ready host, and whether it was taken before. A link that was taken before goes first,
-        except when the host is probed, because it has failed. `fresh`: new URLs are allowed."""
-        is_probe = self.state is State.PROBING and fresh and self.queue
-        if self.retry_queue and self.retry_queue[0][0] <= now and not is_probe:
-            return heapq.heappop(self.retry_queue)[2], True
-        link = self.queue.popleft()
-        for doubt in range(link.doubt, 2):
-            self.ahead[doubt] -= self.ahead[doubt] > 0
-        return link, False
-
-    def enqueue(self, link: Link) -> None:
-        """Queue a link for its first attempt, before those that are under more doubt."""
-        if link.doubt > 1:
-            self.queue.append(link)
-            return
-        self.queue.insert(self.ahead[link.doubt], link)
-        for doubt in range(link.doubt, 2):
-            self.ahead[doubt] = min(self.ahead[doubt] + 1, len(self.queue))
-
-    def pull(self, link: Link) -> bool:
-        """Remove a link from those that wait for another attempt. Returns whether it was there."""
-        left = [one for one in self.retry_queue if one[2].id != link.id]
-        found = len(left) < len(self.retry_queue)
-        if found:
-            heapq.heapify(left)
-            self.retry_queue = left
-        return found
 
     def refuses(self, link: Link, again: bool) -> Rejection | None:
         """Why a link must not be asked for, None where it may. One taken `again` was counted by the ledger already."""

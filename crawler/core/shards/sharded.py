@@ -31,7 +31,8 @@ from msgspec.structs import replace
 
 from crawler.core.bounds import Bounds
 from crawler.core.crawl import Crawl
-from crawler.core.hosts.host import Host, State
+from crawler.core.hosts.host import Host
+from crawler.core.hosts.host_state import State
 from crawler.core.hosts.leases import Lease
 from crawler.core.messages import (
     Acknowledged,

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from crawler.core.hosts.addresses import Addresses
-from crawler.core.hosts.host import Host, State
+from crawler.core.hosts.host import Host
+from crawler.core.hosts.host_state import State
 from crawler.core.messages import Budget, Fetched, FetchResult, Link
 from crawler.core.rules import Rules
 from crawler.core.traps.domain_limits import DomainLimits
