@@ -97,6 +97,11 @@ class Sweep:
     crossings: dict[str, models.Crossing]
     ties: dict[str, list[float]]
 
+    @property
+    def points(self) -> list[tuple[float, Field]]:
+        """Each level with its field."""
+        return list(zip(self.levels, self.fields, strict=True))
+
 
 @dataclass(frozen=True, slots=True)
 class AuditResult:

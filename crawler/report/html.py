@@ -9,14 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
+from string import Template
 
 from crawler.report.numbers import number
 from crawler.report.svg import box, cut, escape
 from crawler.system.text import escape_unprintable
 
+FRAME = Path(__file__).with_name("page.html")
 LONGEST = 160
 NOTHING = "\N{EN DASH}"
 BAR = 90
+
+
+def frame(style: Path, title: str, top: str, main: str, foot: str, kind: str = "") -> str:
+    """A whole page; the policy in the frame lets it load and run nothing. `style` is a file of further CSS, `kind` the
+    attributes of the body; the other arguments are HTML."""
+    bare = title.replace("<bdi>", "").replace("</bdi>", "")
+    css = style.read_text(encoding="utf-8").strip()
+    page = Template(FRAME.read_text(encoding="utf-8"))
+    return page.substitute(style=css, title=bare, top=top, main=main, foot=foot, kind=kind)
 
 
 def remote(text: str, most: int = LONGEST) -> str:

@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping
-from importlib.resources import files
-from string import Template
+from pathlib import Path
 
 from crawler.core.endings import in_words
 from crawler.metrics.summary import state as state_of
 from crawler.report.conditions import conditions, whereabouts
 from crawler.report.drawing import peak, throughput
 from crawler.report.facts import TOP, Facts, FetchFacts, HostFacts
-from crawler.report.html import NOTHING, bar, card, lasting, moment, remote, section, table, url
+from crawler.report.html import NOTHING, bar, card, frame, lasting, moment, remote, section, table, url
 from crawler.report.numbers import number
 from crawler.report.politeness_html import politeness
 from crawler.system.text import duration, format_bytes
 
 FINE = ("ok", "redirect")
+STYLE = Path(__file__).with_name("crawl.css")
 LEGEND = '<div class="legend"><span><i></i>ok or a redirect</span><span><i class="other"></i>anything else</span></div>'
 
 
@@ -40,14 +40,7 @@ def page(facts: Facts, client: str) -> str:
         section("conditions", "Conditions", conditions(facts, client)),
         section("data", "Where the data lies", whereabouts(facts)),
     ]
-    return fill(title, f"<h1>{title}</h1>{_state(facts)}{_tiles(facts)}", "\n".join(main), _foot(facts))
-
-
-def fill(title: str, top: str, main: str, foot: str) -> str:
-    """The frame of every page; all four arguments are HTML."""
-    frame = Template(files("crawler.report").joinpath("page.html").read_text(encoding="utf-8"))
-    bare = title.replace("<bdi>", "").replace("</bdi>", "")
-    return frame.substitute(title=bare, top=top, main=main, foot=foot)
+    return frame(STYLE, title, f"<h1>{title}</h1>{_state(facts)}{_tiles(facts)}", "\n".join(main), _foot(facts))
 
 
 def state(facts: Facts) -> str:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from crawler.report.drawing import peak, throughput
 from crawler.report.facts import Facts
-from crawler.report.html import NOTHING, card, lasting, moment, remote, section, table
+from crawler.report.html import NOTHING, card, frame, lasting, moment, remote, section, table
 from crawler.report.numbers import number
-from crawler.report.page import FINE, LEGEND, fill, state
+from crawler.report.page import FINE, LEGEND, STYLE, state
 from crawler.report.politeness_html import smallest
 from crawler.system.text import duration, format_bytes
 
@@ -42,7 +42,7 @@ def beside(crawls: Sequence[Told]) -> str:
     ]
     command = shlex.join(["python", "-m", "crawler", "report", *(facts.out for facts, _ in crawls), "-o", "FILE"])
     top = f"<h1>{title}</h1><ul>{listed}</ul><p class=note>{NO_CLAIM}</p>"
-    return fill(title, top, "\n".join(main), f"Written again by <code>{remote(command, 1000)}</code>.")
+    return frame(STYLE, title, top, "\n".join(main), f"Written again by <code>{remote(command, 1000)}</code>.")
 
 
 def _names(paths: Sequence[str]) -> list[str]:

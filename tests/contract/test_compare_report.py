@@ -60,9 +60,11 @@ def test_every_figure_has_title_footer_drawings_and_table(folder: Path) -> None:
     for figure in figures:
         assert text_of(figure, "h3").strip()
         assert "python -m crawler compare" in text_of(figure, "footer")
-        assert len(figure.select("svg.wide")) == len(figure.select("svg.narrow")) >= 1
-        assert all(drawing.attrs["aria-label"] for drawing in figure.select("svg.wide"))
-        rows = figure.select("details table tr")
+        drawings, tables = figure.select("svg.wide"), figure.select("table")
+        assert len(drawings) == len(figure.select("svg.narrow")) and len(tables) == 1
+        assert all(drawing.attrs["aria-label"] for drawing in drawings)
+        assert bool(drawings) == bool(figure.select("details")), "a table without a drawing is not collapsed"
+        rows = figure.select("table tr")
         assert len(rows) >= 2
         assert len({len(row.select("th, td")) for row in rows}) == 1
 
@@ -85,7 +87,7 @@ def test_void_trials_and_the_watermark_are_shown(folder: Path) -> None:
 
 def test_sections_without_data_are_named(folder: Path) -> None:
     text = text_of(turbohtml.parse(html(folder)), "#method")
-    assert ("LookupPending servers: this sweep was not run" in text) == (folder.name == "smoke")
+    assert ("Slow servers: this sweep was not run" in text) == (folder.name == "smoke")
     assert "Workers: this sweep was not run" in text
 
 

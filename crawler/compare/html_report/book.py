@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from crawler.compare import analysis
 from crawler.compare.html_report.curves import Line
 from crawler.compare.html_report.figures import Lane
-from crawler.compare.html_report.numbers import conditions
+from crawler.compare.html_report.numbers import cell, conditions, full
 from crawler.compare.records import Condition, Session, Trial
 from crawler.compare.results import Field, Results, Sweep
 from crawler.report.numbers import counted
@@ -24,7 +24,7 @@ Draw = Callable[[int], str]
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Text in rows; the first column names the row."""
+    """Text in rows; the first column names the row. A head that begins with ":" marks a column of words."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -32,8 +32,9 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A finding with its question, drawings (in two columns where there are several), how to read them, table and
-    foot."""
+    """A finding with its question, drawings, how to read them, table and foot. `wide`: the pixels of a drawing on a
+    large screen; two stand side by side where it is small. `legend`: on which screens ("both", "narrow") it is shown.
+    """
 
     title: str
     question: str
@@ -47,7 +48,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of the report: its anchor, its name, its figures; `missing` is why there are none."""
+    """A part of the report: its anchor, its name, its figures; `missing`: why, where there are none."""
 
     key: str
     name: str
@@ -76,6 +77,20 @@ class Book:
         told = f"{counted(blocks, 'block')}, {counted(len(ours), 'trial')}, {void:,} void"
         return f"{first}; {told}; data {self.data[:12]}"
 
+    def compared(self, field: Field, metrics: Sequence[str] = ()) -> list[list[str]]:
+        """Rows of text, one per arm: its name, pages/s, ratio to the base, verdict, further metrics."""
+        return [
+            [
+                row.arm,
+                full(row.levels[field.rate]),
+                full(row.ratio) if row.ratio else "base" if row.arm == self.found.base else "",
+                "A/A" if row.twin else row.word or "",
+                *(cell(row, metric) for metric in metrics),
+            ]
+            for row in field.rows
+            if field.rate in row.levels
+        ]
+
     def lanes(self, field: Field, metric: str) -> list[Lane]:
         """One lane per arm that has the metric."""
         return [
@@ -96,7 +111,7 @@ class Book:
         for arm, index in self.index.items():
             cells = {
                 level: row
-                for level, field in zip(sweep.levels, sweep.fields, strict=True)
+                for level, field in sweep.points
                 for row in field.rows
                 if row.arm == arm and (metric or field.rate) in row.levels
             }
@@ -111,7 +126,7 @@ class Book:
         made = []
         for arm, index in self.index.items():
             values, levels = {}, {}
-            for level, field in zip(sweep.levels, sweep.fields, strict=True):
+            for level, field in sweep.points:
                 rows = {row.arm: row for row in field.rows}
                 ratio = rows[arm].ratio if arm in rows else None
                 if ratio:

@@ -2,7 +2,7 @@
 
 A square is *clear* where every other engine is shown to be slower, a *tie* where those that are not are shown to be
 equal to the fastest, *open* where that is not shown either, *mute* where the A/A arm differs. Only *clear* names one
-engine and has its colour; the others are hatched, so that they differ in grey print.
+engine and has its colour; the others are grey with a dashed edge, so that they differ in grey print.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _map(book: Book, slots: int, latencies: Sequence[float], costs: Sequence[flo
         title,
         f"Which engine for which job, with {slots:,} in flight?",
         [lambda width: _drawn(width, across, down, squares, title)],
-        "A coloured square names the engine that all others are shown to be slower than. Hatched squares name no "
+        "A coloured square names the engine that all others are shown to be slower than. Dashed squares name no "
         "single one: in a tie the engines marked are shown to be equal, in an open one that is not shown. There, take "
         "the one that costs least.",
         Table(["latency", "CPU per page, ms", "verdict", "fastest", "pages/s of the fastest [95 %]"], rows),
@@ -125,8 +125,6 @@ def _tile(square: Square, x: float, y: float, width: float, height: float) -> st
     """The square with its markers above, the text below; names where there is room for them."""
     clear = square.kind == "clear"
     parts = [box(x, y, width, height, f"tile {colour(square.engines[0][0])}" if clear else "tile tie")]
-    if not clear:
-        parts.append(_hatch(x, y, width, height))
     named = sum(32 + 8.2 * len(name) for _, name in square.engines) <= width
     place = x + 13
     for index, name in square.engines:
@@ -140,13 +138,3 @@ def _tile(square: Square, x: float, y: float, width: float, height: float) -> st
         said = f"{square.kind} at {rate}/s" if square.kind == "tie" else "not decided"
     parts.append(words(x + 8, y + 43, said, "tick bare"))
     return "".join(parts)
-
-
-def _hatch(x: float, y: float, width: float, height: float) -> str:
-    """Diagonal lines, so that a tie is visible in grey print, too."""
-    lines = []
-    for start in range(8, int(width + height), 14):
-        x1, y1 = (x + start, y) if start <= width else (x + width, y + start - width)
-        x2, y2 = (x, y + start) if start <= height else (x + start - height, y + height)
-        lines.append(f"M{x1:g} {y1:g}L{x2:g} {y2:g}")
-    return f'<path class="hatch" d="{"".join(lines)}"/>'

@@ -10,7 +10,7 @@ from crawler.compare.html_report import findings
 from crawler.compare.html_report.book import Book, Draw, Figure, Table
 from crawler.compare.html_report.curves import Line, Scene, curves
 from crawler.compare.html_report.figures import lanes
-from crawler.compare.html_report.numbers import SHOWN, full
+from crawler.compare.html_report.numbers import SHOWN, cell, full
 from crawler.compare.intervals import Estimate
 from crawler.compare.results import COSTS, Row
 from crawler.report.numbers import lasting, number
@@ -77,9 +77,7 @@ def cost(book: Book) -> tuple[list[Figure], str]:
         what, unit, show = SHOWN[metric]
         return lambda width: lanes(width, book.lanes(field, metric), f"{what}: {unit}", show, {}, what)
 
-    rows = [
-        [row.arm, *(full(row.levels[m], SHOWN[m][2]) if m in row.levels else "" for m in metrics)] for row in field.rows
-    ]
+    rows = [[row.arm, *(cell(row, metric) for metric in metrics)] for row in field.rows]
     figure = Figure(
         findings.costs(field, book.found.base) or "What the engines cost",
         "What does each engine take from the machine at the headline condition? The whole process tree counts.",

@@ -7,24 +7,21 @@ from collections.abc import Sequence
 from crawler.compare.html_report import findings
 from crawler.compare.html_report.book import Book, Section, Table
 from crawler.compare.html_report.method import blind_spots, conditions_of_claims, how, on_site
-from crawler.compare.html_report.numbers import SHOWN, full
-from crawler.compare.html_report.page import machine, title
-from crawler.report.numbers import share
-
-SUMMED = ("cpu_per_1000", "memory", "switches_per_page", "overhead_p99")
+from crawler.compare.html_report.summary import ENGINE, heads, machine, summary, title
 
 
 def markdown(book: Book, sections: Sequence[Section]) -> str:
     """The whole report."""
-    found = book.found
-    parts = [f"# {plain(title(book))}", plain(machine(book.session))]
+    found, site = book.found, book.session.site
+    parts = [f"# {plain(title(book.session))}", plain(machine(book.session))]
     if not found.firm:
         parts.append(f"**Exploratory: no claims.** {conditions_of_claims(found)}")
-    site = book.session.site
     if site:
         parts.append(f"**A live site.** {plain(on_site(site))}")
     if found.headline:
-        parts.append(_tabled(_summary(book)))
+        head = [f"{name} ({unit})" if unit else name for name, unit in heads(book).items()]
+        rows = [[row.pop(ENGINE)[0], *(" ".join(cell).strip() for cell in row.values())] for row in summary(book)]
+        parts.append(_tabled(Table(head, rows)))
     parts.append(_list(findings.summary(found)))
     for section in sections:
         for figure in section.figures:
@@ -47,31 +44,11 @@ def plain(text: str) -> str:
     return line
 
 
-def _summary(book: Book) -> Table:
-    field = book.found.headline
-    assert field
-    metrics = [metric for metric in SUMMED if any(metric in row.levels for row in field.rows)]
-    rows = [
-        [
-            row.arm,
-            full(row.levels[field.rate]),
-            full(row.ratio) if row.ratio else "1",
-            "A/A" if row.twin else row.word or "base",
-            *(full(row.levels[metric], SHOWN[metric][2]) if metric in row.levels else "" for metric in metrics),
-            f"{share(row.share)} of {row.ceiling}" if row.share is not None else "",
-        ]
-        for row in field.rows
-        if field.rate in row.levels
-    ]
-    heads = ["engine", "pages/s", f"against {book.found.base}", "verdict", *(SHOWN[metric][0] for metric in metrics)]
-    return Table([*heads, "of its ceiling"], rows)
-
-
 def _tabled(table: Table) -> str:
-    lines = [table.head, ["---"] * len(table.head), *table.rows]
-    return "\n".join(
-        "| " + " | ".join(cell if cell == "---" else plain(cell) for cell in line) + " |" for line in lines
-    )
+    head = [name.removeprefix(":") for name in table.head]
+    lines = [[plain(cell) for cell in line] for line in (head, *table.rows)]
+    lines.insert(1, ["---"] * len(table.head))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _list(lines: Sequence[str]) -> str:

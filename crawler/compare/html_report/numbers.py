@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from crawler.compare.intervals import Estimate
 from crawler.compare.records import Condition
+from crawler.compare.results import Row
 from crawler.report.numbers import Show, lasting, milliseconds, number, seconds, share, short
 from crawler.system.text import format_bytes
 
@@ -43,6 +44,12 @@ SHOWN: dict[str, tuple[str, str, Show]] = {
     "in_flight": ("In flight", "mean, counted by the server", number),
 }
 """Every metric: its name, its unit, the format of its values."""
+
+
+def cell(row: Row, metric: str) -> str:
+    """A metric of an arm as text; "" where it has none."""
+    return full(row.levels[metric], SHOWN[metric][2]) if metric in row.levels else ""
+
 
 LEVELS: dict[str, tuple[str, Show, Show]] = {
     "concurrency": ("requests in flight", short, "{:,.0f} in flight".format),

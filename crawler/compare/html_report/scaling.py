@@ -18,7 +18,6 @@ from crawler.report.numbers import Show
 def sweep(one: Sweep, base: str) -> list[str]:
     """The findings of a sweep, the most important first: the first two make the title."""
     show = LEVELS[one.factor][2]
-    paired = list(zip(one.levels, one.fields, strict=True))
     if not any(field.claims for field in one.fields):
         return [NO_CLAIM]
     if one.name == "concurrency":
@@ -34,9 +33,9 @@ def sweep(one: Sweep, base: str) -> list[str]:
     ties = [level for level in one.levels if one.ties and all(level in levels for levels in one.ties.values())]
     open_words = {"equivalent", "inconclusive", None}
     blurred = [
-        x for x, field in paired if field.claims and x not in ties and {r.word for r in field.engines} <= open_words
+        x for x, field in one.points if field.claims and x not in ties and {r.word for r in field.engines} <= open_words
     ]
-    mute = [level for level, field in paired if not field.claims]
+    mute = [level for level, field in one.points if not field.claims]
     if ties:
         parts.append(f"every engine ties with {base} at {stretch(ties, one.levels, show)}")
     if blurred:
@@ -56,7 +55,7 @@ def _largest(one: Sweep) -> list[tuple[float, Row]]:
     """The level and row where an engine is furthest ahead of the base; if none is ahead, furthest behind."""
     found = [
         (row.ratio.value, level, row)
-        for level, field in zip(one.levels, one.fields, strict=True)
+        for level, field in one.points
         for row in field.engines
         if row.ratio and row.word in ("faster", "slower")
     ]
@@ -73,7 +72,7 @@ def _knees(one: Sweep) -> list[str]:
     for arm in dict.fromkeys(row.arm for field in one.fields for row in field.engines):
         cells = {
             level: (row, field)
-            for level, field in zip(one.levels, one.fields, strict=True)
+            for level, field in one.points
             for row in field.engines
             if row.arm == arm and field.rate in row.levels and field.claims
         }
@@ -113,7 +112,7 @@ def _count(level: float) -> str:
 
 def scaling_cost(one: Sweep, base: str) -> list[str]:
     """The cost of more fetches in flight, as a multiple of the base's: CPU first, then switches."""
-    claiming = [(level, field) for level, field in zip(one.levels, one.fields, strict=True) if field.claims]
+    claiming = [(level, field) for level, field in one.points if field.claims]
     if len(claiming) < 2:
         return [NO_CLAIM]
     (low, first), (high, last) = claiming[0], claiming[-1]

@@ -5,7 +5,7 @@ A section without data is left out, and the page lists which and why.
 
 from __future__ import annotations
 
-from crawler.compare.html_report.book import Book, Figure, Section
+from crawler.compare.html_report.book import Book, Section
 from crawler.compare.html_report.choice import decision
 from crawler.compare.html_report.costs import cost, start
 from crawler.compare.html_report.proof import gates, order
@@ -14,7 +14,7 @@ from crawler.compare.html_report.sweeps import sweep
 
 SWEEPS = {
     "concurrency": "More in flight",
-    "latency": "LookupPending servers",
+    "latency": "Slow servers",
     "cpu": "CPU per page",
     "job size": "Small jobs",
     "payload": "Size of pages",
@@ -26,33 +26,24 @@ SWEEPS = {
 def sections(book: Book) -> list[Section]:
     """All sections except the summary and the method, in reading order."""
     found = book.found
-    swept = {name: _section(book, name) for name in SWEEPS}
-    tie = [polite(book, field) for field in found.polite if field.engines]
-    found_by_links = [graph(book, field) for field in found.graph if field.engines]
+    politely = [polite(book, field) for field in found.polite if field.engines]
+    by_links = [graph(book, field) for field in found.graph if field.engines]
     return [
         Section("map", "Which engine for which job", *decision(book)),
         Section("work", "The same work", *gates(book)),
         Section("order", "Run order and noise", *order(book)),
         Section("headline", "Throughput and its ceilings", *headline(book)),
         Section("pairs", "Pair by pair", *pairs(book)),
-        swept["concurrency"],
-        swept["latency"],
-        swept["cpu"],
+        *(_section(book, name) for name in ("concurrency", "latency", "cpu")),
         Section("start", "Starting up", *start(book)),
-        swept["job size"],
+        _section(book, "job size"),
         Section("cost", "Memory, CPU and switches", *cost(book)),
-        swept["payload"],
-        swept["workers"],
-        swept["errors"],
-        Section(
-            "graph", "Finding pages by their links", found_by_links, "" if found_by_links else "no graph was crawled"
-        ),
-        Section("politeness", "Politeness", tie, "" if tie else "no condition with a delay was run"),
+        *(_section(book, name) for name in ("payload", "workers", "errors")),
+        Section("graph", "Finding pages by their links", by_links, "no graph was crawled"),
+        Section("politeness", "Politeness", politely, "no condition with a delay was run"),
     ]
 
 
 def _section(book: Book, name: str) -> Section:
-    figures: list[Figure] = [figure for one in book.found.sweeps if one.name == name for figure in sweep(book, one)]
-    return Section(
-        f"sweep-{name.replace(' ', '-')}", SWEEPS[name], figures, "" if figures else "this sweep was not run"
-    )
+    figures = [figure for one in book.found.sweeps if one.name == name for figure in sweep(book, one)]
+    return Section(f"sweep-{name.replace(' ', '-')}", SWEEPS[name], figures, "this sweep was not run")

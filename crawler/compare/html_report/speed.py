@@ -10,7 +10,7 @@ from crawler.compare.analysis import Blocks
 from crawler.compare.html_report import findings
 from crawler.compare.html_report.book import Book, Figure, Table
 from crawler.compare.html_report.figures import Duel, forest, lanes
-from crawler.compare.html_report.numbers import SHOWN, full
+from crawler.compare.html_report.numbers import cell, full
 from crawler.compare.intervals import Estimate
 from crawler.compare.results import Field
 from crawler.report.numbers import number, share
@@ -30,7 +30,7 @@ def headline(book: Book) -> tuple[list[Figure], str]:
         [
             row.arm,
             full(row.levels[field.rate]),
-            full(row.levels["cold_rate"]) if "cold_rate" in row.levels else "",
+            cell(row, "cold_rate"),
             number(row.roof) if math.isfinite(row.roof) else "",
             f"{share(row.share)} of {row.ceiling}" if row.share is not None else "",
         ]
@@ -50,7 +50,7 @@ def headline(book: Book) -> tuple[list[Figure], str]:
         "bar is the engine's own CPU roof: its cores doing nothing but this.",
         Table(["engine or ceiling", "pages/s [95 %]", "from a cold start [95 %]", "CPU roof", "reached"], rows),
         book.foot([field.condition]),
-    )  # fmt: skip
+    )
     return [figure], ""
 
 
@@ -92,43 +92,53 @@ def _duel(book: Book, rates: Mapping[str, Blocks], a: str, b: str, ratio: Estima
 
 def graph(book: Book, field: Field) -> Figure:
     """A crawl that must discover its pages, against the limit of any crawl of that web."""
-    title = findings.graph(field, book.found.base)
-    ceilings = {name: rate for name, rate in field.ceilings.items() if name == "the graph"}
-    drawn = book.lanes(field, field.rate)
-    rows = [
-        [row.arm, full(row.levels[field.rate]), full(row.ratio) if row.ratio else "base",
-         ("A/A" if row.twin else row.word) if row.word else "",
-         share(row.levels[field.rate].value / ceilings["the graph"]) if ceilings else ""]
-        for row in field.rows if field.rate in row.levels
-    ]  # fmt: skip
-    return Figure(
-        title,
+    return _limited(
+        book,
+        field,
+        "the graph",
+        findings.graph(field, book.found.base),
         "How near does each engine come to the fastest possible crawl of a web that has to be discovered?",
-        [lambda width: lanes(width, drawn, f"{UNIT}, first request to last answer", number, ceilings, title)],
         "Dashed: what no crawl can exceed, worked out from the web alone: all its answers, as many at once as there "
         "are slots (Brent), or its longest chain of links (Graham), whichever takes longer. The gap is the engine's.",
-        Table(["engine", "pages/s [95 %]", f"ratio to {book.found.base}", "word", "share of the possible"], rows),
-        book.foot([field.condition]),
     )
 
 
 def polite(book: Book, field: Field) -> Figure:
     """The regime in which politeness is the limit, not the engine."""
-    title = findings.polite(field)
-    ceilings: Mapping[str, float] = {name: rate for name, rate in field.ceilings.items() if name == "politeness"}
-    rows = [
-        [row.arm, full(row.levels[field.rate]), full(row.ratio) if row.ratio else "base", row.word or "",
-         *(full(row.levels[m], SHOWN[m][2]) if m in row.levels else "" for m in ("cpu_per_1000", "memory"))]
-        for row in field.rows if field.rate in row.levels
-    ]  # fmt: skip
-    drawn = book.lanes(field, field.rate)
-    return Figure(
-        title,
+    return _limited(
+        book,
+        field,
+        "politeness",
+        findings.polite(field),
         "Does the engine matter for a polite crawl?",
-        [lambda width: lanes(width, drawn, UNIT, number, ceilings, title)],
         "Dashed: hosts / delay, what politeness allows. A tie here is shown (the interval lies inside the region of "
         "practical equivalence), not merely a difference that was missed.",
-        Table(["engine", "pages/s [95 %]", f"ratio to {book.found.base}", "word", "CPU", "memory"], rows),
+    )
+
+
+def _limited(book: Book, field: Field, limit: str, title: str, question: str, reading: str) -> Figure:
+    """Throughput of a whole crawl, which one limit bounds for every engine."""
+    ceilings = {name: rate for name, rate in field.ceilings.items() if name == limit}
+    unit = f"{UNIT}, first request to last answer" if field.rate == "crawl_rate" else UNIT
+    drawn = book.lanes(field, field.rate)
+    bound = ceilings.get(limit, math.inf)
+    reached = [share(row.levels[field.rate].value / bound) for row in field.rows if field.rate in row.levels]
+    rows = [[*row, part] for row, part in zip(book.compared(field, ("cpu_per_1000", "memory")), reached, strict=True)]
+    heads = [
+        "engine",
+        "pages/s [95 %]",
+        f"ratio to {book.found.base}",
+        "word",
+        "CPU",
+        "memory",
+        "share of the possible",
+    ]
+    return Figure(
+        title,
+        question,
+        [lambda width: lanes(width, drawn, unit, number, ceilings, title)],
+        reading,
+        Table(heads, rows),
         book.foot([field.condition]),
     )
 

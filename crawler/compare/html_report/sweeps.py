@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from crawler.compare.html_report import scaling
 from crawler.compare.html_report.book import Book, Draw, Figure, Table
 from crawler.compare.html_report.curves import Scene, curves
-from crawler.compare.html_report.numbers import LEVELS, SHOWN, full
+from crawler.compare.html_report.numbers import LEVELS, SHOWN, cell
 from crawler.compare.html_report.phrases import capital, sentence
 from crawler.compare.models import little
 from crawler.compare.records import Condition
@@ -82,20 +82,19 @@ def _against(book: Book, one: Sweep, name: str) -> list[Draw]:
         x=name,
         y=f"ratio to {book.found.base} (log)",
         show_x=show,
-        ropes={level: field.rope for level, field in zip(one.levels, one.fields, strict=True)},
+        ropes={level: field.rope for level, field in one.points},
     )
     label = f"pages a second against {book.found.base}, by {name}"
     return [lambda width: curves(width, drawn, scene, label, 280)] if drawn else []
 
 
 def _ceilings(one: Sweep) -> dict[str, dict[float, float]]:
-    pairs = list(zip(one.levels, one.fields, strict=True))
-    drawn = {"Little's law": {level: f.ceilings.get("Little's law", math.inf) for level, f in pairs}}
+    drawn = {"Little's law": {level: field.ceilings.get("Little's law", math.inf) for level, field in one.points}}
     if one.name == "latency":
         slots = one.fields[0].condition.concurrency
-        low, high = (level for level in (min(x for x in one.levels if x > 0), max(one.levels)))
+        low, high = min(x for x in one.levels if x > 0), max(one.levels)
         drawn["Little's law"] = {low: little(slots, low), high: little(slots, high)}
-    raw = {level: field.raw.value for level, field in pairs if field.raw}
+    raw = {level: field.raw.value for level, field in one.points if field.raw}
     if len(raw) > 1:
         drawn["raw client loop"] = raw
     return {name: line for name, line in drawn.items() if any(math.isfinite(rate) for rate in line.values())}
@@ -103,18 +102,7 @@ def _ceilings(one: Sweep) -> dict[str, dict[float, float]]:
 
 def _sweep_table(book: Book, one: Sweep) -> Table:
     name, show, _ = LEVELS[one.factor]
-    rows = [
-        [
-            show(level),
-            row.arm,
-            full(row.levels[field.rate]),
-            full(row.ratio) if row.ratio else "base" if row.arm == book.found.base else "",
-            ("A/A" if row.twin else row.word) if row.word else "",
-        ]
-        for level, field in zip(one.levels, one.fields, strict=True)
-        for row in field.rows
-        if field.rate in row.levels
-    ]
+    rows = [[show(level), *row] for level, field in one.points for row in book.compared(field)]
     return Table([name, "engine", "pages/s [95 %]", f"ratio to {book.found.base} [95 %]", "word"], rows)
 
 
@@ -129,8 +117,8 @@ def _scaling_cost(book: Book, one: Sweep, name: str, cells: Sequence[Condition])
         return lambda width: curves(width, book.lines(one, metric), scene, f"{what} against {name}", 330)
 
     rows = [
-        [short(level), row.arm, *(full(row.levels[m], SHOWN[m][2]) if m in row.levels else "" for m in metrics)]
-        for level, field in zip(one.levels, one.fields, strict=True)
+        [short(level), row.arm, *(cell(row, metric) for metric in metrics)]
+        for level, field in one.points
         for row in field.rows
         if row.levels
     ]

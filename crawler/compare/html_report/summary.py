@@ -1,0 +1,79 @@
+"""The head of a report, for HTML and Markdown alike: the title, the machine, the table of the engines. Pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from crawler.compare.html_report.book import Book
+from crawler.compare.html_report.numbers import SHOWN, span
+from crawler.compare.intervals import Estimate
+from crawler.compare.records import Session
+from crawler.compare.results import Field, Row
+from crawler.report.numbers import Show, number, share
+
+Cell = tuple[str, str]
+"""A value, and what stands below it."""
+
+ENGINE, VERDICT = "Engine", "Verdict"
+SUMMED = {
+    "cpu_per_1000": ("CPU", "s / 1,000 pages"),
+    "memory": ("Memory", "peak PSS"),
+    "switches_per_page": ("Switches", "per page"),
+    "overhead_p99": ("Overhead", "added, p99"),
+}
+MACHINE = ("cpu", "machine", "cores", "memory", "python", "system", "kernel")
+
+
+def title(session: Session) -> str:
+    """The title: what was compared."""
+    names = [arm.name for arm in session.arms if not arm.twin_of]
+    return f"{', '.join(names[:-1])} and {names[-1]}, compared" if len(names) > 1 else "A comparison"
+
+
+def machine(session: Session) -> str:
+    """The hardware line."""
+    made = datetime.fromtimestamp(session.created_at, UTC)
+    told = {key: text for key in MACHINE if (text := session.environment.get(key))}
+    parts = [f"{text} cores" if key == "cores" else text for key, text in told.items()]
+    return " · ".join([f"{made:%d %B %Y, %H:%M} UTC", f"preset {session.preset}", *parts])
+
+
+def heads(book: Book) -> dict[str, str]:
+    """The name of each column of the summary, and its unit. Empty without a headline."""
+    field = book.found.headline
+    units = {ENGINE: "", "Pages/s": "95 % interval", _against(book): "ratio, 95 % interval", VERDICT: ""}
+    return units | dict(SUMMED[metric] for metric in _measured(field)) | {"Reached": "of its ceiling"} if field else {}
+
+
+def summary(book: Book) -> list[dict[str, Cell]]:
+    """The rows of the summary, by column."""
+    field = book.found.headline
+    clients = {arm.name: arm.client for arm in book.session.arms}
+    return [
+        {
+            ENGINE: (row.arm, clients[row.arm]),
+            "Pages/s": _level(row.levels[field.rate], number),
+            _against(book): _level(row.ratio, number) if row.ratio else ("1", "the base"),
+            VERDICT: ("A/A" if row.twin else row.word or "base", ""),
+            **{SUMMED[metric][0]: _cost(row, metric) for metric in _measured(field)},
+            "Reached": (share(row.share), f"of {row.ceiling}") if row.share is not None else ("", ""),
+        }
+        for row in (field.rows if field else ())
+        if field and field.rate in row.levels
+    ]
+
+
+def _against(book: Book) -> str:
+    return f"Against {book.found.base}"
+
+
+def _measured(field: Field) -> list[str]:
+    return [metric for metric in SUMMED if any(metric in row.levels for row in field.rows)]
+
+
+def _cost(row: Row, metric: str) -> Cell:
+    return _level(row.levels[metric], SHOWN[metric][2]) if metric in row.levels else ("", "")
+
+
+def _level(level: Estimate, show: Show) -> Cell:
+    return show(level.value), span(level, show)
