@@ -116,7 +116,7 @@ def _in_directory(path: Path, settings: Settings, stack: AsyncExitStack) -> tupl
         tap.writer,
         plan.own,
         to_unix=directory.to_unix,
-        run=run,
+        number=run,
         folder=directory.path,
     )
     stack.callback(lambda: job.ran and directory.end_run(job.ran))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 from time import monotonic
 
@@ -12,22 +12,22 @@ import msgspec
 from crawler.core.reasons import Ending
 from crawler.errors import Corrupt, UsageError
 from crawler.metrics.counters import RunStats
+from crawler.metrics.process_tree import Meter
 from crawler.metrics.summary import Summary, judge, summarise
-from crawler.runtime.assembly import assemble, limited
-from crawler.runtime.job import Job
+from crawler.runtime.assembly import assemble, limited, metered
+from crawler.runtime.job import Run
+from crawler.runtime.memory_plan import MemoryPlan
 from crawler.runtime.recorder import Recorder
 from crawler.settings import Settings
 from crawler.storage.directory import IMMUTABLE_KEYS, REPORT, CrawlDirectory
-from crawler.storage.frontier.base import Frontier, FrontierReader
-from crawler.storage.frontier.memory import MemoryFrontier
-from crawler.storage.frontier.sqlite import SqliteFrontier
+from crawler.storage.frontier.base import FrontierReader
 from crawler.storage.pages.base import Store
 from crawler.storage.reopening import Wanted, ask_again, asks_again
 from crawler.storage.resharding import ensure_layout
 from crawler.system.gc_tuning import reduced_gc
 from crawler.system.threads import thread_errors
 
-Watch = Callable[[Job], None]
+Watch = Callable[[Run], None]
 Told = Callable[[dict[str, int]], None]
 NOTHING_MORE = Wanted()
 
@@ -35,7 +35,7 @@ NOTHING_MORE = Wanted()
 def execute(
     directory: CrawlDirectory,
     settings: Settings,
-    watch: Watch | None = None,
+    watch: Watch = lambda run: None,
     started_at: float | None = None,
     wanted: Wanted = NOTHING_MORE,
     told: Told = lambda counts: None,
@@ -43,14 +43,14 @@ def execute(
     """Crawl in a directory until it is complete, limited or stopped. A finished crawl fetches again what it has missed
     and what is `wanted`; where there is nothing to fetch only the summary is made.
 
-    `told` is called with the number of reopened URLs by reason, `watch` with the job before it starts (to show progress
+    `told` is called with the number of reopened URLs by reason, `watch` with the run before it starts (to show progress
     and forward signals). Raises CrawlerError.
     """
     import variants
 
     started_at = monotonic() if started_at is None else started_at
     asked, (settings, plan) = settings, variants.fit(settings)
-    client, sharded = variants.client_of(settings), variants.is_sharded(settings)
+    client = variants.client_of(settings)
     out = str(directory.path)
     store, again = prepare(directory, settings, variants.shards_of(settings), wanted)
     if again:
@@ -62,12 +62,37 @@ def execute(
         summary = summarise(tally, out=out, mode=settings.mode, client=client, ran=Ending.COMPLETE, stats=RunStats())
         judge(summary, settings.fail_on)
         return summary
-    with ExitStack() as stack:
-        frontier: Frontier = MemoryFrontier()  # unused where sharded: each shard writes its own
-        file: SqliteFrontier | None = None
-        if not sharded:
-            frontier = file = stack.enter_context(closing(directory.frontier()))
-        run = directory.begin_run(asked, file)
+    sharded = variants.is_sharded(settings)
+    run_engine = _run_sharded if sharded else _run_unsharded
+    ran, stats, meter = run_engine(directory, store, settings, asked, plan, watch)
+    directory.end_run(ran)
+    if settings.report:
+        report(directory, client, 0.0 if ran is Ending.STOPPED else stats.seconds)
+    summary = summarise(
+        directory.tally(),
+        out=out,
+        mode=settings.mode,
+        client=client,
+        ran=ran,
+        stats=stats,
+        seconds=stats.seconds,
+        startup_seconds=stats.first_fetch_at - started_at if stats.first_fetch_at is not None else 0.0,
+        cpu_seconds=meter.cpu_seconds,
+        peak_memory_bytes=meter.peak_memory,
+        asked_again=again,
+    )
+    judge(summary, settings.fail_on)
+    return summary
+
+
+def _run_unsharded(
+    directory: CrawlDirectory, store: Store, settings: Settings, asked: Settings, plan: MemoryPlan, watch: Watch
+) -> tuple[Ending, RunStats, Meter]:
+    """Run an engine whose parent decides, on the one frontier."""
+    import variants
+
+    with closing(directory.frontier()) as frontier:
+        number = directory.begin_run(asked, frontier)
         job = assemble(
             settings,
             directory.manifest.seed,
@@ -75,39 +100,39 @@ def execute(
             store.writer,
             plan.own,
             to_unix=directory.to_unix,
-            run=run,
+            number=number,
             folder=directory.path,
             worker_shares=plan.worker,
         )
-        recorder = job.recorder
-        if watch is not None:
-            watch(job)
-        with limited(job, fetches=not sharded) as meter, reduced_gc(), thread_errors():
+        watch(job)
+        with limited(job) as meter, reduced_gc(), thread_errors():
             ran = variants.load(settings.mode).run(job)
-        if not sharded:
-            final_cleanup(store, frontier, recorder, run)
-    if sharded:
-        remove_all_orphans(store, directory)
-    first, last = recorder.first_fetch_at, recorder.last_commit_at
-    seconds = last - first if first is not None and last is not None else 0.0
-    directory.end_run(ran)
-    if settings.report:
-        report(directory, client, 0.0 if ran is Ending.STOPPED else seconds)
-    summary = summarise(
-        directory.tally(),
-        out=out,
-        mode=settings.mode,
-        client=client,
-        ran=ran,
-        stats=recorder.stats,
-        seconds=seconds,
-        startup_seconds=first - started_at if first is not None else 0.0,
-        cpu_seconds=meter.cpu_seconds,
-        peak_memory_bytes=meter.peak_memory,
-        asked_again=again,
+        final_cleanup(store, frontier, job.recorder, number)
+    return ran, job.stats, meter
+
+
+def _run_sharded(
+    directory: CrawlDirectory, store: Store, settings: Settings, asked: Settings, plan: MemoryPlan, watch: Watch
+) -> tuple[Ending, RunStats, Meter]:
+    """Run an engine whose processes each decide for a shard, on their own frontiers."""
+    import variants
+
+    number = directory.begin_run(asked, None)
+    run = Run(
+        settings,
+        directory.manifest.seed,
+        RunStats(),
+        directory.to_unix,
+        number,
+        directory.path,
+        plan.own,
+        plan.worker,
     )
-    judge(summary, settings.fail_on)
-    return summary
+    watch(run)
+    with metered() as meter, reduced_gc(), thread_errors():
+        ran = variants.load_sharded(settings.mode).run(run)
+    remove_all_orphans(store, directory)
+    return ran, run.stats, meter
 
 
 def prepare(

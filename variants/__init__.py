@@ -1,4 +1,4 @@
-"""The engines. Each is a module with CLIENTS, CONCURRENCY and `run(job)`; only the selected one is imported.
+"""The engines. Each is a module with CLIENTS, CONCURRENCY and `run`; only the selected one is imported.
 
 A mode is found by name. `CLIENTS` lists the HTTP clients that the engine can use, its default first; `CONCURRENCY` is
 the default number of fetches in flight.
@@ -7,13 +7,13 @@ the default number of fetches in flight.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from crawler.core.reasons import Ending
 from crawler.errors import UsageError
-from crawler.runtime.job import Job, cores
+from crawler.runtime.job import Job, Run, cores
 from crawler.runtime.memory_plan import MemoryPlan, plan_memory
 from crawler.settings import Settings
 
@@ -36,7 +36,14 @@ class Variant(Protocol):
     CONCURRENCY: int
 
     def run(self, job: Job) -> Ending:
-        """Run a job to its ending. Raises StorageError."""
+        """Run a job to its ending. Raises StorageError, WorkersLost."""
+
+
+class ShardedVariant(Protocol):
+    """What a sharded engine asks for instead: its parent process has no Crawl, no recorder and no frontier."""
+
+    def run(self, run: Run) -> Ending:
+        """Run all shards to their ending. Raises StorageError, WorkersLost."""
 
 
 def names() -> tuple[str, ...]:
@@ -46,14 +53,24 @@ def names() -> tuple[str, ...]:
 
 def load(mode: str) -> Variant:
     """The engine of a mode. Raises UsageError where the mode is unknown."""
+    module: Variant = _module(mode)
+    return module
+
+
+def load_sharded(mode: str) -> ShardedVariant:
+    """The engine of a sharded mode. Raises UsageError where the mode is unknown."""
+    module: ShardedVariant = _module(mode)
+    return module
+
+
+def _module(mode: str) -> Any:
     if mode not in MODULES:
         from difflib import get_close_matches
 
         close = get_close_matches(mode, MODULES, n=1, cutoff=0.3)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise UsageError(f"unknown mode {mode!r}{hint} (there are: {', '.join(MODULES)})")
-    module: Variant = import_module(MODULES[mode])
-    return module
+    return import_module(MODULES[mode])
 
 
 def is_sharded(settings: Settings) -> bool:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import aclosing, closing, suppress
 from time import monotonic
 
 from crawler.core.messages import Event, Fetch
 from crawler.core.reasons import Ending
 from crawler.fetch import ASYNC_CLIENTS, open_async_fetcher
-from crawler.fetch.base import AsyncFetcher
 from crawler.metrics.heartbeat import beating_on_loop
 from crawler.pipeline.visit import avisit
 from crawler.runtime.job import Job, open_processor
@@ -30,11 +29,11 @@ CONCURRENCY = 100
 class LoopWorkers:
     """Coroutines as workers."""
 
-    def __init__(self, job: Job, fetcher: AsyncFetcher, writer: Writer, concurrency: int) -> None:
+    def __init__(self, job: Job, writer: Writer, concurrency: int) -> None:
         self._loop = asyncio.get_running_loop()
-        self._fetcher = fetcher
-        self._writer = writer
         self._reader = open_processor(job.settings, job.scope, job.shares)
+        self._fetcher = open_async_fetcher(client_of(job.settings), job.settings.client_plan(concurrency))
+        self._writer = writer
         self._concurrency = concurrency
         self._tasks: set[asyncio.Task[None]] = set()
         self._landed: list[Event] = []
@@ -91,12 +90,13 @@ class LoopWorkers:
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._woken.set)
 
-    async def close(self) -> None:
-        """Cancel the tasks in flight."""
+    async def aclose(self) -> None:
+        """Cancel the tasks in flight and close the client."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._reader.close()
+        await self._fetcher.close()
 
 
 def run(job: Job) -> Ending:
@@ -106,26 +106,18 @@ def run(job: Job) -> Ending:
 
 
 async def arun(job: Job, attached: Callable[[LoopWorkers], None] = lambda workers: None) -> Ending:
-    """Run a job on the running loop. `attached` is called with its workers before they start."""
+    """Run a job on the running loop. `attached` is called with its workers before they start.
+
+    The recorder closes before the writer, because it flushes the writer. Neither is awaited: a second cancellation must
+    not leave the recorder writing to files that are closed.
+    """
     concurrency = job.limit_concurrency(job.settings.concurrency or CONCURRENCY)
-    writer = job.writer()
-    try:
-        fetcher = open_async_fetcher(client_of(job.settings), job.settings.client_plan(concurrency))
-        workers = LoopWorkers(job, fetcher, writer, concurrency)
-        job.attach(workers)
-        attached(workers)
-        try:
-            with beating_on_loop(job.settings.heartbeat, job.recorder.stats.lateness):
+    with closing(job.writer()) as writer, closing(job.recorder):
+        async with aclosing(LoopWorkers(job, writer, concurrency)) as workers:
+            job.attach(workers)
+            attached(workers)
+            with beating_on_loop(job.settings.heartbeat, job.stats.lateness):
                 return await drive(job.crawl, workers, job.recorder, job.initial_events())
-        finally:
-            try:
-                await workers.close()
-                await fetcher.close()
-            finally:
-                # Not awaited: a second cancellation must not leave the recorder writing to files that are closed.
-                job.recorder.close()
-    finally:
-        writer.close()
 
 
 def loop_factory() -> type[asyncio.AbstractEventLoop] | None:

@@ -17,82 +17,61 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Sequence
-from contextlib import closing
-from multiprocessing import get_context
-from multiprocessing.context import ForkServerProcess
-from pathlib import Path
+from contextlib import suppress
 from time import monotonic
 
-import msgspec
-from msgspec.structs import replace
-
-from crawler.core.messages import Event, HostNote, HostNoteShared, Stop
+from crawler.core.messages import Event, HostNoteShared, Stop
 from crawler.core.reasons import Ending
-from crawler.core.shards.coordinator import Outgoing, Posted, ShardCoordinator, Status, Verdict
+from crawler.core.shards.coordinator import Outgoing, Posted, ShardCoordinator, Status
 from crawler.core.shards.shard import Shard
 from crawler.errors import StorageError, WorkersLost
 from crawler.fetch import ASYNC_CLIENTS
-from crawler.runtime.job import Job
-from crawler.storage.directory import frontier_path
-from crawler.storage.frontier.answers import to_clock
-from crawler.storage.frontier.sqlite import SqliteFrontier
+from crawler.runtime.job import Run
 from crawler.system.file_limits import ensure_fd_limit
-from variants import client_of, shards_of
+from variants import shards_of
 from variants.async_loop import CONCURRENCY as CONCURRENCY
 from variants.async_loop import loop_factory
 from variants.channel import ShardChannel, ShardExit, ShardProgress, decode_to_arbiter
-from variants.shard_worker import ShardSpec, serve
-from variants.worker_process import PRELOADED, kill, spawn_errors, start_fork_server
+from variants.shard_process import ShardProcess, prepare_start, read_shards, requested_pages, spec_of, start_shard
+from variants.supervision import DeathCount, kill_overdue
 
 CLIENTS = ASYNC_CLIENTS
 MOST_DEATHS = 10
-PATIENCE = 60.0
-"""Seconds that a shard may be silent while it reads its frontier."""
-
-
-class ShardProcess:
-    """The arbiter's view of one shard."""
-
-    def __init__(self, process: ForkServerProcess, channel: ShardChannel) -> None:
-        self.process = process
-        self.channel = channel
-        self.last_message_at = monotonic()
-        self.has_sent = False
-        self.exit: ShardExit | None = None
+WATCH_PERIOD = 1.0
 
 
 class Arbiter:
     """Keeps a process per shard running, routes messages between shards, and detects the end of the crawl."""
 
-    def __init__(self, job: Job, shards: int) -> None:
-        self._job = job
-        self._count = shards
+    def __init__(self, run: Run, shards: int) -> None:
+        self._run = run
         self._loop = asyncio.get_running_loop()
         self._shards: dict[int, ShardProcess] = {}
-        self._incarnations = self._deaths = self._owed = 0
+        concurrency = run.settings.concurrency or CONCURRENCY
+        self._in_flight = [Shard(index, shards).share(concurrency) for index in range(shards)]
+        self._deaths = DeathCount(MOST_DEATHS, simpler_mode="async")
+        self._incarnations = self._owed = 0
         self._is_stopped = self._stopping = False
         self._failure: Exception | None = None
         self._ended = asyncio.Event()
-        settings = job.settings
-        ensure_fd_limit(max(Shard(shard, shards).share(settings.concurrency or CONCURRENCY) for shard in range(shards)))
-        started = sum(self._started(shard) for shard in range(shards))
-        pages = None if settings.max_pages is None else settings.max_pages - started
-        self._coordinator = ShardCoordinator(shards, pages, settings.max_bytes, self._verdicts())
-        self._context = get_context("forkserver")
-        self._context.set_forkserver_preload([PRELOADED])
-        start_fork_server()
+        ensure_fd_limit(max(self._in_flight))
+        self._requested, verdicts = read_shards(run, shards)
+        most = run.settings.max_pages
+        pages = None if most is None else most - sum(self._requested)
+        self._coordinator = ShardCoordinator(shards, pages, run.settings.max_bytes, verdicts)
+        prepare_start()
 
     async def run(self) -> Ending:
         """Run all shards to the ending. Raises StorageError, WorkersLost."""
-        for shard in range(self._count):
-            await self._spawn(shard)
+        for shard, requested in enumerate(self._requested):
+            await self._spawn(shard, requested)
         watch = self._loop.create_task(self._watch())
         try:
             await self._ended.wait()
         finally:
             watch.cancel()
             for one in self._shards.values():
-                _end(one.process)
+                one.end()
         if self._failure is not None:
             raise self._failure
         if not self._owed:
@@ -101,19 +80,16 @@ class Arbiter:
 
     # ---- start and end ----------------------------------------------------------------------------------------------
 
-    async def _spawn(self, shard: int) -> None:
-        """Start a process for a shard, with all verdicts known so far."""
-        started = self._started(shard)
+    async def _spawn(self, shard: int, requested: int) -> None:
+        """Start a process for a shard that has requested so many pages before, with all verdicts known so far."""
         mine, theirs = socket.socketpair()
         channel = ShardChannel(lambda frame: self._on_message(shard, frame), lambda: self._lost(shard, channel))
         await self._loop.create_connection(lambda: channel, sock=mine)
         verdicts = self._coordinator.verdicts()
-        outgoing = self._coordinator.shard_started(shard, started)
-        spec = msgspec.json.encode(self._spec(shard, verdicts))
-        process = self._context.Process(target=serve, args=(spec, theirs), name=f"shard-{shard}", daemon=True)
+        outgoing = self._coordinator.shard_started(shard, requested)
         try:
-            with spawn_errors():
-                process.start()
+            spec = spec_of(self._run, shard, self._in_flight, self._incarnations, verdicts)
+            process = start_shard(spec, theirs)
         except WorkersLost as error:
             channel.close()
             self._fail(error)
@@ -121,46 +97,28 @@ class Arbiter:
         finally:
             theirs.close()
         self._incarnations += 1
-        self._shards[shard] = ShardProcess(process, channel)
+        self._shards[shard] = ShardProcess(process, channel, self._run.settings.lease)
         self._pass_on(outgoing)
         if self._stopping:
             channel.send([Stop()])
-
-    def _spec(self, shard: int, verdicts: list[Verdict]) -> ShardSpec:
-        job, settings = self._job, self._job.settings
-        share = Shard(shard, self._count).share(settings.concurrency or CONCURRENCY)
-        return ShardSpec(
-            settings=replace(settings, concurrency=share, client=client_of(settings)),
-            folder=str(job.folder),
-            seed=job.seed,
-            run=job.run,
-            index=shard,
-            count=self._count,
-            incarnation=self._incarnations,
-            verdicts=tuple(verdicts),
-            to_unix=job.recorder.to_unix,
-            shares=replace(job.worker_shares, in_flight=share),
-        )
 
     def _lost(self, shard: int, channel: ShardChannel) -> None:
         """The channel of a shard is closed: it has sent its ShardExit, or crashed."""
         one = self._shards.get(shard)
         if one is None or one.channel is not channel:
             return
-        self._job.in_flight.elsewhere.pop(shard, None)
+        self._run.in_flight.elsewhere.pop(shard, None)
         if one.exit is None:
-            _end(one.process)
-            self._deaths += 1
-            if self._deaths >= MOST_DEATHS:
-                self._fail(
-                    WorkersLost(
-                        f"{MOST_DEATHS} shard processes died one after another and brought nothing to an end; "
-                        "try --mode async, which shows why (out of memory? killed from outside?)"
-                    )
-                )
-            elif not self._is_stopped:
-                self._loop.create_task(self._spawn(shard)).add_done_callback(self._on_spawned)
-                return
+            one.end()
+            try:
+                self._deaths.died()
+            except WorkersLost as error:
+                self._fail(error)
+            else:
+                if not self._is_stopped:
+                    requested = requested_pages(self._run, shard)
+                    self._loop.create_task(self._spawn(shard, requested)).add_done_callback(self._on_spawned)
+                    return
             self._owed += 1
         del self._shards[shard]
         if not self._shards:
@@ -176,18 +134,15 @@ class Arbiter:
 
     async def _watch(self) -> None:
         """Kill shards that are silent, stopped or stuck; `_lost` replaces them."""
-        lease = self._job.settings.lease
         while True:
-            await asyncio.sleep(min(1.0, lease / 4))
-            for one in self._shards.values():
-                if monotonic() - one.last_message_at > (lease if one.has_sent else max(PATIENCE, lease)):
-                    kill(one.process)
+            due = kill_overdue(self._shards.values())
+            await asyncio.sleep(min(WATCH_PERIOD, due - monotonic()))
 
     # ---- messages ----------------------------------------------------------------------------------------------------
 
     def _on_message(self, shard: int, frame: bytes) -> None:
         one = self._shards[shard]
-        one.last_message_at, one.has_sent = monotonic(), True
+        one.on_message()
         for message in decode_to_arbiter(frame):
             match message:
                 case Posted():
@@ -199,7 +154,7 @@ class Arbiter:
                     if self._coordinator.over:
                         self._stop()
                 case ShardProgress():
-                    self._count_in(shard, message)
+                    self._on_progress(shard, message)
                 case ShardExit():
                     self._on_exit(one, message)
 
@@ -208,21 +163,17 @@ class Arbiter:
             if shard in self._shards:
                 self._shards[shard].channel.send([message])
 
-    def _count_in(self, shard: int, progress: ShardProgress) -> None:
+    def _on_progress(self, shard: int, progress: ShardProgress) -> None:
         if progress.counts.settled:
-            self._deaths = 0
-        self._job.recorder.stats.merge(progress.counts)
-        self._job.in_flight.elsewhere[shard] = progress.pages, progress.hosts, progress.paused
+            self._deaths.progressed()
+        self._run.stats.merge(progress.counts)
+        self._run.in_flight.elsewhere[shard] = progress.pages, progress.hosts, progress.paused
 
     def _on_exit(self, one: ShardProcess, last: ShardExit) -> None:
         one.exit = last
         self._owed += last.owed
-        recorder = self._job.recorder
-        recorder.stats.lateness.merge(last.lateness)
-        if last.first_fetch_at is not None:
-            recorder.first_fetch_at = min(recorder.first_fetch_at or last.first_fetch_at, last.first_fetch_at)
-        if last.last_commit_at is not None:
-            recorder.last_commit_at = max(recorder.last_commit_at or 0.0, last.last_commit_at)
+        self._run.stats.lateness.merge(last.lateness)
+        self._run.stats.widen(last.first_fetch_at, last.last_commit_at)
         if last.error:
             self._fail(StorageError(last.error))
 
@@ -232,56 +183,28 @@ class Arbiter:
             for one in self._shards.values():
                 one.channel.send([Stop()])
 
-    # ---- for outsiders -----------------------------------------------------------------------------------------------
+    # ---- from other threads ------------------------------------------------------------------------------------------
 
     def post(self, event: Event) -> None:
-        """Stop the crawl, from any thread or signal handler."""
-        self._loop.call_soon_threadsafe(self._obey_stop)
+        """Stop the crawl, from any thread or signal handler. Does nothing once it has ended."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._on_stop)
 
-    def _obey_stop(self) -> None:
+    def _on_stop(self) -> None:
         self._is_stopped = True
         self._stop()
 
     def wake(self) -> None:
         """Does nothing: the arbiter has no pump to wake."""
 
-    # ---- what is on disk ---------------------------------------------------------------------------------------------
 
-    def _frontier(self, shard: int) -> SqliteFrontier:
-        return SqliteFrontier(frontier_path(Path(str(self._job.folder)), shard), read_only=True)
-
-    def _started(self, shard: int) -> int:
-        """Pages requested by all incarnations of a shard; 0 without `max_pages`."""
-        if self._job.settings.max_pages is None:
-            return 0
-        with closing(self._frontier(shard)) as frontier:
-            return frontier.tally().urls + frontier.left().retries
-
-    def _verdicts(self) -> tuple[HostNote, ...]:
-        notes: list[HostNote] = []
-        for shard in range(self._count):
-            with closing(self._frontier(shard)) as frontier:
-                notes += [note for note in frontier.notes() if note.reach or note.joined]
-        return tuple(to_clock(note, -self._job.recorder.to_unix) for note in notes)
-
-
-def _end(process: ForkServerProcess) -> None:
-    kill(process)
-    process.join()
-
-
-def run(job: Job) -> Ending:
-    """Run a job on one process per shard. Raises StorageError, WorkersLost."""
+def run(run: Run) -> Ending:
+    """Run a crawl on one process per shard. Raises StorageError, WorkersLost."""
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        return runner.run(_run(job))
+        return runner.run(_arbitrate(run))
 
 
-async def _run(job: Job) -> Ending:
-    arbiter = Arbiter(job, shards_of(job.settings))
-    job.attach(arbiter)
-    try:
-        return await arbiter.run()
-    finally:
-        first, last = job.recorder.first_fetch_at, job.recorder.last_commit_at
-        job.recorder.close()
-        job.recorder.first_fetch_at, job.recorder.last_commit_at = first, last
+async def _arbitrate(run: Run) -> Ending:
+    arbiter = Arbiter(run, shards_of(run.settings))
+    run.attach(arbiter)
+    return await arbiter.run()

@@ -36,8 +36,8 @@ from crawler.runtime.assembly import assemble, limited
 from crawler.runtime.job import Job
 from crawler.runtime.memory_plan import Shares
 from crawler.settings import Settings
+from crawler.storage.crawl_files import frontier_path
 from crawler.storage.database import retry_storage
-from crawler.storage.directory import frontier_path
 from crawler.storage.frontier.sqlite import SqliteFrontier
 from crawler.storage.pages import open_store
 from crawler.system.failpoints import passing
@@ -95,7 +95,7 @@ async def _crawl(spec: ShardSpec, channel: socket.socket) -> None:
             store.writer,
             spec.shares,
             to_unix=spec.to_unix,
-            run=spec.run,
+            number=spec.run,
             folder=Path(spec.folder),
             shard=Shard(spec.index, spec.count),
             incarnation=spec.incarnation,
@@ -120,9 +120,9 @@ class ArbiterClient:
         self._channel = ShardChannel(self._on_message, self._lost)
         self._workers: LoopWorkers | None = None
         self._early: list[Event] = []
-        self._heard = self._stepped = self._unsaid = 0
-        self._standing: ShardOutput | None = None
-        self._said: Status | None = None
+        self._received = self._processed = self._uncommitted = 0
+        self._last_output: ShardOutput | None = None
+        self._last_status: Status | None = None
         self._over = False
 
     async def begin(self, channel: socket.socket) -> None:
@@ -133,8 +133,8 @@ class ArbiterClient:
         """Report on this job from now on."""
         self._job = job
         recorder = job.recorder
-        recorder.observe(job.in_flight.see)
-        recorder.observe(self._see)
+        job.track_in_flight()
+        recorder.observe(self._on_step)
         recorder.after_commit(self._on_commit)
 
     def start(self, workers: LoopWorkers) -> None:
@@ -142,21 +142,21 @@ class ArbiterClient:
         self._workers = workers
         for event in self._early:
             workers.take(event)
-        self._say_progress()
+        self._send_periodically()
 
     async def end(self, error: str = "") -> None:
         """Send the last message and close."""
-        await asyncio.sleep(0)  # let the loop run `_committed` for the last commit
+        await asyncio.sleep(0)  # let the loop run `_after_commit` for the last commit
         self._over = True
         last = ShardExit(error=error)
         if self._job is not None:
-            self._say_counts(self._job)
-            recorder = self._job.recorder
+            self._send_progress(self._job)
+            stats = self._job.stats
             last = ShardExit(
                 self._job.crawl.owed,
-                recorder.first_fetch_at,
-                recorder.last_commit_at,
-                recorder.stats.lateness.message(),
+                stats.first_fetch_at,
+                stats.last_commit_at,
+                stats.lateness.message(),
                 error,
             )
         self._channel.send([last])
@@ -167,9 +167,9 @@ class ArbiterClient:
 
     def _on_message(self, frame: bytes) -> None:
         for message in decode_to_shard(frame):
-            self._heard += 1
+            self._received += 1
             if isinstance(message, QuotaGranted):
-                self._said = None  # a shard that wants more asks again
+                self._last_status = None  # a shard that wants more asks again
             if self._workers is None:
                 self._early.append(message)
             else:
@@ -182,24 +182,24 @@ class ArbiterClient:
 
     # ---- sending -----------------------------------------------------------------------------------------------------
 
-    def _see(self, actions: Actions) -> None:
+    def _on_step(self, actions: Actions) -> None:
         """Called after a step, which has taken every message received so far."""
         mail = actions.mail
         assert mail is not None
-        self._stepped = self._heard
-        self._standing = mail
-        self._unsaid += bool(mail)
-        self._say_standing(mail.returned)
+        self._processed = self._received
+        self._last_output = mail
+        self._uncommitted += bool(mail)
+        self._send_status(mail.returned)
 
-    def _on_commit(self, letters: list[ShardOutput]) -> None:
+    def _on_commit(self, outputs: list[ShardOutput]) -> None:
         """Called on the recorder's thread."""
-        self._loop.call_soon_threadsafe(self._committed, letters)
+        self._loop.call_soon_threadsafe(self._after_commit, outputs)
 
-    def _committed(self, letters: list[ShardOutput]) -> None:
-        messages: list[ControlMessage] = [HostNoteShared(note) for mail in letters for note in mail.notes]
+    def _after_commit(self, outputs: list[ShardOutput]) -> None:
+        messages: list[ControlMessage] = [HostNoteShared(note) for mail in outputs for note in mail.notes]
         links: dict[int, list[OutboxLink]] = {}
         receipts: dict[int, list[int]] = {}
-        for mail in letters:
+        for mail in outputs:
             for foreign in mail.foreign:
                 links.setdefault(foreign.to, []).append(foreign)
             for sender, seq in mail.received:
@@ -211,30 +211,30 @@ class ArbiterClient:
         self._channel.send(messages)
         if messages:
             passing("outbox.sent")
-        self._unsaid -= len(letters)
-        self._say_standing()
+        self._uncommitted -= len(outputs)
+        self._send_status()
 
-    def _say_standing(self, returned: int = 0) -> None:
-        mail, job = self._standing, self._job
+    def _send_status(self, returned: int = 0) -> None:
+        mail, job = self._last_output, self._job
         if mail is None or job is None:
             return
-        quiet = mail.quiet and job.recorder.clean and not self._unsaid
-        read = self._stepped if quiet else 0
+        quiet = mail.quiet and job.recorder.clean and not self._uncommitted
+        read = self._processed if quiet else 0
         status = Status(
             read, quiet, mail.wants, returned, mail.seeds_settled, _in_steps(mail.size, job.settings.max_bytes)
         )
-        if status != self._said:
+        if status != self._last_status:
             self._channel.send([status])
-            self._said = status
+            self._last_status = status
 
-    def _say_progress(self) -> None:
+    def _send_periodically(self) -> None:
         if self._job is not None and not self._over:
-            self._say_counts(self._job)
-            self._loop.call_later(PERIOD, self._say_progress)
+            self._send_progress(self._job)
+            self._loop.call_later(PERIOD, self._send_periodically)
 
-    def _say_counts(self, job: Job) -> None:
+    def _send_progress(self, job: Job) -> None:
         seen = job.in_flight
-        self._channel.send([ShardProgress(job.recorder.stats.take(), seen.pages, seen.hosts, seen.paused)])
+        self._channel.send([ShardProgress(job.stats.take(), seen.pages, seen.hosts, seen.paused)])
 
 
 def _in_steps(size: int, most: int | None) -> int:

@@ -7,7 +7,7 @@ a thread waits for the network, and inside libcurl, zstd, SQLite and the hashes;
 
 from __future__ import annotations
 
-from contextlib import ExitStack, closing
+from contextlib import closing
 from queue import Empty
 from time import monotonic
 
@@ -78,13 +78,13 @@ def run(job: Job) -> Ending:
     """Run a job on threads of this process. The recorder closes before the writer, because it flushes the writer."""
     settings = job.settings
     size = job.limit_concurrency(settings.concurrency or CONCURRENCY)
-    with ExitStack() as stack:
-        writer = stack.enter_context(closing(job.writer()))
-        stack.callback(job.recorder.close)
-        reader = stack.enter_context(closing(open_processor(settings, job.scope, job.shares)))
-        pool = FetchThreadPool(size, client_of(settings), settings.client_plan(1), reader, writer)
-        stack.callback(pool.close)
+    with (
+        closing(job.writer()) as writer,
+        closing(job.recorder),
+        closing(open_processor(settings, job.scope, job.shares)) as reader,
+        closing(FetchThreadPool(size, client_of(settings), settings.client_plan(1), reader, writer)) as pool,
+    ):
         workers = ThreadWorkers(pool, pool.size)
         job.attach(workers)
-        with measure_lag(settings.heartbeat, job.recorder.stats.lateness):
+        with measure_lag(settings.heartbeat, job.stats.lateness):
             return drive(job.crawl, workers, job.recorder, job.initial_events())

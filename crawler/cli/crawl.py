@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from crawler.cli.plan import Order, Plan
     from crawler.metrics.counters import RunStats
     from crawler.metrics.summary import Summary
-    from crawler.runtime.job import Job
+    from crawler.runtime.job import Run
     from crawler.settings import Settings
     from crawler.testweb.process import StartedWeb
 
@@ -113,13 +113,13 @@ def carry_out(order: Order, signals: Signals, as_json: bool, quiet: bool) -> int
 
             settings = lead_to(stack.enter_context(start_web()), settings)
 
-        def watch(job: Job) -> None:
+        def watch(run: Run) -> None:
             nonlocal stats
-            stats = job.recorder.stats
-            job.recorder.observe(job.in_flight.see)
-            signals.drain(job, lambda: job.in_flight.pages)
+            stats = run.stats
+            run.track_in_flight()
+            signals.drain(run, lambda: run.in_flight.pages)
             if not quiet:
-                pace = Pace(stats, job.in_flight, resting=settings.delay > 0)
+                pace = Pace(stats, run.in_flight, resting=settings.delay > 0)
                 stack.enter_context(progress(pace, signals, f"{settings.mode}, {path}"))
 
         def told(counts: dict[str, int]) -> None:

@@ -25,7 +25,7 @@ TYPE_CHECKING = False  # typing is not imported: its import would take most of t
 if TYPE_CHECKING:
     from types import FrameType
 
-    from crawler.runtime.job import Job
+    from crawler.runtime.job import Run
 
 ECHO = 0.25
 AGAIN = "press Ctrl-C again to end at once"
@@ -40,7 +40,7 @@ class Signals:
         self.say: Callable[[str], object] = write_nonblocking
         self._held: bool | None = None
         self._received_at = 0.0
-        self._job: Job | None = None
+        self._run: Run | None = None
         self._in_flight: Callable[[], int] = lambda: 0
 
     def install(self) -> None:
@@ -60,10 +60,10 @@ class Signals:
         if self.received:
             os._exit(self.exit_code)
 
-    def drain(self, job: Job, in_flight: Callable[[], int]) -> None:
-        """Stop this job on the first signal, including one already received."""
+    def drain(self, run: Run, in_flight: Callable[[], int]) -> None:
+        """Stop this run on the first signal, including one already received."""
         self._in_flight = in_flight
-        self._job = job
+        self._run = run
         if self.received:
             self._stop()
 
@@ -86,9 +86,9 @@ class Signals:
         self._stop()
 
     def _stop(self) -> None:
-        if self._job is None:
+        if self._run is None:
             return
-        from crawler.core.messages import Stop  # imported with the job already, so safe in a handler
+        from crawler.core.messages import Stop  # imported with the run already, so safe in a handler
 
         with suppress(OSError, RuntimeError):  # the engine has just ended on its own
-            self._job.post(Stop())
+            self._run.post(Stop())

@@ -246,9 +246,26 @@ class Counts(msgspec.Struct):
 
 
 class RunStats(Counts):
-    """One run: the figures of the progress line and the summary. `lateness` of the heartbeats of all its workers."""
+    """One run: the figures of the progress line and the summary. `lateness` of the heartbeats of all its workers;
+    `first_fetch_at` and `last_commit_at` in seconds of the monotonic clock, which all processes share."""
 
     lateness: Histogram = msgspec.field(default_factory=Histogram)
+    first_fetch_at: float | None = None
+    last_commit_at: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Seconds from the first fetch to the last commit, 0 before there are both."""
+        if self.first_fetch_at is None or self.last_commit_at is None:
+            return 0.0
+        return self.last_commit_at - self.first_fetch_at
+
+    def widen(self, first_fetch_at: float | None, last_commit_at: float | None) -> None:
+        """Include the time in which another process worked."""
+        if first_fetch_at is not None:
+            self.first_fetch_at = min(self.first_fetch_at or first_fetch_at, first_fetch_at)
+        if last_commit_at is not None:
+            self.last_commit_at = max(self.last_commit_at or 0.0, last_commit_at)
 
     def take(self) -> Counts:
         """The counts since the last call; resets them."""

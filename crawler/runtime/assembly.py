@@ -30,7 +30,7 @@ def assemble(
     shares: Shares,
     *,
     to_unix: float | None = None,
-    run: int = 1,
+    number: int = 1,
     folder: Path | None = None,
     shard: Shard | None = None,
     incarnation: int = 0,
@@ -45,7 +45,7 @@ def assemble(
         seed,
         recorder,
         open_writer,
-        run,
+        number,
         folder,
         shard,
         incarnation,
@@ -56,11 +56,20 @@ def assemble(
 
 
 @contextmanager
-def limited(job: Job, fetches: bool = True) -> Iterator[Meter]:
-    """Context manager: limit the memory and disk of a job and meter its costs. `fetches`: its engine fetches by itself,
-    and is not only the arbiter of others. Raises WorkersLost or OutOfMemory where no thread can be started."""
+def limited(job: Job) -> Iterator[Meter]:
+    """Context manager: limit the memory and disk of a job and meter its costs. Raises WorkersLost or OutOfMemory where
+    no thread can be started."""
     with thread_errors():
-        meter = Meter(install_limiters(job, fetches))
+        on_sample = install_limiters(job)
+    with metered(on_sample) as meter:
+        yield meter
+
+
+@contextmanager
+def metered(on_sample: Callable[[int], None] = lambda memory: None) -> Iterator[Meter]:
+    """Context manager: meter the costs of a run, see Meter. Raises as `limited`."""
+    with thread_errors():
+        meter = Meter(on_sample)
     try:
         yield meter
     finally:

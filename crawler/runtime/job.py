@@ -15,8 +15,8 @@ from crawler.core.shards.sharded import ShardedCrawl
 from crawler.core.urls.scope import Scope
 from crawler.fetch.bodies import BODIES
 from crawler.fetch.secrets import headers_by_origin
-from crawler.metrics.counters import InFlight
-from crawler.pipeline.visit import PageProcessor
+from crawler.metrics.counters import InFlight, RunStats
+from crawler.pipeline.page_processor import PageProcessor
 from crawler.runtime.memory_plan import ROOMY, Shares
 from crawler.runtime.recorder import Recorder
 from crawler.settings import Settings, open_scope
@@ -36,13 +36,65 @@ class EngineControl(Protocol):
         """Wake the engine if it waits."""
 
 
-class Job:
-    """What to crawl, how, and where to keep it. `run` numbers the runs of a directory, from 1; `folder` is the crawl's.
+class Run:
+    """One run of a crawl, as the process sees it that was asked for it: what to crawl, where, and its counts so far.
+
+    `number` counts the runs of a directory, from 1; `folder` is the crawl's. `to_unix`: the offset from the monotonic
+    clock to Unix time, in seconds. `shares`: the memory this process may take, `worker_shares`: that of each process
+    which fetches for it.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        seed: int,
+        stats: RunStats,
+        to_unix: float,
+        number: int = 1,
+        folder: Path | None = None,
+        shares: Shares = ROOMY,
+        worker_shares: Shares = ROOMY,
+    ) -> None:
+        self.settings = settings
+        self.seed = seed
+        self.stats = stats
+        self.to_unix = to_unix
+        self.number = number
+        self.folder = folder
+        self.shares = shares
+        self.worker_shares = worker_shares
+        self.in_flight = InFlight()
+        self._workers: EngineControl | None = None
+        self._early: list[Event] = []
+
+    def attach(self, workers: EngineControl) -> None:
+        """The engine is ready: from now on posted events reach it."""
+        self._workers = workers
+        for event in self._early:
+            workers.post(event)
+
+    def post(self, event: Event) -> None:
+        """Queue an event such as Stop, also before `attach`; safe in a signal handler."""
+        if self._workers is None:
+            self._early.append(event)
+        else:
+            self._workers.post(event)
+
+    def wake(self) -> None:
+        """Wake the engine: a limiter allows more."""
+        if self._workers is not None:
+            self._workers.wake()
+
+    def track_in_flight(self) -> None:
+        """Keep `in_flight` up to date, for a progress line. Here only what other processes report."""
+
+
+class Job(Run):
+    """A run whose Crawl decides in this process: with its recorder and the writer of its part.
 
     `open_writer` opens a part for an engine that stores pages in this process; others open theirs below `folder`.
     `shard`: which of several this one is; `incarnation` counts the processes that were given a part of it in this
-    run; `verdicts` are events that come before its seeds. `shares`: the memory it may take, `worker_shares`: that
-    of each process which fetches for it. `ran`: how the run ended, None until it is set.
+    run; `verdicts` are events that come before its seeds. `ran`: how the run ended, None until it is set.
     """
 
     def __init__(
@@ -51,7 +103,7 @@ class Job:
         seed: int,
         recorder: Recorder,
         open_writer: Callable[[str], Writer],
-        run: int = 1,
+        number: int = 1,
         folder: Path | None = None,
         shard: Shard | None = None,
         incarnation: int = 0,
@@ -59,13 +111,8 @@ class Job:
         shares: Shares = ROOMY,
         worker_shares: Shares = ROOMY,
     ) -> None:
-        self.settings = settings
+        super().__init__(settings, seed, recorder.stats, recorder.to_unix, number, folder, shares, worker_shares)
         self.recorder = recorder
-        self.folder = folder
-        self.run = run
-        self.seed = seed
-        self.shares = shares
-        self.worker_shares = worker_shares
         self.scope = open_scope(settings)
         self.crawl = (
             Crawl(settings, self.scope, seed, self.shares.bounds)
@@ -73,22 +120,19 @@ class Job:
             else ShardedCrawl(settings, self.scope, seed, shard, self.shares.bounds)
         )
         self.ran: Ending | None = None
-        self.in_flight = InFlight()
         recorder.on_pause(self.in_flight.pause)
         self._open_writer = open_writer
         self._incarnation = incarnation
         self._verdicts = verdicts
-        self._workers: EngineControl | None = None
-        self._early: list[Event] = []
 
     def initial_events(self) -> list[Event]:
         """The events that a run begins with."""
-        *left, seeds = self.recorder.resume(self.settings.seeds, again=self.run > 1 or self._incarnation > 0)
+        *left, seeds = self.recorder.resume(self.settings.seeds, again=self.number > 1 or self._incarnation > 0)
         return [*left, *self._verdicts, seeds]
 
     def part(self, worker: int) -> str:
         """The name of the part of one worker, unique in the directory."""
-        return f"{self.run:04d}-{worker:03d}"
+        return f"{self.number:04d}-{worker:03d}"
 
     def writer(self) -> Writer:
         """The one writer of an engine that stores pages in this process; the recorder flushes it."""
@@ -106,25 +150,19 @@ class Job:
         return fitting
 
     def attach(self, workers: EngineControl) -> None:
-        """The engine is ready: from now on posted events reach it."""
-        self._workers = workers
+        """The engine is ready: start the recorder; from now on posted events reach the engine."""
         self.recorder.start(workers.wake, workers.post)
-        for event in self._early:
-            workers.post(event)
+        super().attach(workers)
 
     def post(self, event: Event) -> None:
-        """Queue an event such as Stop, also before `attach`; safe in a signal handler."""
+        """Queue an event; a Stop also ends the recorder's wait for a full disk."""
         if isinstance(event, Stop):
             self.recorder.hurry()
-        if self._workers is None:
-            self._early.append(event)
-        else:
-            self._workers.post(event)
+        super().post(event)
 
-    def wake(self) -> None:
-        """Wake the engine: a limiter allows more."""
-        if self._workers is not None:
-            self._workers.wake()
+    def track_in_flight(self) -> None:
+        """Keep `in_flight` up to date, step by step."""
+        self.recorder.observe(self.in_flight.see)
 
 
 def open_processor(settings: Settings, scope: Scope, shares: Shares = ROOMY) -> PageProcessor:

@@ -15,26 +15,23 @@ AT_START = 48 * 1024 * 1024
 """The most bytes that a crawler process takes before it crawls. The rest belongs to the embedding program."""
 
 
-def install_limiters(job: Job, fetches: bool = True) -> Callable[[int], None]:
-    """Install all limiters on a job. Call the result with the memory (bytes) of the run a few times a second.
-    `fetches`: its engine fetches by itself, and is not only the arbiter of others that each have their limit."""
+def install_limiters(job: Job) -> Callable[[int], None]:
+    """Install all limiters on a job. Call the result with the memory (bytes) of the run a few times a second."""
     settings, recorder, shares = job.settings, job.recorder, job.shares
     outside = max(0, tree_memory() - AT_START)
     memory = MemoryLimiter(shares.limit, shares.in_flight, job.wake, recorder.pause, outside)
     recorder.hold_at_most(shares.bodies)
-    if fetches:
-        recorder.limit_in_flight(lambda: memory.most)
+    recorder.limit_in_flight(lambda: memory.most)
     if shares.lowered:
         recorder.pause(Pause.MEMORY, True)
         recorder.pause(Pause.MEMORY, False)
     if job.folder is None:
-        return memory.on_sample if fetches else lambda weight: None
+        return memory.on_sample
     disk = DiskLimiter(job.folder, settings.disk_reserve, settings.disk_wait, job.wake, recorder.pause)
     recorder.add_limiter(disk.room)
 
     def look(weight: int) -> None:
-        if fetches:
-            memory.on_sample(weight)
+        memory.on_sample(weight)
         with suppress(OSError):  # the next write there raises a better error
             disk.look()
 

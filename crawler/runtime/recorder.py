@@ -58,8 +58,6 @@ class Recorder:
     ) -> None:
         self.stats = RunStats()
         self.records: dict[str, int] = {}
-        self.first_fetch_at: float | None = None
-        self.last_commit_at: float | None = None
         self._frontier = frontier
         self._seed = seed
         self._disk_wait = disk_wait
@@ -140,8 +138,8 @@ class Recorder:
         """Add the decisions of a step to the batch. Raises StorageError or OutOfMemory where an earlier batch could not
         be committed."""
         self._raise_failure()
-        if actions.fetches and self.first_fetch_at is None:
-            self.first_fetch_at = monotonic()
+        if actions.fetches and self.stats.first_fetch_at is None:
+            self.stats.first_fetch_at = monotonic()
         self.stats.add(actions.settled)
         for observer in self._observers:
             observer(actions)
@@ -260,7 +258,7 @@ class Recorder:
         batch.notes = [to_clock(note, self.to_unix) for note in batch.notes]
         batch.cookies = {home: cookies_to_clock(note, self.to_unix) for home, note in batch.cookies.items()}
         retry_storage(lambda: self._write(batch), self._disk_wait, lambda: self._hurried, self.pause)
-        self.last_commit_at = monotonic()
+        self.stats.last_commit_at = monotonic()
         for event in answers(self._frontier, batch, self._new, -self.to_unix):
             self._post(event)
         pages = sum(1 for end in batch.settled if end.attempts)

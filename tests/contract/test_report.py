@@ -29,7 +29,7 @@ from crawler.report.politeness import audit
 from crawler.report.reading import read
 from crawler.report.shards import ATTACHED
 from crawler.report.side_by_side import beside
-from crawler.runtime.job import Job
+from crawler.runtime.job import Job, Run
 from crawler.settings import Settings
 from crawler.storage.database import connect_to_read
 from crawler.storage.directory import CrawlDirectory
@@ -155,12 +155,13 @@ def test_an_unfinished_crawl_says_so_and_the_pause_before_the_next_run_is_cut_ou
 def test_a_live_crawl_can_be_read_at_any_moment(web: StartedWeb, tmp_path: Path) -> None:
     seen: list[Facts] = []
 
-    def watch(job: Job) -> None:
+    def watch(run: Run) -> None:
         def look(actions: object) -> None:
-            if job.recorder.stats.settled > 40 * (len(seen) + 1):
+            if run.stats.settled > 40 * (len(seen) + 1):
                 seen.append(facts_of(tmp_path / "out"))
 
-        job.recorder.observe(look)
+        assert isinstance(run, Job)
+        run.recorder.observe(look)
 
     webs.crawl(tmp_path / "out", webs.settings(web, "threads"), watch)
     assert len(seen) > 2

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
 
@@ -21,14 +21,13 @@ from crawler.core.endings import missed
 from crawler.core.messages import Actions
 from crawler.errors import Corrupt, CrawlerError, Locked, UsageError, WorkersLost
 from crawler.metrics.process_tree import descendants
-from crawler.runtime.job import Job
+from crawler.runtime.job import Job, Run
 from crawler.runtime.memory_plan import Shares
 from crawler.settings import merge_layers
 from crawler.storage.directory import CrawlDirectory
 from crawler.testweb.process import StartedWeb, start_web
 from crawler.testweb.referee import judge
 from tests.contract import webs
-from variants.worker_process import kill
 
 MODES = [(mode, client) for mode in variants.names() for client in variants.load(mode).CLIENTS]
 EACH_MODE = pytest.mark.parametrize("mode", variants.names())
@@ -177,45 +176,52 @@ def test_workers_that_die_at_once_end_the_crawl_with_one_line(
     web: LoggedWeb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("variants.processes.MOST_DEATHS", 4)
-    monkeypatch.setattr("variants.processes.START_PATIENCE", 3.0)
-    ended = threading.Event()
-
-    def kill_every_new_worker() -> None:
-        while not ended.wait(0.01):
-            children = descendants(os.getpid())
-            for pid in children:
-                if parent_of(pid) in children:  # a worker is a child of the fork server
-                    with suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
-
-    killer = threading.Thread(target=kill_every_new_worker)
-    killer.start()
-    try:
-        with pytest.raises(CrawlerError, match="worker process"):
-            webs.crawl(tmp_path / "out", webs.settings(web.started, "processes"))
-    finally:
-        ended.set()
-        killer.join()
+    monkeypatch.setattr("variants.worker_pool.START_PATIENCE", 3.0)
+    with killing_every_new_worker(), pytest.raises(CrawlerError, match="worker process"):
+        webs.crawl(tmp_path / "out", webs.settings(web.started, "processes"))
     assert webs.crawl(tmp_path / "out", webs.settings(web.started, "threads")).digest == webs.DIGEST
 
 
 def test_a_hung_worker_costs_each_of_its_urls_one_loss(tmp_path: Path) -> None:
     stopped: list[int] = []
 
-    def watch(job: Job) -> None:
+    def watch(run: Run) -> None:
         def stop_a_worker(actions: Actions) -> None:
             if not stopped and len(actions.fetches) > 3:
                 threading.Timer(0.2, lambda: os.kill(stopped[0], signal.SIGSTOP)).start()
                 children = descendants(os.getpid())
                 stopped.append(next(pid for pid in children if parent_of(pid) in children))
 
-        job.recorder.observe(stop_a_worker)
+        assert isinstance(run, Job)
+        run.recorder.observe(stop_a_worker)
 
     with start_web(flat=12, latency=0.6) as flat:
         limits = {"timeout": 2.0, "lease": 4.0, "lost_limit": 2, "processes": 1, "per_host": 6, "delay": 0.0}
         summary = webs.crawl(tmp_path / "out", webs.settings(flat, "processes", **limits), watch)
     assert stopped
     assert (summary.over, summary.reasons) == (True, {"ok": 13})
+
+
+@contextmanager
+def killing_every_new_worker() -> Iterator[None]:
+    """Kill -9 every worker process soon after it has started."""
+    ended = threading.Event()
+
+    def kill_workers() -> None:
+        while not ended.wait(0.005):
+            children = descendants(os.getpid())
+            for pid in children:
+                if parent_of(pid) in children:  # a worker is a child of the fork server
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_workers)
+    killer.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        killer.join()
 
 
 def parent_of(pid: int) -> int:
@@ -290,18 +296,8 @@ def test_shards_share_one_budget_of_pages_and_spend_it_to_the_last(web: LoggedWe
 def test_shards_that_die_one_after_another_end_the_crawl_with_a_line_that_says_what_to_try(
     web: LoggedWeb, tmp_path: Path
 ) -> None:
-    def watch(job: Job) -> None:
-        def strike() -> None:
-            while not done.wait(0.005):  # before one has brought anything to an end
-                arbiter = job._workers  # None before it is there
-                for started in list(getattr(arbiter, "_shards", {}).values()):
-                    kill(started.process)
-
-        threading.Thread(target=strike, daemon=True).start()
-
-    done = threading.Event()
-    try:
-        with pytest.raises(WorkersLost, match=r"one after another.*try --mode async"):
-            webs.crawl(tmp_path / "out", webs.settings(web.started, "prefork", processes=2), watch)
-    finally:
-        done.set()
+    with (
+        killing_every_new_worker(),
+        pytest.raises(WorkersLost, match=r"one after another.*try --mode async"),
+    ):
+        webs.crawl(tmp_path / "out", webs.settings(web.started, "prefork", processes=2))

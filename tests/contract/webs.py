@@ -10,7 +10,7 @@ from crawler.core.messages import Stop
 from crawler.core.reasons import Ending
 from crawler.metrics.summary import Summary
 from crawler.run import Watch, execute
-from crawler.runtime.job import Job
+from crawler.runtime.job import Run
 from crawler.settings import Settings, merge_layers
 from crawler.storage.directory import CrawlDirectory
 from crawler.storage.frontier.rows import SettledRow
@@ -46,7 +46,7 @@ def settings(web: StartedWeb, mode: str, **keys: object) -> Settings:
     )
 
 
-def crawl(path: Path, chosen: Settings, watch: Watch | None = None) -> Summary:
+def crawl(path: Path, chosen: Settings, watch: Watch = lambda run: None) -> Summary:
     """One run: the first in this directory or the next."""
     known = CrawlDirectory.exists(path)
     directory = CrawlDirectory.open(path) if known else CrawlDirectory.create(path, chosen, demo=False, fresh=False)
@@ -69,12 +69,12 @@ def rows(path: Path) -> dict[str, SettledRow]:
 def stop_after(pages: int) -> Watch:
     """Ask the crawl to stop as soon as it is known that so many URLs were fetched."""
 
-    def watch(job: Job) -> None:
+    def watch(run: Run) -> None:
         def wait() -> None:
             give_up_at = monotonic() + 60
-            while job.recorder.stats.urls < pages and monotonic() < give_up_at:
+            while run.stats.urls < pages and monotonic() < give_up_at:
                 sleep(0.002)
-            job.post(Stop())
+            run.post(Stop())
 
         Thread(target=wait, daemon=True).start()
 

@@ -1,0 +1,109 @@
+"""A process of `prefork` as the arbiter sees it, and what the arbiter reads of its frontier before it starts."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from contextlib import closing
+from multiprocessing import get_context
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from time import monotonic
+
+import msgspec
+from msgspec.structs import replace
+
+from crawler.core.messages import HostNote
+from crawler.core.shards.coordinator import Verdict
+from crawler.runtime.job import Run
+from crawler.storage.crawl_files import frontier_path
+from crawler.storage.frontier.answers import to_clock
+from crawler.storage.frontier.sqlite import SqliteFrontier
+from variants import client_of
+from variants.channel import ShardChannel, ShardExit
+from variants.shard_worker import ShardSpec, serve
+from variants.worker_process import PRELOADED, kill, spawn_errors, start_fork_server
+
+PATIENCE = 60.0
+"""Seconds that a shard may be silent while it reads its frontier."""
+
+
+class ShardProcess:
+    """A running shard. `lease`: seconds it may be silent once it has sent its first message; it sends several a second.
+    `exit` is its last message, None where there was none yet."""
+
+    def __init__(self, process: ForkServerProcess, channel: ShardChannel, lease: float) -> None:
+        self.process = process
+        self.channel = channel
+        self.exit: ShardExit | None = None
+        self.answer_due = monotonic() + max(PATIENCE, lease)
+        self._lease = lease
+
+    def on_message(self) -> None:
+        """It is alive."""
+        self.answer_due = monotonic() + self._lease
+
+    def end(self) -> None:
+        """Kill it, if it runs, and wait for its end."""
+        kill(self.process)
+        self.process.join()
+
+
+def prepare_start() -> None:
+    """Start the fork server. Raises OSError."""
+    get_context("forkserver").set_forkserver_preload([PRELOADED])
+    start_fork_server()
+
+
+def spec_of(run: Run, shard: int, in_flight: Sequence[int], incarnation: int, verdicts: Sequence[Verdict]) -> ShardSpec:
+    """The parameters of a shard. `in_flight`: the fetches that each shard may have in flight."""
+    share = in_flight[shard]
+    return ShardSpec(
+        settings=replace(run.settings, concurrency=share, client=client_of(run.settings)),
+        folder=str(run.folder),
+        seed=run.seed,
+        run=run.number,
+        index=shard,
+        count=len(in_flight),
+        incarnation=incarnation,
+        verdicts=tuple(verdicts),
+        to_unix=run.to_unix,
+        shares=replace(run.worker_shares, in_flight=share),
+    )
+
+
+def start_shard(spec: ShardSpec, theirs: socket.socket) -> ForkServerProcess:
+    """Start a process that serves a shard, with the other end of its channel. Raises WorkersLost."""
+    process = get_context("forkserver").Process(
+        target=serve, args=(msgspec.json.encode(spec), theirs), name=f"shard-{spec.index}", daemon=True
+    )
+    with spawn_errors():
+        process.start()
+    return process
+
+
+def requested_pages(run: Run, shard: int) -> int:
+    """The pages that a shard has requested so far, in all runs; 0 without `max_pages`, which alone asks for it."""
+    if run.settings.max_pages is None:
+        return 0
+    with closing(_frontier(run, shard)) as frontier:
+        return _requested(frontier)
+
+
+def read_shards(run: Run, shards: int) -> tuple[list[int], tuple[HostNote, ...]]:
+    """Before a run: `requested_pages` of each shard, and what all must know of hosts because one has found it out.
+    Opens each frontier once."""
+    requested, notes = list[int](), list[HostNote]()
+    for shard in range(shards):
+        with closing(_frontier(run, shard)) as frontier:
+            requested.append(0 if run.settings.max_pages is None else _requested(frontier))
+            notes += [note for note in frontier.notes() if note.reach or note.joined]
+    return requested, tuple(to_clock(note, -run.to_unix) for note in notes)
+
+
+def _frontier(run: Run, shard: int) -> SqliteFrontier:
+    return SqliteFrontier(frontier_path(Path(str(run.folder)), shard), read_only=True)
+
+
+def _requested(frontier: SqliteFrontier) -> int:
+    return frontier.tally().urls + frontier.left().retries
