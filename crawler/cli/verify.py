@@ -21,7 +21,8 @@ def verify(directory: str, as_json: bool) -> int:
 
     from crawler.cli.present import as_object
     from crawler.errors import Corrupt
-    from crawler.storage.directory import REPAIR, CrawlDirectory
+    from crawler.storage.crawl_files import REPAIR
+    from crawler.storage.directory import CrawlDirectory
     from crawler.storage.verify import audit
 
     found = audit(CrawlDirectory.open_readonly(Path(directory)))

@@ -3,6 +3,7 @@
 Rules:
 - The last key is the checksum of all bytes before it. A file that does not match it was edited or damaged: that is
   reported in one line, and `repair` rewrites it. (Settings that may change are set on the command line of `resume`.)
+- It is replaced atomically (written beside, synced, renamed), and exists before anything it names.
 - Format 3 had no checksum.
 - Each frontier has a copy in its table `meta`, made when a run begins. A lost manifest is rebuilt from the newest valid
   copy. Its `layout` is not trusted: the next run checks every row.
@@ -10,6 +11,7 @@ Rules:
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +20,24 @@ from msgspec.structs import replace
 from xxhash import xxh3_64_hexdigest
 
 from crawler.errors import Corrupt, StorageError, UsageError
-from crawler.storage.database import row_checksum
+from crawler.settings import SECRET, Settings
+from crawler.storage.database import row_checksum, storage_errors
 from crawler.storage.frontier.meta import MANIFEST as COPY
 from crawler.storage.recovery import first_rows
+from crawler.system.failpoints import passing
 
 MANIFEST = "crawl.json"
 FORMAT = 4
 OLDEST = 3
 """The oldest format that is still read; a run that writes to such a crawl upgrades it to FORMAT."""
 WITHOUT_CHECKSUM = 3
+ALWAYS_KEPT = ("lease", "scope")
+"""Keys that are stored even where they have their default."""
 OLD_SCOPE = "host"
 """The scope of a manifest that has none: the default before it was "site"."""
 MARK = b',\n  "checksum": "'
 END = b'"\n}\n'
+BESIDE = f".{MANIFEST}"
 REBUILD = "rebuild it: python -m crawler repair {}"
 
 
@@ -90,6 +97,25 @@ def read(path: Path) -> Manifest:
         raise Corrupt(f"{file} is damaged, or was edited; {REBUILD.format(path)}")
     manifest.settings.setdefault("scope", OLD_SCOPE)
     return manifest
+
+
+def write(path: Path, manifest: Manifest) -> None:
+    """Replace the manifest of a directory atomically. Raises StorageError."""
+    file, beside = path / MANIFEST, path / BESIDE
+    with storage_errors(file):
+        with beside.open("wb") as written:
+            written.write(encode(manifest))
+            written.flush()
+            os.fsync(written.fileno())
+        passing("manifest.replace")
+        beside.replace(file)
+
+
+def differing(settings: Settings) -> dict[str, Any]:
+    """The keys that differ from the defaults and are not secret, as plain values."""
+    mine, defaults = msgspec.to_builtins(settings), msgspec.to_builtins(Settings())
+    told = (key for key in mine if key not in SECRET)
+    return {key: mine[key] for key in told if mine[key] != defaults[key] or key in ALWAYS_KEPT}
 
 
 def is_lost(path: Path) -> bool:

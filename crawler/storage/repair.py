@@ -33,8 +33,9 @@ from crawler.core.urls.scope import Scope
 from crawler.errors import Corrupt
 from crawler.metrics.counters import Tally
 from crawler.settings import open_scope
+from crawler.storage.crawl_files import FRONTIER, frontier_path
 from crawler.storage.database import PRIVATE, from_sql_text, storage_errors, transaction
-from crawler.storage.directory import FRONTIER, CrawlDirectory, frontier_path
+from crawler.storage.directory import CrawlDirectory
 from crawler.storage.frontier import commits
 from crawler.storage.frontier.beyond import forget_known, keep_rows
 from crawler.storage.frontier.encoding import (

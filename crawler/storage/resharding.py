@@ -28,8 +28,9 @@ from crawler.core.shards.shard import Shard, merge_notes
 from crawler.core.traps.domain_limits import HOME
 from crawler.core.urls.canonical import host_of
 from crawler.settings import Settings
+from crawler.storage.crawl_files import frontier_path
 from crawler.storage.database import PRIVATE, storage_errors
-from crawler.storage.directory import CrawlDirectory, frontier_path
+from crawler.storage.directory import CrawlDirectory
 from crawler.storage.frontier import beyond
 from crawler.storage.frontier.commits import KEEP, counted
 from crawler.storage.frontier.encoding import KEEP_COOKIES, NOTED, SPENT, host_mark, max_budgets, note_row, spent_rows

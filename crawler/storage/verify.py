@@ -26,7 +26,8 @@ from crawler.core.settling import read_back
 from crawler.errors import Corrupt, StorageError
 from crawler.metrics.counters import Tally
 from crawler.metrics.summary import state
-from crawler.storage.directory import REPAIR, CrawlDirectory, come_to
+from crawler.storage.crawl_files import REPAIR
+from crawler.storage.directory import CrawlDirectory, come_to
 from crawler.storage.frontier.base import FrontierReader
 from crawler.storage.frontier.rows import SettledRow
 from crawler.storage.integrity import frontier_faults, part_faults

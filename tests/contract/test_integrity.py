@@ -18,7 +18,8 @@ from crawler.core.page.digest import term
 from crawler.core.reasons import Reason
 from crawler.errors import Corrupt, CrawlerError
 from crawler.settings import Settings
-from crawler.storage.directory import CrawlDirectory, frontier_path
+from crawler.storage.crawl_files import frontier_path
+from crawler.storage.directory import CrawlDirectory
 from crawler.storage.frontier import commits
 from crawler.storage.frontier.base import Batch
 from crawler.storage.frontier.schema import COLUMNS

@@ -10,7 +10,8 @@ from typing import Any
 from crawler.core.messages import Budget, Cookie, CookieNote, Link, Settled
 from crawler.core.reasons import Reason
 from crawler.settings import Settings
-from crawler.storage.directory import CrawlDirectory, frontier_path
+from crawler.storage.crawl_files import frontier_path
+from crawler.storage.directory import CrawlDirectory
 from crawler.storage.frontier.base import Batch
 from crawler.storage.repair import repair
 
