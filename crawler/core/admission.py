@@ -35,7 +35,7 @@ from crawler.core.urls.seen import Seen
 
 
 class Admission:
-    """Tracks the URLs of one shard of a crawl. `Crawl` extends it by the decisions which fetches go out."""
+    """Tracks the URLs of one shard of a crawl. `FetchResults` extends it by what the results of fetches do to them."""
 
     def __init__(self, rules: Rules, scope: Scope, seed: int, bounds: Bounds | None = None) -> None:
         bounds = bounds or Bounds()
