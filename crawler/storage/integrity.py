@@ -30,7 +30,7 @@ from crawler.storage.database import any_text, columns_there, connect_to_read, r
 from crawler.storage.frontier import schema
 from crawler.storage.frontier.commits import committed, noted
 from crawler.storage.frontier.encoding import UNREADABLE, host_mark
-from crawler.storage.pages.sqlite import SCHEMA as PART
+from crawler.storage.pages.record import SCHEMA as PART
 from crawler.system.text import escape_unprintable
 
 HEADER = 100

@@ -12,7 +12,7 @@ from crawler.storage.directory import BROKEN, free_name
 from crawler.storage.integrity import part_faults
 from crawler.storage.pages.base import Page, Store
 from crawler.storage.pages.files import FilesStore
-from crawler.storage.pages.sqlite import FACTS, INSERT, PAGE_SIZE, SCHEMA
+from crawler.storage.pages.record import FACTS, INSERT, PAGE_SIZE, SCHEMA
 from crawler.storage.recovery import readable_rows
 from crawler.storage.verify import term_of
 

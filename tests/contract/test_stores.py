@@ -195,7 +195,7 @@ def test_put_and_flush_may_run_beside_each_other(open_disk: Open) -> None:
 def test_a_part_that_cannot_be_opened_is_not_left_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = open_store("sqlite", tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr("crawler.storage.pages.sqlite.SCHEMA", "CREATE TABLE page")
+        patch.setattr("crawler.storage.pages.sqlite_writer.SCHEMA", "CREATE TABLE page")
         with pytest.raises(StorageError):
             store.writer("p")
     store.writer("p").close()

@@ -19,7 +19,8 @@ import aiofiles.os
 from crawler.errors import DiskFull
 from crawler.storage.database import PRIVATE, akeep_trying, connect_to_read, retry_storage, storage_errors
 from crawler.storage.pages.base import Page
-from crawler.storage.pages.sqlite import SqliteStore, SqliteWriter
+from crawler.storage.pages.sqlite import SqliteStore
+from crawler.storage.pages.sqlite_writer import SqliteWriter
 from crawler.system.failpoints import passing
 
 NAME = 64
