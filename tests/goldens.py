@@ -29,6 +29,7 @@ from crawler.storage.directory import CrawlDirectory
 from crawler.storage.frontier.base import Batch
 from crawler.testweb.process import StartedWeb, start_web
 from crawler.testweb.settings import to_toml
+from tests.faults.crawlers import living
 
 GOLDEN = Path(__file__).parent / "golden"
 WEB: dict[str, Any] = {"seed": 1, "hosts": 13, "pages": 100}
@@ -127,7 +128,8 @@ def _kill(folder: Path, path: Path, words: tuple[str, ...]) -> None:
             break
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    sleep(1.0)
+    while any(session == process.pid for _, _, session in living()):
+        sleep(0.01)
 
 
 def _enrich(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A server that sends exactly the bytes a test wrote down, and keeps exactly those it got."""
+"""A server that sends exactly the bytes of a script, and records exactly the bytes it received."""
 
 from __future__ import annotations
 
@@ -7,51 +7,88 @@ import struct
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from time import monotonic, sleep
 from types import TracebackType
 
 Step = bytes | float | str
-"""Bytes are sent, a number is a rest in seconds, "close" ends the connection, "reset" by RST, "keep" goes on."""
+"""Bytes are sent, a number is a pause in seconds, "close" ends the connection, "reset" by RST, "keep" keeps it open."""
+
+PATIENCE = 10.0
+
+
+def until(condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
+    """Wait until the condition holds. Raises AssertionError where it does not within the seconds."""
+    give_up_at = monotonic() + seconds
+    while not condition():
+        assert monotonic() < give_up_at, f"not within {seconds} s"
+        sleep(0.001)
 
 
 class RawServer:
-    """Serves scripts on a loopback port: `reply(path)` says what to do with a request.
+    """Serves scripts on a loopback port: `reply(path)` is the script for a request.
 
-    `requests` keeps the heads received, `connections` counts those accepted.
+    `requests` has the heads received, `connections` counts those accepted, `open` those not closed yet, `played` the
+    scripts played to their end, and `pausing` is set as soon as a script has come to a pause. Leaving the block accepts
+    all connections made until then and reads what they carry, so that `requests` is final afterwards.
     """
 
     def __init__(self, reply: Callable[[str], list[Step]]) -> None:
         self.requests: list[bytes] = []
         self.connections = 0
+        self.played = 0
+        self.pausing = threading.Event()
         self._reply = reply
         self._ended = threading.Event()
         self._open: set[socket.socket] = set()
+        self._threads: list[threading.Thread] = []
+        self._acceptor = threading.Thread(target=self._accept, daemon=True)
+        self._last: object = None
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port: int = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
 
+    @property
+    def open(self) -> int:
+        """How many connections are open on this side."""
+        return len(self._open)
+
+    def wait_played(self, count: int) -> None:
+        """Wait until so many scripts were played to their end."""
+        until(lambda: self.played == count)
+
     def __enter__(self) -> RawServer:
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._acceptor.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._ended.set()
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
+        with socket.socket() as last:  # connections are accepted in the order in which they were made
+            last.bind(("127.0.0.1", 0))
+            self._last = last.getsockname()
+            last.settimeout(PATIENCE)
+            last.connect(("127.0.0.1", self.port))
+            self._acceptor.join(PATIENCE)
         self._listener.close()
         for line in list(self._open):
             with suppress(OSError):
-                line.shutdown(socket.SHUT_RDWR)
+                line.shutdown(socket.SHUT_RDWR)  # what has been received can still be read
+        for thread in self._threads:
+            thread.join(PATIENCE)
 
     def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                line, _ = self._listener.accept()
-                self.connections += 1
-                threading.Thread(target=self._serve, args=(line,), daemon=True).start()
+        while True:
+            line, address = self._listener.accept()
+            if address == self._last:
+                line.close()
+                return
+            self.connections += 1
+            self._open.add(line)
+            thread = threading.Thread(target=self._serve, args=(line,), daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
     def _serve(self, line: socket.socket) -> None:
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._open.add(line)
         received = b""
         try:
             while True:
@@ -67,20 +104,25 @@ class RawServer:
         except OSError:
             return
         finally:
-            self._open.discard(line)
             line.close()
+            self._open.discard(line)
 
     def _play(self, line: socket.socket, steps: list[Step]) -> bool:
-        for step in steps:
-            if isinstance(step, bytes):
-                line.sendall(step)
-            elif isinstance(step, str):
-                if step == "reset":
-                    line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                return step == "keep"
-            elif self._ended.wait(step):
-                return False
-        return True
+        try:
+            for step in steps:
+                if isinstance(step, bytes):
+                    line.sendall(step)
+                elif isinstance(step, str):
+                    if step == "reset":
+                        line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    return step == "keep"
+                else:
+                    self.pausing.set()
+                    if self._ended.wait(step):
+                        return False
+            return True
+        finally:
+            self.played += 1
 
 
 def response(body: bytes = b"", *headers: str, status: str = "200 OK") -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 import time
 
 import msgspec
@@ -16,6 +17,8 @@ from crawler.errors import UsageError
 from crawler.metrics.heartbeat import LagProbe, beating_on_loop, measure_lag
 from crawler.metrics.histogram import STEPS, Histogram
 from crawler.settings import merge_layers
+
+from .raw_server import until
 
 durations = st.lists(st.floats(0, 1000), max_size=50)
 
@@ -60,27 +63,33 @@ def test_a_long_stall_is_as_many_late_beats_as_were_due() -> None:
 
 async def test_what_blocks_the_loop_is_seen() -> None:
     lateness = Histogram()
-    with beating_on_loop(0.01, lateness):
-        await asyncio.sleep(0.05)
-        time.sleep(0.2)  # noqa: ASYNC251  the crime to be seen
-        await asyncio.sleep(0.05)
-    assert lateness.longest > 0.15
+    async with asyncio.timeout(10):
+        with beating_on_loop(0.01, lateness):
+            while not len(lateness):  # noqa: ASYNC110  a histogram has no event to wait for
+                await asyncio.sleep(0.001)
+            time.sleep(0.2)  # noqa: ASYNC251  blocks the loop on purpose
+            while lateness.longest <= 0.15:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
     counted = len(lateness)
     await asyncio.sleep(0.05)
-    assert len(lateness) == counted, "it beats no more"
+    assert len(lateness) == counted, "beats are counted after the end of the block"
 
 
-def test_a_thread_beats_until_it_is_told_to_end() -> None:
+def test_a_thread_beats_until_the_block_ends() -> None:
     lateness = Histogram()
+    threads = threading.active_count()
+    began = time.monotonic()
     with measure_lag(0.01, lateness):
-        time.sleep(0.2)
-    assert 1 <= len(lateness) <= 25
+        until(lambda: len(lateness) >= 10)
+    assert threading.active_count() == threads
+    assert 10 <= len(lateness) <= (time.monotonic() - began) / 0.01
 
 
-def test_no_period_no_beat() -> None:
+def test_a_period_of_0_starts_no_thread() -> None:
     lateness = Histogram()
+    threads = threading.active_count()
     with measure_lag(0.0, lateness):
-        time.sleep(0.02)
+        assert threading.active_count() == threads
     assert not lateness
     with pytest.raises(UsageError, match="heartbeat"):
         merge_layers({"heartbeat": 1e-6})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -64,7 +63,7 @@ def test_a_doubtful_connection_is_not_used_again(client: str, name: str) -> None
         fetcher = start(client, ClientPlan(limits=LIMITS, networks=LOOPBACK))
         try:
             assert ending(fetcher, server.url + "/odd") == expected
-            time.sleep(0.01)  # for the surplus to arrive, or news of the end
+            server.wait_played(1)  # what follows the reply has been sent, too
             assert ending(fetcher, server.url + "/next") == "200 next"
         finally:
             fetcher.close()
@@ -83,9 +82,9 @@ def test_what_a_server_says_unasked_answers_nobody(client: str) -> None:
     with RawServer(lambda path: [response(b"first"), 0.03, response(b"POISON")]) as server:
         fetcher = start(client, ClientPlan(limits=LIMITS, networks=LOOPBACK))
         try:
-            for _ in range(3):
+            for number in range(1, 4):
                 assert ending(fetcher, server.url + "/") == "200 first"
-                time.sleep(0.06)
+                server.wait_played(number)
         finally:
             fetcher.close()
     assert server.connections == 3

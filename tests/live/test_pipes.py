@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from time import sleep
 
 import pytest
 
@@ -18,6 +17,7 @@ from crawler.testweb.oracle import crawl_digest, expected
 from crawler.testweb.process import StartedWeb, start_web
 from crawler.testweb.settings import to_toml
 from crawler.testweb.web import Web
+from tests.live.test_cli import wait_until_settled
 from tests.live.test_storage_faults import frontiers
 
 HOSTS, PAGES = 13, 300
@@ -56,8 +56,7 @@ def test_a_full_pipe_stops_neither_the_crawl_nor_its_end(
     tmp_path: Path, web: StartedWeb, full_pipe: int, mode: str
 ) -> None:
     process = crawl(tmp_path, web, mode, "--resume", "--delay", "0.1", stdout=subprocess.PIPE, stderr=full_pipe)
-    frontiers(tmp_path / "out")
-    sleep(0.5)
+    wait_until_settled(tmp_path / "out", 20)
     process.send_signal(signal.SIGTERM)
     out, _ = process.communicate(timeout=30)
     assert process.returncode == 143
