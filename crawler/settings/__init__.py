@@ -1,0 +1,34 @@
+"""The settings of a run: every key of the configuration, and how layers of them become one frozen `Settings`."""
+
+from crawler.settings.checks import check_authority, check_seed, open_scope
+from crawler.settings.keys import KEYS, RETIRED, SECRET, Settings
+from crawler.settings.layers import (
+    DEBUG,
+    ENVIRONMENT,
+    PROFILES,
+    merge_layers,
+    profile,
+    profiles_folder,
+    read_environment,
+    read_file,
+    refuse_unknown,
+)
+
+__all__ = [
+    "DEBUG",
+    "ENVIRONMENT",
+    "KEYS",
+    "PROFILES",
+    "RETIRED",
+    "SECRET",
+    "Settings",
+    "check_authority",
+    "check_seed",
+    "merge_layers",
+    "open_scope",
+    "profile",
+    "profiles_folder",
+    "read_environment",
+    "read_file",
+    "refuse_unknown",
+]
