@@ -2,7 +2,7 @@
 
 Rules:
 - Messages without columns of their own (budgets, cookies, links to other shards) are stored as tagged JSON; their tags
-  are pinned in crawler/core/messages.py.
+  are pinned in crawler/core/messages/stored.py.
 - Rows are decoded strictly: one of the errors UNREADABLE means that a row is not what was written.
 - A statement stands here if several modules store such rows: the frontier, the move between layouts, the repair.
 """
