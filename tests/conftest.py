@@ -1,7 +1,7 @@
-"""What all tests share, and which of them are slow.
+"""Set-up that all tests share, and the choice of slow tests.
 
-Slow are whole crawls, processes that are killed and servers that break: the folders of SLOW but for QUICK. `pytest`
-alone leaves them out; `pytest tests` runs all, as CI does.
+Slow are whole crawls, processes that are killed and servers that break: the folders in SLOW except the files in QUICK,
+and single tests marked `slow` elsewhere. `pytest` without arguments leaves them out; `pytest tests` runs all, as CI does.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from aiohttp import ClientResponse
 from hypothesis import settings
 
 SLOW = frozenset({"live", "faults", "outages"})
-QUICK = frozenset({"test_cookies", "test_depth", "test_private", "test_reading", "test_referee", "test_strangers_text"})
+QUICK = frozenset({"test_private", "test_reading", "test_referee"})
 
-# How long an example takes says how busy the machine is; what may not cost too much is bounded by `tests.effort`.
+# Wall time of an example depends on the load of the machine; where cost matters, `tests.effort` bounds CPU time.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
@@ -35,7 +35,7 @@ if "stream_writer" in inspect.signature(ClientResponse.__init__).parameters:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark the slow tests, and leave them out where neither a test nor an expression was given."""
+    """Mark the slow tests; deselect them where the command line names no path and no expression."""
     for item in items:
         if item.path.parent.name in SLOW and item.path.stem not in QUICK:
             item.add_marker(pytest.mark.slow)

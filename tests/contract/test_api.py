@@ -49,30 +49,30 @@ PAGES = {url for url, end in webs.EXPECTED.items() if end.stored}
 
 @pytest.mark.parametrize("mode", variants.names())
 def test_crawl_blocks_and_sums_up(web: StartedWeb, tmp_path: Path, mode: str) -> None:
-    summary = crawler.crawl(*web.settings.seeds, out=tmp_path / "out", mode=mode, concurrency=16, **keys(web))
+    summary = crawler.crawl(*webs.seeds(web), out=tmp_path / "out", mode=mode, concurrency=16, **keys(web))
     assert (summary.digest, summary.owed, summary.out) == (webs.DIGEST, 0, str(tmp_path / "out"))
-    again = crawler.crawl(*web.settings.seeds, out=tmp_path / "out", resume=True, mode=mode, **keys(web))
+    again = crawler.crawl(*webs.seeds(web), out=tmp_path / "out", resume=True, mode=mode, **keys(web))
     assert (again.digest, again.asked_again) == (webs.DIGEST, summary.incomplete_because)
     with pytest.raises(crawler.UsageError, match="no-reason"):
         crawler.crawl(out=tmp_path / "out", resume=True, retry_reasons=["no-reason"])
     with pytest.raises(crawler.UsageError, match="--resume"):
-        crawler.crawl(*web.settings.seeds, out=tmp_path / "out", mode=mode, **keys(web))
+        crawler.crawl(*webs.seeds(web), out=tmp_path / "out", mode=mode, **keys(web))
 
 
 async def test_acrawl_yields_each_page_once_and_needs_no_directory(web: StartedWeb) -> None:
-    urls = [page.url async for page in crawler.acrawl(*web.settings.seeds, **keys(web))]
+    urls = [page.url async for page in crawler.acrawl(*webs.seeds(web), **keys(web))]
     assert len(urls) == len(set(urls))
     assert set(urls) == PAGES
 
 
 async def test_acrawl_keeps_the_pages_where_it_is_told_to(web: StartedWeb, tmp_path: Path) -> None:
-    urls = {page.url async for page in crawler.acrawl(*web.settings.seeds, out=tmp_path / "out", **keys(web))}
+    urls = {page.url async for page in crawler.acrawl(*webs.seeds(web), out=tmp_path / "out", **keys(web))}
     assert urls == PAGES
     assert {row.url for row in webs.rows(tmp_path / "out").values() if row.part} == PAGES
 
 
 async def test_acrawl_keeps_how_it_ended_and_asks_again(web: StartedWeb, tmp_path: Path) -> None:
-    async for _ in crawler.acrawl(*web.settings.seeds, out=tmp_path / "out", max_pages=5, **keys(web)):
+    async for _ in crawler.acrawl(*webs.seeds(web), out=tmp_path / "out", max_pages=5, **keys(web)):
         pass
     assert CrawlDirectory.open_readonly(tmp_path / "out").manifest.ending == "limit"
     async for _ in crawler.acrawl(out=tmp_path / "out", **keys(web)):
@@ -87,20 +87,20 @@ async def test_acrawl_keeps_how_it_ended_and_asks_again(web: StartedWeb, tmp_pat
 
 async def test_leaving_the_loop_ends_the_crawl_and_the_next_one_goes_on(web: StartedWeb, tmp_path: Path) -> None:
     first: set[str] = set()
-    async with aclosing(crawler.acrawl(*web.settings.seeds, out=tmp_path / "out", **keys(web))) as pages:
+    async with aclosing(crawler.acrawl(*webs.seeds(web), out=tmp_path / "out", **keys(web))) as pages:
         async for page in pages:
             first.add(page.url)
             if len(first) == 20:
                 break
     assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
-    second = {page.url async for page in crawler.acrawl(*web.settings.seeds, out=tmp_path / "out", **keys(web))}
+    second = {page.url async for page in crawler.acrawl(*webs.seeds(web), out=tmp_path / "out", **keys(web))}
     assert not first & second, "a page was yielded twice"
     assert {row.url for row in webs.rows(tmp_path / "out").values() if row.part} == PAGES
 
 
 async def test_acrawl_refuses_a_damaged_crawl_before_it_asks_anything(web: StartedWeb, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    async for _ in crawler.acrawl(*web.settings.seeds, out=out, max_pages=5, **keys(web)):
+    async for _ in crawler.acrawl(*webs.seeds(web), out=out, max_pages=5, **keys(web)):
         pass
     with closing(sqlite3.connect(out / "shard-0000" / "frontier.sqlite")) as connection, connection:
         connection.execute("DELETE FROM url WHERE id = 2")
@@ -110,33 +110,33 @@ async def test_acrawl_refuses_a_damaged_crawl_before_it_asks_anything(web: Start
 
 
 def test_a_resume_needs_no_seeds_and_refuses_others(web: StartedWeb, tmp_path: Path) -> None:
-    first = crawler.crawl(*web.settings.seeds, out=tmp_path / "out", max_pages=10, **keys(web))
+    first = crawler.crawl(*webs.seeds(web), out=tmp_path / "out", max_pages=10, **keys(web))
     assert first.ending == "limit"
     with pytest.raises(crawler.UsageError, match="is a crawl of"):
         crawler.crawl("http://elsewhere.test/", out=tmp_path / "out", resume=True, **keys(web))
     assert crawler.crawl(out=tmp_path / "out", resume=True, **keys(web)).digest == webs.DIGEST
-    assert crawler.crawl(*web.settings.seeds, out=tmp_path / "out", resume=True, **keys(web)).over
+    assert crawler.crawl(*webs.seeds(web), out=tmp_path / "out", resume=True, **keys(web)).over
 
 
 async def test_acrawl_keeps_to_the_limits_of_disk_and_memory(
     web: StartedWeb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(crawler.StorageError, match="the reserve"):
-        async for _ in crawler.acrawl(*web.settings.seeds, out=tmp_path / "out", disk_reserve=10**18, **keys(web)):
+        async for _ in crawler.acrawl(*webs.seeds(web), out=tmp_path / "out", disk_reserve=10**18, **keys(web)):
             pass
     with pytest.raises(crawler.UsageError, match="is less than async needs"):
-        async for _ in crawler.acrawl(*web.settings.seeds, max_memory="1M", **keys(web)):
+        async for _ in crawler.acrawl(*webs.seeds(web), max_memory="1M", **keys(web)):
             pass
     monkeypatch.setattr("crawler.runtime.memory_limit.SLOW_AT", 0.0001)
     monkeypatch.setattr("crawler.runtime.memory_limit.STOP_AT", 0.0002)
-    async for _ in crawler.acrawl(*web.settings.seeds, out=tmp_path / "slowed", **keys(web)):
+    async for _ in crawler.acrawl(*webs.seeds(web), out=tmp_path / "slowed", max_pages=40, **keys(web)):
         pass
     pauses = CrawlDirectory.open_readonly(tmp_path / "slowed").tally().pauses
     assert pauses["memory"] > 0, "it holds back where it weighs too much"
 
 
 async def test_acrawl_changes_nothing_of_a_crawl_that_it_refuses(web: StartedWeb, tmp_path: Path) -> None:
-    out, seeds = tmp_path / "out", web.settings.seeds
+    out, seeds = tmp_path / "out", webs.seeds(web)
     limit: dict[str, Any] = {"mode": "prefork", "processes": 2, "max_pages": 20}
     await asyncio.to_thread(crawler.crawl, *seeds, out=out, **limit, **keys(web))
     with pytest.raises(crawler.UsageError, match="another out"):
@@ -148,7 +148,7 @@ async def test_acrawl_changes_nothing_of_a_crawl_that_it_refuses(web: StartedWeb
 async def test_a_slow_consumer_slows_the_crawl(web: StartedWeb, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crawler.runtime.page_stream.MAX_WAITING", 5)
     held: list[int] = []
-    async with aclosing(crawler.acrawl(*web.settings.seeds, concurrency=4, **keys(web))) as pages:
+    async with aclosing(crawler.acrawl(*webs.seeds(web), concurrency=4, **keys(web))) as pages:
         async for _ in pages:
             await asyncio.sleep(0.02)
             held.append(pages.ag_frame.f_locals["tap"].full())  # type: ignore[attr-defined]
@@ -160,7 +160,7 @@ async def test_a_slow_consumer_slows_the_crawl(web: StartedWeb, monkeypatch: pyt
 @pytest.mark.parametrize("mode", ["async", "prefork"])
 async def test_crawl_inside_a_running_loop_is_refused_with_a_hint(web: StartedWeb, tmp_path: Path, mode: str) -> None:
     with pytest.raises(crawler.UsageError, match="acrawl"):
-        crawler.crawl(*web.settings.seeds, out=tmp_path / "out", mode=mode, **keys(web))
+        crawler.crawl(*webs.seeds(web), out=tmp_path / "out", mode=mode, **keys(web))
 
 
 async def test_acrawl_knows_one_mode() -> None:

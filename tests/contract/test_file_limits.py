@@ -41,6 +41,7 @@ def test_who_may_not_hold_enough_asks_less_at_once() -> None:
     assert "a crawl needs 40 open files and this system allows 30" in refused.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", variants.names())
 def test_a_crawl_with_64_descriptors_loses_nothing(mode: str, tmp_path: Path) -> None:
     with start_web(hosts=30, pages=300) as web:

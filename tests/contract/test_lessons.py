@@ -14,8 +14,9 @@ from msgspec.structs import replace
 
 from crawler.compare.lessons import experiments, present
 from crawler.compare.lessons.commands import lessons
+from crawler.compare.lessons.experiments import load
 from crawler.compare.lessons.lesson import Lesson, Samples, Statement, decide, failed, interval, judge, number, together
-from crawler.compare.lessons.runner import load, teach
+from crawler.compare.lessons.runner import teach
 
 FILES = sorted(path.stem for path in Path(experiments.__file__).parent.glob("*.py") if path.stem != "__init__")
 
@@ -224,10 +225,11 @@ def test_a_broken_lesson_does_not_end_the_set(broken: str, monkeypatch: pytest.M
 
 
 @pytest.mark.timeout(60)
+@pytest.mark.slow
 def test_quick_lessons_really_run(tmp_path: Path) -> None:
     document = tmp_path / "lessons.md"
     arguments = ["--json", "--only", "lost-update", "--only", "queue_and_pipe", "--markdown", str(document)]
-    command = [sys.executable, "-m", "crawler.compare.lessons", *arguments]
+    command = [sys.executable, "-m", "crawler", "compare", "lessons", *arguments]
     done = subprocess.run(command, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
     told = json.loads(done.stdout)

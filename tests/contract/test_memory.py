@@ -201,6 +201,7 @@ def test_bodies_in_flight_are_bounded_and_the_oldest_gets_on() -> None:
     assert bodies.size == 0
 
 
+@pytest.mark.slow
 def test_a_crawl_that_takes_more_than_it_may_from_the_start_still_completes_and_says_so(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

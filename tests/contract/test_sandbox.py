@@ -147,6 +147,7 @@ def test_a_page_that_two_readers_do_not_survive_is_unread_and_the_next_one_is_no
     assert ask(heavy) == plainly(PAGE)
 
 
+@pytest.mark.slow
 def test_a_reader_that_is_stopped_is_replaced(heavy: HeavyReader, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "PATIENCE", 8.0)
     ask(heavy)

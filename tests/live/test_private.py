@@ -32,8 +32,13 @@ def open_to_others(folder: Path) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("store", ["sqlite", "files"])
-@pytest.mark.parametrize("mode", variants.names())
+CASES = [(mode, store) for mode in variants.names() for store in ("sqlite", "files")]
+QUICK = {("async", "sqlite"), ("prefork", "files")}
+
+
+@pytest.mark.parametrize(
+    ("mode", "store"), [pytest.param(*case, marks=[] if case in QUICK else pytest.mark.slow) for case in CASES]
+)
 @pytest.mark.usefixtures("lenient")
 def test_nobody_else_reads_cookies_or_pages(mode: str, store: str, tmp_path: Path) -> None:
     with RawServer(
