@@ -27,6 +27,15 @@ NO_C_PARSER = (
     "aiohttp is without its C parser: unset AIOHTTP_NO_EXTENSIONS, install aiohttp from a wheel, or use --mode threads"
 )
 
+MAX_IDLE = 8
+"""The most connections a blocking client keeps: 64 threads of them stay under the usual 1,024 descriptors."""
+
+# Seconds for which an idle connection is reused. A server may close it at any moment, also while a request is in
+# flight. An automatic retry, as HTTP clients do it (RFC 9112 section 9.3.1), would be a second request without the
+# politeness delay and without a record: so the fetch ends as "disconnect" and the Crawl decides. To keep that rare the
+# age stays below the 5 s after which common servers (Apache, Node) close an idle connection.
+KEEPALIVE_S = 4.0
+
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds of every fetch: seconds, bytes, and bytes per second (0: no minimum)."""
@@ -122,6 +131,11 @@ class FetchError(Exception):
         super().__init__(f"{trouble}: {detail}")
         self.kind = trouble
         self.detail = detail
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an exception in one line of at most 300 characters, as the detail of a FetchError."""
+    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 class Fetcher(Protocol):

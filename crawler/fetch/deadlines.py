@@ -1,17 +1,8 @@
-"""The deadlines of one fetch, and how they are enforced.
+"""How the deadlines of blocking clients are enforced (which they are: crawler/fetch/http1/deadlines.py).
 
-Rules:
-- A `FetchTimer` is the state of a fetch in flight; `overdue` alone decides which deadline it has passed.
-- A body must grow by one byte, or by `min_rate * idle` bytes, within `idle` seconds; then the idle time restarts.
-  Without a rate, an occasional byte would hold a worker until `total`.
-- There is no timer per fetch or per read: those cost more than all else that we add to a client. Fetches are checked
-  once per tick (a tenth of the shortest deadline, 1 s at most), so a deadline is kept to within a tick.
-- asyncio clients sweep on their loop. Where something else has blocked the loop, the sweep is late by that time and
-  responses may lie unread in the kernel, so that time is excused. For `total` only the last such delay is excused:
-  hostile replies can block the loop repeatedly and would otherwise double the time of a fetch.
-- Blocking clients share one daemon thread per process, which shuts down the sockets of overdue fetches: the blocked
-  read then returns. (libcurl's progress callback would do it without a thread, but takes the GIL some ten times per
-  fetch: with 16 threads it tripled the CPU time of a page.)
+Blocking clients share one daemon thread per process, which shuts down the sockets of overdue fetches: the blocked read
+then returns. (libcurl's progress callback would do it without a thread, but takes the GIL some ten times per fetch:
+with 16 threads it tripled the CPU time of a page.)
 """
 
 from __future__ import annotations
@@ -22,50 +13,12 @@ from abc import ABC, abstractmethod
 
 from crawler.core.reasons import FetchErrorKind
 from crawler.fetch.base import FetchError, Limits, Request, Response
-from crawler.fetch.http1.wire import check_url
+from crawler.fetch.http1.deadlines import FetchTimer, tick
+from crawler.fetch.http1.request import check_url
 from crawler.system.threads import start_thread
-
-
-class FetchTimer:
-    """A fetch in flight: monotonic times in seconds, `head_at` 0 until the head is complete, `size` body bytes so far.
-
-    `seen` is the size at `seen_at`, when it had last grown by enough. `ended` is the deadline that ended it, "aborted",
-    or "" while it runs. `excused` is the time (seconds) in which the blocked loop could not read.
-    """
-
-    __slots__ = ("ended", "excused", "head_at", "seen", "seen_at", "size", "started")
-
-    def __init__(self, now: float) -> None:
-        self.started = now
-        self.head_at = 0.0
-        self.size = 0
-        self.seen = -1
-        self.seen_at = now
-        self.ended = ""
-        self.excused = 0.0
-
-    def overdue(self, limits: Limits, now: float, late: float = 0.0) -> str:
-        """The deadline that has passed: "total", "first byte", "idle", or "". `late`: seconds until `now` in which the
-        loop was blocked and could not read."""
-        if now - late - self.started >= limits.total:
-            return "total"
-        self.excused += late
-        now -= self.excused
-        if not self.head_at:
-            return "first byte" if now - self.started >= limits.first_byte else ""
-        if self.seen < 0 or self.size - self.seen >= max(1.0, limits.min_rate * limits.idle):
-            self.seen, self.seen_at = self.size, now
-            return ""
-        return "idle" if now - self.seen_at >= limits.idle else ""
-
 
 SHORT_REST = 0.1
 """Seconds that the sweeper sleeps after a MemoryError."""
-
-
-def tick(limits: Limits) -> float:
-    """Seconds between two sweeps."""
-    return min(max(min(limits.first_byte, limits.idle, limits.total) / 10, 0.01), 1.0)
 
 
 class BlockingFetcher(ABC):

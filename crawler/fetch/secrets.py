@@ -29,7 +29,7 @@ from msgspec.structs import replace
 from crawler.core.urls.canonical import canonical, host_of
 from crawler.errors import UsageError
 from crawler.fetch.base import Headers
-from crawler.fetch.http1.wire import invalid_header
+from crawler.fetch.http1.request import invalid_header
 
 TOKEN = re.compile(r"[\x21-\x7e]+")
 NEVER = {

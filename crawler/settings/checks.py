@@ -70,10 +70,12 @@ def check_values(settings: Settings) -> None:
 def check_seed(url: str) -> str:
     """The canonical form of a seed URL. Raises UsageError where it cannot be crawled."""
     if url == "-":
-        raise UsageError("URLs are not read from standard input; name them, or list them as `seeds` in a --config file")
+        raise UsageError(
+            "URLs are not read from standard input; pass them as arguments, or as `seeds` in a --config file"
+        )
     if "@" in url.partition("://")[2].partition("/")[0]:
         raise UsageError(
-            "a URL with a user name or password in it cannot be crawled; remove that part (a login belongs into"
+            "a URL with a user name or password in it cannot be crawled; remove that part (put a login into"
             " [credentials] of a --config file)"
         )
     found = canonical(url)
@@ -97,6 +99,6 @@ def open_scope(settings: Settings) -> Scope:
 def check_authority(settings: Settings) -> None:
     """Raises UsageError where `ca_file` cannot be used. Called before a crawl, so that no engine fails during it."""
     if settings.ca_file:
-        from crawler.fetch.http1.wire import tls_context
+        from crawler.fetch.net.tls import tls_context
 
         tls_context(settings.ca_file)

@@ -21,9 +21,9 @@ from crawler.core.reasons import FetchErrorKind
 from crawler.errors import UsageError
 from crawler.fetch import ASYNC_CLIENTS, SYNC_CLIENTS, open_async_fetcher, open_fetcher
 from crawler.fetch.base import AsyncFetcher, ClientPlan, Fetcher, FetchError, Limits, Request, Response
-from crawler.fetch.deadlines import FetchTimer
+from crawler.fetch.http1.deadlines import FetchTimer
 from crawler.fetch.http1.decode import ACCEPT_ENCODING
-from crawler.fetch.http1.wire import trusted_certificates, usual_ca_file
+from crawler.fetch.net.tls import trusted_certificates, usual_ca_file
 
 from .raw_server import RawServer, Step, chunked, response, until
 
@@ -624,7 +624,7 @@ def secure_port(certificate: Path) -> Iterator[int]:
 
 @pytest.fixture
 def trusted(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    from crawler.fetch.http1.wire import tls_context
+    from crawler.fetch.net.tls import tls_context
 
     tls_context.cache_clear()
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from crawler.core.urls.canonical import canonical, resolve
 from crawler.errors import UsageError
 from crawler.fetch.base import ClientPlan
-from crawler.fetch.http1.wire import split_url
+from crawler.fetch.http1.request import split_url
 from crawler.fetch.net.address_classes import BAD_PORTS, embedded_addresses, is_address, is_public
 from crawler.fetch.net.guard import Blocked, Guard, naming
 from tests import corpus

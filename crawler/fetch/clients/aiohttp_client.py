@@ -6,7 +6,7 @@ Rules:
 - aiohttp's own timers (one per fetch, one per read) are off but for the connect deadline, which costs nothing on a kept
   connection: one timer per tick checks all fetches and cancels the tasks of overdue ones.
 - aiohttp would repeat a GET whose connection broke; that is off, since retries are the Crawl's decision (see
-  `wire.KEEPALIVE_S`).
+  `base.KEEPALIVE_S`).
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ from yarl import URL
 
 from crawler.core.reasons import NO_MEMORY, FetchErrorKind
 from crawler.errors import UsageError
-from crawler.fetch.base import NO_C_PARSER, ClientPlan, FetchError, Held, Request, Response
+from crawler.fetch.base import NO_C_PARSER, ClientPlan, FetchError, Held, Request, Response, one_line
 from crawler.fetch.clients.aiohttp_connection import Connection
 from crawler.fetch.clients.aiohttp_net import PATIENT, connector
-from crawler.fetch.deadlines import FetchTimer, tick
 from crawler.fetch.exhaustion import lacks_memory
-from crawler.fetch.http1.wire import BROKEN_CONNECTIONS, check_url, one_line, plan_headers, request_headers, tls_context
+from crawler.fetch.http1.deadlines import FetchTimer, tick
+from crawler.fetch.http1.request import check_url, plan_headers, request_headers
 from crawler.fetch.net.endpoints import resolve_error
 from crawler.fetch.net.guard import Blocked
+from crawler.fetch.net.tls import BROKEN_CONNECTIONS, tls_context
 
 
 class AiohttpFetcher:

@@ -17,11 +17,10 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 
 from crawler.core.reasons import NO_MEMORY, FetchErrorKind
-from crawler.fetch.base import FetchError
+from crawler.fetch.base import FetchError, one_line
 from crawler.fetch.exhaustion import lacks_memory
 from crawler.fetch.http1.chunks import Chunks
 from crawler.fetch.http1.framing import Head, check_partial, read_head
-from crawler.fetch.http1.wire import one_line
 
 
 class Connection(ResponseHandler):

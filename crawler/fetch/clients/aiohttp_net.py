@@ -15,8 +15,7 @@ from contextvars import ContextVar
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from crawler.fetch.base import ClientPlan
-from crawler.fetch.http1.wire import KEEPALIVE_S
+from crawler.fetch.base import KEEPALIVE_S, ClientPlan
 from crawler.fetch.net.endpoints import EndpointResolver, family_of
 from crawler.fetch.net.guard import Guard
 

@@ -9,7 +9,7 @@ Rules:
 - libcurl never resolves a name: the addresses are pinned in the handle before (see crawler/fetch/net/dns_cache.py), and
   each socket is made here, after the guard has checked its address.
 - libcurl would repeat a request by itself where a kept connection turns out to be dead before a byte came. It calls
-  PREREQFUNCTION before each request, and the second within one fetch is refused (see `wire.KEEPALIVE_S`). It looks for
+  PREREQFUNCTION before each request, and the second within one fetch is refused (see `base.KEEPALIVE_S`). It looks for
   dead connections only once a second, so we check before each fetch: an idle one that is readable has been closed.
 """
 
@@ -27,24 +27,28 @@ from typing import Protocol
 import pycurl
 
 from crawler.core.reasons import NO_MEMORY, FetchErrorKind
-from crawler.fetch.base import UNCOUNTED, ClientPlan, FetchError, Headers, Held, Limits, Request, Response
-from crawler.fetch.deadlines import BlockingFetcher, FetchTimer
-from crawler.fetch.exhaustion import STARVING, lacks_memory
-from crawler.fetch.http1.chunks import Chunks
-from crawler.fetch.http1.framing import Head, check_partial, read_head
-from crawler.fetch.http1.wire import (
+from crawler.fetch.base import (
     KEEPALIVE_S,
     MAX_IDLE,
-    plan_headers,
-    request_headers,
-    split_port,
-    split_url,
-    trusted_certificates,
-    usual_ca_file,
+    UNCOUNTED,
+    ClientPlan,
+    FetchError,
+    Headers,
+    Held,
+    Limits,
+    Request,
+    Response,
 )
+from crawler.fetch.deadlines import BlockingFetcher
+from crawler.fetch.exhaustion import STARVING, lacks_memory
+from crawler.fetch.http1.chunks import Chunks
+from crawler.fetch.http1.deadlines import FetchTimer
+from crawler.fetch.http1.framing import Head, check_partial, read_head
+from crawler.fetch.http1.request import plan_headers, request_headers, split_port, split_url
 from crawler.fetch.net.address_classes import is_address
 from crawler.fetch.net.endpoints import Addresses, EndpointResolver, resolve_error
 from crawler.fetch.net.guard import Blocked
+from crawler.fetch.net.tls import trusted_certificates, usual_ca_file
 
 _PINNED = 1_000
 """The most names that are pinned in one handle."""

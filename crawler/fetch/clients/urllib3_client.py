@@ -5,7 +5,7 @@ Rules:
 - The head is read here and validated by `framing`: http.client would refuse the 101st header, take 103 for the final
   status and allow any number of 100s. It would also take any two bytes for the end of a chunk: `chunks` parses those.
 - urllib3 has no deadline but that of one read. All but the connect deadline are the sweeper's.
-- A request goes out once (see `wire.KEEPALIVE_S`). A connection that became readable while idle is not used again: the
+- A request goes out once (see `base.KEEPALIVE_S`). A connection that became readable while idle is not used again: the
   server closed it, or sent something unasked.
 """
 
@@ -25,24 +25,16 @@ from urllib3.util import SKIP_HEADER
 from urllib3.util.connection import create_connection
 
 from crawler.core.reasons import NO_MEMORY, FetchErrorKind
-from crawler.fetch.base import ClientPlan, FetchError, Headers, Held, Request, Response
-from crawler.fetch.deadlines import BlockingFetcher, FetchTimer
+from crawler.fetch.base import KEEPALIVE_S, MAX_IDLE, ClientPlan, FetchError, Headers, Held, Request, Response, one_line
+from crawler.fetch.deadlines import BlockingFetcher
 from crawler.fetch.exhaustion import lacks_memory
 from crawler.fetch.http1.chunks import Chunks
+from crawler.fetch.http1.deadlines import FetchTimer
 from crawler.fetch.http1.framing import Head, check_begun, check_partial, read_head
-from crawler.fetch.http1.wire import (
-    BROKEN_CONNECTIONS,
-    KEEPALIVE_S,
-    MAX_IDLE,
-    Target,
-    one_line,
-    plan_headers,
-    request_headers,
-    split_url,
-    tls_context,
-)
+from crawler.fetch.http1.request import Target, plan_headers, request_headers, split_url
 from crawler.fetch.net.endpoints import Addresses, EndpointResolver, resolve_error
 from crawler.fetch.net.guard import Blocked, Guard
+from crawler.fetch.net.tls import BROKEN_CONNECTIONS, tls_context
 
 _READ = 65_536
 _ENDS = (b"\r\n", b"\n")

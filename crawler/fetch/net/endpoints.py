@@ -5,13 +5,28 @@ from __future__ import annotations
 import socket
 
 from crawler.core.reasons import FetchErrorKind
-from crawler.fetch.base import ClientPlan, FetchError
-from crawler.fetch.http1.wire import Routes, one_line
+from crawler.fetch.base import ClientPlan, FetchError, one_line
+from crawler.fetch.http1.request import split_port
 from crawler.fetch.net.address_classes import is_address
 from crawler.fetch.net.dns_cache import NAMES, LookupPending
 from crawler.fetch.net.guard import Blocked, Guard
 
 Addresses = tuple[str, ...]
+
+
+class Routes:
+    """`ClientPlan.resolve` parsed: where to connect for a name and port. Raises UsageError for a bad port."""
+
+    def __init__(self, plan: ClientPlan) -> None:
+        self._routes = {split_port(name.lower()): split_port(address) for name, address in plan.resolve.items()}
+
+    def find(self, host: str, port: int) -> tuple[str, int]:
+        """The (address or name, port) to connect to; "host:port" goes before "host"."""
+        routes = self._routes
+        if not routes:
+            return host, port
+        address, other = routes.get((host, port)) or routes.get((host, 0)) or (host, port)
+        return address, other or port
 
 
 class EndpointResolver:

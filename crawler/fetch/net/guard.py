@@ -24,7 +24,7 @@ from ipaddress import ip_network
 
 from crawler.errors import UsageError
 from crawler.fetch.base import ClientPlan
-from crawler.fetch.http1.wire import split_port, split_url
+from crawler.fetch.http1.request import split_port, split_url
 from crawler.fetch.net.address_classes import BAD_PORTS, Address, classify, embedded_addresses, is_address, is_public
 
 Endpoint = tuple[str, int]

@@ -1,4 +1,4 @@
-"""What all clients send alike: request headers, URLs, TLS settings.
+"""The bytes of a request, and the parts of a URL that they are made of.
 
 Rules:
 - A header that we send has no control character: CR LF in a value would allow request smuggling.
@@ -9,31 +9,13 @@ Rules:
 
 from __future__ import annotations
 
-import functools
-import os
 import re
-import ssl
-from pathlib import Path
 from typing import NamedTuple
-
-import certifi
 
 from crawler.core.reasons import FetchErrorKind
 from crawler.errors import UsageError
 from crawler.fetch.base import ClientPlan, FetchError, Headers, Request
 from crawler.fetch.http1.decode import ACCEPT_ENCODING
-
-MAX_IDLE = 8
-"""The most connections a blocking client keeps: 64 threads of them stay under the usual 1,024 descriptors."""
-
-# Seconds for which an idle connection is reused. A server may close it at any moment, also while a request is in
-# flight. An automatic retry, as HTTP clients do it (RFC 9112 section 9.3.1), would be a second request without the
-# politeness delay and without a record: so the fetch ends as "disconnect" and the Crawl decides. To keep that rare the
-# age stays below the 5 s after which common servers (Apache, Node) close an idle connection.
-KEEPALIVE_S = 4.0
-
-BROKEN_CONNECTIONS = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError, ssl.SSLEOFError)
-"""Errors of the network, in a TLS handshake too: a retry may succeed."""
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _URL = re.compile(r"(https?)://(?:[^/?#]*@)?([^/?#]*)([^#]*)")
@@ -112,49 +94,13 @@ def split_port(address: str) -> tuple[str, int]:
     return name.strip("[]"), int(port)
 
 
-class Routes:
-    """`ClientPlan.resolve` parsed: where to connect for a name and port. Raises UsageError for a bad port."""
-
-    def __init__(self, plan: ClientPlan) -> None:
-        self._routes = {split_port(name.lower()): split_port(address) for name, address in plan.resolve.items()}
-
-    def find(self, host: str, port: int) -> tuple[str, int]:
-        """The (address or name, port) to connect to; "host:port" goes before "host"."""
-        routes = self._routes
-        if not routes:
-            return host, port
-        address, other = routes.get((host, port)) or routes.get((host, 0)) or (host, port)
-        return address, other or port
+def host_value(target: Target) -> str:
+    """The value of the header Host (RFC 9110 section 7.2)."""
+    host = f"[{target.host}]" if ":" in target.host else target.host
+    usual = 443 if target.scheme == "https" else 80
+    return host if target.port == usual else f"{host}:{target.port}"
 
 
-def one_line(error: BaseException) -> str:
-    """The message of an exception in one line of at most 300 characters, as the detail of a FetchError."""
-    return " ".join(str(error).split())[:300] or type(error).__name__
-
-
-def usual_ca_file() -> str:
-    """The file of trusted certificates: SSL_CERT_FILE where it is set, else certifi's."""
-    return os.environ.get("SSL_CERT_FILE") or certifi.where()
-
-
-@functools.cache
-def tls_context(ca_file: str = "") -> ssl.SSLContext:
-    """One verifying context for the process: reading the certificates takes tens of milliseconds.
-
-    It trusts the certificates in `ca_file` too. Raises UsageError where that file cannot be used.
-    """
-    context = ssl.create_default_context(cafile=usual_ca_file())
-    if ca_file:
-        try:
-            context.load_verify_locations(cafile=ca_file)
-        except OSError as error:  # an SSLError is one: what is there is no certificate
-            raise UsageError(f"cannot use ca_file {ca_file}: {error.strerror or error}") from error
-    context.set_alpn_protocols(["http/1.1"])
-    return context
-
-
-@functools.cache
-def trusted_certificates(ca_file: str) -> bytes:
-    """The certificates of the usual file and of `ca_file`, in PEM. Raises UsageError as `tls_context` does."""
-    tls_context(ca_file)
-    return b"\n".join(Path(name).read_bytes() for name in (usual_ca_file(), ca_file))
+def encode_headers(headers: Headers) -> bytes:
+    """The lines of valid headers, and the empty line that ends a request."""
+    return "".join([f"{name}: {value}\r\n" for name, value in headers]).encode("ascii") + b"\r\n"

@@ -1,0 +1,43 @@
+"""TLS: which certificates are trusted, the settings of every client, and what a failed handshake means."""
+
+from __future__ import annotations
+
+import functools
+import os
+import ssl
+from pathlib import Path
+
+import certifi
+
+from crawler.errors import UsageError
+
+BROKEN_CONNECTIONS = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError, ssl.SSLEOFError)
+"""Errors of the network, in a TLS handshake too: a retry may succeed."""
+
+
+def usual_ca_file() -> str:
+    """The file of trusted certificates: SSL_CERT_FILE where it is set, else certifi's."""
+    return os.environ.get("SSL_CERT_FILE") or certifi.where()
+
+
+@functools.cache
+def tls_context(ca_file: str = "") -> ssl.SSLContext:
+    """One verifying context for the process: reading the certificates takes tens of milliseconds.
+
+    It trusts the certificates in `ca_file` too. Raises UsageError where that file cannot be used.
+    """
+    context = ssl.create_default_context(cafile=usual_ca_file())
+    if ca_file:
+        try:
+            context.load_verify_locations(cafile=ca_file)
+        except OSError as error:  # an SSLError is one: what is there is no certificate
+            raise UsageError(f"cannot use ca_file {ca_file}: {error.strerror or error}") from error
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+@functools.cache
+def trusted_certificates(ca_file: str) -> bytes:
+    """The certificates of the usual file and of `ca_file`, in PEM. Raises UsageError as `tls_context` does."""
+    tls_context(ca_file)
+    return b"\n".join(Path(name).read_bytes() for name in (usual_ca_file(), ca_file))
