@@ -21,7 +21,7 @@ import msgspec
 from crawler.bench.child_result import Told
 from crawler.bench.task import Task
 from crawler.compare.launch import Cost
-from crawler.compare.run_process import Crashed, last_line, told_by
+from crawler.compare.run_process import Crashed, last_line, summary_of
 from crawler.storage.directory import CrawlDirectory
 
 CRAWL = "crawl"
@@ -121,7 +121,7 @@ class Mode:
 
     def outcome(self, cost: Cost, folder: Path) -> Outcome:
         """The result, from the crawl's summary and frontier. Raises Crashed."""
-        told = told_by(cost, folder)
+        told = summary_of(cost, folder)
         if cost.exit_code or not told.urls:
             raise Crashed(f"ended with exit code {cost.exit_code} after {told.urls} URLs: {last_line(folder)}")
         return Outcome(

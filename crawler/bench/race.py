@@ -80,24 +80,25 @@ class Result(NamedTuple):
     scores: list[Score]
 
 
-def measure(
-    url: str,
-    entrants: Sequence[Entrant],
-    *,
-    in_flight: int,
-    rounds: int,
-    exclude: tuple[str, ...],
-    configuration: Path | None,
-    stopped: Stopped,
-    tell: Tell,
-) -> Result:
+class Plan(NamedTuple):
+    """What is measured: the entrants, fetches in flight, rounds; regular expressions of paths that are left out, and
+    the user's configuration of the crawls."""
+
+    entrants: tuple[Entrant, ...]
+    in_flight: int
+    rounds: int
+    exclude: tuple[str, ...]
+    configuration: Path | None
+
+
+def measure(url: str, plan: Plan, *, stopped: Stopped, tell: Tell) -> Result:
     """Crawl a site (checked by `task.check`) once, then measure all entrants. Raises CrawlerError, Interrupted."""
     with TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
-        task = Task(url, in_flight, exclude, configuration, folder / CRAWL, folder / "urls")
+        task = Task(url, plan.in_flight, plan.exclude, plan.configuration, folder / CRAWL, folder / "urls")
         tell(f"crawling {url}")
         reference = prepare(task, Mode(FIRST).command(task, folder), environment(), stopped)
-        return Result(task, reference, Race(task, reference, stopped, tell).run(entrants, rounds))
+        return Result(task, reference, Race(task, reference, stopped, tell).run(plan.entrants, plan.rounds))
 
 
 class Race:
@@ -158,4 +159,4 @@ class Race:
 
 def environment() -> dict[str, str]:
     """Our environment without CRAWLER_* variables, and with reports off, as they are not measured."""
-    return workload.child_environment(0, 0) | {"CRAWLER_REPORT": "false"}
+    return workload.child_environment() | {"CRAWLER_REPORT": "false"}

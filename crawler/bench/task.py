@@ -18,7 +18,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from crawler.compare import determinism as order
-from crawler.compare.run_process import Crashed, Stopped, last_line, run_watched, told_by
+from crawler.compare.run_process import Crashed, Stopped, last_line, run_watched, summary_of
 from crawler.errors import CrawlerError, UsageError
 from crawler.settings import SECRET, Settings, check_seed, merge_layers, open_scope, profile, read_file
 from crawler.storage.directory import CrawlDirectory
@@ -68,7 +68,7 @@ def prepare(task: Task, command: Sequence[str], environment: dict[str, str], sto
     folder = task.crawl.parent
     cost = run_watched(command, folder, environment, PATIENCE, stopped)
     try:
-        told = told_by(cost, folder)
+        told = summary_of(cost, folder)
     except Crashed:
         raise CrawlerError(f"{task.url} cannot be crawled: {last_line(folder)}") from None
     directory = CrawlDirectory.open_readonly(task.crawl)

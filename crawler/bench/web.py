@@ -56,7 +56,7 @@ def served(pages: int) -> Iterator[str]:
         [sys.executable, "-m", "crawler.bench.web", str(pages)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=child_environment(0, 0),
+        env=child_environment(),
         start_new_session=True,
     ) as process:
         assert process.stdout

@@ -5,17 +5,19 @@ Exit codes: 0 all our modes did the same work; 1 at least one did not; 130, 143 
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
 
+from crawler.cli.lines import names, on_interrupt, on_one_line, silent
 from crawler.cli.signals import Signals
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from crawler.bench.entrants import Entrant
     from crawler.bench.peers import Absent
+    from crawler.bench.race import Plan, Result
 
 NONE = "none"
 PAGES = 4000
@@ -51,46 +53,55 @@ def bench(
 ) -> int:
     """Measure raw client loops, single stages and whole crawls by every mode over one site, on this machine.
 
-    Prints ratios to the raw aiohttp loop and checks that everybody did the same work. Without --url nothing leaves this
+    Prints ratios to the raw aiohttp loop and checks that all did the same work. Without --url nothing leaves this
     machine. Scrapy, Crawlee (pip install 'crawler[peers]') and wget2 take part where they are installed.
     """
     signals.hold()
-    signals.say = _say_that_nothing_is_told
-    from contextlib import nullcontext
+    signals.say = on_interrupt("an unfinished bench has no result")
     from pathlib import Path
 
-    import msgspec
-
     from crawler.bench.entrants import ALONE, RAW, Mode
-    from crawler.bench.present import as_json as in_json
-    from crawler.bench.present import of_ours, table
-    from crawler.bench.race import measure
-    from crawler.bench.task import check
-    from crawler.bench.web import SITE, served
-    from crawler.cli.lines import on_one_line
+    from crawler.bench.race import Plan, measure
     from crawler.compare.run_process import Interrupted
     from crawler.errors import UsageError
 
     if url and pages:
         raise UsageError("--pages is for the site that is served without --url")
-    configuration = Path(config).absolute() if config else None
-    site = check(url or SITE, exclude, configuration, mine).seeds[0]
     there, absent = _peers(peers)
-    entrants: list[Entrant] = [RAW, *ALONE, *map(Mode, _modes(modes)), *there]
+    plan = Plan(
+        entrants=(RAW, *ALONE, *map(Mode, _modes(modes)), *there),
+        in_flight=concurrency,
+        rounds=rounds,
+        exclude=exclude,
+        configuration=Path(config).absolute() if config else None,
+    )
     try:
-        with nullcontext(site) if url else served(pages or PAGES) as address:
-            found = measure(
-                address,
-                entrants,
-                in_flight=concurrency,
-                rounds=rounds,
-                exclude=exclude,
-                configuration=configuration,
-                stopped=lambda: bool(signals.received),
-                tell=_silent if quiet else on_one_line(),
-            )
+        with _site(url, pages, plan, mine) as address:
+            tell = silent if quiet else on_one_line()
+            found = measure(address, plan, stopped=lambda: bool(signals.received), tell=tell)
     except Interrupted:
         return signals.exit_code
+    return _show(found, absent, as_json)
+
+
+def _site(url: str | None, pages: int | None, plan: Plan, mine: bool) -> AbstractContextManager[str]:
+    """The site to measure on, while it is served: the user's, or one of our own. Raises UsageError."""
+    from contextlib import nullcontext
+
+    from crawler.bench.task import check
+    from crawler.bench.web import SITE, served
+
+    (site,) = check(url or SITE, plan.exclude, plan.configuration, mine).seeds
+    return nullcontext(site) if url else served(pages or PAGES)
+
+
+def _show(found: Result, absent: list[Absent], as_json: bool) -> int:
+    """Print the result; returns the exit code."""
+    import msgspec
+
+    from crawler.bench.present import as_json as in_json
+    from crawler.bench.present import of_ours, table
+
     if as_json:
         click.echo(msgspec.json.encode(in_json(*found, absent)).decode())
     else:
@@ -103,7 +114,7 @@ def _modes(listed: str) -> tuple[str, ...]:
     import variants
     from crawler.settings import Settings
 
-    words = _names(listed) or variants.names()
+    words = names(listed) or variants.names()
     for word in words:
         mode, _, client = word.partition("+")
         variants.client_of(Settings(mode=mode, client=client or None))
@@ -115,22 +126,8 @@ def _peers(listed: str) -> tuple[list[Entrant], list[Absent]]:
     from crawler.bench.peers import NAMES, find
     from crawler.errors import UsageError
 
-    words = () if listed == NONE else _names(listed) or NAMES
+    words = () if listed == NONE else names(listed) or NAMES
     for word in words:
         if word not in NAMES:
             raise UsageError(f"unknown peer {word!r} (there are: {', '.join(NAMES)}, or {NONE})")
     return find(words)
-
-
-def _names(listed: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name.strip() for name in listed.split(",") if name.strip()))
-
-
-def _say_that_nothing_is_told(_: str) -> None:
-    """Write straight to stderr, after the progress line: the signal may have interrupted the buffered stream."""
-    with suppress(OSError):
-        os.write(2, b"\nstopping: a bench that was not finished tells nothing\n")
-
-
-def _silent(words: str) -> None:
-    """Show no progress."""

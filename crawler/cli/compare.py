@@ -6,16 +6,15 @@ wrong or missing; 130, 143 interrupted: the measurements are kept, and `compare 
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from crawler.cli.compare_site import OPTIONS, begin_on_site
+from crawler.cli.compare_site import OPTIONS, plan_on_site
+from crawler.cli.lines import names, on_interrupt, on_one_line, silent
 from crawler.cli.options import given, with_options
 from crawler.cli.signals import Signals
 from crawler.compare.lessons.commands import lessons
@@ -23,6 +22,7 @@ from crawler.compare.lessons.commands import lessons
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from crawler.cli.lines import Say
     from crawler.compare.session import Progress
 
 MOST_TOLD = 10
@@ -65,23 +65,25 @@ def compare(
     import variants
     from crawler.compare.design import LIVE, arms_for
     from crawler.compare.run_process import Interrupted
-    from crawler.compare.session import begin, plan
+    from crawler.compare.session import plan
+    from crawler.compare.session_files import begin
+    from crawler.compare.site import keep_configuration
 
-    arms = arms_for(_names(modes) or variants.names(), _names(clients))
+    arms = arms_for(names(modes) or variants.names(), names(clients))
     asked = given(site)
-    folder, command = _folder(out, LIVE if asked else preset), _command_line()
-    if not asked:
-        begin(folder, plan(preset, arms, seed=seed, command=command, lenient=lenient))
-        return carry_on(folder, signals, quiet)
     try:
-        told = begin_on_site(
-            asked, arms, folder, seed=seed, command=command, lenient=lenient, stopped=lambda: bool(signals.received)
-        )
+        chosen = plan_on_site(asked, lambda: bool(signals.received)) if asked else None
     except Interrupted:
         click.echo("stopped: nothing was measured yet")
         return signals.exit_code
-    if not quiet:
-        click.echo(told, err=True)
+    on_site = chosen.on_site if chosen else None
+    session = plan(preset, arms, seed=seed, command=_command_line(), lenient=lenient, on_site=on_site)
+    folder = _folder(out, LIVE if asked else preset)
+    begin(folder, session)
+    if chosen:
+        keep_configuration(chosen.site, chosen.configuration, folder)
+        if not quiet:
+            click.echo(chosen.in_words(len(arms)), err=True)
     return carry_on(folder, signals, quiet)
 
 
@@ -117,14 +119,14 @@ def verify(directory: str) -> int:
     import hashlib
     from pathlib import Path
 
-    from crawler.compare.session import TRIALS, read_trials, void
-    from crawler.compare.session import verify as verify_records
+    from crawler.compare.session_files import TRIALS, read_trials
+    from crawler.compare.session_files import verify as verify_records
     from crawler.system.text import escape_unprintable
 
     folder = Path(directory)
     problems, trials = verify_records(folder), read_trials(folder)
     problems += [f"{name} is not what the trials say; write it again: compare report" for name in differing(folder)]
-    voided = [trial for trial in trials if void(trial)]
+    voided = [trial for trial in trials if trial.failed]
     click.echo(f"{'WRONG' if problems else 'fine'}: {len(trials)} trials, {len(voided)} of them void")
     if trials:
         click.echo(f"  sha256     {hashlib.sha256((folder / TRIALS).read_bytes()).hexdigest()} of {TRIALS}")
@@ -135,30 +137,32 @@ def verify(directory: str) -> int:
 
 def carry_on(folder: Path, signals: Signals, quiet: bool) -> int:
     """Run the missing trials, write the report, print the result; returns the exit code. Raises CrawlerError."""
-    from crawler.compare.session import conduct, read_trials, void, warned, wrong
+    from crawler.compare.gates import warnings
+    from crawler.compare.session import conduct
+    from crawler.compare.session_files import read_trials
     from crawler.system.text import escape_unprintable
 
-    signals.say = _say_that_it_is_kept
-    whole = conduct(folder, stopped=lambda: bool(signals.received), tell=_silent if quiet else _teller())
+    signals.say = on_interrupt("what was measured is kept; press Ctrl-C again to end at once")
+    whole = conduct(folder, stopped=lambda: bool(signals.received), tell=_teller(silent if quiet else on_one_line()))
     trials = [trial for trial in read_trials(folder) if not trial.warm_up]
-    voided = [trial for trial in trials if void(trial)]
+    voided = [trial for trial in trials if trial.failed]
     click.echo(f"{'complete' if whole else 'stopped'}: {len(trials)} trials, {len(voided)} of them void")
     for trial in voided[:MOST_TOLD]:
-        click.echo(f"  void       trial {trial.order}, {trial.arm}: {escape_unprintable(void(trial)[0])}")
-    for line in warned(trials):
+        click.echo(f"  void       trial {trial.order}, {trial.arm}: {escape_unprintable(trial.failed[0])}")
+    for line in warnings(trials):
         click.echo(f"  warning    {escape_unprintable(line)}")
     if trials:
         write_report(folder)
     if not whole:
         click.echo(f"  go on      python -m crawler compare resume {shlex.quote(str(folder))}")
         return signals.exit_code
-    return 1 if any(wrong(trial) for trial in trials) else 0
+    return 1 if any(trial.wrong for trial in trials) else 0
 
 
 def write_report(folder: Path) -> None:
     """Write the report of a comparison and print its path. Raises CrawlerError."""
     from crawler.compare.report import write
-    from crawler.compare.session import read_session, read_trials
+    from crawler.compare.session_files import read_session, read_trials
     from crawler.errors import UsageError
 
     read_session(folder)
@@ -175,7 +179,7 @@ def differing(folder: Path) -> list[str]:
     from tempfile import TemporaryDirectory
 
     from crawler.compare.report import write
-    from crawler.compare.session import SESSION, TRIALS
+    from crawler.compare.session_files import SESSION, TRIALS
 
     if not (folder / TRIALS).exists():
         return []
@@ -188,17 +192,13 @@ def differing(folder: Path) -> list[str]:
         return [path.name for path in both if path.read_bytes() != (folder / path.name).read_bytes()]
 
 
-def _teller() -> Callable[[Progress], None]:
+def _teller(say: Say) -> Callable[[Progress], None]:
     """A function that shows the progress of a comparison."""
-    from crawler.cli.lines import on_one_line
-
-    say = on_one_line()
     return lambda progress: say(in_words(progress), progress.done == progress.of)
 
 
 def in_words(progress: Progress) -> str:
     """The progress as one readable line."""
-    from crawler.compare.session import void
     from crawler.system.text import duration
 
     words = [f"{progress.done} of {progress.of} trials"]
@@ -213,22 +213,8 @@ def in_words(progress: Progress) -> str:
         if trial.metrics:
             rate = trial.metrics.get("steady_rate", trial.metrics["cold_rate"])
             words.append(f"{rate:.0f} pages/s")
-        words += [f"VOID {reason}" for reason in void(trial)[:1]]
+        words += [f"VOID {reason}" for reason in trial.failed[:1]]
     return " · ".join(words)
-
-
-def _say_that_it_is_kept(_: str) -> None:
-    """Write straight to stderr, after the progress line: the signal may have interrupted the buffered stream."""
-    with suppress(OSError):
-        os.write(2, b"\nstopping: what was measured is kept; press Ctrl-C again to end at once\n")
-
-
-def _silent(progress: Progress) -> None:
-    """Show no progress."""
-
-
-def _names(listed: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in listed.split(",") if name.strip())
 
 
 def _command_line() -> str:

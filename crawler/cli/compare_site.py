@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -10,9 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from crawler.compare.records import Arm
-
-Command = Any
+    from crawler.compare.records import Condition, Site
 
 OPTIONS = (
     click.option("--url", metavar="URL", help="Compare on this site instead of webs of our own, politely."),
@@ -26,35 +24,43 @@ OPTIONS = (
 PAGES, BLOCKS, CONCURRENCY = 50, 5, 16
 
 
-def begin_on_site(
-    asked: dict[str, Any],
-    arms: tuple[Arm, ...],
-    folder: Path,
-    *,
-    seed: int,
-    command: str,
-    lenient: bool,
-    stopped: Callable[[], bool],
-) -> str:
-    """Choose the URLs to compare on and create the session's folder; returns one line on the plan. `asked` holds those
-    of OPTIONS that were given.
+class SitePlan(NamedTuple):
+    """A comparison on a site that is not begun yet."""
 
-    Raises CrawlerError, Interrupted.
-    """
+    site: Site
+    condition: Condition
+    blocks: int
+    configuration: Path | None
+
+    @property
+    def on_site(self) -> tuple[Site, Condition, int]:
+        """The site, the condition and the blocks."""
+        return self.site, self.condition, self.blocks
+
+    def in_words(self, arms: int) -> str:
+        """The plan in one line."""
+        from crawler.system.text import duration
+
+        crawls, urls = arms * (self.blocks + 1), len(self.site.urls)
+        least = crawls * urls * self.condition.delay / self.condition.hosts
+        rests = f", at least {duration(least)} of rests" if least else ""
+        return f"{crawls} crawls of {urls} URLs{rests}; no oracle and no referee: the arms must agree with each other"
+
+
+def plan_on_site(asked: dict[str, Any], stopped: Callable[[], bool]) -> SitePlan:
+    """Choose the URLs to compare on; `asked` holds the OPTIONS that were given. Raises CrawlerError, Interrupted."""
     from pathlib import Path
 
     from crawler.compare import site as sites
     from crawler.compare.records import Site
-    from crawler.compare.session import begin, plan_on_site
     from crawler.errors import UsageError
-    from crawler.system.text import duration
 
     if ("url" in asked) == ("urls" in asked):
         raise UsageError("a comparison on a site needs either --url or --urls")
     if "pages" in asked and "urls" in asked:
         raise UsageError("--pages is for --url; a file of URLs is taken whole")
     configuration = Path(asked["config"]).absolute() if "config" in asked else None
-    profile, blocks = asked.get("profile", "polite"), asked.get("blocks", BLOCKS)
+    profile = asked.get("profile", "polite")
     settings = sites.manners(profile, configuration)
     if "urls" in asked:
         urls = sites.listed(sites.lines(Path(asked["urls"])))
@@ -64,10 +70,4 @@ def begin_on_site(
     named = asked.get("url") or asked["urls"]
     site = Site(named=named, urls=urls, profile=profile, configured=configuration is not None)
     condition = sites.condition(site, settings, asked.get("concurrency", CONCURRENCY))
-    session = plan_on_site(site, condition, arms, blocks=blocks, seed=seed, command=command, lenient=lenient)
-    begin(folder, session)
-    sites.keep_configuration(site, configuration, folder)
-    crawls = len(arms) * (blocks + 1)
-    least = crawls * len(urls) * settings.delay / condition.hosts
-    rests = f", at least {duration(least)} of rests" if least else ""
-    return f"{crawls} crawls of {len(urls)} URLs{rests}; no oracle and no referee: the arms must agree with each other"
+    return SitePlan(site, condition, asked.get("blocks", BLOCKS), configuration)

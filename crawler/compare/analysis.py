@@ -19,10 +19,11 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from crawler.compare.intervals import LEAST, RESAMPLES, Estimate, estimate, t_tail
 
+Key = TypeVar("Key")
 Blocks = Mapping[int, float]
 """One metric of one arm under one condition: the value in each block."""
 
@@ -120,26 +121,32 @@ def wins(a: Blocks, b: Blocks) -> float:
     return sum((a[k] > b[k]) + 0.5 * (a[k] == b[k]) for k in both) / len(both) if both else math.nan
 
 
+def family(
+    logs: Mapping[Key, Sequence[float]], margin: float, claims: bool, resamples: int = RESAMPLES
+) -> dict[Key, tuple[Estimate, float, Word]]:
+    """Ratios judged together: each with its p, Holm-corrected over all of them, and its word. Without `claims` all are
+    inconclusive."""
+    ps = holm([beyond(found, margin) for found in logs.values()])
+    judged = {}
+    for (key, found), p in zip(logs.items(), ps, strict=True):
+        measured = estimate(found, resamples).exp()
+        said: Word = word(measured, margin, p) if claims else "inconclusive"
+        judged[key] = (measured, p, said)
+    return judged
+
+
 def against(
     base: Blocks, others: Mapping[str, Blocks], margin: float, claims: bool = True
 ) -> dict[str, tuple[Estimate, Word]]:
-    """Every arm's ratio to the base and its word, Holm-corrected as one family."""
+    """Every arm's ratio to the base and its word, as one family."""
     logs = {arm: found for arm, blocks in others.items() if (found := log_ratios(blocks, base))}
-    ps = holm([beyond(found, margin) for found in logs.values()])
-    measured = {arm: estimate(found).exp() for arm, found in logs.items()}
-    return {
-        arm: (measured[arm], word(measured[arm], margin, p) if claims else "inconclusive")
-        for arm, p in zip(logs, ps, strict=True)
-    }
+    return {arm: (measured, said) for arm, (measured, _, said) in family(logs, margin, claims).items()}
 
 
 def pairs(cells: Mapping[str, Blocks], margin: float, claims: bool = True, resamples: int = RESAMPLES) -> list[Pair]:
-    """Every pair of arms that share a block, Holm-corrected as one family. Without `claims` all are inconclusive."""
-    met = [(a, b) for a, b in itertools.combinations(cells, 2) if log_ratios(cells[a], cells[b])]
-    ps = holm([beyond(log_ratios(cells[a], cells[b]), margin) for a, b in met])
-    found = []
-    for (a, b), p in zip(met, ps, strict=True):
-        measured = estimate(log_ratios(cells[a], cells[b]), resamples).exp()
-        said: Word = word(measured, margin, p) if claims else "inconclusive"
-        found.append(Pair(a, b, measured, p, wins(cells[a], cells[b]), said))
-    return found
+    """Every pair of arms that share a block, as one family."""
+    logs = {(a, b): found for a, b in itertools.combinations(cells, 2) if (found := log_ratios(cells[a], cells[b]))}
+    return [
+        Pair(a, b, measured, p, wins(cells[a], cells[b]), said)
+        for (a, b), (measured, p, said) in family(logs, margin, claims, resamples).items()
+    ]

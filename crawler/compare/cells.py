@@ -41,6 +41,13 @@ class Cells:
             if math.isfinite(metrics.get(metric, math.nan))
         }
 
+    def cores_of(self, arm: str) -> int:
+        """The cores that an arm can use, one for a single event loop; 0 where the session has no record of them."""
+        first = self.session.environment.get("cores", "").split()[:1]
+        there = int(first[0]) if first and first[0].isdecimal() else 0
+        mode = next((known.mode for known in self.session.arms if known.name == arm), "")
+        return 1 if mode == "async" else there
+
     def engines_with(self, condition: Condition, metric: str) -> dict[str, Blocks]:
         """The metric of every engine that has it, in the order of the session, without the A/A arm."""
         found = {arm: self.blocks(condition, arm, metric) for arm in self.engines}

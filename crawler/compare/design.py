@@ -19,7 +19,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from crawler.compare.records import Arm, Condition, Session
+from crawler.compare.records import Arm, Condition, Gate, Session, Trial
 from crawler.compare.workload import GRAPH, POLITE
 from crawler.errors import UsageError
 from crawler.testweb.draw import SeededRandom
@@ -50,6 +50,36 @@ class Planned(NamedTuple):
     def warm_up(self) -> bool:
         """Whether it is not counted."""
         return self.block == WARM_UP
+
+    def planned(self, trial: Trial) -> bool:
+        """Whether a trial was recorded for this plan."""
+        ours = (self.order, self.block, self.arm.name, self.condition, self.warm_up)
+        return ours == (trial.order, trial.block, trial.arm, trial.condition, trial.warm_up)
+
+    def recorded(
+        self,
+        gates: tuple[Gate, ...],
+        metrics: dict[str, float],
+        *,
+        started_at: float,
+        seconds: float,
+        ends: str = "",
+        digest: str = "",
+    ) -> Trial:
+        """The record of this trial."""
+        return Trial(
+            block=self.block,
+            order=self.order,
+            arm=self.arm.name,
+            condition=self.condition,
+            started_at=started_at,
+            seconds=round(seconds, 4),
+            warm_up=self.warm_up,
+            gates=gates,
+            metrics={name: round(value, 6) for name, value in metrics.items()},
+            ends=ends,
+            digest=digest,
+        )
 
 
 def _sweep(name: str, centre: Condition, **levels: Sequence[float]) -> tuple[Condition, ...]:

@@ -61,7 +61,36 @@ def unlike(first: dict[str, str], second: dict[str, str]) -> list[str]:
     ]
 
 
-class Moment(NamedTuple):
+class OtherLoad(NamedTuple):
+    """The load of other processes and of other machines. `foreign` and `steal` are shares of all cores."""
+
+    foreign: float
+    steal: float
+    swapped: int
+    throttled: int
+
+
+class LoadMeter:
+    """Measures the load of other processes since it was created."""
+
+    def __init__(self) -> None:
+        self._before = _counters()
+
+    def others(self, ours: float) -> OtherLoad | None:
+        """The load of other processes; `ours` is our own CPU meanwhile in seconds. None where there is no /proc."""
+        before, after = self._before, _counters()
+        if before is None or after is None:
+            return None
+        whole = max((after.at - before.at) * (os.cpu_count() or 1), 1e-9)
+        return OtherLoad(
+            foreign=max(0.0, after.busy - before.busy - ours) / whole,
+            steal=(after.steal - before.steal) / whole,
+            swapped=after.swapped - before.swapped,
+            throttled=after.throttled - before.throttled,
+        )
+
+
+class _Counters(NamedTuple):
     """Counters of the whole machine. Seconds of CPU over all cores; pages swapped; times throttled by a cgroup."""
 
     at: float
@@ -71,18 +100,7 @@ class Moment(NamedTuple):
     throttled: int
 
 
-class Strangers(NamedTuple):
-    """The load of other processes during `seconds`. `foreign` and `steal` are shares of all cores."""
-
-    seconds: float
-    foreign: float
-    steal: float
-    swapped: int
-    throttled: int
-
-
-def moment() -> Moment | None:
-    """The counters now, None where there is no /proc."""
+def _counters() -> _Counters | None:
     try:
         fields = [int(field) for field in _first_line("/proc/stat").split()[1:9]]
         swapped = sum(int(line.split()[1]) for line in Path("/proc/vmstat").read_text().splitlines() if "pswp" in line)
@@ -90,20 +108,7 @@ def moment() -> Moment | None:
         return None
     tick = os.sysconf("SC_CLK_TCK")
     user, nice, system, _, _, irq, softirq, steal = fields
-    return Moment(monotonic(), (user + nice + system + irq + softirq) / tick, steal / tick, swapped, _throttled())
-
-
-def strangers(before: Moment, after: Moment, ours: float) -> Strangers:
-    """The load of other processes between two moments; `ours` is our own CPU in seconds."""
-    seconds = after.at - before.at
-    whole = max(seconds * (os.cpu_count() or 1), 1e-9)
-    return Strangers(
-        seconds=seconds,
-        foreign=max(0.0, after.busy - before.busy - ours) / whole,
-        steal=(after.steal - before.steal) / whole,
-        swapped=after.swapped - before.swapped,
-        throttled=after.throttled - before.throttled,
-    )
+    return _Counters(monotonic(), (user + nice + system + irq + softirq) / tick, steal / tick, swapped, _throttled())
 
 
 def cpu_of(pid: int) -> float:

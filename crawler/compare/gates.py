@@ -25,13 +25,13 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from crawler.compare import determinism as order
-from crawler.compare.environment import Strangers
+from crawler.compare.environment import OtherLoad
 from crawler.compare.overhead import percentile
-from crawler.compare.records import Condition, Gate
+from crawler.compare.records import Condition, Gate, Trial
 from crawler.compare.workload import FLAT, Oracle
 from crawler.metrics.summary import Summary
 from crawler.settings import Settings
@@ -74,17 +74,15 @@ class Evidence(NamedTuple):
     server_cpu: float
     raw_rate: float | None
     server_rate: float | None
-    machine: Strangers | None
+    machine: OtherLoad | None
 
 
 def judge(evidence: Evidence, *, strict: bool = True) -> tuple[Gate, ...]:
     """The results of all gates, by name. Not `strict`: the gates of the machine only warn."""
-    found = [_oracle(evidence), _store(evidence), _referee(evidence), _order(evidence), _politeness(evidence)]
-    found.append(_failures(evidence))
+    correctness = [check(evidence) for check in (_oracle, _store, _referee, _order, _politeness, _failures)]
     machine = [_concurrency(evidence), _headroom(evidence), quiet(evidence.machine)]
-    return tuple(
-        sorted((*found, *(gate if strict else as_warning(gate) for gate in machine)), key=lambda gate: gate.name)
-    )
+    found = [*correctness, *(machine if strict else map(as_warning, machine))]
+    return tuple(sorted(found, key=lambda gate: gate.name))
 
 
 def crashed(why: str) -> tuple[Gate, ...]:
@@ -95,6 +93,14 @@ def crashed(why: str) -> tuple[Gate, ...]:
 def as_warning(gate: Gate) -> Gate:
     """A gate of the machine in a lenient session: it passes, with the fault as a warning."""
     return gate if gate.passed else Gate(gate.name, True, WARNING + gate.detail)
+
+
+def warnings(trials: Iterable[Trial]) -> list[str]:
+    """The gates of the machine that only warned, one line each: how often, and the detail of the first."""
+    found: dict[str, list[str]] = {}
+    for one in (one for trial in trials for one in trial.gates if one.passed and one.detail.startswith(WARNING)):
+        found.setdefault(one.name, []).append(one.detail.removeprefix(WARNING))
+    return [f"{name} in {len(details)} trials: {details[0]}" for name, details in sorted(found.items())]
 
 
 def _oracle(evidence: Evidence) -> Gate:
@@ -225,18 +231,18 @@ def _lateness(evidence: Evidence) -> float:
     return 1000 * percentile(late, 0.99) if late else 0.0
 
 
-def quiet(machine: Strangers | None) -> Gate:
+def quiet(machine: OtherLoad | None) -> Gate:
     """G9, from the load of other processes; passed where that is unknown."""
     if machine is None:
         return Gate("G9", True, "not known on this system")
     tests = (
         (machine.steal > STEAL, f"steal {machine.steal:.1%}"),
-        (machine.foreign > FOREIGN, f"strangers took {machine.foreign:.1%} of all cores"),
+        (machine.foreign > FOREIGN, f"other processes took {machine.foreign:.1%} of all cores"),
         (machine.swapped > 0, f"{machine.swapped} pages swapped"),
         (machine.throttled > 0, f"throttled {machine.throttled} times"),
     )
     load = os.getloadavg()[0]
-    seen = f"steal {machine.steal:.1%}, strangers {machine.foreign:.1%} of all cores, load {load:.2f}"
+    seen = f"steal {machine.steal:.1%}, other processes {machine.foreign:.1%} of all cores, load {load:.2f}"
     return gate("G9", [words for wrong, words in tests if wrong], seen)
 
 

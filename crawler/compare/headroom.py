@@ -3,14 +3,13 @@
 Rules, and why:
 - A server that cannot give three times the rate of the fastest engine would be the bottleneck. So its capacity is
   measured before the first trial of each page size, and gate G8 compares every trial with it.
-- The load comes from wrk or hey where installed, else from our own loops (crawler.compare.load), one process per core.
-  They share the cores with the server, as crawlers do, so a machine too small for both shows.
+- The load comes from crawler.compare.load, one process per core. They share the cores with the server, as crawlers do,
+  so a machine too small for both shows.
 - Rates are computed from the server's own log, in its steady window.
 """
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -43,13 +42,7 @@ def capacity(condition: Condition, folder: Path) -> float | None:
 
 
 def commands(address: str) -> list[list[str]]:
-    """The load commands: one of wrk or hey, or one of ours per core."""
-    url = f"http://{address}{PATH}"
-    if wrk := shutil.which("wrk"):
-        threads = f"-t{min(cores(), CONNECTIONS)}"
-        return [[wrk, threads, f"-c{CONNECTIONS}", f"-d{SECONDS:g}s", "-H", f"Host: {NAME}", url]]
-    if hey := shutil.which("hey"):
-        return [[hey, "-z", f"{SECONDS:g}s", "-c", str(CONNECTIONS), "-host", NAME, url]]
+    """The load commands, one per core."""
     share = str(-(-CONNECTIONS // cores()))
     return [[sys.executable, "-m", "crawler.compare.load", address, NAME, PATH, share, f"{SECONDS:g}"]] * cores()
 
@@ -57,9 +50,9 @@ def commands(address: str) -> list[list[str]]:
 def _ask(asking: list[subprocess.Popen[bytes]]) -> None:
     try:
         for process in asking:
-            _, told = process.communicate(timeout=PATIENCE)
+            _, printed = process.communicate(timeout=PATIENCE)
             if process.returncode:
-                why = told.decode(errors="replace").strip().splitlines()[-1:] or ["nothing on stderr"]
+                why = printed.decode(errors="replace").strip().splitlines()[-1:] or ["nothing on stderr"]
                 raise CrawlerError(f"the load for the server ended with {process.returncode}: {why[0]}")
     except subprocess.TimeoutExpired as error:
         raise CrawlerError(f"the load for the server did not end in {PATIENCE:.0f} s") from error

@@ -20,15 +20,14 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
-from signal import SIGKILL
 from time import monotonic
 
 import msgspec
 
 from crawler.metrics.process_tree import descendants
+from crawler.system.parent_death import die_with_parent
 
 PERIOD = 0.5
-PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -85,12 +84,13 @@ def _look(process: Path) -> tuple[int, int, int]:
 
 def launch(command: list[str], out: Path, err: Path) -> Cost:
     """Run a command and wait for it and its orphans. Raises OSError where it cannot be started."""
-    _control(PR_SET_CHILD_SUBREAPER, 1)
+    with suppress(OSError, AttributeError):  # no prctl: not Linux
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     peaks, cpu, switches = Peaks(), 0.0, 0
     with out.open("wb") as stdout, err.open("wb") as stderr:
         started_at = ended_at = monotonic()
         child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, preexec_fn=_die_with_us
+            command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, preexec_fn=die_with_parent
         )
     peaks.start()
     while True:
@@ -117,15 +117,6 @@ def launch(command: list[str], out: Path, err: Path) -> Cost:
     )
 
 
-def _control(option: int, value: int) -> None:
-    with suppress(OSError, AttributeError):  # no prctl: not Linux
-        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
-
-
-def _die_with_us() -> None:
-    _control(PR_SET_PDEATHSIG, SIGKILL)
-
-
 if __name__ == "__main__":
-    _die_with_us()
+    die_with_parent()
     sys.stdout.buffer.write(msgspec.json.encode(launch(sys.argv[3:], Path(sys.argv[1]), Path(sys.argv[2]))))

@@ -21,21 +21,19 @@ from crawler.compare import determinism as order
 from crawler.compare import gates, site, workload
 from crawler.compare.costs import costs
 from crawler.compare.design import Planned
-from crawler.compare.environment import Strangers, moment, strangers
+from crawler.compare.environment import LoadMeter, OtherLoad
 from crawler.compare.launch import Cost
 from crawler.compare.overhead import EDGE, percentile
 from crawler.compare.records import Gate, Site, Trial
-from crawler.compare.run_process import LOOK, Crashed, Interrupted, Stopped, run_watched, told_by
+from crawler.compare.run_process import LOOK, Crashed, Interrupted, Stopped, read_back, run_watched, summary_of
 from crawler.errors import CrawlerError
 from crawler.metrics.summary import Summary
 from crawler.settings import Settings
-from crawler.storage.directory import CrawlDirectory
 from crawler.storage.pages.base import Page
-from crawler.storage.verify import Audit, audit
+from crawler.storage.verify import Audit
 from crawler.testweb.draw import SeededRandom
 
 PATIENCE = 600.0
-MOST_PADDING = 4096
 ENOUGH = 20
 
 
@@ -70,7 +68,7 @@ class LiveTrials:
         metrics, judged, ends, digest = dict[str, float](), tuple[Gate, ...](), "", ""
         try:
             cost, machine = self._crawl(planned, folder, stopped)
-            found = read_back(folder / "crawl", told_by(cost, folder))
+            found = findings(folder / "crawl", summary_of(cost, folder))
             self._rest_until = max(self._rest_until, found.rest_until)
             metrics, ends, digest = measured(found, cost), found.ends, found.told.digest
             judged = judge(found, machine, [peer for peer in peers if peer.ends], strict=self._strict)
@@ -78,19 +76,8 @@ class LiveTrials:
             judged = gates.crashed(str(why))
         finally:
             self._rest_until = max(self._rest_until, time() + self._delay)
-        return Trial(
-            block=planned.block,
-            order=planned.order,
-            arm=planned.arm.name,
-            condition=planned.condition,
-            started_at=started_at,
-            seconds=round(monotonic() - began, 4),
-            warm_up=planned.warm_up,
-            gates=judged,
-            metrics=metrics,
-            ends=ends,
-            digest=digest,
-        )
+        seconds = monotonic() - began
+        return planned.recorded(judged, metrics, started_at=started_at, seconds=seconds, ends=ends, digest=digest)
 
     def _rest(self, stopped: Stopped) -> None:
         while (left := self._rest_until - time()) > 0:
@@ -98,28 +85,25 @@ class LiveTrials:
                 raise Interrupted
             sleep(min(left, LOOK))
 
-    def _crawl(self, planned: Planned, folder: Path, stopped: Stopped) -> tuple[Cost, Strangers | None]:
+    def _crawl(self, planned: Planned, folder: Path, stopped: Stopped) -> tuple[Cost, OtherLoad | None]:
         one, dice = planned.condition, SeededRandom(self._seed, "trial", planned.order)
         command = site.command(planned.arm, self._site, one, self._configuration, folder / "crawl")
-        environment = workload.child_environment(dice.below(2**32), dice.below(MOST_PADDING))
-        environment["CRAWLER_HEARTBEAT"] = str(workload.HEARTBEAT)
+        environment = workload.child_environment(dice) | {"CRAWLER_HEARTBEAT": str(workload.HEARTBEAT)}
         patience = PATIENCE + 10 * one.pages * (1 + self._delay)
-        before = moment()
+        load = LoadMeter()
         cost = run_watched(command, folder, environment, patience, stopped)
-        after = moment()
-        return cost, strangers(before, after, cost.cpu + cost.own_cpu) if before and after else None
+        return cost, load.others(cost.cpu + cost.own_cpu)
 
 
-def read_back(path: Path, told: Summary) -> SiteFindings:
+def findings(path: Path, told: Summary) -> SiteFindings:
     """Read the results from disk. Raises Crashed where that fails."""
     pages: list[tuple[float, float]] = []
 
     def see(page: Page) -> None:
         pages.append((page.fetched_at, page.first_byte))
 
+    directory, read = read_back(path, see)
     try:
-        directory = CrawlDirectory.open_readonly(path)
-        read = audit(directory, see)
         with closing(directory.open_frontiers()) as frontier:
             rows = sorted(f"{row.url} {row.reason} {row.status}\n" for row in frontier.settled())
             notes = list(frontier.notes())
@@ -131,7 +115,7 @@ def read_back(path: Path, told: Summary) -> SiteFindings:
     return SiteFindings(directory.settings, told, read, ends, moments, first_bytes, asked)
 
 
-def judge(found: SiteFindings, machine: Strangers | None, peers: Sequence[Trial], *, strict: bool) -> tuple[Gate, ...]:
+def judge(found: SiteFindings, machine: OtherLoad | None, peers: Sequence[Trial], *, strict: bool) -> tuple[Gate, ...]:
     """The gates that apply to a real site."""
     faults = order.limits(found.settings) + order.reached(found.settings, found.told)
     disk = list(found.audit.problems)
@@ -168,4 +152,4 @@ def measured(found: SiteFindings, cost: Cost) -> dict[str, float]:
         metrics["steady_rate"] = (len(moments) - 1 - 2 * edge) / (moments[-1 - edge] - moments[edge])
     if len(moments) >= ENOUGH:
         metrics["first_byte_p50"] = 1000 * percentile(found.first_bytes, 0.5)
-    return {name: round(value, 6) for name, value in metrics.items()}
+    return metrics

@@ -1,8 +1,7 @@
 """A cheap load generator, to measure the capacity of a server.
 
 `python -m crawler.compare.load ADDRESS HOST PATH CONNECTIONS SECONDS`: each connection requests the same page again and
-again. Only the length of the answer is parsed. Used where neither wrk nor hey is installed; the rate is computed from
-the server's log.
+again. Only the length of the answer is parsed. The rate is computed from the server's log.
 """
 
 from __future__ import annotations

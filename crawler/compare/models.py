@@ -39,8 +39,9 @@ def little(concurrency: int, latency: float) -> float:
 
 
 def cpu_roof(cpu_per_1000: float, cores: int) -> float:
-    """Pages/s when `cores` are fully busy and each thousand pages take `cpu_per_1000` CPU seconds."""
-    return 1000 * cores / cpu_per_1000 if cpu_per_1000 > 0 else math.inf
+    """Pages/s when `cores` are fully busy and each thousand pages take `cpu_per_1000` CPU seconds. inf where
+    either is unknown."""
+    return 1000 * cores / cpu_per_1000 if cpu_per_1000 > 0 and cores else math.inf
 
 
 def politeness(hosts: int, delay: float) -> float:

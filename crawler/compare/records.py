@@ -50,6 +50,9 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     configured: bool
 
 
+CORRECTNESS = ("G1", "G2", "G3", "G4", "G6", "G7")
+
+
 class Gate(msgspec.Struct, frozen=True):
     """One check of a trial. `detail` is what was found, in numbers.
 
@@ -82,7 +85,17 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def valid(self) -> bool:
         """Whether it counts: all gates passed, no warm-up."""
-        return not self.warm_up and bool(self.metrics) and all(gate.passed for gate in self.gates)
+        return not self.warm_up and bool(self.metrics) and not self.failed
+
+    @property
+    def failed(self) -> list[str]:
+        """Why it is void, one line per failed gate."""
+        return [f"{gate.name} {gate.detail}" for gate in self.gates if not gate.passed]
+
+    @property
+    def wrong(self) -> bool:
+        """Whether it failed a gate of correctness, which is a fault of the crawler, not of the machine."""
+        return any(gate.name in CORRECTNESS and not gate.passed for gate in self.gates)
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):

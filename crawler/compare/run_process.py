@@ -13,7 +13,11 @@ from time import monotonic
 import msgspec
 
 from crawler.compare.launch import Cost
+from crawler.errors import CrawlerError
 from crawler.metrics.summary import Summary
+from crawler.storage.directory import CrawlDirectory
+from crawler.storage.pages.base import Page
+from crawler.storage.verify import Audit, audit
 
 LOOK = 0.2
 Stopped = Callable[[], bool]
@@ -45,7 +49,7 @@ def run_watched(
     try:
         while True:
             try:
-                told, _ = launcher.communicate(timeout=LOOK)
+                printed, _ = launcher.communicate(timeout=LOOK)
                 break
             except subprocess.TimeoutExpired:
                 if stopped():
@@ -60,15 +64,24 @@ def run_watched(
         raise Interrupted
     if launcher.returncode:
         raise Crashed(f"the launcher ended with {launcher.returncode}")
-    return msgspec.json.decode(told, type=Cost)
+    return msgspec.json.decode(printed, type=Cost)
 
 
-def told_by(cost: Cost, folder: Path) -> Summary:
+def summary_of(cost: Cost, folder: Path) -> Summary:
     """The summary that a crawl printed. Raises Crashed where there is none."""
     try:
         return msgspec.json.decode((folder / "out").read_bytes(), type=Summary)
     except msgspec.DecodeError as error:
         raise Crashed(f"ended with exit code {cost.exit_code}: {last_line(folder)}") from error
+
+
+def read_back(crawl: Path, see: Callable[[Page], None]) -> tuple[CrawlDirectory, Audit]:
+    """A finished crawl, read again from disk; every page passes `see`. Raises Crashed where it cannot be read."""
+    try:
+        directory = CrawlDirectory.open_readonly(crawl)
+        return directory, audit(directory, see)
+    except CrawlerError as error:
+        raise Crashed(f"the crawl cannot be read back: {error}") from error
 
 
 def last_line(folder: Path) -> str:

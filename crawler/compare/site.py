@@ -68,9 +68,9 @@ def walk(url: str, pages: int, profile_name: str, configuration: Path | None, st
     Interrupted."""
     with TemporaryDirectory() as name:
         folder = Path(name)
-        told = [*_flags(profile_name, configuration, folder / "crawl"), f"--max-pages={pages}", url]
-        environment = workload.child_environment(0, 0)
-        run_watched([sys.executable, "-m", "crawler", *told], folder, environment, math.inf, stopped)
+        words = [*_flags(profile_name, configuration, folder / "crawl"), f"--max-pages={pages}", url]
+        command = [sys.executable, "-m", "crawler", *words]
+        run_watched(command, folder, workload.child_environment(), math.inf, stopped)
         try:
             with closing(CrawlDirectory.open_readonly(folder / "crawl").open_frontiers()) as frontier:
                 found = tuple(row.url for row in frontier.settled() if row.reason is Reason.OK and row.status == 200)
@@ -109,13 +109,10 @@ def configuration_of(site: Site, folder: Path) -> Path | None:
 
 def command(arm: Arm, site: Site, one: Condition, configuration: Path | None, out: Path) -> list[str]:
     """The command line of one trial."""
-    told = [sys.executable, "-m", "crawler", *_flags(site.profile, configuration, out)]
-    told += ["--mode", arm.mode, "--client", arm.client, "--concurrency", str(one.concurrency)]
-    if arm.mode == "processes":
-        told += workload.shares(one)
-    return [*told, "--max-depth", "0", *site.urls]
+    words = [sys.executable, "-m", "crawler", *_flags(site.profile, configuration, out)]
+    return [*words, *workload.engine_flags(arm, one), "--max-depth", "0", *site.urls]
 
 
 def _flags(profile_name: str, configuration: Path | None, out: Path) -> list[str]:
-    told = ["--profile", profile_name, "--out", str(out), "--json", "-q"]
-    return [*told, "--config", str(configuration)] if configuration else told
+    words = ["--profile", profile_name, "--out", str(out), "--json", "-q"]
+    return [*words, "--config", str(configuration)] if configuration else words

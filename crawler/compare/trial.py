@@ -19,21 +19,17 @@ from typing import NamedTuple
 from crawler.compare import gates, workload
 from crawler.compare.costs import costs
 from crawler.compare.design import Planned
-from crawler.compare.environment import Strangers, cpu_of, moment, strangers
+from crawler.compare.environment import LoadMeter, OtherLoad, cpu_of
 from crawler.compare.launch import Cost
 from crawler.compare.overhead import overhead
 from crawler.compare.records import Condition, Gate, Trial
-from crawler.compare.run_process import Crashed, Stopped, last_line, run_watched, told_by
+from crawler.compare.run_process import Crashed, Stopped, last_line, read_back, run_watched, summary_of
 from crawler.errors import CrawlerError
 from crawler.metrics.summary import Summary
-from crawler.storage.directory import CrawlDirectory
 from crawler.storage.pages.base import Page
-from crawler.storage.verify import audit
 from crawler.testweb.draw import SeededRandom
 from crawler.testweb.log import LogEntry, read_log
 from crawler.testweb.referee import judge as judge_log
-
-MOST_PADDING = 4096
 
 
 class Rates(NamedTuple):
@@ -50,7 +46,7 @@ class TrialSeen(NamedTuple):
     cost: Cost
     entries: list[LogEntry]
     server_cpu: float
-    machine: Strangers | None
+    machine: OtherLoad | None
 
 
 def run_trial(planned: Planned, folder: Path, *, seed: int, rates: Rates, strict: bool, stopped: Stopped) -> Trial:
@@ -65,22 +61,11 @@ def run_trial(planned: Planned, folder: Path, *, seed: int, rates: Rates, strict
     try:
         seen = _beside_web(condition, folder, command, SeededRandom(seed, "trial", planned.order), stopped)
         seconds = seen.cost.ended_at - seen.cost.started_at
-        told = told_by(seen.cost, folder)
-        evidence = _evidence(condition, folder, seen, told, rates)
+        evidence = _evidence(condition, folder, seen, summary_of(seen.cost, folder), rates)
         found, metrics = gates.judge(evidence, strict=strict), _metrics(evidence, seen)
     except Crashed as why:
         found = gates.crashed(str(why))
-    return Trial(
-        block=planned.block,
-        order=planned.order,
-        arm=planned.arm.name,
-        condition=condition,
-        started_at=started_at,
-        seconds=round(seconds or monotonic() - began, 4),
-        warm_up=planned.warm_up,
-        gates=found,
-        metrics=metrics,
-    )
+    return planned.recorded(found, metrics, started_at=started_at, seconds=seconds or monotonic() - began)
 
 
 def raw_rate(condition: Condition, folder: Path, *, seed: int, stopped: Stopped) -> float | None:
@@ -114,11 +99,11 @@ def _beside_web(
     with workload.serve(condition, log) as web:
         workload.write_configuration(condition, web, configuration)
         address = next(iter(web.settings.resolve.values()))
-        environment = workload.child_environment(dice.below(2**32), dice.below(MOST_PADDING))
-        before, cpu_before = moment(), cpu_of(web.process.pid)
-        cost = run_watched(command(configuration, address), folder, environment, workload.patience(condition), stopped)
-        server_cpu, after = cpu_of(web.process.pid) - cpu_before, moment()
-    machine = strangers(before, after, cost.cpu + cost.own_cpu + server_cpu) if before and after else None
+        environment, patience = workload.child_environment(dice), workload.patience(condition)
+        load, cpu_before = LoadMeter(), cpu_of(web.process.pid)
+        cost = run_watched(command(configuration, address), folder, environment, patience, stopped)
+        server_cpu = cpu_of(web.process.pid) - cpu_before
+        machine = load.others(cost.cpu + cost.own_cpu + server_cpu)
     return TrialSeen(cost, read_log(log), server_cpu, machine)
 
 
@@ -131,17 +116,13 @@ def _evidence(condition: Condition, folder: Path, seen: TrialSeen, told: Summary
         first_bytes[page.url] = page.first_byte
         cut += page.truncated == "length"
 
-    try:
-        directory = CrawlDirectory.open_readonly(folder / "crawl")
-        read_back = audit(directory, see)
-    except CrawlerError as error:
-        raise Crashed(f"the crawl cannot be read back: {error}") from error
+    directory, audit = read_back(folder / "crawl", see)
     return gates.Evidence(
         condition=condition,
         oracle=oracle,
         settings=directory.settings,
         told=told,
-        audit=read_back,
+        audit=audit,
         entries=seen.entries,
         first_bytes=first_bytes,
         cut=cut,
@@ -171,5 +152,4 @@ def _metrics(evidence: gates.Evidence, seen: TrialSeen) -> dict[str, float]:
     if evidence.condition.workload != workload.FLAT:
         found["least_rate"] = pages / evidence.oracle.seconds
     beside = {"raw_rate": evidence.raw_rate, "server_rate": evidence.server_rate}
-    found |= {name: rate for name, rate in beside.items() if rate is not None}
-    return {name: round(value, 6) for name, value in found.items()}
+    return found | {name: rate for name, rate in beside.items() if rate is not None}

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from crawler.compare import analysis
 from crawler.compare.analysis import Word
+from crawler.compare.fields import Field, Row
 from crawler.compare.intervals import Estimate
-from crawler.compare.results import Field, Row
 
 
 def leaders(field: Field) -> tuple[Row, dict[str, Word]] | None:

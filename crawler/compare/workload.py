@@ -22,6 +22,7 @@ from crawler.compare.records import Arm, Condition
 from crawler.runtime.job import cores
 from crawler.settings import ENVIRONMENT
 from crawler.testweb.document import AnyWeb
+from crawler.testweb.draw import SeededRandom
 from crawler.testweb.flat import FlatWeb
 from crawler.testweb.oracle import Expected, crawl_digest, expected
 from crawler.testweb.process import StartedWeb, start_web
@@ -35,6 +36,7 @@ MAX_LINKS = 5000
 SLOWEST_PAGE = 0.02
 PATIENCE = 60.0
 HEARTBEAT = 0.02
+MOST_PADDING = 4096
 
 
 class Oracle(NamedTuple):
@@ -78,27 +80,18 @@ def write_configuration(condition: Condition, web: StartedWeb, path: Path) -> No
 
 def flags(arm: Arm, condition: Condition, configuration: Path, out: Path) -> list[str]:
     """The command line of the crawler for one trial, without `python -m crawler`."""
-    in_flight = str(condition.concurrency)
-    told = [
-        "--mode",
-        arm.mode,
-        "--client",
-        arm.client,
-        "--config",
-        str(configuration),
-        "--out",
-        str(out),
-        "--json",
-        "-q",
-    ]
-    told += ["--profile", "fast" if condition.workload == FLAT else "demo", "--delay", str(condition.delay)]
-    told += ["--concurrency", in_flight, "--per-host", str(per_host(condition))]
-    return told + shares(condition) if arm.mode in ("processes", "prefork") else told
+    profile = "fast" if condition.workload == FLAT else "demo"
+    words = ["--profile", profile, "--config", str(configuration), "--out", str(out), "--json", "-q"]
+    words += ["--delay", str(condition.delay), "--per-host", str(per_host(condition))]
+    return words + engine_flags(arm, condition)
 
 
-def shares(condition: Condition) -> list[str]:
-    """The flags that divide the fetches in flight among processes."""
-    return ["--processes", str(processes_for(condition.concurrency, condition.workers or cores()))]
+def engine_flags(arm: Arm, condition: Condition) -> list[str]:
+    """The flags of an engine: its mode, its client, and how its processes share the fetches in flight."""
+    words = ["--mode", arm.mode, "--client", arm.client, "--concurrency", str(condition.concurrency)]
+    if arm.mode in ("processes", "prefork"):
+        words += ["--processes", str(processes_for(condition.concurrency, condition.workers or cores()))]
+    return words
 
 
 def per_host(condition: Condition) -> int:
@@ -117,10 +110,11 @@ def patience(condition: Condition) -> float:
     return PATIENCE + 5 * waiting + 3 * oracle_of(condition).seconds
 
 
-def child_environment(hash_seed: int, padding: int) -> dict[str, str]:
-    """The environment of a trial. Hash seed and size of the environment vary between trials: both change memory layout
-    and thus speed (Mytkowicz et al., "Producing wrong data without doing anything obviously wrong", ASPLOS 2009), so no
-    arm may have one layout by accident."""
+def child_environment(dice: SeededRandom | None = None) -> dict[str, str]:
+    """The environment of a child process. Hash seed and size of the environment vary between trials (`dice`): both
+    change memory layout and thus speed (Mytkowicz et al., "Producing wrong data without doing anything obviously
+    wrong", ASPLOS 2009), so no arm may have one layout by accident."""
+    hash_seed, padding = (dice.below(2**32), dice.below(MOST_PADDING)) if dice else (0, 0)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ENVIRONMENT)}
     root = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, [root, kept.get("PYTHONPATH")]))

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from crawler.cli.compare import compare
 from crawler.cli.signals import Signals
-from crawler.compare import headroom, session, trial, workload
+from crawler.compare import gates, headroom, session, session_files, trial, workload
 from crawler.compare.design import schedule
 from crawler.compare.records import METRICS, Arm, Condition, Gate, Session, Trial
 from crawler.errors import Locked, UsageError
@@ -42,7 +42,7 @@ def same_place(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def tiny(gates_are: str = session.LENIENT, arms: tuple[Arm, ...] = (ARM, TWIN)) -> Session:
     return Session(
-        format=session.FORMAT,
+        format=session_files.FORMAT,
         preset="smoke",
         seed=7,
         created_at=0.0,
@@ -86,18 +86,18 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     folder, told = tmp_path_factory.mktemp("finished") / "c", list[session.Progress]()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(session, "environment", lambda: dict(HERE))
-        session.begin(folder, tiny())
+        session_files.begin(folder, tiny())
         assert session.conduct(folder, tell=told.append)
     return Finished(folder, told)
 
 
 def test_a_tiny_session_is_whole_and_valid(finished: Finished) -> None:
     folder, told = finished
-    trials = session.read_trials(folder)
+    trials = session_files.read_trials(folder)
     assert [one.order for one in trials] == [0, 1, 2, 3, 4, 5]
     assert [one.valid for one in trials] == [False, False, True, True, True, True]
     assert all({gate.name for gate in one.gates} == {f"G{number}" for number in range(1, 10)} for one in trials)
-    assert not session.verify(folder)
+    assert not session_files.verify(folder)
     assert (told[0].done, told[-1].done, told[-1].left) == (0, 6, 0)
     for one in trials:
         assert one.metrics.keys() == METRICS.keys() - {"overhead_p99", "heartbeat_p99", "least_rate", "first_byte_p50"}
@@ -130,7 +130,7 @@ def test_reports_are_written_again_and_verified(finished: Finished) -> None:
 
 
 def test_a_session_without_trials_has_no_report(tmp_path: Path) -> None:
-    session.begin(tmp_path / "c", tiny())
+    session_files.begin(tmp_path / "c", tiny())
     done = CliRunner().invoke(compare, ["report", str(tmp_path / "c")], obj=Signals(), standalone_mode=False)
     assert isinstance(done.exception, UsageError)
     assert command("verify", str(tmp_path / "c"))[0] == 1
@@ -138,22 +138,22 @@ def test_a_session_without_trials_has_no_report(tmp_path: Path) -> None:
 
 def test_a_cut_session_goes_on_where_it_was(tmp_path: Path) -> None:
     folder, told = tmp_path / "c", list[session.Progress]()
-    session.begin(folder, tiny())
+    session_files.begin(folder, tiny())
     assert not session.conduct(folder, tell=told.append, stopped=lambda: len(told) > 2)
     kept = (folder / "trials.jsonl").read_bytes()
-    assert len(session.read_trials(folder)) == 2
-    assert session.verify(folder) == ["4 of 6 trials are still owed"]
+    assert len(session_files.read_trials(folder)) == 2
+    assert session_files.verify(folder) == ["4 of 6 trials are still owed"]
     with (folder / "trials.jsonl").open("ab") as file:
         file.write(b'{"block": 1, "ord')  # a kill in the middle of a line
     assert session.conduct(folder)
     assert (folder / "trials.jsonl").read_bytes().startswith(kept)
-    assert [one.order for one in session.read_trials(folder)] == [0, 1, 2, 3, 4, 5]
-    assert not session.verify(folder)
+    assert [one.order for one in session_files.read_trials(folder)] == [0, 1, 2, 3, 4, 5]
+    assert not session_files.verify(folder)
     assert session.conduct(folder), "nothing is owed"
 
 
 def test_unlike_environments_are_not_mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    session.begin(tmp_path / "c", tiny())
+    session_files.begin(tmp_path / "c", tiny())
     monkeypatch.setattr(session, "environment", lambda: {"cpu": "another", "cores": "2"})
     with pytest.raises(UsageError, match="cpu: a test became another"):
         session.conduct(tmp_path / "c")
@@ -161,20 +161,20 @@ def test_unlike_environments_are_not_mixed(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_one_process_at_a_time_and_no_other_folder(tmp_path: Path) -> None:
-    session.begin(tmp_path / "c", tiny())
+    session_files.begin(tmp_path / "c", tiny())
     lock = FileLock(tmp_path / "c" / "lock")
     lock.acquire("c")
     with pytest.raises(Locked):
         session.conduct(tmp_path / "c")
     lock.release()
     with pytest.raises(UsageError, match="compare resume"):
-        session.begin(tmp_path / "c", tiny())
+        session_files.begin(tmp_path / "c", tiny())
     with pytest.raises(UsageError, match="not a comparison"):
-        session.read_session(tmp_path / "nothing")
+        session_files.read_session(tmp_path / "nothing")
 
 
 def test_records_that_are_not_the_plan_are_found(tmp_path: Path) -> None:
-    session.begin(tmp_path, tiny())
+    session_files.begin(tmp_path, tiny())
     first, second = schedule(tiny())[:2]
     good = Trial(
         block=0,
@@ -190,7 +190,7 @@ def test_records_that_are_not_the_plan_are_found(tmp_path: Path) -> None:
     other = msgspec.structs.replace(good, order=1, arm=first.arm.name)
     assert second.arm != first.arm
     (tmp_path / "trials.jsonl").write_bytes(b"".join(msgspec.json.encode(one) + b"\n" for one in (good, good, other)))
-    assert session.verify(tmp_path) == [
+    assert session_files.verify(tmp_path) == [
         "line 2: trial 0 is there twice",
         f"line 3: trial 1 ({first.arm.name}, block 0) is not the planned one",
         "4 of 6 trials are still owed",
@@ -198,10 +198,10 @@ def test_records_that_are_not_the_plan_are_found(tmp_path: Path) -> None:
 
 
 def test_gates_of_the_machine_that_only_warned_are_told_once(finished: Finished) -> None:
-    trial = session.read_trials(finished.folder)[-1]
+    trial = session_files.read_trials(finished.folder)[-1]
     warning = Gate("G8", True, "warning: the server was busy")
     twice = [msgspec.structs.replace(trial, gates=(Gate("G1", True, "fine"), warning))] * 2
-    assert session.warned(twice) == ["G8 in 2 trials: the server was busy"]
+    assert gates.warnings(twice) == ["G8 in 2 trials: the server was busy"]
 
 
 # ---- faults in a crawler ---------------------------------------------------------------------------------------------
@@ -212,8 +212,8 @@ def test_an_engine_that_drops_pages_is_void(tmp_path: Path, monkeypatch: pytest.
     found = run(tmp_path)
     assert failed(found) == {"G1", "G2", "G3"}
     assert not found.valid
-    assert session.wrong(found)
-    assert "1 missing: http://flat.demo.test/page-7.html attempt 1" in " ".join(session.void(found))
+    assert found.wrong
+    assert "1 missing: http://flat.demo.test/page-7.html attempt 1" in " ".join(found.failed)
 
 
 def test_an_engine_at_half_the_concurrency_is_void(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,7 +222,7 @@ def test_an_engine_at_half_the_concurrency_is_void(tmp_path: Path, monkeypatch: 
         (folder := tmp_path / str(number)).mkdir()
         found = run(folder, strict=True)
         assert failed(found) <= {"G5", "G9"}
-        assert not session.wrong(found)
+        assert not found.wrong
         if "G5" in failed(found) or "G9" not in failed(found):
             break
     else:
@@ -272,7 +272,7 @@ def test_a_server_slowed_below_headroom_is_found(tmp_path: Path, monkeypatch: py
     assert "G8" in failed(found) <= {"G5", "G8", "G9"}
     assert able is not None
     assert "server-limited" in next(gate.detail for gate in found.gates if gate.name == "G8")
-    assert not session.wrong(found), "the machine is to blame, not the crawler"
+    assert not found.wrong, "the machine is to blame, not the crawler"
 
 
 def serve_slowly(condition: Condition, log: Path) -> StartedWeb:
@@ -371,4 +371,4 @@ def test_an_interrupt_ends_everything_and_keeps_what_there_is(tmp_path: Path) ->
     assert f"go on      python -m crawler compare resume {folder}" in out
     assert not left_over(folder)
     assert {path.name for path in folder.iterdir()} <= {"session.json", "trials.jsonl", "lock"}
-    assert session.read_session(folder).preset == "smoke"
+    assert session_files.read_session(folder).preset == "smoke"

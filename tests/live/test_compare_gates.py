@@ -8,14 +8,14 @@ import msgspec
 import pytest
 
 from crawler.compare import gates
-from crawler.compare.environment import Strangers
+from crawler.compare.environment import OtherLoad
 from crawler.compare.gates import Evidence
 from crawler.compare.records import Gate
 from crawler.testweb.log import LogEntry, RequestLog
 from crawler.testweb.referee import judge as judge_log
 from tests.live.trials import FLAT, failed, run
 
-QUIET = Strangers(seconds=1.0, foreign=0.0, steal=0.0, swapped=0, throttled=0)
+QUIET = OtherLoad(foreign=0.0, steal=0.0, swapped=0, throttled=0)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def test_a_server_without_headroom_is_found(honest: Evidence) -> None:
     "unclean",
     [QUIET._replace(foreign=0.2), QUIET._replace(steal=0.02), QUIET._replace(swapped=1), QUIET._replace(throttled=1)],
 )
-def test_an_unclean_host_is_found(honest: Evidence, unclean: Strangers) -> None:
+def test_an_unclean_host_is_found(honest: Evidence, unclean: OtherLoad) -> None:
     assert "G9" in failed(gates.judge(honest._replace(machine=unclean)))
 
 

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 import variants
 from crawler.cli.compare import compare
 from crawler.cli.signals import Signals
-from crawler.compare import session, site
+from crawler.compare import gates, session_files, site
 from crawler.compare.design import schedule
 from crawler.compare.live import LiveTrials
 from crawler.compare.records import Trial
@@ -66,7 +66,7 @@ def on_a_list(configuration: Path, tmp_path: Path) -> list[str]:
 def test_arms_that_agree_are_valid_and_the_report_says_what_is_not_known(on_a_list: list[str], tmp_path: Path) -> None:
     done = told(*on_a_list, "--out", str(tmp_path / "c"))
     assert (done.exception, done.return_value) == (None, 0), done.output
-    trials = session.read_trials(tmp_path / "c")
+    trials = session_files.read_trials(tmp_path / "c")
     assert len(trials) == 2 * (len(variants.names()) + 1)
     assert all(one.valid for one in trials if not one.warm_up)
     assert all([gate.name for gate in one.gates] == GATES for one in trials)
@@ -80,7 +80,7 @@ def test_arms_that_agree_are_valid_and_the_report_says_what_is_not_known(on_a_li
         assert "No oracle and no referee" in report
         assert "25 URLs" in report
         assert "provably equal" not in report and "Loopback" not in report
-    assert not session.verify(tmp_path / "c")
+    assert not session_files.verify(tmp_path / "c")
 
 
 def test_a_site_is_walked_once_and_each_arm_asks_for_that_list(
@@ -90,7 +90,7 @@ def test_a_site_is_walked_once_and_each_arm_asks_for_that_list(
     asked = ["--url", f"http://{NAME}/", "--pages", "12", "--config", str(configuration), "--blocks", "1"]
     done = told(*asked, "--modes", "async", "--lenient", "-q", "--out", str(tmp_path / "c"))
     assert (done.exception, done.return_value) == (None, 0), done.output
-    plan = session.read_session(tmp_path / "c")
+    plan = session_files.read_session(tmp_path / "c")
     assert plan.site and len(plan.site.urls) == 12
     paths = [entry.path for entry in asked_since(web, began) if entry.path != "/robots.txt"]
     assert len(paths) == 12 * (1 + 4), "the walk, then two arms in two blocks"
@@ -109,14 +109,14 @@ def test_an_arm_that_comes_to_other_ends_is_void(
     monkeypatch.setattr(site, "command", faulty)
     done = told(*on_a_list, "--modes", "async", "--out", str(tmp_path / "c"))
     assert done.return_value == 1
-    judged = [one for one in session.read_trials(tmp_path / "c") if one.block == 1]
+    judged = [one for one in session_files.read_trials(tmp_path / "c") if one.block == 1]
     assert [one.valid for one in judged] == [True, False]
-    assert "no oracle: other ends" in session.void(judged[1])[0]
+    assert "no oracle: other ends" in judged[1].failed[0]
 
 
 def test_bodies_that_differ_only_warn(on_a_list: list[str], tmp_path: Path) -> None:
     told(*on_a_list, "--modes", "async", "--out", str(tmp_path / "c"))
-    plan, trials = session.read_session(tmp_path / "c"), session.read_trials(tmp_path / "c")
+    plan, trials = session_files.read_session(tmp_path / "c"), session_files.read_trials(tmp_path / "c")
     assert plan.site
     changed = [msgspec.structs.replace(one, digest="0" * 32) for one in trials if one.block == 1]
     again = LiveTrials(plan.site, site.configuration_of(plan.site, tmp_path / "c"), 0.0, plan.seed, strict=False)
@@ -124,7 +124,7 @@ def test_bodies_that_differ_only_warn(on_a_list: list[str], tmp_path: Path) -> N
     planned = schedule(plan)[-1]
     found: Trial = again.run(planned, tmp_path / "work", changed, lambda: False)
     assert found.valid
-    assert session.warned([found])[0].startswith("G1 in 1 trials: no oracle: the same ends as async")
+    assert gates.warnings([found])[0].startswith("G1 in 1 trials: no oracle: the same ends as async")
 
 
 def test_politeness_holds_within_and_between_trials(

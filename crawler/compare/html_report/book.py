@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from crawler.compare import analysis
+from crawler.compare.fields import Field
 from crawler.compare.html_report.curves import Line
 from crawler.compare.html_report.figures import Lane
 from crawler.compare.html_report.numbers import cell, conditions, full
 from crawler.compare.records import Condition, Session, Trial
-from crawler.compare.results import Field, Results, Sweep
+from crawler.compare.results import Results, Sweep
 from crawler.report.numbers import counted
 from crawler.report.svg import WIDE
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import msgspec
 
+from crawler.compare.fields import Field
 from crawler.compare.html_report.book import Book, Figure, Table
 from crawler.compare.html_report.numbers import full
 from crawler.compare.records import Condition
-from crawler.compare.results import Field
 from crawler.compare.verdicts import leaders
 from crawler.report.numbers import seconds, short
 from crawler.report.svg import NARROW, box, colour, mark, svg, words

@@ -6,13 +6,13 @@ import math
 from collections.abc import Sequence
 
 from crawler.compare import analysis
+from crawler.compare.fields import COSTS, Row
 from crawler.compare.html_report import findings
 from crawler.compare.html_report.book import Book, Draw, Figure, Table
 from crawler.compare.html_report.curves import Line, Scene, curves
 from crawler.compare.html_report.figures import lanes
 from crawler.compare.html_report.numbers import SHOWN, cell, full
 from crawler.compare.intervals import Estimate
-from crawler.compare.results import COSTS, Row
 from crawler.report.numbers import lasting, number
 
 

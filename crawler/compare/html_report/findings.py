@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 
 from crawler.compare import analysis
+from crawler.compare.fields import Field, Row
 from crawler.compare.html_report.numbers import full
 from crawler.compare.html_report.phrases import NO_CLAIM, capital, listed, sentence
 from crawler.compare.html_report.scaling import sweep
-from crawler.compare.results import Field, Results, Row
+from crawler.compare.results import Results
 from crawler.compare.verdicts import costs_against
 from crawler.report.numbers import number, percent, seconds, share
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from crawler.compare.fields import Row
 from crawler.compare.intervals import Estimate
 from crawler.compare.records import Condition
-from crawler.compare.results import Row
 from crawler.report.numbers import Show, lasting, milliseconds, number, seconds, share, short
 from crawler.system.text import format_bytes
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from crawler.compare import analysis
 from crawler.compare.analysis import Word
+from crawler.compare.fields import Field, Row
 from crawler.compare.html_report.numbers import LEVELS, full
 from crawler.compare.html_report.phrases import NO_CLAIM, listed, once, stretch
 from crawler.compare.models import Crossing
-from crawler.compare.results import Field, Row, Sweep
+from crawler.compare.results import Sweep
 from crawler.compare.verdicts import growth
 from crawler.report.numbers import Show
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 
 from crawler.compare import analysis
 from crawler.compare.analysis import Blocks
+from crawler.compare.fields import Field
 from crawler.compare.html_report import findings
 from crawler.compare.html_report.book import Book, Figure, Table
 from crawler.compare.html_report.figures import Duel, forest, lanes
 from crawler.compare.html_report.numbers import cell, full
 from crawler.compare.intervals import Estimate
-from crawler.compare.results import Field
 from crawler.report.numbers import number, share
 
 UNIT = "pages/s"

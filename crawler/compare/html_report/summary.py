@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from crawler.compare.fields import Field, Row
 from crawler.compare.html_report.book import Book
 from crawler.compare.html_report.numbers import SHOWN, span
 from crawler.compare.intervals import Estimate
 from crawler.compare.records import Session
-from crawler.compare.results import Field, Row
 from crawler.report.numbers import Show, number, share
 
 Cell = tuple[str, str]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from crawler.compare.fields import COSTS
 from crawler.compare.html_report import scaling
 from crawler.compare.html_report.book import Book, Draw, Figure, Table
 from crawler.compare.html_report.curves import Scene, curves
@@ -12,7 +13,7 @@ from crawler.compare.html_report.numbers import LEVELS, SHOWN, cell
 from crawler.compare.html_report.phrases import capital, sentence
 from crawler.compare.models import little
 from crawler.compare.records import Condition
-from crawler.compare.results import COSTS, Sweep
+from crawler.compare.results import Sweep
 from crawler.report.numbers import seconds, short
 
 UNIT = "pages/s"

@@ -1,35 +1,25 @@
-"""The process of one lesson: `python -m crawler.compare.lessons.child PACKAGE NAME` prints a Report as JSON.
+"""The process of one lesson: `python -m crawler.compare.lessons.child PACKAGE NAME` prints its samples as JSON.
 
-When its parent ends, the kernel sends it SIGHUP (PR_SET_PDEATHSIG, Linux), and it kills its process group. Imports are
-lazy, because processes that a lesson spawns import this module again.
+It ends with its parent. Imports are lazy, because processes that a lesson spawns import this module again.
 """
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 from contextlib import suppress
 
-PR_SET_PDEATHSIG = 1
-
 
 def main(package: str, name: str) -> None:
-    """Run a lesson and print its Report."""
-    from importlib import import_module
-
+    """Run a lesson and print its samples."""
     import msgspec
 
-    from crawler.compare.lessons.lesson import Lesson, Report
-    from crawler.compare.lessons.rounds import speed_of_two
+    from crawler.compare.lessons.experiments import load
+    from crawler.system.parent_death import die_with_parent
 
-    _die_with_parent()
-    lesson: Lesson = import_module(f"{package}.{name}").LESSON
-    before = (speed_of_two(),) if lesson.cores > 1 else ()
-    samples = lesson.run()
-    after = (speed_of_two(),) if lesson.cores > 1 else ()
+    die_with_parent()
+    samples = load(name, package).run()
     _stop_fork_server()
-    sys.stdout.write(msgspec.json.encode(Report(samples, before + after)).decode())
+    sys.stdout.write(msgspec.json.encode(samples).decode())
 
 
 def _stop_fork_server() -> None:
@@ -38,17 +28,6 @@ def _stop_fork_server() -> None:
 
     with suppress(AttributeError):
         forkserver._forkserver._stop()  # type: ignore[attr-defined]
-
-
-def _die_with_parent() -> None:
-    import ctypes
-
-    def end(number: int, frame: object) -> None:
-        os.killpg(os.getpgrp(), signal.SIGKILL)
-
-    signal.signal(signal.SIGHUP, end)
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGHUP, 0, 0, 0)
 
 
 if __name__ == "__main__":

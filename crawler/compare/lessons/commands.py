@@ -24,10 +24,11 @@ def lessons(
     from pathlib import Path
 
     from rich.console import Console
+    from rich.markdown import Markdown
 
     from crawler.compare.lessons import present
-    from crawler.compare.lessons.experiments import NAMES
-    from crawler.compare.lessons.runner import conditions, load, teach
+    from crawler.compare.lessons.experiments import NAMES, load
+    from crawler.compare.lessons.runner import conditions, teach
 
     names = [_known(name, NAMES) for name in chosen] or list(NAMES)
     if listing:
@@ -39,8 +40,8 @@ def lessons(
     for place, name in enumerate(names, 1):
         with console.status(f"{name} ({place} of {len(names)})"):
             outcomes.append(teach(name))
-        present.show(console, outcomes[-1], place)
-    present.show_all(console, outcomes, where)
+        console.print(Markdown(present.lesson(outcomes[-1], place)))
+    console.print(Markdown(present.overview(outcomes, where)))
     if as_json:
         click.echo(present.as_json(outcomes, where))
     if markdown:

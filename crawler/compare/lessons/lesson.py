@@ -57,13 +57,6 @@ class Lesson(msgspec.Struct, frozen=True, kw_only=True):
     control: str = ""
 
 
-class Report(msgspec.Struct, frozen=True):
-    """The result of a lesson's process. `speed`: work of two threads without the GIL : of one, before and after."""
-
-    samples: Samples
-    speed: tuple[float, ...] = ()
-
-
 class LessonFigure(msgspec.Struct, frozen=True, kw_only=True):
     """One measured value. `low` and `high` are the range; also the bounds, and whether they hold."""
 

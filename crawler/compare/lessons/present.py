@@ -1,20 +1,14 @@
-"""Formats outcomes: for a terminal, as Markdown, as JSON."""
+"""Formats outcomes: as Markdown, which a terminal shows rendered, and as JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import msgspec
 
-from crawler.compare.lessons.lesson import LessonFigure, LessonOutcome, number
-
-if TYPE_CHECKING:
-    from rich.console import Console
+from crawler.compare.lessons.lesson import LessonOutcome, number
 
 _WORDS = {True: "yes", False: "no", None: "?"}
-_COLOURS = {"holds": "green", "met": "green", "does not hold here": "magenta", "not met": "magenta"}
-_HEADS = ("measure", "median", "range", "claim", "prediction")
 METHOD = (
     "Figures are medians of samples taken in turn, with their range. A bound is kept (yes) or not (no) where the whole "
     "confidence interval of the median lies on one side of it (sign test, 5 % error at each end), and undecided (?) "
@@ -22,22 +16,20 @@ METHOD = (
 )
 
 
-def value(figure: LessonFigure) -> tuple[str, str]:
-    """Median and range."""
-    return number(figure.median), f"{number(figure.low)} to {number(figure.high)}"
-
-
-def rows(outcome: LessonOutcome) -> list[tuple[str, ...]]:
-    """The figures as text: measure, median, range, the bounds of claim and prediction, and whether they hold."""
-    return [
-        (
-            figure.meaning,
-            *value(figure),
-            f"{figure.claimed}: {_WORDS[figure.claim_true]}" if figure.claimed else "",
-            f"{figure.predicted}: {_WORDS[figure.prediction_true]}" if figure.predicted else "",
-        )
-        for figure in outcome.figures
-    ]
+def lesson(outcome: LessonOutcome, place: int) -> str:
+    """One lesson: the claim, the figures, whether claim and prediction hold, and why."""
+    lines = [f"## {place}. {outcome.title}", "", f"Tutorials say: *{outcome.claim}*", ""]
+    if outcome.trouble:
+        return "\n".join([*lines, f"This lesson failed: `{outcome.trouble.replace('`', chr(39))}`"])
+    lines += [_row(("measure", "median", "range", "claim", "prediction")), "|---|--:|---|---|---|"]
+    for figure in outcome.figures:
+        claim = f"{figure.claimed}: {_WORDS[figure.claim_true]}" if figure.claimed else ""
+        prediction = f"{figure.predicted}: {_WORDS[figure.prediction_true]}" if figure.predicted else ""
+        median, spread = number(figure.median), f"{number(figure.low)} to {number(figure.high)}"
+        lines.append(_row((figure.meaning, median, spread, claim, prediction)))
+    noise = f", other processes kept {outcome.others:.1f} cores busy meanwhile" if outcome.others >= 0 else ""
+    lines += ["", f"The claim: **{outcome.holds}**. Our prediction: **{outcome.prediction}**. {because(outcome)}"]
+    return "\n".join([*lines, "", f"`{outcome.name}`, {outcome.seconds:.1f} s{noise}."])
 
 
 def because(outcome: LessonOutcome) -> str:
@@ -50,68 +42,19 @@ def because(outcome: LessonOutcome) -> str:
     return f"These figures leave something open (see ?). What we believe: {outcome.why}"
 
 
-def meanwhile(outcome: LessonOutcome) -> str:
-    """The duration, and the load of other processes."""
-    noise = f", other processes kept {outcome.others:.1f} cores busy meanwhile" if outcome.others >= 0 else ""
-    return f"{outcome.seconds:.1f} s{noise}"
-
-
-def show(console: Console, outcome: LessonOutcome, place: int) -> None:
-    """One lesson on a terminal."""
-    from rich.table import Table
-    from rich.text import Text
-
-    console.print(Text(f"\n{place}. {outcome.title}", "bold"), Text(f"({outcome.name}, {meanwhile(outcome)})", "dim"))
-    console.print(Text(f"Tutorials say: {outcome.claim}"))
-    if outcome.trouble:
-        console.print(Text(f"This lesson failed: {outcome.trouble}", "red"))
-        return
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for head in _HEADS:
-        table.add_column(head, justify="right" if head == "median" else "left")
-    for row in rows(outcome):
-        table.add_row(*(Text(cell) for cell in row))
-    console.print(table)
-    words = Text.assemble(
-        "The claim: ", (outcome.holds, _COLOURS.get(outcome.holds, "yellow")),
-        ". Our prediction: ", (outcome.prediction, _COLOURS.get(outcome.prediction, "yellow")), ".",
-    )  # fmt: skip
-    console.print(words)
-    console.print(Text(because(outcome)))
-
-
-def show_all(console: Console, outcomes: Iterable[LessonOutcome], where: dict[str, str]) -> None:
-    """The summary table at the end."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="dim", title_justify="left")
-    for head in ("lesson", "the claim", "our prediction"):
-        table.add_column(head)
-    for one in outcomes:
-        words = ("failed", "failed") if one.trouble else (one.holds, one.prediction)
-        table.add_row(Text(one.title), *(Text(word, _COLOURS.get(word, "yellow")) for word in words))
-    console.print()
-    console.print(table)
-    console.print(Text(f"\n{METHOD}\n{_sentence(where)}", "dim"))
+def overview(outcomes: Iterable[LessonOutcome], where: dict[str, str]) -> str:
+    """The verdicts of all lessons, the method and the conditions."""
+    lines = [_row(("lesson", "the claim", "our prediction")), "|---|---|---|"]
+    verdicts = [(one, ("failed", "failed") if one.trouble else (one.holds, one.prediction)) for one in outcomes]
+    lines += [_row((one.title, *words)) for one, words in verdicts]
+    conditions = "; ".join(f"{name} {text}" for name, text in where.items())
+    return "\n".join([*lines, "", METHOD, "", f"Conditions: {conditions}."])
 
 
 def markdown(outcomes: Sequence[LessonOutcome], where: dict[str, str]) -> str:
-    """All outcomes as one Markdown document."""
-    lines = ["# What the tutorials say, measured", "", _sentence(where), "", METHOD, ""]
-    lines += ["| lesson | the claim | our prediction |", "|---|---|---|"]
-    for one in outcomes:
-        words = ("failed", "failed") if one.trouble else (one.holds, one.prediction)
-        lines.append(_row((one.title, *words)))
-    for place, one in enumerate(outcomes, 1):
-        lines += ["", f"## {place}. {one.title}", "", f"Tutorials say: *{one.claim}*", ""]
-        if one.trouble:
-            lines.append(f"This lesson failed: `{one.trouble.replace('`', chr(39))}`")
-            continue
-        lines += [_row(_HEADS), "|---|--:|---|---|---|", *map(_row, rows(one)), ""]
-        lines += [f"The claim: **{one.holds}**. Our prediction: **{one.prediction}**. {because(one)}", ""]
-        lines.append(f"`{one.name}`, {meanwhile(one)}.")
-    return "\n".join(lines) + "\n"
+    """All outcomes as one document."""
+    lessons = [lesson(one, place) for place, one in enumerate(outcomes, 1)]
+    return "\n\n".join(["# What the tutorials say, measured", overview(outcomes, where), *lessons]) + "\n"
 
 
 def as_json(outcomes: Sequence[LessonOutcome], where: dict[str, str]) -> bytes:
@@ -121,7 +64,3 @@ def as_json(outcomes: Sequence[LessonOutcome], where: dict[str, str]) -> bytes:
 
 def _row(cells: Iterable[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
-def _sentence(where: dict[str, str]) -> str:
-    return "Conditions: " + "; ".join(f"{name} {told}" for name, told in where.items()) + "."

@@ -1,10 +1,8 @@
-"""Measuring helpers that lessons share: rounds A B C A B C, ratios within a round, busy work, a small web."""
+"""What lessons share to measure: rounds A B C A B C, ratios within a round, busy work."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from hashlib import sha256
-from statistics import median
 from threading import Thread
 from time import perf_counter, process_time
 from typing import NamedTuple, TypeVar
@@ -57,16 +55,6 @@ def effort(unit: Callable[[], object], threads: int, seconds: float) -> Effort:
     in_parallel(workers)
     lasted = perf_counter() - began
     return Effort(sum(done) / lasted, (process_time() - cpu) / lasted)
-
-
-def speed_of_two(block: bytes = bytes(1_000_000)) -> float:
-    """Work of two threads relative to one, in C without the GIL, so that only the machine limits them."""
-
-    def hash_block() -> None:
-        sha256(block).digest()
-
-    repeated = alternate(3, one=lambda: effort(hash_block, 1, 0.03).rate, two=lambda: effort(hash_block, 2, 0.03).rate)
-    return median(ratios(repeated["two"], repeated["one"]))
 
 
 def in_parallel(workers: list[Thread]) -> None:

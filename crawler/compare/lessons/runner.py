@@ -9,39 +9,33 @@ Rules:
 from __future__ import annotations
 
 import os
-import platform
 import resource
 import signal
 import subprocess
 import sys
 from contextlib import suppress
-from importlib import import_module
-from math import inf
-from pathlib import Path
 from tempfile import TemporaryFile
 from time import perf_counter
 
 import msgspec
 
+from crawler.compare.environment import LoadMeter, environment
 from crawler.compare.lessons import experiments
-from crawler.compare.lessons.lesson import Lesson, LessonOutcome, Report, failed, judge
+from crawler.compare.lessons.experiments import load
+from crawler.compare.lessons.lesson import Lesson, LessonOutcome, Samples, failed, judge
+from crawler.compare.workload import child_environment
 from crawler.runtime.job import cores
 from crawler.system.text import escape_unprintable
 
 PATIENCE = 30.0
 CHILD = "crawler.compare.lessons.child"
-
-
-def load(name: str, package: str = experiments.__name__) -> Lesson:
-    """The lesson of a file. Raises any error of its import."""
-    lesson: Lesson = import_module(f"{package}.{name}").LESSON
-    return lesson
+CONDITIONS = ("python", "gil", "system", "cores", "switch interval")
 
 
 def teach(name: str, package: str = experiments.__name__, patience: float = PATIENCE) -> LessonOutcome:
     """Run one lesson and judge it; an error becomes one line of the outcome."""
     lesson: Lesson | None = None
-    began, others = perf_counter(), _Others()
+    began, cpu, load_meter = perf_counter(), _our_cpu(), LoadMeter()
     try:
         lesson = load(name, package)
         if cores() < lesson.cores:
@@ -50,37 +44,26 @@ def teach(name: str, package: str = experiments.__name__, patience: float = PATI
         seconds = perf_counter() - began
         if trouble:
             return failed(name, lesson, trouble, seconds)
-        busy = others.cores()
-        report = msgspec.json.decode(written, type=Report)
-        free = min(cores() - max(0.0, busy), *report.speed, inf)
-        return judge(name, lesson, report.samples, seconds=seconds, others=busy, free_cores=free)
+        other = load_meter.others(_our_cpu() - cpu)
+        busy = (other.foreign + other.steal) * (os.cpu_count() or 1) if other else -1.0
+        samples = msgspec.json.decode(written, type=Samples)
+        return judge(name, lesson, samples, seconds=seconds, others=busy, free_cores=cores() - max(0.0, busy))
     except Exception as error:  # lessons may have bugs, which must not end the others
         return failed(name, lesson, _one_line(f"{type(error).__name__}: {error}"), perf_counter() - began)
 
 
 def conditions() -> dict[str, str]:
     """The machine and the Python of the measurement."""
-    gil = getattr(sys, "_is_gil_enabled", lambda: True)()
-    return {
-        "python": f"{platform.python_implementation()} {platform.python_version()}, {'with' if gil else 'without'} GIL",
-        "system": f"{platform.system()} {platform.machine()}",
-        "cores": str(cores()),
-        "switch interval": f"{sys.getswitchinterval() * 1000:g} ms",
-    }
+    here = environment()
+    return {name: here[name] for name in CONDITIONS}
 
 
 def _in_a_process(name: str, package: str, patience: float) -> tuple[bytes, str]:
     """The output of the lesson, and its error ("" for none)."""
-    root = str(Path(__file__).resolve().parents[3])
-    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-    with TemporaryFile() as out, TemporaryFile() as complaints:
+    with TemporaryFile() as out, TemporaryFile() as err:
+        command = [sys.executable, "-m", CHILD, package, name]
         process = subprocess.Popen(
-            [sys.executable, "-m", CHILD, package, name],
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=complaints,
-            env=os.environ | {"PYTHONPATH": path},
-            start_new_session=True,
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=child_environment(), start_new_session=True
         )
         trouble = ""
         try:
@@ -92,33 +75,11 @@ def _in_a_process(name: str, package: str, patience: float) -> tuple[bytes, str]
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         out.seek(0)
-        complaints.seek(0)
+        err.seek(0)
         if code:
-            lines = complaints.read().decode(errors="replace").strip().splitlines()
+            lines = err.read().decode(errors="replace").strip().splitlines()
             trouble = _one_line(lines[-1]) if lines else f"its process ended with {code}"
         return out.read(), trouble
-
-
-class _Others:
-    """Measures the cores kept busy by other processes since it was created. Linux only: elsewhere -1."""
-
-    def __init__(self) -> None:
-        self._at, self._busy, self._ours = perf_counter(), _machine_busy(), _our_cpu()
-
-    def cores(self) -> float:
-        if self._busy < 0:
-            return -1.0
-        taken = _machine_busy() - self._busy - (_our_cpu() - self._ours)
-        return max(0.0, taken / (perf_counter() - self._at))
-
-
-def _machine_busy() -> float:
-    """CPU seconds that the machine was not idle; -1 where unknown."""
-    try:
-        fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
-    except (OSError, ValueError):
-        return -1.0
-    return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
 
 
 def _our_cpu() -> float:

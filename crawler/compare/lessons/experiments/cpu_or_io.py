@@ -12,36 +12,25 @@ from functools import partial
 from html.parser import HTMLParser
 from multiprocessing import get_context
 from multiprocessing.pool import ThreadPool
-from threading import local
 
+from crawler.compare.lessons.fetching import PAGE, fetch
 from crawler.compare.lessons.lesson import Lesson, Samples, Statement
 from crawler.compare.lessons.rounds import alternate, ratios, timed
-from crawler.fetch import open_async_fetcher, open_fetcher
-from crawler.fetch.base import AsyncFetcher, ClientPlan, Request
-from crawler.testweb.flat import NAME
+from crawler.fetch import open_async_fetcher
+from crawler.fetch.base import AsyncFetcher, ClientPlan
 from crawler.testweb.process import start_web
 
 WORKERS = 8
 LATENCY = 0.02
 ROUNDS = 8
-REQUEST = Request(f"http://{NAME}/page-0.html")
-PAGE = '<p class="x">text <a href="/page.html">text</a></p>' * 200
+TEXT = '<p class="x">text <a href="/page.html">text</a></p>' * 200
 
 Mapping = Callable[[Callable[[ClientPlan], object], list[ClientPlan]], object]
-
-mine = local()
-
-
-def fetch(plan: ClientPlan) -> int:
-    """Wait for a page; each thread of each process opens its client when it needs one."""
-    if not hasattr(mine, "session"):
-        mine.session = open_fetcher("curl", plan)
-    return int(mine.session.fetch(REQUEST).status)
 
 
 def parse(_: ClientPlan) -> None:
     """Compute for a few milliseconds."""
-    HTMLParser().feed(PAGE)
+    HTMLParser().feed(TEXT)
 
 
 def one_by_one(work: Callable[[ClientPlan], object], orders: list[ClientPlan]) -> None:
@@ -57,7 +46,7 @@ def coroutines(runner: asyncio.Runner, session: AsyncFetcher) -> Mapping:
         while left:
             order = left.pop()
             if work is fetch:
-                await session.fetch(REQUEST)
+                await session.fetch(PAGE)
             else:
                 work(order)
 

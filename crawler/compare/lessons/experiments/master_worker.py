@@ -7,7 +7,6 @@ open: it ends with the last of them.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import time
@@ -19,11 +18,11 @@ from typing import Any
 
 from crawler.compare.lessons.lesson import Lesson, Samples, Statement
 from crawler.compare.lessons.rounds import alternate
+from crawler.system.parent_death import die_with_parent
 
 TASKS = 6
 PATIENCE = 0.25
 ROUNDS = 5
-PR_SET_PDEATHSIG = 1
 
 context = get_context("fork")
 
@@ -36,11 +35,6 @@ def task(number: int) -> int:
     return number
 
 
-def die_with_master() -> None:
-    """Ask the kernel for SIGKILL when the parent ends (Linux)."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-
-
 def killed_at_work(tell: Connection) -> None:
     """A Pool worker is killed while it works: the share of the other tasks done; whether the lost one is reported."""
     pool = context.Pool(2)
@@ -51,7 +45,7 @@ def killed_at_work(tell: Connection) -> None:
 
 def killed_at_rest(tell: Connection) -> None:
     """The worker is killed while it waits for work, holding the queue's lock: whether any task is done afterwards."""
-    pool = context.Pool(1, die_with_master)  # else the new worker would wait for that lock without end
+    pool = context.Pool(1, die_with_parent)  # else the new worker would wait for that lock without end
     pool.apply(task, (1,))
     time.sleep(0.05)
     os.kill(pool._pool[0].pid, signal.SIGKILL)  # type: ignore[attr-defined]
@@ -122,7 +116,7 @@ def run() -> Samples:
         in_executor=lambda: told(killed_in_executor),
         idle=lambda: outlives(idle),
         busy=lambda: outlives(busy),
-        busy_bound=lambda: outlives(busy, die_with_master),
+        busy_bound=lambda: outlives(busy, die_with_parent),
     )
     return {
         "others": [done for done, _ in cases["at_work"]],

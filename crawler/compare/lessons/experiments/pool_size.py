@@ -8,28 +8,17 @@ from __future__ import annotations
 
 from multiprocessing import get_context
 from multiprocessing.pool import Pool, ThreadPool
-from threading import local
 
+from crawler.compare.lessons.fetching import fetch
 from crawler.compare.lessons.lesson import Lesson, Samples, Statement
 from crawler.compare.lessons.rounds import alternate, ratios, timed
-from crawler.fetch import open_fetcher
-from crawler.fetch.base import ClientPlan, Request
+from crawler.fetch.base import ClientPlan
 from crawler.runtime.job import cores
-from crawler.testweb.flat import NAME
 from crawler.testweb.process import start_web
 
 LATENCY = 0.05
 TIMES = 8
 ROUNDS = 8
-
-mine = local()
-
-
-def fetch(plan: ClientPlan) -> int:
-    """Fetch a page; each thread of each process opens its client when it needs one."""
-    if not hasattr(mine, "session"):
-        mine.session = open_fetcher("curl", plan)
-    return int(mine.session.fetch(Request(f"http://{NAME}/page-0.html")).status)
 
 
 def compute(rounds: int) -> int:
