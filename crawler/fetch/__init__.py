@@ -9,8 +9,8 @@ from importlib.util import find_spec
 from crawler.errors import UsageError
 from crawler.fetch.base import NO_C_PARSER, AsyncFetcher, ClientPlan, Fetcher
 
-SYNC_CLIENTS = ("curl", "urllib3")
-ASYNC_CLIENTS = ("aiohttp",)
+SYNC_CLIENTS = ("curl", "urllib3", "native")
+ASYNC_CLIENTS = ("aiohttp", "native")
 
 
 def check_client(client: str) -> None:
@@ -32,6 +32,10 @@ def open_fetcher(client: str, plan: ClientPlan) -> Fetcher:
         from crawler.fetch.clients.urllib3_client import Urllib3Fetcher
 
         return Urllib3Fetcher(plan)
+    if client == "native":
+        from crawler.fetch.clients.native_blocking import NativeFetcher
+
+        return NativeFetcher(plan)
     raise UsageError(f"no blocking client {client!r}: choose one of {', '.join(SYNC_CLIENTS)}")
 
 
@@ -41,4 +45,8 @@ def open_async_fetcher(client: str, plan: ClientPlan) -> AsyncFetcher:
         from crawler.fetch.clients.aiohttp_client import AiohttpFetcher
 
         return AiohttpFetcher(plan)
+    if client == "native":
+        from crawler.fetch.clients.native_async import AsyncNativeFetcher
+
+        return AsyncNativeFetcher(plan)
     raise UsageError(f"no asynchronous client {client!r}: choose one of {', '.join(ASYNC_CLIENTS)}")

@@ -27,7 +27,9 @@ from crawler.fetch.net.tls import trusted_certificates, usual_ca_file
 
 from .raw_server import RawServer, Step, chunked, response, until
 
-CLIENTS = (*SYNC_CLIENTS, *ASYNC_CLIENTS)
+ON_A_LOOP = " on a loop"
+LOOP_CLIENTS = tuple(client + ON_A_LOOP for client in ASYNC_CLIENTS)
+CLIENTS = (*SYNC_CLIENTS, *LOOP_CLIENTS)
 LOOPBACK: dict[str, Any] = {"networks": ("127.0.0.0/8",)}
 USUAL = (("User-Agent", "contract/1"), ("Accept", "text/html"))
 DRIP: list[Step] = [b"x", 0.05] * 60
@@ -66,7 +68,7 @@ Open = Callable[..., Fetcher]
 def start(client: str, plan: ClientPlan) -> Fetcher:
     if client in SYNC_CLIENTS:
         return open_fetcher(client, plan)
-    return Blocking(client, plan)
+    return Blocking(client.removesuffix(ON_A_LOOP), plan)
 
 
 @pytest.fixture(params=CLIENTS)
@@ -493,12 +495,13 @@ def test_a_thousand_errors_leak_no_connection(opened: Open) -> None:
         assert time.monotonic() - began < 1
 
 
-def test_many_at_once_share_the_connections() -> None:
+@pytest.mark.parametrize("client", ASYNC_CLIENTS)
+def test_many_at_once_share_the_connections(client: str) -> None:
     """Only an asynchronous client has many fetches in the air."""
     with always(0.02, response(b"ok")) as server:
 
         async def crawl() -> list[Response]:
-            fetcher = open_async_fetcher("aiohttp", ClientPlan(headers=USUAL, connections=5, **LOOPBACK))
+            fetcher = open_async_fetcher(client, ClientPlan(headers=USUAL, connections=5, **LOOPBACK))
             try:
                 return await asyncio.gather(*(fetcher.fetch(Request(f"{server.url}/{n}")) for n in range(25)))
             finally:
@@ -508,11 +511,10 @@ def test_many_at_once_share_the_connections() -> None:
         assert server.connections == 5
 
 
-def test_time_in_which_something_else_blocked_the_loop_counts_for_no_deadline() -> None:
+@pytest.mark.parametrize("client", ASYNC_CLIENTS)
+def test_time_in_which_something_else_blocked_the_loop_counts_for_no_deadline(client: str) -> None:
     async def fetch_around_a_block(server: RawServer) -> Response:
-        fetcher = open_async_fetcher(
-            "aiohttp", ClientPlan(limits=Limits(first_byte=0.5, idle=0.5, total=1), **LOOPBACK)
-        )
+        fetcher = open_async_fetcher(client, ClientPlan(limits=Limits(first_byte=0.5, idle=0.5, total=1), **LOOPBACK))
         try:
             fetching = asyncio.create_task(fetcher.fetch(Request(server.url + "/")))
             await asyncio.to_thread(server.pausing.wait, 5)
@@ -536,12 +538,13 @@ def test_a_loop_that_is_late_again_and_again_keeps_the_total_deadline() -> None:
     assert 4 <= now <= 4 + 2 * late + 0.1
 
 
-def test_cancelled_fetch_is_cancelled_and_frees_its_connection() -> None:
+@pytest.mark.parametrize("client", ASYNC_CLIENTS)
+def test_cancelled_fetch_is_cancelled_and_frees_its_connection(client: str) -> None:
     """A cancellation from outside is not mistaken for a deadline."""
     with RawServer(lambda path: [3.0] if path == "/slow" else [response(b"ok")]) as server:
 
         async def crawl() -> bytes:
-            fetcher = open_async_fetcher("aiohttp", ClientPlan(headers=USUAL, connections=1, **LOOPBACK))
+            fetcher = open_async_fetcher(client, ClientPlan(headers=USUAL, connections=1, **LOOPBACK))
             slow = asyncio.create_task(fetcher.fetch(Request(server.url + "/slow")))
             assert await asyncio.to_thread(server.pausing.wait, 5)
             slow.cancel()
@@ -705,5 +708,5 @@ def test_descriptors_are_given_back(opened: Open, client: str) -> None:
             fetcher = start(client, plan)
             fetcher.fetch(Request(server.url + "/"))
             fetcher.close()
-        allowed = before + (3 * 5 if client in ASYNC_CLIENTS else 1)
+        allowed = before + (3 * 5 if client in LOOP_CLIENTS else 1)
         until(lambda: len(list(Path("/proc/self/fd").iterdir())) <= allowed)

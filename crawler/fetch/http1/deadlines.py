@@ -49,6 +49,14 @@ class FetchTimer:
             return ""
         return "idle" if now - self.seen_at >= limits.idle else ""
 
+    def connect_until(self, limits: Limits, now: float) -> tuple[float, str]:
+        """By when a connection that is opened from `now` on must be there, and the deadline that says so."""
+        return min(
+            (now + limits.connect, "connect"),
+            (self.started + limits.first_byte, "first byte"),
+            (self.started + limits.total, "total"),
+        )
+
 
 def tick(limits: Limits) -> float:
     """Seconds between two checks."""

@@ -19,6 +19,8 @@ from crawler.fetch.http1.decode import ACCEPT_ENCODING
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _URL = re.compile(r"(https?)://(?:[^/?#]*@)?([^/?#]*)([^#]*)")
+_AFTER_SCHEME = len("https://")
+_MOST_KNOWN = 1_000
 _VALUE = re.compile(r"[\t\x20-\x7e]*")
 
 
@@ -104,3 +106,40 @@ def host_value(target: Target) -> str:
 def encode_headers(headers: Headers) -> bytes:
     """The lines of valid headers, and the empty line that ends a request."""
     return "".join([f"{name}: {value}\r\n" for name, value in headers]).encode("ascii") + b"\r\n"
+
+
+class Origin(NamedTuple):
+    """What a connection leads to."""
+
+    scheme: str
+    host: str
+    port: int
+
+
+class RequestEncoder:
+    """Encodes the requests of one client. Raises UsageError where a header of the plan is invalid."""
+
+    def __init__(self, plan: ClientPlan) -> None:
+        self._headers = plan_headers(plan)
+        self._usual = encode_headers(self._headers)
+        self._known: dict[str, tuple[Origin, bytes]] = {}
+
+    def encode(self, request: Request) -> tuple[Origin, bytes]:
+        """Where to connect to, and the bytes to send. Raises FetchError(INTERNAL, BLOCKED)."""
+        url = request.url
+        check_url(url)
+        end = url.find("/", _AFTER_SCHEME)
+        known = self._known.get(url[:end]) if end > 0 else None
+        if known is None or "#" in url:
+            target = split_url(url)
+            path = target.path
+            known = Origin(*target[:3]), host_value(target).encode("ascii")
+            if end > 0 and "?" not in url[:end]:
+                if len(self._known) >= _MOST_KNOWN:
+                    self._known.clear()
+                self._known[url[:end]] = known
+        else:
+            path = url[end:]
+        origin, host = known
+        lines = self._usual if not request.headers else encode_headers(request_headers(self._headers, request))
+        return origin, b"GET %b HTTP/1.1\r\nHost: %b\r\n%b" % (path.encode("ascii"), host, lines)

@@ -10,6 +10,7 @@ from pathlib import Path
 import certifi
 
 from crawler.errors import UsageError
+from crawler.fetch.base import one_line
 
 BROKEN_CONNECTIONS = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError, ssl.SSLEOFError)
 """Errors of the network, in a TLS handshake too: a retry may succeed."""
@@ -41,3 +42,28 @@ def trusted_certificates(ca_file: str) -> bytes:
     """The certificates of the usual file and of `ca_file`, in PEM. Raises UsageError as `tls_context` does."""
     tls_context(ca_file)
     return b"\n".join(Path(name).read_bytes() for name in (usual_ca_file(), ca_file))
+
+
+def server_name(host: str) -> str:
+    """The name that a certificate must be for, also sent by SNI (RFC 6066): without the dot of the root."""
+    return host.rstrip(".") or host
+
+
+_WHY = {
+    9: "certificate is not valid yet",
+    10: "certificate has expired",
+    18: "certificate of an unknown authority",
+    19: "certificate of an unknown authority",
+    20: "certificate of an unknown authority",
+    21: "certificate of an unknown authority",
+    62: "certificate is for another host",
+    64: "certificate is for another host",
+}
+"""OpenSSL's verification results (x509_vfy.h) in words."""
+
+
+def why_not_trusted(error: ssl.SSLCertVerificationError) -> str:
+    """What is wrong with a certificate, in one line."""
+    said = one_line(error)
+    why = _WHY.get(error.verify_code)
+    return f"{why} ({said})"[:300] if why else said
