@@ -1,4 +1,4 @@
-"""A real browser for the tests of pages: headless Chromium over its pipe, with no way to any network.
+"""A real browser for the tests of pages: headless Chromium, controlled through a pipe and without network access.
 
 One command line, JSON over two pipes (the DevTools protocol), no library. Names resolve to nothing and the emulated
 network is off, so what a page shows it has from itself; every request that it tries is written down.
@@ -27,17 +27,17 @@ FLAGS = (
     "--host-resolver-rules=MAP * ~NOTFOUND", "--remote-debugging-pipe", "about:blank",
 )  # fmt: skip
 PATIENCE = 60.0
-"""Seconds that one command may take; a browser that needs more hangs."""
+"""Seconds that one command may take; a browser that needs more is taken to hang."""
 
 
 def executable() -> str | None:
-    """The browser of this machine, None where there is none."""
+    """Path of the browser on this machine; None where none is installed."""
     return next((found for name in NAMES if (found := shutil.which(name))), None)
 
 
 @dataclass
 class Seen:
-    """What a page did while it was open: URLs it asked for (its own file aside), script errors and refusals."""
+    """What a page did while it was open: URLs it requested (except its own file), script errors and blocked actions."""
 
     requests: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
@@ -50,18 +50,18 @@ class Tab:
         self._browser, self._session = browser, session
 
     def call(self, method: str, **params: object) -> dict[str, Any]:
-        """One command of the protocol. Raises RuntimeError where the browser refuses it."""
+        """Send one command of the protocol. Raises RuntimeError if the browser refuses it."""
         return self._browser.call(method, params, self._session)
 
     def evaluate(self, script: str) -> Any:
-        """The value of a JavaScript expression (awaited, if it is a promise). Raises RuntimeError where it throws."""
+        """The value of a JavaScript expression (awaited if it is a promise). Raises RuntimeError if it throws."""
         told = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in told:
             raise RuntimeError(told["exceptionDetails"].get("exception", {}).get("description", "it threw"))
         return told["result"].get("value")
 
     def look(self, *, width: int = 1366, height: int = 900, dark: bool = False, media: str = "screen") -> None:
-        """Change the window (CSS pixels) and what the page is shown on."""
+        """Set the window size (CSS pixels) and the medium."""
         self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
@@ -91,7 +91,7 @@ class Chromium:
 
     @contextmanager
     def tab(self, page: Path, *, scripts: bool = True) -> Iterator[tuple[Tab, Seen]]:
-        """A file opened with the network off, loaded to its end."""
+        """A page loaded completely from a file, with the network off."""
         target = self.call("Target.createTarget", {"url": "about:blank"})["targetId"]
         session = self.call("Target.attachToTarget", {"targetId": target, "flatten": True})["sessionId"]
         tab, url = Tab(self, session), page.resolve().as_uri()
@@ -113,7 +113,7 @@ class Chromium:
         self.call("Target.closeTarget", {"targetId": target})
 
     def call(self, method: str, params: Mapping[str, object], session: str = "") -> dict[str, Any]:
-        """One command and its answer; events on the way are noted."""
+        """Send one command and return its answer; events that arrive meanwhile are recorded."""
         self._count += 1
         asked = {"id": self._count, "method": method, "params": params} | ({"sessionId": session} if session else {})
         sent = json.dumps(asked).encode() + b"\0"
@@ -153,7 +153,7 @@ class Chromium:
 
 @contextmanager
 def chromium() -> Iterator[Chromium]:
-    """The browser, in a new profile, ended with the block."""
+    """The browser with a new profile; it is terminated at the end of the block."""
     path = executable()
     assert path, "no Chromium here"
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:

@@ -1,4 +1,4 @@
-"""Replies that are hostile, broken or merely odd, byte for byte, and how each must end in every client."""
+"""Hostile, broken and unusual replies, byte for byte, and the outcome that every client must report for each."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ def head(*lines: str, status: str = "HTTP/1.1 200 OK", end: str = "\r\n") -> byt
 
 
 def hi(*lines: str, status: str = "HTTP/1.1 200 OK") -> bytes:
-    """A reply of two bytes whose length is told last."""
+    """A reply with a body of two bytes and the Content-Length as its last header."""
     return head(*lines, "Content-Length: 2", status=status) + b"hi"
 
 
 def said(length: str) -> bytes:
-    """A reply of two bytes with this Content-Length."""
+    """A reply with a body of two bytes and this Content-Length."""
     return head(f"Content-Length: {length}") + b"hi"
 
 
@@ -26,7 +26,7 @@ def coded(coding: str, *lines: str, status: str = "HTTP/1.1 200 OK") -> bytes:
 
 
 def chunks(raw: bytes) -> bytes:
-    """These bytes for chunks."""
+    """A chunked reply with these bytes as its body."""
     return head("Transfer-Encoding: chunked") + raw
 
 
@@ -83,7 +83,7 @@ SHORT = {  # all of these are 200 with the body "hi", marked "disconnect" when t
     "inside a trailer": chunks(b"2\r\nhi\r\n0\r\nA: b"),
 }
 
-REFUSED = {  # all of these are no HTTP
+REFUSED = {  # none of these is valid HTTP
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00",
     "SSH": b"SSH-2.0-OpenSSH_9.6\r\n",
     "Shoutcast": b"ICY 200 OK\r\n\r\nhi",
@@ -163,7 +163,7 @@ REFUSED = {  # all of these are no HTTP
     "trailers of 70 KB": chunks(b"2\r\nhi\r\n0\r\n" + b"A: aaaaaa\r\n" * 7_000 + b"\r\n"),
 }
 
-OTHERS = {  # reply, and its end: status, body, mark, or a trouble
+OTHERS = {  # reply, and its outcome: status, body, truncation mark, or kind of error
     "nothing": (b"", "disconnect"),
     "half a status line": (b"HTTP/1.1 20", "disconnect"),
     "half a head": (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n", "disconnect"),
@@ -205,7 +205,7 @@ DOUBTFUL = {
     "204 in chunks",
     "304 with a body",
 }
-"""Good replies after which a connection is not used again; after all others with a told end it is."""
+"""Valid replies after which a connection is not reused; after all other replies with explicit length it is."""
 
 OPEN = {"open end", "open end in HTTP/1.0", "identity", "empty coding"}
-"""Good replies that end with the connection."""
+"""Valid replies that end when the connection closes."""

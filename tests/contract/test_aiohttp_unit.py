@@ -1,4 +1,4 @@
-"""The asynchronous client above the connection: what it asks of the session, and what it makes of its errors."""
+"""The asynchronous client above the connection: how it uses the session and how it maps the session's errors."""
 
 from __future__ import annotations
 
@@ -44,7 +44,9 @@ async def fetcher() -> AsyncIterator[AiohttpFetcher]:
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
 )
-async def test_errors_become_troubles(fetcher: AiohttpFetcher, error: Exception, trouble: FetchErrorKind) -> None:
+async def test_errors_of_aiohttp_become_fetch_errors(
+    fetcher: AiohttpFetcher, error: Exception, trouble: FetchErrorKind
+) -> None:
     with aioresponses() as web:
         web.get(PAGE, exception=error)
         with pytest.raises(FetchError) as caught:
@@ -53,7 +55,7 @@ async def test_errors_become_troubles(fetcher: AiohttpFetcher, error: Exception,
     assert "\n" not in caught.value.detail
 
 
-async def test_sweep_ends_what_is_overdue_and_stops_when_idle(fetcher: AiohttpFetcher) -> None:
+async def test_sweep_ends_overdue_fetches_and_stops_when_idle(fetcher: AiohttpFetcher) -> None:
     async def slow(url: URL, **options: object) -> CallbackResult:
         await asyncio.sleep(5)
         return CallbackResult()
@@ -71,7 +73,7 @@ async def test_sweep_ends_what_is_overdue_and_stops_when_idle(fetcher: AiohttpFe
             await asyncio.sleep(0.001)
 
 
-def test_without_the_parser_in_c_nothing_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_c_parser_the_client_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     check_client("aiohttp")
     monkeypatch.setenv("AIOHTTP_NO_EXTENSIONS", "1")
     check_client("curl")
@@ -79,7 +81,7 @@ def test_without_the_parser_in_c_nothing_begins(monkeypatch: pytest.MonkeyPatch)
         check_client("aiohttp")
 
 
-async def test_the_parser_is_looked_at_once_more_when_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_parser_is_checked_again_when_the_client_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crawler.fetch.clients.aiohttp_client.HttpResponseParser", HttpResponseParserPy)
     with pytest.raises(UsageError, match="C parser"):
         AiohttpFetcher(ClientPlan())

@@ -24,7 +24,7 @@ def web() -> Iterator[StartedWeb]:
         yield started
 
 
-def test_every_public_name_is_found_where_it_lives() -> None:
+def test_every_public_name_can_be_imported_from_the_package() -> None:
     assert {name: getattr(crawler, name).__name__ for name in crawler.__all__} == {
         name: name for name in crawler.__all__
     }
@@ -48,7 +48,7 @@ PAGES = {url for url, end in webs.EXPECTED.items() if end.stored}
 
 
 @pytest.mark.parametrize("mode", variants.names())
-def test_crawl_blocks_and_sums_up(web: StartedWeb, tmp_path: Path, mode: str) -> None:
+def test_crawl_blocks_and_returns_the_summary(web: StartedWeb, tmp_path: Path, mode: str) -> None:
     summary = crawler.crawl(*webs.seeds(web), out=tmp_path / "out", mode=mode, concurrency=16, **keys(web))
     assert (summary.digest, summary.owed, summary.out) == (webs.DIGEST, 0, str(tmp_path / "out"))
     again = crawler.crawl(*webs.seeds(web), out=tmp_path / "out", resume=True, mode=mode, **keys(web))
@@ -65,13 +65,13 @@ async def test_acrawl_yields_each_page_once_and_needs_no_directory(web: StartedW
     assert set(urls) == PAGES
 
 
-async def test_acrawl_keeps_the_pages_where_it_is_told_to(web: StartedWeb, tmp_path: Path) -> None:
+async def test_acrawl_stores_the_pages_in_the_directory_given(web: StartedWeb, tmp_path: Path) -> None:
     urls = {page.url async for page in crawler.acrawl(*webs.seeds(web), out=tmp_path / "out", **keys(web))}
     assert urls == PAGES
     assert {row.url for row in webs.rows(tmp_path / "out").values() if row.part} == PAGES
 
 
-async def test_acrawl_keeps_how_it_ended_and_asks_again(web: StartedWeb, tmp_path: Path) -> None:
+async def test_acrawl_records_its_ending_and_a_resume_retries_missed_urls(web: StartedWeb, tmp_path: Path) -> None:
     async for _ in crawler.acrawl(*webs.seeds(web), out=tmp_path / "out", max_pages=5, **keys(web)):
         pass
     assert CrawlDirectory.open_readonly(tmp_path / "out").manifest.ending == "limit"
@@ -98,7 +98,7 @@ async def test_leaving_the_loop_ends_the_crawl_and_the_next_one_goes_on(web: Sta
     assert {row.url for row in webs.rows(tmp_path / "out").values() if row.part} == PAGES
 
 
-async def test_acrawl_refuses_a_damaged_crawl_before_it_asks_anything(web: StartedWeb, tmp_path: Path) -> None:
+async def test_acrawl_refuses_a_damaged_crawl_before_any_request(web: StartedWeb, tmp_path: Path) -> None:
     out = tmp_path / "out"
     async for _ in crawler.acrawl(*webs.seeds(web), out=out, max_pages=5, **keys(web)):
         pass
@@ -106,7 +106,7 @@ async def test_acrawl_refuses_a_damaged_crawl_before_it_asks_anything(web: Start
         connection.execute("DELETE FROM url WHERE id = 2")
     with pytest.raises(crawler.StorageError, match="repair"):
         async for _ in crawler.acrawl(out=out, **keys(web)):
-            pytest.fail("a page came")
+            pytest.fail("a page was yielded")
 
 
 def test_a_resume_needs_no_seeds_and_refuses_others(web: StartedWeb, tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_resume_needs_no_seeds_and_refuses_others(web: StartedWeb, tmp_path: P
     assert crawler.crawl(*webs.seeds(web), out=tmp_path / "out", resume=True, **keys(web)).over
 
 
-async def test_acrawl_keeps_to_the_limits_of_disk_and_memory(
+async def test_acrawl_obeys_the_limits_of_disk_and_memory(
     web: StartedWeb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(crawler.StorageError, match="the reserve"):
@@ -132,10 +132,10 @@ async def test_acrawl_keeps_to_the_limits_of_disk_and_memory(
     async for _ in crawler.acrawl(*webs.seeds(web), out=tmp_path / "slowed", max_pages=40, **keys(web)):
         pass
     pauses = CrawlDirectory.open_readonly(tmp_path / "slowed").tally().pauses
-    assert pauses["memory"] > 0, "it holds back where it weighs too much"
+    assert pauses["memory"] > 0, "it did not pause above the memory limit"
 
 
-async def test_acrawl_changes_nothing_of_a_crawl_that_it_refuses(web: StartedWeb, tmp_path: Path) -> None:
+async def test_acrawl_leaves_a_crawl_that_it_refuses_unchanged(web: StartedWeb, tmp_path: Path) -> None:
     out, seeds = tmp_path / "out", webs.seeds(web)
     limit: dict[str, Any] = {"mode": "prefork", "processes": 2, "max_pages": 20}
     await asyncio.to_thread(crawler.crawl, *seeds, out=out, **limit, **keys(web))
@@ -154,7 +154,7 @@ async def test_a_slow_consumer_slows_the_crawl(web: StartedWeb, monkeypatch: pyt
             held.append(pages.ag_frame.f_locals["tap"].full())  # type: ignore[attr-defined]
             if len(held) == 30:
                 break
-    assert any(held), "the brake was never needed: nothing was proved"
+    assert any(held), "the queue was never full, so the test shows nothing"
 
 
 @pytest.mark.parametrize("mode", ["async", "prefork"])
@@ -163,7 +163,7 @@ async def test_crawl_inside_a_running_loop_is_refused_with_a_hint(web: StartedWe
         crawler.crawl(*webs.seeds(web), out=tmp_path / "out", mode=mode, **keys(web))
 
 
-async def test_acrawl_knows_one_mode() -> None:
+async def test_acrawl_accepts_mode_async_only() -> None:
     with pytest.raises(crawler.UsageError, match="mode 'async' only"):
         async for _ in crawler.acrawl("http://a.test/", mode="threads"):
             raise AssertionError("it must not start")

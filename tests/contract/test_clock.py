@@ -1,4 +1,4 @@
-"""Clocks that are set, while a crawl runs and while it does not: no hold gets shorter or longer by it."""
+"""The system clock is changed during a crawl or between two runs: no hold gets shorter or longer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ JUMPS = [86_400.0, -3600.0]
 
 
 @pytest.mark.parametrize("jump", JUMPS)
-def test_a_clock_that_is_set_while_it_runs_changes_no_hold(jump: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_change_during_a_run_changes_no_hold(jump: float, monkeypatch: pytest.MonkeyPatch) -> None:
     answers: list[Event] = []
     keeper = Recorder(MemoryFrontier(), seed=1)
     keeper.start(lambda: None, answers.append)
@@ -38,7 +38,9 @@ def test_a_clock_that_is_set_while_it_runs_changes_no_hold(jump: float, monkeypa
     assert offered.note.rest_until == pytest.approx(rest_until, abs=1e-3)
 
 
-def test_a_run_has_one_offset_however_busy_the_machine_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_uses_one_clock_offset_however_busy_the_machine_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     directory = CrawlDirectory.create(tmp_path / "out", Settings(), demo=False, fresh=False)
     lived_by = directory.to_unix
     monkeypatch.setattr(clock, "time", lambda: time() - 0.01)
@@ -48,7 +50,7 @@ def test_a_run_has_one_offset_however_busy_the_machine_is(tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize("jump", JUMPS)
-def test_a_clock_that_was_set_between_two_runs_changes_no_hold(
+def test_a_clock_change_between_two_runs_changes_no_hold(
     jump: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory = CrawlDirectory.create(tmp_path / "out", Settings(), demo=False, fresh=False)
@@ -60,7 +62,7 @@ def test_a_clock_that_was_set_between_two_runs_changes_no_hold(
 
 
 @pytest.mark.parametrize("jump", JUMPS)
-def test_a_clock_that_was_set_changes_no_cookie(jump: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_change_does_not_change_the_expiry_of_cookies(jump: float, monkeypatch: pytest.MonkeyPatch) -> None:
     frontier, until = MemoryFrontier(), monotonic() + HOLD
     keeper = Recorder(frontier, seed=1)
     keeper.start(lambda: None, lambda event: None)
@@ -73,7 +75,7 @@ def test_a_clock_that_was_set_changes_no_cookie(jump: float, monkeypatch: pytest
     assert cookie.until == pytest.approx(until, abs=1e-3)
 
 
-def test_after_a_boot_a_clock_that_was_set_back_lengthens_nothing(
+def test_after_a_reboot_a_clock_that_was_set_back_lengthens_no_hold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = tmp_path / "frontier.sqlite"
@@ -87,6 +89,6 @@ def test_after_a_boot_a_clock_that_was_set_back_lengthens_nothing(
     assert clock.offset("", 5.0, [written]) + monotonic() == pytest.approx(now + 7200.0, abs=1.0)
 
 
-def test_a_machine_that_does_not_say_when_it_booted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_boot_id_the_boot_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "BOOT", tmp_path / "none")
     assert clock.boot() == ""

@@ -1,4 +1,4 @@
-"""Content codings: what goes in comes out, cut at exactly the cap, and nothing hostile costs more than it should."""
+"""Content codings: decoding restores the body, cuts it at exactly the cap, and has a bounded cost for hostile input."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ BODIES = st.one_of(
 
 @pytest.fixture(scope="module")
 def enough_memory() -> Iterator[None]:
-    """There is no lack of memory: to find that out costs more than to decode a small body."""
+    """Skips the probe for free memory after a failure, which costs more than decoding a small body."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("crawler.fetch.http1.decode.can_allocate", lambda: True)
         yield
@@ -71,7 +71,7 @@ def refused(body: bytes, encodings: str) -> str:
 @codings
 @settings(max_examples=40, deadline=None)
 @given(body=BODIES)
-def test_what_goes_in_comes_out(name: str, body: bytes) -> None:
+def test_decoding_restores_the_body(name: str, body: bytes) -> None:
     encodings, pack = PACK[name]
     assert decode(pack(body), encodings, CAP) == (body, "")
 
@@ -82,7 +82,7 @@ def test_what_goes_in_comes_out(name: str, body: bytes) -> None:
 def test_cap_is_exact(name: str, body: bytes, cap: int) -> None:
     encodings, pack = PACK[name]
     if "layers" in name or "between" in name:
-        cap = max(cap, len(gzip.compress(body)) + 50)  # the cap holds for what lies between two layers, too
+        cap = max(cap, len(gzip.compress(body)) + 50)  # the cap also holds for the output of the first of two layers
     got = decode(pack(body), encodings, cap)
     assert got.body == body[:cap]
     assert got.truncated == ("length" if len(body) > cap else "")
@@ -108,7 +108,7 @@ def test_any_cut_gives_a_prefix(name: str, body: bytes, share: float, mark: str)
 @pytest.mark.parametrize("encodings", ["gzip", "deflate", "br", "zstd", "gzip, br", "x-gzip,zstd"])
 @settings(max_examples=100, deadline=None)
 @given(body=st.binary(max_size=300))
-def test_rubbish_raises_nothing_but_fetch_error(encodings: str, body: bytes) -> None:
+def test_random_bytes_raise_nothing_but_fetch_error(encodings: str, body: bytes) -> None:
     try:
         got = decode(body, encodings, 1000)
     except FetchError as error:
@@ -119,7 +119,7 @@ def test_rubbish_raises_nothing_but_fetch_error(encodings: str, body: bytes) -> 
 
 @pytest.mark.usefixtures("enough_memory")
 @pytest.mark.parametrize("encodings", ["gzip", "deflate", "br", "zstd"])
-def test_flipped_byte_is_never_a_whole_page(encodings: str) -> None:
+def test_a_body_with_a_changed_byte_is_never_taken_as_complete(encodings: str) -> None:
     body = bytes(range(256)) * 40
     packed = bytearray(PACK[encodings][1](body))
     missed = 0
@@ -130,7 +130,7 @@ def test_flipped_byte_is_never_a_whole_page(encodings: str) -> None:
         except FetchError as error:
             assert error.kind is FetchErrorKind.ENCODING
         packed[at] ^= 0x55
-    assert missed <= 12  # header fields that say nothing about the content: time, flags, operating system
+    assert missed <= 12  # header fields that do not affect the content: time, flags, operating system
 
 
 @pytest.mark.parametrize("encodings", ["gzip", "deflate", "br", "zstd", "sdch", "gzip, gzip"])
@@ -144,12 +144,12 @@ def test_wrong_checksum_is_refused() -> None:
     assert "gzip" in refused(bytes(packed), "gzip")
 
 
-def test_missing_checksum_is_an_early_end() -> None:
+def test_a_missing_checksum_counts_as_truncation() -> None:
     assert decode(gzip.compress(PAGE)[:-8], "gzip", CAP) == (PAGE, "disconnect")
 
 
 @pytest.mark.parametrize("encodings", ["gzip", "br", "zstd", "deflate"])
-def test_false_label_is_refused(encodings: str) -> None:
+def test_a_body_that_does_not_have_the_coding_of_its_label_is_refused(encodings: str) -> None:
     assert encodings in refused(PAGE, encodings)
 
 
@@ -158,7 +158,7 @@ def test_unknown_coding_is_refused() -> None:
     assert "aws-chunked" in refused(gzip.compress(PAGE), "gzip, aws-chunked")
 
 
-def test_third_layer_is_refused() -> None:
+def test_a_third_layer_is_refused() -> None:
     packed = gzip.compress(gzip.compress(gzip.compress(PAGE)))
     assert "3 layers" in refused(packed, "gzip, gzip, gzip")
     assert decode(gzip.compress(gzip.compress(PAGE)), "gzip,identity,gzip", CAP) == (PAGE, "")
@@ -169,7 +169,7 @@ def test_padding_after_the_stream_is_ignored() -> None:
         assert decode(PACK[encodings][1](PAGE) + b"\0" * 500, encodings, CAP) == (PAGE, "")
 
 
-def test_empty_members_are_linear_and_few() -> None:
+def test_empty_members_are_limited_and_cost_linear_time() -> None:
     member = gzip.compress(b"")
 
     def all_of_them() -> None:
@@ -183,7 +183,7 @@ def test_empty_members_are_linear_and_few() -> None:
 
 
 @pytest.mark.parametrize("encodings", ["gzip", "deflate", "br", "zstd", "gzip, gzip"])
-def test_bomb_allocates_little_more_than_the_cap(encodings: str) -> None:
+def test_a_decompression_bomb_allocates_little_more_than_the_cap(encodings: str) -> None:
     bomb = b"\0" * (40 << 20)
     packed = PACK["gzip"][1](gzip.compress(bomb, 1)) if "," in encodings else PACK[encodings][1](bomb)
     del bomb
@@ -197,6 +197,6 @@ def test_bomb_allocates_little_more_than_the_cap(encodings: str) -> None:
     assert peak - before < 8 * CAP
 
 
-def test_we_ask_for_what_we_can_undo() -> None:
+def test_every_coding_in_accept_encoding_can_be_decoded() -> None:
     for name in ACCEPT_ENCODING.split(", "):
         assert decode(PACK[name][1](PAGE), name, CAP) == (PAGE, "")

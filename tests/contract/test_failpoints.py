@@ -1,4 +1,4 @@
-"""Failpoints fire where, when and how often they were told to, and a rule that is none is refused in one line."""
+"""Failpoints fire where, when and as often as their rules say, and an invalid rule is refused in one line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def fired(rule: str, passes: int = 10) -> list[int]:
-    """On which of so many passes an error is raised."""
+    """The numbers of the passes at which an error is raised."""
     point = parse(f"store.flush={rule}")["store.flush"]
     found = []
     for number in range(1, passes + 1):
@@ -31,7 +31,7 @@ def fired(rule: str, passes: int = 10) -> list[int]:
     return found
 
 
-def test_a_point_fires_each_time_or_when_it_was_told_to() -> None:
+def test_a_failpoint_fires_each_time_or_at_the_passes_of_its_rule() -> None:
     assert fired("ENOSPC") == list(range(1, 11))
     assert fired("ENOSPC@3") == [3]
     assert fired("ENOSPC@8+") == [8, 9, 10]
@@ -39,14 +39,14 @@ def test_a_point_fires_each_time_or_when_it_was_told_to() -> None:
     assert fired("ENOSPC@0.0") == []
 
 
-def test_with_a_log_a_point_fires_once_over_all_processes(tmp_path: Path) -> None:
+def test_with_a_log_a_failpoint_fires_once_across_all_processes(tmp_path: Path) -> None:
     log = tmp_path / "log"
     assert [fired(f"ENOSPC log={log}") for _ in range(2)] == [[1], []]
     moment, process, name = log.read_text().split()
     assert (float(moment) > 0, int(process), name) == (True, os.getpid(), "store.flush")
 
 
-def test_a_kill_is_a_kill() -> None:
+def test_the_action_kill_sends_sigkill() -> None:
     told = "from crawler.system.failpoints import passing\n" + (
         "passing('store.put')\nprint('first')\npassing('store.put')\nprint(2)"
     )
@@ -67,12 +67,12 @@ def test_a_kill_is_a_kill() -> None:
         ("nowhere=kill", "there are:"),
     ],
 )
-def test_what_cannot_be_set_is_refused(text: str, why: str) -> None:
+def test_invalid_rules_are_refused(text: str, why: str) -> None:
     with pytest.raises(UsageError, match=re.escape(why)):
         parse(text)
 
 
-def test_the_command_line_refuses_them_in_one_line_and_says_when_some_are_set(tmp_path: Path) -> None:
+def test_the_command_line_refuses_invalid_rules_in_one_line_and_warns_when_failpoints_are_set(tmp_path: Path) -> None:
     def run(failpoints: str) -> subprocess.CompletedProcess[str]:
         command = [
             sys.executable,
@@ -91,7 +91,7 @@ def test_the_command_line_refuses_them_in_one_line_and_says_when_some_are_set(tm
     assert "note: faults are set on purpose: CRAWLER_FAILPOINTS=fetch.done=sleep~0" in run("fetch.done=sleep~0").stderr
 
 
-def test_every_point_is_somewhere_in_the_crawler() -> None:
+def test_every_failpoint_is_used_in_the_crawler() -> None:
     passed: set[str] = set()
     for folder in ("crawler", "variants"):
         for path in (ROOT / folder).rglob("*.py"):
@@ -99,7 +99,7 @@ def test_every_point_is_somewhere_in_the_crawler() -> None:
     assert passed == set(POINTS)
 
 
-def test_a_point_that_is_not_set_costs_next_to_nothing() -> None:
+def test_a_failpoint_that_is_not_set_costs_almost_nothing() -> None:
     def pass_by() -> None:
         for _ in range(100_000):
             passing("fetch.done")

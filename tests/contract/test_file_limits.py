@@ -1,4 +1,4 @@
-"""Where the system does not allow the sockets that a run would like it asks less at once, and loses nothing."""
+"""Where the limit of open files is low, a run makes fewer fetches at once and loses no URL."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def limited(soft: int, hard: int, *command: str) -> subprocess.CompletedProcess[
     return subprocess.run(shell, capture_output=True, text=True, cwd=ROOT, timeout=60)
 
 
-def test_the_soft_limit_is_raised_as_far_as_is_needed_and_allowed() -> None:
+def test_the_soft_limit_is_raised_as_far_as_needed_and_allowed() -> None:
     assert limited(200, 1000, "-c", ASK.format(100)).stdout.strip() == "1000"
     assert limited(1000, 1000, "-c", ASK.format(234)).stdout.strip() == "1000"
 
 
-def test_who_may_not_hold_enough_asks_less_at_once() -> None:
+def test_a_low_limit_of_open_files_lowers_concurrency() -> None:
     told = "from crawler.system.file_limits import ensure_fd_limit; print(ensure_fd_limit({}))"
     assert limited(300, 300, "-c", told.format(900)).stdout.strip() == "59"
     assert limited(64, 64, "-c", told.format(100)).stdout.strip() == "8"
@@ -43,7 +43,7 @@ def test_who_may_not_hold_enough_asks_less_at_once() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", variants.names())
-def test_a_crawl_with_64_descriptors_loses_nothing(mode: str, tmp_path: Path) -> None:
+def test_a_crawl_with_64_descriptors_loses_no_url(mode: str, tmp_path: Path) -> None:
     with start_web(hosts=30, pages=300) as web:
         (tmp_path / "web.toml").write_text(to_toml(web.settings))
         words = ("--mode", mode, "--profile", "demo", "--config", str(tmp_path / "web.toml"), "--processes", "2")
@@ -55,7 +55,7 @@ def test_a_crawl_with_64_descriptors_loses_nothing(mode: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("client", ["aiohttp", "curl", "urllib3"])
-def test_no_descriptor_left_is_not_the_fault_of_the_url(client: str) -> None:
+def test_a_fetch_without_a_free_descriptor_is_not_a_failure_of_the_url(client: str) -> None:
     """Every descriptor is taken before the fetch."""
     ended = limited(64, 64, "-c", STARVE.format(client))
     assert ended.stdout.strip() == "starved", ended.stderr

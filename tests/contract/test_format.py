@@ -1,4 +1,5 @@
-"""Directories of other versions: one that an earlier release has left in this format is read, others are refused."""
+"""Crawl directories of other versions: one written by an earlier release in this format is read, other formats are
+refused."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "format-3"
 
 @pytest.fixture
 def kept(tmp_path: Path) -> Path:
-    """A crawl as the release that wrote it first has left it: 2 of 40 seeds are fetched."""
+    """A crawl as the first release of this format wrote it, with 2 of 40 seeds fetched."""
     out = tmp_path / "out"
     for name, script in (("shard-0000/frontier.sqlite", "frontier.sql"), ("parts/0001-000.sqlite", "part.sql")):
         (out / name).parent.mkdir(parents=True, exist_ok=True)
@@ -33,7 +34,7 @@ def kept(tmp_path: Path) -> Path:
     return out
 
 
-def test_a_crawl_of_an_earlier_release_is_read_and_gone_on_with(kept: Path) -> None:
+def test_a_crawl_of_an_earlier_release_is_read_and_resumed(kept: Path) -> None:
     found = audit(CrawlDirectory.open_readonly(kept))
     assert (found.wrong, found.pages) == (0, 2)
     command = [sys.executable, "-m", "crawler", "resume", str(kept), "--json", "-q", "--max-pages", "1"]
@@ -42,7 +43,7 @@ def test_a_crawl_of_an_earlier_release_is_read_and_gone_on_with(kept: Path) -> N
     assert (ended.returncode, told["pages"], told["digest"]) == (1, 2, found.digest)
 
 
-def test_a_crawl_that_names_no_scope_keeps_the_one_that_was_the_default_then(kept: Path) -> None:
+def test_a_crawl_without_a_scope_keeps_the_default_scope_of_its_release(kept: Path) -> None:
     assert "scope" not in json.loads((kept / "crawl.json").read_text())["settings"]
     assert CrawlDirectory.open_readonly(kept).settings.scope == "host"
     new = CrawlDirectory.create(kept.parent / "new", Settings(), demo=False, fresh=False)

@@ -1,4 +1,4 @@
-"""Heads and chunks: any bytes at all are judged, and in whatever pieces they come."""
+"""Heads and chunks: any input is accepted or refused, and how it is split into pieces makes no difference."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PLACES = st.lists(st.integers(0, 999), max_size=9)
 
 @st.composite
 def mutated(draw: st.DrawFn, seeds: list[bytes]) -> bytes:
-    """One of the seeds with some bytes taken out or put in."""
+    """One of the seeds with some bytes removed or inserted."""
     raw = draw(st.sampled_from(seeds))
     for _ in range(draw(st.integers(0, 3))):
         start = draw(st.integers(0, len(raw)))
@@ -54,14 +54,14 @@ def cut(raw: bytes, places: list[int]) -> list[bytes]:
 
 
 @given(raw=mutated(RAW) | st.binary(max_size=200), at=st.integers(0, 2_000))
-def test_a_head_is_judged_alike_as_soon_as_it_is_judged(raw: bytes, at: int) -> None:
+def test_a_head_has_the_same_verdict_in_any_pieces(raw: bytes, at: int) -> None:
     verdict, early = judged(raw), judged(raw[:at])
     assert verdict is None or isinstance(verdict, tuple) or verdict is FetchErrorKind.PROTOCOL
     assert early is None or early == verdict
 
 
 @given(raw=mutated(list(GOOD.values())))
-def test_the_frame_of_a_head_says_the_same_of_its_body(raw: bytes) -> None:
+def test_a_head_and_its_minimal_form_have_the_same_framing(raw: bytes) -> None:
     verdict = judged(raw)
     if not isinstance(verdict, tuple):
         return
@@ -88,7 +88,7 @@ def test_a_refusal_names_the_line_without_its_control_characters() -> None:
 
 
 @given(st.lists(st.binary(min_size=1, max_size=50), max_size=8), PLACES)
-def test_what_was_put_into_chunks_comes_out(blocks: list[bytes], places: list[int]) -> None:
+def test_chunks_are_decoded_to_the_body(blocks: list[bytes], places: list[int]) -> None:
     raw = b"".join(b"%x;a=b\r\n%b\r\n" % (len(block), block) for block in blocks) + b"0\r\nA: b\r\n\r\n"
     assert taken(cut(raw, places)) == (b"".join(blocks), True, False, False)
     assert taken(cut(raw[:-1], places))[1:] == (False, False, False)
@@ -97,12 +97,12 @@ def test_what_was_put_into_chunks_comes_out(blocks: list[bytes], places: list[in
 
 @settings(max_examples=300)
 @given(raw=mutated(CHUNKED) | st.binary(max_size=200), places=PLACES)
-def test_pieces_do_not_change_what_chunks_are(raw: bytes, places: list[int]) -> None:
+def test_pieces_do_not_change_the_result_for_chunks(raw: bytes, places: list[int]) -> None:
     assert taken(cut(raw, places)) == taken([raw])
 
 
 @pytest.mark.parametrize("size", [1, 6, 1_000])
-def test_a_body_in_more_chunks_than_may_be_is_broken_there(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_with_too_many_chunks_is_cut_at_the_limit(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crawler.fetch.http1.chunks.MOST_CHUNKS", 5)
     raw = b"1\r\nx\r\n" * 4 + b"0\r\n\r\n"
     pieces = [raw[start : start + size] for start in range(0, len(raw), size)]
@@ -111,13 +111,13 @@ def test_a_body_in_more_chunks_than_may_be_is_broken_there(size: int, monkeypatc
 
 
 @pytest.mark.parametrize("unit", [b"1\r\nx\r\n", b"0", b"0\r\n" + b"A: b\r\n" * 900, b"1;" + b"a" * 4_000])
-def test_effort_grows_with_the_bytes_and_no_faster(unit: bytes) -> None:
+def test_effort_grows_linearly_with_the_bytes(unit: bytes) -> None:
     once, eightfold = (
         min(effort(partial(taken, [unit * (size // len(unit))]))[1] for _ in range(3)) for size in (200_000, 1_600_000)
     )
     assert eightfold < 20 * once + 1
 
 
-def test_a_line_that_comes_byte_by_byte_costs_no_more_than_its_bound() -> None:
+def test_a_line_that_arrives_byte_by_byte_has_a_bounded_cost() -> None:
     _, units = effort(partial(taken, [b"2;", *[b"a"] * 10 * MOST_BETWEEN]))
     assert units < 2_000

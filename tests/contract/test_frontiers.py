@@ -1,4 +1,4 @@
-"""What every frontier promises, run over each of them; then what a file promises beyond that."""
+"""The contract of all frontiers, checked on each implementation; then what the file on disk guarantees in addition."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ Open = Callable[[], Frontier]
 
 @pytest.fixture(params=["memory", "sqlite"])
 def open_frontier(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
-    """Opens the same frontier each time; a memory frontier lives as long as the test."""
+    """Opens the same frontier each time; a memory frontier is kept for the whole test."""
     if request.param == "memory":
         one = MemoryFrontier()
         return lambda: one
@@ -65,7 +65,7 @@ def page(number: int, part: str = "p", position: int = 1, size: int = 5) -> Sett
     )
 
 
-def test_it_begins_empty(open_frontier: Open) -> None:
+def test_a_new_frontier_is_empty(open_frontier: Open) -> None:
     frontier = open_frontier()
     assert (list(frontier.owed()), list(frontier.urls()), list(frontier.notes()), list(frontier.settled())) == (
         [],
@@ -77,7 +77,7 @@ def test_it_begins_empty(open_frontier: Open) -> None:
     assert frontier.tally().urls == 0
 
 
-def test_links_come_from_other_shards_and_go_to_them(open_frontier: Open) -> None:
+def test_links_are_exchanged_with_other_shards(open_frontier: Open) -> None:
     frontier = open_frontier()
     sent = [OutboxLink(seq, 1, link(seq, via=("http://b.test/",))) for seq in (1, 2, 3)]
     adopted = link(9, attempts=1, status=503)
@@ -91,7 +91,7 @@ def test_links_come_from_other_shards_and_go_to_them(open_frontier: Open) -> Non
     assert list(open_frontier().outbox()) == [sent[1]]
 
 
-def test_what_is_queued_is_owed_until_it_settles(open_frontier: Open) -> None:
+def test_a_queued_url_is_owed_until_it_settles(open_frontier: Open) -> None:
     frontier = open_frontier()
     frontier.commit(Batch(queued=[link(1), link(2, via=("http://a.test/old",))]), 1.0)
     frontier.commit(Batch(settled=[page(1)]), 2.0)
@@ -110,7 +110,7 @@ def test_a_url_may_be_queued_and_settled_in_one_batch(open_frontier: Open) -> No
     assert (row.reason, row.status, row.attempts, row.part, row.depth) == (Reason.ROBOTS, 0, 0, "", 1)
 
 
-def test_a_settled_row_says_all_that_was_told(open_frontier: Open) -> None:
+def test_a_settled_row_has_all_fields_of_its_settlement(open_frontier: Open) -> None:
     frontier = open_frontier()
     end = Settled(1, link(1).url, Reason.OK, 200, 2, 7, b"d" * 16, "part", 3, "length", 4, "text/html", 0.5, "detail")
     frontier.commit(Batch(queued=[link(1)], settled=[end]), 1234.5)
@@ -121,7 +121,7 @@ def test_a_settled_row_says_all_that_was_told(open_frontier: Open) -> None:
     assert (row.content_type, row.settled_at, row.seconds, row.detail) == ("text/html", 1234.5, 0.5, "detail")
 
 
-def test_attempts_survive(open_frontier: Open) -> None:
+def test_attempts_survive_a_restart(open_frontier: Open) -> None:
     frontier = open_frontier()
     frontier.commit(Batch(queued=[link(1)], retries=[link(1, attempts=2, status=503)]), 1.0)
     frontier.close()
@@ -129,7 +129,7 @@ def test_attempts_survive(open_frontier: Open) -> None:
     assert (owed.attempts, owed.status) == (2, 503)
 
 
-def test_the_latest_note_counts_but_the_text_of_robots_stays(open_frontier: Open) -> None:
+def test_the_latest_note_counts_and_the_robots_txt_is_kept(open_frontier: Open) -> None:
     frontier = open_frontier()
     frontier.commit(Batch(notes=[HostNote("http://a.test", "Disallow: /", 10.0, 2.0)]), 1.0)
     frontier.commit(Batch(notes=[HostNote("http://a.test", None, 10.0, 2.0, rest_until=99.0, joined=True)]), 2.0)
@@ -137,7 +137,7 @@ def test_the_latest_note_counts_but_the_text_of_robots_stays(open_frontier: Open
     assert list(open_frontier().notes()) == [HostNote("http://a.test", "Disallow: /", 10.0, 2.0, 99.0, True)]
 
 
-def test_the_tally_counts_what_was_committed(open_frontier: Open) -> None:
+def test_the_tally_counts_committed_rows(open_frontier: Open) -> None:
     frontier = open_frontier()
     missing = Settled(2, link(2).url, Reason.CLIENT_ERROR, 404, 1, digest=term(link(2).url, 404))
     down = Settled(3, link(3).url, Reason.HOST_DOWN, 503, 1)
@@ -160,7 +160,7 @@ def beyond(number: int, depth: int = 4) -> Link:
     return replace(link(number), id=number, depth=depth, via=("http://a.test/from",))
 
 
-def test_urls_beyond_the_depth_limit_are_kept_once_and_go_when_they_are_admitted(open_frontier: Open) -> None:
+def test_urls_beyond_the_depth_limit_are_kept_once_and_removed_when_admitted(open_frontier: Open) -> None:
     frontier = open_frontier()
     frontier.commit(Batch(queued=[link(1)], beyond=[beyond(1), beyond(2), beyond(3), beyond(2)]), 1.0)
     frontier.commit(
@@ -170,7 +170,7 @@ def test_urls_beyond_the_depth_limit_are_kept_once_and_go_when_they_are_admitted
     frontier = open_frontier()
     told = [(one.id, one.url, one.depth, one.via) for one in frontier.beyond()]
     via = ("http://a.test/from",)
-    assert told == [(0, link(2).url, 4, via), (0, link(3).url, 3, via)], "4 is another shard's now"
+    assert told == [(0, link(2).url, 4, via), (0, link(3).url, 3, via)], "4 belongs to another shard now"
     assert (frontier.tally().queued, frontier.tally().too_deep) == (1, 2)
     frontier.commit(Batch(queued=[link(2)], undetermined=[link(5), link(3)], beyond=[beyond(3)]), 3.0)
     assert (list(frontier.beyond()), frontier.tally().too_deep, frontier.tally().queued) == ([], 0, 4)
@@ -197,7 +197,7 @@ def test_a_larger_limit_admits_what_is_within_it(open_frontier: Open) -> None:
     assert (list(frontier.beyond()), frontier.tally().too_deep, frontier.tally().owed) == ([], 0, 2499)
 
 
-def test_named_tells_the_positions_of_settled_rows(open_frontier: Open) -> None:
+def test_named_yields_the_positions_of_settled_rows(open_frontier: Open) -> None:
     frontier = open_frontier()
     ends = [page(1, "p", 1), page(2, "p", 9), page(3, "q", 1)]
     frontier.commit(Batch([link(1), link(2), link(3)], ends), 1.0)
@@ -208,7 +208,7 @@ def test_named_tells_the_positions_of_settled_rows(open_frontier: Open) -> None:
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3), st.booleans()), max_size=12))
-def test_both_frontiers_agree_on_any_history(
+def test_the_memory_and_file_frontiers_agree_on_any_history(
     tmp_path_factory: pytest.TempPathFactory, history: list[tuple[int, int, bool]]
 ) -> None:
     memory = MemoryFrontier()
@@ -237,7 +237,7 @@ def on(host: str, number: int, **facts: object) -> Link:
     return Link(number, f"http://{host}.test/{number}", 1, **facts)  # type: ignore[arg-type]
 
 
-def test_pending_is_a_window_on_what_a_host_owes(open_frontier: Open) -> None:
+def test_pending_returns_a_window_of_the_links_owed_by_a_host(open_frontier: Open) -> None:
     frontier = open_frontier()
     frontier.commit(Batch(queued=[on("ab"[number % 2], number) for number in range(1, 11)]), 1.0)
     frontier.commit(Batch(settled=[Settled(4, on("a", 4).url, Reason.ROBOTS)]), 2.0)
@@ -247,7 +247,7 @@ def test_pending_is_a_window_on_what_a_host_owes(open_frontier: Open) -> None:
     assert frontier.pending("http://c.test", 0, 3) == []
 
 
-def test_links_owed_another_attempt_are_apart_from_those_never_tried(open_frontier: Open) -> None:
+def test_links_owed_another_attempt_are_separate_from_those_never_tried(open_frontier: Open) -> None:
     frontier = open_frontier()
     tried = on("a", 2, attempts=1, status=503)
     frontier.commit(Batch(queued=[on("a", 1), on("a", 2), on("b", 3)], retries=[tried]), 1.0)
@@ -256,7 +256,7 @@ def test_links_owed_another_attempt_are_apart_from_those_never_tried(open_fronti
     assert frontier.retried("http://b.test") == []
 
 
-def test_hosts_that_owe_links_are_found_in_pieces(open_frontier: Open) -> None:
+def test_hosts_that_owe_links_are_returned_in_batches(open_frontier: Open) -> None:
     frontier = open_frontier()
     frontier.commit(Batch(queued=[on(f"h{number % 7}", number) for number in range(1, 50)]), 1.0)
     frontier.commit(Batch(settled=[Settled(n, on("h3", n).url, Reason.OK) for n in range(3, 50, 7)]), 2.0)
@@ -266,7 +266,7 @@ def test_hosts_that_owe_links_are_found_in_pieces(open_frontier: Open) -> None:
     assert sorted(found) == [f"http://h{number}.test" for number in (0, 1, 2, 4, 5, 6)]
 
 
-def test_what_a_resume_has_to_know_at_once(open_frontier: Open) -> None:
+def test_a_resume_reads_its_starting_state_at_once(open_frontier: Open) -> None:
     frontier = open_frontier()
     assert frontier.left() == Left(0, 0, (), ())
     seeds = [Link(1, "http://a.test/", 0), Link(2, "http://b.test/", 0)]
@@ -278,7 +278,7 @@ def test_what_a_resume_has_to_know_at_once(open_frontier: Open) -> None:
     assert frontier.left() == Left(1, 2, ("http://b.test",), ("http://b.test",))
 
 
-def test_the_note_of_one_host(open_frontier: Open) -> None:
+def test_the_note_of_one_host_can_be_read(open_frontier: Open) -> None:
     frontier = open_frontier()
     frontier.commit(Batch(notes=[HostNote("http://a.test", "x", 10.0, 2.0, joined=True)]), 1.0)
     frontier.commit(Batch(notes=[HostNote("http://a.test", None, 10.0, 3.0)]), 1.0)
@@ -286,7 +286,7 @@ def test_the_note_of_one_host(open_frontier: Open) -> None:
     assert frontier.note("http://b.test") is None
 
 
-def test_budgets_are_kept_by_host_the_last_of_each_pattern(open_frontier: Open) -> None:
+def test_the_last_budget_of_each_pattern_of_a_host_is_kept(open_frontier: Open) -> None:
     frontier = open_frontier()
     exam = Budget("http://a.test", 7, 950, 150, b"\x01\xff", b"\x80", "")
     stopped = Budget("http://a.test", 8, 300, stopped="/x/0: the same")
@@ -303,7 +303,7 @@ def test_budgets_are_kept_by_host_the_last_of_each_pattern(open_frontier: Open) 
     assert second == Refill("http://b.test", (), 0, False)
 
 
-def test_doubtful_links_are_admitted_where_they_are_new(open_frontier: Open) -> None:
+def test_possibly_known_links_are_admitted_if_they_are_new(open_frontier: Open) -> None:
     frontier = open_frontier()
     frontier.commit(Batch(queued=[on("a", 1)]), 1.0)
     again = Link(3, on("a", 1).url, 2)
@@ -315,7 +315,7 @@ def test_doubtful_links_are_admitted_where_they_are_new(open_frontier: Open) -> 
     assert frontier.next_id() == 6
 
 
-def test_a_question_is_answered_by_what_was_committed_with_it(open_frontier: Open) -> None:
+def test_a_question_is_answered_with_the_state_of_its_own_commit(open_frontier: Open) -> None:
     frontier = open_frontier()
     asks = [RefillRequest("http://a.test", 0, 2, first=True), RefillRequest("http://b.test", 4, 2)]
     batch = Batch([on("a", 1), on("a", 2), on("a", 3)], refill_requests=asks)
@@ -334,7 +334,7 @@ def test_a_question_is_answered_by_what_was_committed_with_it(open_frontier: Ope
 # ---- the file --------------------------------------------------------------------------------------------------------
 
 
-def test_a_batch_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_batch_that_fails_is_rolled_back(tmp_path: Path) -> None:
     frontier = SqliteFrontier(tmp_path / "f.sqlite")
     frontier.commit(Batch(queued=[link(1)]), 1.0)
     with pytest.raises(StorageError):
@@ -353,7 +353,7 @@ def test_a_reader_sees_a_live_frontier_and_never_writes(tmp_path: Path) -> None:
         reader.commit(Batch(queued=[link(2)]), 2.0)
 
 
-def test_what_is_no_database_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_refused_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "f.sqlite"
     path.write_bytes(b"this is not a database" * 100)
     with pytest.raises(Corrupt, match="damaged") as caught:
@@ -361,7 +361,7 @@ def test_what_is_no_database_is_refused_in_one_line(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_database_of_somebody_else_is_refused(tmp_path: Path) -> None:
+def test_a_database_of_another_program_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "f.sqlite"
     with sqlite3.connect(path) as other:
         other.execute("CREATE TABLE url (other TEXT)")
@@ -369,7 +369,7 @@ def test_a_database_of_somebody_else_is_refused(tmp_path: Path) -> None:
         SqliteFrontier(path)
 
 
-def test_cookies_are_kept_by_home_until_all_are_gone(open_frontier: Open) -> None:
+def test_cookies_are_kept_by_site_until_none_is_left(open_frontier: Open) -> None:
     def keep(*notes: CookieNote) -> list[CookieNote]:
         batch = Batch()
         batch.add(Actions(cookies=list(notes), cookies_dropped=2))
@@ -385,7 +385,7 @@ def test_cookies_are_kept_by_home_until_all_are_gone(open_frontier: Open) -> Non
     assert open_frontier().tally().cookies_dropped == 6
 
 
-def test_text_of_any_kind_is_kept_and_exported_without_loss(open_frontier: Open) -> None:
+def test_any_text_is_stored_and_exported_without_loss(open_frontier: Open) -> None:
     texts = ["\0nul\0", "\ud800 lone \udfff", "caf\xe9 \x9b", "plain", *all_of_them()]
     ends = [replace(page(n), content_type=text, detail=text) for n, text in enumerate(texts, 1)]
     frontier = open_frontier()
@@ -426,7 +426,7 @@ def everything() -> list[Batch]:
     ]
 
 
-def test_each_row_that_is_written_carries_its_checksum(tmp_path: Path) -> None:
+def test_each_row_has_its_checksum(tmp_path: Path) -> None:
     path = tmp_path / "f.sqlite"
     with closing(SqliteFrontier(path)) as frontier:
         for batch in everything():
@@ -437,7 +437,7 @@ def test_each_row_that_is_written_carries_its_checksum(tmp_path: Path) -> None:
     assert counts == {"url": 2, "host": 1, "outbox": 2, "budget": 1, "cookie": 1, "beyond": 0, "meta": 2}
 
 
-def test_whatever_statement_writes_a_row_seals_it(tmp_path: Path) -> None:
+def test_every_statement_that_writes_a_row_sets_its_checksum(tmp_path: Path) -> None:
     path = tmp_path / "f.sqlite"
     with closing(SqliteFrontier(path)) as frontier:
         for batch in everything():
@@ -452,7 +452,7 @@ def test_whatever_statement_writes_a_row_seals_it(tmp_path: Path) -> None:
     assert sealed_rows(path) == {"url": 3, "host": 1, "outbox": 1, "budget": 1, "cookie": 1, "beyond": 0, "meta": 3}
 
 
-def test_a_file_of_format_3_is_upgraded_when_it_is_written_to_and_not_before(tmp_path: Path) -> None:
+def test_a_file_of_format_3_is_upgraded_at_the_first_write(tmp_path: Path) -> None:
     path = tmp_path / "f.sqlite"
     old = Path(__file__).parents[1] / "golden" / "format-3" / "frontier.sql"
     with closing(sqlite3.connect(path)) as connection:
@@ -467,17 +467,17 @@ def test_a_file_of_format_3_is_upgraded_when_it_is_written_to_and_not_before(tmp
         with closing(SqliteFrontier(path)) as frontier:
             assert (list(frontier.settled()), list(frontier.owed())) == (rows, owed)
         counts = sealed_rows(path)
-        assert (counts.pop("url"), counts.pop("meta")) == (70, 2), "the tally, and one commit: what it did not count"
+        assert (counts.pop("url"), counts.pop("meta")) == (70, 2), "the tally, and the one commit that it did not count"
         assert not any(counts.values())
 
 
-# ---- asked again -----------------------------------------------------------------------------------------------------
+# ---- reopening -------------------------------------------------------------------------------------------------------
 
 TROUBLED = frozenset({"connect", "server_error", "truncated:time", "links_cut", "unread:lost"})
 
 
 def ends() -> list[Settled]:
-    """One of each kind: what is asked again, what is not, with and without a page."""
+    """One row of each kind: retried or not, with and without a page."""
     cut = replace(page(6, position=3, size=9), truncated="time")
     reading = replace(page(7, position=4), unread=ParseSkipped.LOST, detail=not_taken(ParseSkipped.LOST, 0))
     too_many = replace(page(8, position=5), cut=12, detail=not_taken(None, 12))
@@ -494,7 +494,7 @@ def ends() -> list[Settled]:
     ]
 
 
-def test_reopening_leaves_what_would_be_there_without_these_urls(open_frontier: Open, tmp_path: Path) -> None:
+def test_reopening_leaves_the_state_without_the_reopened_urls(open_frontier: Open, tmp_path: Path) -> None:
     frontier = open_frontier()
     frontier.commit(Batch(queued=[link(n) for n in range(1, 11)]), 1.0)
     frontier.commit(Batch(settled=ends()), 2.0)
@@ -517,7 +517,7 @@ def test_reopening_leaves_what_would_be_there_without_these_urls(open_frontier: 
     without.close()
 
 
-def test_what_was_reopened_settles_again(open_frontier: Open) -> None:
+def test_reopened_urls_settle_again(open_frontier: Open) -> None:
     frontier = open_frontier()
     frontier.commit(Batch(queued=[link(1), link(2)]), 1.0)
     frontier.commit(Batch(settled=[page(1), Settled(2, link(2).url, Reason.CONNECT, 0, 3)]), 2.0)
@@ -537,20 +537,24 @@ def test_a_host_that_owes_nothing_else_is_found_again(open_frontier: Open) -> No
     assert frontier.hosts("", 9) == []
     frontier.reopen(frozenset({"host_down"}))
     assert frontier.hosts("", 9) == ["http://a.test"]
-    assert (frontier.left().retries, frontier.pending("http://a.test", 0, 9)) == (0, [link(1)]), "its attempts are new"
+    assert (frontier.left().retries, frontier.pending("http://a.test", 0, 9)) == (0, [link(1)]), (
+        "its attempts start again"
+    )
 
 
-def test_reopening_waits_anew_for_a_host_that_was_away(open_frontier: Open) -> None:
+def test_reopening_resets_the_wait_for_an_unreachable_host(open_frontier: Open) -> None:
     frontier = open_frontier()
     note = HostNote("http://a.test", rest_until=9.0, heard=True, down_for=7200.0)
     frontier.commit(Batch(queued=[link(1)], notes=[note]), 1.0)
     frontier.commit(Batch(settled=[Settled(1, link(1).url, Reason.HOST_DOWN)]), 2.0)
     frontier.reopen(frozenset({"host_down"}))
     frontier.close()
-    assert open_frontier().note("http://a.test") == replace(note, down_for=0.0), "what it asked for stays"
+    assert open_frontier().note("http://a.test") == replace(note, down_for=0.0), (
+        "the hold that the host asked for is kept"
+    )
 
 
-def test_reopening_what_robots_txt_forbade_reads_it_anew(open_frontier: Open) -> None:
+def test_reopening_urls_forbidden_by_robots_txt_fetches_it_again(open_frontier: Open) -> None:
     frontier = open_frontier()
     notes = [HostNote(f"http://{name}.test", robots="Disallow: /", robots_until=9e9) for name in "ab"]
     links = [Link(1, "http://a.test/", 0), Link(2, "http://b.test/", 0)]
@@ -561,7 +565,7 @@ def test_reopening_what_robots_txt_forbade_reads_it_anew(open_frontier: Open) ->
     assert {note.host: note.robots_until for note in frontier.notes()} == {"http://a.test": 0.0, "http://b.test": 9e9}
 
 
-def test_reopening_gives_back_what_was_asked_of_the_host(open_frontier: Open) -> None:
+def test_reopening_gives_pages_back_to_the_budget_of_the_host(open_frontier: Open) -> None:
     frontier = open_frontier()
     host, other = "http://a.test", "http://b.test"
     budgets = [Budget(host, 0, 50), Budget(host, 7, 40, stopped="alike"), Budget(host, 8, 3), Budget(other, 0, 9)]
@@ -597,4 +601,4 @@ def test_a_tally_of_an_earlier_version_counts_the_seeds_that_answered(tmp_path: 
             "SELECT json_extract(value, '$.seeds_answered') FROM meta WHERE key = 'tally'"
         ).fetchone()
     connection.close()
-    assert kept == 2, "it is counted once, before rows are moved"
+    assert kept == 2, "seeds were not counted before the rows are moved"

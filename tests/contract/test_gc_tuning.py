@@ -1,4 +1,4 @@
-"""The garbage collector during a crawl: seldom, not never, and afterwards as the program had it."""
+"""The garbage collector during a crawl: it runs less often, and its settings are restored afterwards."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from crawler.system.gc_tuning import SELDOM, reduced_gc
 
 
 class Ring:
-    """Garbage that only the collector can find."""
+    """Reference cycles, which only the collector frees."""
 
     def __init__(self) -> None:
         self.me = self
 
 
-def test_garbage_is_still_found_and_the_program_gets_its_collector_back() -> None:
+def test_cycles_are_still_freed_and_the_settings_are_restored() -> None:
     before = gc.get_threshold()
     with reduced_gc():
         assert gc.get_freeze_count() > 0
         lost = weakref.ref(Ring())
-        kept: list[list[object]] = [[] for _ in range(2 * SELDOM)]  # containers that stay make it look
+        kept: list[list[object]] = [[] for _ in range(2 * SELDOM)]  # surviving containers trigger a collection
         assert lost() is None
     assert gc.get_threshold() == before
     assert gc.get_freeze_count() == 0
     assert len(kept) == 2 * SELDOM
 
 
-def test_what_a_program_has_frozen_stays_frozen() -> None:
+def test_objects_that_the_program_froze_stay_frozen() -> None:
     gc.freeze()
     try:
         with reduced_gc():

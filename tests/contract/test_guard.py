@@ -1,6 +1,6 @@
-"""The guard: which addresses, names and ports may be connected to, as a table, as properties, and for the corpus.
+"""The guard: which addresses, names and ports may be connected to, as tables, as properties and on the corpus.
 
-Nothing is connected to here; tests/contract/test_guarded.py shows that the clients obey, tests/live/test_guard.py that
+No connection is made here; tests/contract/test_guarded.py shows that the clients obey, tests/live/test_guard.py that
 whole crawls do.
 """
 
@@ -65,7 +65,7 @@ def admits(judge: Guard, address: str, port: int = 80) -> bool:
 
 
 def admits_url(judge: Guard, url: str, answers: Mapping[str, str]) -> bool:
-    """Whether the guard lets a fetch of a URL come to a connection; a name is at the address given, or a public one."""
+    """Whether the guard lets a fetch of a URL connect. A name resolves to the given address, or to a public one."""
     _, host, port, _ = split_url(url)
     try:
         judge.check_name(host, port)
@@ -78,13 +78,13 @@ def admits_url(judge: Guard, url: str, answers: Mapping[str, str]) -> bool:
 
 
 @pytest.mark.parametrize("address", PUBLIC)
-def test_public_addresses_are_open(address: str) -> None:
+def test_public_addresses_are_allowed(address: str) -> None:
     assert is_public(address)
     assert admits(guard(), address)
 
 
 @pytest.mark.parametrize("address", SPECIAL)
-def test_all_other_addresses_are_refused_and_the_line_says_why(address: str) -> None:
+def test_all_other_addresses_are_refused_with_the_reason(address: str) -> None:
     assert not is_public(address)
     with pytest.raises(Blocked, match=r"^[^\n]+, (not in use|[^\n]+ \([^\n]+\)); if that is meant, ") as caught:
         guard().check(address, 80)
@@ -108,26 +108,26 @@ FORMS = [
 
 
 @given(ADDRESSES, st.sampled_from(FORMS))
-def test_a_form_that_leads_to_an_ipv4_address_is_judged_by_it(v4: int, form: Any) -> None:
+def test_an_ipv6_form_that_embeds_an_ipv4_address_is_judged_by_it(v4: int, form: Any) -> None:
     carrier = str(IPv6Address(form(v4)))
     assert IPv4Address(v4) in embedded_addresses(carrier)
     assert is_public(carrier) == is_public(str(IPv4Address(v4)))
 
 
 @given(ADDRESSES, st.sampled_from([0, 0xFFFF << 48, 0x64_FF9B_0001 << 80]))
-def test_a_form_that_nobody_routes_is_refused_whatever_it_carries(v4: int, prefix: int) -> None:
+def test_an_unrouted_ipv6_form_is_refused_whatever_it_embeds(v4: int, prefix: int) -> None:
     assert not is_public(str(IPv6Address(prefix | v4)))
 
 
 @given(st.integers(0, 2**128 - 1))
-def test_ipv6_is_open_only_where_it_is_global_unicast(bits: int) -> None:
+def test_ipv6_is_allowed_only_where_it_is_global_unicast(bits: int) -> None:
     address = IPv6Address(bits)
     if is_public(str(address)):
         assert bits >> 125 == 1 or bits >> 32 in (0xFFFF, 0x64_FF9B << 64)
 
 
 @given(st.one_of(ADDRESSES.map(IPv4Address), st.integers(0, 2**128 - 1).map(IPv6Address)))
-def test_where_the_standard_library_says_private_so_do_we(address: IPv4Address | IPv6Address) -> None:
+def test_addresses_private_in_the_standard_library_are_refused(address: IPv4Address | IPv6Address) -> None:
     inner = embedded_addresses(str(address))
     if len(inner) == 1 and inner[0].is_private:
         assert not is_public(str(address))
@@ -136,16 +136,16 @@ def test_where_the_standard_library_says_private_so_do_we(address: IPv4Address |
 # ---- what is named ---------------------------------------------------------------------------------------------------
 
 
-def test_a_seed_names_its_address_at_its_port_only() -> None:
+def test_a_seed_allows_its_address_at_its_port_only() -> None:
     judge = guard("http://127.0.0.1:8088/", "https://[::1]/x")
     assert admits(judge, "127.0.0.1", 8088)
-    assert admits(judge, "::ffff:127.0.0.1", 8088), "the same place"
+    assert admits(judge, "::ffff:127.0.0.1", 8088), "another spelling of the same URL"
     assert admits(judge, "::1", 443)
     for address, port in (("127.0.0.1", 80), ("127.0.0.2", 8088), ("10.0.0.1", 8088), ("::1", 8088)):
         assert not admits(judge, address, port)
 
 
-def test_a_public_name_names_nothing_whatever_it_is_found_to_be() -> None:
+def test_a_seed_with_a_public_name_allows_no_private_address() -> None:
     judge = guard("http://intranet.example/", "http://rebind.test/")
     for name in ("intranet.example", "rebind.test"):
         with pytest.raises(Blocked, match=rf"^{name} is 10\.0\.0\.1:80, private \(10\.0\.0\.0/8\)"):
@@ -156,7 +156,7 @@ def test_a_public_name_names_nothing_whatever_it_is_found_to_be() -> None:
 @pytest.mark.parametrize(
     "name", ["wiki", "wiki.local", "wiki.corp.internal", "nas.home.arpa", "localhost", "a.localhost"]
 )
-def test_a_name_of_the_local_network_names_what_it_is_found_to_be(name: str) -> None:
+def test_a_seed_with_a_local_name_allows_the_address_it_resolves_to(name: str) -> None:
     judge = guard(f"http://{name}:8000/")
     judge.check_name(name, 8000)
     assert judge.found(name, 8000, ["10.0.0.1", "::1"]) == ("10.0.0.1", "::1")
@@ -168,7 +168,7 @@ def test_a_name_of_the_local_network_names_what_it_is_found_to_be(name: str) -> 
         guard().found(name, 8000, ["10.0.0.1"])
 
 
-def test_networks_are_named_at_all_ports() -> None:
+def test_allowed_networks_are_allowed_at_all_ports() -> None:
     judge = guard(networks=("10.0.0.0/8", "fd00::/16"))
     assert admits(judge, "10.1.2.3", 80) and admits(judge, "10.1.2.3", 8080) and admits(judge, "fd00::1")
     assert judge.found("intranet.example", 80, ["10.0.0.1"]) == ("10.0.0.1",)
@@ -176,7 +176,7 @@ def test_networks_are_named_at_all_ports() -> None:
     assert not admits(judge, "192.168.0.1") and not admits(judge, "fd01::1") and not admits(judge, "64:ff9b::7f00:1")
 
 
-def test_routes_name_their_targets() -> None:
+def test_resolve_entries_allow_their_targets() -> None:
     there = {"a.test": "127.0.0.1:8080", "b.test": "10.0.0.1", "c.test:81": "10.0.0.2", "d.test": "backend:9000"}
     judge = guard("http://b.test:8001/", there=there)
     assert admits(judge, "127.0.0.1", 8080) and not admits(judge, "127.0.0.1", 80)
@@ -185,7 +185,7 @@ def test_routes_name_their_targets() -> None:
     assert judge.found("backend", 9000, ["192.168.0.9"]) == ("192.168.0.9",)
 
 
-def test_numbers_that_are_no_address_are_names() -> None:
+def test_numbers_that_are_not_addresses_are_names() -> None:
     judge = guard(there={"a.test": "127.1:80", "b.test": "300.1.1.1", "c.test": "2130706433:81"})
     with pytest.raises(Blocked):
         judge.found("127.1", 80, ["127.0.0.1"])
@@ -193,18 +193,18 @@ def test_numbers_that_are_no_address_are_names() -> None:
 
 
 @pytest.mark.parametrize("name", ["localhost", "LOCALHOST.", "x.localhost", "localhost.localdomain", "ip6-localhost"])
-def test_this_machine_is_refused_by_name(name: str) -> None:
+def test_names_of_this_machine_are_refused(name: str) -> None:
     with pytest.raises(Blocked):
         guard("http://localhost:8000/").check_name(name, 80)
 
 
 @pytest.mark.parametrize("name", ["metadata.google.internal", "metadata", "instance-data"])
-def test_metadata_services_are_refused_by_name(name: str) -> None:
+def test_names_of_metadata_services_are_refused(name: str) -> None:
     with pytest.raises(Blocked):
         guard().check_name(name, 80)
 
 
-def test_ports_of_other_protocols_are_refused_wherever_they_are() -> None:
+def test_ports_of_other_protocols_are_refused_on_any_host() -> None:
     judge = guard(networks=("127.0.0.0/8",))
     for port in BAD_PORTS:
         assert not admits(judge, "1.1.1.1", port) and not admits(judge, "127.0.0.1", port)
@@ -213,12 +213,12 @@ def test_ports_of_other_protocols_are_refused_wherever_they_are() -> None:
     assert not {80, 443, 8000, 8080, 8443, 3000, 9200} & BAD_PORTS
 
 
-def test_of_many_seeds_only_those_are_kept_that_name_something() -> None:
+def test_only_seeds_that_allow_an_address_are_kept() -> None:
     seeds = ("http://a.test/", "http://b.test/", "http://1.1.1.1/", "http://10.0.0.1/", "http://[::1]/", "http://wiki/")
     assert naming(seeds, {"b.test": "127.0.0.1"}) == seeds[1:2] + seeds[3:]
 
 
-def test_what_is_no_network_is_told() -> None:
+def test_an_invalid_network_is_reported() -> None:
     with pytest.raises(UsageError, match="10\\.0\\.0\\.1/8 has host bits set"):
         guard(networks=("10.0.0.1/8",))
 
@@ -230,7 +230,7 @@ def test_the_corpus() -> None:
     judge, wrong, cases = guard(), [], corpus.cases("ssrf/ssrf_urls")
     for case in cases:
         url = canonical(case["url"]) or resolve("http://example.com/", case["url"])
-        # names of which the corpus says that they answer with a private address
+        # names that resolve to a private address according to the corpus
         answers = {"127.0.0.1.nip.io": "127.0.0.1"}
         if (url is not None and admits_url(judge, url, answers)) != (case["expect"] == "allow"):
             wrong.append(case["url"])

@@ -1,5 +1,5 @@
-# ruff: noqa: F401, F811 - fixtures come from the other contract of the clients
-"""Every client asks the guard before it connects, and one resolver for names. Answers of the DNS are made up here."""
+# ruff: noqa: F401, F811 - the fixtures are those of test_fetchers
+"""Every client asks the guard before it connects, and one cache for names. The answers of the DNS are faked here."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Answers = Mapping[str, list[str] | OSError | float]
 
 
 class Dns:
-    """What the system's resolver says: addresses, an error, or silence for so many seconds. Counts the questions."""
+    """Fakes the system's resolver: addresses, an error, or no answer for so many seconds. Records the queries."""
 
     def __init__(self) -> None:
         self.answers: Answers = {}
@@ -55,7 +55,7 @@ def trouble(fetcher: Fetcher, asked: str | Request) -> FetchError:
 
 
 def is_known(fetcher: Fetcher, request: Request) -> bool:
-    """Whether the name of a request is known by now: then it is answered."""
+    """Whether the name of a request has been resolved by now, so that the request is answered."""
     try:
         return fetcher.fetch(request).status == 200
     except FetchError as error:
@@ -75,14 +75,14 @@ def dns(monkeypatch: pytest.MonkeyPatch) -> Iterator[Dns]:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "localhost"])
-def test_an_address_that_nobody_named_is_never_connected_to(opened: Open, host: str) -> None:
+def test_a_private_address_that_is_not_allowed_is_never_connected_to(opened: Open, host: str) -> None:
     with always(response()) as server:
         error = trouble(opened(networks=()), f"http://{host}:{server.port}/")
     assert (error.kind, server.connections) == (FetchErrorKind.BLOCKED, 0)
     assert str(server.port) in error.detail
 
 
-def test_a_seed_opens_one_port_of_one_address(opened: Open) -> None:
+def test_a_seed_allows_one_port_of_one_address(opened: Open) -> None:
     with always(response(b"mine")) as mine, always(response()) as other:
         fetcher = opened(networks=(), seeds=(mine.url + "/",))
         assert fetcher.fetch(Request(mine.url + "/x")).body == b"mine"
@@ -91,13 +91,13 @@ def test_a_seed_opens_one_port_of_one_address(opened: Open) -> None:
     assert other.connections == 0
 
 
-def test_localhost_is_open_where_a_seed_says_so(opened: Open) -> None:
+def test_localhost_is_allowed_where_it_is_a_seed(opened: Open) -> None:
     with always(response(b"mine")) as server:
         seed = f"http://localhost:{server.port}/"
         assert opened(networks=(), seeds=(seed,)).fetch(Request(seed)).body == b"mine"
 
 
-def test_only_the_answers_that_may_be_connected_to_are_tried(opened: Open, dns: Dns) -> None:
+def test_only_allowed_addresses_of_an_answer_are_tried(opened: Open, dns: Dns) -> None:
     with always(response(b"fine")) as server:
         fetcher = opened(networks=("127.0.0.1",))
         dns.answers = {"mixed.test": ["10.0.0.1", "127.0.0.1", "::1"], "bad.test": ["10.0.0.1", "::1"]}
@@ -107,7 +107,7 @@ def test_only_the_answers_that_may_be_connected_to_are_tried(opened: Open, dns: 
     assert error.detail.startswith(f"bad.test is 10.0.0.1:{server.port}, private (10.0.0.0/8)")
 
 
-def test_an_answer_that_changes_after_it_was_judged_leads_nowhere(
+def test_dns_rebinding_is_blocked(
     opened: Open,
     dns: Dns,
     monkeypatch: pytest.MonkeyPatch,
@@ -116,14 +116,14 @@ def test_an_answer_that_changes_after_it_was_judged_leads_nowhere(
         fetcher = opened(networks=("127.0.0.1",))
         dns.answers = {"rebind.test": ["127.0.0.1"]}
         fetcher.fetch(Request(f"http://rebind.test:{server.port}/"))
-        monkeypatch.setattr(ways, "NAMES", DnsCache())  # what was learnt has expired
+        monkeypatch.setattr(ways, "NAMES", DnsCache())  # the cached answer has expired
         dns.answers = {"rebind.test": ["127.0.0.2"]}
         kept = [trouble(fetcher, f"http://rebind.test:{server.port + 1}/").kind]
     assert kept == [FetchErrorKind.BLOCKED]
 
 
 @pytest.mark.parametrize("port", [22, 25, 6667])
-def test_ports_of_other_protocols_are_not_spoken_to(opened: Open, port: int) -> None:
+def test_ports_of_other_protocols_are_blocked(opened: Open, port: int) -> None:
     fetcher = opened(networks=("127.0.0.0/8",))
     for host in ("127.0.0.1", "no-such-host.invalid"):
         error = trouble(fetcher, f"http://{host}:{port}/")
@@ -131,12 +131,12 @@ def test_ports_of_other_protocols_are_not_spoken_to(opened: Open, port: int) -> 
 
 
 @pytest.mark.parametrize("network", ["10.0.0.1/8", "intranet", "10.0.0.0/40"])
-def test_what_is_no_network_is_refused_in_words(network: str) -> None:
+def test_an_invalid_network_is_refused_with_examples(network: str) -> None:
     with pytest.raises(UsageError, match=r"bad value for allow_networks: .*expected networks such as"):
         merge_layers({"allow_networks": [network]})
 
 
-def test_seeds_of_strangers_open_nothing() -> None:
+def test_untrusted_seeds_allow_nothing() -> None:
     seeds = ["http://127.0.0.1:8000/", "http://example.org/"]
     assert merge_layers({"seeds": seeds}).client_plan(1).seeds == ("http://127.0.0.1:8000/",)
     assert merge_layers({"seeds": seeds, "trust_seeds": False}).client_plan(1).seeds == ()
@@ -155,7 +155,7 @@ def test_a_name_is_looked_up_once(opened: Open, dns: Dns) -> None:
     assert sorted(dns.questions) == ["never.test", "once.test"]
 
 
-def test_libcurl_forgets_the_names_that_are_too_many(dns: Dns, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_libcurl_keeps_a_bounded_number_of_names(dns: Dns, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(curl_client, "_PINNED", 2)
     names = [f"n{number}.test" for number in range(5)]
     dns.answers = {name: ["127.0.0.1"] for name in names}
@@ -167,7 +167,7 @@ def test_libcurl_forgets_the_names_that_are_too_many(dns: Dns, monkeypatch: pyte
     assert sorted(dns.questions) == names
 
 
-def test_a_slow_name_ends_with_the_connect_deadline_and_is_there_for_the_next_attempt(
+def test_a_slow_lookup_fails_at_the_connect_deadline_and_serves_the_next_attempt(
     opened: Open,
     dns: Dns,
 ) -> None:
@@ -182,12 +182,12 @@ def test_a_slow_name_ends_with_the_connect_deadline_and_is_there_for_the_next_at
         assert errors[0].detail == "slow.test: no answer within 0.9 s"
         give_up_at = time.monotonic() + 10
         while not is_known(fetcher, slow):
-            assert time.monotonic() < give_up_at, "its answer is believed once it is there"
+            assert time.monotonic() < give_up_at, "the late answer is not used"
             time.sleep(0.02)
     assert dns.questions == ["slow.test"]
 
 
-def test_where_no_thread_can_be_started_a_lookup_fails_and_the_next_one_begins_anew(
+def test_a_lookup_without_a_thread_fails_and_the_next_one_starts_again(
     dns: Dns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_thread(*args: object) -> None:
@@ -204,7 +204,7 @@ def test_where_no_thread_can_be_started_a_lookup_fails_and_the_next_one_begins_a
     assert dns.questions == ["a.test"]
 
 
-def test_a_failure_is_believed_for_as_long_as_it_took(dns: Dns) -> None:
+def test_a_failure_is_cached_for_as_long_as_the_lookup_took(dns: Dns) -> None:
     names = DnsCache()
     dns.answers = {"flaps.test": socket.gaierror(socket.EAI_AGAIN, "try again")}
     with pytest.raises(socket.gaierror):
@@ -213,7 +213,7 @@ def test_a_failure_is_believed_for_as_long_as_it_took(dns: Dns) -> None:
     assert names.find("flaps.test", 5) == ("127.0.0.1",)
 
 
-def test_in_a_crowd_of_slow_names_nobody_waits(dns: Dns) -> None:
+def test_with_many_slow_lookups_no_fetch_waits_for_another(dns: Dns) -> None:
     names = DnsCache(threads=50)
     dns.answers = {f"slow{n}.test": 4.0 for n in range(40)} | {"fine.test": ["127.0.0.1"]}
     for name in list(dns.answers)[:CROWD]:
@@ -225,7 +225,7 @@ def test_in_a_crowd_of_slow_names_nobody_waits(dns: Dns) -> None:
             names.find(name, 60, wait_for_dns=False)
         with pytest.raises(Unanswered):
             names.find(name, 60, wait_for_dns=True)
-    assert time.monotonic() - began < (40 - CROWD) * AT_ONCE, "each had less than a lookup is given otherwise"
+    assert time.monotonic() - began < (40 - CROWD) * AT_ONCE, "each waited less than the usual time for a lookup"
     assert names.find("fine.test", 60) == ("127.0.0.1",)
     assert len(dns.questions) == 41
 

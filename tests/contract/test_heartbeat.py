@@ -1,4 +1,4 @@
-"""Histograms add up, and a heartbeat tells of every beat that came late."""
+"""Histograms can be merged, and the heartbeat records the lateness of every beat."""
 
 from __future__ import annotations
 
@@ -40,28 +40,28 @@ def test_a_merged_histogram_is_that_of_all_values(a: list[float], b: list[float]
 
 
 @given(durations.filter(bool), st.floats(0.01, 1))
-def test_a_percentile_is_at_most_a_bucket_too_long(values: list[float], q: float) -> None:
+def test_a_percentile_is_at_most_one_bucket_too_high(values: list[float], q: float) -> None:
     exact = sorted(values)[math.ceil(round(q * len(values), 6)) - 1]
-    told = histogram_of(values).percentile(q)
-    assert exact <= told * (1 + 1e-9)
-    assert told <= max(exact, 1e-6) * 2 ** (1 / STEPS) * (1 + 1e-9)
+    reported = histogram_of(values).percentile(q)
+    assert exact <= reported * (1 + 1e-9)
+    assert reported <= max(exact, 1e-6) * 2 ** (1 / STEPS) * (1 + 1e-9)
 
 
-def test_an_empty_histogram_has_nothing_to_tell() -> None:
+def test_an_empty_histogram_has_no_values() -> None:
     assert (len(Histogram()), Histogram().percentile(0.99), Histogram().edges()) == (0, 0.0, ())
 
 
-def test_a_long_stall_is_as_many_late_beats_as_were_due() -> None:
+def test_a_long_stall_counts_every_beat_that_was_due() -> None:
     lateness = Histogram()
     pulse = LagProbe(1.0, lateness, 100.0)
     assert pulse.beat(101.0) == pytest.approx(1.0)
     assert pulse.beat(105.5) == pytest.approx(0.5)
     assert (len(lateness), lateness.longest) == (5, 3.5)
-    assert pulse.beat(105.9) == pytest.approx(1.1), "too early is not late"
+    assert pulse.beat(105.9) == pytest.approx(1.1), "an early beat counts as late"
     assert len(lateness) == 6 and lateness.percentile(1 / 6) < 1e-5
 
 
-async def test_what_blocks_the_loop_is_seen() -> None:
+async def test_a_block_of_the_loop_is_measured() -> None:
     lateness = Histogram()
     async with asyncio.timeout(10):
         with beating_on_loop(0.01, lateness):

@@ -1,4 +1,4 @@
-"""The same bytes end in the same way in every client, in whatever pieces they arrive."""
+"""The same bytes have the same outcome in every client, in whatever pieces they arrive."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def fetchers() -> Iterator[dict[str, Fetcher]]:
 
 
 def ending(fetcher: Fetcher, url: str) -> str:
-    """How a fetch ends: status, body and mark, or the trouble."""
+    """The outcome of a fetch: status, body and truncation mark, or the kind of error."""
     try:
         got = fetcher.fetch(Request(url))
     except FetchError as error:
@@ -43,7 +43,7 @@ def play(fetchers: dict[str, Fetcher], steps: list[Step]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", REPLIES)
-def test_every_client_ends_alike(fetchers: dict[str, Fetcher], name: str) -> None:
+def test_every_client_has_the_same_outcome(fetchers: dict[str, Fetcher], name: str) -> None:
     reply, expected = REPLIES[name]
     assert play(fetchers, [reply, "close"]) == dict.fromkeys(CLIENTS, expected)
 
@@ -57,13 +57,13 @@ def test_pieces_change_nothing(fetchers: dict[str, Fetcher], name: str) -> None:
 
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("name", KEPT)
-def test_a_doubtful_connection_is_not_used_again(client: str, name: str) -> None:
+def test_a_connection_in_an_unclear_state_is_not_reused(client: str, name: str) -> None:
     reply, expected = REPLIES[name]
     with RawServer(lambda path: [reply if path == "/odd" else response(b"next")]) as server:
         fetcher = start(client, ClientPlan(limits=LIMITS, networks=LOOPBACK))
         try:
             assert ending(fetcher, server.url + "/odd") == expected
-            server.wait_played(1)  # what follows the reply has been sent, too
+            server.wait_played(1)  # all bytes have been sent, including those after the reply
             assert ending(fetcher, server.url + "/next") == "200 next"
         finally:
             fetcher.close()
@@ -72,13 +72,13 @@ def test_a_doubtful_connection_is_not_used_again(client: str, name: str) -> None
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(reply=mutated([reply for reply, _ in REPLIES.values() if len(reply) < 300]))
-def test_replies_that_nobody_thought_of_end_alike(fetchers: dict[str, Fetcher], reply: bytes) -> None:
+def test_mutated_replies_have_the_same_outcome_in_every_client(fetchers: dict[str, Fetcher], reply: bytes) -> None:
     endings = set(play(fetchers, [reply, "close"]).values())
-    assert len(endings) == 1 or endings == {"protocol", "disconnect"}  # libcurl may hold back the last line of a head
+    assert len(endings) == 1 or endings == {"protocol", "disconnect"}  # libcurl may not report the last line of a head
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-def test_what_a_server_says_unasked_answers_nobody(client: str) -> None:
+def test_an_unrequested_reply_answers_no_request(client: str) -> None:
     with RawServer(lambda path: [response(b"first"), 0.03, response(b"POISON")]) as server:
         fetcher = start(client, ClientPlan(limits=LIMITS, networks=LOOPBACK))
         try:
@@ -92,7 +92,7 @@ def test_what_a_server_says_unasked_answers_nobody(client: str) -> None:
 
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("rate", [0.0, 1_000.0])
-def test_a_body_that_drips_is_ended_by_its_rate(client: str, rate: float) -> None:
+def test_a_slow_body_is_ended_by_the_minimum_rate(client: str, rate: float) -> None:
     drip: list[Step] = [b"x", 0.02] * 60
     with RawServer(lambda path: [b"HTTP/1.1 200 OK\r\nContent-Length: 60\r\n\r\n", *drip, "close"]) as server:
         fetcher = start(client, ClientPlan(limits=Limits(idle=0.3, total=20, min_rate=rate), networks=LOOPBACK))
@@ -104,7 +104,7 @@ def test_a_body_that_drips_is_ended_by_its_rate(client: str, rate: float) -> Non
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-def test_a_body_that_keeps_its_rate_may_take_longer_than_an_idle_one(client: str) -> None:
+def test_a_body_above_the_minimum_rate_may_take_longer_than_the_idle_limit(client: str) -> None:
     drip: list[Step] = [b"x" * 100, 0.02] * 40
     with RawServer(lambda path: [b"HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\n", *drip, "close"]) as server:
         fetcher = start(client, ClientPlan(limits=Limits(idle=0.3, total=20, min_rate=500), networks=LOOPBACK))

@@ -1,4 +1,4 @@
-"""The lessons: every file says what it must, the verdicts follow from the numbers, and what goes wrong is one line."""
+"""The lessons: every file has the required texts, verdicts follow from the numbers, and an error is one line."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_the_list_names_every_file() -> None:
 
 
 @pytest.mark.parametrize("name", experiments.NAMES)
-def test_a_lesson_says_claim_prediction_and_why(name: str) -> None:
+def test_a_lesson_has_a_claim_a_prediction_and_a_reason(name: str) -> None:
     lesson = load(name)
     assert all(len(text) > 20 for text in (lesson.claim, lesson.why)) and lesson.title
     assert lesson.why.endswith(".") and lesson.claim.endswith(".")
@@ -50,11 +50,11 @@ def test_a_lesson_says_claim_prediction_and_why(name: str) -> None:
     assert {one.measure for one in (*lesson.claimed, *lesson.predicted)} <= set(lesson.measures)
     assert all(one.above is not None or one.below is not None for one in (*lesson.claimed, *lesson.predicted))
     for side in (lesson.claimed, lesson.predicted):
-        assert len({one.measure for one in side}) == len(side), "a measure has room for one bound"
+        assert len({one.measure for one in side}) == len(side), "a measure has more than one bound"
 
 
 @pytest.mark.parametrize("name", experiments.NAMES)
-def test_a_lesson_is_about_a_screen(name: str) -> None:
+def test_a_lesson_is_a_short_module(name: str) -> None:
     text = Path(experiments.__file__).with_name(f"{name}.py").read_text()
     assert len(text.splitlines()) < 190
 
@@ -62,12 +62,12 @@ def test_a_lesson_is_about_a_screen(name: str) -> None:
 # ---- the verdicts
 
 
-def test_the_interval_of_few_samples_is_everything() -> None:
+def test_the_interval_of_few_samples_is_unbounded() -> None:
     assert interval([1.0] * 4) == (float("-inf"), float("inf"))
     assert interval([3.0, 1, 2, 5, 4]) == (1, 5)
 
 
-def test_the_interval_leaves_out_what_the_sign_test_allows() -> None:
+def test_the_interval_is_that_of_the_sign_test() -> None:
     assert interval(range(8)) == (1, 6)  # (1 + 8) / 256 = 3.5 % at each end
     assert interval(range(7)) == (0, 6)  # (1 + 7) / 128 = 6.3 % would be too much
     assert interval(range(11)) == (2, 8)
@@ -77,11 +77,11 @@ def test_the_interval_leaves_out_what_the_sign_test_allows() -> None:
     ("samples", "answer"),
     [([0.8, 0.9, 0.7, 0.9, 0.8], True), ([1.2, 1.3, 1.1, 1.4, 1.2], False), ([0.8, 0.9, 1.3, 0.9, 0.8], None)],
 )
-def test_a_bound_is_kept_missed_or_undecided(samples: list[float], answer: bool | None) -> None:
+def test_a_bound_is_held_violated_or_inconclusive(samples: list[float], answer: bool | None) -> None:
     assert decide(Statement("a", below=1), samples) is answer
 
 
-def test_the_bound_itself_is_outside() -> None:
+def test_the_bound_itself_does_not_satisfy_it() -> None:
     assert decide(Statement("a", above=0), [0.0] * 5) is False
     assert decide(Statement("a", below=1), [1.0] * 5) is False
 
@@ -94,14 +94,14 @@ def test_two_bounds() -> None:
     assert str(statement) == "0.8 to 1.25"
 
 
-def test_a_busy_machine_cannot_tell_what_takes_two_cores() -> None:
+def test_a_busy_machine_is_inconclusive_where_two_cores_are_needed() -> None:
     statement = Statement("a", above=1.3, needs=1.6)
     assert decide(statement, [1.0] * 5, free_cores=2.0) is False
     assert decide(statement, [1.0] * 5, free_cores=0.9) is None
     assert decide(Statement("a", above=1.3), [1.0] * 5, free_cores=0.9) is False
 
 
-def test_a_lesson_that_samples_the_free_cores_itself_is_judged_by_them() -> None:
+def test_a_lesson_that_samples_free_cores_is_judged_by_its_own_samples() -> None:
     samples = {"a": [1.0] * 5, "free": [1.9, 1.7, 2.0, 1.8, 1.9]}
     claimed = (Statement("a", above=1.3, needs=1.6),)
     own = replace(example(), claimed=claimed, predicted=claimed, measures={"a": "", "free": ""}, control="free")
@@ -125,7 +125,7 @@ def test_several_statements() -> None:
         (2.0, 6.0, "holds", "not met"),
     ],
 )
-def test_claim_and_prediction_are_judged_apart(a: float, b: float, holds: str, prediction: str) -> None:
+def test_claim_and_prediction_are_judged_separately(a: float, b: float, holds: str, prediction: str) -> None:
     outcome = judge("example", example(), {"a": [a] * 5, "b": [b] * 5})
     assert (outcome.holds, outcome.prediction) == (holds, prediction)
 
@@ -140,10 +140,10 @@ def test_numbers_have_three_digits() -> None:
     assert [number(value) for value in (0, 0.01234, 1.254, 40, 1250.4)] == ["0", "0.0123", "1.25", "40", "1,250"]
 
 
-# ---- the telling
+# ---- the output
 
 
-def test_markdown_tells_claim_figures_words_and_why() -> None:
+def test_the_markdown_has_claim_figures_verdicts_and_reason() -> None:
     fine = judge("example", example(), {"a": [0.5] * 5, "b": [6.0] * 5}, seconds=1.0, others=0.2)
     text = present.markdown([fine, failed("broken", None, "ValueError: a `tick`")], {"cores": "2"})
     assert "| the first | 0.5 | 0.5 to 0.5 | > 1: no | < 1: yes |" in text
@@ -151,12 +151,12 @@ def test_markdown_tells_claim_figures_words_and_why() -> None:
     assert "This lesson failed: `ValueError: a 'tick'`" in text and "| broken | failed | failed |" in text
 
 
-def test_a_reason_that_was_not_shown_is_not_told_as_one() -> None:
+def test_the_reason_of_a_wrong_prediction_is_introduced_as_such() -> None:
     wrong = judge("example", example(), {"a": [2.0] * 5, "b": [6.0] * 5})
     assert present.because(wrong).startswith("We predicted something that is not so here")
 
 
-# ---- the running
+# ---- the runs
 
 
 BROKEN = {
@@ -172,7 +172,7 @@ BROKEN = {
 
 @pytest.fixture
 def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A package of lessons that misbehave."""
+    """A package of lessons that fail in different ways."""
     folder = tmp_path / "bad_lessons"
     folder.mkdir()
     (folder / "__init__.py").touch()
@@ -193,13 +193,13 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     ("name", "says"),
     [("crash", "lines"), ("kill", "ended with -9"), ("unreadable", "SyntaxError"), ("hang", "not done")],
 )
-def test_a_lesson_that_breaks_is_told_in_one_line(broken: str, name: str, says: str) -> None:
+def test_a_lesson_that_fails_is_reported_in_one_line(broken: str, name: str, says: str) -> None:
     outcome = teach(name, broken, patience=2.0 if name == "hang" else 20.0)
     assert says in outcome.trouble and "\n" not in outcome.trouble
     assert outcome.holds == outcome.prediction == "inconclusive" and not outcome.figures
 
 
-def test_nothing_outlives_a_lesson(broken: str) -> None:
+def test_child_processes_of_a_lesson_are_killed(broken: str) -> None:
     outcome = teach("leak", broken)
     assert not outcome.trouble
     status = Path(f"/proc/{outcome.figures[0].median:.0f}/stat")
@@ -209,7 +209,7 @@ def test_nothing_outlives_a_lesson(broken: str) -> None:
     assert not alive
 
 
-def test_a_broken_lesson_does_not_end_the_set(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_lesson_does_not_end_the_set(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(experiments, "NAMES", ("first", "second"))
 
     def taught(name: str) -> object:
@@ -226,7 +226,7 @@ def test_a_broken_lesson_does_not_end_the_set(broken: str, monkeypatch: pytest.M
 
 @pytest.mark.timeout(60)
 @pytest.mark.slow
-def test_quick_lessons_really_run(tmp_path: Path) -> None:
+def test_quick_lessons_run(tmp_path: Path) -> None:
     document = tmp_path / "lessons.md"
     arguments = ["--json", "--only", "lost-update", "--only", "queue_and_pipe", "--markdown", str(document)]
     command = [sys.executable, "-m", "crawler", "compare", "lessons", *arguments]
@@ -242,7 +242,7 @@ def test_quick_lessons_really_run(tmp_path: Path) -> None:
     assert "python" in told["conditions"] and document.read_text().count("\n## ") == 2
 
 
-def test_list_and_unknown_names() -> None:
+def test_the_list_and_unknown_names() -> None:
     result = CliRunner().invoke(lessons, ["--list"])
     assert result.exit_code == 0 and len(result.output.splitlines()) == len(experiments.NAMES)
     result = CliRunner().invoke(lessons, ["--only", "gill"])

@@ -1,4 +1,4 @@
-"""Whoever speaks on stderr of one of our processes speaks in records: libraries, warnings, threads that fail."""
+"""Everything on stderr of our processes is a log record: libraries, warnings, exceptions in threads."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def said(program: str) -> bytes:
     return subprocess.run([sys.executable, "-c", program], capture_output=True, cwd=ROOT, timeout=60).stderr
 
 
-def test_what_libraries_say_is_one_record_each() -> None:
+def test_each_message_of_a_library_is_one_record() -> None:
     lines = said(SPEAKERS).split(b"\n")
     assert lines.pop() == b""
     assert all(32 <= byte < 127 for line in lines for byte in line)
@@ -57,7 +57,7 @@ def test_what_libraries_say_is_one_record_each() -> None:
     assert "ValueError: a\x1b[2J" in records[2]["exception"] and "in fail" in records[4]["exception"]
 
 
-def test_a_program_with_loggers_of_its_own_keeps_them() -> None:
+def test_a_program_keeps_its_own_loggers() -> None:
     own = "import logging; logging.basicConfig(format='OWN %(message)s'); "
     own += "from crawler.system.logs import capture_library_logs;"
     assert said(f"{own} capture_library_logs(); logging.getLogger('urllib3').warning('x')") == b"OWN x\n"

@@ -1,4 +1,4 @@
-"""How much memory a crawl may take: sizes as people write them, the default, the bounds and the brake."""
+"""The memory limit of a crawl: how sizes are written, the default, the bounds and the limiter."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ from tests.contract import webs
         ("134217728", 1 << 27),
     ],
 )
-def test_sizes_are_read_as_people_write_them(text: str, size: int) -> None:
+def test_sizes_are_parsed(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "M", "-200M", "200X", "2,5G", "many", "200MM"])
-def test_what_is_no_size_is_refused_with_its_key(text: str) -> None:
+def test_an_invalid_size_is_refused_with_its_key(text: str) -> None:
     with pytest.raises(UsageError, match=r"bad value for max_memory = '.*': expected a size like 200M or 2G"):
         merge_layers({"max_memory": text})
 
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
-    """Sets what the machine and its cgroups say."""
+    """Fakes the memory of the machine and the limits of its cgroups."""
     monkeypatch.setattr(
         machine_memory, "limit_files", lambda: [tmp_path / name for name in ("inner", "outer", "missing")]
     )
@@ -76,7 +76,7 @@ def test_the_default_is_half_of_what_the_innermost_limit_allows(machine: Callabl
     machine(8 << 30, inner=str(least("async") * 3))
     assert default() == 2 * least("async"), "more than half where half is less than twice what the mode needs"
     machine(8 << 30, inner=str(least("async") * 3 // 2))
-    assert default() == int(0.9 * (least("async") * 3 // 2)), "but something is left to others"
+    assert default() == int(0.9 * (least("async") * 3 // 2)), "something is left for other processes"
     machine(8 << 30, inner=str(100 << 20))
     with pytest.raises(UsageError, match=r"^a container \(or machine\) of 100M is less than async needs \(169M\)"):
         default()
@@ -93,12 +93,12 @@ def test_in_a_small_container_the_default_is_enough_for_all_processes_that_fit(m
     assert limit == int(0.9 * 3 * least("prefork", 2)) and 2 < processes < 8, "as many as fit"
 
 
-def test_the_limits_of_this_very_process_are_looked_for_where_the_kernel_says() -> None:
+def test_the_cgroup_of_this_process_is_found_through_proc() -> None:
     assert all(path.name in ("memory.max", "memory.limit_in_bytes") for path in machine_memory.limit_files())
 
 
 @pytest.mark.parametrize("mode", variants.names())
-def test_less_than_a_mode_needs_is_refused_with_what_it_needs(mode: str) -> None:
+def test_a_limit_below_the_need_of_a_mode_is_refused_with_that_need(mode: str) -> None:
     for processes in (1, 3) if mode in variants.FORKED else (1,):
         needed = least(mode, processes)
         keys = {"mode": mode, "processes": processes, "seeds": ("http://a.test/",)}
@@ -109,7 +109,7 @@ def test_less_than_a_mode_needs_is_refused_with_what_it_needs(mode: str) -> None
 
 
 @pytest.mark.parametrize("mode", variants.names())
-def test_the_command_line_refuses_too_little_in_one_line_and_makes_nothing(tmp_path: Path, mode: str) -> None:
+def test_the_command_line_refuses_a_too_small_limit_in_one_line_and_creates_nothing(tmp_path: Path, mode: str) -> None:
     command = [sys.executable, "-m", "crawler", "--mode", mode, "--max-memory", "100M", "--out", str(tmp_path / "out")]
     ended = subprocess.run([*command, "http://127.0.0.1:9/"], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (2, "")
@@ -131,7 +131,7 @@ def test_a_limit_of_the_container_holds_where_a_larger_one_is_asked_for(machine:
     assert plan.limit == int(0.9 * (1 << 30))
 
 
-def test_processes_that_nobody_asked_for_are_fewer_where_memory_is_short_and_it_is_said() -> None:
+def test_the_default_number_of_processes_is_lowered_with_a_warning_where_memory_is_short() -> None:
     plan = plan_memory("prefork", least("prefork", 2) + MIB, 8, 100, fixed=False, forked=True)
     assert plan.processes == 2 and plan.note.startswith("2 processes instead of 8: ")
     assert plan.own.lowered and plan.worker.lowered
@@ -139,7 +139,7 @@ def test_processes_that_nobody_asked_for_are_fewer_where_memory_is_short_and_it_
 
 
 @pytest.mark.parametrize("mode", variants.names())
-def test_shares_add_up_to_the_limit_and_the_least_is_enough_for_some(mode: str) -> None:
+def test_shares_add_up_to_the_limit_and_the_least_limit_gives_each_a_share(mode: str) -> None:
     forked, processes = mode in variants.FORKED, 3 if mode in variants.FORKED else 1
     small = plan_memory(mode, least(mode, processes), processes, 1000, fixed=True, forked=forked)
     large = plan_memory(mode, 4 << 30, processes, 1000, fixed=True, forked=forked)
@@ -153,7 +153,7 @@ def test_shares_add_up_to_the_limit_and_the_least_is_enough_for_some(mode: str) 
     assert small.in_flight < large.in_flight == 1000 and (small.note != "", large.note) == (True, "")
 
 
-def test_a_limiter_lets_fewer_be_in_flight_in_proportion_and_soon_more_again() -> None:
+def test_the_limiter_lowers_and_raises_the_fetches_in_flight_in_proportion() -> None:
     released: list[int] = []
     pauses: list[tuple[Pause, bool]] = []
     limiter = MemoryLimiter(1000, 40, lambda: released.append(limiter.most), lambda *pause: pauses.append(pause))
@@ -164,16 +164,16 @@ def test_a_limiter_lets_fewer_be_in_flight_in_proportion_and_soon_more_again() -
     limiter.on_sample(925)
     assert limiter.most == 10
     limiter.on_sample(2000)
-    assert limiter.most == 1, "never stuck"
+    assert limiter.most == 1, "it never goes to 0"
     limiter.on_sample(860)
-    assert limiter.most == 2, "twice as many, however much room there is"
+    assert limiter.most == 2, "it at most doubles"
     for _ in range(6):
         limiter.on_sample(500)
     assert (limiter.most, pauses) == (PLENTY, [(Pause.MEMORY, True), (Pause.MEMORY, False)])
-    assert released[:2] == [2, 4] and released[-1] == PLENTY, "whoever waits is woken"
+    assert released[:2] == [2, 4] and released[-1] == PLENTY, "the waiting pump is woken"
 
 
-def test_what_a_program_took_before_is_not_held_against_a_crawl() -> None:
+def test_memory_used_before_the_crawl_does_not_count() -> None:
     limiter = MemoryLimiter(1000, 40, lambda: None, lambda why, lasts: None, outside=500)
     limiter.on_sample(1340)
     assert limiter.most == PLENTY
@@ -181,7 +181,7 @@ def test_what_a_program_took_before_is_not_held_against_a_crawl() -> None:
     assert limiter.most == 1
 
 
-def test_bodies_in_flight_are_bounded_and_the_oldest_gets_on() -> None:
+def test_bodies_in_flight_are_bounded_and_the_oldest_may_grow() -> None:
     bodies = Bodies()
     bodies.bound(100, 200)
     first, second = bodies.take(), bodies.take()
@@ -202,7 +202,7 @@ def test_bodies_in_flight_are_bounded_and_the_oldest_gets_on() -> None:
 
 
 @pytest.mark.slow
-def test_a_crawl_that_takes_more_than_it_may_from_the_start_still_completes_and_says_so(
+def test_a_crawl_above_its_memory_limit_from_the_start_completes_and_counts_the_pause(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("crawler.metrics.process_tree.LOOK_PERIOD", 0.01)
@@ -237,6 +237,6 @@ except RuntimeError as error:
 """
 
 
-def test_a_thread_that_cannot_be_started_lacks_memory_where_there_is_none() -> None:
+def test_a_thread_that_cannot_be_started_is_a_lack_of_memory_only_where_memory_is_short() -> None:
     done = subprocess.run([sys.executable, "-c", NO_ROOM_FOR_A_STACK], capture_output=True, text=True, timeout=30)
     assert done.stdout.splitlines() == ["small stack", "True True False False", "True False"], done

@@ -1,4 +1,5 @@
-"""Private parts of libraries that we rely on: each is there, does what we need, and its library's version is capped."""
+"""Private parts of libraries that the code relies on: each exists and works as needed, and the library has an upper
+bound."""
 
 from __future__ import annotations
 
@@ -20,14 +21,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("name", ["aiohttp", "urllib3"])
-def test_a_library_of_which_private_parts_are_used_has_a_cap(name: str) -> None:
+def test_a_library_whose_private_parts_are_used_has_an_upper_bound(name: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     (line,) = [line for line in project["dependencies"] if line.startswith(name)]
     assert re.fullmatch(r"\w+>=[\d.]+,<\d+\.\d+", line)
 
 
-async def test_a_stream_of_aiohttp_still_has_what_came_before_an_error() -> None:
-    """fetch/aiohttp_client.py: the bytes of a body that was cut."""
+async def test_a_stream_of_aiohttp_keeps_the_bytes_received_before_an_error() -> None:
+    """fetch/aiohttp_client.py: reads the bytes of a truncated body."""
     loop = asyncio.get_running_loop()
     stream = aiohttp.StreamReader(BaseProtocol(loop), 65_536, loop=loop)
     stream.feed_data(b"what came")
@@ -38,26 +39,26 @@ async def test_a_stream_of_aiohttp_still_has_what_came_before_an_error() -> None
     assert stream._read_nowait(-1) == b"what came"
 
 
-def test_a_response_of_aiohttp_knows_its_protocol() -> None:
-    """fetch/aiohttp_client.py: the head as it came over the wire. `start` sets it."""
+def test_a_response_of_aiohttp_has_its_protocol() -> None:
+    """fetch/aiohttp_client.py: reads the head as received. `start` sets it."""
     assert "_protocol" in ClientResponse.start.__code__.co_names
 
 
-def test_a_connection_of_urllib3_opens_its_socket_in_one_place() -> None:
-    """fetch/urllib3_client.py: the guard stands there."""
+def test_a_connection_of_urllib3_opens_its_socket_in_one_method() -> None:
+    """fetch/urllib3_client.py: the guard overrides it."""
     assert "_new_conn" in HTTPConnection.connect.__code__.co_names
 
 
-def test_a_response_of_the_standard_library_ends_in_one_place_and_knows_its_socket() -> None:
-    """fetch/urllib3_client.py: bytes beyond the end of a body."""
+def test_a_response_of_the_standard_library_closes_in_one_method_and_has_its_socket() -> None:
+    """fetch/urllib3_client.py: looks for bytes after the end of a body."""
     assert callable(http.client.HTTPResponse._close_conn)  # type: ignore[attr-defined]
     near, far = socket.socketpair()
     with near, far, near.makefile("rb") as file:
         assert file.raw._sock is near  # type: ignore[attr-defined]
 
 
-def test_the_fork_server_keeps_one_descriptor_that_keeps_it_alive() -> None:
-    """variants/worker_process.py: workers let it go."""
+def test_the_fork_server_lives_as_long_as_one_descriptor_is_open() -> None:
+    """variants/worker_process.py: workers close it."""
     process = get_context("forkserver").Process(target=int)
     process.start()
     process.join()

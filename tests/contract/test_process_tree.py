@@ -1,4 +1,4 @@
-"""What a run has cost: also what processes did that lived between two samples."""
+"""The CPU time of a run, including processes that lived only between two samples."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def test_a_child_that_was_seen_alive_and_reaped_counts_once(meter: Meter) -> Non
     assert 0.25 <= alive <= meter.cpu_seconds < alive + 0.2
 
 
-def test_what_is_below_us_no_more_is_not_forgotten(meter: Meter) -> None:
-    """As when a fork server is killed: nobody of ours reaps its workers."""
+def test_a_descendant_that_is_no_longer_below_us_still_counts(meter: Meter) -> None:
+    """For example when the fork server is killed: its workers are reaped by another process."""
     below = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {BURN_THEN_WAIT!r}])"
     with subprocess.Popen([sys.executable, "-c", below], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdin is not None and child.stdout is not None
@@ -59,8 +59,8 @@ def test_what_is_below_us_no_more_is_not_forgotten(meter: Meter) -> None:
     assert alive + 0.25 <= meter.cpu_seconds < alive + 0.6
 
 
-def test_what_a_living_child_has_reaped_counts(meter: Meter) -> None:
-    """A fork server has the CPU time of the workers that ended in its books."""
+def test_processes_reaped_by_a_living_child_count(meter: Meter) -> None:
+    """The CPU time of workers that ended is added to that of the fork server."""
     with subprocess.Popen([sys.executable, "-c", BURN_BELOW], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdin is not None and child.stdout is not None
         child.stdout.readline()

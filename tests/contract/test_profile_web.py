@@ -1,4 +1,4 @@
-"""The profile webs as functions: pure, true to their parameters, and not dependent on the order of questions."""
+"""The profile webs as functions: pure, as their parameters say, and independent of the order of requests."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def ends_of(profile: Profile, seed: int = 1) -> dict[str, Expected]:
     return expected(web_of(profile, seed))
 
 
-def test_the_same_answer_in_every_process() -> None:
+def test_answers_are_the_same_in_every_process() -> None:
     def fingerprint(hash_seed: str) -> str:
         env = os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)}
         done = subprocess.run([sys.executable, "-c", FINGERPRINT], env=env, capture_output=True, text=True, check=True)
@@ -64,7 +64,7 @@ def test_the_same_answer_in_every_process() -> None:
     assert fingerprint("2") == first
 
 
-def test_every_parameter_names_its_source() -> None:
+def test_every_parameter_has_its_source() -> None:
     assert set(SOURCES) == set(Parameters.__struct_fields__)
     assert all(len(source) > 5 for source in SOURCES.values())
 
@@ -91,10 +91,10 @@ def test_a_negative_binomial_has_its_mean() -> None:
     assert table[len(table) // 10] < 25 < 47 < table[len(table) * 9 // 10]
 
 
-# ---- what the profiles promise ---------------------------------------------------------------------------------------
+# ---- properties of the profiles -------------------------------------------------------------------------------------
 
 
-def test_lab_is_made_of_constants() -> None:
+def test_lab_has_constant_values() -> None:
     web, ends = web_of("lab"), ends_of("lab")
     pages = [web.document(*split(url)) for url in ends]
     assert {end.reason for end in ends.values()} == {Reason.OK}
@@ -140,7 +140,7 @@ def test_real_pages_are_as_large_on_the_wire_as_measured() -> None:
 
 @pytest.mark.parametrize("profile", ["real", "hostile"])
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_no_host_fails_often_enough_to_be_given_up(profile: Profile, seed: int) -> None:
+def test_no_host_fails_so_often_that_it_is_given_up(profile: Profile, seed: int) -> None:
     web, failures = web_of(profile, seed), Counter[str]()
     for url, end in ends_of(profile, seed).items():
         host, path = split(url)
@@ -151,8 +151,8 @@ def test_no_host_fails_often_enough_to_be_given_up(profile: Profile, seed: int) 
 
 
 @pytest.mark.parametrize("profile", ["real", "hostile"])
-def test_no_end_depends_on_the_way_there(profile: Profile) -> None:
-    """A redirect leads to a page or to a link of its own chain, to which nothing else leads."""
+def test_no_outcome_depends_on_the_path_to_a_url(profile: Profile) -> None:
+    """A redirect leads to a page or to the next URL of its chain, to which nothing else links."""
     web, ends = web_of(profile), ends_of(profile)
     sources: dict[str, set[str]] = {}
     for url, end in ends.items():
@@ -169,14 +169,14 @@ def test_no_end_depends_on_the_way_there(profile: Profile) -> None:
             assert ends[target].status == 200 or "/hop-" in target or end.reason is Reason.REDIRECT_LOOP
 
 
-def test_bodies_that_never_come_whole_are_never_the_last() -> None:
+def test_a_truncated_body_is_never_the_last_answer() -> None:
     web = web_of("hostile")
     for url, end in ends_of("hostile").items():
         if end.status == 200:
             assert not web.document(*split(url), end.attempts).fault
 
 
-def test_hostile_has_everything() -> None:
+def test_hostile_has_every_kind_of_answer() -> None:
     web, ends = web_of("hostile"), ends_of("hostile")
     firsts = [web.document(*split(url)) for url, end in ends.items() if end.attempts]
     assert {page.fault for page in firsts} >= {"", "reset", "truncated", "hang", "stall"}
@@ -207,7 +207,7 @@ def test_traps_are_forbidden_and_finite() -> None:
 
 
 class Anchors(HTMLParser):
-    """The hrefs of a page as the standard library reads them."""
+    """The hrefs of a page as the standard library parses them."""
 
     def __init__(self) -> None:
         super().__init__()

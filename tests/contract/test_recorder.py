@@ -20,7 +20,7 @@ PATIENCE = 30.0
 
 
 class FullFor(MemoryFrontier):
-    """A frontier whose disk refuses the first so many commits."""
+    """A frontier whose disk is full for the first commits."""
 
     def __init__(self, refusals: int) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ def test_the_last_commit_of_a_crawl_waits_for_space_like_every_other() -> None:
     assert [link.url for link in frontier.owed()] == ["http://a.test/"]
 
 
-def test_a_lock_of_somebody_else_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_wait_for_a_lock_of_another_process_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "LOCK_WAIT", 0.2)
     asked = []
 
@@ -52,10 +52,10 @@ def test_a_lock_of_somebody_else_is_not_waited_for_for_ever(monkeypatch: pytest.
 
     with pytest.raises(Busy):
         database.retry_storage(locked, seconds=0.0)
-    assert len(asked) > 1, "it was tried again"
+    assert len(asked) > 1, "the commit was not retried"
 
 
-def test_whoever_wants_to_stop_does_not_wait() -> None:
+def test_a_stop_ends_the_wait() -> None:
     began = monotonic()
     recorder = Recorder(FullFor(1000), seed=1, disk_wait=PATIENCE)
     recorder.start(lambda: None, lambda event: None)
@@ -67,7 +67,7 @@ def test_whoever_wants_to_stop_does_not_wait() -> None:
 
 
 @pytest.mark.parametrize("pauses", [[Pause.DISK], [Pause.MEMORY, Pause.DISK]])
-def test_what_is_kept_after_a_pause_that_began_while_nothing_waited_is_committed(pauses: list[Pause]) -> None:
+def test_actions_kept_after_a_pause_that_began_in_an_idle_recorder_are_committed(pauses: list[Pause]) -> None:
     frontier, kept = MemoryFrontier(), threading.Event()
     recorder = Recorder(frontier, seed=1)
     recorder.after_commit(lambda mail: kept.set() if frontier.tally().queued else None)

@@ -1,4 +1,4 @@
-"""What a repair keeps beside pages: the accounts of hosts and their cookies. (Files that are damaged: tests/live.)"""
+"""What a repair keeps besides pages: the budgets of hosts and their cookies. (Files that are damaged: tests/live.)"""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ COOKIES = CookieNote(HOST, (Cookie("/", "n", "v", 5e9),))
 
 
 def lost(**kept: Any) -> Batch:
-    """A page whose record is gone, and what else a shard keeps."""
+    """The loss of a page record, and the other rows that a shard keeps."""
     settled = Settled(1, f"{HOST}/", Reason.OK, 200, 1, 5, b"d" * 16, part="gone", position=1)
     return Batch(queued=[Link(1, f"{HOST}/", 0)], settled=[settled], **kept)
 
 
 def rebuilt(path: Path, *shards: Batch, broken: str = "") -> CrawlDirectory:
-    """A crawl whose pages are gone, repaired. `broken` is what a budget and a jar say that nobody can read."""
+    """A repaired crawl whose pages were lost. `broken` is an unreadable text in a budget and a cookie jar."""
     directory = CrawlDirectory.create(path / "out", Settings(seeds=(f"{HOST}/",)), demo=False, fresh=False)
     directory.begin_run(directory.settings)
     for number, batch in enumerate(shards):
@@ -42,7 +42,7 @@ def rebuilt(path: Path, *shards: Batch, broken: str = "") -> CrawlDirectory:
     return directory
 
 
-def test_accounts_and_cookies_are_kept(tmp_path: Path) -> None:
+def test_budgets_and_cookies_are_kept(tmp_path: Path) -> None:
     stopped, whole = Budget(HOST, 7, 300, stopped="alike"), Budget(HOST, 0, 900, texts=b"x")
     shard = lost(budgets=[stopped, whole], cookies={HOST: COOKIES})
     with closing(rebuilt(tmp_path, shard)) as directory, closing(directory.frontier()) as frontier:
@@ -50,14 +50,14 @@ def test_accounts_and_cookies_are_kept(tmp_path: Path) -> None:
         assert list(frontier.cookies()) == [COOKIES]
 
 
-def test_of_two_accounts_the_larger_counts(tmp_path: Path) -> None:
+def test_of_two_budgets_the_larger_counts(tmp_path: Path) -> None:
     shard = lost(budgets=[Budget(HOST, 7, 300), Budget(HOST, 9, 40)])
     other = Batch(budgets=[Budget(HOST, 7, 500), Budget(HOST, 8, 1), Budget(HOST, 9, 30)])
     with closing(rebuilt(tmp_path, shard, other)) as directory, closing(directory.frontier()) as frontier:
         assert set(frontier.budgets(HOST)) == {Budget(HOST, 7, 500), Budget(HOST, 8, 1), Budget(HOST, 9, 40)}
 
 
-def test_what_nobody_can_read_is_left_out(tmp_path: Path) -> None:
+def test_unreadable_budgets_and_cookies_are_left_out(tmp_path: Path) -> None:
     shard = lost(budgets=[Budget(HOST, 7, 300)], cookies={HOST: COOKIES})
     with (
         closing(rebuilt(tmp_path, shard, broken='{"host": 1}')) as directory,
@@ -67,7 +67,7 @@ def test_what_nobody_can_read_is_left_out(tmp_path: Path) -> None:
         assert list(frontier.cookies()) == [COOKIES]
 
 
-def test_what_lies_beyond_the_depth_limit_is_kept(tmp_path: Path) -> None:
+def test_urls_beyond_the_depth_limit_are_kept(tmp_path: Path) -> None:
     shard = lost(beyond=[Link(0, f"{HOST}/deep", 4), Link(0, f"{HOST}/other", 4)])
     other = Batch(queued=[Link(1, f"{HOST}/other", 3)], beyond=[Link(0, f"{HOST}/deep", 3)])
     directory = CrawlDirectory.create(tmp_path / "out", Settings(seeds=(f"{HOST}/",)), demo=False, fresh=False)

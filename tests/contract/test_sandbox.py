@@ -1,4 +1,4 @@
-"""Heavy pages are read elsewhere: the same words, whatever becomes of whoever reads them."""
+"""Heavy pages are parsed in a separate process: same result, also when that process is killed or stopped."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ URL = "http://h.test/a"
 KIND = "text/html"
 PLENTY = 1 << 30
 PAGE = hostile_pages.page("links", 2 * HEAVY)
-LARGE = hostile_pages.page("links", 40 * HEAVY)  # is read for a while
+LARGE = hostile_pages.page("links", 40 * HEAVY)  # takes some time to parse
 PATIENCE = 30.0
 
 
@@ -65,7 +65,7 @@ def ask(heavy: HeavyReader, body: bytes = PAGE) -> Reading:
 
 
 def sandbox_pid(heavy: HeavyReader) -> int:
-    """The process of a reader, once it has one."""
+    """The process ID of a reader's subprocess, once it has one."""
     give_up_at = monotonic() + PATIENCE
     while heavy._process is None and monotonic() < give_up_at:
         sleep(0.001)
@@ -75,7 +75,7 @@ def sandbox_pid(heavy: HeavyReader) -> int:
 
 @contextmanager
 def striking(heavy: HeavyReader, *strikes: int) -> Iterator[None]:
-    """Send these signals to whoever reads in the meantime, each to another process."""
+    """Send these signals to the subprocess that is parsing during the block, each to a different one."""
 
     def strike() -> None:
         last = 0
@@ -91,16 +91,17 @@ def striking(heavy: HeavyReader, *strikes: int) -> Iterator[None]:
     thread.join()
 
 
-# ---- reading elsewhere -----------------------------------------------------------------------------------------------
+# ---- parsing in a subprocess
+# ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", hostile_pages.NAMES)
-def test_a_page_says_the_same_elsewhere(shared: HeavyReader, name: str) -> None:
+def test_a_page_has_the_same_reading_in_the_subprocess(shared: HeavyReader, name: str) -> None:
     body = hostile_pages.page(name, 2 * HEAVY)
     assert ask(shared, body) == plainly(body)
 
 
-def test_headers_and_rules_cross_too() -> None:
+def test_headers_and_rules_are_passed_to_the_subprocess() -> None:
     rules = merge_layers({"exclude": ["/1"], "user_agent": "us/1", "max_links": 3})
     reader = HeavyReader(rules, PLENTY)
     reading = reader.read(PAGE, URL, PageHeaders(KIND + "; charset=koi8-r", ("us: noindex",)), True)
@@ -110,14 +111,14 @@ def test_headers_and_rules_cross_too() -> None:
     reader.close()
 
 
-def test_one_process_reads_all_pages_of_usual_size(heavy: HeavyReader) -> None:
+def test_one_process_parses_all_pages_of_usual_size(heavy: HeavyReader) -> None:
     ask(heavy)
     first = sandbox_pid(heavy)
     ask(heavy)
     assert sandbox_pid(heavy) == first
 
 
-def test_a_process_that_had_much_memory_is_replaced(heavy: HeavyReader) -> None:
+def test_a_process_that_used_much_memory_is_replaced(heavy: HeavyReader) -> None:
     ask(heavy, hostile_pages.page("links", 10 << 20))
     assert heavy._process is None
     assert ask(heavy) == plainly(PAGE)
@@ -133,22 +134,22 @@ def test_threads_take_turns(heavy: HeavyReader) -> None:
     assert found == [plainly(PAGE)] * 8
 
 
-# ---- death -----------------------------------------------------------------------------------------------------------
+# ---- failures--------------------------------------------------------------------------------------------------------
 
 
-def test_a_page_is_read_again_when_its_reader_is_killed(heavy: HeavyReader) -> None:
+def test_a_page_is_parsed_again_when_the_subprocess_is_killed(heavy: HeavyReader) -> None:
     with striking(heavy, signal.SIGKILL):
         assert ask(heavy, LARGE) == plainly(LARGE)
 
 
-def test_a_page_that_two_readers_do_not_survive_is_unread_and_the_next_one_is_not(heavy: HeavyReader) -> None:
+def test_a_page_that_kills_two_subprocesses_is_unread_and_the_next_one_is_not(heavy: HeavyReader) -> None:
     with striking(heavy, signal.SIGKILL, signal.SIGSEGV):
         assert ask(heavy, LARGE) == Reading("", unread=ParseSkipped.LOST)
     assert ask(heavy) == plainly(PAGE)
 
 
 @pytest.mark.slow
-def test_a_reader_that_is_stopped_is_replaced(heavy: HeavyReader, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_subprocess_is_replaced(heavy: HeavyReader, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "PATIENCE", 8.0)
     ask(heavy)
     stopped = sandbox_pid(heavy)
@@ -157,7 +158,7 @@ def test_a_reader_that_is_stopped_is_replaced(heavy: HeavyReader, monkeypatch: p
     assert not Path(f"/proc/{stopped}").exists()
 
 
-def test_what_takes_too_much_time_is_unread() -> None:
+def test_a_page_above_the_cpu_limit_is_unread() -> None:
     wild = Rules(exclude=("(a+)+$",))
     reader = HeavyReader(wild, PLENTY, seconds=0)
     body = b"<a href=/%bb>" % (b"a" * 60) + PAGE
@@ -166,7 +167,7 @@ def test_what_takes_too_much_time_is_unread() -> None:
     reader.close()
 
 
-def test_what_takes_too_much_memory_is_unread_and_the_next_page_is_not() -> None:
+def test_a_page_above_the_memory_limit_is_unread_and_the_next_one_is_not() -> None:
     reader = HeavyReader(Rules(), 1 << 20)
     assert ask(reader, hostile_pages.page("<", 8 << 20)) == Reading("", unread=ParseSkipped.MEMORY)
     reader.close()
@@ -177,16 +178,16 @@ def test_what_takes_too_much_memory_is_unread_and_the_next_page_is_not() -> None
 
 
 @pytest.mark.parametrize("size", [100_000, 10 << 20])
-def test_a_bomb_goes_off_elsewhere(heavy: HeavyReader, size: int) -> None:
+def test_a_parser_bomb_is_unread(heavy: HeavyReader, size: int) -> None:
     assert ask(heavy, hostile_pages.bomb(size)) == Reading("", unread=ParseSkipped.MEMORY)
 
 
 @pytest.mark.parametrize("name", ["<", "nul", "shift_jis", "nested div", "attributes that differ", "links"])
-def test_no_page_takes_more_memory_than_it_is_granted(heavy: HeavyReader, name: str) -> None:
+def test_no_hostile_page_exceeds_the_memory_granted(heavy: HeavyReader, name: str) -> None:
     assert ask(heavy, hostile_pages.page(name, 10 << 20)).unread is None
 
 
-def test_where_no_process_can_be_started_the_page_is_read_here(
+def test_without_a_new_process_the_page_is_parsed_in_this_one(
     heavy: HeavyReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*arguments: object, **keys: object) -> None:
@@ -196,12 +197,14 @@ def test_where_no_process_can_be_started_the_page_is_read_here(
     assert ask(heavy) == plainly(PAGE)
 
 
-def test_where_no_process_can_live_the_page_is_read_here(heavy: HeavyReader, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_when_every_subprocess_exits_the_page_is_parsed_in_this_one(
+    heavy: HeavyReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(process, "PROGRAM", "raise SystemExit(1)")
     assert ask(heavy) == plainly(PAGE)
 
 
-def test_closing_ends_who_reads_and_who_waits(heavy: HeavyReader) -> None:
+def test_closing_ends_the_subprocess_and_the_waiting_thread(heavy: HeavyReader) -> None:
     errors: list[BaseException] = []
 
     def read() -> None:
@@ -219,7 +222,7 @@ def test_closing_ends_who_reads_and_who_waits(heavy: HeavyReader) -> None:
     assert not Path(f"/proc/{pid}").exists()
 
 
-def test_nothing_that_is_open_here_crosses(heavy: HeavyReader, tmp_path: Path) -> None:
+def test_open_files_are_not_inherited(heavy: HeavyReader, tmp_path: Path) -> None:
     with (tmp_path / "open").open("w"):
         ask(heavy)
         folder = Path(f"/proc/{sandbox_pid(heavy)}/fd")
@@ -228,7 +231,7 @@ def test_nothing_that_is_open_here_crosses(heavy: HeavyReader, tmp_path: Path) -
     assert not any(str(tmp_path) in target for target in targets)
 
 
-def test_it_dies_with_its_parent_even_while_it_is_stopped() -> None:
+def test_the_subprocess_ends_with_its_parent_even_while_it_is_stopped() -> None:
     program = (
         "from tests.contract.test_sandbox import *\n"
         "heavy = HeavyReader(Rules(), PLENTY)\nask(heavy)\nprint(sandbox_pid(heavy), flush=True)\nsleep(60)"
@@ -275,7 +278,7 @@ BODIES = {
 
 @pytest.mark.parametrize("name", BODIES)
 @pytest.mark.parametrize("max_body", [100, HEAVY, 3 * HEAVY])
-async def test_a_loop_reads_what_a_thread_reads(shared: HeavyReader, name: str, max_body: int) -> None:
+async def test_reading_on_a_loop_and_in_a_thread_give_the_same(shared: HeavyReader, name: str, max_body: int) -> None:
     rules = Rules()
     elsewhere = PageProcessor(rules, Scope(rules, [URL]), max_body, elsewhere=shared)
     here = PageProcessor(rules, Scope(rules, [URL]), max_body)
@@ -283,13 +286,13 @@ async def test_a_loop_reads_what_a_thread_reads(shared: HeavyReader, name: str, 
     assert await elsewhere.aread(fetch, BODIES[name], 0.0) == here.read(fetch, BODIES[name], 0.0)
 
 
-async def test_a_body_that_is_not_what_it_claims_to_be_is_trouble_from_any_thread(heavy: HeavyReader) -> None:
+async def test_a_body_with_a_wrong_content_coding_raises_from_any_thread(heavy: HeavyReader) -> None:
     reader = PageProcessor(Rules(), Scope(Rules(), [URL]), PLENTY, elsewhere=heavy)
     with pytest.raises(FetchError, match="not gzip"):
         await reader.aread(Fetch(1, URL), response(PAGE, ("Content-Encoding", "gzip")), 0.0)
 
 
-async def test_a_heavy_page_costs_a_loop_next_to_nothing(heavy: HeavyReader) -> None:
+async def test_a_heavy_page_costs_the_loop_almost_nothing(heavy: HeavyReader) -> None:
     rules = Rules()
     coded = response(gzip.compress(LARGE), ("Content-Encoding", "gzip"))
     began = thread_time()
@@ -302,7 +305,7 @@ async def test_a_heavy_page_costs_a_loop_next_to_nothing(heavy: HeavyReader) -> 
     assert elsewhere == here
 
 
-async def test_a_small_bomb_costs_a_loop_less_than_a_page_of_its_size(heavy: HeavyReader) -> None:
+async def test_a_small_bomb_costs_the_loop_less_than_another_page_of_its_size(heavy: HeavyReader) -> None:
     reader = PageProcessor(Rules(), Scope(Rules(), [URL]), PLENTY, elsewhere=heavy)
     began = thread_time()
     await reader.aread(Fetch(1, URL), response(hostile_pages.page("reopened", HEAVY)), 0.0)
@@ -327,7 +330,7 @@ def site(path: str) -> list[Step]:
 
 
 @pytest.mark.parametrize("mode", variants.names())
-def test_a_crawl_loses_nothing_when_whoever_reads_is_killed(tmp_path: Path, mode: str) -> None:
+def test_a_crawl_loses_no_page_when_the_subprocess_is_killed(tmp_path: Path, mode: str) -> None:
     killed: list[int] = []
     ended = threading.Event()
 
@@ -361,7 +364,7 @@ def is_heavy(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("mode", variants.names())
-def test_what_is_unread_is_stored_and_told(tmp_path: Path, mode: str) -> None:
+def test_an_unread_page_is_stored_and_reported(tmp_path: Path, mode: str) -> None:
     """The parser wants more memory for a page than the crawl has to spare."""
 
     def reply(path: str) -> list[Step]:

@@ -1,4 +1,4 @@
-"""Which secrets can be given, what they become, and that no error and no text tells them."""
+"""How secrets are configured, which headers they become, and that no error message and no text contains them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def refusal(**layer: Any) -> str:
 
 
 class TestForms:
-    def test_headers_belong_to_an_origin_however_it_is_spelled(self) -> None:
+    def test_headers_belong_to_an_origin_in_any_spelling(self) -> None:
         for origin in ("https://A.test", "https://a.test/", "HTTPS://a.test:443"):
             assert bound(headers={origin: {"X-Api-Key": SECRET}}) == {A: (("X-Api-Key", SECRET),)}
 
@@ -57,12 +57,12 @@ class TestForms:
         )
         assert found == {A: (("X-Api-Key", SECRET),), "http://b.test:81": basic(SECRET, "from file")}
 
-    def test_a_netrc_that_is_named(self, tmp_path: Path) -> None:
+    def test_a_netrc_given_by_path(self, tmp_path: Path) -> None:
         file = tmp_path / "netrc"
         file.write_text(f"machine a.test login me password {SECRET}\nmachine b.test login you password other\n")
         assert bound(credentials={f"{A}:8443": {"netrc": str(file)}}) == {f"{A}:8443": basic("me", SECRET)}
 
-    def test_several_origins_keep_apart(self) -> None:
+    def test_several_origins_are_kept_separate(self) -> None:
         found = bound(headers={A: {"X-K": "1"}, f"{A}:8443": {"X-K": "2"}}, credentials={A: {"token": "t"}})
         assert found == {A: (("X-K", "1"), ("Authorization", "Bearer t")), f"{A}:8443": (("X-K", "2"),)}
 
@@ -71,7 +71,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         "origin", ["a.test", "https://a.test/path", "https://a.test/?q", "ftp://a.test", "https://a.test/#f", ""]
     )
-    def test_what_is_no_origin(self, origin: str) -> None:
+    def test_invalid_origins(self, origin: str) -> None:
         assert "belong to an origin" in refusal(headers={origin: {"X": SECRET}})
         assert "belong to an origin" in refusal(credentials={origin: {"token": SECRET}})
 
@@ -92,11 +92,11 @@ class TestRefusals:
             ("", "plain name"),
         ],
     )
-    def test_headers_that_are_not_ours_to_set(self, name: str, why: str) -> None:
+    def test_headers_that_the_client_sets_itself(self, name: str, why: str) -> None:
         assert why in refusal(headers={A: {name: SECRET}})
 
     @pytest.mark.parametrize("value", [f"{SECRET}\r\nX-Evil: 1", f"{SECRET}\0", f"{SECRET}\xe9", f"{SECRET}\n"])
-    def test_values_that_would_break_the_head(self, value: str) -> None:
+    def test_values_with_line_breaks_and_control_characters(self, value: str) -> None:
         assert "cannot be sent" in refusal(headers={A: {"X-Api-Key": value}})
 
     @pytest.mark.parametrize(
@@ -110,13 +110,13 @@ class TestRefusals:
             {"token": SECRET, "netrc": "x"},
         ],
     )
-    def test_logins_that_say_two_things_or_half_of_one(self, login: dict[str, str]) -> None:
+    def test_contradictory_and_incomplete_logins(self, login: dict[str, str]) -> None:
         assert "credentials of https://a.test" in refusal(credentials={A: login})
 
     def test_two_ways_to_log_in(self) -> None:
         assert "twice" in refusal(headers={A: {"authorization": SECRET}}, credentials={A: {"token": SECRET}})
 
-    def test_variables_files_and_netrc_that_are_not_there(self, tmp_path: Path) -> None:
+    def test_missing_variables_files_and_netrc(self, tmp_path: Path) -> None:
         assert "variable NO_SUCH, which is to hold X of" in refusal(headers={A: {"X": "env:NO_SUCH"}})
         assert "No such file" in refusal(credentials={A: {"token": f"file:{tmp_path / 'none'}"}})
         assert "No such file" in refusal(credentials={A: {"netrc": str(tmp_path / "none")}})
@@ -142,17 +142,17 @@ class TestRefusals:
             assert "credentials" in refusal(seeds=[seed])
 
 
-def test_no_text_of_settings_tells_a_secret() -> None:
+def test_no_text_of_settings_contains_a_secret() -> None:
     settings = merge_layers(
         {"headers": {A: {"X": SECRET}}, "credentials": {"http://b.test": {"user": "u", "password": SECRET}}}
     )
     assert SECRET not in f"{settings!r} {settings} {settings.credentials}"
     assert "delay=1.0" in repr(settings)
-    again = msgspec.json.decode(msgspec.json.encode(settings), type=Settings)  # as workers get it, down a pipe
+    again = msgspec.json.decode(msgspec.json.encode(settings), type=Settings)  # as sent to workers
     assert again == settings
 
 
-def test_a_request_gets_what_is_meant_for_exactly_its_origin() -> None:
+def test_a_request_gets_the_secrets_of_exactly_its_origin() -> None:
     settings = merge_layers({"headers": {A: {"X": SECRET}}, "attempt_header": "X-Try"})
     reader = open_processor(settings, Scope(settings, ()), ROOMY)
     for url, sent in {
@@ -167,18 +167,18 @@ def test_a_request_gets_what_is_meant_for_exactly_its_origin() -> None:
         assert reader.request(Fetch(1, url, without_credentials=True)).headers == (("X-Try", "1"),)
 
 
-def test_what_was_revealed_is_bound_as_it_is() -> None:
+def test_resolved_secrets_are_bound_unchanged() -> None:
     assert resolve_references({}, {}) == ({}, {})
     assert headers_by_origin({A: {"X": "y"}}, {A: Login(token="t")}) == {A: (("X", "y"), ("Authorization", "Bearer t"))}
 
 
-def test_a_comparison_keeps_its_configuration_so_it_takes_none(tmp_path: Path) -> None:
+def test_a_comparison_stores_its_configuration_so_it_accepts_no_secrets(tmp_path: Path) -> None:
     (tmp_path / "site.toml").write_text(f'[headers."{A}"]\nX-Api-Key = "{SECRET}"\n')
     with pytest.raises(UsageError, match="remove headers and credentials"):
         manners("polite", tmp_path / "site.toml")
 
 
-def test_cookies_go_behind_those_that_were_given() -> None:
+def test_cookies_of_the_jar_follow_configured_cookies() -> None:
     given = (("X", "y"), ("cookie", "a=1"))
     assert with_cookie(given, "b=2") == (("X", "y"), ("Cookie", "a=1; b=2"))
     assert with_cookie((), "b=2") == (("Cookie", "b=2"),)

@@ -1,4 +1,4 @@
-"""What a Set-Cookie header means: RFC 6265 sections 5.1 to 5.3, and where we take less than it allows."""
+"""Parsing of Set-Cookie: RFC 6265 sections 5.1 to 5.3, and where the crawler accepts less than it allows."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_names_and_values(value: str, name: str, content: str) -> None:
     "value",
     ["", ";", "=", "; Path=/", "a\0=b", "a=b\x7f", "a=\xe9", "a=b\r\nX: 1", "a\x1b=b", f"a={'b' * 4096}", "\u202e=x"],
 )
-def test_what_could_not_be_sent_back_is_left_alone(value: str) -> None:
+def test_cookies_that_could_not_be_sent_back_are_ignored(value: str) -> None:
     assert cookie(value) is None
 
 
@@ -57,7 +57,7 @@ def test_what_could_not_be_sent_back_is_left_alone(value: str) -> None:
         ("example", URL, None),
         ("com", "https://a.com/", None),
         ("co.uk", "https://a.co.uk/", None),
-        ("github.io", "https://me.github.io/", None),  # a private suffix: neighbours are strangers
+        ("github.io", "https://me.github.io/", None),  # a private suffix: sibling domains have different owners
         ("github.io", "https://github.io/", "https://github.io"),
         ("localhost", "http://localhost:8000/", "http://localhost:8000"),
         ("127.0.0.1", "http://127.0.0.1:80/", "http://127.0.0.1:80"),
@@ -67,7 +67,7 @@ def test_what_could_not_be_sent_back_is_left_alone(value: str) -> None:
         ("..", URL, None),
     ],
 )
-def test_homes(domain: str, url: str, home: str | None) -> None:
+def test_domains(domain: str, url: str, home: str | None) -> None:
     found = cookie(f"a=b; Domain={domain}", url)
     assert (found and found.home) == home
 
@@ -102,7 +102,7 @@ def test_paths(path: str, url: str, kept: str) -> None:
         ("__Host-a=b; Secure; Path=/", "http://www.a.example/", False),
     ],
 )
-def test_promises(value: str, url: str, kept: bool) -> None:
+def test_secure_and_prefixes(value: str, url: str, kept: bool) -> None:
     assert (cookie(value, url) is not None) == kept
 
 
@@ -116,7 +116,7 @@ def test_promises(value: str, url: str, kept: bool) -> None:
         ("Max-Age=1.5", None),
         ("Max-Age=+5", None),
         ("Max-Age=", None),
-        ("Max-Age=" + "9" * 5000, None),  # longer than an attribute may be
+        ("Max-Age=" + "9" * 5000, None),  # longer than the limit of an attribute
         ("Max-Age=" + "9" * 1000, LONGEST_LIFE),
         ("Expires=Tue, 14 Nov 2023 22:14:20 GMT", 60.0),
         ("Expires=Tue, 14-Nov-23 22:14:20 GMT", 60.0),
@@ -132,18 +132,18 @@ def test_promises(value: str, url: str, kept: bool) -> None:
         ("Expires=Tue, 14 Nov 2023 22:14:20 GMT; Expires=nonsense", None),
     ],
 )
-def test_ends(attributes: str, lasts: float | None) -> None:
+def test_expiry(attributes: str, lasts: float | None) -> None:
     found = cookie(f"a=b; {attributes}")
     assert found is not None and found.lasts == lasts
 
 
-def test_an_answer_sets_only_so_many() -> None:
+def test_a_response_sets_a_limited_number_of_cookies() -> None:
     assert len(read_all([f"c{number}=x" for number in range(10 * MOST)], URL, NOW)) == MOST
     assert read_all(["\0", "a=b"], URL, NOW) == (SetCookie(HOST, "/dir", "a", "b"),)
 
 
 @given(st.text(), st.lists(st.text(st.characters(max_codepoint=0xFF))))
-def test_no_header_makes_an_error(value: str, parts: list[str]) -> None:
+def test_no_header_raises(value: str, parts: list[str]) -> None:
     for text in (value, ";".join(["a=b", *parts]), f"a=b; Domain={value}; Expires={value}; Max-Age={value}"):
         found = cookie(text)
         assert found is None or f"{found.name}={found.value}".isprintable() or "\t" in found.value + found.name

@@ -1,4 +1,4 @@
-"""Settings come from layers, refuse what they cannot use, and the documented profiles say what is true."""
+"""Settings are merged from layers, invalid values are refused, and the documentation of the profiles is correct."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class TestDocumentation:
             key: list(value) if isinstance(value, tuple) else value for key, value in DEFAULTS.items()
         }
 
-    def test_every_key_is_explained(self) -> None:
+    def test_every_key_is_documented(self) -> None:
         lines = (profiles_folder() / "default.toml").read_text().splitlines()
         explained = False
         for line in lines:
@@ -136,7 +136,7 @@ class TestRefusals:
             ({"robots": 3.5}, "expected true or false"),
         ],
     )
-    def test_bad_values_are_named(self, layer: dict[str, Any], words: str) -> None:
+    def test_an_invalid_value_is_refused_with_its_key(self, layer: dict[str, Any], words: str) -> None:
         text = message(layer)
         assert words in text
         assert "\n" not in text
@@ -153,14 +153,14 @@ class TestRefusals:
             {"resolve": {"a": "b c"}},
         ],
     )
-    def test_bad_values_that_are_overridden(self, layer: dict[str, Any]) -> None:
+    def test_invalid_values_that_are_overridden_are_refused(self, layer: dict[str, Any]) -> None:
         good = {"out": "c", "seeds": [SEED], "delay": 1.0, "resolve": {}}
         text = message(layer, good)
         assert next(iter(layer)) in text
         assert "`" not in text
 
     @pytest.mark.parametrize("where", ["127.0.0.1", "127.0.0.1:80", "::1", "[::1]:8080", "localhost", "my-host.test:1"])
-    def test_where_a_name_may_lead(self, where: str) -> None:
+    def test_valid_targets_of_resolve(self, where: str) -> None:
         assert merge_layers({"resolve": {"a.test:8080": where}}).resolve == {"a.test:8080": where}
 
     @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ class TestRefusals:
             ("file:///etc/passwd", "not file"),
         ],
     )
-    def test_bad_seeds(self, url: str, words: str) -> None:
+    def test_invalid_seeds(self, url: str, words: str) -> None:
         assert words in message({"seeds": [url]})
 
     def test_credentials_are_refused_and_not_repeated(self) -> None:
@@ -185,7 +185,7 @@ class TestRefusals:
     def test_seeds_become_canonical(self) -> None:
         assert check_seed("HTTP://A.test:80/%7e/../b#c") == "http://a.test/b"
 
-    def test_unknown_keys_name_the_nearest(self, tmp_path: Path) -> None:
+    def test_an_unknown_key_is_refused_with_the_nearest_key(self, tmp_path: Path) -> None:
         file = tmp_path / "my.toml"
         file.write_text("timeot = 3\n")
         with pytest.raises(UsageError, match=r"unknown key 'timeot' in .*my\.toml; did you mean 'timeout'\?"):
@@ -194,7 +194,7 @@ class TestRefusals:
             read_environment({"CRAWLER_DELY": "1"})
 
     @pytest.mark.parametrize("content", [b"delay = ", b"\xff\xfe", b"delay = 1\ndelay = 2\n"])
-    def test_files_that_are_no_toml(self, tmp_path: Path, content: bytes) -> None:
+    def test_files_that_are_not_toml(self, tmp_path: Path, content: bytes) -> None:
         file = tmp_path / "my.toml"
         file.write_bytes(content)
         with pytest.raises(UsageError, match="not valid TOML"):
@@ -205,6 +205,6 @@ class TestRefusals:
             with pytest.raises(UsageError, match="cannot read configuration"):
                 read_file(path)
 
-    def test_unknown_profiles_name_the_nearest(self) -> None:
+    def test_an_unknown_profile_is_refused_with_the_nearest_one(self) -> None:
         with pytest.raises(UsageError, match="did you mean 'polite'"):
             profile("pollite")

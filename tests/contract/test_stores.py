@@ -1,4 +1,4 @@
-"""What every store promises, run over each of them; then what files on a disk promise beyond that."""
+"""The contract of all stores, checked on each of them; then what stores on a disk guarantee in addition."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ def page(number: int = 1, body: bytes | None = None) -> Page:
     )
 
 
-def test_every_store_can_be_asked_for_in_the_configuration() -> None:
+def test_every_store_can_be_chosen_in_the_configuration() -> None:
     assert get_args(get_type_hints(Settings)["store"]) == tuple(STORES)
 
 
 @pytest.mark.parametrize("body", [b"", b"\0\xff" * 100, b"a" * 1_000_000], ids=["empty", "binary", "big"])
-def test_a_page_comes_back_as_it_was(open_any: Open, body: bytes) -> None:
+def test_a_page_is_read_back_unchanged(open_any: Open, body: bytes) -> None:
     store = open_any()
     writer = store.writer("p")
     position = writer.put(page(1, body))
@@ -69,7 +69,7 @@ def test_a_page_comes_back_as_it_was(open_any: Open, body: bytes) -> None:
     assert open_any().read("p", position) == page(1, body)
 
 
-async def test_the_await_twin_keeps_the_same(open_any: Open) -> None:
+async def test_aput_stores_the_same(open_any: Open) -> None:
     store = open_any()
     writer = store.writer("p")
     position = await writer.aput(page(1))
@@ -77,7 +77,7 @@ async def test_the_await_twin_keeps_the_same(open_any: Open) -> None:
     assert store.read("p", position) == page(1)
 
 
-def test_positions_grow_and_pages_come_in_their_order(open_any: Open) -> None:
+def test_positions_increase_and_pages_are_read_in_their_order(open_any: Open) -> None:
     store = open_any()
     writer = store.writer("p")
     positions = [writer.put(page(n)) for n in range(1, 6)]
@@ -98,7 +98,7 @@ def test_an_unknown_record_is_a_key_error(open_any: Open) -> None:
         store.read("p", 2)
 
 
-def test_sweep_removes_what_nobody_names(open_any: Open) -> None:
+def test_sweep_removes_records_that_no_row_names(open_any: Open) -> None:
     store = open_any()
     writer = store.writer("p")
     one, two = writer.put(page(1)), writer.put(page(2, b"only here"))
@@ -122,7 +122,7 @@ def test_equal_bodies_of_two_urls_are_two_pages(open_any: Open) -> None:
 # ---- on a disk -------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_flushed_can_be_read_by_others_while_the_writer_lives(open_disk: Open) -> None:
+def test_flushed_pages_can_be_read_while_the_writer_is_open(open_disk: Open) -> None:
     writer = open_disk().writer("p")
     writer.put(page(1))
     assert writer.buffered == len(page(1).body)
@@ -132,7 +132,7 @@ def test_what_is_flushed_can_be_read_by_others_while_the_writer_lives(open_disk:
     writer.close()
 
 
-def test_a_part_has_one_writer_and_knows_whether_it_closed_it(open_disk: Open) -> None:
+def test_a_part_has_one_writer_and_records_whether_it_was_closed(open_disk: Open) -> None:
     store = open_disk()
     writer = store.writer("p")
     writer.put(page())
@@ -145,14 +145,14 @@ def test_a_part_has_one_writer_and_knows_whether_it_closed_it(open_disk: Open) -
     assert store.parts() == ["p"]
 
 
-def test_an_empty_part_vanishes(open_disk: Open, tmp_path: Path) -> None:
+def test_an_empty_part_is_removed(open_disk: Open, tmp_path: Path) -> None:
     store = open_disk()
     store.writer("p").close()
     assert store.parts() == []
     assert list((tmp_path / "parts").iterdir()) == []
 
 
-def test_sweep_waits_for_no_living_writer(open_disk: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sweep_skips_parts_with_an_open_writer(open_disk: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crawler.storage.pages.sqlite.ORPHAN_PATIENCE", 0.05)
     store = open_disk()
     writer = store.writer("p")
@@ -163,7 +163,7 @@ def test_sweep_waits_for_no_living_writer(open_disk: Open, monkeypatch: pytest.M
     writer.close()
 
 
-def test_a_part_without_a_named_record_vanishes_with_its_lock(open_disk: Open, tmp_path: Path) -> None:
+def test_a_part_without_a_named_record_is_removed_with_its_lock(open_disk: Open, tmp_path: Path) -> None:
     store = open_disk()
     writer = store.writer("p")
     writer.put(page())
@@ -173,7 +173,7 @@ def test_a_part_without_a_named_record_vanishes_with_its_lock(open_disk: Open, t
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def test_put_and_flush_may_run_beside_each_other(open_disk: Open) -> None:
+def test_put_and_flush_may_run_concurrently(open_disk: Open) -> None:
     store = open_disk()
     writer = store.writer("p")
     ended = threading.Event()
@@ -201,7 +201,7 @@ def test_a_part_that_cannot_be_opened_is_not_left_locked(tmp_path: Path, monkeyp
     store.writer("p").close()
 
 
-def test_the_lock_of_a_part_that_was_never_made_is_swept(tmp_path: Path) -> None:
+def test_the_lock_of_a_part_that_was_not_created_is_removed_by_sweep(tmp_path: Path) -> None:
     store = open_store("sqlite", tmp_path)
     (tmp_path / "parts" / "p.lock").touch()
     assert store.unclosed() == ["p"]
@@ -233,7 +233,7 @@ def test_a_missing_body_file_is_reported(tmp_path: Path) -> None:
         store.read("p", 1)
 
 
-def test_names_of_files_never_come_from_the_web(tmp_path: Path) -> None:
+def test_file_names_do_not_depend_on_urls(tmp_path: Path) -> None:
     store = open_store("files", tmp_path)
     writer = store.writer("p")
     for url in (
@@ -250,12 +250,12 @@ def test_names_of_files_never_come_from_the_web(tmp_path: Path) -> None:
     assert len(list(store.pages("p"))) == 4
 
 
-# ---- strangers' text -------------------------------------------------------------------------------------------------
+# ---- untrusted text --------------------------------------------------------------------------------------------------
 
 ODD = ("\0nul\0", "\ud800 lone \udfff", "caf\xe9 \U0001f600 \x9b", *all_of_them())
 
 
-def test_text_of_any_kind_comes_back_as_it_was_and_its_batch_is_kept(open_any: Open) -> None:
+def test_any_text_is_read_back_unchanged_and_its_batch_is_kept(open_any: Open) -> None:
     store = open_any()
     writer = store.writer("p")
     odd = [replace(page(n), url=f"http://a.test/{text}", content_type=text) for n, text in enumerate(ODD)]
@@ -269,7 +269,7 @@ def test_text_of_any_kind_comes_back_as_it_was_and_its_batch_is_kept(open_any: O
 CLIMBING = ["http://h/../../etc/passwd", "http://h/%2e%2e/%2e%2e/x", "http://h/a%00b", "http://h/CON", "http://h/con"]
 
 
-def test_no_url_names_a_file(tmp_path: Path) -> None:
+def test_no_url_determines_a_file_name(tmp_path: Path) -> None:
     urls = [*CLIMBING, *(case["url"] for case in cases("paths/url_to_path"))]
     folder = tmp_path / "outer" / "crawl"
     folder.mkdir(parents=True)
@@ -281,6 +281,6 @@ def test_no_url_names_a_file(tmp_path: Path) -> None:
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert all(path.is_relative_to(folder) and not path.is_symlink() for path in files)
     bodies = [path.name for path in files if path.parent.parent.name == "bodies"]
-    assert len(bodies) == len(urls)  # no body lies over another
+    assert len(bodies) == len(urls)  # no body overwrites another
     assert all(re.fullmatch("[0-9a-f]{64}", name) for name in bodies)
     assert sorted(one.url for _, one in store.pages("p")) == sorted(urls)

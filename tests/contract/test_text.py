@@ -1,4 +1,4 @@
-"""What may be shown of strangers' text: nothing that acts, everything visibly."""
+"""How untrusted text is displayed: no control sequence takes effect, and every character is visible."""
 
 from __future__ import annotations
 
@@ -21,29 +21,30 @@ ACTS = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
 def starts_a_formula(text: str) -> bool:
-    """As a spreadsheet may see a cell: spaces and quotes dropped, wide signs read as narrow ones."""
+    """Whether a spreadsheet may take a cell for a formula, with spaces and quotes dropped and fullwidth characters
+    narrowed."""
     bare = normalize("NFKC", text.strip().lstrip("\"'\n\r\t "))
     return bare.startswith(("=", "+", "-", "@"))
 
 
 @given(st.text(st.characters(codec=None, exclude_categories=())))
 @example("\x1b[2J\x9b\u202e\u2028\ud800\U000e0001")
-def test_what_is_shown_acts_on_nothing_and_fits_on_a_line(text: str) -> None:
+def test_displayed_text_has_no_control_effect_and_fits_on_a_line(text: str) -> None:
     shown = escape_unprintable(text)
     assert not {category(letter) for letter in shown} & ACTS
     assert len(shown.splitlines()) <= 1
     shown.encode()
 
 
-def test_letters_and_signs_are_shown_as_they_are() -> None:
+def test_printable_characters_are_displayed_unchanged() -> None:
     assert escape_unprintable("Größe 日本語 😀 <&>") == "Größe 日本語 😀 <&>"
 
 
-def test_an_escape_tells_which_code_point_it_was() -> None:
+def test_an_escape_names_the_code_point() -> None:
     assert escape_unprintable("\n\x9b\u200b\U000e0001") == "\\x0a\\x9b\\u200b\\U000e0001"
 
 
-def test_no_code_point_acts() -> None:
+def test_no_code_point_has_a_control_effect() -> None:
     assert all(escape_unprintable(chr(code)).isprintable() for code in range(sys.maxunicode + 1))
 
 
@@ -69,13 +70,13 @@ def test_no_cell_is_a_formula(text: str) -> None:
     head, read = csv.reader(io.StringIO("".join(as_csv([row])), newline=""))
     for name, value in zip(head, read, strict=True):
         assert name == "length" or value.startswith("'") or not starts_a_formula(value)
-    assert dict(zip(head, read, strict=True))["length"] == "-1"  # numbers are no text
+    assert dict(zip(head, read, strict=True))["length"] == "-1"  # numbers are not escaped
 
 
 @given(st.text(), st.sampled_from("=+-@\uff1d\uff0b\uff0d\uff20"))
-def test_a_cell_keeps_its_text_behind_the_mark(text: str, sign: str) -> None:
+def test_a_cell_keeps_its_text_after_the_mark(text: str, sign: str) -> None:
     assert csv_safe(f"{sign}{text}") == f"'{sign}{escape_unprintable(text)}"
 
 
-def test_the_whole_corpus_is_tried() -> None:
+def test_the_whole_corpus_is_checked() -> None:
     assert len(corpus()) >= 38

@@ -1,4 +1,4 @@
-"""What reading makes of a response, one sentence each; no network, no clock."""
+"""How a response is turned into an event, one rule per test; no network, no clock."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_redirect_is_resolved(written: str, meant: str) -> None:
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_that_leads_nowhere_is_a_page(status: int) -> None:
+def test_a_redirect_without_a_usable_target_is_a_page(status: int) -> None:
     page, event = read(status, HTML, body=b"<a href=/x>")
     assert page is not None and page.body == b"<a href=/x>"
     assert (event.links, event.size) == (("http://a.test/x",), 11)
@@ -65,7 +65,7 @@ def test_a_redirect_that_leads_nowhere_is_a_page(status: int) -> None:
     assert page is None and event.digest == term("http://a.test/folder/page", status)
 
 
-def test_a_part_that_nobody_asked_for_is_no_whole_page() -> None:
+def test_an_unrequested_206_is_a_truncated_page() -> None:
     page, event = read(206, HTML, ("Content-Range", "bytes 0-10/99"), body=b"<a href=/x>")
     assert page is not None and page.truncated == event.truncated == "range"
     assert event.links == ("http://a.test/x",)
@@ -74,12 +74,12 @@ def test_a_part_that_nobody_asked_for_is_no_whole_page() -> None:
 @pytest.mark.parametrize(
     ("told", "mark"), [("bytes 0-10/11", ""), ("bytes 0-9/11", "range"), ("bytes 1-11/12", "range")]
 )
-def test_a_part_that_is_all_there_is_is_a_whole_page(told: str, mark: str) -> None:
+def test_a_206_that_covers_the_whole_body_is_a_complete_page(told: str, mark: str) -> None:
     page, event = read(206, HTML, ("Content-Range", told), body=b"<a href=/x>")
     assert page is not None and page.truncated == event.truncated == mark
 
 
-def test_a_redirect_to_a_url_that_is_too_long_is_a_link_that_was_cut() -> None:
+def test_a_redirect_to_a_url_that_is_too_long_counts_as_a_cut_link() -> None:
     _, event = read(302, ("Location", "/" + "x" * 3000))
     assert (event.cut, event.not_followed) == (1, (("too_long", 1),))
 
@@ -98,20 +98,20 @@ def test_an_error_page_is_counted_or_read(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [302, 404])
-def test_a_broken_coding_of_what_is_no_page_does_not_hide_its_status(status: int) -> None:
+def test_a_broken_content_coding_of_an_error_response_does_not_hide_its_status(status: int) -> None:
     page, event = read(status, HTML, ("Content-Encoding", "gzip"), body=b"no gzip", follow_errors=True)
     assert page is None and event.status == status and event.links == ()
     with pytest.raises(FetchError):
         read(200, HTML, ("Content-Encoding", "gzip"), body=b"no gzip")
 
 
-def test_several_types_are_one_list() -> None:
+def test_several_content_types_are_joined() -> None:
     page, event = read(200, HTML, ("content-type", "text/plain"), body=b"<a href=/x>")
     assert page is not None and page.content_type == event.content_type == "text/html; charset=utf-8, text/plain"
     assert event.links == () and event.not_followed == (("not_html", 1),)
 
 
-def test_links_are_respelled_and_texts_sketched_as_the_order_and_the_rules_say() -> None:
+def test_links_are_normalised_and_texts_sketched_as_the_fetch_and_the_rules_say() -> None:
     body = b"<a href='/%7Eme/'>"
     assert read(200, HTML, body=body)[1].links == ("http://a.test/~me/",)
     assert read(200, HTML, body=body, respell=False)[1].links == ("http://a.test/%7Eme/",)
@@ -140,7 +140,7 @@ def test_only_redirects_have_a_location() -> None:
         ("", None),
     ],
 )
-def test_every_form_of_retry_after_in_any_time_zone(
+def test_every_form_of_retry_after_is_parsed_in_any_time_zone(
     written: str, seconds: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for zone in ("UTC", "America/New_York"):
@@ -151,7 +151,7 @@ def test_every_form_of_retry_after_in_any_time_zone(
     time.tzset()
 
 
-def test_a_page_is_kept_with_its_links() -> None:
+def test_a_page_is_stored_with_its_links() -> None:
     page, event = read(200, HTML, body=b"<a href=x>")
     assert page is not None
     assert (page.body, page.charset, event.links) == (b"<a href=x>", "UTF-8", ("http://a.test/folder/x",))
@@ -164,7 +164,7 @@ def test_a_body_beyond_the_cap_is_cut_there() -> None:
     assert (len(page.body), page.truncated, event.truncated, event.size) == (1000, "length", "length", 1000)
 
 
-def test_a_page_that_must_not_be_indexed_is_marked_or_left_out() -> None:
+def test_a_noindex_page_is_marked_or_left_out() -> None:
     page, _ = read(200, HTML, ("X-Robots-Tag", "noindex"), body=b"<p>")
     assert page is not None
     assert page.noindex
@@ -172,13 +172,13 @@ def test_a_page_that_must_not_be_indexed_is_marked_or_left_out() -> None:
     assert (page, event.size) == (None, 0)
 
 
-def test_robots_txt_has_a_cap_of_its_own_and_is_no_page() -> None:
+def test_robots_txt_has_its_own_cap_and_is_not_stored() -> None:
     page, event = read(200, body=b"Disallow: /a\nDisallow: /b\n", robots=True)
     assert page is None
-    assert event.robots_text == "Disallow: /a\n", "half a rule is no rule"
+    assert event.robots_text == "Disallow: /a\n", "an incomplete last line is dropped"
 
 
-def test_where_no_thread_can_be_had_it_is_asked_again() -> None:
+def test_a_fetch_without_a_thread_is_a_shortage_of_resources() -> None:
     fetch = Fetch(1, "http://a.test/", 1)
     wanting = failed(fetch, FetchError(FetchErrorKind.INTERNAL, "RuntimeError: can't start new thread"), 0.1)
     assert (wanting.kind, wanting.seconds) == (FetchErrorKind.RESOURCE_EXHAUSTED, 0.1)

@@ -1,4 +1,4 @@
-"""The built-in web as a function: pure, complete, and saying what it means."""
+"""The built-in web as a function: pure, complete and consistent with its oracle."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from crawler.testweb.web import Web
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"hosts": 15, "pages": 250}
 
-# every answer of a small web, to the last header, and the end of every URL, in one number
+# a checksum of every answer of a small web with all its headers, and of the outcome of every URL
 FINGERPRINT = """
 from xxhash import xxh3_128
 from crawler.testweb.oracle import crawl_digest, expected, split
@@ -46,7 +46,7 @@ def host_with(web: Web, part: Part) -> str:
     return next(name for name, host in web.hosts.items() if host.part is part)
 
 
-def test_the_same_answer_in_every_process() -> None:
+def test_answers_are_the_same_in_every_process() -> None:
     def fingerprint(hash_seed: str) -> str:
         env = os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)}
         done = subprocess.run([sys.executable, "-c", FINGERPRINT], env=env, capture_output=True, text=True, check=True)
@@ -57,14 +57,14 @@ def test_the_same_answer_in_every_process() -> None:
     assert fingerprint("2") == first
 
 
-def test_another_seed_is_another_web(web: Web) -> None:
+def test_another_seed_gives_another_web(web: Web) -> None:
     other = Web(4, **SMALL)
     assert crawl_digest(expected(other)) != crawl_digest(expected(web))
     assert other.document(web.names[0], "/").body != web.document(web.names[0], "/").body
 
 
 @pytest.mark.parametrize(("seed", "hosts", "pages"), [(1, 40, 2000), (2, 40, 2000), (1, 13, 120), (9, 200, 3000)])
-def test_exactly_so_many_pages(seed: int, hosts: int, pages: int) -> None:
+def test_the_number_of_pages_is_exact(seed: int, hosts: int, pages: int) -> None:
     ends = expected(Web(seed, hosts, pages)).values()
     assert sum(end.html and end.reason is Reason.OK for end in ends) == pages
 
@@ -85,7 +85,7 @@ def test_every_page_of_every_tree_is_found(web: Web) -> None:
                 assert ends[url].reason is Reason.OK, url
 
 
-def test_all_that_a_crawler_meets_is_there(web: Web) -> None:
+def test_every_kind_of_answer_occurs(web: Web) -> None:
     ends = expected(web)
     reasons = {end.reason for end in ends.values()}
     assert reasons == {
@@ -111,7 +111,7 @@ def test_all_that_a_crawler_meets_is_there(web: Web) -> None:
     }
 
 
-def test_how_the_hard_cases_end(web: Web) -> None:
+def test_outcomes_of_the_edge_cases(web: Web) -> None:
     ends = expected(web)
     archive, shaky = f"http://{host_with(web, Part.ARCHIVE)}", f"http://{host_with(web, Part.SHAKY)}"
     frail, gallery = f"http://{host_with(web, Part.FRAIL)}", f"http://{host_with(web, Part.GALLERY)}"
@@ -131,7 +131,7 @@ def test_how_the_hard_cases_end(web: Web) -> None:
 
 
 class Anchors(HTMLParser):
-    """The links of a page as the standard library reads them."""
+    """The links of a page as the standard library parses them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -150,7 +150,7 @@ class Anchors(HTMLParser):
 
 
 def read(url: str, page: Document) -> set[str]:
-    """The links of a page, read back from its bytes."""
+    """The links of a page, parsed from its bytes."""
     charset = page.content_type.partition("charset=")[2]
     for declared in ("windows-1251", "shift_jis"):
         if declared.encode() in page.body[:200]:
@@ -182,7 +182,7 @@ def test_sizes_lie_between_2_and_30_kb() -> None:
     assert max(sizes) > 5 * min(sizes)
 
 
-def test_the_default_web_is_crawled_in_time() -> None:
+def test_the_default_web_can_be_crawled_within_seconds() -> None:
     web = Web()
     least = least_seconds(web, expected(web), 0.02)
     assert set(least) == set(web.names)
@@ -200,7 +200,7 @@ def test_least_seconds_counts_rests_answers_and_holds(web: Web) -> None:
 
 
 @given(size=st.integers(1, 500), branch=st.integers(1, 9), salt=st.integers(0, 999), k=st.integers(0, 499))
-def test_a_path_leads_back_to_its_page(size: int, branch: int, salt: int, k: int) -> None:
+def test_a_path_is_mapped_back_to_its_page(size: int, branch: int, salt: int, k: int) -> None:
     site, page = WebSite(size=size, branch=branch, salt=salt), k % size
     assert site.number(site.path(page)) == page
     assert page == 0 or page in site.children(site.parent(page))

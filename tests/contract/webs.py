@@ -59,7 +59,7 @@ def settings(web: StartedWeb, mode: str, **keys: object) -> Settings:
 
 
 def crawl(path: Path, chosen: Settings, watch: Watch = lambda run: None) -> Summary:
-    """One run: the first in this directory or the next."""
+    """One run in this directory, the first or a further one."""
     known = CrawlDirectory.exists(path)
     directory = CrawlDirectory.open(path) if known else CrawlDirectory.create(path, chosen, demo=False, fresh=False)
     try:
@@ -69,7 +69,7 @@ def crawl(path: Path, chosen: Settings, watch: Watch = lambda run: None) -> Summ
 
 
 def rows(path: Path) -> dict[str, SettledRow]:
-    """What is settled in a directory."""
+    """The settled rows of a directory by URL."""
     directory = CrawlDirectory.open_readonly(path)
     frontier = directory.open_frontiers()
     try:
@@ -79,7 +79,7 @@ def rows(path: Path) -> dict[str, SettledRow]:
 
 
 def stop_after(pages: int) -> Watch:
-    """Ask the crawl to stop as soon as it is known that so many URLs were fetched."""
+    """Stop the crawl as soon as so many URLs were fetched."""
 
     def watch(run: Run) -> None:
         def wait() -> None:
