@@ -105,6 +105,12 @@ def _possible(condition: Condition) -> float:
     return 1 / max(waiting, burning) if waiting or burning else float("inf")
 
 
+def _blocks(headline: int, others: int, *sweeps: str) -> dict[str, int]:
+    """The number of blocks of each sweep."""
+    return {"headline": headline} | dict.fromkeys(sweeps, others)
+
+
+_SWEEPS = ("concurrency", "latency", "cpu", "workers", "payload", "errors", "job size", "graph", "politeness")
 _QUICK = Condition(sweep="headline", pages=1000, concurrency=32)
 _FIRM = Condition(sweep="headline", pages=5000, concurrency=64, payload=32_768)
 _LONG = msgspec.structs.replace(_FIRM, pages=10_000)
@@ -132,7 +138,7 @@ PRESETS = {
             *_timed(2, *_sweep("latency", _QUICK, latency=(0.0, 0.01, 0.1))),
             _TIE,
         ),
-        {"headline": 5, "concurrency": 5, "latency": 5, "politeness": 5},
+        _blocks(5, 5, "concurrency", "latency", "politeness"),
     ),
     "standard": Preset(
         "claims with intervals, about 45 minutes",
@@ -148,10 +154,7 @@ PRESETS = {
             _DEMO,
             _TIE,
         ),
-        {
-            **{"headline": 10, "concurrency": 5, "latency": 5, "cpu": 5, "workers": 5, "payload": 5, "errors": 5},
-            **{"job size": 5, "graph": 5, "politeness": 5},
-        },
+        _blocks(10, 5, *_SWEEPS),
     ),
     "full": Preset(
         "everything that can be varied, five hours and more",
@@ -167,10 +170,7 @@ PRESETS = {
             _WIDE,
             _WIDE_TIE,
         ),
-        {
-            **{"headline": 20, "concurrency": 10, "latency": 10, "cpu": 10, "workers": 10, "payload": 10},
-            **{"errors": 10, "job size": 10, "graph": 10, "politeness": 10},
-        },
+        _blocks(20, 10, *_SWEEPS),
     ),
 }
 

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from crawler.compare.html_report.book import Book
-from crawler.compare.html_report.choice import Square, finding
+from crawler.compare.html_report.choice import Choice, finding
 from crawler.compare.html_report.phrases import NO_CLAIM, once, stretch
 from crawler.compare.html_report.sections import sections
 from crawler.compare.records import Session, Trial
@@ -118,12 +118,16 @@ def test_too_few_blocks_say_nothing_about_engines() -> None:
     assert re.fullmatch(r"0 of (\d) pairs differ by more than the noise, \1 stay open", titles["pairs"][0])
 
 
-def test_the_map_counts_kinds_of_squares() -> None:
-    one, two = (0, "async"), (1, "threads")
-    squares = [Square("clear", [one], "9"), Square("clear", [one], "9"), Square("tie", [one, two], "9")]
-    assert finding(squares) == "Of 3 kinds of job, fastest for sure: async in 2; a tie in 1"
-    open_square = [Square("open", [one, two], "9"), Square("mute", [], "")]
-    assert finding(open_square).endswith("no engine in any; not decided in 1; no claim in 1")
+def test_the_map_counts_kinds_of_findings() -> None:
+    choices = [*[Choice("clear", ["async"], "9")] * 2, Choice("tie", ["async", "threads"], "9")]
+    assert finding(choices) == "Of 3 kinds of job, fastest for sure: async in 2; a tie in 1"
+    assert [str(choice) for choice in choices[1:]] == ["async: 9", "tie of async and threads: 9"]
+    undecided = [Choice("open", ["async", "threads"], "9"), Choice("mute", [], "")]
+    assert finding(undecided).endswith("no engine in any; not decided in 1; no claim in 1")
+    assert [str(choice) for choice in undecided] == [
+        "open between async and threads: 9",
+        "no claim: the A/A arm differs",
+    ]
 
 
 def test_a_concurrency_from_few_blocks_helps_nobody() -> None:

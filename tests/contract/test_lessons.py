@@ -15,7 +15,20 @@ from msgspec.structs import replace
 from crawler.compare.lessons import experiments, present
 from crawler.compare.lessons.commands import lessons
 from crawler.compare.lessons.experiments import load
-from crawler.compare.lessons.lesson import Lesson, Samples, Statement, decide, failed, interval, judge, number, together
+from crawler.compare.lessons.lesson import (
+    Lesson,
+    Measure,
+    Samples,
+    above,
+    below,
+    between,
+    decide,
+    failed,
+    interval,
+    judge,
+    number,
+    together,
+)
 from crawler.compare.lessons.runner import teach
 
 FILES = sorted(path.stem for path in Path(experiments.__file__).parent.glob("*.py") if path.stem != "__init__")
@@ -26,10 +39,11 @@ def example(**samples: list[float]) -> Lesson:
     return Lesson(
         title="An example",
         claim="a is large",
-        claimed=(Statement("a", above=1),),
-        predicted=(Statement("a", below=1), Statement("b", above=5)),
         why="because",
-        measures={"a": "the first", "b": "the second"},
+        measures={
+            "a": Measure("the first", claim=above(1), prediction=below(1)),
+            "b": Measure("the second", prediction=above(5)),
+        },
         run=lambda: samples,
     )
 
@@ -46,11 +60,9 @@ def test_a_lesson_has_a_claim_a_prediction_and_a_reason(name: str) -> None:
     lesson = load(name)
     assert all(len(text) > 20 for text in (lesson.claim, lesson.why)) and lesson.title
     assert lesson.why.endswith(".") and lesson.claim.endswith(".")
-    assert lesson.claimed and lesson.predicted
-    assert {one.measure for one in (*lesson.claimed, *lesson.predicted)} <= set(lesson.measures)
-    assert all(one.above is not None or one.below is not None for one in (*lesson.claimed, *lesson.predicted))
-    for side in (lesson.claimed, lesson.predicted):
-        assert len({one.measure for one in side}) == len(side), "a measure has more than one bound"
+    measures = lesson.measures.values()
+    assert any(one.claim for one in measures) and any(one.prediction for one in measures)
+    assert all(one.meaning for one in measures)
 
 
 @pytest.mark.parametrize("name", experiments.NAMES)
@@ -78,39 +90,39 @@ def test_the_interval_is_that_of_the_sign_test() -> None:
     [([0.8, 0.9, 0.7, 0.9, 0.8], True), ([1.2, 1.3, 1.1, 1.4, 1.2], False), ([0.8, 0.9, 1.3, 0.9, 0.8], None)],
 )
 def test_a_bound_is_held_violated_or_inconclusive(samples: list[float], answer: bool | None) -> None:
-    assert decide(Statement("a", below=1), samples) is answer
+    assert decide(below(1), samples) is answer
 
 
 def test_the_bound_itself_does_not_satisfy_it() -> None:
-    assert decide(Statement("a", above=0), [0.0] * 5) is False
-    assert decide(Statement("a", below=1), [1.0] * 5) is False
+    assert decide(above(0), [0.0] * 5) is False
+    assert decide(below(1), [1.0] * 5) is False
 
 
 def test_two_bounds() -> None:
-    statement = Statement("a", above=0.8, below=1.25)
-    assert decide(statement, [1.0, 1.1, 0.9, 1.0, 1.2]) is True
-    assert decide(statement, [2.0, 2.1, 1.9, 2.0, 2.2]) is False
-    assert decide(statement, [1.0, 1.1, 0.7, 1.0, 1.2]) is None
-    assert str(statement) == "0.8 to 1.25"
+    bounds = between(0.8, 1.25)
+    assert decide(bounds, [1.0, 1.1, 0.9, 1.0, 1.2]) is True
+    assert decide(bounds, [2.0, 2.1, 1.9, 2.0, 2.2]) is False
+    assert decide(bounds, [1.0, 1.1, 0.7, 1.0, 1.2]) is None
+    assert str(bounds) == "0.8 to 1.25"
 
 
 def test_a_busy_machine_is_inconclusive_where_two_cores_are_needed() -> None:
-    statement = Statement("a", above=1.3, needs=1.6)
-    assert decide(statement, [1.0] * 5, free_cores=2.0) is False
-    assert decide(statement, [1.0] * 5, free_cores=0.9) is None
-    assert decide(Statement("a", above=1.3), [1.0] * 5, free_cores=0.9) is False
+    bounds = above(1.3, needs=1.6)
+    assert decide(bounds, [1.0] * 5, free_cores=2.0) is False
+    assert decide(bounds, [1.0] * 5, free_cores=0.9) is None
+    assert decide(above(1.3), [1.0] * 5, free_cores=0.9) is False
 
 
 def test_a_lesson_that_samples_free_cores_is_judged_by_its_own_samples() -> None:
     samples = {"a": [1.0] * 5, "free": [1.9, 1.7, 2.0, 1.8, 1.9]}
-    claimed = (Statement("a", above=1.3, needs=1.6),)
-    own = replace(example(), claimed=claimed, predicted=claimed, measures={"a": "", "free": ""}, control="free")
+    bounds = above(1.3, needs=1.6)
+    own = replace(example(), measures={"a": Measure("", bounds, bounds), "free": Measure("")}, control="free")
     assert judge("own", own, samples, free_cores=0.9).holds == "does not hold here"
     busy = {**samples, "free": [1.9, 1.5, 2.0, 1.8, 1.9]}
     assert judge("own", own, busy, free_cores=2.0).holds == "inconclusive"
 
 
-def test_several_statements() -> None:
+def test_several_answers() -> None:
     assert together([True, True]) is True
     assert together([True, None, False]) is False
     assert together([True, None]) is None
@@ -177,9 +189,8 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     folder.mkdir()
     (folder / "__init__.py").touch()
     lesson = (
-        "from crawler.compare.lessons.lesson import Lesson, Statement\n\n\n{run}\n\n"
-        "LESSON = Lesson(title='t', claim='c', why='w', claimed=(Statement('pid', above=0),), predicted=(),"
-        " measures={{'pid': 'p'}}, run=run)\n"
+        "from crawler.compare.lessons.lesson import Lesson, Measure, above\n\n\n{run}\n\n"
+        "LESSON = Lesson(title='t', claim='c', why='w', measures={{'pid': Measure('p', above(0))}}, run=run)\n"
     )
     for name, run in BROKEN.items():
         (folder / f"{name}.py").write_text(lesson.format(run=run))

@@ -170,7 +170,7 @@ def test_a_peer_of_the_extra_asks_for_the_same_pages_or_is_named_as_absent(site:
         (["--url", "https://example.org/"], "say --mine if it is yours"),
         (["--url", "http://127.0.0.1:8/"], "does not answer"),
         (["--url", "http://127.0.0.1:8/", "--pages", "10"], "--pages is for the site that is served"),
-        (["--exclude", "("], "no regular expression"),
+        (["--exclude", "("], "regular expression"),
         (["--config", "/nowhere.toml"], "cannot read configuration"),
         (["--rounds", "0"], "0 is not in the range"),
     ],

@@ -237,7 +237,7 @@ def test_an_engine_that_asks_too_many_at_once_is_void(tmp_path: Path, monkeypatc
 
 def test_an_engine_that_ignores_the_delay_is_void(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     changed(monkeypatch, with_value("--delay", "0.005"))
-    assert failed(run(tmp_path, POLITE)) == {"G6"}
+    assert "G6" in failed(run(tmp_path, POLITE))
 
 
 def test_a_crawl_with_a_limit_that_depends_on_order_is_void(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,16 +78,9 @@ def curves(width: int, lines: Sequence[Line], scene: Scene, label: str, height: 
     for low, at, high in scene.crossings:
         parts.append(box(across.at(low), top, across.at(high) - across.at(low), bottom - top, "band"))
         parts.append(rule(across.at(at), top, across.at(at), bottom, "ceiling"))
-        beside = (-6, "end") if at * at > levels[0] * levels[-1] else (6, "start")
-        parts.append(
-            words(
-                across.at(at) + beside[0],
-                bottom - 8 if scene.ceilings else top + 14,
-                scene.place(at),
-                "named",
-                beside[1],
-            )
-        )
+        side, anchor = (-6, "end") if at * at > levels[0] * levels[-1] else (6, "start")
+        y = bottom - 8 if scene.ceilings else top + 14
+        parts.append(words(across.at(at) + side, y, scene.place(at), "named", anchor))
     for place, (name, points) in enumerate(scene.ceilings.items()):
         parts.append(_ceiling(name, sorted(points.items()), across, up, place))
     lines = sorted(lines, key=lambda line: line.index)
@@ -112,26 +105,14 @@ def _levels(axis: Axis, levels: Sequence[float], top: float, bottom: float, show
 
 
 def _ceiling(name: str, points: Sequence[tuple[float, float]], across: Axis, up: Axis, place: int) -> str:
-    """The part of a dashed line inside the figure, with its name, apart from the other names."""
+    """The part of a dashed line inside the figure, with its name at the upper end, apart from the other names."""
     drawn = [(across.at(x), up.at(y)) for x, y in _clipped(points, up.high)]
     if len(drawn) < 2:
         return ""
-    label_y = up.end + 14 + 18 * place
-    if abs(drawn[-1][1] - drawn[0][1]) < 24:
-        return path(drawn, "ceiling") + words(drawn[-1][0] - 130 * place, drawn[-1][1] - 8, name, "named", "end")
-    rising = drawn[-1][1] < drawn[0][1]
-    on_line = next(
-        (
-            x + (later - x) * (label_y - y) / (then - y)
-            for (x, y), (later, then) in itertools.pairwise(drawn)
-            if min(y, then) <= label_y <= max(y, then) and y != then
-        ),
-        drawn[-1][0] if rising else drawn[0][0],
-    )
-    named = (
-        words(on_line - 10, label_y, name, "named", "end") if rising else words(on_line + 10, label_y, name, "named")
-    )
-    return path(drawn, "ceiling") + named
+    falling = drawn[-1][1] > drawn[0][1] + 24
+    x, y = drawn[0] if falling else drawn[-1]
+    side, anchor = (10, "start") if falling else (-10 - 130 * place, "end")
+    return path(drawn, "ceiling") + words(x + side, max(y - 8, up.end + 14), name, "named", anchor)
 
 
 def _clipped(points: Sequence[tuple[float, float]], top: float) -> list[tuple[float, float]]:

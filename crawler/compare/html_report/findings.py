@@ -12,7 +12,7 @@ import math
 from crawler.compare import analysis
 from crawler.compare.fields import Field, Row
 from crawler.compare.html_report.numbers import full
-from crawler.compare.html_report.phrases import NO_CLAIM, capital, listed, sentence
+from crawler.compare.html_report.phrases import NO_CLAIM, listed, sentence
 from crawler.compare.html_report.scaling import sweep
 from crawler.compare.results import Results
 from crawler.compare.verdicts import costs_against
@@ -24,7 +24,7 @@ def summary(found: Results) -> list[str]:
     said = []
     if found.headline:
         said.append(noise_floor(found))
-        said += [against_base(found.headline, found.base), costs(found.headline, found.base)]
+        said += [headline(found.headline, found.base), costs(found.headline, found.base)]
     asked = {one.name: one for one in reversed(found.sweeps)}
     told = [asked[name] for name in ("concurrency", "latency", "cpu") if name in asked]
     said += [sentence(sweep(one, found.base)[:3]) for one in told]
@@ -44,21 +44,8 @@ def noise_floor(found: Results) -> str:
     ends = f" [{percent(twin.low)}, {percent(twin.high)}]" if twin.known else " (one block: no interval)"
     measured = f"The same engine under two names differs by {percent(twin.value)}{ends}"
     if not field.claims:
-        return f"{measured}: the machine told two equal engines apart, so no difference is claimed."
+        return f"{measured}: the measurement separates two equal engines, so no difference is claimed."
     return f"{measured}; what differs by less than {100 * field.rope:.2g} % counts as equal."
-
-
-def against_base(field: Field, base: str) -> str:
-    """The headline: every engine against the base."""
-    if not field.claims:
-        return NO_CLAIM
-    parts = []
-    for word in ("faster", "equivalent", "inconclusive", "slower"):
-        rows = [row for row in field.engines if row.word == word]
-        named = listed([f"{row.arm} {full(row.ratio)}" for row in rows if row.ratio])
-        if named:
-            parts.append(f"{word}: {named}")
-    return f"Pages/s as a multiple of {base}'s. " + capital("; ".join(parts)) + "." if parts else ""
 
 
 def headline(field: Field, base: str) -> str:

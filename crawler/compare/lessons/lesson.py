@@ -1,15 +1,15 @@
 """A lesson, and how its claim and its prediction are judged.
 
 Rules:
-- A claim is judged by numbers, so it is written twice: in the words of the tutorials, and as statements about measures.
-  Our prediction is written as statements too, before anything runs. The two often contradict each other.
-- A statement is about the median of repeated samples, mostly ratios within one round, so that a slow phase of the
-  machine affects both sides. It is true or false where the whole confidence interval of that median lies on one side of
-  the bound, else "inconclusive".
+- A claim is judged by numbers, so it is written twice: in the words of the tutorials, and as bounds of measures. Our
+  prediction is written as bounds too, before anything runs. The two often contradict each other.
+- Bounds are of the median of repeated samples, mostly ratios within one round, so that a slow phase of the machine
+  affects both sides. They hold or do not where the whole confidence interval of that median lies on one side of the
+  bound, else they are "inconclusive".
 - The interval inverts the sign test: it assumes no distribution, and one outlier in five leaves it undecided.
-- A statement that needs free cores is undecided while other processes keep them busy, however clear the figures look. A
+- Bounds that need free cores are undecided while other processes keep them busy, however clear the figures look. A
   lesson that samples the free cores itself, in the same rounds (`control`), is judged by that.
-- Several statements hold if all are true; they do not hold if one is false.
+- A claim holds if all its bounds do; it does not hold if one does not.
 """
 
 from __future__ import annotations
@@ -28,30 +28,50 @@ Prediction = Literal["met", "not met", "inconclusive"]
 ERROR_RATE = 0.05  # of each end of the interval
 
 
-class Statement(msgspec.Struct, frozen=True):
-    """The median of `measure` lies above and below these bounds (exclusive). `needs`: free cores required to decide."""
+class Bounds(msgspec.Struct, frozen=True):
+    """Bounds of a median, exclusive. `needs`: free cores required to decide whether they hold."""
 
-    measure: str
-    above: float | None = None
-    below: float | None = None
+    low: float = -inf
+    high: float = inf
     needs: float = 0.0
 
     def __str__(self) -> str:
-        if self.above is not None and self.below is not None:
-            return f"{number(self.above)} to {number(self.below)}"
-        return f"> {number(self.above)}" if self.above is not None else f"< {number(self.below or 0)}"
+        if self.low > -inf and self.high < inf:
+            return f"{number(self.low)} to {number(self.high)}"
+        return f"> {number(self.low)}" if self.low > -inf else f"< {number(self.high)}"
+
+
+def above(low: float, *, needs: float = 0.0) -> Bounds:
+    """The median is above `low`."""
+    return Bounds(low=low, needs=needs)
+
+
+def below(high: float, *, needs: float = 0.0) -> Bounds:
+    """The median is below `high`."""
+    return Bounds(high=high, needs=needs)
+
+
+def between(low: float, high: float) -> Bounds:
+    """The median is between the two."""
+    return Bounds(low, high)
+
+
+class Measure(msgspec.Struct, frozen=True):
+    """Something that a lesson samples: its name in the report, what tutorials say of it, what we predict."""
+
+    meaning: str
+    claim: Bounds | None = None
+    prediction: Bounds | None = None
 
 
 class Lesson(msgspec.Struct, frozen=True, kw_only=True):
-    """One experiment. `measures` names what `run` samples, as shown in the report; `cores`: free cores required.
-    `control` names a measure of the cores that were free, taken in the same rounds as the others."""
+    """One experiment. `cores`: free cores required. `control` names a measure of the cores that were free, taken in the
+    same rounds as the others."""
 
     title: str
     claim: str
-    claimed: tuple[Statement, ...]
-    predicted: tuple[Statement, ...]
     why: str
-    measures: Mapping[str, str]
+    measures: Mapping[str, Measure]
     run: Callable[[], Samples]
     cores: int = 1
     control: str = ""
@@ -80,8 +100,8 @@ class LessonOutcome(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     claim: str
     why: str
-    holds: Claim
-    prediction: Prediction
+    holds: Claim = "inconclusive"
+    prediction: Prediction = "inconclusive"
     figures: tuple[LessonFigure, ...] = ()
     seconds: float = 0.0
     others: float = -1.0
@@ -97,16 +117,14 @@ def interval(samples: Iterable[float]) -> tuple[float, float]:
     return (ordered[cut], ordered[-1 - cut]) if cut >= 0 else (-inf, inf)
 
 
-def decide(statement: Statement, samples: Iterable[float], free_cores: float = inf) -> bool | None:
-    """Whether a statement is true; None where the samples do not decide it."""
-    if free_cores < statement.needs:
+def decide(bounds: Bounds, samples: Iterable[float], free_cores: float = inf) -> bool | None:
+    """Whether the median is within the bounds; None where the samples do not decide it."""
+    if free_cores < bounds.needs:
         return None
     low, high = interval(samples)
-    above = -inf if statement.above is None else statement.above
-    below = inf if statement.below is None else statement.below
-    if above < low and high < below:
+    if bounds.low < low and high < bounds.high:
         return True
-    return False if high <= above or low >= below else None
+    return False if high <= bounds.low or low >= bounds.high else None
 
 
 def together(answers: Iterable[bool | None]) -> bool | None:
@@ -128,29 +146,24 @@ def judge(
     if lesson.control:
         free_cores = interval(samples[lesson.control])[0]
 
-    def answers(statements: tuple[Statement, ...]) -> dict[str, tuple[str, bool | None]]:
-        return {one.measure: (str(one), decide(one, samples[one.measure], free_cores)) for one in statements}
+    def answer(measure: str, bounds: Bounds | None) -> bool | None:
+        return decide(bounds, samples[measure], free_cores) if bounds else None
 
-    claimed, predicted = answers(lesson.claimed), answers(lesson.predicted)
-    figures = []
-    for measure, meaning in lesson.measures.items():
-        values = samples[measure]
-        claim, claim_true = claimed.get(measure, ("", None))
-        prediction, prediction_true = predicted.get(measure, ("", None))
-        figures.append(
-            LessonFigure(
-                name=measure,
-                meaning=meaning,
-                median=median(values),
-                low=min(values),
-                high=max(values),
-                samples=tuple(values),
-                claimed=claim,
-                claim_true=claim_true,
-                predicted=prediction,
-                prediction_true=prediction_true,
-            )
+    figures = tuple(
+        LessonFigure(
+            name=name,
+            meaning=one.meaning,
+            median=median(samples[name]),
+            low=min(samples[name]),
+            high=max(samples[name]),
+            samples=tuple(samples[name]),
+            claimed=str(one.claim or ""),
+            claim_true=answer(name, one.claim),
+            predicted=str(one.prediction or ""),
+            prediction_true=answer(name, one.prediction),
         )
+        for name, one in lesson.measures.items()
+    )
     holds: dict[bool | None, Claim] = {True: "holds", False: "does not hold here", None: "inconclusive"}
     met: dict[bool | None, Prediction] = {True: "met", False: "not met", None: "inconclusive"}
     return LessonOutcome(
@@ -158,9 +171,9 @@ def judge(
         title=lesson.title,
         claim=lesson.claim,
         why=lesson.why,
-        holds=holds[together(answer for _, answer in claimed.values())],
-        prediction=met[together(answer for _, answer in predicted.values())],
-        figures=tuple(figures),
+        holds=holds[together(figure.claim_true for figure in figures if figure.claimed)],
+        prediction=met[together(figure.prediction_true for figure in figures if figure.predicted)],
+        figures=figures,
         seconds=seconds,
         others=others,
     )
@@ -168,16 +181,8 @@ def judge(
 
 def failed(name: str, lesson: Lesson | None, trouble: str, seconds: float = 0.0) -> LessonOutcome:
     """The outcome of a lesson that did not finish."""
-    return LessonOutcome(
-        name=name,
-        title=lesson.title if lesson else name,
-        claim=lesson.claim if lesson else "",
-        why=lesson.why if lesson else "",
-        holds="inconclusive",
-        prediction="inconclusive",
-        seconds=seconds,
-        trouble=trouble,
-    )
+    title, claim, why = (lesson.title, lesson.claim, lesson.why) if lesson else (name, "", "")
+    return LessonOutcome(name=name, title=title, claim=claim, why=why, seconds=seconds, trouble=trouble)
 
 
 def number(value: float) -> str:

@@ -14,7 +14,7 @@ from multiprocessing import get_context
 from multiprocessing.pool import ThreadPool
 
 from crawler.compare.lessons.fetching import PAGE, fetch
-from crawler.compare.lessons.lesson import Lesson, Samples, Statement
+from crawler.compare.lessons.lesson import Lesson, Measure, Samples, above, below, between
 from crawler.compare.lessons.rounds import alternate, ratios, timed
 from crawler.fetch import open_async_fetcher
 from crawler.fetch.base import AsyncFetcher, ClientPlan
@@ -102,24 +102,18 @@ def run() -> Samples:
 LESSON = Lesson(
     title="Computing or waiting",
     claim="For work that computes take processes; for work that waits take coroutines, which beat threads.",
-    claimed=(Statement("processes_cpu", above=1.3, needs=1.6), Statement("tie", above=1.25)),
-    predicted=(
-        Statement("threads_io", above=WORKERS / 2),
-        Statement("coroutines_io", above=WORKERS / 2),
-        Statement("processes_io", above=WORKERS / 2),
-        Statement("tie", above=0.8, below=1.25),
-        Statement("threads_cpu", below=1.15, needs=1.6),
-        Statement("coroutines_cpu", below=1.15),
-        Statement("processes_cpu", above=1.3, needs=1.6),
-    ),
     measures={
-        "threads_io": f"waiting, {WORKERS} threads : one after another",
-        "coroutines_io": f"waiting, {WORKERS} coroutines : one after another",
-        "processes_io": f"waiting, {WORKERS} processes : one after another",
-        "tie": "waiting, coroutines : threads",
-        "threads_cpu": f"computing, {WORKERS} threads : one after another",
-        "coroutines_cpu": f"computing, {WORKERS} coroutines : one after another",
-        "processes_cpu": f"computing, {WORKERS} processes : one after another",
+        "threads_io": Measure(f"waiting, {WORKERS} threads : one after another", prediction=above(WORKERS / 2)),
+        "coroutines_io": Measure(f"waiting, {WORKERS} coroutines : one after another", prediction=above(WORKERS / 2)),
+        "processes_io": Measure(f"waiting, {WORKERS} processes : one after another", prediction=above(WORKERS / 2)),
+        "tie": Measure("waiting, coroutines : threads", claim=above(1.25), prediction=between(0.8, 1.25)),
+        "threads_cpu": Measure(f"computing, {WORKERS} threads : one after another", prediction=below(1.15, needs=1.6)),
+        "coroutines_cpu": Measure(f"computing, {WORKERS} coroutines : one after another", prediction=below(1.15)),
+        "processes_cpu": Measure(
+            f"computing, {WORKERS} processes : one after another",
+            claim=above(1.3, needs=1.6),
+            prediction=above(1.3, needs=1.6),
+        ),
     },
     why=(
         "Waiting takes no interpreter, so at the same number in flight all three do what workers / latency allows"

@@ -11,7 +11,7 @@ from __future__ import annotations
 from hashlib import sha256
 from multiprocessing import get_context
 
-from crawler.compare.lessons.lesson import Lesson, Samples, Statement
+from crawler.compare.lessons.lesson import Lesson, Measure, Samples, above, below
 from crawler.compare.lessons.rounds import Effort, alternate, effort, ratios
 
 BUSY = 2
@@ -70,19 +70,14 @@ LESSON = Lesson(
         "On 4 cores, 4 busy Python threads show 160 % CPU, which is less than two cores; written in C they would "
         "show 400 %."
     ),
-    claimed=(Statement("cores_used", above=1.2, needs=1.2),),
-    predicted=(
-        Statement("cores_used", below=1.1, needs=1.2),
-        Statement("threads", below=1.1, needs=1.6),
-        Statement("processes", above=1.3, needs=1.6),
-        Statement("hashing", above=1.3, needs=1.6),
-    ),
     measures={
-        "cores_used": "cores used by 2 busy threads (1.6 is 160 %)",
-        "cores_free": "cores used by 2 threads that hash in C, in turn with them",
-        "threads": "work of 2 threads : work of 1",
-        "processes": "work of 2 processes : work of 1",
-        "hashing": "SHA-256 in 2 threads : in 1",
+        "cores_used": Measure(
+            "cores used by 2 busy threads (1.6 is 160 %)", claim=above(1.2, needs=1.2), prediction=below(1.1, needs=1.2)
+        ),
+        "cores_free": Measure("cores used by 2 threads that hash in C, in turn with them"),
+        "threads": Measure("work of 2 threads : work of 1", prediction=below(1.1, needs=1.6)),
+        "processes": Measure("work of 2 processes : work of 1", prediction=above(1.3, needs=1.6)),
+        "hashing": Measure("SHA-256 in 2 threads : in 1", prediction=above(1.3, needs=1.6)),
     },
     why=(
         "Since CPython 3.2 a waiting thread sleeps until it is handed the lock, so all threads together use one "

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from threading import Lock, Thread
 
-from crawler.compare.lessons.lesson import Lesson, Samples, Statement
+from crawler.compare.lessons.lesson import Lesson, Measure, Samples, above, below
 from crawler.compare.lessons.rounds import alternate, in_parallel, ratios, timed
 
 TIMES = 100_000
@@ -98,21 +98,13 @@ def run() -> Samples:
 LESSON = Lesson(
     title="The lost update",
     claim="Two threads that do balance = balance + n; balance = balance - n without a Lock end with a wrong balance.",
-    claimed=(Statement("as_written", above=0),),
-    predicted=(
-        Statement("as_written", below=1),
-        Statement("as_written_hasty", below=1),
-        Statement("call_hasty", above=0),
-        Statement("lock_hasty", below=1),
-        Statement("lock_cost", below=2),
-    ),
     measures={
-        "as_written": f"wrong balances in {RUNS} runs, as written",
-        "as_written_hasty": "the same, switching every 0.1 ms instead of 5 ms",
-        "call": f"wrong balances in {RUNS} runs, a call between read and write",
-        "call_hasty": "the same, switching every 0.1 ms",
-        "lock_hasty": "the same with a Lock, switching every 0.1 ms",
-        "lock_cost": "time with a Lock that nobody contends : without",
+        "as_written": Measure(f"wrong balances in {RUNS} runs, as written", claim=above(0), prediction=below(1)),
+        "as_written_hasty": Measure("the same, switching every 0.1 ms instead of 5 ms", prediction=below(1)),
+        "call": Measure(f"wrong balances in {RUNS} runs, a call between read and write"),
+        "call_hasty": Measure("the same, switching every 0.1 ms", prediction=above(0)),
+        "lock_hasty": Measure("the same with a Lock, switching every 0.1 ms", prediction=below(1)),
+        "lock_cost": Measure("time with a Lock that nobody contends : without", prediction=below(2)),
     },
     why=(
         "Since CPython 3.10 a thread passes the interpreter on only at calls and at jumps back, and there is "

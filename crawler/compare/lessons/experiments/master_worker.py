@@ -16,7 +16,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
 
-from crawler.compare.lessons.lesson import Lesson, Samples, Statement
+from crawler.compare.lessons.lesson import Lesson, Measure, Samples, above, below
 from crawler.compare.lessons.rounds import alternate
 from crawler.system.parent_death import die_with_parent
 
@@ -128,29 +128,24 @@ def run() -> Samples:
 LESSON = Lesson(
     title="Master-Worker and SIGKILL",
     claim="Master-Worker is robust: a worker that dies disturbs nobody else, and only if the master dies do all die.",
-    claimed=(
-        Statement("others", above=0.99),
-        Statement("at_rest", above=0.99),
-        Statement("in_executor", above=0.99),
-        Statement("busy", below=0.01),
-    ),
-    predicted=(
-        Statement("others", above=0.99),
-        Statement("reported", below=0.01),
-        Statement("at_rest", below=0.01),
-        Statement("in_executor", below=0.99),
-        Statement("idle", below=0.01),
-        Statement("busy", above=0.99),
-        Statement("busy_bound", below=0.01),
-    ),
     measures={
-        "others": f"Pool, worker killed at work: share of the other {TASKS - 1} tasks done",
-        "reported": "the same: the lost task ended in any way (1) or never (0)",
-        "at_rest": "Pool, worker killed while it waited: share of later tasks done",
-        "in_executor": f"ProcessPoolExecutor, worker killed at work: share of the other {TASKS - 1} tasks done",
-        "idle": "master killed: waiting workers live on (1) or not (0)",
-        "busy": "master killed: working workers live on",
-        "busy_bound": "the same, workers that asked for PR_SET_PDEATHSIG",
+        "others": Measure(
+            f"Pool, worker killed at work: share of the other {TASKS - 1} tasks done",
+            claim=above(0.99),
+            prediction=above(0.99),
+        ),
+        "reported": Measure("the same: the lost task ended in any way (1) or never (0)", prediction=below(0.01)),
+        "at_rest": Measure(
+            "Pool, worker killed while it waited: share of later tasks done", claim=above(0.99), prediction=below(0.01)
+        ),
+        "in_executor": Measure(
+            f"ProcessPoolExecutor, worker killed at work: share of the other {TASKS - 1} tasks done",
+            claim=above(0.99),
+            prediction=below(0.99),
+        ),
+        "idle": Measure("master killed: waiting workers live on (1) or not (0)", prediction=below(0.01)),
+        "busy": Measure("master killed: working workers live on", claim=below(0.01), prediction=above(0.99)),
+        "busy_bound": Measure("the same, workers that asked for PR_SET_PDEATHSIG", prediction=below(0.01)),
     },
     why=(
         "A Pool starts a new worker but forgets what the dead one was doing, and if that one was waiting it takes"

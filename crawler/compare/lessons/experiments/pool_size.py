@@ -10,7 +10,7 @@ from multiprocessing import get_context
 from multiprocessing.pool import Pool, ThreadPool
 
 from crawler.compare.lessons.fetching import fetch
-from crawler.compare.lessons.lesson import Lesson, Samples, Statement
+from crawler.compare.lessons.lesson import Lesson, Measure, Samples, above, below
 from crawler.compare.lessons.rounds import alternate, ratios, timed
 from crawler.fetch.base import ClientPlan
 from crawler.runtime.job import cores
@@ -69,18 +69,17 @@ def run() -> Samples:
 LESSON = Lesson(
     title="Pool size and cores",
     claim="The default size of a Pool is the number of cores, because more workers than cores gain nothing.",
-    claimed=(Statement("waiting", below=1.2), Statement("computing", below=1.2)),
-    predicted=(
-        Statement("waiting", above=TIMES / 2),
-        Statement("possible", above=0.8),
-        Statement("threads", above=0.7),
-        Statement("computing", below=1.2),
-    ),
     measures={
-        "waiting": f"pages/s at 50 ms each, Pool of {TIMES} x cores : Pool of cores",
-        "possible": "pages/s of the Pool of cores : workers / latency (Little's law)",
-        "threads": "pages/s, as many threads in one process : the large Pool",
-        "computing": "computed tasks/s, the large Pool : the Pool of cores",
+        "waiting": Measure(
+            f"pages/s at 50 ms each, Pool of {TIMES} x cores : Pool of cores",
+            claim=below(1.2),
+            prediction=above(TIMES / 2),
+        ),
+        "possible": Measure("pages/s of the Pool of cores : workers / latency (Little's law)", prediction=above(0.8)),
+        "threads": Measure("pages/s, as many threads in one process : the large Pool", prediction=above(0.7)),
+        "computing": Measure(
+            "computed tasks/s, the large Pool : the Pool of cores", claim=below(1.2), prediction=below(1.2)
+        ),
     },
     why=(
         "A worker that waits needs no core: throughput is workers / latency until the CPU is full, so the number "

@@ -14,7 +14,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any, NamedTuple
 
-from crawler.compare.lessons.lesson import Lesson, Samples, Statement
+from crawler.compare.lessons.lesson import Lesson, Measure, Samples, above, below, between
 from crawler.compare.lessons.rounds import alternate, ratios, timed
 
 SMALL = ("http://flat.demo.test/page-1234.html", 200, 17)
@@ -112,26 +112,17 @@ def run() -> Samples:
 LESSON = Lesson(
     title="Queue and Pipe",
     claim="Processes exchange data through a Queue or a Pipe; which of the two is a matter of taste.",
-    claimed=(Statement("queue", above=0.67, below=1.5), Statement("queue_trip", above=0.67, below=1.5)),
-    predicted=(
-        Statement("queue", above=1.5),
-        Statement("queue_trip", above=1.5),
-        Statement("simple_trip", above=0.5, below=1.5),
-        Statement("processes", above=3),
-        Statement("body", above=3),
-        Statement("body_thread", below=1.5),
-    ),
     measures={
-        "queue": "small messages one way, Queue : Pipe",
-        "queue_trip": "there and back, Queue : Pipe",
-        "simple_trip": "there and back, SimpleQueue : Pipe",
-        "processes": "small messages one way, a Pipe to a process : a queue to a thread",
-        "body": "one way through a Pipe, 100 kB bodies : small messages",
-        "body_thread": "one way to a thread, 100 kB bodies : small messages",
-        "pipe_small_us": "microseconds per small message one way, Pipe",
-        "pipe_body_us": "microseconds per 100 kB body one way, Pipe",
-        "pipe_trip_us": "microseconds there and back, Pipe",
-        "queue_trip_us": "microseconds there and back, Queue",
+        "queue": Measure("small messages one way, Queue : Pipe", claim=between(0.67, 1.5), prediction=above(1.5)),
+        "queue_trip": Measure("there and back, Queue : Pipe", claim=between(0.67, 1.5), prediction=above(1.5)),
+        "simple_trip": Measure("there and back, SimpleQueue : Pipe", prediction=between(0.5, 1.5)),
+        "processes": Measure("small messages one way, a Pipe to a process : a queue to a thread", prediction=above(3)),
+        "body": Measure("one way through a Pipe, 100 kB bodies : small messages", prediction=above(3)),
+        "body_thread": Measure("one way to a thread, 100 kB bodies : small messages", prediction=below(1.5)),
+        "pipe_small_us": Measure("microseconds per small message one way, Pipe"),
+        "pipe_body_us": Measure("microseconds per 100 kB body one way, Pipe"),
+        "pipe_trip_us": Measure("microseconds there and back, Pipe"),
+        "queue_trip_us": Measure("microseconds there and back, Queue"),
     },
     why=(
         "A Queue is a Pipe with a lock at each end and a thread that feeds it, and waking that thread is what a "

@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from threading import Thread
 
-from crawler.compare.lessons.lesson import Lesson, Samples, Statement
+from crawler.compare.lessons.lesson import Lesson, Measure, Samples, above
 from crawler.compare.lessons.rounds import alternate, ratios, timed
 
 ROUNDS = 8
@@ -80,19 +80,12 @@ def run() -> Samples:
 LESSON = Lesson(
     title="Starting a process",
     claim="Creating a process is cheap where there is fork (Unix), and dear where there is not (spawn, as on Windows).",
-    claimed=(Statement("spawn", above=3),),
-    predicted=(
-        Statement("spawn", above=10),
-        Statement("forkserver", above=1),
-        Statement("thread", above=3),
-        Statement("large", above=1.5),
-    ),
     measures={
-        "spawn": "start by spawn : by fork",
-        "forkserver": "start by forkserver : by fork",
-        "thread": "start of a process by fork : of a thread",
-        "large": f"fork of a process with {BALLAST:,} more objects : of a small one",
-        "fork_ms": "milliseconds to start by fork",
+        "spawn": Measure("start by spawn : by fork", claim=above(3), prediction=above(10)),
+        "forkserver": Measure("start by forkserver : by fork", prediction=above(1)),
+        "thread": Measure("start of a process by fork : of a thread", prediction=above(3)),
+        "large": Measure(f"fork of a process with {BALLAST:,} more objects : of a small one", prediction=above(1.5)),
+        "fork_ms": Measure("milliseconds to start by fork"),
     },
     why=(
         "spawn starts an interpreter and imports the program again; fork copies page tables only, and so gets "

@@ -15,7 +15,7 @@ from threading import Lock, Thread, local
 from time import process_time
 from typing import NamedTuple
 
-from crawler.compare.lessons.lesson import Lesson, Samples, Statement
+from crawler.compare.lessons.lesson import Lesson, Measure, Samples, above, below
 from crawler.compare.lessons.rounds import alternate, in_parallel, ratios, timed
 from crawler.fetch import open_fetcher
 from crawler.fetch.base import ClientPlan, Fetcher, Request
@@ -130,21 +130,21 @@ LESSON = Lesson(
         "Give each thread a session of its own by threading.local: no lock, no passing around, and the threads do"
         " not wait."
     ),
-    claimed=(Statement("local_rate", above=1.5),),
-    predicted=(
-        Statement("local_rate", above=4),
-        Statement("request_cpu", above=1.5),
-        Statement("connections_shared", below=2),
-        Statement("connections_local", below=THREADS + 1),
-        Statement("connections_request", above=PAGES - 1),
-    ),
     measures={
-        "local_rate": f"pages/s, session per thread : one session behind a lock ({THREADS} threads)",
-        "request_rate": "pages/s, session per request : per thread",
-        "request_cpu": "CPU, session per request : per thread",
-        "connections_shared": f"connections for {PAGES} pages, one session",
-        "connections_local": f"connections for {PAGES} pages, session per thread",
-        "connections_request": f"connections for {PAGES} pages, session per request",
+        "local_rate": Measure(
+            f"pages/s, session per thread : one session behind a lock ({THREADS} threads)",
+            claim=above(1.5),
+            prediction=above(4),
+        ),
+        "request_rate": Measure("pages/s, session per request : per thread"),
+        "request_cpu": Measure("CPU, session per request : per thread", prediction=above(1.5)),
+        "connections_shared": Measure(f"connections for {PAGES} pages, one session", prediction=below(2)),
+        "connections_local": Measure(
+            f"connections for {PAGES} pages, session per thread", prediction=below(THREADS + 1)
+        ),
+        "connections_request": Measure(
+            f"connections for {PAGES} pages, session per request", prediction=above(PAGES - 1)
+        ),
     },
     why=(
         "A session is used by one thread at a time, so a shared one queues all threads behind one connection, and"
