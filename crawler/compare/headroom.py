@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -37,26 +38,19 @@ def capacity(condition: Condition, folder: Path) -> float | None:
     log = folder / "log"
     with workload.serve(bare, log) as web:
         address = next(iter(web.settings.resolve.values()))
-        _ask([subprocess.Popen(one, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for one in commands(address)])
+        with ThreadPoolExecutor(cores()) as pool:
+            list(pool.map(_ask, [address] * cores()))
     return judge(log, workload.oracle_of(bare).web, 0.0, CONNECTIONS).steady.throughput
 
 
-def commands(address: str) -> list[list[str]]:
-    """The load commands, one per core."""
+def _ask(address: str) -> None:
+    """Run one of the load processes to its end. Raises CrawlerError."""
     share = str(-(-CONNECTIONS // cores()))
-    return [[sys.executable, "-m", "crawler.compare.load", address, NAME, PATH, share, f"{SECONDS:g}"]] * cores()
-
-
-def _ask(asking: list[subprocess.Popen[bytes]]) -> None:
+    command = [sys.executable, "-m", "crawler.compare.load", address, NAME, PATH, share, f"{SECONDS:g}"]
     try:
-        for process in asking:
-            _, printed = process.communicate(timeout=PATIENCE)
-            if process.returncode:
-                why = printed.decode(errors="replace").strip().splitlines()[-1:] or ["nothing on stderr"]
-                raise CrawlerError(f"the load for the server ended with {process.returncode}: {why[0]}")
+        subprocess.run(command, capture_output=True, timeout=PATIENCE, check=True, text=True)
     except subprocess.TimeoutExpired as error:
         raise CrawlerError(f"the load for the server did not end in {PATIENCE:.0f} s") from error
-    finally:
-        for process in asking:
-            process.kill()
-            process.communicate()
+    except subprocess.CalledProcessError as error:
+        why = error.stderr.strip().splitlines()[-1:] or ["nothing on stderr"]
+        raise CrawlerError(f"the load for the server ended with {error.returncode}: {why[0]}") from error

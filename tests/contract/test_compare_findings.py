@@ -14,7 +14,7 @@ import pytest
 
 from crawler.compare.html_report.book import Book
 from crawler.compare.html_report.choice import Choice, finding
-from crawler.compare.html_report.phrases import NO_CLAIM, once, stretch
+from crawler.compare.html_report.phrases import NO_CLAIM, stretch
 from crawler.compare.html_report.sections import sections
 from crawler.compare.records import Session, Trial
 from crawler.compare.results import results
@@ -134,12 +134,6 @@ def test_a_concurrency_from_few_blocks_helps_nobody() -> None:
     plan = comparisons.session("quick")
     few = [trial for trial in comparisons.trials(plan, invalid=False) if trial.block < 3]
     assert told(plan, few)["sweep-concurrency"][0] == "No gain from more in flight is shown for any engine"
-
-
-def test_words_that_a_range_shares_are_said_once() -> None:
-    assert once("10 pages", "200 pages") == ["10", "200 pages"]
-    assert once("200 ms of latency", "1 s of latency") == ["200 ms", "1 s of latency"]
-    assert once("2", "2") == ["2", "2"]
 
 
 def test_neighbouring_levels_are_a_range() -> None:

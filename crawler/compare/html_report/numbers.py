@@ -35,15 +35,11 @@ SHOWN: dict[str, tuple[str, str, Show]] = {
     "memory": ("Memory", "peak PSS", format_bytes),
     "switches_per_page": ("Switches", "per page", number),
     "threads": ("Threads", "most at once", number),
-    "descriptors": ("Open descriptors", "most at once", number),
     "startup": ("Start-up", "process start to first request", lasting),
-    "overhead_p50": ("Overhead p50", "first byte minus server's delay", milliseconds),
     "overhead_p99": ("Overhead p99", "first byte minus server's delay", milliseconds),
-    "heartbeat_p50": ("Heartbeat p50", "how late our code gets to run", milliseconds),
     "heartbeat_p99": ("Heartbeat p99", "how late our code gets to run", milliseconds),
-    "in_flight": ("In flight", "mean, counted by the server", number),
 }
-"""Every metric: its name, its unit, the format of its values."""
+"""Every metric that is shown: its name, its unit, the format of its values."""
 
 
 def cell(row: Row, metric: str) -> str:
@@ -51,16 +47,16 @@ def cell(row: Row, metric: str) -> str:
     return full(row.levels[metric], SHOWN[metric][2]) if metric in row.levels else ""
 
 
-LEVELS: dict[str, tuple[str, Show, Show]] = {
-    "concurrency": ("requests in flight", short, "{:,.0f} in flight".format),
-    "latency": ("latency of the server", seconds, lambda value: f"{seconds(value) if value else '0 ms'} of latency"),
-    "payload": ("size of a page", format_bytes, format_bytes),
-    "cpu_ms": ("CPU per page, ms", short, "{:g} ms of CPU per page".format),
-    "workers": ("workers", short, "{:g} workers".format),
-    "errors": ("share of failing requests", share, lambda value: f"{share(value)} errors"),
-    "pages": ("pages in the job", short, "{:,.0f} pages".format),
+LEVELS: dict[str, tuple[str, Show, str]] = {
+    "concurrency": ("requests in flight", short, " in flight"),
+    "latency": ("latency of the server", seconds, " of latency"),
+    "payload": ("size of a page", format_bytes, ""),
+    "cpu_ms": ("CPU per page, ms", short, " ms of CPU per page"),
+    "workers": ("workers", short, " workers"),
+    "errors": ("share of failing requests", share, " errors"),
+    "pages": ("pages in the job", short, " pages"),
 }
-"""Every factor: its name, the format of its levels on an axis and in a sentence."""
+"""Every factor: its name, the format of its levels, what follows a level in a sentence."""
 
 
 def conditions(condition: Condition, *, but: Collection[str] = ()) -> str:

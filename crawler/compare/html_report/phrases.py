@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from crawler.report.numbers import Show
 
 NO_CLAIM = "The A/A arm shows a difference where there is none: nothing is claimed"
-OPENINGS = (
-    "every", "at ", "no ", "more ", "least", "from ", "finding",
-)  # fmt: skip
+OPENINGS = ("every", "at ", "no ", "more ", "least", "from ", "finding")
 
 
 def listed(parts: Sequence[str]) -> str:
@@ -29,20 +28,5 @@ def sentence(parts: Sequence[str]) -> str:
 
 def stretch(levels: Sequence[float], every: Sequence[float], show: Show) -> str:
     """Levels as text; adjacent ones become a range."""
-    runs: list[list[float]] = []
-    for level in every:
-        if level in levels:
-            if runs and every.index(runs[-1][-1]) + 1 == every.index(level):
-                runs[-1].append(level)
-            else:
-                runs.append([level])
-    return listed([show(run[0]) if len(run) == 1 else " to ".join(once(show(run[0]), show(run[-1]))) for run in runs])
-
-
-def once(*texts: str) -> list[str]:
-    """Texts that end in the same words, keeping these only in the last text: 10 to 200 pages."""
-    ends = [text.split(" ") for text in texts]
-    alike = 0
-    while alike < min(map(len, ends)) - 1 and len({end[-1 - alike] for end in ends}) == 1:
-        alike += 1
-    return [" ".join(end[: len(end) - alike]) for end in ends[:-1]] + [texts[-1]]
+    runs = [list(run) for there, run in itertools.groupby(every, levels.__contains__) if there]
+    return listed([" to ".join(dict.fromkeys((show(run[0]), show(run[-1])))) for run in runs])

@@ -9,7 +9,7 @@ from crawler.compare import analysis
 from crawler.compare.analysis import Word
 from crawler.compare.fields import Field, Row
 from crawler.compare.html_report.numbers import LEVELS, full
-from crawler.compare.html_report.phrases import NO_CLAIM, listed, once, stretch
+from crawler.compare.html_report.phrases import NO_CLAIM, listed, stretch
 from crawler.compare.models import Crossing
 from crawler.compare.results import Sweep
 from crawler.compare.verdicts import growth
@@ -18,16 +18,17 @@ from crawler.report.numbers import Show
 
 def sweep(one: Sweep, base: str) -> list[str]:
     """The findings of a sweep, the most important first: the first two make the title."""
-    show = LEVELS[one.factor][2]
+    _, show, after = LEVELS[one.factor]
     if not any(field.claims for field in one.fields):
         return [NO_CLAIM]
     if one.name == "concurrency":
         return _knees(one)
     parts = [
-        f"{arm} and {base} change places at {crossing_at(found, show)}" for arm, found in sorted(one.crossings.items())
+        f"{arm} and {base} change places at {crossing_at(found, show)}{after}"
+        for arm, found in sorted(one.crossings.items())
     ]
     parts += [
-        f"at {show(level)} {row.arm} reaches {full(row.ratio)} times the pages/s of {base}"
+        f"at {show(level)}{after} {row.arm} reaches {full(row.ratio)} times the pages/s of {base}"
         for level, row in _largest(one)
         if row.ratio
     ]
@@ -38,17 +39,17 @@ def sweep(one: Sweep, base: str) -> list[str]:
     ]
     mute = [level for level, field in one.points if not field.claims]
     if ties:
-        parts.append(f"every engine ties with {base} at {stretch(ties, one.levels, show)}")
+        parts.append(f"every engine ties with {base} at {stretch(ties, one.levels, show)}{after}")
     if blurred:
-        parts.append(f"no difference from {base} is shown at {stretch(blurred, one.levels, show)}")
+        parts.append(f"no difference from {base} is shown at {stretch(blurred, one.levels, show)}{after}")
     if mute:
-        parts.append(f"no claim at {stretch(mute, one.levels, show)}, where the A/A arm differs")
+        parts.append(f"no claim at {stretch(mute, one.levels, show)}{after}, where the A/A arm differs")
     return parts or [f"no difference from {base} is shown at any level"]
 
 
 def crossing_at(found: Crossing, show: Show) -> str:
     """The level of a crossing with its interval, to two digits, which is the precision of reading an axis."""
-    low, high, at = once(*(show(float(f"{place:.2g}")) for place in (found.low, found.high, found.at)))
+    low, at, high = (show(float(f"{place:.2g}")) for place in (found.low, found.at, found.high))
     return f"{at} [{low}, {high}]"
 
 

@@ -10,7 +10,7 @@ from crawler.compare.analysis import Blocks
 from crawler.compare.fields import Field
 from crawler.compare.html_report import findings
 from crawler.compare.html_report.book import Book, Figure, Table
-from crawler.compare.html_report.figures import Duel, forest, lanes
+from crawler.compare.html_report.figures import Lane, forest, lanes
 from crawler.compare.html_report.numbers import cell, full
 from crawler.compare.intervals import Estimate
 from crawler.report.numbers import number, share
@@ -60,9 +60,9 @@ def pairs(book: Book) -> tuple[list[Figure], str]:
     if not field or not field.pairs:
         return [], "fewer than two engines share a block of the headline condition"
     rates = {row.arm: row.values[field.rate] for row in field.rows if field.rate in row.values}
-    drawn = [_duel(book, rates, p.a, p.b, p.ratio, p.word) for p in field.pairs]
+    drawn = [_pair(book, rates, p.a, p.b, p.ratio, p.word) for p in field.pairs]
     if field.twin and book.found.twin in rates:
-        drawn.insert(0, _duel(book, rates, book.found.twin, book.found.base, field.twin, "A/A"))
+        drawn.insert(0, _pair(book, rates, book.found.twin, book.found.base, field.twin, "A/A"))
     rows = [
         [f"{p.a} / {p.b}", full(p.ratio),
          f"[{number(p.ratio.t_low)}, {number(p.ratio.t_high)}]" if p.ratio.known else "",
@@ -85,9 +85,9 @@ def pairs(book: Book) -> tuple[list[Figure], str]:
     return [figure], ""
 
 
-def _duel(book: Book, rates: Mapping[str, Blocks], a: str, b: str, ratio: Estimate, said: str) -> Duel:
+def _pair(book: Book, rates: Mapping[str, Blocks], a: str, b: str, ratio: Estimate, said: str) -> Lane:
     values = [math.exp(log) for log in analysis.log_ratios(rates[a], rates[b])]
-    return Duel((book.index[a], a), (book.index[b], b), ratio, values, said)
+    return Lane(book.index[a], f"{a} / {b}", values, ratio, said=said)
 
 
 def graph(book: Book, field: Field) -> Figure:

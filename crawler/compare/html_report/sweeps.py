@@ -30,7 +30,7 @@ QUESTIONS = {
 
 def sweep(book: Book, one: Sweep) -> list[Figure]:
     """The figures of one factor: throughput over its levels, and its costs."""
-    name, show, said = LEVELS[one.factor]
+    name, show, after = LEVELS[one.factor]
     cells = [field.condition for field in one.fields]
     drawn = book.lines(one, "")
     if not drawn:
@@ -40,7 +40,7 @@ def sweep(book: Book, one: Sweep) -> list[Figure]:
         y=f"{UNIT} (log)",
         show_x=show,
         ceilings=_ceilings(one),
-        place=lambda at: f"change places at {said(float(f'{at:.2g}'))}",
+        place=lambda at: f"change places at {show(float(f'{at:.2g}'))}{after}",
         crossings=[(found.low, found.at, found.high) for found in one.crossings.values()],
     )
     parts = scaling.sweep(one, book.found.base)

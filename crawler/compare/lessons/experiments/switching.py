@@ -41,14 +41,15 @@ class SwitchPlan:
 
 
 class Price(NamedTuple):
-    """CPU seconds and context switches of each phase, and how long it took until the last task was awake."""
+    """CPU seconds and context switches of a phase, and how long it took until the last task was awake."""
 
-    spread_cpu: float
-    spread_switches: float
-    spread_seconds: float
-    burst_cpu: float
-    burst_switches: float
-    burst_seconds: float
+    cpu: float
+    switches: int
+    seconds: float
+
+
+Prices = tuple[Price, Price]
+"""Those of the spread wakings and of the burst."""
 
 
 def usage() -> tuple[float, int]:
@@ -57,20 +58,17 @@ def usage() -> tuple[float, int]:
     return used.ru_utime + used.ru_stime, used.ru_nvcsw + used.ru_nivcsw
 
 
-def price(plan: SwitchPlan, marks: list[tuple[float, int]]) -> Price:
+def prices(plan: SwitchPlan, marks: list[tuple[float, int]]) -> Prices:
     """The cost of both phases, from the usage before, between and after them."""
-    (cpu, switches), (cpu_between, switches_between), (cpu_after, switches_after) = marks
-    return Price(
-        cpu_between - cpu,
-        switches_between - switches,
-        max(plan.woke) - plan.begin,
-        cpu_after - cpu_between,
-        switches_after - switches_between,
-        max(plan.woke_again[:BURST]) - plan.burst,
+    seconds = max(plan.woke) - plan.begin, max(plan.woke_again[:BURST]) - plan.burst
+    spread, burst = (
+        Price(cpu - cpu_before, switches - switches_before, took)
+        for (cpu_before, switches_before), (cpu, switches), took in zip(marks, marks[1:], seconds, strict=False)
     )
+    return spread, burst
 
 
-def as_threads(start: float = START) -> Price:
+def as_threads(start: float = START) -> Prices:
     """A thread per task."""
     plan, marks = SwitchPlan(start), list[tuple[float, int]]()
 
@@ -92,10 +90,10 @@ def as_threads(start: float = START) -> Price:
         marks.append(usage())
     for thread in threads:
         thread.join()
-    return price(plan, marks)
+    return prices(plan, marks)
 
 
-async def as_coroutines() -> Price:
+async def as_coroutines() -> Prices:
     """The same lines with await."""
     plan, marks = SwitchPlan(2 * GAP), list[tuple[float, int]]()
 
@@ -110,21 +108,22 @@ async def as_coroutines() -> Price:
         await asyncio.sleep(max(0.0, moment - GAP / 2 - time.monotonic()))
         marks.append(usage())
     await asyncio.gather(*tasks)
-    return price(plan, marks)
+    return prices(plan, marks)
 
 
 def run() -> Samples:
     """Threads and coroutines in turn."""
-    prices = alternate(ROUNDS, False, threads=as_threads, coroutines=lambda: asyncio.run(as_coroutines()))
-    threads, coroutines = prices["threads"], prices["coroutines"]
+    found = alternate(ROUNDS, False, threads=as_threads, coroutines=lambda: asyncio.run(as_coroutines()))
+    threads, thread_bursts = zip(*found["threads"], strict=True)
+    coroutines, coroutine_bursts = zip(*found["coroutines"], strict=True)
     return {
-        "pace": [SPREAD / one.spread_seconds for one in threads],
-        "cpu": ratios([one.spread_cpu for one in threads], [one.spread_cpu for one in coroutines]),
-        "switches": [one.spread_switches / TASKS for one in threads],
-        "coroutine_switches": [one.spread_switches / TASKS for one in coroutines],
-        "burst_switches": [one.burst_switches / BURST for one in threads],
-        "burst_cpu": ratios([one.burst_cpu for one in threads], [one.burst_cpu for one in coroutines]),
-        "burst_seconds": ratios([one.burst_seconds for one in threads], [one.burst_seconds for one in coroutines]),
+        "pace": [SPREAD / one.seconds for one in threads],
+        "cpu": ratios([one.cpu for one in threads], [one.cpu for one in coroutines]),
+        "switches": [one.switches / TASKS for one in threads],
+        "coroutine_switches": [one.switches / TASKS for one in coroutines],
+        "burst_switches": [one.switches / BURST for one in thread_bursts],
+        "burst_cpu": ratios([one.cpu for one in thread_bursts], [one.cpu for one in coroutine_bursts]),
+        "burst_seconds": ratios([one.seconds for one in thread_bursts], [one.seconds for one in coroutine_bursts]),
     }
 
 
