@@ -55,7 +55,7 @@ class Evidence(NamedTuple):
     """All observations of one trial.
 
     `settings` and `first_bytes` (URL -> seconds) as the crawl stored them; `cut`: number of bodies cut at the cap;
-    `seconds` of the crawl from start to exit; `cpu` of the crawler's tree and `server_cpu` in seconds; `raw_rate` and
+    `cpu` of the crawler's tree and `server_cpu` in seconds; `raw_rate` and
     `server_rate` (the server's capacity) in pages/s, None where they were not measured; `machine` None where it is
     unknown.
     """
@@ -69,7 +69,6 @@ class Evidence(NamedTuple):
     first_bytes: Mapping[str, float]
     cut: int
     verdict: Verdict
-    seconds: float
     cpu: float
     server_cpu: float
     raw_rate: float | None

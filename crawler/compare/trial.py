@@ -127,7 +127,6 @@ def _evidence(condition: Condition, folder: Path, seen: TrialSeen, told: Summary
         first_bytes=first_bytes,
         cut=cut,
         verdict=judge_log(folder / "log", oracle.web, condition.delay, workload.per_host(condition)),
-        seconds=seen.cost.ended_at - seen.cost.started_at,
         cpu=seen.cost.cpu,
         server_cpu=seen.server_cpu,
         raw_rate=rates.raw,

@@ -15,7 +15,7 @@ import pytest
 import turbohtml
 
 from crawler.compare import report
-from crawler.compare.html_report.numbers import full
+from crawler.compare.html_report.numbers import span
 from crawler.compare.records import Arm, Condition
 from crawler.compare.results import results
 from crawler.report.numbers import number, seconds, trimmed
@@ -101,7 +101,8 @@ def test_the_numbers_are_those_of_the_analysis(folder: Path) -> None:
     page = html(folder)
     for row in found.rows:
         assert escape(number(row.levels["steady_rate"].value)) in page
-        assert row.ratio is None or escape(full(row.ratio)) in page
+        if row.ratio:
+            assert f"{escape(number(row.ratio.value))}<small>{escape(span(row.ratio))}</small>" in page
     assert all(escape(sentence) in page for sentence in told["findings"])
 
 

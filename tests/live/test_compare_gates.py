@@ -123,7 +123,7 @@ def test_empty_slots_are_a_fault_unless_the_cpu_is_busy(honest: Evidence) -> Non
         steady = msgspec.structs.replace(honest.verdict.steady, mean_in_flight=mean)
         verdict = msgspec.structs.replace(honest.verdict, steady=steady, most_in_flight=most)
         condition = msgspec.structs.replace(FLAT, latency=latency, **more)
-        return failed(gates.judge(honest._replace(verdict=verdict, condition=condition, cpu=cpu, seconds=1.0)))
+        return failed(gates.judge(honest._replace(verdict=verdict, condition=condition, cpu=cpu)))
 
     assert seen(mean=7.5, most=8) == set()
     assert seen(mean=4.0, most=8) == {"G5"}
