@@ -1,4 +1,4 @@
-"""The conformance and hostile-input corpora in `tests/corpora`, see the README there."""
+"""Loads the conformance and hostile-input corpora in `tests/corpora`; see the README there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FOLDER = Path(__file__).parent / "corpora"
 
 
 def load(name: str) -> Any:
-    """A file of JSON, by its path below FOLDER without a suffix; it may be compressed."""
+    """The content of a JSON file, given its path below FOLDER without suffix. The file may be compressed."""
     compressed = FOLDER / f"{name}.json.xz"
     if compressed.exists():
         return json.loads(lzma.decompress(compressed.read_bytes()))
@@ -19,6 +19,6 @@ def load(name: str) -> Any:
 
 
 def cases(name: str) -> list[dict[str, Any]]:
-    """The cases of such a file."""
+    """The cases of a JSON file."""
     found: list[dict[str, Any]] = load(name)["cases"]
     return found

@@ -1,7 +1,7 @@
-"""CPU time as a multiple of a yardstick, so that a bound on effort means the same on every machine, loaded or not.
+"""CPU time in units of a reference loop, so that a bound on effort means the same on every machine, loaded or not.
 
-One unit is what a loop of 100,000 empty turns costs in this interpreter (some milliseconds), measured once. Bounds in
-tests lie many times above what the work costs: they are there to catch growth that is not linear, not to time anything.
+One unit is the CPU time of a loop of 100,000 empty iterations in this interpreter (some milliseconds), measured once.
+Bounds in tests lie many times above what the work costs: they catch growth that is not linear; they are no benchmarks.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ T = TypeVar("T")
 
 
 def effort(work: Callable[[], T]) -> tuple[T, float]:
-    """What the work returns, and its CPU time in units."""
+    """Returns the result of the work and its CPU time in units."""
     began = time.process_time()
     result = work()
     return result, (time.process_time() - began) / _unit()
 
 
 def stays_below(bound: float, work: Callable[[], object], tries: int = 3) -> bool:
-    """Whether the work takes fewer units at one of so many tries: what else runs on the machine makes some dearer."""
+    """Whether the work takes fewer units at one of so many tries: load on the machine makes some more expensive."""
     return any(effort(work)[1] < bound for _ in range(tries))
 
 

@@ -1,4 +1,4 @@
-"""Hosts of one address share its rest."""
+"""Hosts with the same address share its delay."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ OTHER = "http://o.test"
 DELAY = 1.0
 
 
-def test_one_fetch_at_a_time_and_a_rest_after_it() -> None:
+def test_one_fetch_at_a_time_and_a_delay_after_it() -> None:
     addresses = Addresses()
-    assert addresses.wait(A, DELAY, 0.0) is None, "nothing is known of it"
+    assert addresses.wait(A, DELAY, 0.0) is None, "its address is not known yet"
     addresses.start(A)
     addresses.land(A, "10.0.0.1", DELAY, 0.5)
     assert addresses.wait(A, DELAY, 1.0) == 1.5
-    assert addresses.wait(B, DELAY, 1.0) == 2.5, "the address of its domain is assumed; its turn is the next"
+    assert addresses.wait(B, DELAY, 1.0) == 2.5, "the address of its domain is assumed, so it waits for the next turn"
     assert addresses.wait(OTHER, DELAY, 1.0) is None
     assert addresses.wait(A, DELAY, 1.5) is None
     addresses.start(A)
@@ -25,7 +25,7 @@ def test_one_fetch_at_a_time_and_a_rest_after_it() -> None:
     assert addresses.wait(B, DELAY, 3.6) is None
 
 
-def test_a_host_that_answers_elsewhere_rests_by_itself() -> None:
+def test_a_host_with_another_address_has_its_own_delay() -> None:
     addresses = Addresses()
     addresses.land(A, "10.0.0.1", DELAY, 0.0)
     addresses.land(B, "10.0.0.2", DELAY, 0.0)
@@ -33,7 +33,7 @@ def test_a_host_that_answers_elsewhere_rests_by_itself() -> None:
     assert addresses.wait(B, DELAY, 5.0) is None
 
 
-def test_shards_share_an_address() -> None:
+def test_an_address_is_shared_across_shards() -> None:
     addresses = Addresses(4)
     addresses.land(A, "10.0.0.1", DELAY, 0.0)
     assert addresses.wait(A, DELAY, 1.0) == 4.0

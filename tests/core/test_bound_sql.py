@@ -1,4 +1,4 @@
-"""Values reach SQL by binding, never by spelling: read off the syntax trees of the code.
+"""Values are passed to SQL as bound parameters only, checked on the syntax trees of the code.
 
 A query may be put together from constants (capitals) and from the few names below, which this program makes up itself.
 """
@@ -36,11 +36,11 @@ OURS = {
     "where": "a condition over columns",
     "which": "a condition over columns",
 }
-PASSED_ON = {"query", "schema"}  # the argument of a function whose callers are looked at, too
+PASSED_ON = {"query", "schema"}  # the argument of a function whose callers are checked as well
 
 
 def queries() -> list[tuple[str, ast.expr, dict[str, list[ast.expr]]]]:
-    """Every first argument of a call that runs SQL: where, what, and what its function assigned to local names."""
+    """Every first argument of a call that runs SQL: its place, the expression, and the assignments to local names."""
     found = []
     for path in sorted([*ROOT.glob("crawler/**/*.py"), *ROOT.glob("variants/**/*.py")]):
         for function in ast.walk(ast.parse(path.read_text())):
@@ -60,7 +60,7 @@ def queries() -> list[tuple[str, ast.expr, dict[str, list[ast.expr]]]]:
 
 
 def strange(query: ast.expr, local: dict[str, list[ast.expr]]) -> list[str]:
-    """The parts of a query that are neither written there nor known to be ours."""
+    """The parts of a query that are neither literals nor known names."""
     match query:
         case ast.Constant():
             return []
@@ -77,7 +77,7 @@ def strange(query: ast.expr, local: dict[str, list[ast.expr]]) -> list[str]:
         case ast.Call(func=ast.Attribute(value=pattern, attr="format"), args=parts):
             return [part for value in (pattern, *parts) for part in strange(value, local)]
         case ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Name(id="str")), attr="replace")):
-            return []  # a name in quotes, its own doubled
+            return []  # a quoted name with its quotes doubled
         case ast.Subscript(value=ast.Name(id=name)) if name.isupper():
             return []
         case ast.Attribute(attr=name) if name.isupper():
@@ -93,11 +93,11 @@ def strange(query: ast.expr, local: dict[str, list[ast.expr]]) -> list[str]:
     return [ast.unparse(query)]
 
 
-def test_no_value_is_spelled_into_a_query() -> None:
+def test_no_value_is_formatted_into_a_query() -> None:
     bad = {where: parts for where, query, local in queries() if (parts := strange(query, local))}
     bad = {where: parts for where, parts in bad.items() if not set(parts) <= PASSED_ON}
     assert not bad
 
 
-def test_the_queries_are_found() -> None:
+def test_the_check_finds_the_queries() -> None:
     assert len(queries()) > 40

@@ -25,7 +25,7 @@ def begin(**keys: object) -> tuple[Crawl, Actions]:
 
 def test_hosts_of_one_address_are_asked_one_after_the_other() -> None:
     crawl, actions = begin()
-    assert len(actions.fetches) == 3, "nobody knows yet that they are one server"
+    assert len(actions.fetches) == 3, "their addresses are not known yet"
     events = [Fetched(fetch.id, 404, address="10.0.0.1") for fetch in actions.fetches]
     actions = crawl.step(events, room=9, now=0.5)
     now, asked = 0.5, []
@@ -41,7 +41,7 @@ def test_hosts_of_one_address_are_asked_one_after_the_other() -> None:
     assert all(later - sooner >= DELAY for sooner, later in pairwise(asked))
 
 
-def test_each_host_rests_for_itself_where_that_is_wished() -> None:
+def test_each_host_has_its_own_delay_by_option() -> None:
     for keys in ({"per_address": False}, {"scope": "any", "per_address": False}):
         crawl, actions = begin(**keys)
         events = [Fetched(fetch.id, 404, address="10.0.0.1") for fetch in actions.fetches]
@@ -51,7 +51,7 @@ def test_each_host_rests_for_itself_where_that_is_wished() -> None:
     assert Rules(per_address=True).shares_addresses
 
 
-def test_a_domain_that_is_spent_is_not_even_asked_for_a_robots_txt() -> None:
+def test_no_robots_txt_is_fetched_for_a_domain_without_budget() -> None:
     crawl, actions = begin(delay=0.0, max_domain_pages=1)
     robots = {fetch.url: fetch.id for fetch in actions.fetches}
     actions = crawl.step([Fetched(robots[f"{A}/robots.txt"], 404)], room=9, now=0.1)
@@ -62,7 +62,7 @@ def test_a_domain_that_is_spent_is_not_even_asked_for_a_robots_txt() -> None:
     assert [end.reason for end in actions.settled] == [Reason.OK, Reason.DOMAIN_LIMIT, Reason.DOMAIN_LIMIT]
 
 
-def test_a_host_has_nothing_to_refuse_without_links() -> None:
+def test_a_host_without_links_has_nothing_to_refuse() -> None:
     brakes, host = CombinedLimits(Rules(delay=0.0)), Host(A, Rules(delay=0.0))
     assert brakes.refuses(host) is None
     assert not brakes.makes_wait(host, 0.0)

@@ -1,4 +1,4 @@
-"""The jar: which cookies go with which request, how many are kept, and what is told to be kept."""
+"""The cookie jar: which cookies are sent with which request, how many are kept, and what is written to the frontier."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def told(jar: Jar) -> dict[str, tuple[Cookie, ...]]:
     [
         (A, f"{A}/", True),
         (A, f"{A}/x?y=/", True),
-        (A, "http://a.example/", False),  # another scheme, although the RFC would allow it
+        (A, "http://a.example/", False),  # another scheme, although the RFC allows it
         (A, f"{A}:8443/", False),
         (A, "https://sub.a.example/", False),
         (A, "https://b.example/", False),
@@ -44,7 +44,7 @@ def told(jar: Jar) -> dict[str, tuple[Cookie, ...]]:
         ("http://[::1]:81", "http://[::1]:81/", True),
     ],
 )
-def test_a_cookie_goes_home_and_nowhere_else(home: str, url: str, sent: bool) -> None:
+def test_a_cookie_is_sent_to_its_own_site_only(home: str, url: str, sent: bool) -> None:
     jar = Jar()
     put(jar, home)
     assert jar.header(url, 1.0) == ("n=v" if sent else "")
@@ -63,13 +63,13 @@ def test_a_cookie_goes_home_and_nowhere_else(home: str, url: str, sent: bool) ->
         ("/foo", "/", False),
     ],
 )
-def test_a_cookie_covers_its_path(path: str, asked: str, sent: bool) -> None:
+def test_a_cookie_is_sent_for_its_path(path: str, asked: str, sent: bool) -> None:
     jar = Jar()
     put(jar, A, path=path)
     assert jar.header(f"{A}{asked}", 0.0) == ("n=v" if sent else "")
 
 
-def test_longer_paths_come_first_then_older_cookies_and_a_new_value_keeps_its_place() -> None:
+def test_longer_paths_come_first_then_older_cookies_and_a_new_value_keeps_the_order() -> None:
     jar = Jar()
     for name, path in (("a", "/"), ("b", "/x"), ("c", "/"), ("", "/")):
         put(jar, A, name, "1", path)
@@ -77,7 +77,7 @@ def test_longer_paths_come_first_then_older_cookies_and_a_new_value_keeps_its_pl
     assert jar.header(f"{A}/x", 0.0) == "b=1; a=2; c=1; 1"
 
 
-def test_cookies_end_are_taken_back_and_told() -> None:
+def test_cookies_expire_or_are_deleted_and_both_are_recorded() -> None:
     jar = Jar()
     assert jar.header(f"{A}/", 0.0) == "" and told(jar) == {}
     jar.take([SetCookie(A, "/", "short", "1", 10.0), SetCookie(A, "/", "long", "2")], 5.0)
@@ -90,14 +90,14 @@ def test_cookies_end_are_taken_back_and_told() -> None:
     assert jar.header(f"{A}/", 16.0) == "" and told(jar) == {A: ()}
 
 
-def test_what_was_kept_is_taken_up() -> None:
+def test_stored_cookies_are_restored() -> None:
     jar = Jar()
     jar.load([CookieNote(A, (Cookie("/", "n", "v", 7.0), Cookie("/x", "m", "w")))])
     assert jar.header(f"{A}/x", 1.0) == "m=w; n=v" and told(jar) == {}
     assert jar.header(f"{A}/x", 7.0) == "m=w"
 
 
-def test_a_home_is_full_and_its_oldest_give_way_and_are_counted() -> None:
+def test_the_oldest_cookies_of_a_full_site_are_dropped_and_counted() -> None:
     jar = Jar()
     put(jar, "https://other.example", "mine")
     for number in range(PER_HOME + 20):
@@ -110,7 +110,7 @@ def test_a_home_is_full_and_its_oldest_give_way_and_are_counted() -> None:
     assert jar.header("https://other.example/", 0.0) == "mine=v"
 
 
-def test_a_home_holds_no_more_than_servers_take_in_a_head() -> None:
+def test_the_cookies_of_a_site_fit_into_a_request_head() -> None:
     jar = Jar()
     for number in range(9):
         put(jar, A, f"c{number}", "v" * 4000)
@@ -123,7 +123,7 @@ def test_a_home_holds_no_more_than_servers_take_in_a_head() -> None:
     assert actions.cookies_dropped == 5 and len(jar.header(f"{A}/", 0.0)) <= SIZE_OF_HOME
 
 
-def test_a_jar_is_full_and_its_oldest_home_gives_way() -> None:
+def test_the_oldest_site_of_a_full_jar_is_dropped() -> None:
     jar = Jar()
     homes = [f"https://h{number}.example" for number in range(IN_ALL + 5)]
     for home in homes:
@@ -134,7 +134,7 @@ def test_a_jar_is_full_and_its_oldest_home_gives_way() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("xyz"), st.sampled_from([None, 0.0, 5.0]))))
-def test_what_is_told_is_what_a_new_jar_needs(steps: list[tuple[str, str, float | None]]) -> None:
+def test_a_new_jar_is_restored_from_the_recorded_notes(steps: list[tuple[str, str, float | None]]) -> None:
     jar, kept = Jar(), dict[str, tuple[Cookie, ...]]()
     for at, (host, name, lasts) in enumerate(steps):
         jar.take([SetCookie(f"https://{host}.example", "/", name, str(at), lasts)], float(at))

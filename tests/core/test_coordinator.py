@@ -1,4 +1,4 @@
-"""What the arbiter passes on, grants, and when it calls the crawl over."""
+"""What the arbiter forwards and grants, and when it ends the crawl."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def begun(pages: int | None = None, size: int | None = None) -> ShardCoordinator
     return board
 
 
-def test_the_crawl_is_over_when_all_are_quiet_and_have_read_all_that_was_sent() -> None:
+def test_the_crawl_is_over_when_all_shards_are_idle_and_have_read_all_messages() -> None:
     board = begun()
-    assert not board.over, "nobody has said anything yet"
+    assert not board.over, "no shard has reported yet"
     board.update_status(0, Status(0, quiet=True))
     board.update_status(1, Status(0, quiet=True))
     assert board.over
     assert board.route(Posted(1, Acknowledged((1,)))) == (1, Acknowledged((1,)))
-    assert not board.over, "one word is unread"
+    assert not board.over, "one message is unread"
     board.update_status(1, Status(1, quiet=True))
     assert board.over
 
 
-def test_a_shard_that_was_started_again_is_not_quiet_and_the_others_send_again() -> None:
+def test_a_restarted_shard_is_not_idle_and_the_others_send_again() -> None:
     board = begun()
     board.update_status(0, Status(0, quiet=True))
     board.update_status(1, Status(0, quiet=True))
@@ -43,14 +43,14 @@ def test_a_shard_that_was_started_again_is_not_quiet_and_the_others_send_again()
     assert not board.over
 
 
-def test_what_was_said_to_a_shard_before_it_was_born_is_said_again() -> None:
+def test_messages_to_a_shard_before_its_start_are_sent_again() -> None:
     board = ShardCoordinator(2, None, None)
     assert board.shard_started(0, 0) == []
     board.route(Posted(1, Acknowledged((1,))))
     assert board.shard_started(1, 0) == [(0, ShardRestarted(1))]
 
 
-def test_verdicts_reach_all_others_and_those_who_are_born_later() -> None:
+def test_verdicts_reach_all_other_shards_and_those_started_later() -> None:
     board = begun()
     assert board.note(0, NOTE) == [(1, HostNoteShared(NOTE))]
     gathered = HostNote("http://a.test", rest_until=9.0, reach=HostPlacement.RECLAIMED)
@@ -60,14 +60,14 @@ def test_verdicts_reach_all_others_and_those_who_are_born_later() -> None:
     assert verdict == HostNoteShared(HostNote("http://a.test", "rules", 50.0, 0.0, 9.0, True, HostPlacement.RECLAIMED))
 
 
-def test_what_earlier_runs_have_noted_is_a_verdict() -> None:
+def test_notes_of_earlier_runs_become_verdicts() -> None:
     board = ShardCoordinator(2, None, None, (NOTE, HostNote("http://a.test", joined=True)))
     assert board.verdicts() == [
         HostNoteShared(HostNote("http://a.test", "rules", 50.0, joined=True, reach=HostPlacement.SHARED))
     ]
 
 
-def test_seeds_are_settled_when_all_shards_say_so_and_that_is_said_once() -> None:
+def test_seeds_are_settled_when_all_shards_report_it_and_that_is_announced_once() -> None:
     board = begun()
     assert board.update_status(0, Status(0, seeds_settled=True)) == []
     assert board.update_status(1, Status(0, seeds_settled=True)) == [(0, SeedsSettled()), (1, SeedsSettled())]
@@ -88,14 +88,14 @@ def test_pages_are_granted_in_blocks_that_shrink_and_never_more_than_there_are()
     assert blocks == sorted(blocks, reverse=True)
 
 
-def test_what_is_returned_goes_to_who_waits() -> None:
+def test_returned_pages_are_granted_to_a_waiting_shard() -> None:
     board = begun(pages=1)
     assert granted(board.update_status(0, Status(0, wants=True))) == [(0, 1)]
     assert granted(board.update_status(1, Status(0, wants=True))) == []
     assert granted(board.update_status(0, Status(1, quiet=True, returned=1))) == [(1, 1)]
 
 
-def test_a_shard_that_dies_has_spent_what_its_frontier_says() -> None:
+def test_a_dead_shard_has_used_the_pages_in_its_frontier() -> None:
     board = begun(pages=4)
     assert granted(board.update_status(0, Status(0, wants=True))) == [(0, 1)]
     assert granted(board.update_status(0, Status(1, wants=True))) == [(0, 1)]
@@ -106,7 +106,7 @@ def test_a_shard_that_dies_has_spent_what_its_frontier_says() -> None:
     assert left == 3
 
 
-def test_as_many_bytes_as_may_be_stored_end_it() -> None:
+def test_the_crawl_ends_at_the_limit_of_stored_bytes() -> None:
     board = begun(size=100)
     board.update_status(0, Status(0, size=60))
     assert not board.over

@@ -28,18 +28,18 @@ PAGE = "http://h.test/a"
 
 
 def expected_url(case: dict[str, Any]) -> str | None:
-    """What we make of a case: the href of http(s) URLs without credentials and fragment, else None."""
+    """The expected canonical URL: the href of http(s) URLs without credentials and fragment, else None."""
     if case.get("failure") or case["protocol"] not in ("http:", "https:"):
         return None
     query = "?" if case["href"].partition("#")[0].endswith("?") else case["search"]
     return f"{case['protocol']}//{case['host']}{case['pathname']}{query}"
 
 
-def test_whatwg_urls() -> None:
+def test_urls_are_parsed_as_the_whatwg_corpus_says() -> None:
     judged = 0
     for case in load("url/urltestdata"):
         if isinstance(case, str) or (case["base"] is not None and canonical(case["base"]) is None):
-            continue  # a comment, or a base that no page of ours can have
+            continue  # a comment, or a base URL that no crawled page can have
         href, page = case["input"], canonical(case["base"] or "http://elsewhere.test/")
         assert page is not None
         found = canonical(href) if case["base"] is None else resolve(case["base"], href)
@@ -114,7 +114,7 @@ def test_real_robots() -> None:
 BEFORE, AFTER = "<a href=/before></a>", "<a href=/after></a>"
 ENDS = ("http://h.test/before", "http://h.test/after")
 
-HOSTILE_PAGES = {  # id in the corpus -> a page as its note says, links that must be found
+HOSTILE_PAGES = {  # id in the corpus -> a page built from its note, links that must be found
     "nest_div": (BEFORE + "<div>" * 100_000 + AFTER, ENDS),
     "attrs": ("<a " + "".join(f" x{number}=y" for number in range(200_000)) + " href=/z>", ("http://h.test/z",)),
     "comment_open": (BEFORE + "<!-- never closed " + "x" * 5_000_000, ENDS[:1]),
@@ -150,13 +150,13 @@ def test_a_million_links() -> None:
         assert units < 3_000
 
 
-def test_charsets_that_lie() -> None:
+def test_wrongly_declared_charsets() -> None:
     text = "<meta charset=shift_jis><a href=/é>"
     lie = read(b"\xff\xfe" + text.encode("utf-16-le"), "text/html; charset=utf-8")
     assert (lie.charset, lie.links) == ("UTF-16LE", ("http://h.test/%C3%A9",))
     assert read(text.encode(), "text/html; charset=utf-8").links == ("http://h.test/%C3%A9",)
 
 
-def test_every_hostile_page_is_tried() -> None:
+def test_every_hostile_page_is_checked() -> None:
     ids = {case["id"] for case in load("html/hostile_html")["cases"]}
     assert ids == {*HOSTILE_PAGES, "links_1m", "meta_charset_lie"}

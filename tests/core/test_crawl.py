@@ -1,4 +1,4 @@
-"""The decisions, one sentence each. Whole crawls with every invariant are in tests/sim."""
+"""The decisions of the Crawl, one rule per test. Whole crawls with all invariants are in tests/sim."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ A, B, C = "http://a.test", "http://b.test", "http://c.test"
 
 @dataclass
 class Driver:
-    """Plays a Crawl by hand and keeps what it said."""
+    """Steps a Crawl by hand and records its actions."""
 
     crawl: Crawl
     now: float = 100.0
@@ -36,7 +36,7 @@ class Driver:
     frontier: MemoryFrontier = field(default_factory=MemoryFrontier)
 
     def step(self, *events: Event, room: int = 10, after: float = 0.0) -> list[Fetch]:
-        """One step, and another as long as the frontier has something to answer."""
+        """Step, and step again as long as the frontier has answers."""
         self.now += after
         fetches = self._step(events, room)
         while found := self._answers():
@@ -58,7 +58,7 @@ class Driver:
         return list(self.last.fetches)
 
     def wait(self) -> list[Fetch]:
-        """Step when something changes by itself, unless the crawl is over or has asked for something."""
+        """Step at the next wake-up, unless the crawl is over or has issued a fetch."""
         if self.last.ending is not None or self.last.fetches:
             return list(self.last.fetches)
         assert self.last.wake_at is not None
@@ -76,7 +76,7 @@ class Driver:
 
 def driver(*seeds: str, bounds: Bounds | None = None, **keys: object) -> Driver:
     usual = {"robots": False, "delay": 0.0, "per_host": 10, "user_agent": "x", "outage_wait": 0.0}
-    usual["host_patience"] = 0.0  # what patience does is in test_patience.py
+    usual["host_patience"] = 0.0  # patience is tested in test_patience.py
     rules = Rules(**(usual | keys))  # type: ignore[arg-type]
     seeds = seeds or (f"{A}/",)
     return Driver(Crawl(rules, Scope(rules, seeds), SEED, bounds))
@@ -101,14 +101,14 @@ def test_a_page_that_links_to_itself_and_twice_to_another_queues_it_once() -> No
     assert [link.url for link in one.queued] == [f"{A}/", f"{A}/x"]
 
 
-def test_a_page_whose_links_nobody_could_read_ends_well_and_says_so() -> None:
+def test_a_page_whose_links_could_not_be_read_is_stored_and_marked() -> None:
     one, (root,) = started()
     one.answer(root, 200, unread=ParseSkipped.MEMORY)
     end = one.settled[f"{A}/"]
     assert (end.reason, end.unread, end.detail) == (Reason.OK, ParseSkipped.MEMORY, "links not read: memory")
 
 
-def test_links_out_of_scope_and_too_deep_are_never_ours() -> None:
+def test_links_out_of_scope_or_too_deep_are_not_admitted() -> None:
     one, (root,) = started(max_depth=1)
     (page,) = one.answer(root, 200, f"{A}/x", f"{B}/")
     one.answer(page, 200, f"{A}/y")
@@ -117,7 +117,7 @@ def test_links_out_of_scope_and_too_deep_are_never_ours() -> None:
     assert set(one.settled) == {f"{A}/", f"{A}/x"}
 
 
-def test_a_url_beyond_the_depth_limit_is_told_once_and_admitted_by_a_shorter_path() -> None:
+def test_a_url_beyond_the_depth_limit_is_recorded_once_and_admitted_by_a_shorter_path() -> None:
     one, (root, other) = started(f"{A}/", f"{B}/", max_depth=1)
     (x, y) = one.answer(root, 200, f"{A}/x", f"{A}/y")
     assert x.extract_links
@@ -130,7 +130,7 @@ def test_a_url_beyond_the_depth_limit_is_told_once_and_admitted_by_a_shorter_pat
     assert one.frontier.tally().too_deep == 0
 
 
-def test_a_larger_depth_limit_admits_what_an_earlier_run_left_and_a_smaller_one_takes_nothing_back() -> None:
+def test_a_larger_depth_limit_admits_urls_left_by_an_earlier_run_and_a_smaller_one_removes_none() -> None:
     one, (root,) = started(max_depth=0)
     one.answer(root, 200, f"{A}/x", f"{A}/y")
     assert (one.last.ending, one.frontier.tally().too_deep) == (Ending.COMPLETE, 2)
@@ -146,7 +146,7 @@ def test_a_larger_depth_limit_admits_what_an_earlier_run_left_and_a_smaller_one_
     assert {fetch.url for fetch in third.resume()} == {f"{A}/y", f"{A}/z"}
 
 
-def test_links_to_the_host_that_a_seed_turns_out_to_mean_are_ours_whichever_answer_comes_first() -> None:
+def test_links_to_the_host_that_a_seed_redirects_to_are_admitted_in_any_order_of_answers() -> None:
     def crawled(first: int) -> set[str]:
         one, seeds = started(f"{A}/", f"{C}/")
         for place in (first, 1 - first):
@@ -159,7 +159,7 @@ def test_links_to_the_host_that_a_seed_turns_out_to_mean_are_ours_whichever_answ
     assert crawled(0) == crawled(1) == {f"{A}/", f"{C}/", f"{B}/", f"{B}/deep"}
 
 
-def test_links_that_wait_for_a_seed_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_links_that_wait_for_the_answer_of_a_seed_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crawler.core.deferred_links.MOST_STRAYS", 1)
     one, (page, seed) = started(f"{A}/", f"{C}/")
     one.answer(page, 200, f"{B}/x", f"{B}/y")
@@ -178,7 +178,7 @@ def test_the_delay_counts_from_the_end_of_the_last_fetch() -> None:
     assert urls(one.step(after=0.1)) == [f"{A}/x"]
 
 
-def test_trouble_with_one_page_is_no_trouble_with_its_host() -> None:
+def test_a_failing_page_does_not_delay_its_host() -> None:
     one, (root,) = started(breaker_failures=1)
     x, y = one.answer(root, 200, f"{A}/x", f"{A}/y")
     one.step(Failed(x.id, FetchErrorKind.ENCODING))
@@ -186,7 +186,7 @@ def test_trouble_with_one_page_is_no_trouble_with_its_host() -> None:
     assert (one.reason(f"{A}/x"), one.reason(f"{A}/y")) == (Reason.ENCODING, Reason.OK)
 
 
-def test_a_flood_of_forbidden_links_is_refused_in_small_steps() -> None:
+def test_many_forbidden_links_are_refused_in_small_steps() -> None:
     one, asked = started(f"{A}/", f"{B}/", robots=True)
     rules = {f"{A}/robots.txt": "User-agent: *\nDisallow: /x", f"{B}/robots.txt": ""}
     pages = {page.url: page for fetch in asked for page in one.answer(fetch, 200, robots_text=rules[fetch.url])}
@@ -195,7 +195,7 @@ def test_a_flood_of_forbidden_links_is_refused_in_small_steps() -> None:
     assert one.last.wake_at == one.now
     assert urls(one.answer(pages[f"{B}/"], 200, f"{B}/y")) == [f"{B}/y"]
     one.step(Stop())
-    assert one.last.wake_at != one.now, "a crawl that drains refuses nothing more"
+    assert one.last.wake_at != one.now, "a draining crawl refuses no further links"
 
 
 def test_one_slow_host_never_starves_the_others() -> None:
@@ -215,7 +215,7 @@ def test_retry_after_holds_the_whole_host_and_is_noted() -> None:
     assert {note.rest_until for note in one.notes[1:]} == {130.0}
 
 
-def test_a_429_that_does_not_say_how_long_rests_the_host_longer_each_time_in_a_row() -> None:
+def test_consecutive_429s_without_retry_after_delay_the_host_longer_each_time() -> None:
     one, fetches = started(backoff=4.0, per_host=1, attempts=9)
     rests = []
     for _ in range(3):
@@ -225,7 +225,7 @@ def test_a_429_that_does_not_say_how_long_rests_the_host_longer_each_time_in_a_r
     assert all(4.0 * 1.5**n / 2 <= rest <= 4.0 * 1.5**n for n, rest in enumerate(rests))
     one.answer(fetches[0], 200, f"{A}/x")
     one.answer(one.last.fetches[0], 429)
-    assert one.notes[-1].rest_until - one.now <= 4.0, "a good answer ends the row"
+    assert one.notes[-1].rest_until - one.now <= 4.0, "a successful answer resets the series"
 
 
 def test_a_short_back_off_never_replaces_a_longer_delay() -> None:
@@ -246,7 +246,7 @@ def test_a_hold_longer_than_max_hold_settles_the_urls_of_the_host() -> None:
     assert one.reason(f"{A}/y") is Reason.OK
 
 
-def test_retry_after_means_nothing_on_a_page_that_is_fine() -> None:
+def test_retry_after_is_ignored_on_a_successful_page() -> None:
     one, (root,) = started()
     assert urls(one.answer(root, 200, f"{A}/x", retry_after=500.0)) == [f"{A}/x"]
 
@@ -254,7 +254,7 @@ def test_retry_after_means_nothing_on_a_page_that_is_fine() -> None:
 # ---- retries, leases, poison -----------------------------------------------------------------------------------------
 
 
-def test_three_attempts_then_the_reason_of_the_last() -> None:
+def test_after_three_attempts_a_url_settles_with_the_reason_of_the_last() -> None:
     one, fetches = started(backoff=0.0)
     for attempt in (1, 2, 3):
         (fetch,) = fetches
@@ -264,13 +264,13 @@ def test_three_attempts_then_the_reason_of_the_last() -> None:
     assert (end.reason, end.attempts, end.status, end.detail) == (Reason.TIMEOUT, 3, 0, "idle")
 
 
-def test_a_retry_is_told_so_that_it_survives_a_kill() -> None:
+def test_a_retry_is_recorded_so_that_it_survives_a_kill() -> None:
     one, (root,) = started()
     one.answer(root, 503)
     assert [(link.attempts, link.status) for link in one.last.retries] == [(1, 503)]
 
 
-def test_a_lost_lease_spends_no_attempt_and_its_late_answer_changes_nothing() -> None:
+def test_a_lost_lease_uses_no_attempt_and_its_late_answer_is_ignored() -> None:
     one, (first,) = started(lease=30.0)
     assert one.last.wake_at == one.now + 30.0
     (second,) = one.step(after=30.0)
@@ -289,11 +289,11 @@ def test_a_url_lost_three_times_in_a_row_is_poison() -> None:
     assert one.last.ending is Ending.COMPLETE
 
 
-def test_an_answer_for_a_host_given_up_settles_a_url_that_would_be_tried_again() -> None:
+def test_a_failed_attempt_at_a_host_that_was_given_up_settles_the_url() -> None:
     one, (root,) = started(breaker_failures=1)
     x, y, z = one.answer(root, 200, f"{A}/x", f"{A}/y", f"{A}/z")
     one.step(Failed(x.id, FetchErrorKind.TIMEOUT, "idle"))
-    assert one.reason(f"{A}/x") is Reason.TIMEOUT, "its own failure"
+    assert one.reason(f"{A}/x") is Reason.TIMEOUT, "it settles with its own failure"
     one.step(Failed(y.id, FetchErrorKind.CONNECT), Failed(z.id, FetchErrorKind.LEASE_EXPIRED))
     assert {one.reason(f"{A}/{page}") for page in "yz"} == {Reason.HOST_DOWN}
     assert one.last.ending is Ending.COMPLETE
@@ -302,7 +302,7 @@ def test_an_answer_for_a_host_given_up_settles_a_url_that_would_be_tried_again()
 # ---- redirects -------------------------------------------------------------------------------------------------------
 
 
-def test_a_redirect_settles_and_its_target_is_a_new_url() -> None:
+def test_a_redirect_settles_its_url_and_admits_the_target() -> None:
     one, (root,) = started()
     fetches = one.answer(root, 301, location=f"{A}/new")
     assert one.reason(f"{A}/") is Reason.REDIRECT
@@ -310,7 +310,7 @@ def test_a_redirect_settles_and_its_target_is_a_new_url() -> None:
     assert one.queued[1].via == (f"{A}/",)
 
 
-def test_loops_limits_and_targets_that_are_no_url_are_recorded() -> None:
+def test_redirect_loops_limits_and_invalid_targets_are_recorded() -> None:
     one, (root,) = started(max_redirects=2)
     (b,) = one.answer(root, 302, location=f"{A}/b")
     (c,) = one.answer(b, 302, location=f"{A}/c")
@@ -326,7 +326,7 @@ def test_loops_limits_and_targets_that_are_no_url_are_recorded() -> None:
     assert one.reason(f"{A}/b") is Reason.REDIRECT_LOOP
 
 
-def test_a_redirect_passes_the_patterns_and_the_hosts_in_scope() -> None:
+def test_redirect_targets_are_checked_against_patterns_and_scope() -> None:
     one, (root,) = started(exclude=("private",))
     x, y = one.answer(root, 200, f"{A}/x", f"{A}/y")
     one.answer(x, 302, location=f"{A}/private")
@@ -346,7 +346,7 @@ def test_the_host_that_a_seed_redirects_to_joins_the_scope() -> None:
 # ---- robots.txt ------------------------------------------------------------------------------------------------------
 
 
-def test_robots_is_asked_first_alone_and_obeyed() -> None:
+def test_robots_txt_is_fetched_first_and_alone_and_is_obeyed() -> None:
     one, (robots,) = started(robots=True)
     assert (robots.url, robots.robots, robots.extract_links) == (f"{A}/robots.txt", True, False)
     (root,) = one.answer(robots, 200, robots_text="User-agent: *\nDisallow: /no")
@@ -356,7 +356,7 @@ def test_robots_is_asked_first_alone_and_obeyed() -> None:
     assert urls(one.last.fetches) == [f"{A}/yes"]
 
 
-def test_a_crawl_delay_holds_from_the_very_first_page() -> None:
+def test_a_crawl_delay_applies_from_the_first_page() -> None:
     one, (robots,) = started(robots=True)
     assert one.answer(robots, 200, robots_text="User-agent: *\nCrawl-delay: 7") == []
     assert one.last.wake_at == one.now + 7.0
@@ -364,7 +364,7 @@ def test_a_crawl_delay_holds_from_the_very_first_page() -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
-def test_robots_4xx_allows_all(status: int) -> None:
+def test_robots_txt_with_4xx_allows_all(status: int) -> None:
     one, (robots,) = started(robots=True)
     assert urls(one.answer(robots, status)) == [f"{A}/"]
 
@@ -380,7 +380,7 @@ def test_robots_4xx_allows_all(status: int) -> None:
         ("cut", "robots.txt: status 200, cut short (disconnect)"),
     ],
 )
-def test_robots_unavailable_disallows_all_is_asked_again_and_given_up(event: object, because: str) -> None:
+def test_unavailable_robots_txt_disallows_all_is_retried_and_given_up(event: object, because: str) -> None:
     one, fetches = started(robots=True, robots_backoff=1.0, host_patience=10.0, lost_limit=1)
     asked = 0
     while one.last.ending is None:
@@ -401,21 +401,21 @@ def test_robots_unavailable_disallows_all_is_asked_again_and_given_up(event: obj
     assert one.last.ending is Ending.COMPLETE
 
 
-def test_a_host_that_may_not_be_connected_to_is_given_up_at_once() -> None:
+def test_a_blocked_host_is_given_up_at_once() -> None:
     one, (robots,) = started(robots=True)
     assert not one.step(Failed(robots.id, FetchErrorKind.BLOCKED, "10.0.0.1:80, private"))
     assert one.settled[f"{A}/"].detail == "robots.txt: blocked: 10.0.0.1:80, private"
     assert (one.reason(f"{A}/"), one.last.ending) == (Reason.BLOCKED, Ending.COMPLETE)
 
 
-def test_a_robots_redirect_to_where_we_may_not_connect_forbids_all_at_once() -> None:
+def test_a_robots_redirect_to_a_blocked_address_disallows_all_at_once() -> None:
     one, (robots,) = started(robots=True)
     (elsewhere,) = one.answer(robots, 301, location=f"{B}/r")
     assert not one.step(Failed(elsewhere.id, FetchErrorKind.BLOCKED))
     assert (one.reason(f"{A}/"), one.last.ending) == (Reason.ROBOTS_UNAVAILABLE, Ending.COMPLETE)
 
 
-def test_a_host_whose_name_is_slow_rests_and_whoever_asks_again_is_patient() -> None:
+def test_a_host_with_a_slow_lookup_waits_and_the_retry_waits_for_dns() -> None:
     one, (robots,) = started(robots=True, lookup_rest=10.0)
     for rest in (1.0, 10.0):
         assert robots.robots and not robots.wait_for_dns
@@ -427,7 +427,7 @@ def test_a_host_whose_name_is_slow_rests_and_whoever_asks_again_is_patient() -> 
     assert (root.url, root.wait_for_dns) == (f"{A}/", False)
 
 
-def test_a_page_whose_name_is_slow_spends_no_attempt_and_no_page() -> None:
+def test_a_page_with_a_slow_lookup_uses_no_attempt_and_no_page_of_the_budget() -> None:
     one, (root,) = started(max_pages=1, attempts=1)
     assert not one.step(Failed(root.id, FetchErrorKind.DNS_PENDING))
     (root,) = one.step(after=10.0)
@@ -439,7 +439,7 @@ def test_a_page_whose_name_is_slow_spends_no_attempt_and_no_page() -> None:
     assert one.last.ending is Ending.COMPLETE
 
 
-def test_a_slow_name_is_no_lost_lease() -> None:
+def test_a_slow_lookup_is_not_a_lost_lease() -> None:
     one, (root,) = started(lost_limit=2)
     one.step(Failed(root.id, FetchErrorKind.DNS_PENDING))
     (root,) = one.step(after=10.0)
@@ -448,40 +448,40 @@ def test_a_slow_name_is_no_lost_lease() -> None:
     assert one.reason(f"{A}/") is Reason.OK
 
 
-def test_a_name_that_is_slow_after_all_delays_nobody_beyond_its_own_rest() -> None:
+def test_a_late_slow_lookup_causes_no_further_delay() -> None:
     one, (root,) = started(delay=300.0, lookup_rest=10.0)
     one.step(Failed(root.id, FetchErrorKind.DNS_PENDING))
-    assert len(one.step(after=10.0)) == 1, "nothing was asked of the host, so it needs no delay"
+    assert len(one.step(after=10.0)) == 1, "no request was sent to the host, so it needs no delay"
 
 
-def test_a_blocked_page_is_not_asked_for_again_and_its_host_is_not_blamed() -> None:
+def test_a_blocked_page_is_not_retried_and_does_not_count_against_its_host() -> None:
     one, (root,) = started(breaker_failures=1)
     x, _ = one.answer(root, 200, f"{A}/x", f"{A}/y")
     assert urls(one.step(Failed(x.id, FetchErrorKind.BLOCKED))) == []
     assert one.reason(x.url) is Reason.BLOCKED
-    assert not one.last.notes, "its host rests for no such reason"
+    assert not one.last.notes, "a blocked page does not delay its host"
 
 
-def test_robots_with_a_hold_beyond_max_hold_ends_the_host() -> None:
+def test_a_robots_txt_with_a_hold_beyond_max_hold_gives_up_the_host() -> None:
     one, (robots,) = started(robots=True, max_hold=60.0)
     one.answer(robots, 503, retry_after=100.0)
     assert one.reason(f"{A}/") is Reason.HELD
 
 
-def test_robots_redirects_are_followed_five_times_then_all_is_allowed() -> None:
+def test_five_robots_redirects_are_followed_then_all_is_allowed() -> None:
     one, fetches = started(robots=True)
     for hop in range(5):
         fetches = one.answer(fetches[0], 301, location=f"{B}/r{hop}")
-        assert urls(fetches) == [f"{B}/r{hop}"], "charged to the host that is asked about"
+        assert urls(fetches) == [f"{B}/r{hop}"], "counted for the host whose robots.txt it is"
     assert urls(one.answer(fetches[0], 301, location=f"{B}/r6")) == [f"{A}/"]
 
 
-def test_a_robots_redirect_to_nowhere_allows_all() -> None:
+def test_a_robots_redirect_without_a_valid_target_allows_all() -> None:
     one, (robots,) = started(robots=True)
     assert urls(one.answer(robots, 302)) == [f"{A}/"]
 
 
-def test_a_lost_robots_is_asked_again_but_not_for_ever() -> None:
+def test_a_lost_robots_fetch_is_retried_a_limited_number_of_times() -> None:
     one, fetches = started(robots=True)
     for _ in range(3):
         (robots,) = fetches
@@ -489,7 +489,7 @@ def test_a_lost_robots_is_asked_again_but_not_for_ever() -> None:
     assert one.reason(f"{A}/") is Reason.ROBOTS_UNAVAILABLE
 
 
-def test_robots_is_asked_again_after_a_day_once_nothing_is_in_flight() -> None:
+def test_robots_txt_is_fetched_again_after_a_day_once_nothing_is_in_flight() -> None:
     one, (robots,) = started(robots=True, robots_ttl=100.0, lease=1000.0)
     (root,) = one.answer(robots, 404)
     (x,) = one.answer(root, 200, f"{A}/x", after=50.0)
@@ -503,7 +503,7 @@ def test_robots_is_asked_again_after_a_day_once_nothing_is_in_flight() -> None:
     assert again.robots
 
 
-def test_an_answer_about_robots_of_a_host_already_given_up_is_ignored() -> None:
+def test_a_robots_answer_for_a_host_already_given_up_is_ignored() -> None:
     one, (robots,) = started(robots=True, robots_ttl=0.0, breaker_failures=1, lease=1000.0)
     one.answer(robots, 404)
     (crawl_host,) = one.crawl._hosts
@@ -527,14 +527,14 @@ def test_a_crawl_delay_is_obeyed_after_a_resume_with_a_smaller_delay() -> None:
     assert again.last.wake_at == again.now + 3.0
 
 
-def test_a_hold_that_only_a_wrong_clock_can_have_made_is_bounded() -> None:
+def test_an_implausible_hold_caused_by_a_wrong_clock_is_bounded() -> None:
     one = driver(retry_after_cap=100.0, breaker_rest=1.0)
     one.frontier.commit(Batch(notes=[HostNote(A, rest_until=1e9)]), 0.0)
     assert one.resume() == []
     assert one.last.wake_at == one.now + 100.0
 
 
-def test_no_wake_up_is_asked_for_what_a_byte_budget_forbids() -> None:
+def test_no_wake_up_is_set_for_fetches_that_the_byte_budget_forbids() -> None:
     one, (root,) = started(f"{A}/", max_bytes=10, per_host=1, lease=50.0)
     one.answer(root, 200, f"{A}/x", f"{A}/y", size=50)
     assert one.last.ending is Ending.LIMIT
@@ -546,7 +546,7 @@ def test_no_wake_up_is_asked_for_what_a_byte_budget_forbids() -> None:
 # ---- budgets, stop, resume -------------------------------------------------------------------------------------------
 
 
-def test_a_page_budget_is_never_exceeded_and_is_no_completion() -> None:
+def test_a_page_budget_is_never_exceeded_and_reaching_it_is_not_completion() -> None:
     one, (root,) = started(max_pages=3, backoff=0.0)
     fetches = one.answer(root, 200, *(f"{A}/{n}" for n in range(9)))
     assert len(fetches) == 2
@@ -581,21 +581,21 @@ def test_stop_waits_no_longer_than_the_grace() -> None:
     assert one.last.ending is Ending.STOPPED
 
 
-def test_a_stop_when_all_is_done_is_a_completion() -> None:
+def test_a_stop_after_the_last_url_is_a_completion() -> None:
     one, (root,) = started()
     one.step(Stop())
     one.answer(root)
     assert one.last.ending is Ending.COMPLETE
 
 
-def test_no_room_no_fetch_and_room_later() -> None:
+def test_without_room_no_fetch_is_issued_until_there_is_room() -> None:
     one = driver()
     assert one.step(Discovered((f"{A}/",)), room=0) == []
     assert one.last.ending is None
     assert urls(one.step(room=1)) == [f"{A}/"]
 
 
-def test_resume_goes_on_where_it_was_and_rests_first() -> None:
+def test_a_resume_continues_and_waits_the_delay_first() -> None:
     one = driver(delay=2.0, robots=True, max_pages=3)
     known = [Link(1, f"{A}/", 0), Link(4, f"{A}/x", 1), Link(5, f"{A}/y", 1, attempts=2, status=503)]
     robots = "User-agent: *\nDisallow: /no\nCrawl-delay: 3"
@@ -612,22 +612,22 @@ def test_resume_goes_on_where_it_was_and_rests_first() -> None:
     assert one.step(after=3.0) == [], "the budget of three pages is used up, the earlier run's included"
 
 
-def test_a_url_of_a_host_that_is_not_noted_also_rests_after_a_resume() -> None:
+def test_a_host_without_a_note_also_waits_the_delay_after_a_resume() -> None:
     one = driver(delay=2.0)
     assert one.resume() == []
     assert urls(one.step(after=2.0)) == [f"{A}/"]
 
 
-def test_no_wait_is_longer_than_every_clock_can_hold() -> None:
+def test_no_wait_exceeds_what_every_clock_can_represent() -> None:
     one, (root,) = started(delay=1e7)
     one.answer(root, 200, f"{A}/x")
     assert one.last.wake_at == one.now + LONGEST_WAIT
 
 
-# ---- the way is closed -----------------------------------------------------------------------------------------------
+# ---- outages ---------------------------------------------------------------------------------------------------------
 
 
-def test_in_an_outage_robots_txt_and_pages_are_asked_for_again_and_nothing_is_spent() -> None:
+def test_in_an_outage_robots_txt_and_pages_are_retried_and_no_attempt_is_used() -> None:
     one, (a, b) = started(f"{A}/", f"{B}/", robots=True, outage_wait=60.0, host_patience=600.0)
     (root,) = one.step(Fetched(a.id, 404))
     one.answer(root, 200, *(f"{A}/{n}" for n in range(4)))
@@ -642,7 +642,7 @@ def test_in_an_outage_robots_txt_and_pages_are_asked_for_again_and_nothing_is_sp
     assert {one.reason(url) for url in one.settled} == {Reason.OK}
     assert one.settled.keys() == {f"{A}/", f"{B}/"}
     fetches = one.step(Fetched(probes[-1].id, 404 if probes[-1].robots else 200))
-    assert not one.last.away, "an answer ends it"
+    assert not one.last.away, "an answer ends the outage"
     while one.last.ending is None:
         for fetch in fetches:
             one.answer(fetch, 404 if fetch.robots else 200)
@@ -651,7 +651,7 @@ def test_in_an_outage_robots_txt_and_pages_are_asked_for_again_and_nothing_is_sp
     assert {end.attempts for end in one.settled.values()} == {1}
 
 
-def test_a_page_in_doubt_is_let_go_with_its_host() -> None:
+def test_a_page_in_doubt_is_released_with_its_host() -> None:
     one, (root,) = started(outage_wait=60.0, breaker_failures=1, host_patience=1e-9)
     x, y = one.answer(root, 200, f"{A}/x", f"{A}/y")
     one.step(Failed(x.id, FetchErrorKind.TIMEOUT, "idle"))
@@ -664,10 +664,10 @@ def test_a_page_in_doubt_is_let_go_with_its_host() -> None:
     one.step(after=10.0)
 
 
-# ---- asked again -----------------------------------------------------------------------------------------------------
+# ---- reopening -------------------------------------------------------------------------------------------------------
 
 
-def test_a_host_that_asked_for_a_longer_hold_than_allowed_is_not_asked_again_before_it() -> None:
+def test_a_host_with_a_hold_beyond_max_hold_is_not_asked_before_its_end() -> None:
     one = driver(max_hold=30.0)
     one.frontier.commit(Batch(queued=[Link(1, f"{A}/", 0)], notes=[HostNote(A, rest_until=3700.0)]), 0.0)
     assert one.resume() == []
@@ -680,14 +680,14 @@ def test_a_hold_that_is_over_is_forgotten() -> None:
     assert urls(one.resume()) == [f"{A}/"]
 
 
-def test_an_end_says_what_of_the_page_was_not_taken() -> None:
+def test_a_settlement_names_the_parts_of_the_page_that_were_cut() -> None:
     one, (root,) = started()
     one.step(Fetched(root.id, 200, cut=3, unread=None))
     assert one.settled[f"{A}/"].detail == "links not taken: 3"
     assert one.settled[f"{A}/"].seed
 
 
-def test_what_was_reopened_is_asked_again_and_counts_once_in_the_budget() -> None:
+def test_a_reopened_url_is_fetched_again_and_counts_once_in_the_budget() -> None:
     one = driver(attempts=1, max_pages=2)
     (root,) = one.step(Discovered((f"{A}/",)))
     (x,) = one.answer(root, 200, f"{A}/x")

@@ -1,4 +1,4 @@
-"""What all hosts of one registered domain may be asked for together."""
+"""The limits that all hosts of a registered domain share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def host(n: int) -> str:
 
 
 def play(brakes: DomainLimits, hosts: int, content: int | None, names: bool = True, start: int = 0) -> int:
-    """Ask new hosts for a page each; how many were."""
+    """Fetch one page from each new host; returns how many were fetched."""
     asked = 0
     for n in range(start, start + hosts):
         if brakes.refuses(host(n), LINK, False) is None:
@@ -27,21 +27,21 @@ def play(brakes: DomainLimits, hosts: int, content: int | None, names: bool = Tr
     return asked
 
 
-def test_names_without_end_that_lead_to_the_same_page_are_stopped() -> None:
+def test_endless_host_names_with_the_same_page_are_stopped() -> None:
     brakes = DomainLimits(WIDE)
-    assert FREE + 60 <= play(brakes, 2000, 7) <= FREE + 70, "but for samples"
+    assert FREE + 60 <= play(brakes, 2000, 7) <= FREE + 70, "only samples are fetched"
     refusal = brakes.refuses(host(9999), LINK, False)
     assert refusal is not None
     assert refusal[0] is Reason.REPEATED_PAGES
     assert "of 60 pages" in refusal[1]
     assert brakes.refuses(host(9999), SEED, False) is None
-    assert brakes.refuses(host(3), LINK, True) is None, "a host that was asked goes on"
+    assert brakes.refuses(host(3), LINK, True) is None, "a host that was fetched from continues"
 
 
-def test_hosts_that_differ_or_are_known_already_are_not() -> None:
+def test_hosts_that_differ_or_are_already_known_are_not_stopped() -> None:
     assert play(DomainLimits(WIDE), 2000, None) == 2000
     assert play(DomainLimits(WIDE), 2000, 7, names=False) == 2000
-    assert play(DomainLimits(Rules()), 2000, 7) == 2000, "the hosts of this scope are given"
+    assert play(DomainLimits(Rules()), 2000, 7) == 2000, "the hosts of this scope are fixed"
 
 
 def test_new_hosts_are_tried_a_few_at_a_time() -> None:
@@ -57,10 +57,10 @@ def test_new_hosts_are_tried_a_few_at_a_time() -> None:
     assert brakes.pause(host(200), False, 5.0) == 0.0, "one has answered"
     brakes.start(host(200), False, False, 6.0)
     assert brakes.pause(host(201), False, 5.0 + TRIAL - 0.1) > 0.0
-    assert brakes.pause(host(201), False, 5.0 + TRIAL) == 0.0, "those that never answer do not keep others waiting"
+    assert brakes.pause(host(201), False, 5.0 + TRIAL) == 0.0, "hosts that never answer do not block the others"
 
 
-def test_a_domain_has_a_budget_of_which_each_shard_has_a_part() -> None:
+def test_each_shard_has_a_share_of_the_budget_of_a_domain() -> None:
     for shards, pages in ((1, 90), (3, 30), (1000, 1)):
         brakes = DomainLimits(Rules(max_domain_pages=90), shards)
         asked = 0
@@ -71,7 +71,7 @@ def test_a_domain_has_a_budget_of_which_each_shard_has_a_part() -> None:
         assert brakes.refuses(host(1), SEED, True) == (Reason.DOMAIN_LIMIT, "")
 
 
-def test_what_was_learnt_survives() -> None:
+def test_what_was_learned_survives_a_restart() -> None:
     brakes = DomainLimits(WIDE)
     play(brakes, 2000, 7)
     told = [*brakes.drain(False), *brakes.drain(True)]

@@ -1,4 +1,4 @@
-"""Which names belong together, and below which anybody may register."""
+"""Registrable domains and public suffixes."""
 
 from __future__ import annotations
 

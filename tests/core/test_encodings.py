@@ -44,7 +44,7 @@ NAMES = [*SINGLE.split(" "), "GBK", "gb18030", "Big5", "EUC-JP", "ISO-2022-JP", 
         ("?q=日本語", "Shift_JIS", "?q=%93%FA%96{%8C%EA"),
         ("?q=ソ", "Shift_JIS", "?q=%83\\"),
         ("?q=ｱ¥‾\u2212", "Shift_JIS", "?q=%B1\\~%81|"),
-        ("?q=纊", "Shift_JIS", "?q=%FA\\"),  # not the row of NEC
+        ("?q=纊", "Shift_JIS", "?q=%FA\\"),  # not the NEC row
         ("?q=日ｱ\u2212", "EUC-JP", "?q=%C6%FC%8E%B1%A1%DD"),
         ("?q=日本", "ISO-2022-JP", "?q=%1B$BF|K\\%1B(B"),
         ("?q=日a本", "ISO-2022-JP", "?q=%1B$BF|%1B(Ba%1B$BK\\%1B(B"),
@@ -54,7 +54,7 @@ NAMES = [*SINGLE.split(" "), "GBK", "gb18030", "Big5", "EUC-JP", "ISO-2022-JP", 
         ("?q=中", "Big5", "?q=%A4%A4"),
         ("?q=十", "Big5", "?q=%A4Q"),
         ("?q=═", "Big5", "?q=%F9%F9"),
-        ("?q=㐀", "Big5", "?q=%26%2313312%3B"),  # of Hong Kong, for decoders only
+        ("?q=㐀", "Big5", "?q=%26%2313312%3B"),  # Hong Kong extension, for decoders only
         ("?q=한", "EUC-KR", "?q=%C7%D1"),
         ("?q=똠", "EUC-KR", "?q=%8Cc"),
         ("?q=中€", "GBK", "?q=%D6%D0%80"),
@@ -67,14 +67,14 @@ NAMES = [*SINGLE.split(" "), "GBK", "gb18030", "Big5", "EUC-JP", "ISO-2022-JP", 
         ("?q=\ue81e龴", "gb18030", "?q=%FEY%FEY"),
     ],
 )
-def test_queries(href: str, encoding: str, written: str) -> None:
+def test_queries_are_encoded_as_the_page(href: str, encoding: str, written: str) -> None:
     found = with_query_in(href, encoding)
     assert found.replace("%25", "%") == written if encoding == "ISO-2022-JP" else found == written
 
 
 @pytest.mark.parametrize("encoding", NAMES)
 @given(st.text(alphabet=st.characters(min_codepoint=0x80, exclude_categories=["Cs"]), min_size=1, max_size=5))
-def test_what_is_written_reads_the_same_in_that_encoding(encoding: str, text: str) -> None:
+def test_an_encoded_query_decodes_to_the_same_text(encoding: str, text: str) -> None:
     written = with_query_in(f"?{text}", encoding)
     assert written.isascii()
     for character in text:

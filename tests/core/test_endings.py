@@ -1,4 +1,4 @@
-"""What a crawl ends with: the table is total, and the words follow from the counts."""
+"""How a crawl ends: the table of reasons is complete, and the texts follow from the counts."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def test_every_reason_is_classified_and_explained() -> None:
     assert all(entry.sentence.endswith(".") and len(entry.sentence) > 10 for entry in entries)
 
 
-def test_answers_are_those_of_the_site() -> None:
+def test_reasons_that_are_answers_of_the_site() -> None:
     assert sorted(ANSWERS) == [
         *("blocked", "client_error", "ok", "other_status", "redirect", "redirect_invalid", "redirect_loop", "robots"),
     ]
 
 
-def test_trouble_is_what_may_be_better_tomorrow() -> None:
+def test_reasons_that_may_go_away() -> None:
     words = "dns connect tls timeout disconnect protocol encoding starved internal poison server_error rate_limited"
     assert {reason.value for reason in TROUBLES} == {*words.split(), "held", "host_down", "robots_unavailable"}
 
@@ -64,7 +64,7 @@ def test_a_reason_of_a_newer_version_counts_as_missed() -> None:
     assert missed({"ok": 3, "eaten": 1}, {}) == {"eaten": 1}
 
 
-def test_errors_are_shares_of_what_was_or_should_have_been_asked_for() -> None:
+def test_the_error_rate_is_a_share_of_the_urls_that_were_or_should_have_been_fetched() -> None:
     reasons = {"ok": 6, "robots": 50, "host_limit": 40, "redirect_limit": 1, "connect": 2, "host_down": 1}
     assert (errors(reasons), asked(reasons)) == (3, 10)
     assert {Reason.ROBOTS, Reason.HOST_LIMIT} <= NOT_ASKED and Reason.REDIRECT_LIMIT not in NOT_ASKED
@@ -74,13 +74,13 @@ def test_a_seed_answers_with_2xx_and_3xx() -> None:
     assert [status for status in (0, 199, 200, 299, 304, 399, 400, 503) if answered(status)] == [200, 299, 304, 399]
 
 
-def test_counts_in_words() -> None:
+def test_counts_as_text() -> None:
     because = {"connect": 1200, "tls": 3, "dns": 1}
     assert in_words(because) == "connect 1,200, tls 3, dns 1"
     assert in_words(because, 2) == "connect 1,200, tls 3 and 1 more"
 
 
-def test_the_table_for_people_has_all_that_is_missed() -> None:
+def test_the_text_table_has_all_missed_reasons() -> None:
     lines = table().splitlines()[2:]
     assert len(lines) == len(REASONS) - len(ANSWERS) + len(COUNTS)
     assert "| `connect` | No connection could be made. | `resume` |" in lines

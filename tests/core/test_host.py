@@ -1,4 +1,4 @@
-"""One host: its transition table, its patience, its politeness."""
+"""One host: its state transitions, patience and politeness."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_every_trigger_in_every_state_is_in_the_table_or_changes_nothing(state: 
     assert one.state is TRANSITIONS.get((state, trigger), state)
 
 
-def test_every_state_can_be_reached_and_only_gone_is_for_ever() -> None:
+def test_every_state_is_reachable_and_only_gone_is_final() -> None:
     reached = {State.NEW, State.OPEN}
     for _ in State:
         reached |= {to for (at, _), to in TRANSITIONS.items() if at in reached}
@@ -48,7 +48,9 @@ calls = st.sampled_from(
 
 
 @given(st.lists(st.tuples(calls, st.floats(0, 100)), max_size=40), st.sampled_from([0.0, 1.0]))
-def test_whatever_happens_moves_are_legal_and_rests_only_grow(history: list[tuple[str, float]], delay: float) -> None:
+def test_transitions_are_legal_and_delays_only_grow_for_any_sequence_of_events(
+    history: list[tuple[str, float]], delay: float
+) -> None:
     one, now = host(delay=delay, breaker_failures=2, host_patience=150.0), 0.0
     for call, amount in history:
         before, rested = one.state, one.not_before
@@ -84,7 +86,7 @@ def test_whatever_happens_moves_are_legal_and_rests_only_grow(history: list[tupl
         assert one.connections == 1 or one.delay == 0
 
 
-def test_a_hold_never_shortens_a_rest() -> None:
+def test_a_hold_never_shortens_a_delay() -> None:
     one = host()
     one.hold(50.0)
     one.hold(20.0)
@@ -94,7 +96,7 @@ def test_a_hold_never_shortens_a_rest() -> None:
 def test_a_host_with_a_delay_is_asked_by_one_connection() -> None:
     assert host(robots=False, delay=1.0, per_host=8).connections == 1
     assert host(robots=False, delay=0.0, per_host=8).connections == 8
-    assert host(robots=True, delay=0.0, per_host=8).connections == 1, "robots.txt is asked for alone"
+    assert host(robots=True, delay=0.0, per_host=8).connections == 1, "robots.txt is fetched alone"
 
 
 def test_crawl_delay_lengthens_the_delay_up_to_the_cap() -> None:
@@ -112,11 +114,11 @@ def test_a_page_budget_stops_new_urls_but_not_retries() -> None:
     one.put_back(link(2, attempts=1), 7.0)
     assert one.ready_at(fresh=False) == 7.0
     assert one.ready_at(fresh=True) == 0.0
-    assert one.take(now=7.0)[0].id == 2, "who waited for another attempt goes first"
+    assert one.take(now=7.0)[0].id == 2, "retries come first"
     assert one.take(now=7.0)[0].id == 1
 
 
-def test_a_note_brings_back_rules_delay_and_hold() -> None:
+def test_a_note_restores_rules_delay_and_hold() -> None:
     old = host(delay=1.0)
     old.move(Trigger.ASK)
     text = old.hear_robots(Fetched(1, 200, robots_text="User-agent: *\nDisallow: /no\nCrawl-delay: 9"), 0.0, 1)
@@ -127,13 +129,13 @@ def test_a_note_brings_back_rules_delay_and_hold() -> None:
     assert not new.robots.allows(f"{NAME}/no")
 
 
-def test_stale_rules_are_asked_for_again_but_the_delay_is_kept() -> None:
+def test_stale_robots_txt_is_fetched_again_and_the_delay_is_kept() -> None:
     new = host(delay=1.0)
     new.recall(HostNote(NAME, "text", robots_until=99.0, delay=9.0, rest_until=300.0), now=100.0, began_at=100.0)
     assert (new.state, new.delay, new.not_before) == (State.NEW, 9.0, 300.0)
 
 
-def test_without_robots_a_noted_crawl_delay_is_forgotten() -> None:
+def test_with_robots_off_a_noted_crawl_delay_is_dropped() -> None:
     new = host(robots=False, delay=1.0)
     new.recall(HostNote(NAME, "text", robots_until=999.0, delay=9.0), now=100.0, began_at=100.0)
     assert (new.state, new.delay, new.robots_until) == (State.OPEN, 1.0, NEVER)

@@ -1,4 +1,4 @@
-"""Whatever a page is made of, reading it costs no more than so much a byte, and what it takes grows no faster."""
+"""The cost of reading a page is bounded per byte and grows linearly with its size, whatever it contains."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def read(body: bytes, content_type: str = "text/html", **rules: object) -> Readi
 
 
 @pytest.mark.parametrize("name", hostile_pages.NAMES)
-def test_effort_is_bounded_and_grows_no_faster_than_the_page(name: str) -> None:
+def test_effort_is_bounded_and_grows_linearly_with_the_page(name: str) -> None:
     kind = "application/xhtml+xml" if name == "xhtml" else "text/html"
     _, little = effort(partial(read, hostile_pages.page(name, SMALL), kind))
     linear = 12 * max(little, 10)  # four times as large: sixteen times would be quadratic
     assert stays_below(min(MOST_UNITS, linear), partial(read, hostile_pages.page(name, LARGE), kind))
 
 
-def test_hrefs_beyond_all_reason_are_counted_and_not_resolved() -> None:
+def test_hrefs_beyond_the_limit_are_counted_and_not_resolved() -> None:
     body = "".join(f"<a href=mailto:{number}>" for number in range(MOST_HREFS + 7)) + "<a href=/x><a href=mailto:0>"
     reading = read(body.encode())
     assert (reading.links, reading.cut) == ((), 8)

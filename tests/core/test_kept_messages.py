@@ -1,4 +1,4 @@
-"""Messages that a frontier keeps as JSON: this is how they lie on disk, whatever their classes are called."""
+"""Messages that a frontier stores as JSON: their format on disk does not depend on the names of their classes."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ KEPT: list[tuple[Message, str]] = [
 
 
 @pytest.mark.parametrize(("message", "line"), KEPT, ids=lambda value: type(value).__name__)
-def test_a_kept_message_is_written_and_read_as_it_always_was(message: Message, line: str) -> None:
+def test_the_stored_form_of_each_message_is_unchanged(message: Message, line: str) -> None:
     assert msgspec.json.encode(message).decode() == line
     assert msgspec.json.decode(line, type=type(message)) == message
 
 
-def test_what_a_first_version_has_kept_is_read() -> None:
+def test_messages_stored_by_the_first_version_are_read() -> None:
     old = '["Foreign",13,1,["Link",129,"http://b.test/",2,[],0,0,0]]'
     assert msgspec.json.decode(old, type=OutboxLink) == OutboxLink(13, 1, Link(129, "http://b.test/", 2))
     assert msgspec.json.decode('["Budget","http://a.test",5,40]', type=Budget) == Budget("http://a.test", 5, 40)

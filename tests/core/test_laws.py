@@ -1,4 +1,4 @@
-"""The laws of the house, read off the syntax trees of the code."""
+"""The laws of crawler/README.md, checked on the syntax trees of the code."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ PURE = {
         "crawler.fetch.base",
     },
 }
-"""What these rooms may know is less than what lies below them."""
-COUNT = re.compile(r"(?<=\s)\d[\d,]*(?=  )")  # lines of code in the drawing
-OVERRIDDEN = {"feed_data", "data_received", "unused_data"}  # methods that a library calls by these names
+"""These rooms may import less than all rooms below them."""
+COUNT = re.compile(r"(?<=\s)\d[\d,]*(?=  )")  # lines of code in the diagram
+OVERRIDDEN = {"feed_data", "data_received", "unused_data"}  # methods whose names a library prescribes
 BANNED_NAMES = re.compile(r"(^|_)(manager|helper|helpers|util|utils|handler|data|info|item|items)($|_)")
 
 
@@ -57,15 +57,15 @@ def test_law_1_the_core_touches_nothing_outside(path: Path) -> None:
     assert not {name.partition(".")[0] for name in imported(path)} & FORBIDDEN_IN_CORE
 
 
-def test_law_2_every_arrow_between_rooms_leads_down() -> None:
+def test_law_2_imports_between_rooms_lead_down() -> None:
     assert house.upward(house.imports()) == []
 
 
-def test_law_2_no_modules_import_each_other_in_a_circle() -> None:
+def test_law_2_there_are_no_import_cycles() -> None:
     assert house.circle(house.imports()) == []
 
 
-def test_an_arrow_up_and_a_circle_would_be_seen() -> None:
+def test_the_checks_find_an_upward_import_and_a_cycle() -> None:
     graph = {
         "crawler.core.a": {"crawler.cli.b"},
         "crawler.cli.b": {"crawler.core.a", "crawler.cli.c"},
@@ -77,14 +77,14 @@ def test_an_arrow_up_and_a_circle_would_be_seen() -> None:
 
 
 @pytest.mark.parametrize("room", PURE)
-def test_law_2_some_rooms_know_less_than_what_lies_below_them(room: str) -> None:
+def test_law_2_some_rooms_may_import_less_than_all_rooms_below(room: str) -> None:
     for path in sources(room):
         ours = {name for name in imported(path) if name.split(".")[0] in ("crawler", "variants")}
         strangers = {name for name in ours if not any(name == ok or name.startswith(ok + ".") for ok in PURE[room])}
         assert not strangers, f"{path} imports {strangers}"
 
 
-def test_the_top_of_the_package_is_what_the_drawing_shows() -> None:
+def test_the_diagram_shows_the_top_of_the_package() -> None:
     top = {path.name for path in (ROOT / "crawler").iterdir() if not path.name.startswith("__pycache__")}
     assert len(top - {"README.md", "py.typed", "profiles", "CHANGELOG.md"}) <= 18, top
     drawn = (ROOT / "crawler" / "README.md").read_text().split("```\n")[1]
@@ -125,7 +125,7 @@ def test_law_4_everything_that_crosses_the_seam_is_a_frozen_message() -> None:
         assert not {"body", "socket", "file"} & set(kind.__struct_fields__)
 
 
-def test_law_5_the_two_pumps_are_the_same_lines_but_for_await() -> None:
+def test_law_5_the_two_pumps_differ_only_by_await() -> None:
     def lines(function: object) -> list[str]:
         text = inspect.getsource(function)  # type: ignore[arg-type]
         tree = ast.parse(text).body[0]
@@ -141,7 +141,7 @@ def test_law_6_the_core_is_silent() -> None:
         assert "print" not in {function.id for function in called if isinstance(function, ast.Name)}
 
 
-def test_law_9_names_say_what_a_thing_is() -> None:
+def test_law_9_names_are_specific() -> None:
     for path in [*sources("crawler"), *sources("variants")]:
         assert not BANNED_NAMES.search(path.stem), path
         for node in ast.walk(ast.parse(path.read_text())):
@@ -159,7 +159,7 @@ def public(tree: ast.Module) -> list[ast.ClassDef | ast.FunctionDef | ast.AsyncF
 
 
 def raised(function: ast.AST) -> set[str]:
-    """The classes of errors that a function raises itself, not in a function inside it."""
+    """The error classes that a function raises itself, not in a nested function."""
     names: set[str] = set()
     for node in ast.iter_child_nodes(function):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
@@ -173,12 +173,12 @@ def raised(function: ast.AST) -> set[str]:
 @pytest.mark.parametrize(
     "path", [*sources("crawler"), *sources("variants")], ids=lambda path: str(path.relative_to(ROOT))
 )
-def test_every_public_thing_says_what_it_is_and_what_it_raises(path: Path) -> None:
+def test_every_public_definition_has_a_docstring_with_what_it_raises(path: Path) -> None:
     tree = ast.parse(path.read_text())
-    assert path.name == "__init__.py" or ast.get_docstring(tree), "it does not open with what it is"
+    assert path.name == "__init__.py" or ast.get_docstring(tree), "the module does not start with a docstring"
     for node in public(tree):
         text = ast.get_docstring(node)
         assert text, f"line {node.lineno}: {node.name} says nothing"
-        is_command = any("command" in ast.unparse(mark) for mark in node.decorator_list)  # the text is its help
+        is_command = any("command" in ast.unparse(mark) for mark in node.decorator_list)  # its docstring is its help
         if not isinstance(node, ast.ClassDef) and not is_command and raised(node):
             assert "Raises" in text, f"line {node.lineno}: {node.name} raises {raised(node)}"

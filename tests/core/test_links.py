@@ -1,4 +1,4 @@
-"""What a page says, in any charset, to a crawler named "us"."""
+"""Reading of a page, in any charset, by a crawler named "us"."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_links(body: str | bytes, links: list[str]) -> None:
     assert read(body).links == tuple(link if "://" in link else f"http://h.test/a/{link}" for link in links)
 
 
-def test_nofollow_counts_only_where_it_is_obeyed() -> None:
+def test_nofollow_links_are_counted_only_where_nofollow_is_obeyed() -> None:
     body = "<meta name=robots content=nofollow><a href=x rel=nofollow>"
     assert read(body).links == ()
     reading = read(body, "text/html", "nofollow", obey_nofollow=False)
@@ -86,14 +86,14 @@ def test_links_that_are_too_long_are_counted_and_do_not_use_up_the_limit() -> No
     assert read(body, max_url_length=10_000).cut == 0
 
 
-def test_the_text_of_a_page_with_links_is_sketched_where_that_is_asked_for() -> None:
+def test_the_text_of_a_page_with_links_is_sketched_on_request() -> None:
     def sketch(body: str, follow: bool = True, asked: bool = True) -> tuple[int, int] | None:
         rules = Rules()
         return read_page(body.encode(), PAGE, PageHeaders("text/html"), rules, Resolver(), follow, asked).fingerprint
 
     may = sketch("<a href=/5>May</a> 2026")
     assert may is not None
-    assert may == sketch("<p>May<a href=/6> 2026</a>"), "markup and links are not looked at"
+    assert may == sketch("<p>May<a href=/6> 2026</a>"), "markup and links do not affect the sketch"
     assert may[1] == (sketch("<a href=/5>May</a> 2027") or may)[1] != may[0]
     assert sketch("May 2026") is sketch("<a href=/5>", follow=False) is sketch("<a href=/5>", asked=False) is None
 
@@ -138,7 +138,7 @@ def test_inadmissible_hrefs_do_not_use_up_the_limit() -> None:
         (b"<a href=e>", "text/html", "windows-1252", "e"),
     ],
 )
-def test_charset(body: bytes, content_type: str, charset: str, link: str) -> None:
+def test_the_charset_of_a_page(body: bytes, content_type: str, charset: str, link: str) -> None:
     reading = read(body, content_type)
     assert reading.charset == charset
     assert reading.links == (f"http://h.test/a/{link}",)
@@ -163,7 +163,7 @@ def test_only_html_is_parsed(content_type: str, body: str, parsed: bool) -> None
     assert bool(read(body, content_type).links) is parsed
 
 
-def test_what_is_no_html_has_the_charset_it_declares() -> None:
+def test_other_types_have_their_declared_charset() -> None:
     assert read("x", "text/plain; charset=latin1").charset == "windows-1252"
     assert read("x", "text/plain").charset == ""
     assert read("x", "image/png", "noindex") == Reading("", noindex=True)
@@ -188,7 +188,7 @@ def test_what_is_no_html_has_the_charset_it_declares() -> None:
         ([",:,:"], False, False),
     ],
 )
-def test_orders_in_headers(headers: list[str], noindex: bool, nofollow: bool) -> None:
+def test_robots_directives_in_headers(headers: list[str], noindex: bool, nofollow: bool) -> None:
     for follow in (True, False):
         reading = read("<a href=x>", "text/html", *headers, follow=follow)
         assert (reading.noindex, reading.nofollow) == (noindex, nofollow)
@@ -208,7 +208,7 @@ def test_orders_in_headers(headers: list[str], noindex: bool, nofollow: bool) ->
         ("<!-- <meta name=robots content=noindex> -->", False, False),
     ],
 )
-def test_orders_in_metas(metas: str, noindex: bool, nofollow: bool) -> None:
+def test_robots_directives_in_meta_elements(metas: str, noindex: bool, nofollow: bool) -> None:
     for body in (metas + "<a href=x>", f"\ufeff{metas}<a href=x>".encode("utf-16-be")):
         for follow in (True, False):
             reading = read(body, follow=follow)
@@ -216,7 +216,7 @@ def test_orders_in_metas(metas: str, noindex: bool, nofollow: bool) -> None:
             assert bool(reading.links) is (follow and not nofollow)
 
 
-def test_a_crawler_without_a_name_is_addressed_as_robots() -> None:
+def test_a_crawler_without_a_name_obeys_directives_for_all_robots() -> None:
     assert not read("<meta name='' content=noindex><meta content=noindex>", user_agent="007").noindex
     assert read("<meta name=robots content=noindex>", user_agent="007").noindex
 
@@ -232,7 +232,7 @@ def left(reading: Reading) -> dict[str, int]:
         ("<a href=y><iframe src=x>", ["y", "x"]),
         ("<frameset><frame src=x><frame src=y><noframes><a href=z></noframes></frameset>", ["x", "y"]),
         ("<iframe></iframe><iframe src=about:blank></iframe><iframe src='#'></iframe>", ["b"]),
-        ("<frame src=x>", []),  # outside of a frameset it is nothing
+        ("<frame src=x>", []),  # ignored outside of a frameset
         ("<a href=y rel=nofollow><iframe src=x>", ["x"]),
         ("<meta http-equiv=ReFresh content='3; url=x'>", ["x"]),
         ("<noscript><meta http-equiv=refresh content='0;x'></noscript><a href=y>", ["y", "x"]),
@@ -250,7 +250,7 @@ def headed(body: str, headers: PageHeaders, **rules: Any) -> Reading:
     return read_page(body.encode(), PAGE, headers, ours, Resolver(Scope(ours, [PAGE]).admits_path), True)
 
 
-def test_headers_link_too() -> None:
+def test_link_and_refresh_headers() -> None:
     headers = page_headers(
         [
             ("Server", "x"),
@@ -275,7 +275,7 @@ def test_relations_are_links_where_they_are_named() -> None:
     )
     reading = read(body)
     assert reading.links == ("http://h.test/a/f",)
-    assert left(reading) == {"link_next": 1, "link_prev": 1}, "neither the page itself nor what is a link anyway"
+    assert left(reading) == {"link_next": 1, "link_prev": 1}, "neither the page itself nor URLs that are links anyway"
     assert read(body, follow_rel=("prev",)).links == ("http://h.test/a/f", "http://h.test/a/p")
 
 
@@ -296,18 +296,18 @@ def test_relations_are_links_where_they_are_named() -> None:
         ("<a href=1><a href=2><a href=3>", {"max_links": 1}, {"too_many": 2}),
     ],
 )
-def test_what_is_not_followed_is_counted(body: str, rules: dict[str, Any], counts: dict[str, int]) -> None:
+def test_links_not_followed_are_counted(body: str, rules: dict[str, Any], counts: dict[str, int]) -> None:
     reading = read(body, **rules)
     assert left(reading) == counts
     assert reading.cut == counts.get("too_long", 0) + counts.get("too_many", 0)
     assert left(read(body, follow=False, **rules)) == {}
 
 
-def test_links_that_a_header_turns_away_are_counted() -> None:
+def test_links_excluded_by_a_header_are_counted() -> None:
     assert left(read("<a href=x><a href=y>", "text/html", "nofollow")) == {"nofollow": 2}
 
 
-def test_a_page_that_says_it_is_something_else_is_counted() -> None:
+def test_a_page_with_another_content_type_is_counted() -> None:
     assert left(read("<html><a href=x>", "text/plain")) == {"not_html": 1}
     assert left(read("<html><a href=x>", "text/plain", follow=False)) == {}
     assert left(read("%PDF", "application/pdf")) == {}
@@ -329,7 +329,7 @@ def test_a_page_that_says_it_is_something_else_is_counted() -> None:
         [],
     ],
 )
-def test_what_a_browser_takes_for_html_is_read(types: list[str]) -> None:
+def test_pages_that_browsers_treat_as_html_are_parsed(types: list[str]) -> None:
     headers = page_headers([("Content-Type", value) for value in types])
     assert headed("<!doctype html><a href=x>", headers).links == ("http://h.test/a/x",)
 
@@ -346,22 +346,24 @@ TYPES = st.sampled_from(["", "text/html", "text/html; charset=gbk", "text/html; 
 
 @given(BODIES, TYPES, st.lists(st.text(alphabet="none:,us ", max_size=12), max_size=2))
 @settings(max_examples=200)
-def test_no_bytes_raise_and_following_changes_nothing_else(body: bytes, content_type: str, x_robots: list[str]) -> None:
+def test_no_input_raises_and_following_changes_only_the_links(
+    body: bytes, content_type: str, x_robots: list[str]
+) -> None:
     followed = read(body, content_type, *x_robots)
     unfollowed = read(body, content_type, *x_robots, follow=False)
     assert all(link.startswith(("http://", "https://")) for link in followed.links)
     assert unfollowed == Reading(followed.charset, (), 0, followed.noindex, followed.nofollow)
 
 
-def test_what_is_looked_into() -> None:
-    def looked_into(body: bytes, content_type: str) -> bool:
+def test_which_bodies_are_parsed_as_html() -> None:
+    def is_parsed(body: bytes, content_type: str) -> bool:
         return is_html(body, PageHeaders(content_type))
 
-    assert looked_into(b"", "text/html") and looked_into(b"<p>", "") and looked_into(b"", "application/xhtml+xml; a=b")
-    assert not looked_into(b"<p>", "text/plain") and not looked_into(b"%PDF", "")
+    assert is_parsed(b"", "text/html") and is_parsed(b"<p>", "") and is_parsed(b"", "application/xhtml+xml; a=b")
+    assert not is_parsed(b"<p>", "text/plain") and not is_parsed(b"%PDF", "")
 
 
-def test_of_a_page_that_nobody_could_read_the_headers_are_known() -> None:
+def test_an_unread_page_keeps_the_reading_of_its_headers() -> None:
     reading = unread_page(
         PageHeaders("text/html; charset=latin1", ("us: noindex",)), Rules(user_agent="us"), ParseSkipped.CPU_LIMIT
     )
@@ -369,13 +371,13 @@ def test_of_a_page_that_nobody_could_read_the_headers_are_known() -> None:
 
 
 @pytest.mark.parametrize("empty", ["<script src='a.js'/>", "<title/>", '<textarea name="t" />', "<iframe\nsrc='f'/>"])
-def test_elements_that_are_empty_in_xhtml_swallow_no_links(empty: str) -> None:
+def test_self_closing_elements_in_xhtml_contain_no_links(empty: str) -> None:
     body = f"<html xmlns='http://www.w3.org/1999/xhtml'><body>{empty}<a href='/x'>x</a></body></html>"
     assert "http://h.test/x" in read(body, "application/xhtml+xml").links
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "text/plain", "application/pdf"])
-def test_what_is_no_page_has_the_links_of_its_headers(content_type: str) -> None:
+def test_a_response_that_is_not_a_page_has_the_links_of_its_headers(content_type: str) -> None:
     headers = PageHeaders(content_type, link=("</p2>; rel=next, </c>; rel=canonical",), refresh=("0;url=r",))
     rules = Rules(follow_rel=("next",))
     reading = read_page(b"{}", PAGE, headers, rules, Resolver(), True)
@@ -383,7 +385,7 @@ def test_what_is_no_page_has_the_links_of_its_headers(content_type: str) -> None
     assert dict(reading.not_followed) == {NotFollowed.LINK_CANONICAL: 1}
 
 
-def test_links_of_headers_are_resolved_against_the_page_and_are_its_own() -> None:
+def test_links_of_headers_are_resolved_against_the_url_of_the_page() -> None:
     headers = PageHeaders("text/html", link=("<l>; rel=next", "<o>; rel=next; anchor='/foo'"), refresh=("0;url=r",))
     rules = Rules(follow_rel=("next",))
     body = b"<base href='/x/'><a href='y'>y</a>"
@@ -397,7 +399,7 @@ def sketched(body: str) -> tuple[int, int]:
     return sketch
 
 
-def test_pages_are_told_apart_by_images_that_are_loaded_late_or_lie_in_folders_of_their_own() -> None:
+def test_pages_are_distinguished_by_lazily_loaded_images_and_images_in_other_folders() -> None:
     for image in (
         "<img src=/blank.gif data-src=/img/{}.jpg>",
         "<img srcset='/i/{}.jpg 2x'>",
@@ -407,13 +409,13 @@ def test_pages_are_told_apart_by_images_that_are_loaded_late_or_lie_in_folders_o
         assert marks[0][0] != marks[1][0] and marks[0][1] != marks[1][1], image
 
 
-def test_the_id_of_a_session_in_the_names_of_files_tells_no_pages_apart() -> None:
+def test_a_session_id_in_file_names_does_not_distinguish_pages() -> None:
     page = "<a href=/s/{0}/next>A page.</a><img src=/s/{0}/logo.png>"
     first, second = (sketched(page.format(session)) for session in ("a1b2c3d4e5", "f6a7b8c9d0"))
     assert first == second
 
 
-def test_any_other_id_in_the_names_of_files_tells_pages_apart() -> None:
+def test_any_other_id_in_file_names_distinguishes_pages() -> None:
     page = "<a href=/next>A photo.</a><img src=/{}/large.jpg>"
     first, second = (sketched(page.format(name)) for name in ("a1b2c3d4e5", "f6a7b8c9d0"))
     assert first != second

@@ -1,4 +1,4 @@
-"""What a body is."""
+"""Content types: parsing and sniffing."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ from tests.effort import effort
         (f"{'x' * 600}, text/html", "text/html", ""),
     ],
 )
-def test_types(header: str, essence: str, charset: str) -> None:
+def test_content_types_are_parsed(header: str, essence: str, charset: str) -> None:
     found = media_type(header)
     assert (found.essence, found.charset) == (essence, charset)
 
@@ -93,23 +93,23 @@ def test_types(header: str, essence: str, charset: str) -> None:
         ("", b"<?xml version='1.0'?><html xmlns='http://www.w3.org/1999/xhtml'>", False, True),
     ],
 )
-def test_pages(header: str, body: bytes, nosniff: bool, page: bool) -> None:
+def test_which_types_are_pages(header: str, body: bytes, nosniff: bool, page: bool) -> None:
     assert is_page(body, media_type(header), nosniff) is page
 
 
-def test_what_begins_as_a_page_is_seen_whatever_its_type() -> None:
+def test_the_start_of_an_html_page_is_recognised() -> None:
     assert looks_like_page(b"<!doctype html>") and looks_like_page(b"<?x?><html xmlns='http://www.w3.org/1999/xhtml'>")
     assert not looks_like_page(b"%PDF") and not looks_like_page(b"<?xml?><rss>") and not looks_like_page(b"")
 
 
 @pytest.mark.parametrize("part", ['"', ';"', ';a="\\', ",", ";", '"\\', ';a="', ";charset=", " ", "a/b,"])
-def test_no_header_takes_long(part: str) -> None:
+def test_parsing_a_header_takes_linear_time(part: str) -> None:
     _, units = effort(lambda: media_type("text/html" + part * (64_000 // len(part))))
     assert units < 30
 
 
 @pytest.mark.parametrize("part", [b"<?x?>", b"<!-->", b"<?", b" ", b"<html ", b"<!DOCTYPE ", b"<html xmlns=", b"<!--"])
-def test_no_body_takes_long(part: bytes) -> None:
+def test_sniffing_a_body_takes_linear_time(part: bytes) -> None:
     body = part * (1_000_000 // len(part))
     found, units = effort(lambda: (is_page(body, MediaType("text/xml")), looks_like_page(b"<?x?>" + body)))
     assert not found[0] and units < 30

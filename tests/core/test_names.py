@@ -1,4 +1,4 @@
-"""The words of the code: a public class name stands for one class, and names that were given up do not come back."""
+"""Names in the code: each public class name is unique, and abandoned names are not used again."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ GIVEN_UP = frozenset(
     )
 )
 COINED = re.compile(r"\b(Strays|Crew|Switchboard|Farewell|be_about|bind_to_crawler|threads_or_a_line|speak_plainly)\b")
-"""Words that no text may use either: nobody would look them up."""
+"""Coined words that no text may use either, because a reader cannot look them up."""
 
 
 def defined(tree: ast.AST) -> set[str]:
-    """Every name of a class, a function, a field or an attribute that a module of ours makes."""
+    """Every name of a class, function, field or attribute that a module defines."""
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
@@ -42,13 +42,13 @@ def defined(tree: ast.AST) -> set[str]:
     return names
 
 
-def test_names_that_were_given_up_do_not_come_back() -> None:
+def test_abandoned_names_are_not_used() -> None:
     for module, path in modules().items():
         assert not GIVEN_UP & set(module.split(".")), module
         assert sorted(GIVEN_UP & defined(ast.parse(path.read_text()))) == [], path
 
 
-def test_every_public_class_name_is_one_class() -> None:
+def test_every_public_class_name_is_unique() -> None:
     names = Counter(
         node.name
         for path in modules().values()
@@ -58,7 +58,7 @@ def test_every_public_class_name_is_one_class() -> None:
     assert [name for name, count in names.items() if count > 1] == []
 
 
-def test_no_text_uses_a_word_of_our_own() -> None:
+def test_no_text_uses_a_coined_word() -> None:
     texts: list[Path] = [ROOT / "README.md", ROOT / "crawler" / "README.md", *modules().values()]
     texts += [path for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__)]
     for path in texts:

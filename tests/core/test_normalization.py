@@ -1,4 +1,4 @@
-"""Links are respelled where that cannot lead to another page, and nowhere else."""
+"""Links are normalised where that cannot lead to another page, and nowhere else."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ UUID = "1b4e28ba-2fa1-11d2-883f-b9a761bde3fb"
         ("/%7Eme?", "/~me?"),
     ],
 )
-def test_needless_escapes_are_undone(url: str, ours: str) -> None:
+def test_unnecessary_escapes_are_decoded(url: str, ours: str) -> None:
     assert normalize(H + url) == H + ours
 
 
@@ -43,12 +43,12 @@ def test_needless_escapes_are_undone(url: str, ours: str) -> None:
         "/%2561",
     ],
 )
-def test_what_may_matter_stays_whatever_it_is_called(url: str) -> None:
+def test_parameters_that_may_matter_are_kept_whatever_their_name(url: str) -> None:
     assert normalize(H + url) == H + url
 
 
 @given(st.text(alphabet="/;?&=%aA1s2d67eE.~", max_size=40), st.sampled_from(["", "?sid=a3f9bc21", ";jsessionid=1"]))
-def test_it_is_canonical_and_the_same_when_done_again(path: str, session: str) -> None:
+def test_normalisation_is_canonical_and_idempotent(path: str, session: str) -> None:
     url = canonical(f"{H}/{path}{session}")
     assert url is not None
     ours = normalize(url)
@@ -57,13 +57,13 @@ def test_it_is_canonical_and_the_same_when_done_again(path: str, session: str) -
 
 
 @pytest.mark.parametrize("unit", ["a1", "sid=a1&", "%61", ";", "a" * 8, "1234-"])
-def test_long_urls_cost_what_their_length_costs(unit: str) -> None:
+def test_the_cost_is_linear_in_the_length_of_a_url(unit: str) -> None:
     short, long = ([f"{H}/{unit * n};sid={unit * n}?sid={unit * n}!"] for n in (500, 5000))
     _, few = effort(lambda: [normalize(url) for url in short * 100])
     _, many = effort(lambda: [normalize(url) for url in long * 100])
     assert many < 40 * few + 10
 
 
-def test_rules_say_whether_links_are_respelled() -> None:
+def test_normalisation_can_be_switched_off() -> None:
     url = "http://a.test/%78"
     assert [normalizer(Rules(respell=wanted))(url) for wanted in (True, False)] == ["http://a.test/x", url]

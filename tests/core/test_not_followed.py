@@ -1,4 +1,4 @@
-"""Links that are seen and not followed: what the crawl counts, and that it adds up."""
+"""Links that are found and not followed: how the crawl counts them, and that the counts add up."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def tally(one: Driver) -> dict[str, int]:
     return {str(kind): count for kind, count in one.frontier.tally().not_followed.items()}
 
 
-def test_hosts_that_are_not_ours() -> None:
+def test_links_to_hosts_out_of_scope() -> None:
     one, (root,) = started(scope="host")
     secure = A.replace("http:", "https:")
     (page,) = one.answer(root, 200, f"{A}/x", f"{B}/", f"{B}/2", f"{secure}/")
@@ -25,7 +25,7 @@ def test_hosts_that_are_not_ours() -> None:
     assert tally(one) == {"out_of_scope": 3, "out_of_scope_by_scheme": 1, "scheme": 3, "nofollow": 1}
 
 
-def test_a_site_has_both_schemes() -> None:
+def test_both_schemes_of_a_site_are_in_scope() -> None:
     one, (root,) = started("http://x.test/")
     found = one.answer(root, 200, "https://x.test/", "http://www.x.test/", "https://www.x.test/", "http://y.test/")
     assert len(found) == 3
@@ -33,7 +33,7 @@ def test_a_site_has_both_schemes() -> None:
 
 
 @pytest.mark.parametrize("seed_first", [False, True])
-def test_what_a_seed_turns_out_to_mean_is_taken_back(seed_first: bool) -> None:
+def test_links_to_the_host_that_a_seed_redirects_to_are_subtracted_again(seed_first: bool) -> None:
     one, seeds = started(f"{A}/", f"{B}/")
     answers = [(seeds[0], 200, (f"{C}/1", f"{C}/2", "http://d.test/"), ""), (seeds[1], 301, (), f"{C}/")]
     for seed, status, links, location in reversed(answers) if seed_first else answers:
@@ -52,7 +52,7 @@ def test_redirects_count_as_links_do() -> None:
     assert tally(one) == {"excluded": 1, "out_of_scope": 1}
 
 
-def test_an_attempt_that_is_repeated_counts_once() -> None:
+def test_a_repeated_attempt_counts_once() -> None:
     one, (root,) = started()
     left = ((NotFollowed.ERROR_PAGE, 1),)
     (again,) = one.answer(root, 503, not_followed=left) or one.step(after=1000.0)
@@ -61,7 +61,7 @@ def test_an_attempt_that_is_repeated_counts_once() -> None:
     assert tally(one) == {"error_page": 1}
 
 
-def test_a_redirect_that_leads_nowhere_ends_as_one_though_its_body_is_cut_each_time() -> None:
+def test_a_redirect_without_a_valid_target_settles_as_such_though_its_body_is_truncated() -> None:
     one, (fetch,) = started(attempts=2)
     (fetch,) = one.answer(fetch, 302, truncated="disconnect") or one.step(after=1000.0)
     one.answer(fetch, 302, f"{A}/x", truncated="disconnect", part="p", position=1)

@@ -1,4 +1,4 @@
-"""When failures are the network's, and when they are not."""
+"""Which failures are taken for a network outage."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_one_dead_site_that_never_answered_is_no_outage() -> None:
     assert not outage.on
 
 
-def test_a_dead_stranger_among_sites_that_answer_is_no_outage() -> None:
+def test_an_unknown_dead_host_among_hosts_that_answer_is_no_outage() -> None:
     outage, some = known(3)
     stranger = hosts(4)[-1]
     for now in range(50):
@@ -45,7 +45,7 @@ def test_a_dead_stranger_among_sites_that_answer_is_no_outage() -> None:
     assert not outage.on
 
 
-def test_a_few_witnesses_that_all_fail_are_an_outage_and_what_was_in_doubt_never_happened() -> None:
+def test_when_all_of_a_few_known_hosts_fail_it_is_an_outage_and_their_failures_do_not_count() -> None:
     outage, (a, b) = known(2)
     link = Link(7, "http://h0.test/7", 1)
     assert outage.observe(a, SLOW, WINDOW) is Fault.UNDECIDED
@@ -59,7 +59,7 @@ def test_a_few_witnesses_that_all_fail_are_an_outage_and_what_was_in_doubt_never
     assert outage.observe(a, SLOW, WINDOW) is Fault.NETWORK_FAULT
 
 
-def test_a_witness_that_fails_while_others_answer_is_judged_as_any_other() -> None:
+def test_a_known_host_that_fails_while_others_answer_is_treated_as_any_other() -> None:
     outage, (a, b) = known(2)
     link = Link(7, "http://h0.test/7", 1)
     assert outage.observe(a, SLOW, 1.0) is Fault.UNDECIDED
@@ -69,7 +69,7 @@ def test_a_witness_that_fails_while_others_answer_is_judged_as_any_other() -> No
     assert outage.decided(2.0) == [(a, link, SLOW, Fault.HOST_FAULT)]
 
 
-def test_after_a_silence_a_failure_in_doubt_is_judged_as_any_other() -> None:
+def test_a_failure_in_doubt_counts_after_some_time_without_evidence() -> None:
     outage, (a,) = known(1)
     link = Link(7, "http://h0.test/7", 1)
     assert outage.observe(a, SLOW, 1.0) is Fault.UNDECIDED
@@ -78,14 +78,14 @@ def test_after_a_silence_a_failure_in_doubt_is_judged_as_any_other() -> None:
     assert outage.decided(1.0 + DOUBT) == [(a, link, SLOW, Fault.HOST_FAULT)]
 
 
-def test_one_host_alone_is_away_however_often_it_fails() -> None:
+def test_a_single_failing_host_is_unreachable_however_often_it_fails() -> None:
     outage, (a,) = known(1)
     assert {outage.observe(a, GONE, WINDOW + n / 10) for n in range(50)} == {Fault.HOST_FAULT}
     assert not outage.on
 
 
 @pytest.mark.parametrize(("failing", "away"), [(0.85, False), (0.9, True)])
-def test_many_witnesses_need_not_all_fail(failing: float, away: bool) -> None:
+def test_of_many_known_hosts_not_all_need_to_fail(failing: float, away: bool) -> None:
     outage, some = known(2 * MANY)
     dead = round(failing * len(some))
     for host in some[:dead]:
@@ -93,18 +93,18 @@ def test_many_witnesses_need_not_all_fail(failing: float, away: bool) -> None:
     assert outage.on is away
     if away:
         outage.observe(some[-1], HERE, WINDOW)
-        assert outage.on, "it lies on this side of what is broken"
+        assert outage.on, "an answer of a host that never failed does not end the outage"
         outage.observe(some[0], HERE, WINDOW)
         assert not outage.on
 
 
-def test_many_strangers_are_witnesses_while_nobody_has_answered() -> None:
+def test_many_unknown_hosts_indicate_an_outage_while_none_has_answered() -> None:
     outage, some = Outage(300.0), hosts(MANY)
     assert [outage.observe(host, GONE, 1.0) for host in some[:-1]] == [Fault.HOST_FAULT] * (MANY - 1)
     assert outage.observe(some[-1], GONE, 1.0) is Fault.NETWORK_FAULT
 
 
-def test_an_earlier_run_that_had_answers_is_trusted() -> None:
+def test_hosts_that_answered_in_an_earlier_run_count_as_known() -> None:
     outage, (a, b) = Outage(300.0), hosts(2)
     outage.trust()
     outage.observe(a, GONE, 1.0)
@@ -129,12 +129,12 @@ def test_an_outage_is_probed_and_given_up_after_the_wait() -> None:
     assert outage.on and not ends
     outage.decided(42.0)
     assert not outage.on and ends == [42.0]
-    assert [outage.observe(a, GONE, 43.0 + n) for n in range(9)] == [Fault.HOST_FAULT] * 9, "no more hope"
+    assert [outage.observe(a, GONE, 43.0 + n) for n in range(9)] == [Fault.HOST_FAULT] * 9, "the wait is over"
     outage.observe(a, HERE, 60.0)
     assert outage.observe(a, SLOW, 61.0) is Fault.UNDECIDED
 
 
-def test_a_run_that_is_stopped_waits_for_no_certainty() -> None:
+def test_a_stopped_run_does_not_wait_for_failures_in_doubt() -> None:
     outage, (a,) = known(1)
     link = Link(7, "http://h0.test/7", 1)
     outage.observe(a, SLOW, 1.0)
@@ -144,12 +144,12 @@ def test_a_run_that_is_stopped_waits_for_no_certainty() -> None:
     assert outage.observe(a, SLOW, 1.1) is Fault.HOST_FAULT
 
 
-def test_a_wait_of_0_judges_everything_at_once() -> None:
+def test_with_a_wait_of_0_every_failure_counts_at_once() -> None:
     outage, (a,) = known(1, wait=0.0)
     assert {outage.observe(a, GONE, 10.0 + n) for n in range(9)} == {Fault.HOST_FAULT}
 
 
-def test_what_says_nothing_of_the_network_is_no_evidence() -> None:
+def test_failures_that_are_not_of_the_network_are_no_evidence() -> None:
     outage, (a,) = known(1)
     (stranger,) = hosts(1)
     for trouble in (FetchErrorKind.LEASE_EXPIRED, FetchErrorKind.BLOCKED, FetchErrorKind.INTERNAL):
@@ -164,13 +164,13 @@ def test_what_says_nothing_of_the_network_is_no_evidence() -> None:
 # ---- descriptors -----------------------------------------------------------------------------------------------------
 
 
-def test_who_starves_asks_less_at_once_and_slowly_more_again() -> None:
+def test_a_lack_of_descriptors_lowers_concurrency_which_then_recovers_slowly() -> None:
     window, (a,) = FetchWindow(300.0, 300.0), hosts(1)
     assert window.room(PLENTY, 0, 1.0) == PLENTY
     assert window.judge(a, STARVED, 39, 10.0) is Fault.NETWORK_FAULT
     assert window.room(PLENTY, 0, 10.0) == 30
     window.judge(a, STARVED, 29, 10.1)
-    assert window.room(PLENTY, 0, 10.1) == 30, "what was on its way then says nothing new"
+    assert window.room(PLENTY, 0, 10.1) == 30, "failures of fetches already in flight do not count again"
     assert window.room(PLENTY, 35, 10.1) < 0
     for _ in range(30):
         window.judge(a, HERE, 29, 11.0)
@@ -182,29 +182,29 @@ def test_who_starves_asks_less_at_once_and_slowly_more_again() -> None:
     assert (actions.pauses, actions.away) == ([Pause.STARVED, Pause.STARVED], False)
 
 
-def test_who_starves_alone_for_too_long_fails() -> None:
+def test_a_fetch_that_lacks_descriptors_alone_for_too_long_fails() -> None:
     window, (a,) = FetchWindow(30.0, 30.0), hosts(1)
     assert window.judge(a, STARVED, 0, 10.0) is Fault.NETWORK_FAULT
     assert window.judge(a, STARVED, 0, 39.0) is Fault.NETWORK_FAULT
-    assert window.judge(a, STARVED, 1, 39.5) is Fault.NETWORK_FAULT, "somebody else holds what is missing"
+    assert window.judge(a, STARVED, 1, 39.5) is Fault.NETWORK_FAULT, "other fetches hold the descriptors"
     assert window.judge(a, STARVED, 0, 40.0) is Fault.NETWORK_FAULT
     assert window.judge(a, STARVED, 0, 70.0) is Fault.HOST_FAULT
     window.judge(a, HERE, 0, 71.0)
     assert window.judge(a, STARVED, 0, 72.0) is Fault.NETWORK_FAULT
 
 
-def test_a_page_without_memory_waits_longer_each_time_and_fails_when_it_was_alone_often_enough() -> None:
+def test_a_page_without_memory_waits_longer_each_time_and_fails_after_several_attempts_alone() -> None:
     window, (a,) = FetchWindow(30.0, 30.0), hosts(1)
     link = Link(7, "http://h0.test/7", 1)
     gaps = []
     for _ in range(7):
-        assert window.judge(a, SHORT, 3, 100.0, link) is Fault.NETWORK_FAULT, "others hold what is missing"
+        assert window.judge(a, SHORT, 3, 100.0, link) is Fault.NETWORK_FAULT, "other fetches hold the memory"
         gaps.append(window.retry_at(a, link, SHORT, Fault.NETWORK_FAULT, 100.0) - 100.0)
     assert gaps == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 32.0]
     for _ in range(ALONE - 1):
         assert window.judge(a, SHORT, 0, 1000.0, link) is Fault.NETWORK_FAULT
     assert window.judge(a, SHORT, 0, 1000.0, link) is Fault.HOST_FAULT
-    assert window.judge(a, SHORT, 0, 1000.0, link) is Fault.NETWORK_FAULT, "counted anew"
+    assert window.judge(a, SHORT, 0, 1000.0, link) is Fault.NETWORK_FAULT, "the count starts again"
     window.judge(a, HERE, 0, 1001.0, link)
     window.judge(a, SHORT, 3, 1002.0, link)
     assert window.retry_at(a, link, SHORT, Fault.NETWORK_FAULT, 1002.0) == 1003.0
@@ -219,7 +219,7 @@ def test_a_robots_txt_without_memory_waits_for_half_a_minute_at_most() -> None:
     assert window.judge(a, SHORT, 0, 40.0) is Fault.HOST_FAULT
 
 
-def test_an_outage_is_told_once_and_lets_only_probes_out() -> None:
+def test_an_outage_is_reported_once_and_allows_probes_only() -> None:
     window, (a, b) = FetchWindow(30.0, 30.0), hosts(2)
     window.judge(a, HERE, 0, 0.0)
     window.judge(b, HERE, 0, 0.0)

@@ -1,4 +1,4 @@
-"""Which pages are read elsewhere."""
+"""Which pages are parsed in a separate process."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_many_tags_with_little_formatting_are_not_heavy() -> None:
 
 
 @pytest.mark.parametrize("tag", ["b", "FONT", "code", "Strong", "em", "tt", "small", "strike", "big", "i", "u", "s"])
-def test_formatting_that_is_reopened_in_every_block_is_heavy_however_it_is_spelled(tag: str) -> None:
+def test_formatting_that_is_reopened_in_every_block_is_heavy_in_any_spelling(tag: str) -> None:
     page = bomb(100_000, tag)
     assert is_expensive(page) and is_expensive(bomb(100_000, tag.upper())) and is_expensive(bomb(100_000, tag.lower()))
     assert is_expensive(page.replace(b" ", b"\n")) and is_expensive(page.replace(b" ", b"/"))
@@ -45,7 +45,7 @@ def test_formatting_that_is_reopened_in_every_block_is_heavy_however_it_is_spell
 @pytest.mark.parametrize(
     "differing",
     [
-        '<b x="a>{0}">',  # the value goes on beyond the first ">"
+        '<b x="a>{0}">',  # the value continues after the first ">"
         '<b x=\'"\' y=">{0}">',
         '<b x=a"b y=">{0}">',
         '<b x="y" x{0}>',
@@ -56,7 +56,7 @@ def test_formatting_that_only_looks_alike_is_heavy(differing: str) -> None:
     assert is_expensive(b"<p>" + b"".join(differing.format(n).encode() for n in range(3_000)) + b"<p>x" * 3_000)
 
 
-def test_what_looks_like_one_tag_hides_no_others() -> None:
+def test_an_unclosed_tag_hides_no_others() -> None:
     formats = b"".join(b"<b y%d>" % n for n in range(3_000))
     assert is_expensive(b'<p><!--<b x="-->' + formats + b'">' + b"<p>x" * 3_000)
 
@@ -64,13 +64,13 @@ def test_what_looks_like_one_tag_hides_no_others() -> None:
 @pytest.mark.parametrize(
     "value", [lambda n: b'\x1b$B">\x1b(B%d' % n, lambda n: b"\0" * (n % 100)], ids=["ISO-2022-JP", "NULs alone"]
 )
-def test_no_charset_hides_that_formatting_differs(value: Callable[[int], bytes]) -> None:
+def test_formatting_that_differs_is_recognised_in_any_charset(value: Callable[[int], bytes]) -> None:
     formats = b"".join(b'<b x="' + value(n) + b'">' for n in range(3_000))
     assert is_expensive(formats + b"<p>x" * 3_000)
 
 
 @pytest.mark.parametrize("tag", [b'<b class="x">', b'<code class="docutils literal" lang="en">'])
-def test_formatting_that_repeats_itself_is_light_as_parsers_keep_three(tag: bytes) -> None:
+def test_repeated_formatting_is_light_because_parsers_keep_three(tag: bytes) -> None:
     assert not is_expensive(b"<p>" + tag * 3_000 + b"<p>x" * 20_000)
     assert len(parse(b"<p>" + tag * 100 + b"<p>x" * 200).select("b, code")) == 100 + 3 * 200
 

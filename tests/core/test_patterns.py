@@ -1,4 +1,4 @@
-"""The shape of a URL, the pattern it shares with its like, and the marks of a text."""
+"""The shape of a URL, the pattern that it shares with similar URLs, and the fingerprint of a text."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def reason(path: str, rules: Rules = RULES) -> Reason | None:
         "/" + "a&b" * 30,
     ],
 )
-def test_shapes_that_honest_sites_have(path: str) -> None:
+def test_shapes_of_ordinary_sites(path: str) -> None:
     assert reason(path) is None
 
 
@@ -55,7 +55,7 @@ def test_shapes_of_endless_sites(path: str, why: Reason) -> None:
     assert reason(path) is why
 
 
-def test_every_limit_of_shape_can_be_moved() -> None:
+def test_every_limit_of_shape_is_configurable() -> None:
     rules = Rules(max_path_segments=1000, max_path_repeats=1000, max_query_keys=1000)
     assert reason("/a" * 500 + "?" + "n=1&" * 500, rules) is None
     strict = Rules(max_path_segments=2, max_path_repeats=1, max_query_keys=1)
@@ -91,23 +91,23 @@ def test_patterns(url: str, pattern: str) -> None:
     assert pattern_of(H + url) == pattern
 
 
-def test_two_texts_that_differ_in_numbers_and_ids_differ_in_one_mark() -> None:
+def test_two_texts_that_differ_in_numbers_and_ids_differ_in_one_fingerprint() -> None:
     may, june = sketch_of("May 2026, seen by deadbeef"), sketch_of("May 2027 - seen by cafe0123")
     assert may[0] != june[0]
     assert may[1] == june[1]
     assert sketch_of("May 2026")[1] != sketch_of("July 2026")[1]
-    assert sketch_of("\ud800") != sketch_of("\ud801"), "text that is no text has marks, too"
+    assert sketch_of("\ud800") != sketch_of("\ud801"), "undecodable text has a fingerprint, too"
     here = [sketch_of(f"{name} is not here", f"http://h.test/a/{name.lower()}") for name in ("Amber", "Birch")]
     assert here[0][0] != here[1][0]
-    assert here[0][1] == here[1][1], "words of its URL count for nothing"
+    assert here[0][1] == here[1][1], "words of the URL are ignored"
     files = [sketch_of("A photo.", sources=[f"/img/{n}.jpg"]) for n in range(2)]
     assert files[0][0] != files[1][0]
-    assert files[0][1] != files[1][1], "the name of a picture is something new"
+    assert files[0][1] != files[1][1], "a new image name makes a difference"
     assert sketch_of("x" * SKETCHED + "y") == sketch_of("x" * SKETCHED + "z")
 
 
 @pytest.mark.parametrize("unit", ["a", "1a", "a/", "abcdef12-", "aZ3k", "&n=1"])
-def test_long_urls_cost_what_their_length_costs(unit: str) -> None:
+def test_the_cost_is_linear_in_the_length_of_a_url(unit: str) -> None:
     def work(times: int) -> None:
         for n in range(50):
             check_shape(f"{H}/{n}?{unit * times}", RULES)

@@ -1,4 +1,4 @@
-"""What a redirect leads to."""
+"""How redirects are resolved."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ LINK = Link(1, f"{H}/a", 1, (f"{H}/first",))
         (f"{H}/".ljust(2084, "x"), Reason.REDIRECT_INVALID, ""),
     ],
 )
-def test_where_a_redirect_leads(target: str, reason: Reason, followed: str) -> None:
+def test_the_target_of_a_redirect(target: str, reason: Reason, followed: str) -> None:
     assert after_redirect(LINK, target, Rules()) == (reason, followed)
 
 
-def test_spelling_is_left_alone_where_that_is_wished() -> None:
+def test_targets_are_not_normalised_by_option() -> None:
     assert after_redirect(LINK, f"{H}/%62", Rules(respell=False))[1] == f"{H}/%62"
 
 
-def test_a_chain_ends_at_its_limit_even_if_a_site_insists() -> None:
+def test_a_redirect_chain_ends_at_its_limit() -> None:
     assert after_redirect(LINK, f"{H}/%61", Rules(max_redirects=1))[0] is Reason.REDIRECT_LIMIT

@@ -1,4 +1,4 @@
-"""Which settled URLs a resume asks again."""
+"""Which settled URLs a resume fetches again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Row(msgspec.Struct):
     detail: str = ""
 
 
-def test_a_crawl_that_missed_something_asks_again_by_itself() -> None:
+def test_a_crawl_that_missed_urls_retries_them_by_default() -> None:
     assert selection(Ending.INCOMPLETE) == MISSED
     assert selection(Ending.FAILED) == MISSED | {SEEDS}
     for ending in (Ending.COMPLETE, Ending.LIMIT, Ending.STOPPED):
@@ -29,20 +29,20 @@ def test_a_crawl_that_missed_something_asks_again_by_itself() -> None:
         assert selection(ending, failed=True) == MISSED
 
 
-def test_who_names_reasons_gets_these_alone() -> None:
+def test_given_reasons_select_exactly_their_urls() -> None:
     assert selection(Ending.INCOMPLETE, ["robots"]) == {"robots"}
     assert selection(Ending.FAILED, ["robots"]) == {"robots", SEEDS}
     assert selection(Ending.LIMIT, ["robots"], failed=True) == MISSED | {"robots"}
 
 
-def test_everything_but_success_may_be_named() -> None:
+def test_every_reason_except_success_may_be_given() -> None:
     assert set(NAMES) == (set(Reason) - {"ok", "redirect"}) | {"truncated", "unread", "links_cut"}
     for reason in set(Reason) - {Reason.OK, Reason.REDIRECT}:
         assert pick(frozenset([reason.value]), Row(reason)) == reason.value
 
 
 @pytest.mark.parametrize("reason", Reason)
-def test_what_is_asked_again_by_itself_is_what_trouble_ended(reason: Reason) -> None:
+def test_urls_retried_by_default_are_those_that_ended_with_a_failure(reason: Reason) -> None:
     assert (pick(MISSED, Row(reason, 0)) == reason.value) == (REASONS[reason].meaning is Meaning.TROUBLE)
     assert (reason in TROUBLES) == (pick(MISSED, Row(reason, 0)) is not None)
 
@@ -61,18 +61,18 @@ def test_what_is_asked_again_by_itself_is_what_trouble_ended(reason: Reason) -> 
         (Row(), None),
     ],
 )
-def test_pages_that_were_not_had_whole(row: Row, by_itself: str | None) -> None:
+def test_truncated_pages(row: Row, by_itself: str | None) -> None:
     assert pick(MISSED, row) == by_itself
 
 
-def test_what_our_limits_cut_is_asked_again_by_name() -> None:
+def test_pages_cut_by_our_limits_are_retried_on_request() -> None:
     assert pick(frozenset(["truncated"]), Row(truncated="length")) == "truncated"
     assert pick(frozenset(["unread"]), Row(detail=not_taken(ParseSkipped.CPU_LIMIT, 0))) == "unread"
     assert pick(frozenset(["links_cut"]), Row(detail=not_taken(None, 3))) == "links_cut"
     assert pick(frozenset(["links_cut"]), Row()) is None
 
 
-def test_seeds_are_asked_again_whatever_they_answered() -> None:
+def test_seeds_are_retried_whatever_they_answered() -> None:
     words = selection(Ending.FAILED)
     assert pick(words, Row(Reason.CLIENT_ERROR, 404, depth=0)) == "client_error"
     assert pick(words, Row(Reason.CLIENT_ERROR, 404, depth=1)) is None
@@ -80,22 +80,22 @@ def test_seeds_are_asked_again_whatever_they_answered() -> None:
 
 @pytest.mark.parametrize("unread", [None, *ParseSkipped])
 @pytest.mark.parametrize("cut", [0, 1, 70_000])
-def test_what_was_not_taken_can_be_read_back(unread: ParseSkipped | None, cut: int) -> None:
+def test_the_cut_parts_can_be_read_from_the_detail(unread: ParseSkipped | None, cut: int) -> None:
     assert read_back(200, not_taken(unread, cut)) == (unread, cut)
 
 
 @pytest.mark.parametrize("detail", ["links not read: x", "links not taken: many", "[Errno 111] links not taken: 3"])
-def test_other_details_say_nothing_of_it(detail: str) -> None:
+def test_other_details_name_no_cut_parts(detail: str) -> None:
     assert read_back(200, detail) == (None, 0)
 
 
-def test_a_host_gets_back_what_is_asked_again() -> None:
+def test_retried_pages_are_returned_to_the_budget_of_their_host() -> None:
     whole = Budget("http://a.test", WHOLE, 10)
     assert relieved(whole, 3, restart=False) == Budget("http://a.test", WHOLE, 7)
     assert relieved(whole, 30, restart=True) == Budget("http://a.test", WHOLE, 0)
 
 
-def test_a_stopped_pattern_begins_anew_where_its_pages_are_asked_again() -> None:
+def test_a_stopped_pattern_starts_again_where_its_pages_are_retried() -> None:
     stopped = Budget("http://a.test", 5, 300, stopped="all alike")
     assert relieved(stopped, 3, restart=False) == stopped
     assert relieved(stopped, 3, restart=True) is None

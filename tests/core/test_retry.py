@@ -1,4 +1,4 @@
-"""What is worth another attempt, and how long to wait for it."""
+"""Which failures are retried, and after which wait."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from crawler.core.reasons import FetchErrorKind, Reason
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504, 599])
-def test_transient_statuses_are_worth_another_attempt(status: int) -> None:
+def test_transient_statuses_are_retried(status: int) -> None:
     assert is_transient(Fetched(1, status))
 
 
@@ -43,33 +43,31 @@ def test_exhausted_server_errors_have_a_reason_of_their_own() -> None:
 
 
 @pytest.mark.parametrize(("cut", "again"), [("time", True), ("disconnect", True), ("length", False), ("", False)])
-def test_a_body_cut_by_the_network_is_tried_again_one_cut_by_us_is_not(cut: str, again: bool) -> None:
+def test_a_body_truncated_by_the_network_is_retried_one_cut_by_our_limits_is_not(cut: str, again: bool) -> None:
     assert is_transient(Fetched(1, 200, truncated=cut)) is again
 
 
-def test_a_body_that_stays_cut_is_kept_in_the_end() -> None:
+def test_a_body_that_is_truncated_each_time_is_stored_after_the_last_attempt() -> None:
     assert reason_of(Fetched(1, 200, truncated="disconnect")) is Reason.OK
 
 
 @pytest.mark.parametrize(
     "trouble", sorted(set(FetchErrorKind) - {FetchErrorKind.LEASE_EXPIRED, FetchErrorKind.DNS_PENDING})
 )
-def test_connection_trouble_is_tried_again_the_rest_is_not(trouble: FetchErrorKind) -> None:
+def test_connection_failures_are_retried_others_are_not(trouble: FetchErrorKind) -> None:
     again = trouble in (FetchErrorKind.DNS, FetchErrorKind.CONNECT, FetchErrorKind.TIMEOUT, FetchErrorKind.DISCONNECT)
     assert is_transient(Failed(1, trouble)) is again
     assert reason_of(Failed(1, trouble)) is Reason(trouble.value)
 
 
 @given(st.text(st.characters(min_codepoint=33, max_codepoint=126)), st.integers(1, 2000), st.integers(0, 2**63 - 1))
-def test_waits_lie_in_the_upper_half_below_a_growing_ceiling_and_can_be_replayed(
-    url: str, number: int, seed: int
-) -> None:
+def test_waits_are_in_the_upper_half_below_a_growing_ceiling_and_reproducible(url: str, number: int, seed: int) -> None:
     for wait, factor in ((backoff, 4.0), (gap, 1.5)):
         ceiling = min(60.0, factor ** min(number - 1, 20))
         assert ceiling / 2 <= wait(url, number, base=1.0, cap=60.0, seed=seed) <= ceiling
         assert wait(url, number, 1.0, 60.0, seed) == wait(url, number, 1.0, 60.0, seed)
 
 
-def test_pages_that_failed_together_are_not_asked_for_together() -> None:
+def test_pages_that_failed_together_are_retried_at_different_times() -> None:
     waits = [backoff(f"http://a.test/{n}", 1, 1.0, 60.0, 1) for n in range(1000)]
     assert min(waits) < 0.52 and max(waits) > 0.98 and 0.7 < sum(waits) / 1000 < 0.8

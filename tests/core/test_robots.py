@@ -219,24 +219,24 @@ def test_allow_all() -> None:
         ("AB42", "AB42bot/1.0", False),
         ("AB42bots", "AB42bot/1.0", False),
         ("AB43bot", "AB42bot/1.0", False),
-        ("AB42bot", "AB/1.0", True),  # as Google's parser reads it: a name ends at its first digit
+        ("AB42bot", "AB/1.0", True),  # as in Google's parser: a name ends at its first digit
         ("AB42bot", "ABC/1.0", False),
         ("360Spider", "360Spider", True),
         ("361Spider", "360Spider", False),
     ],
 )
-def test_digits_of_a_name_count_where_ours_has_some(line: str, agent: str, ours: bool) -> None:  # 2.2.1
+def test_digits_in_a_product_token_count_where_our_name_has_digits(line: str, agent: str, ours: bool) -> None:  # 2.2.1
     assert allows(f"user-agent: {line}\ndisallow: /", "/x", agent) is not ours
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef", b"\xef\xbb", b"\xef\xbb\xbf"])
-def test_the_first_line_counts_behind_a_part_of_a_mark(mark: bytes) -> None:
+def test_the_first_line_counts_after_a_partial_byte_order_mark(mark: bytes) -> None:
     text = decode_robots(mark + b"user-agent: us\ndisallow: /", 1000)
     assert not allows(text, "/x")
 
 
 @pytest.mark.parametrize("rules", [10, STARS_AT_ONCE + 1, 3 * STARS_AT_ONCE])
-def test_no_rule_is_left_out(rules: int) -> None:
+def test_all_rules_are_used_however_many(rules: int) -> None:
     wildcards = "".join(f"disallow: /*-{number}$\n" for number in range(rules))
     robots = Robots(f"user-agent: us\n{wildcards}disallow: /*{'*a' * 5000}$\n", AGENT)
     assert not robots.allows("http://h.test/x-0")
@@ -245,7 +245,7 @@ def test_no_rule_is_left_out(rules: int) -> None:
     assert robots.effort == 1 + (rules + 1) // STARS_AT_ONCE
 
 
-def test_a_file_full_of_wildcards_is_matched_in_bounded_time() -> None:
+def test_a_file_with_many_wildcards_is_matched_in_bounded_time() -> None:
     for rule in ("/*{}", "/*aaaaaaaab{}", "/*a*a*a*a*b{}"):
         text = "user-agent: *\n" + "".join(f"disallow:{rule.format(number)}\n" for number in range(30_000))
         robots = Robots(decode_robots(text.encode(), 512_000), AGENT)

@@ -1,6 +1,6 @@
-"""Google's cases for robots.txt: what its parser makes of a file, as data.
+"""Google's test cases for robots.txt as data.
 
-Source: robots_test.cc of https://github.com/google/robotstxt (Apache License 2.0), by the names of its tests. Left out
+Source: robots_test.cc of https://github.com/google/robotstxt (Apache License 2.0), by the names of its tests. Omitted
 are those that do not apply: line counts, sitemaps, the validity of a name, URLs without a path, and URLs that are not
 canonical (a "ツ" that is not percent-encoded never gets here).
 
@@ -180,7 +180,7 @@ DIFFERENT: list[tuple[str, str, str, str, bool]] = [
     # RFC 9309 2.2.1: the product token is a part of the User-Agent, which is what we are given; Google is given a
     # token, and none has a space.
     ("GoogleOnly_AcceptUserAgentUpToFirstSpace", SPACED, "Foo Bar", "/x/y", True),
-    # RFC 9309 knows no longest line: what Google cuts off at 16,664 bytes counts here.
+    # RFC 9309 has no maximum line length: text that Google cuts off after 16,664 bytes counts here.
     (
         "GoogleOnly_LineTooLong",
         f"{FOO}disallow: /x/{'a' * 17_000}/qux\n",
@@ -205,4 +205,6 @@ def test_byte_order_marks(mark: bytes, read: bool) -> None:  # ID_UTF8ByteOrderM
     text = decode_robots(mark + b"User-Agent: foo\nDisallow: /AnyValue\n", 512_000)
     assert Robots(text, "foo").allows("http://foo.bar/AnyValue") is not read
     text = decode_robots(b"User-Agent: foo\n" + mark + b"Disallow: /AnyValue\n", 512_000)
-    assert Robots(text, "foo").allows("http://foo.bar/AnyValue"), "a mark only counts where a file begins"
+    assert Robots(text, "foo").allows("http://foo.bar/AnyValue"), (
+        "a byte order mark is recognised only at the start of a file"
+    )

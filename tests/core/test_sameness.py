@@ -1,4 +1,4 @@
-"""Which parts of URLs are found to make no difference, and which are not."""
+"""Which parts of URLs are learned to make no difference, and which are not."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ Url = Callable[[int, int], str]
         ("/a;x=1;y=1", "/a;x=2;y=2", None),
     ],
 )
-def test_what_two_urls_differ_in(first: str, second: str, part: object) -> None:
+def test_the_difference_between_two_urls(first: str, second: str, part: object) -> None:
     assert difference(H + first, H + second) == part
 
 
 def learn(same: Sameness, url: Url, pages: int, sessions: int, content: Url | None = None, new: bool = True) -> int:
-    """Show so many pages under so many sessions each; how many of a further session are skipped then."""
+    """Show so many pages under so many sessions each; returns how many URLs of a further session are skipped."""
     shown: dict[int, str] = {}
     for session in range(sessions):
         for page in range(pages):
@@ -62,13 +62,13 @@ FORMS: dict[str, Url] = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_sessions_make_no_difference_wherever_they_stand(form: str) -> None:
+def test_session_ids_are_ignored_in_any_position(form: str) -> None:
     same = Sameness()
     assert learn(same, FORMS[form], 12, 4) == 12
     assert "made no difference in" in same.skips(FORMS[form](3, 10**7))
 
 
-def test_the_order_of_parameters_is_learnt_without_many_values() -> None:
+def test_that_the_order_of_parameters_makes_no_difference_is_learned_from_few_values() -> None:
     same = Sameness()
     forms = ("a=1&b={0}&c", "b={0}&a=1&c", "c&b={0}&a=1")
     assert learn(same, lambda page, session: f"{H}/p?{forms[session // 100 % 3].format(page)}", 12, 4) == 12
@@ -79,9 +79,9 @@ def test_the_order_of_parameters_is_learnt_without_many_values() -> None:
     ("content", "new", "sessions"),
     [
         (lambda page, session: f"{page} {session}", True, 4),  # it matters
-        (lambda page, session: f"{page} {session if page % 6 == 0 else 0}", True, 4),  # it matters now and then
-        (lambda page, session: "one", True, 4),  # there is one page only
-        (lambda page, session: str(page), False, 4),  # no page names new URLs
+        (lambda page, session: f"{page} {session if page % 6 == 0 else 0}", True, 4),  # it matters sometimes
+        (lambda page, session: "one", True, 4),  # there is only one page
+        (lambda page, session: str(page), False, 4),  # no page links to new URLs
     ],
 )
 def test_nothing_is_skipped_without_evidence(content: Url, new: bool, sessions: int) -> None:
@@ -94,7 +94,7 @@ def test_few_values_may_be_versions_or_languages() -> None:
     assert learn(same, url, 40, 8) == 0
 
 
-def test_a_rule_is_tested_and_falls_when_it_is_wrong() -> None:
+def test_a_rule_is_tested_and_dropped_when_it_is_wrong() -> None:
     same, url = Sameness(), FORMS["segment"]
     learn(same, url, 12, 4)
     skipped = [bool(same.skips(url(3, 2000 + n))) for n in range(64)]
@@ -102,7 +102,7 @@ def test_a_rule_is_tested_and_falls_when_it_is_wrong() -> None:
     same.learn(url(3, 9999), 12345, True)
     assert not same.skips(url(3, 5000))
     learn(same, url, 12, 4)
-    assert not same.skips(url(3, 5000)), "it is not believed again"
+    assert not same.skips(url(3, 5000)), "the rule is not used again"
 
 
 def test_memory_is_bounded() -> None:
@@ -121,7 +121,7 @@ def test_memory_is_bounded() -> None:
     assert len(rule.contents) == len(rule.named) == KEYS
 
 
-def test_a_rule_is_remembered_and_what_is_no_rule_is_not() -> None:
+def test_rules_are_stored_and_candidates_are_not() -> None:
     same, url = Sameness(), FORMS["segment"]
     assert not same
     learn(same, url, 12, 1)
@@ -135,4 +135,4 @@ def test_a_rule_is_remembered_and_what_is_no_rule_is_not() -> None:
     assert again.skips(url(3, 77))
     assert not again.skips(url(99, 77))
     again.learn("http://k.test/x/y", 3, True)
-    assert not again.skips("http://k.test/x/y"), "it is about another host"
+    assert not again.skips("http://k.test/x/y"), "the rule belongs to another host"

@@ -1,4 +1,4 @@
-"""What a crawl remembers of the URLs it admitted."""
+"""The memory of the URLs that a crawl has admitted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def page(number: int) -> str:
 
 
 @given(st.lists(st.integers(0, 40)), st.integers(0, 30))
-def test_as_long_as_it_is_complete_it_knows_exactly_what_was_added(numbers: list[int], limit: int) -> None:
+def test_while_complete_it_knows_exactly_the_urls_added(numbers: list[int], limit: int) -> None:
     one, known = Seen(7, limit), set()
     for number in numbers:
         if one.complete:
@@ -33,7 +33,7 @@ def test_as_long_as_it_is_complete_it_knows_exactly_what_was_added(numbers: list
     assert one.complete or len(known) > limit
 
 
-def test_beyond_the_limit_it_forgets_the_oldest_of_what_it_was_asked_last_and_says_so() -> None:
+def test_beyond_the_limit_it_drops_the_least_recently_used_and_reports_that() -> None:
     one = Seen(7, limit=10)
     for number in range(10 + 2 * 4):
         one.add(page(number))
@@ -43,14 +43,14 @@ def test_beyond_the_limit_it_forgets_the_oldest_of_what_it_was_asked_last_and_sa
     assert [number for number in range(19) if page(number) not in one] == [10, 11, 12, 13]
 
 
-def test_it_takes_up_the_marks_of_an_earlier_run() -> None:
+def test_it_restores_the_marks_of_an_earlier_run() -> None:
     one = Seen(7, limit=100)
     one.load(marks(map(page, range(20)), 7))
     assert one.complete
     assert [number for number in range(30) if page(number) in one] == list(range(20))
 
 
-def test_without_the_marks_of_an_earlier_run_it_is_a_memory_of_what_it_was_asked() -> None:
+def test_without_the_marks_of_an_earlier_run_it_is_a_cache_of_recent_lookups() -> None:
     one = Seen(7, limit=100)
     one.load(None)
     one.add(page(1))

@@ -1,4 +1,4 @@
-"""What a crawl that is one of two does with links and hosts that are not its own. Whole crawls are in tests/sim."""
+"""How one of two shards handles links and hosts that it does not own. Whole crawls are in tests/sim."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ MINE, THEIRS = (
 
 
 def url_of(who: int, host: str = MINE, number: int = 0) -> str:
-    """A URL that belongs to a shard once its host is spread."""
+    """A URL that is assigned to a shard once its host is spread."""
     return [url for url in (f"{host}/{n}" for n in range(999)) if SHARD.owner(url) == who][number]
 
 
 class Player:
-    """Plays one shard by hand."""
+    """Steps one shard by hand."""
 
     def __init__(self, **rules: object) -> None:
         self.rules = Rules(**({"delay": 0.0, "per_host": 4, "robots": True} | rules))  # type: ignore[arg-type]
@@ -62,23 +62,23 @@ class Player:
         return self.actions.mail
 
     def begin(self) -> Fetch:
-        """My seed is known and its robots.txt asked for."""
+        """The seed of this shard is admitted and its robots.txt is being fetched."""
         (robots,) = self.step(Discovered((f"{MINE}/", f"{THEIRS}/")))
         return robots
 
     def spread(self) -> list[Fetch]:
-        """My host turns out to need no rest."""
+        """The host of this shard turns out to need no delay."""
         return self.step(Fetched(self.begin().id, 200, robots_text=""))
 
 
-def test_seeds_of_others_are_left_to_them() -> None:
+def test_seeds_of_other_shards_are_ignored() -> None:
     player = Player()
     assert player.begin().url == f"{MINE}/robots.txt"
     assert [link.url for link in player.actions.queued] == [f"{MINE}/"]
     assert player.mail.foreign == []
 
 
-def test_a_link_of_another_shard_is_sent_once_and_no_sooner_quiet_than_acknowledged() -> None:
+def test_a_link_to_another_shard_is_sent_once_and_the_shard_is_idle_only_after_its_acknowledgement() -> None:
     player = Player(per_host=1)
     (page,) = player.spread()
     player.step(Fetched(page.id, 200, (f"{THEIRS}/x",)))
@@ -92,12 +92,12 @@ def test_a_link_of_another_shard_is_sent_once_and_no_sooner_quiet_than_acknowled
     assert player.mail.foreign == []
     player.step(Acknowledged((foreign.seq,)))
     assert (player.mail.acknowledged, player.mail.quiet) == ([foreign.seq], True)
-    assert player.actions.ending is None, "nobody ends alone"
+    assert player.actions.ending is None, "a shard does not end by itself"
     player.step(Stop())
     assert player.actions.ending is Ending.COMPLETE
 
 
-def test_a_host_without_a_rest_is_spread_and_its_links_go_home() -> None:
+def test_a_host_without_a_delay_is_spread_and_its_links_are_sent_to_their_shards() -> None:
     player = Player()
     robots = player.begin()
     links = tuple(OutboxLink(n, ME, Link(n, url_of(n % 2, number=n), 1)) for n in range(4))
@@ -108,20 +108,18 @@ def test_a_host_without_a_rest_is_spread_and_its_links_go_home() -> None:
     assert {foreign.link.url for foreign in player.mail.foreign} >= {url_of(OTHER, number=1), url_of(OTHER, number=3)}
     assert all(foreign.admitted and SHARD.owner(foreign.link.url) == OTHER for foreign in player.mail.foreign)
     assert len(player.mail.transferred) == len(player.mail.foreign)
-    assert len(player.actions.fetches) == 2, "two of four connections are ours"
+    assert len(player.actions.fetches) == 2, "this shard has two of the four connections"
 
 
 @pytest.mark.parametrize(("rules", "text"), [({"per_host": 1}, ""), ({"delay": 1.0}, ""), ({}, "Crawl-delay: 2")])
-def test_a_host_that_must_rest_or_has_too_few_connections_stays_with_its_owner(
-    rules: dict[str, object], text: str
-) -> None:
+def test_a_host_with_a_delay_or_too_few_connections_stays_with_its_owner(rules: dict[str, object], text: str) -> None:
     player = Player(**rules)
     player.step(Fetched(player.begin().id, 200, robots_text=f"User-agent: *\n{text}"))
     assert player.mail.notes == []
     assert [note.reach for note in player.actions.notes] == [HostPlacement.OWNER]
 
 
-def test_a_host_that_is_spread_has_a_share_of_its_budget_here_and_no_more_when_it_is_gathered() -> None:
+def test_a_spread_host_has_a_share_of_its_budget_on_each_shard_until_it_is_gathered() -> None:
     player = Player(max_host_pages=4)
     (root,) = player.spread()
     links = [url_of(ME, number=number) for number in range(6)]
@@ -132,11 +130,11 @@ def test_a_host_that_is_spread_has_a_share_of_its_budget_here_and_no_more_when_i
     player.step(Fetched(fetches[0].id, 200))
     more = tuple(OutboxLink(n, ME, Link(n, f"{MINE}/more{n}", 1), admitted=True) for n in range(4))
     asked = player.step(LinksReceived(OTHER, more))
-    assert asked == [], "two were asked for here, so about four everywhere"
+    assert asked == [], "two pages were fetched here, so about four on all shards"
     assert [end.reason for end in player.actions.settled] == [Reason.HOST_LIMIT] * 4
 
 
-def test_a_host_that_was_asked_before_is_not_spread() -> None:
+def test_a_host_that_was_fetched_from_before_is_not_spread() -> None:
     player = Player()
     player.step(Resumed(b"", 0, 0, 1, 0, 0), Discovered((f"{MINE}/",)))
     assert [one.host for one in player.actions.refill_requests] == [MINE]
@@ -148,7 +146,7 @@ def test_a_host_that_was_asked_before_is_not_spread() -> None:
 @pytest.mark.parametrize(
     "answer", [{"status": 429}, {"status": 503, "retry_after": 5.0}, {"status": 429, "retry_after": 5.0}]
 )
-def test_a_host_that_complains_is_gathered_and_what_is_owed_goes_to_the_owner(answer: dict[str, float]) -> None:
+def test_a_host_that_asks_for_a_delay_is_gathered_and_its_owed_links_go_to_the_owner(answer: dict[str, float]) -> None:
     player = Player()
     note = HostNote(THEIRS, "", 1e9, reach=HostPlacement.SHARED)
     player.step(HostNoteShared(note))
@@ -167,16 +165,18 @@ def test_a_host_that_complains_is_gathered_and_what_is_owed_goes_to_the_owner(an
     }
     player.step(Fetched(fetches[1].id, 503, retry_after=50.0))
     (later,) = player.mail.notes
-    assert later.rest_until == player.now + 50.0, "the owner must hear of a longer rest, too"
+    assert later.rest_until == player.now + 50.0, "the owner is also told of a longer delay"
     new = url_of(ME, THEIRS, 5)
     player.step(LinksReceived(OTHER, (OutboxLink(9, ME, Link(9, new, 1)),)))
-    assert [(one.link.url, one.admitted) for one in player.mail.foreign] == [(new, True)], "new is what its home says"
+    assert [(one.link.url, one.admitted) for one in player.mail.foreign] == [(new, True)], (
+        "the owner decides which links are new"
+    )
     assert player.actions.fetches == []
     player.step(LinksReceived(OTHER, (OutboxLink(10, ME, Link(10, new, 1)),)))
     assert player.mail.foreign == []
 
 
-def test_a_link_that_was_passed_on_and_comes_once_more_is_not_passed_on_again() -> None:
+def test_a_link_that_was_forwarded_is_not_forwarded_again() -> None:
     player = Player()
     player.step(HostNoteShared(HostNote(THEIRS, "", 1e9, reach=HostPlacement.SHARED)))
     foreign = OutboxLink(1, ME, Link(7, url_of(ME, THEIRS), 1), admitted=True)
@@ -187,7 +187,7 @@ def test_a_link_that_was_passed_on_and_comes_once_more_is_not_passed_on_again() 
     assert (player.mail.received, player.mail.foreign, player.actions.queued) == ([(OTHER, 1)], [], [])
 
 
-def test_the_owner_of_a_gathered_host_asks_for_what_others_pass_on_after_the_rest() -> None:
+def test_the_owner_of_a_gathered_host_fetches_forwarded_links_after_the_delay() -> None:
     player = Player()
     fetches = player.spread()
     for fetch in fetches:
@@ -198,20 +198,20 @@ def test_the_owner_of_a_gathered_host_asks_for_what_others_pass_on_after_the_res
     assert [(one.url, one.attempts) for one in player.actions.queued] == [(link.url, 1)]
     assert player.actions.fetches == []
     player.step(LinksReceived(OTHER, (OutboxLink(1, ME, link, admitted=True),)))
-    assert (player.actions.queued, player.mail.received) == ([], [(OTHER, 1)]), "what comes twice is known"
+    assert (player.actions.queued, player.mail.received) == ([], [(OTHER, 1)]), "a link that arrives twice is known"
     player.now += 5
     (again,) = player.step()
     assert (again.url, again.attempt) == (link.url, 2)
 
 
-def test_a_host_that_asks_another_shard_to_wait_for_too_long_is_given_up_by_its_owner() -> None:
+def test_a_host_with_a_hold_beyond_max_hold_on_another_shard_is_given_up_by_its_owner() -> None:
     player = Player(max_hold=10.0)
     player.begin()
     player.step(HostNoteShared(HostNote(MINE, rest_until=player.now + 60, reach=HostPlacement.RECLAIMED)))
     assert [end.reason for end in player.actions.settled] == [Reason.HELD]
 
 
-def test_what_is_to_be_passed_on_waits_its_turn_in_the_frontier_like_any_link() -> None:
+def test_links_to_be_forwarded_wait_in_the_frontier_like_any_link() -> None:
     player = Player()
     player.step(Resumed(b"", 0, 0, 1, 0, 0), HostNoteShared(HostNote(THEIRS, "", 1e9, reach=HostPlacement.RECLAIMED)))
     player.step(Refill(THEIRS, (), 0, more=True))
@@ -223,7 +223,7 @@ def test_what_is_to_be_passed_on_waits_its_turn_in_the_frontier_like_any_link() 
     assert [(one.link, one.admitted) for one in player.mail.foreign] == [(link, True)]
 
 
-def test_a_host_that_the_frontier_has_yet_to_tell_of_is_given_up_once_and_not_before() -> None:
+def test_a_host_still_being_loaded_from_the_frontier_is_given_up_once_and_not_before() -> None:
     player = Player(max_hold=10.0)
     player.step(Resumed(b"", 0, 0, 1, 0, 0), HostNoteShared(HostNote(THEIRS, "", 1e9, reach=HostPlacement.SHARED)))
     tried = Link(1, url_of(ME, THEIRS), 1, attempts=1, status=503)
@@ -244,7 +244,7 @@ def test_without_robots_hosts_are_spread_from_the_start() -> None:
     assert [fetch.url for fetch in player.actions.fetches] == [url_of(ME, THEIRS)]
 
 
-def test_pages_are_asked_for_out_of_grants_and_returned_by_who_needs_none() -> None:
+def test_pages_are_fetched_within_grants_and_unused_grants_are_returned() -> None:
     player = Player(max_pages=100, per_host=1)
     assert player.step(Discovered((f"{MINE}/",))) == []
     assert player.mail.wants
@@ -256,8 +256,8 @@ def test_pages_are_asked_for_out_of_grants_and_returned_by_who_needs_none() -> N
     assert player.mail.returned == 0
 
 
-def test_grants_are_for_pages_that_were_never_asked_for() -> None:
-    player = Player(max_pages=100, per_host=1, robots=False)  # robots are no pages
+def test_grants_are_used_for_pages_that_were_never_fetched() -> None:
+    player = Player(max_pages=100, per_host=1, robots=False)  # robots.txt is not a page
     tried = Link(1, f"{MINE}/a", 1, attempts=1, status=503)
     player.step(Resumed(b"", 2, 0, 3, 8, 0, retried=(MINE,)))
     fetches = player.step(Refill(MINE, (tried, Link(2, f"{MINE}/b", 1)), 2, False))
@@ -265,17 +265,17 @@ def test_grants_are_for_pages_that_were_never_asked_for() -> None:
     assert player.mail.wants
 
 
-def test_links_that_were_on_their_way_are_sent_again_after_a_kill() -> None:
+def test_unacknowledged_links_are_sent_again_after_a_kill() -> None:
     player = Player()
     foreign = OutboxLink(4, OTHER, Link(9, f"{THEIRS}/x", 0, (f"{MINE}/",)))
     player.step(Resumed(b"", 0, 0, 1, 0, 0, outbox=(foreign,)))
     assert player.mail.foreign == [foreign]
-    assert not player.mail.seeds_settled, "what a seed was redirected to is still on its way"
+    assert not player.mail.seeds_settled, "the redirect target of a seed is not acknowledged yet"
     player.step(Acknowledged((4, 99)))
     assert player.mail.seeds_settled
 
 
-def test_links_to_a_shard_that_was_born_again_are_sent_again_until_they_arrive() -> None:
+def test_links_to_a_restarted_shard_are_sent_again_until_acknowledged() -> None:
     player = Player(per_host=1)
     (page,) = player.spread()
     player.step(Fetched(page.id, 200, (f"{THEIRS}/x",)))
@@ -288,7 +288,7 @@ def test_links_to_a_shard_that_was_born_again_are_sent_again_until_they_arrive()
     assert (player.mail.foreign, player.crawl.owed) == ([], 0)
 
 
-def test_a_host_that_joined_elsewhere_takes_in_the_links_that_waited_for_it() -> None:
+def test_links_that_waited_for_a_host_are_admitted_when_it_joins_on_another_shard() -> None:
     player = Player(per_host=1)
     (page,) = player.spread()
     stranger = next(name for name in (f"http://s{n}.test" for n in range(99)) if SHARD.owner(name) == ME)
@@ -298,7 +298,7 @@ def test_a_host_that_joined_elsewhere_takes_in_the_links_that_waited_for_it() ->
     assert [link.url for link in player.actions.queued] == [f"{stranger}/x"]
 
 
-def test_links_out_of_scope_are_forgotten_when_no_shard_owes_a_seed() -> None:
+def test_links_out_of_scope_are_dropped_when_no_shard_owes_a_seed() -> None:
     player = Player(per_host=1)
     (page,) = player.spread()
     player.step(Fetched(page.id, 200, ("http://stranger.test/x",)))
@@ -307,7 +307,7 @@ def test_links_out_of_scope_are_forgotten_when_no_shard_owes_a_seed() -> None:
     assert player.actions.queued == [] and player.mail.foreign == []
 
 
-def test_links_out_of_scope_wait_while_a_seed_of_ours_is_owed_whatever_others_say() -> None:
+def test_links_out_of_scope_wait_while_this_shard_owes_a_seed() -> None:
     player = Player(per_host=1)
     player.begin()
     stranger = next(name for name in (f"http://s{n}.test" for n in range(99)) if SHARD.owner(name) == ME)
@@ -317,14 +317,14 @@ def test_links_out_of_scope_wait_while_a_seed_of_ours_is_owed_whatever_others_sa
     assert player.crawl.owed == 2
 
 
-def test_the_host_that_a_seed_is_redirected_to_is_told_to_all() -> None:
+def test_the_host_that_a_seed_redirects_to_is_announced_to_all_shards() -> None:
     player = Player(per_host=1)
     (page,) = player.spread()
     player.step(Fetched(page.id, 301, location="http://www.test/"))
     assert player.mail.notes == [HostNote("http://www.test", joined=True)]
 
 
-def test_a_crawl_that_is_alone_listens_to_nobody() -> None:
+def test_a_crawl_with_one_shard_ignores_messages_of_others() -> None:
     crawl = Crawl(Rules(), Scope(Rules(), (f"{MINE}/",)), 7)
     with pytest.raises(TypeError, match="one shard"):
         crawl.step([SeedsSettled()], room=1, now=0.0)
@@ -337,7 +337,7 @@ def deep(url: str, seq: int = 1, **facts: bool) -> LinksReceived:
     return LinksReceived(OTHER, (OutboxLink(seq, ME, Link(seq, url, 3), **facts),))
 
 
-def test_a_url_beyond_the_depth_limit_is_sent_home_once_and_again_when_a_shorter_path_leads_to_it() -> None:
+def test_a_url_beyond_the_depth_limit_is_sent_to_its_shard_once_and_again_on_a_shorter_path() -> None:
     player = Player(per_host=1, max_depth=1)
     (page,) = player.spread()
     more = player.step(
@@ -353,7 +353,7 @@ def test_a_url_beyond_the_depth_limit_is_sent_home_once_and_again_when_a_shorter
     player.crawl._admit(f"{THEIRS}/x", 1, (), player.now)
     assert [one.link.depth for one in player.mail.foreign] == [1]
     player.crawl._admit(f"{THEIRS}/x", 2, (), player.now)
-    assert len(player.mail.foreign) == 1, "it is known to be nearer"
+    assert len(player.mail.foreign) == 1, "a shorter path is already known"
 
 
 def test_a_host_with_urls_beyond_the_depth_limit_is_not_spread() -> None:
@@ -371,7 +371,7 @@ def test_a_host_with_urls_beyond_the_depth_limit_is_not_spread() -> None:
     assert again.mail.notes == []
 
 
-def test_of_a_gathered_host_the_owner_remembers_what_is_beyond_the_depth_limit() -> None:
+def test_the_owner_of_a_gathered_host_keeps_its_urls_beyond_the_depth_limit() -> None:
     player = Player(max_depth=2)
     player.step(HostNoteShared(HostNote(THEIRS, "", 1e9, reach=HostPlacement.RECLAIMED)))
     url = url_of(ME, THEIRS)
@@ -387,7 +387,7 @@ def test_of_a_gathered_host_the_owner_remembers_what_is_beyond_the_depth_limit()
     assert player.actions.beyond == [], "it was admitted"
 
 
-def test_what_was_on_its_way_beyond_a_limit_that_has_grown_is_admitted() -> None:
+def test_links_in_transit_beyond_a_raised_depth_limit_are_admitted() -> None:
     player = Player(max_depth=3)
     player.step(deep(f"{MINE}/x", beyond=True))
     assert [link.url for link in player.actions.queued] == [f"{MINE}/x"]
@@ -398,9 +398,9 @@ def test_what_was_on_its_way_beyond_a_limit_that_has_grown_is_admitted() -> None
     assert [one.link.depth for one in smaller.mail.foreign] == [3, 1]
 
 
-def test_the_hosts_with_urls_beyond_the_depth_limit_are_remembered_up_to_a_limit() -> None:
+def test_a_bounded_number_of_hosts_with_urls_beyond_the_depth_limit_is_remembered() -> None:
     limit = DepthLimit(1, 7)
     limit.remember(f"http://h{n}.test" for n in range(MOST_HOSTS - 1))
     assert (limit.may_have("http://h5.test"), limit.may_have("http://other.test")) == (True, False)
     limit.remember(("http://last.test", "http://lost.test"))
-    assert limit.may_have("http://lost.test"), "when in doubt it may"
+    assert limit.may_have("http://lost.test"), "beyond that number a host is assumed to have some"

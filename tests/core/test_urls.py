@@ -1,4 +1,4 @@
-"""One spelling for each URL; a memory that never changes an answer."""
+"""Canonical URLs; a cache that never changes the result."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from crawler.core.urls.canonical import Resolver, canonical, host_of, path_of, r
 
 PAGE = "http://h.test/a/b?c"
 
-# Text that is nearly a URL: every character that means something to the parser, and some that mean nothing.
+# Text that resembles a URL: every character with a meaning for the parser, and some without.
 HREFS = st.one_of(
     st.text(alphabet="htps:/\\?#@.%aA0 \t\n\r\x00[]&=\ud800é", max_size=12),
     st.builds(
@@ -66,7 +66,7 @@ def test_canonical(url: str, expected: str | None) -> None:
         ("data:text/html,x", None),
     ],
 )
-def test_resolve_with_and_without_memory(href: str, expected: str | None) -> None:
+def test_resolve_with_and_without_cache(href: str, expected: str | None) -> None:
     resolver = Resolver()
     resolver.resolve_all("http://h.test/a/other?page", [href])
     assert resolve(PAGE, href) == expected
@@ -85,7 +85,7 @@ def test_urls_are_distinct_and_in_order_of_appearance() -> None:
     assert Resolver().resolve_all(PAGE, hrefs) == ["http://h.test/a/z", "http://h.test/a/a", PAGE]
 
 
-def test_what_is_not_wanted_is_left_out_also_from_memory() -> None:
+def test_urls_not_admitted_are_left_out_also_with_the_cache() -> None:
     resolver = Resolver(lambda url: not url.endswith((".png", "?c")))
     for _ in range(2):
         assert resolver.resolve_all(PAGE, ["x.png", "x.html", "#top", "mailto:x", "?q", ""]) == [
@@ -106,7 +106,7 @@ def test_canonical_is_idempotent(text: str) -> None:
 
 @given(st.lists(st.tuples(PAGES, st.lists(HREFS, max_size=6)), max_size=6), st.integers(0, 3000))
 @settings(max_examples=200)
-def test_memory_never_changes_an_answer(pages: list[tuple[str, list[str]]], memory: int) -> None:
+def test_the_cache_never_changes_the_result(pages: list[tuple[str, list[str]]], memory: int) -> None:
     roomy, tight = Resolver(), Resolver(memory=memory)
     for _ in range(2):
         for base, hrefs in pages:
@@ -115,7 +115,7 @@ def test_memory_never_changes_an_answer(pages: list[tuple[str, list[str]]], memo
             assert tight.resolve_all(base, hrefs) == list(dict.fromkeys(plain))
 
 
-def test_memory_is_bounded() -> None:
+def test_the_cache_is_bounded() -> None:
     resolver = Resolver(memory=100_000)
     for number in range(1000):
         hrefs = [f"{number}-{href}" for href in range(10)] + ["x" * 50_000]
@@ -124,7 +124,7 @@ def test_memory_is_bounded() -> None:
         assert len(resolver._directories) + entries < 100_000 / 300
 
 
-def test_one_page_cannot_fill_the_memory() -> None:
+def test_one_page_cannot_fill_the_cache() -> None:
     resolver = Resolver(memory=100_000)
     kept = resolver._directory(PAGE)
     assert len(resolver.resolve_all(PAGE, map(str, range(5000)))) == 5000

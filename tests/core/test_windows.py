@@ -1,4 +1,4 @@
-"""What is in memory and what waits in the frontier. That it makes no difference is shown in tests/sim."""
+"""Which links are in memory and which wait in the frontier. That it makes no difference is tested in tests/sim."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def in_memory(one: Driver) -> int:
     return sum(len(host.queue) for host in one.crawl._hosts)
 
 
-def test_a_long_queue_waits_in_the_frontier_and_is_asked_for_in_order() -> None:
+def test_a_long_queue_waits_in_the_frontier_and_is_loaded_in_order() -> None:
     one, (root,) = started(per_host=1, bounds=TINY)
     pages = [f"{A}/{number}" for number in range(40)]
     (first,) = one.answer(root, 200, *pages)
@@ -34,7 +34,7 @@ def test_a_long_queue_waits_in_the_frontier_and_is_asked_for_in_order() -> None:
     assert one.last.ending is Ending.COMPLETE
 
 
-def test_a_host_may_fill_a_window_that_nobody_else_needs() -> None:
+def test_a_host_may_fill_the_window_if_no_other_host_needs_it() -> None:
     one, (root,) = started(per_host=1, bounds=Bounds(hosts=10, links=1000, marks=1000))
     one.answer(root, 200, *(f"{A}/{number}" for number in range(900)))
     assert in_memory(one) == 899
@@ -49,7 +49,7 @@ def test_links_of_a_host_that_is_given_up_are_settled_wherever_they_wait() -> No
     assert len(one.settled) == 1201
 
 
-def test_a_host_that_finds_no_place_waits_until_another_is_done() -> None:
+def test_a_host_without_room_in_memory_waits_until_another_is_done() -> None:
     one, fetches = started(f"{A}/", f"{B}/", f"{C}/", bounds=TINY)
     assert urls(fetches) == [f"{A}/"]
     fetches = one.answer(fetches[0])
@@ -60,7 +60,7 @@ def test_a_host_that_finds_no_place_waits_until_another_is_done() -> None:
     assert one.last.ending is Ending.COMPLETE
 
 
-def test_what_is_known_of_a_forgotten_host_comes_back_with_it() -> None:
+def test_the_state_of_a_dropped_host_is_restored_with_it() -> None:
     one, (robots,) = started(f"{A}/", f"{B}/", robots=True, bounds=TINY)
     assert one.answer(robots, 200, robots_text="User-agent: *\nDisallow: /no\nCrawl-delay: 3") == []
     (root,) = one.step(after=3.0)
@@ -72,7 +72,7 @@ def test_what_is_known_of_a_forgotten_host_comes_back_with_it() -> None:
     assert one.reason(f"{A}/no/way") is Reason.ROBOTS
 
 
-def test_a_rest_survives_being_forgotten() -> None:
+def test_a_delay_survives_dropping_the_host_from_memory() -> None:
     one, fetches = started(f"{A}/", f"{B}/", delay=5.0, bounds=TINY)
     (page,) = one.answer(fetches[0])
     assert page.url == f"{B}/"
@@ -81,7 +81,7 @@ def test_a_rest_survives_being_forgotten() -> None:
     assert urls(one.step(after=0.1)) == [f"{A}/x"]
 
 
-def test_why_a_host_was_given_up_is_not_forgotten() -> None:
+def test_the_reason_why_a_host_was_given_up_is_kept() -> None:
     one, (root,) = started(f"{A}/", f"{B}/", bounds=TINY, breaker_failures=1)
     (page,) = one.step(Failed(root.id, FetchErrorKind.TIMEOUT, "idle"))
     assert page.url == f"{B}/"
@@ -90,7 +90,7 @@ def test_why_a_host_was_given_up_is_not_forgotten() -> None:
     assert one.last.ending is Ending.COMPLETE
 
 
-def test_a_search_goes_round_until_a_round_has_found_all() -> None:
+def test_the_search_for_hosts_repeats_until_a_round_has_found_all() -> None:
     one = driver(bounds=Bounds(hosts=1, links=100, marks=1000))
     names = [f"http://h{number}.test" for number in range(5)]
     one.frontier.commit(Batch(queued=[Link(n + 1, f"{name}/", 1) for n, name in enumerate(names)]), 0.0)
@@ -120,13 +120,13 @@ def test_beyond_the_limit_of_marks_the_frontier_decides_what_is_new() -> None:
     while fetches:
         order += urls(fetches)
         fetches = one.answer(fetches[0], 200, *pages)
-    assert order == pages, "each once, although each was forgotten and found again"
+    assert order == pages, "each once, although each was dropped and found again"
     assert one.last.ending is Ending.COMPLETE
     assert one.frontier.tally().queued == 11
 
 
 @pytest.mark.usefixtures("forgetful")
-def test_a_crawl_is_not_complete_while_it_waits_for_a_judgement() -> None:
+def test_a_crawl_is_not_complete_while_the_frontier_has_to_decide_on_links() -> None:
     one, (root,) = started(bounds=Bounds(hosts=10, links=100, marks=0))
     one.crawl._seen.complete = False
     one._step([Fetched(root.id, 200, (f"{A}/", f"{A}/x"))], 10)
@@ -134,7 +134,7 @@ def test_a_crawl_is_not_complete_while_it_waits_for_a_judgement() -> None:
     assert one.last.ending is None
 
 
-def test_a_resume_without_marks_asks_for_nothing_twice() -> None:
+def test_a_resume_without_marks_fetches_nothing_twice() -> None:
     one, (root,) = started()
     one.answer(root, 200, f"{A}/x")
     again = driver()
@@ -145,7 +145,7 @@ def test_a_resume_without_marks_asks_for_nothing_twice() -> None:
     assert again.last.ending is Ending.COMPLETE
 
 
-def test_a_resume_tries_first_what_may_be_tried_although_the_budget_is_spent() -> None:
+def test_a_resume_with_a_used_budget_starts_with_the_links_that_may_be_retried() -> None:
     one = driver(max_pages=1, bounds=Bounds(hosts=1, links=100, marks=1000))
     links = [Link(1, f"{A}/", 1), Link(2, f"{B}/", 1), Link(3, f"{C}/", 1)]
     one.frontier.commit(Batch(queued=links, retries=[Link(3, f"{C}/", 1, (), 1, 503)]), 0.0)
@@ -155,12 +155,12 @@ def test_a_resume_tries_first_what_may_be_tried_although_the_budget_is_spent() -
     assert one.last.ending is Ending.LIMIT
 
 
-def test_a_crawl_that_is_alone_hears_nobody() -> None:
+def test_a_crawl_with_one_shard_ignores_other_shards() -> None:
     with pytest.raises(TypeError, match="one shard"):
         driver().step(Acknowledged((1,)))
 
 
-def test_nothing_is_noted_of_a_host_that_is_forgotten_after_its_rest() -> None:
+def test_no_note_is_written_for_a_host_dropped_after_its_delay() -> None:
     one, fetches = started(f"{A}/", f"{B}/", bounds=TINY)
     one.answer(fetches[0])
     assert [(note.host, note.heard) for note in one.notes] == [(A, True)], "that it has answered is noted once"
@@ -168,7 +168,7 @@ def test_nothing_is_noted_of_a_host_that_is_forgotten_after_its_rest() -> None:
     assert [note.host for note in one.notes] == [A]
 
 
-def test_a_host_that_was_idle_and_is_owed_something_again_is_not_forgotten() -> None:
+def test_an_idle_host_that_gets_a_new_link_is_not_dropped() -> None:
     hosts = Hosts(Rules(), Bounds(hosts=1, links=4))
     host = hosts.get_or_add("http://a.test", 0.0)
     assert host is not None

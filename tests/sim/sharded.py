@@ -1,5 +1,4 @@
-"""Crawls of several shards on a virtual clock: one random web, shards that are killed and started again, one
-coordinator.
+"""Crawls of several shards on a virtual clock: one random web, shards that are killed and restarted, one coordinator.
 
 As `Simulation`, whose web it plays on: after every step the invariants of politeness are checked over all shards
 together, and at the end that every URL was settled once, by one of them, whatever was killed on the way.
@@ -39,9 +38,9 @@ from crawler.storage.frontier.memory import MemoryFrontier
 from tests.sim.simulation import CRAWL_SEED, MANY, Simulation
 
 LINE = 0.02
-"""Seconds that a word may take from one shard to another; so long a verdict may be on its way."""
+"""The most seconds that a message takes from one shard to another."""
 TELLING = 0.1
-"""Seconds from an answer to the moment when every shard has heard what it means: a commit and a line."""
+"""The most seconds from an answer until every shard knows its consequences: a commit and a message."""
 
 
 @dataclass
@@ -61,7 +60,7 @@ class Life:
 
 
 class ShardedSimulation:
-    """One crawl of `count` shards. `dice` decides everything, so a failing seed can be played again."""
+    """One crawl of `count` shards. `dice` decides everything, so a failing seed can be replayed."""
 
     def __init__(self, seed: int, depths: tuple[int | None, ...] = ()) -> None:
         self.web = Simulation(seed, depths=depths)
@@ -85,13 +84,13 @@ class ShardedSimulation:
 
     @property
     def rules(self) -> Rules:
-        """Those of the run that is going on."""
+        """The rules of the current run."""
         return self.web.rules
 
     # ---- start and end -----------------------------------------------------------------------------------------------
 
     def run(self) -> ShardedSimulation:
-        """Play to the end, with deaths of one shard and of all on the way."""
+        """Run to the end; on the way single shards and all shards are killed."""
         while not self._life_of_all():
             self.whole_kills += 1
             self.web.resumes += 1
@@ -144,7 +143,7 @@ class ShardedSimulation:
         return life
 
     def _reap(self, life: Life) -> None:
-        """What was in flight ends now for the hosts, and nobody hears how; what was not committed is forgotten."""
+        """Fetches in flight end now for the hosts, without a result; what was not committed is lost."""
         for name, _ in life.leases.values():
             self.web.watched[name].in_flight -= 1
             self.web.watched[name].last_end = self.now
@@ -169,7 +168,7 @@ class ShardedSimulation:
     # ---- one turn ----------------------------------------------------------------------------------------------------
 
     def _turn(self) -> None:
-        """The clock moves to whatever comes first, and every shard that has something to do makes a step."""
+        """Move the clock to the next event; every shard that has something to do makes a step."""
         due = [(self._due(life), life) for life in self.lives if not life.ended]
         times = [at for at, _ in due if at is not None]
         assert times, "all shards wait for each other: the crawl would hang"
@@ -240,13 +239,13 @@ class ShardedSimulation:
                 self._deliver([self.board.route(Posted(sender, Acknowledged((seq,))))])
 
     def _tell_status(self, life: Life, mail: ShardOutput, returned: int) -> None:
-        """Quiet is only who has said all that it has to say."""
+        """A shard is idle only after it has sent all its messages."""
         quiet = mail.quiet and empty(life.uncommitted) and not life.unsaid
         status = Status(life.read, quiet, mail.wants, returned, mail.seeds_settled, mail.size)
         self._deliver(self.board.update_status(life.index, status))
 
     def _deliver(self, outgoing: list[Outgoing]) -> None:
-        """Lines keep their order; each word takes its time."""
+        """Messages keep their order; each has its own delay."""
         for to, word in outgoing:
             if to < len(self.lives):
                 line = self.lives[to].inbox
@@ -260,7 +259,7 @@ class ShardedSimulation:
             self.asked_to_wait[life.leases[event.id][0]] = self.now
 
     def _check_fetch(self, fetch: Fetch) -> None:
-        """As for one shard, but for what another has just been asked to wait for and is telling."""
+        """As for one shard, except for a delay that another shard has just learned of and is announcing."""
         watched = self.web.watched[host_of(fetch.url)]
         asked_at = self.asked_to_wait.get(host_of(fetch.url), -1e9)
         not_before = watched.not_before
@@ -275,10 +274,10 @@ class ShardedSimulation:
         urls = [url for frontier in self.frontiers for url in frontier.urls()]
         assert len(rows) == len({row.url for row in rows}), "a URL was settled twice"
         limited = self.rules.max_pages is not None or self.rules.max_bytes is not None or self.died_at_the_end
-        # where it ends early, what its home took for new may be on its way to the owner, who knows it
+        # if the crawl ends early, a link that one shard took for new may be in transit to the owner, which knows it
         assert limited or len(urls) == len(set(urls)), "a URL is in two shards"
         assert all(len(set(one.urls())) == len(list(one.urls())) for one in self.frontiers), "a shard has a URL twice"
-        assert limited or not any(list(one.outbox()) for one in self.frontiers), "a link is on its way for ever"
+        assert limited or not any(list(one.outbox()) for one in self.frontiers), "a link is never acknowledged"
         assert limited or not owed, "the crawl is complete but owes URLs"
         if self.rules.max_pages is not None and not (self.kills or self.whole_kills):
             assert sum(frontier.tally().urls for frontier in self.frontiers) <= self.rules.max_pages

@@ -1,4 +1,5 @@
-"""Whole crawls on a virtual clock: a random small web, workers that may fall silent, and the invariants of the Crawl.
+"""Whole crawls on a virtual clock: a random small web, workers that may stop answering, and the invariants of the
+Crawl.
 
 `Simulation(seed).run()` plays one crawl from the seeds to its ending, killing and resuming it on the way, and checks
 after every step what must always hold. No socket, no thread, no real time: 300 of them take seconds.
@@ -34,12 +35,12 @@ CRAWL_SEED = 7
 AGENT = "sim"
 MANY = 1_000_000_000
 STRANGER = "http://stranger.test"
-BLOCKED = 0  # a status that no server has: the guard refuses to ask for it
+BLOCKED = 0  # a status that no server sends: the guard blocks the URL
 
 
 @dataclass
 class SimHost:
-    """One host of the simulated web: what its robots.txt answers, in order (the last for ever), and its pages."""
+    """One host of the simulated web: the answers of its robots.txt in order (the last one repeats), and its pages."""
 
     name: str
     robots: list[tuple[int, str]]
@@ -50,7 +51,7 @@ class SimHost:
 
 @dataclass
 class Watched:
-    """What the outside has seen of one host."""
+    """What an observer has seen of one host."""
 
     in_flight: int = 0
     last_end: float = -1e9
@@ -63,13 +64,13 @@ class Watched:
 
 @dataclass
 class Simulation:
-    """One crawl. `dice` decides everything, so a failing seed can be played again. On `large` sites, which all look the
-    same, budgets are met."""
+    """One crawl. `dice` decides everything, so a failing seed can be replayed. On `large` sites, whose pages are all
+    similar, budgets are reached."""
 
     seed: int
     large: bool = False
     depths: tuple[int | None, ...] = ()
-    """The depth limits of one life after another, the last for ever; none: as the dice say."""
+    """The depth limits of the runs in order, the last one repeats; empty: chosen by the dice."""
     steps: int = 0
     now: float = 1000.0
     lost_leases: int = 0
@@ -172,7 +173,7 @@ class Simulation:
                 host.pages["/"] = [Fetched(0, 200, tuple(host.name + path for path in host.pages), fingerprint=(1, 1))]
 
     def _answers(self, urls: list[str], own: str) -> list[Fetched | Failed]:
-        """What one page answers to its attempts, the last for ever."""
+        """The answers of a page to its attempts; the last one repeats."""
         dice = self.dice
         links = tuple(dice.choice(urls) for _ in range(dice.randint(0, 8)))
         good = Fetched(0, 200, links, size=10, digest=b"d" * 16, part="p", position=1, fingerprint=(1, 1))
@@ -223,10 +224,10 @@ class Simulation:
     def _is_away(self, at: float) -> bool:
         return self.away[0] <= at < self.away[1]
 
-    # ---- one life after another --------------------------------------------------------------------------------------
+    # ---- runs --------------------------------------------------------------------------------------------------------
 
     def run(self) -> Simulation:
-        """Play until the crawl has an ending of its own; kills and stops on the way resume from the frontier."""
+        """Run until the crawl ends by itself; after kills and stops it is resumed from the frontier."""
         while True:
             ending = self._life()
             if ending is not None:
@@ -240,7 +241,7 @@ class Simulation:
         return self
 
     def limit_depth(self, frontiers: Sequence[MemoryFrontier]) -> None:
-        """A run begins, with a depth limit of its own."""
+        """Start a run with its own depth limit."""
         if self.depths:
             self.rules = replace(self.rules, max_depth=self.depths[min(self.resumes, len(self.depths) - 1)])
         for frontier in frontiers:
@@ -286,7 +287,7 @@ class Simulation:
             events = self._wait(actions, coming, stuck=room == 0)
 
     def _forget_what_was_not_committed(self) -> None:
-        """A new life may rely on the frontier only; until it has rested the delay, nobody may be asked."""
+        """A new run knows only the frontier; it must wait the delay before it fetches from any host."""
         self.ids = {link.url: link.id for link in self.frontier.owed()}
         self.doubts |= {link.url: link.doubt for link in self.frontier.owed()}
         self.tried = {link.id for link in self.frontier.owed() if link.attempts}
@@ -308,7 +309,7 @@ class Simulation:
         return [*events, Discovered(self.seeds)]
 
     def _wait(self, actions: Actions, coming: list[tuple[float, int, Event]], stuck: bool) -> list[Event]:
-        """Move the clock to whatever comes first. With no room something outside wakes the pump soon."""
+        """Move the clock to the next event. Without room, the pump is woken from outside soon."""
         times = [at for at in (actions.wake_at, coming[0][0] if coming else None) if at is not None]
         if stuck:
             times.append(self.now + 0.2)
@@ -329,7 +330,7 @@ class Simulation:
         name, _ = leases.pop(event.id)
         watched = self.watched[name]
         watched.in_flight -= 1
-        if not isinstance(event, Failed) or event.kind is not FetchErrorKind.DNS_PENDING:  # then nothing was asked
+        if not isinstance(event, Failed) or event.kind is not FetchErrorKind.DNS_PENDING:  # then no request was sent
             watched.last_end = at
         watched.in_doubt |= isinstance(event, Failed) or event.status >= 500
         if isinstance(event, Fetched) and event.status in (429, 503) and event.retry_after:
@@ -356,20 +357,20 @@ class Simulation:
         host, watched = self.hosts[name], self.watched[name]
         if fetch.robots:
             assert self.rules.robots
-            assert watched.in_flight == 0 or watched.in_doubt, "robots.txt was asked for beside something else"
+            assert watched.in_flight == 0 or watched.in_doubt, "robots.txt was not fetched alone"
             known_until = watched.robots_read_at + self.rules.robots_ttl * watched.robots_read
             needless = not watched.in_doubt and (301, "") not in host.robots
-            assert self.now >= known_until or not needless, "robots.txt was asked for twice"
+            assert self.now >= known_until or not needless, "robots.txt was fetched twice"
         elif self.rules.robots:
-            assert watched.robots_read, "a page was asked for before robots.txt was read"
+            assert watched.robots_read, "a page was fetched before robots.txt was read"
             text = next((text for status, text in host.robots if status == 200), "")
             never_read = all(status == 503 for status, _ in host.robots)
-            assert not never_read, "a page of a host whose robots.txt is unavailable was asked for"
-            assert Robots(text, AGENT).allows(fetch.url), "a forbidden page was asked for"
+            assert not never_read, "a page of a host whose robots.txt is unavailable was fetched"
+            assert Robots(text, AGENT).allows(fetch.url), "a forbidden page was fetched"
         delay = self.rules.delay if not self.rules.robots else max(self.rules.delay, host.delay * watched.robots_read)
-        assert self.now >= watched.last_end + delay - 1e-9, "asked too early after the last fetch"
+        assert self.now >= watched.last_end + delay - 1e-9, "fetched too early after the last fetch"
         assert self.now >= watched.not_before - 1e-9, "Retry-After was not honoured"
-        assert watched.in_flight < (1 if delay else self.rules.per_host), "too many at once on one host"
+        assert watched.in_flight < (1 if delay else self.rules.per_host), "too many fetches at once from one host"
         watched.in_flight += 1
 
     def _schedule(self, fetch: Fetch, coming: list[tuple[float, int, Event]]) -> None:
@@ -383,13 +384,13 @@ class Simulation:
             return
         answer = self._answer(fetch)
         at = self.now + dice.choice([0.0, 0.01, 0.3, 5.0])
-        if self._is_away(at) and isinstance(answer, Fetched):  # the connection stands and nothing comes
+        if self._is_away(at) and isinstance(answer, Fetched):  # the connection stays open without an answer
             at, answer = at + 20.0, Failed(fetch.id, FetchErrorKind.TIMEOUT, "first byte")
         if fetch.robots and isinstance(answer, Fetched):
             if answer.status == 200 or 400 <= answer.status < 500:
                 self._robots_read(name)
             if self.asked[name] > self.rules.robots_redirects and self.hosts[name].robots == [(301, "")]:
-                self._robots_read(name)  # RFC 9309 2.3.1.2: redirected for ever counts as not there
+                self._robots_read(name)  # RFC 9309 2.3.1.2: endless redirects count as a missing file
         heapq.heappush(coming, (at, fetch.id, answer))
         if dice.random() < 0.05:
             heapq.heappush(coming, (at + dice.uniform(0, 1), fetch.id, answer))
@@ -403,16 +404,16 @@ class Simulation:
         if number not in self.tried:
             self.tried.add(number)
             watched = self.watched[host_of(fetch.url)]
-            if not self.doubts.get(fetch.url):  # the others wait until nothing better is left
-                assert number > watched.last_new, "a link overtook one that its host owed before"
+            if not self.doubts.get(fetch.url):  # the others are fetched after all better ones
+                assert number > watched.last_new, "a link overtook an older one of its host"
                 watched.last_new = number
 
     def _check_memory(self, crawl: Crawl) -> None:
         hosts = list(crawl._hosts)
         room = self.bounds.links + FEWEST * len(hosts)
-        assert sum(len(host.queue) for host in hosts) <= room, "there are more links in memory than may be"
+        assert sum(len(host.queue) for host in hosts) <= room, "more links in memory than the bound allows"
         if not self.resumes:
-            assert len(hosts) <= self.bounds.hosts, "there are more hosts in memory than may be"
+            assert len(hosts) <= self.bounds.hosts, "more hosts in memory than the bound allows"
 
     def _check_end(self, ending: Ending) -> None:
         rows = list(self.frontier.settled())
@@ -439,7 +440,8 @@ class Simulation:
             assert row.attempts <= self.rules.attempts
 
     def check_beyond(self, frontiers: Sequence[MemoryFrontier], in_scope: set[str]) -> int:
-        """What the pages mention, is in scope and was not admitted is what the frontiers have beyond the limit."""
+        """URLs in scope that pages link to and that were not admitted are those that the frontiers have beyond the
+        limit."""
         admitted = {url for frontier in frontiers for url in frontier.urls()}
         expected: dict[str, int] = {}
         for row in (row for frontier in frontiers for row in frontier.settled()):
@@ -451,7 +453,7 @@ class Simulation:
                     if host_of(url) in in_scope and url not in admitted:
                         expected[url] = min(row.depth + 1, expected.get(url, MANY))
         found = [(link.url, link.depth) for frontier in frontiers for link in frontier.beyond()]
-        assert sorted(found) == sorted(expected.items()), "not what is beyond the depth limit"
+        assert sorted(found) == sorted(expected.items()), "the frontiers do not have the URLs beyond the depth limit"
         assert sum(frontier.tally().too_deep for frontier in frontiers) == len(expected)
         assert self.rules.max_depth is not None or not expected
         return len(expected)

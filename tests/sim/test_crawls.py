@@ -1,4 +1,4 @@
-"""300 random crawls, and what they must have met on the way for the run to mean anything."""
+"""300 random crawls, and the events that must occur in them for the run to be meaningful."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_random_crawls_keep_every_invariant(block: int) -> None:
     assert sum(one.lost_leases for one in played) > 3
 
 
-def test_the_crawls_are_not_trivial() -> None:
+def test_the_crawls_cover_the_relevant_events() -> None:
     played = [Simulation(seed).run() for seed in range(200)]
     endings = {ending for one in played for ending in one.endings}
     assert endings == {Ending.COMPLETE, Ending.LIMIT, Ending.STOPPED}
@@ -53,7 +53,7 @@ def test_the_budgets_of_large_sites_hold_whatever_is_killed() -> None:
 SUMS_OF_ROWS = ["settled", "urls", "pages", "bytes", "truncated", "unread", "seeds_answered", "statuses", "reasons"]
 
 
-def test_reopening_takes_back_exactly_what_the_rows_say() -> None:
+def test_reopening_reverts_exactly_the_selected_rows() -> None:
     reopened = 0
     for seed in range(60):
         frontier = Simulation(seed).run().frontier

@@ -1,4 +1,4 @@
-"""Crawls with a depth limit that changes from run to run: what is beyond it is counted exactly, whatever was killed."""
+"""Crawls with a depth limit that changes from run to run: URLs beyond it are counted exactly, whatever was killed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LIMITS: list[tuple[int | None, ...]] = [(0,), (1,), (2,), (3,), (4,), (1, 2, 3),
 
 
 @pytest.mark.parametrize("depths", LIMITS)
-def test_what_is_beyond_the_limit_is_counted_once(depths: tuple[int | None, ...]) -> None:
+def test_urls_beyond_the_limit_are_counted_once(depths: tuple[int | None, ...]) -> None:
     played = [Simulation(seed, depths=depths).run() for seed in range(100)]
     counted = sum(one.frontier.tally().too_deep for one in played)
     assert counted > 0 or None in depths
@@ -19,7 +19,7 @@ def test_what_is_beyond_the_limit_is_counted_once(depths: tuple[int | None, ...]
 
 
 @pytest.mark.parametrize("depths", LIMITS)
-def test_shards_count_together_what_is_beyond_the_limit(depths: tuple[int | None, ...]) -> None:
+def test_shards_together_count_urls_beyond_the_limit_once(depths: tuple[int | None, ...]) -> None:
     played = [ShardedSimulation(seed, depths).run() for seed in range(60)]
     assert sum(one.beyond for one in played) > 0 or None in depths
     assert sum(one.kills + one.whole_kills for one in played) > 5

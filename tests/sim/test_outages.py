@@ -1,4 +1,5 @@
-"""The network is away for a minute in the middle of a crawl: it pauses, goes on by itself, and no URL pays for it."""
+"""The network is down for a minute in the middle of a crawl: the crawl pauses, continues by itself, and no URL loses an
+attempt."""
 
 from __future__ import annotations
 
@@ -18,10 +19,10 @@ LENGTH = 60.0
 
 
 def calm(web: Simulation, hosts: int, attempts: int, away_after: float) -> None:
-    """Make of a random web one on which everything goes well but for one outage.
+    """Turn a random web into one without failures except one outage.
 
-    A shard that is started again before its first answer knows no host that has answered: it gives those up that stay
-    away for NEVER_ANSWERED seconds.
+    A shard that is started again before its first answer knows no host that has answered: it gives up those that are
+    unreachable for NEVER_ANSWERED seconds.
     """
     dice = random.Random(web.seed)
     web.rules = replace(
@@ -34,7 +35,7 @@ def calm(web: Simulation, hosts: int, attempts: int, away_after: float) -> None:
         max_depth=None,
         outage_wait=300.0,
     )
-    web.bounds = replace(web.bounds, hosts=20_000)  # what is alone in memory would be no outage
+    web.bounds = replace(web.bounds, hosts=20_000)  # with a single host in memory there would be no outage
     web.silence = 0.0
     names = [f"http://h{n}.test" for n in range(hosts)]
     web.hosts = {name: web._make_host(name) for name in [*names, STRANGER]}
@@ -48,28 +49,32 @@ def calm(web: Simulation, hosts: int, attempts: int, away_after: float) -> None:
 
 
 @pytest.mark.parametrize("hosts", [1, 2, 5, 30])
-def test_an_outage_spends_no_attempt_and_the_crawl_goes_on_by_itself(hosts: int) -> None:
+def test_an_outage_uses_no_attempt_and_the_crawl_continues_by_itself(hosts: int) -> None:
     for seed in range(20 if hosts < 10 else 4):
         one = Simulation(seed)
         calm(one, hosts, attempts=2, away_after=one.dice.uniform(12, 20))
         one.run()
         assert one.endings[-1] is Ending.COMPLETE
         if one.first_answer_at >= one.away[0]:
-            continue  # stopped before its first answer, and nobody is known to have been there
+            continue  # stopped before its first answer, so no host is known to have answered
         rows = list(one.frontier.settled())
         assert {row.reason for row in rows} == {Reason.OK}, seed
         assert len(rows) == hosts * 40
-        # what was being fetched on a connection that stood has spent one, no more than one each
+        # a fetch on an open connection has used an attempt, at most one each
         assert one.frontier.tally().retries <= one.room_most
         if one.back_at:
-            gap = LENGTH / 2 + one.rules.breaker_rest if hosts == 1 else PROBE_PERIOD  # alone it is away, see health.py
-            assert one.back_at <= one.away[1] + gap + 10.0 * one.resumes + 5.0, "it goes on by itself, and soon"
+            gap = (
+                LENGTH / 2 + one.rules.breaker_rest if hosts == 1 else PROBE_PERIOD
+            )  # a single host is unreachable, see health.py
+            assert one.back_at <= one.away[1] + gap + 10.0 * one.resumes + 5.0, (
+                "the crawl does not continue soon after the outage"
+            )
         if one.resumes == 0 and one.spoiled:
-            # what was on its way when the network went, three a host until it is believed, and a probe every 5 s
+            # fetches in flight at the start of the outage, three per host until it is detected, and a probe every 5 s
             assert one.spoiled <= one.room_most + 3 * hosts + LENGTH / 4
 
 
-def test_shards_pause_each_for_itself() -> None:
+def test_each_shard_pauses_by_itself() -> None:
     spoiled = 0
     for seed in range(12):
         one = ShardedSimulation(seed)
