@@ -27,6 +27,9 @@ NO_C_PARSER = (
     "aiohttp is without its C parser: unset AIOHTTP_NO_EXTENSIONS, install aiohttp from a wheel, or use --mode threads"
 )
 
+ACCEPT_ENCODING = "gzip, deflate, br, zstd"
+"""The Accept-Encoding of every client: exactly what `decode` supports."""
+
 MAX_IDLE = 8
 """The most connections a blocking client keeps: 64 threads of them stay under the usual 1,024 descriptors."""
 

@@ -33,7 +33,7 @@ from crawler.core.urls.redirects import REDIRECTS
 from crawler.core.urls.scope import Scope
 from crawler.fetch.base import FetchError, Headers, Request, Response
 from crawler.fetch.bodies import BODIES
-from crawler.fetch.http1.decode import Decoded, decode
+from crawler.fetch.decode import Decoded, decode
 from crawler.fetch.http1.set_cookie import read_all
 from crawler.fetch.secrets import with_cookie
 from crawler.pipeline.response_facts import codings_of, is_page, is_whole, retry_after, target_of

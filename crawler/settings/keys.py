@@ -80,7 +80,7 @@ class Settings(Rules, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def client_plan(self, connections: int) -> ClientPlan:
         """The parameters of an HTTP client with this many connections."""
-        from crawler.fetch.http1.decode import ACCEPT_ENCODING
+        from crawler.fetch.base import ACCEPT_ENCODING
         from crawler.fetch.net.guard import naming
 
         return ClientPlan(

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawler.core.reasons import FetchErrorKind
-from crawler.fetch.base import FetchError
-from crawler.fetch.http1.decode import ACCEPT_ENCODING, MAX_MEMBERS, decode
+from crawler.fetch.base import ACCEPT_ENCODING, FetchError
+from crawler.fetch.decode import MAX_MEMBERS, decode
 from tests.effort import effort
 
 if sys.version_info >= (3, 14):
@@ -57,7 +57,7 @@ BODIES = st.one_of(
 def enough_memory() -> Iterator[None]:
     """Skips the probe for free memory after a failure, which costs more than decoding a small body."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("crawler.fetch.http1.decode.can_allocate", lambda: True)
+        patched.setattr("crawler.fetch.decode.can_allocate", lambda: True)
         yield
 
 

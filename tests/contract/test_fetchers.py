@@ -1,4 +1,4 @@
-"""One contract, every client, on real sockets: what crawler/fetch/base.py promises."""
+"""The contract of crawler/fetch/base.py, checked for every client on real sockets."""
 
 from __future__ import annotations
 
@@ -20,9 +20,7 @@ import pytest
 from crawler.core.reasons import FetchErrorKind
 from crawler.errors import UsageError
 from crawler.fetch import ASYNC_CLIENTS, SYNC_CLIENTS, open_async_fetcher, open_fetcher
-from crawler.fetch.base import AsyncFetcher, ClientPlan, Fetcher, FetchError, Limits, Request, Response
-from crawler.fetch.http1.deadlines import FetchTimer
-from crawler.fetch.http1.decode import ACCEPT_ENCODING
+from crawler.fetch.base import ACCEPT_ENCODING, AsyncFetcher, ClientPlan, Fetcher, FetchError, Limits, Request, Response
 from crawler.fetch.net.tls import trusted_certificates, usual_ca_file
 
 from .raw_server import RawServer, Step, chunked, response, until
@@ -37,7 +35,7 @@ OPEN_END = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
 
 
 class Blocking:
-    """An asynchronous client as a blocking one: its loop runs in a thread of its own."""
+    """An asynchronous client wrapped as a blocking one: its loop runs in its own thread."""
 
     def __init__(self, client: str, plan: ClientPlan) -> None:
         self._loop = asyncio.new_event_loop()
@@ -78,7 +76,8 @@ def client(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def opened(client: str) -> Iterator[Open]:
-    """Opens fetchers of the client that may go to loopback, and closes them: limits and fields of the plan by name."""
+    """Opens fetchers of the client that may connect to loopback, and closes them. Limits and fields of the plan by
+    name."""
     fetchers: list[Fetcher] = []
 
     def open_one(limits: Limits | None = None, **fields: object) -> Fetcher:
@@ -102,7 +101,7 @@ def trouble(fetcher: Fetcher, url: str, headers: tuple[tuple[str, str], ...] = (
     return caught.value
 
 
-# ---- what is sent ----------------------------------------------------------------------------------------------------
+# ---- requests --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -115,7 +114,7 @@ def test_request_line_is_the_url_byte_for_byte(opened: Open, path: str) -> None:
     assert server.requests[0].split(b"\r\n")[0] == b"GET " + path.encode() + b" HTTP/1.1"
 
 
-def test_headers_are_those_of_the_plan_and_nothing_else(opened: Open) -> None:
+def test_headers_are_exactly_those_of_the_plan(opened: Open) -> None:
     with always(response()) as server:
         opened().fetch(Request(server.url + "/"))
     lines = sorted(server.requests[0].decode().split("\r\n")[1:])
@@ -127,7 +126,7 @@ def test_headers_are_those_of_the_plan_and_nothing_else(opened: Open) -> None:
     ]
 
 
-def test_no_header_is_invented_without_a_plan(opened: Open) -> None:
+def test_no_header_is_added_without_a_plan(opened: Open) -> None:
     with always(response()) as server:
         opened(headers=()).fetch(Request(server.url + "/"))
     names = sorted(line.split(":")[0] for line in server.requests[0].decode().split("\r\n")[1:])
@@ -193,7 +192,7 @@ def test_proxies_and_netrc_of_the_environment_are_ignored(
     assert b"uthorization" not in server.requests[0]
 
 
-def test_cookies_are_not_kept(opened: Open) -> None:
+def test_cookies_are_not_stored(opened: Open) -> None:
     with always(response(b"", "Set-Cookie: a=b; Path=/")) as server:
         fetcher = opened()
         for _ in range(2):
@@ -201,7 +200,7 @@ def test_cookies_are_not_kept(opened: Open) -> None:
     assert not any(b"cookie" in head.lower() for head in server.requests)
 
 
-# ---- what comes back -------------------------------------------------------------------------------------------------
+# ---- responses -------------------------------------------------------------------------------------------------------
 
 
 def test_status_headers_and_body_are_exact(opened: Open) -> None:
@@ -228,7 +227,7 @@ def test_body_is_not_decompressed(opened: Open) -> None:
 
 
 @pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
-def test_no_body_where_there_is_none(opened: Open, status: str) -> None:
+def test_statuses_without_a_body_have_none(opened: Open, status: str) -> None:
     with always(f"HTTP/1.1 {status}\r\nETag: x\r\n\r\n".encode()) as server:
         fetcher = opened(limits=Limits(total=5))
         for _ in range(2):
@@ -258,7 +257,7 @@ def test_more_than_a_hundred_headers(opened: Open) -> None:
     assert [f"{name}: {value}" for name, value in got.headers[:-1]] == fields
 
 
-def test_interim_replies_are_passed_over(opened: Open) -> None:
+def test_interim_replies_are_skipped(opened: Open) -> None:
     interim = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
     with always(interim * 3 + response(b"final")) as server:
         got = opened().fetch(Request(server.url + "/"))
@@ -290,7 +289,7 @@ def test_cap_of_the_body_is_exact(opened: Open, form: str, extra: int) -> None:
 
 
 @pytest.mark.parametrize("form", ["length", "chunked"])
-def test_connection_of_a_cut_body_is_not_used_again(opened: Open, form: str) -> None:
+def test_the_connection_of_a_cut_body_is_not_reused(opened: Open, form: str) -> None:
     body = b"x" * 4_000_000
     with always(response(body) if form == "length" else chunked(body, body)) as server:
         fetcher = opened(limits=Limits(max_body=1000))
@@ -310,7 +309,7 @@ def test_connection_of_a_cut_body_is_not_used_again(opened: Open, form: str) -> 
     ids=["length", "between chunks", "inside a chunk"],
 )
 @pytest.mark.parametrize("end", ["close", "reset"])
-def test_body_cut_by_the_server_is_marked(opened: Open, sent: bytes, end: str) -> None:
+def test_a_body_truncated_by_the_server_is_marked(opened: Open, sent: bytes, end: str) -> None:
     head, _, rest = sent.partition(b"\r\n\r\n")
     with always(head + b"\r\n\r\n", 0.03, rest, 0.03, end) as server:
         got = opened().fetch(Request(server.url + "/"))
@@ -318,19 +317,19 @@ def test_body_cut_by_the_server_is_marked(opened: Open, sent: bytes, end: str) -
 
 
 @pytest.mark.parametrize("body", [b"", b"half"])
-def test_a_body_that_would_end_with_the_connection_is_cut_by_a_reset(opened: Open, body: bytes) -> None:
+def test_a_reset_truncates_a_body_without_a_length(opened: Open, body: bytes) -> None:
     with always(OPEN_END + body, 0.05, "reset") as server:
         got = opened().fetch(Request(server.url + "/"))
     assert (got.status, got.body, got.truncated) == (200, body, "disconnect")
 
 
-def test_body_cut_in_the_packet_of_its_head_is_kept(opened: Open) -> None:
+def test_a_body_truncated_in_the_packet_of_its_head_is_kept(opened: Open) -> None:
     with always(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", "close") as server:
         got = opened().fetch(Request(server.url + "/"))
     assert (got.body, got.truncated) == (b"half", "disconnect")
 
 
-def test_body_that_drips_is_ended_by_total(opened: Open) -> None:
+def test_a_slow_body_is_ended_by_the_total_limit(opened: Open) -> None:
     with always(b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n", *DRIP) as server:
         got = opened(limits=Limits(total=0.4, idle=0.3, first_byte=0.3)).fetch(Request(server.url + "/"))
     assert got.truncated == "time"
@@ -340,7 +339,7 @@ def test_body_that_drips_is_ended_by_total(opened: Open) -> None:
 
 
 @pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n", OPEN_END], ids=["length", "open"])
-def test_stall_in_the_body_is_ended_by_idle(opened: Open, head: bytes) -> None:
+def test_a_stall_in_the_body_is_ended_by_the_idle_limit(opened: Open, head: bytes) -> None:
     with always(head + b"begun", 3.0) as server:
         fetcher = opened(limits=Limits(total=5, idle=0.3, first_byte=5))
         got = fetcher.fetch(Request(server.url + "/"))
@@ -351,7 +350,7 @@ def test_stall_in_the_body_is_ended_by_idle(opened: Open, head: bytes) -> None:
 @pytest.mark.parametrize(
     "start", [(), (b"HTTP/1.1 200 OK\r\nX: ",), (b"HTTP/1.1 200 OK\r\n", *[b"X: y\r\n", 0.05] * 40)]
 )
-def test_stall_before_the_end_of_the_head_is_ended_by_first_byte(opened: Open, start: tuple[Step, ...]) -> None:
+def test_a_stall_in_the_head_is_ended_by_the_first_byte_limit(opened: Open, start: tuple[Step, ...]) -> None:
     with always(*start, 3.0) as server:
         fetcher = opened(limits=Limits(total=5, idle=5, first_byte=0.3))
         began = time.monotonic()
@@ -393,12 +392,12 @@ def test_connect_deadline(opened: Open) -> None:
     ],
     ids=["field", "fields", "interim"],
 )
-def test_head_without_measure_is_refused(opened: Open, sent: bytes) -> None:
+def test_an_oversized_head_is_refused(opened: Open, sent: bytes) -> None:
     with always(sent, 1.0) as server:
         assert trouble(opened(limits=Limits(total=5)), server.url + "/").kind is FetchErrorKind.PROTOCOL
 
 
-# ---- trouble ---------------------------------------------------------------------------------------------------------
+# ---- errors ----------------------------------------------------------------------------------------------------------
 
 
 def test_refused_port(opened: Open) -> None:
@@ -419,7 +418,7 @@ def test_no_such_host(opened: Open, host: str) -> None:
     [("close",), ("reset",), (b"HTTP/1.1 200 OK\r\nX: y\r\n", 0.03, "close"), (b"HTTP/1.1 2", 0.03, "reset")],
     ids=["close", "reset", "close in the head", "reset in the status line"],
 )
-def test_connection_that_ends_before_the_head_does(opened: Open, steps: tuple[Step, ...]) -> None:
+def test_a_connection_that_closes_before_the_end_of_the_head(opened: Open, steps: tuple[Step, ...]) -> None:
     with always(*steps) as server:
         assert trouble(opened(), server.url + "/").kind is FetchErrorKind.DISCONNECT
     assert len(server.requests) == 1, "the request was repeated after its new connection broke"
@@ -429,7 +428,7 @@ def test_connection_that_ends_before_the_head_does(opened: Open, steps: tuple[St
     "sent",
     [b"\x16\x03\x01\x02\x00\x01\x00", b"SSH-2.0-OpenSSH_9.6\r\n", b"HTTP/1.1 1000 Boo\r\n\r\n", b"<html>hi</html>\n"],
 )
-def test_garbage_is_no_http(opened: Open, sent: bytes) -> None:
+def test_a_reply_that_is_not_http_is_a_protocol_error(opened: Open, sent: bytes) -> None:
     with always(sent, 0.05, "close") as server:
         assert trouble(opened(), server.url + "/").kind is FetchErrorKind.PROTOCOL
 
@@ -437,7 +436,7 @@ def test_garbage_is_no_http(opened: Open, sent: bytes) -> None:
 # ---- connections -----------------------------------------------------------------------------------------------------
 
 
-def test_connection_is_used_again(opened: Open) -> None:
+def test_a_connection_is_reused(opened: Open) -> None:
     with always(response(b"x" * 5000)) as server:
         fetcher = opened()
         for n in range(20):
@@ -445,7 +444,7 @@ def test_connection_is_used_again(opened: Open) -> None:
     assert (server.connections, len(server.requests)) == (1, 20)
 
 
-def test_a_server_that_closes_without_a_word_costs_no_fetch(opened: Open) -> None:
+def test_a_kept_connection_closed_by_the_server_fails_no_fetch(opened: Open) -> None:
     with always(response(b"bye"), "close") as server:
         fetcher = opened()
         for n in range(10):
@@ -463,7 +462,7 @@ def test_a_request_is_never_sent_twice_even_if_a_kept_connection_breaks(opened: 
     assert [head.split()[1] for head in server.requests] == [b"/1", b"/reset", b"/2"]
 
 
-def test_unasked_second_reply_answers_nobody(opened: Open) -> None:
+def test_an_unrequested_second_reply_answers_no_request(opened: Open) -> None:
     poison = response(b"good") + response(b"POISON")
     with RawServer(lambda path: [poison if path == "/1" else response(b"next")]) as server:
         fetcher = opened()
@@ -496,8 +495,8 @@ def test_a_thousand_errors_leak_no_connection(opened: Open) -> None:
 
 
 @pytest.mark.parametrize("client", ASYNC_CLIENTS)
-def test_many_at_once_share_the_connections(client: str) -> None:
-    """Only an asynchronous client has many fetches in the air."""
+def test_concurrent_fetches_share_the_connections(client: str) -> None:
+    """Only an asynchronous client has several fetches in flight."""
     with always(0.02, response(b"ok")) as server:
 
         async def crawl() -> list[Response]:
@@ -512,7 +511,7 @@ def test_many_at_once_share_the_connections(client: str) -> None:
 
 
 @pytest.mark.parametrize("client", ASYNC_CLIENTS)
-def test_time_in_which_something_else_blocked_the_loop_counts_for_no_deadline(client: str) -> None:
+def test_time_in_which_the_loop_was_blocked_counts_for_no_deadline(client: str) -> None:
     async def fetch_around_a_block(server: RawServer) -> Response:
         fetcher = open_async_fetcher(client, ClientPlan(limits=Limits(first_byte=0.5, idle=0.5, total=1), **LOOPBACK))
         try:
@@ -527,20 +526,9 @@ def test_time_in_which_something_else_blocked_the_loop_counts_for_no_deadline(cl
         assert asyncio.run(fetch_around_a_block(server)).body == b"in time"
 
 
-def test_a_loop_that_is_late_again_and_again_keeps_the_total_deadline() -> None:
-    limits, flight = Limits(first_byte=1, idle=1, total=4), FetchTimer(0.0)
-    now, late = 0.0, 0.4
-    while not (reason := flight.overdue(limits, now, late)):
-        flight.head_at = 0.1
-        flight.size += 1
-        now += 0.1 + late
-    assert reason == "total"
-    assert 4 <= now <= 4 + 2 * late + 0.1
-
-
 @pytest.mark.parametrize("client", ASYNC_CLIENTS)
 def test_cancelled_fetch_is_cancelled_and_frees_its_connection(client: str) -> None:
-    """A cancellation from outside is not mistaken for a deadline."""
+    """A cancellation from outside is not reported as a timeout."""
     with RawServer(lambda path: [3.0] if path == "/slow" else [response(b"ok")]) as server:
 
         async def crawl() -> bytes:
@@ -601,7 +589,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def secure_port(certificate: Path) -> Iterator[int]:
-    """A TLS server that answers every connection once."""
+    """A TLS server that answers one request on each connection."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     listener = socket.create_server(("127.0.0.1", 0))
@@ -641,13 +629,13 @@ def test_unknown_certificate_is_refused(opened: Open, secure_port: int) -> None:
 
 
 @pytest.mark.usefixtures("trusted")
-def test_trusted_certificate_is_for_its_name_only(opened: Open, secure_port: int) -> None:
+def test_a_trusted_certificate_is_valid_for_its_name_only(opened: Open, secure_port: int) -> None:
     fetcher = opened(resolve={"a.test": "127.0.0.1", "b.test": "127.0.0.1"})
     assert fetcher.fetch(Request(f"https://a.test:{secure_port}/")).body == b"secret"
     assert trouble(fetcher, f"https://b.test:{secure_port}/").kind is FetchErrorKind.TLS
 
 
-def test_a_further_authority_is_trusted_beside_the_usual_ones(
+def test_an_additional_authority_is_trusted_besides_the_usual_ones(
     opened: Open, secure_port: int, certificate: Path, tmp_path: Path
 ) -> None:
     own = tmp_path / "own.pem"
@@ -658,7 +646,7 @@ def test_a_further_authority_is_trusted_beside_the_usual_ones(
     assert trusted_certificates(str(own)).startswith(Path(usual_ca_file()).read_bytes())
 
 
-def test_an_authority_that_cannot_be_read_is_told_at_once(opened: Open, tmp_path: Path) -> None:
+def test_an_unreadable_authority_is_refused_at_once(opened: Open, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"ca_file .*none\.pem: No such file"):
         opened(ca_file=str(tmp_path / "none.pem"))
     (tmp_path / "empty.pem").touch()
@@ -666,7 +654,7 @@ def test_an_authority_that_cannot_be_read_is_told_at_once(opened: Open, tmp_path
         opened(ca_file=str(tmp_path / "empty.pem"))
 
 
-def test_port_that_does_not_speak_tls(opened: Open) -> None:
+def test_a_port_that_does_not_speak_tls(opened: Open) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
 
         def greet() -> None:
@@ -683,7 +671,7 @@ def test_port_that_does_not_speak_tls(opened: Open) -> None:
 @pytest.mark.parametrize("after", [0, 1])
 @pytest.mark.parametrize("how", ["closed", "reset"])
 def test_a_connection_that_breaks_in_the_handshake_is_a_disconnect(opened: Open, how: str, after: int) -> None:
-    """A server that restarts does that: another attempt may do better, as it may not after a wrong certificate."""
+    """A server does that while it restarts. A retry may succeed, unlike after an invalid certificate."""
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
 
         def leave() -> None:
@@ -699,7 +687,7 @@ def test_a_connection_that_breaks_in_the_handshake_is_a_disconnect(opened: Open,
     assert error.kind is FetchErrorKind.DISCONNECT, error.detail
 
 
-def test_descriptors_are_given_back(opened: Open, client: str) -> None:
+def test_descriptors_are_closed(opened: Open, client: str) -> None:
     with always(response(b"x")) as server:
         plan = ClientPlan(headers=USUAL, **LOOPBACK)
         start(client, plan).close()

@@ -14,8 +14,7 @@ from typing import NamedTuple
 
 from crawler.core.reasons import FetchErrorKind
 from crawler.errors import UsageError
-from crawler.fetch.base import ClientPlan, FetchError, Headers, Request
-from crawler.fetch.http1.decode import ACCEPT_ENCODING
+from crawler.fetch.base import ACCEPT_ENCODING, ClientPlan, FetchError, Headers, Request
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _URL = re.compile(r"(https?)://(?:[^/?#]*@)?([^/?#]*)([^#]*)")

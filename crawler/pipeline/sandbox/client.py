@@ -80,7 +80,7 @@ class HeavyReader:
 
     def _ask(self, order: ParseRequest, body: bytes) -> Reading:
         if self._closed:
-            raise RuntimeError("closed while a page was read")
+            raise RuntimeError("the sandbox was closed while it parsed a page")
         if self._process is None:
             from crawler.pipeline.sandbox.subprocess import HeavyProcess  # 6 ms that only a heavy page pays
 

@@ -32,9 +32,6 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-ACCEPT_ENCODING = "gzip, deflate, br, zstd"
-"""The Accept-Encoding of every client: exactly what `decode` supports."""
-
 MAX_LAYERS = 2
 MAX_MEMBERS = 1_000
 _PIECE = 65_536

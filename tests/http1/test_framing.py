@@ -13,9 +13,8 @@ from crawler.core.reasons import FetchErrorKind
 from crawler.fetch.base import FetchError
 from crawler.fetch.http1.chunks import MOST_BETWEEN, Chunks
 from crawler.fetch.http1.framing import Head, read_head
+from tests.contract.hostile import GOOD, REFUSED, REPLIES, hi
 from tests.effort import effort
-
-from .hostile import GOOD, REFUSED, REPLIES, hi
 
 LIMIT = 65_536
 RAW = [reply for reply, _ in REPLIES.values() if len(reply) < 2_000]
