@@ -57,6 +57,17 @@ def test_law_1_the_core_touches_nothing_outside(path: Path) -> None:
     assert not {name.partition(".")[0] for name in imported(path)} & FORBIDDEN_IN_CORE
 
 
+def test_law_1_the_core_of_http_touches_nothing_outside() -> None:
+    """Its modules, and all of ours that those import."""
+    left, seen = [f"crawler.fetch.http1.{path.stem}" for path in sources("crawler/fetch/http1")], set[str]()
+    while left:
+        if (name := left.pop()) not in seen and (path := ROOT / f"{name.replace('.', '/')}.py").exists():
+            seen.add(name)
+            assert not {one.partition(".")[0] for one in imported(path)} & FORBIDDEN_IN_CORE, name
+            left += imported(path)
+    assert "crawler.fetch.base" in seen
+
+
 def test_law_2_imports_between_rooms_lead_down() -> None:
     assert house.upward(house.imports()) == []
 
