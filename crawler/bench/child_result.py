@@ -10,7 +10,7 @@ from time import perf_counter
 import msgspec
 
 
-class Told(msgspec.Struct, frozen=True):
+class ChildResult(msgspec.Struct, frozen=True):
     """`count` pages (or rows) took `seconds`, and `cpu` seconds of this process; neither includes starting up.
 
     `statuses` is the count of each, where pages were fetched; `urls` are the pages, where the child found them itself.
@@ -23,12 +23,12 @@ class Told(msgspec.Struct, frozen=True):
     urls: tuple[str, ...] = ()
 
 
-def tell(work: Callable[[], Mapping[str, int] | None], count: int) -> None:
+def print_result(work: Callable[[], Mapping[str, int] | None], count: int) -> None:
     """Do the work on `count` pages, which may return counts of statuses, and print the result."""
     cpu_before, began = cpu(), perf_counter()
     statuses = work() or {}
-    told = Told(count, perf_counter() - began, cpu() - cpu_before, statuses)
-    sys.stdout.buffer.write(msgspec.json.encode(told) + b"\n")
+    result = ChildResult(count, perf_counter() - began, cpu() - cpu_before, statuses)
+    sys.stdout.buffer.write(msgspec.json.encode(result) + b"\n")
 
 
 def cpu() -> float:

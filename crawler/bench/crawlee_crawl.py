@@ -1,6 +1,6 @@
 """Crawlee as its documentation shows it: a BeautifulSoupCrawler whose handler calls `enqueue_links`.
 
-`python -m crawler.bench.crawlee_crawl URL CONCURRENCY TOLD EXCLUDE...` in a fresh process, with the extra `peers`.
+`python -m crawler.bench.crawlee_crawl URL CONCURRENCY RESULT EXCLUDE...` in a fresh process, with the extra `peers`.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from crawlee.configuration import Configuration
 from crawlee.crawlers import BeautifulSoupCrawler, BeautifulSoupCrawlingContext
 from crawlee.storage_clients import MemoryStorageClient
 
-from crawler.bench.child_result import Told, cpu
+from crawler.bench.child_result import ChildResult, cpu
 
 
-async def crawl(url: str, in_flight: int, exclude: list[str]) -> Told:
+async def crawl(url: str, in_flight: int, exclude: list[str]) -> ChildResult:
     """Crawl the host of `url` except paths in which an expression of `exclude` is found. All data stays in memory."""
     patterns, urls = [re.compile(text) for text in exclude], list[str]()
     crawler = BeautifulSoupCrawler(
@@ -50,7 +50,7 @@ async def crawl(url: str, in_flight: int, exclude: list[str]) -> Told:
 
     cpu_before, began = cpu(), perf_counter()
     await crawler.run([url])
-    return Told(len(urls), perf_counter() - began, cpu() - cpu_before, urls=tuple(urls))
+    return ChildResult(len(urls), perf_counter() - began, cpu() - cpu_before, urls=tuple(urls))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
-from crawler.bench.child_result import Told
+from crawler.bench.child_result import ChildResult
 from crawler.bench.task import Task
 from crawler.compare.launch import Cost
 from crawler.compare.run_process import Crashed, last_line, summary_of
@@ -61,39 +61,26 @@ class Entrant(Protocol):
         """The result of the run. Raises Crashed where there is none."""
 
 
-class Client(NamedTuple):
-    """A raw loop of `crawler.bench.raw`."""
+class Child(NamedTuple):
+    """A module of ours that measures itself: a raw loop over the known URLs, or a stage over the pages of the crawl."""
 
     name: str
-    client: str
-    kind: Kind = "client"
+    word: str
+    kind: Kind
 
     def command(self, task: Task, folder: Path) -> list[str]:
-        """Fetch the known URLs."""
-        told = [sys.executable, "-m", "crawler.bench.raw", self.client]
-        return [*told, str(task.urls), str(task.in_flight)]
+        """Run `crawler.bench.raw` or `crawler.bench.stages`."""
+        if self.kind == "client":
+            words = ["crawler.bench.raw", self.word, str(task.urls), str(task.in_flight)]
+        else:
+            words = ["crawler.bench.stages", self.word, str(task.crawl), str(folder)]
+        return [sys.executable, "-m", *words]
 
     def outcome(self, cost: Cost, folder: Path) -> Outcome:
         """The result that the child reported. Raises Crashed."""
-        told = read_told(cost, folder, folder / "out")
-        return Outcome(told.count / told.seconds, told.cpu / told.count, cost.memory, statuses=told.statuses)
-
-
-class Stage(NamedTuple):
-    """A stage of `crawler.bench.stages`."""
-
-    name: str
-    stage: str
-    kind: Kind = "stage"
-
-    def command(self, task: Task, folder: Path) -> list[str]:
-        """Work on the pages of the existing crawl."""
-        return [sys.executable, "-m", "crawler.bench.stages", self.stage, str(task.crawl), str(folder)]
-
-    def outcome(self, cost: Cost, folder: Path) -> Outcome:
-        """The result that the child reported. Raises Crashed."""
-        told = read_told(cost, folder, folder / "out")
-        return Outcome(told.count / told.seconds, told.cpu / told.count, cost.memory)
+        result = read_result(cost, folder, folder / "out")
+        statuses = result.statuses if self.kind == "client" else None
+        return Outcome(result.count / result.seconds, result.cpu / result.count, cost.memory, statuses=statuses)
 
 
 class Mode:
@@ -108,12 +95,12 @@ class Mode:
     def command(self, task: Task, folder: Path) -> list[str]:
         """Crawl the site with the profile `fast`."""
         mode, _, client = self.name.partition("+")
-        told = [sys.executable, "-m", "crawler", "--mode", mode, "--profile", "fast", "--json", "-q"]
-        told += ["--concurrency", str(task.in_flight), "--per-host", str(task.in_flight)]
-        told += ["--client", client] if client else []
-        told += ["--config", str(task.configuration)] if task.configuration else []
-        told += [word for text in task.exclude for word in ("--exclude", text)]
-        return [*told, "--out", str(folder / CRAWL), task.url]
+        words = [sys.executable, "-m", "crawler", "--mode", mode, "--profile", "fast", "--json", "-q"]
+        words += ["--concurrency", str(task.in_flight), "--per-host", str(task.in_flight)]
+        words += ["--client", client] if client else []
+        words += ["--config", str(task.configuration)] if task.configuration else []
+        words += [word for text in task.exclude for word in ("--exclude", text)]
+        return [*words, "--out", str(folder / CRAWL), task.url]
 
     def starting(self, task: Task, folder: Path) -> list[str]:
         """The same for the start page only."""
@@ -121,36 +108,36 @@ class Mode:
 
     def outcome(self, cost: Cost, folder: Path) -> Outcome:
         """The result, from the crawl's summary and frontier. Raises Crashed."""
-        told = summary_of(cost, folder)
-        if cost.exit_code or not told.urls:
-            raise Crashed(f"ended with exit code {cost.exit_code} after {told.urls} URLs: {last_line(folder)}")
+        summary = summary_of(cost, folder)
+        if cost.exit_code or not summary.urls:
+            raise Crashed(f"ended with exit code {cost.exit_code} after {summary.urls} URLs: {last_line(folder)}")
         return Outcome(
-            rate=told.pages_per_second,
-            cpu=max(0.0, cost.cpu - self.startup) / told.urls,
-            memory=max(cost.memory, told.peak_memory_bytes),
+            rate=summary.pages_per_second,
+            cpu=max(0.0, cost.cpu - self.startup) / summary.urls,
+            memory=max(cost.memory, summary.peak_memory_bytes),
             urls=_asked_for(folder / CRAWL),
-            digest=told.digest,
+            digest=summary.digest,
         )
 
 
-RAW = Client("raw aiohttp", "aiohttp")
+RAW = Child("raw aiohttp", "aiohttp", "client")
 ALONE = (
-    Client("raw pycurl, threads", "curl"),
-    Stage("parse only", "parse"),
-    Stage("store only", "store"),
-    Stage("frontier only, per row", "frontier"),
+    Child("raw pycurl, threads", "curl", "client"),
+    Child("parse only", "parse", "stage"),
+    Child("store only", "store", "stage"),
+    Child("frontier only, per row", "frontier", "stage"),
 )
 
 
-def read_told(cost: Cost, folder: Path, file: Path) -> Told:
+def read_result(cost: Cost, folder: Path, file: Path) -> ChildResult:
     """The result that a child wrote to a file. Raises Crashed where there is none."""
     try:
-        told = msgspec.json.decode(file.read_bytes(), type=Told)
+        result = msgspec.json.decode(file.read_bytes(), type=ChildResult)
     except (OSError, msgspec.DecodeError) as error:
         raise Crashed(f"ended with exit code {cost.exit_code}: {last_line(folder)}") from error
-    if not told.count:
+    if not result.count:
         raise Crashed(f"did nothing: {last_line(folder)}")
-    return told
+    return result
 
 
 def _asked_for(crawl: Path) -> frozenset[str]:

@@ -20,13 +20,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from crawler.bench.entrants import Entrant, Kind, Outcome, read_told
+from crawler.bench.entrants import Entrant, Kind, Outcome, read_result
 from crawler.bench.task import Task
 from crawler.compare.launch import Cost
 from crawler.compare.run_process import Crashed, last_line
 from crawler.core.urls.canonical import canonical
 
-TOLD = "told"
+RESULT = "result"
 OTHER_TAGS = "audio,base,body,embed,form,frame,iframe,img,input,link,meta,object,script,source,track,video"
 """Tags that wget2 would follow besides a and area."""
 
@@ -57,16 +57,20 @@ class Scrapy(NamedTuple):
             "TELNETCONSOLE_ENABLED": "False",
         }
         spider = str(Path(__file__).with_name("spider.py"))
-        told = ["env", "-u", "PYTHONPATH", self.program, "runspider", spider]
-        for name, value in {"url": task.url, "exclude": json.dumps(task.exclude), "told": str(folder / TOLD)}.items():
-            told += ["-a", f"{name}={value}"]
+        words = ["env", "-u", "PYTHONPATH", self.program, "runspider", spider]
+        for name, value in {
+            "url": task.url,
+            "exclude": json.dumps(task.exclude),
+            "result": str(folder / RESULT),
+        }.items():
+            words += ["-a", f"{name}={value}"]
         for name, value in settings.items():
-            told += ["-s", f"{name}={value}"]
-        return told
+            words += ["-s", f"{name}={value}"]
+        return words
 
     def outcome(self, cost: Cost, folder: Path) -> Outcome:
         """The result that the spider reported."""
-        return _told(cost, folder)
+        return _outcome(cost, folder)
 
 
 class Crawlee(NamedTuple):
@@ -77,12 +81,12 @@ class Crawlee(NamedTuple):
 
     def command(self, task: Task, folder: Path) -> list[str]:
         """Run it in this interpreter."""
-        told = [sys.executable, "-m", "crawler.bench.crawlee_crawl", task.url, str(task.in_flight)]
-        return [*told, str(folder / TOLD), *task.exclude]
+        words = [sys.executable, "-m", "crawler.bench.crawlee_crawl", task.url, str(task.in_flight)]
+        return [*words, str(folder / RESULT), *task.exclude]
 
     def outcome(self, cost: Cost, folder: Path) -> Outcome:
         """The result that the child reported. Raises Crashed."""
-        return _told(cost, folder)
+        return _outcome(cost, folder)
 
 
 class Wget2(NamedTuple):
@@ -94,16 +98,20 @@ class Wget2(NamedTuple):
 
     def command(self, task: Task, folder: Path) -> list[str]:
         """Crawl recursively. wget2 has one exclude expression, searched in the whole URL, so all are joined."""
-        told = [self.program, "--quiet", "--no-config", "--recursive", "--level=0", "--robots=off", "--filter-urls"]
-        told += [f"--max-threads={task.in_flight}", f"--ignore-tags={OTHER_TAGS}", f"--stats-site=csv:{folder / TOLD}"]
-        told += [f"--reject-regex={'|'.join(task.exclude)}"] if task.exclude else []
-        return [*told, f"--directory-prefix={folder / 'files'}", task.url]
+        words = [self.program, "--quiet", "--no-config", "--recursive", "--level=0", "--robots=off", "--filter-urls"]
+        words += [
+            f"--max-threads={task.in_flight}",
+            f"--ignore-tags={OTHER_TAGS}",
+            f"--stats-site=csv:{folder / RESULT}",
+        ]
+        words += [f"--reject-regex={'|'.join(task.exclude)}"] if task.exclude else []
+        return [*words, f"--directory-prefix={folder / 'files'}", task.url]
 
     def outcome(self, cost: Cost, folder: Path) -> Outcome:
         """The result, start-up included: wget2 starts in a few milliseconds. Raises Crashed."""
         try:
-            with (folder / TOLD).open(encoding="utf-8", errors="replace", newline="") as rows:
-                urls = _spelled(row["URL"] for row in csv.DictReader(rows))
+            with (folder / RESULT).open(encoding="utf-8", errors="replace", newline="") as rows:
+                urls = _canonical(row["URL"] for row in csv.DictReader(rows))
         except (OSError, KeyError) as error:
             raise Crashed(f"ended with exit code {cost.exit_code}: {last_line(folder)}") from error
         if not urls:
@@ -138,12 +146,12 @@ def _find(name: str) -> Entrant | None:
     return Scrapy(program) if name == "scrapy" else Wget2(program)
 
 
-def _told(cost: Cost, folder: Path) -> Outcome:
-    told = read_told(cost, folder, folder / TOLD)
-    urls = _spelled(told.urls)
-    return Outcome(len(urls) / told.seconds, told.cpu / len(urls), cost.memory, urls)
+def _outcome(cost: Cost, folder: Path) -> Outcome:
+    result = read_result(cost, folder, folder / RESULT)
+    urls = _canonical(result.urls)
+    return Outcome(len(urls) / result.seconds, result.cpu / len(urls), cost.memory, urls)
 
 
-def _spelled(urls: Iterable[str]) -> frozenset[str]:
+def _canonical(urls: Iterable[str]) -> frozenset[str]:
     """URLs in our canonical form: peers keep fragments, which are not sent to a server."""
     return frozenset(filter(None, map(canonical, urls)))

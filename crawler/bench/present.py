@@ -19,7 +19,7 @@ def table(task: Task, reference: Reference, scores: Sequence[Score], absent: Seq
     lines = [
         f"{escape_unprintable(task.url)}: "
         f"{len(reference.urls):,} URLs, {format_bytes(reference.size)}, {task.in_flight} in flight",
-        f"{medians}, each held against a raw aiohttp loop just before",
+        f"{medians}, each relative to a raw aiohttp loop just before",
         "",
         f"{'':22} {'pages/s : raw':>24} {'CPU per page : raw':>24} {'peak PSS':>10}  work",
     ]
@@ -69,7 +69,7 @@ def _line(score: Score) -> str:
     if not score.rates:
         return f"{name} {escape_unprintable(score.wrong)}"
     memory = f"{score.memory / 1e6:.0f} MB" if score.memory else "-"
-    return f"{name} {_told(score.rates):>24} {_told(score.cpus):>24} {memory:>10}  {_work(score)}"
+    return f"{name} {_ratios(score.rates):>24} {_ratios(score.cpus):>24} {memory:>10}  {_work(score)}"
 
 
 def _work(score: Score) -> str:
@@ -81,7 +81,7 @@ def _work(score: Score) -> str:
     return f"UNLIKE: {', '.join(unlike)}" if unlike else "equal"
 
 
-def _told(ratios: Sequence[float]) -> str:
+def _ratios(ratios: Sequence[float]) -> str:
     if len(ratios) == 1:
         return f"{ratios[0]:.3g}"
     return f"{median(ratios):.3g} ({min(ratios):.3g} to {max(ratios):.3g})"

@@ -31,7 +31,7 @@ FIRST = "async"
 TMPFS = Path("/dev/shm")
 PATIENCE, SLOWEST_PAGE = 120.0, 0.1  # timeout of a run in seconds, plus so many for every page of the site
 
-Tell = Callable[[str], None]
+OnProgress = Callable[[str], None]
 
 
 @dataclass
@@ -55,10 +55,10 @@ class Score:
         """Whether it did the required work."""
         return not (self.wrong or self.missing or self.extra)
 
-    def add(self, outcome: Outcome, yardstick: Outcome) -> None:
+    def add(self, outcome: Outcome, baseline: Outcome) -> None:
         """Add a run and its ratios to the baseline run before it."""
-        self.rates.append(outcome.rate / yardstick.rate)
-        self.cpus.append(outcome.cpu / yardstick.cpu)
+        self.rates.append(outcome.rate / baseline.rate)
+        self.cpus.append(outcome.cpu / baseline.cpu)
         self.memory = max(self.memory, outcome.memory)
 
     def judge(self, outcome: Outcome, reference: Reference) -> None:
@@ -91,36 +91,36 @@ class Plan(NamedTuple):
     configuration: Path | None
 
 
-def measure(url: str, plan: Plan, *, stopped: Stopped, tell: Tell) -> Result:
+def measure(url: str, plan: Plan, *, stopped: Stopped, on_progress: OnProgress) -> Result:
     """Crawl a site (checked by `task.check`) once, then measure all entrants. Raises CrawlerError, Interrupted."""
     with TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         task = Task(url, plan.in_flight, plan.exclude, plan.configuration, folder / CRAWL, folder / "urls")
-        tell(f"crawling {url}")
+        on_progress(f"crawling {url}")
         reference = prepare(task, Mode(FIRST).command(task, folder), environment(), stopped)
-        return Result(task, reference, Race(task, reference, stopped, tell).run(plan.entrants, plan.rounds))
+        return Result(task, reference, Race(task, reference, stopped, on_progress).run(plan.entrants, plan.rounds))
 
 
 class Race:
     """Runs entrants on a task; `stopped` is polled, and True ends the race (Interrupted)."""
 
-    def __init__(self, task: Task, reference: Reference, stopped: Stopped, tell: Tell) -> None:
+    def __init__(self, task: Task, reference: Reference, stopped: Stopped, on_progress: OnProgress) -> None:
         self._task = task
         self._reference = reference
         self._stopped = stopped
-        self._tell = tell
+        self._on_progress = on_progress
 
     def run(self, entrants: Sequence[Entrant], rounds: int) -> list[Score]:
         """Run all entrants in every round. Raises Interrupted; CrawlerError where the baseline cannot run."""
         scores = [Score(entrant) for entrant in entrants]
         for entrant in entrants:
             if isinstance(entrant, Mode):
-                self._tell(f"{entrant.name}: starting up")
+                self._on_progress(f"{entrant.name}: starting up")
                 self._start(entrant)
         for number in range(rounds):
             shift = number % len(scores)
             for place, score in enumerate(scores[shift:] + scores[:shift], 1):
-                self._tell(f"round {number + 1} of {rounds}, {place} of {len(scores)}: {score.entrant.name}")
+                self._on_progress(f"round {number + 1} of {rounds}, {place} of {len(scores)}: {score.entrant.name}")
                 if not score.wrong:
                     self._measure(score)
         return scores
@@ -134,7 +134,7 @@ class Race:
     def _measure(self, score: Score) -> None:
         """Run the baseline, then the entrant."""
         try:
-            yardstick = self._run(RAW)
+            baseline = self._run(RAW)
         except Crashed as why:
             raise CrawlerError(f"{RAW.name}: {why}") from why
         try:
@@ -142,7 +142,7 @@ class Race:
         except Crashed as why:
             score.wrong = f"failed: {why}"
             return
-        score.add(outcome, yardstick)
+        score.add(outcome, baseline)
         score.judge(outcome, self._reference)
 
     def _run(self, entrant: Entrant) -> Outcome:

@@ -17,7 +17,7 @@ import aiohttp  # noqa: F401 - starting up is not measured, so all is imported b
 import pycurl
 import uvloop
 
-from crawler.bench.child_result import tell
+from crawler.bench.child_result import print_result
 from crawler.compare.raw import RawTarget, fetch_all
 
 CLIENTS = ("aiohttp", "curl")
@@ -61,9 +61,9 @@ def fetch_in_threads(urls: list[str], in_flight: int) -> Counter[str]:
 def main(client: str, urls: list[str], in_flight: int) -> None:
     """Run one loop and print its result."""
     if client == "curl":
-        tell(lambda: fetch_in_threads(urls, in_flight), len(urls))
+        print_result(lambda: fetch_in_threads(urls, in_flight), len(urls))
     else:
-        tell(lambda: uvloop.run(fetch_all(map(RawTarget, urls), in_flight)), len(urls))
+        print_result(lambda: uvloop.run(fetch_all(map(RawTarget, urls), in_flight)), len(urls))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Scrapy as its documentation shows it: a CrawlSpider whose Rule follows what a LinkExtractor finds.
 
-`scrapy runspider spider.py -a url=URL -a exclude=JSON -a told=FILE -s ...`, perhaps with another interpreter than ours,
-so nothing of this project may be imported here. It writes the fields of `crawler.bench.child_result.Told` to the file.
+`scrapy runspider spider.py -a url=URL -a exclude=JSON -a result=FILE -s ...`, perhaps with another interpreter than
+ours, so nothing of this project may be imported here. It writes the fields of `child_result.ChildResult` to the file.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class BenchSpider(CrawlSpider):
     name = "bench"
     rules = (Rule(LinkExtractor(deny_extensions=[]), process_links="ours", follow=True),)
 
-    def __init__(self, url: str, exclude: str, told: str) -> None:
+    def __init__(self, url: str, exclude: str, result: str) -> None:
         super().__init__()
         self.start_urls = [url]
         self._exclude = [re.compile(text) for text in json.loads(exclude)]
-        self._origin, self._told = urlsplit(url)[:2], Path(told)
+        self._origin, self._result = urlsplit(url)[:2], Path(result)
         self._urls: list[str] = []
 
     @classmethod
@@ -59,8 +59,8 @@ class BenchSpider(CrawlSpider):
     def ended(self) -> None:
         """Write the result."""
         seconds, cpu = perf_counter() - self._at, _cpu() - self._cpu
-        told = {"count": len(self._urls), "seconds": seconds, "cpu": cpu, "urls": self._urls}
-        self._told.write_text(json.dumps(told), encoding="utf-8")
+        found = {"count": len(self._urls), "seconds": seconds, "cpu": cpu, "urls": self._urls}
+        self._result.write_text(json.dumps(found), encoding="utf-8")
 
 
 def _cpu() -> float:

@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from time import time
 
-from crawler.bench.child_result import tell
+from crawler.bench.child_result import print_result
 from crawler.core.messages import Link, Settled
 from crawler.core.page.links import PageHeaders, read_page
 from crawler.core.urls.canonical import Resolver
@@ -86,10 +86,12 @@ def main(stage: str, crawl: Path, folder: Path) -> None:
     if stage == "frontier":
         with closing(directory.open_frontiers()) as old:
             rows = list(old.settled())
-        tell(partial(frontier, rows, folder), len(rows))
+        print_result(partial(frontier, rows, folder), len(rows))
         return
     pages = [page for _, page in islice((one for part in kept.parts() for one in kept.pages(part)), MOST_PAGES)]
-    tell(partial(parse, pages, settings) if stage == "parse" else partial(store, pages, settings, folder), len(pages))
+    print_result(
+        partial(parse, pages, settings) if stage == "parse" else partial(store, pages, settings, folder), len(pages)
+    )
 
 
 if __name__ == "__main__":

@@ -68,11 +68,11 @@ def prepare(task: Task, command: Sequence[str], environment: dict[str, str], sto
     folder = task.crawl.parent
     cost = run_watched(command, folder, environment, PATIENCE, stopped)
     try:
-        told = summary_of(cost, folder)
+        summary = summary_of(cost, folder)
     except Crashed:
         raise CrawlerError(f"{task.url} cannot be crawled: {last_line(folder)}") from None
     directory = CrawlDirectory.open_readonly(task.crawl)
-    if found := order.reached(directory.settings, told):
+    if found := order.reached(directory.settings, summary):
         raise UsageError(f"what a crawl of {task.url} finds depends on the order of pages: {', '.join(found)}")
     with closing(directory.open_frontiers()) as frontier:
         rows = [row for row in frontier.settled() if row.attempts]
@@ -81,7 +81,7 @@ def prepare(task: Task, command: Sequence[str], environment: dict[str, str], sto
         raise UsageError(f"{task.url} does not answer: there is nothing to measure on")
     task.urls.write_text("\n".join(row.url for row in answered), encoding="utf-8")
     statuses = Counter(str(row.status) for row in answered)
-    return Reference(frozenset(row.url for row in rows), dict(statuses), told.digest, told.bytes)
+    return Reference(frozenset(row.url for row in rows), dict(statuses), summary.digest, summary.bytes)
 
 
 def _on_this_machine(url: str) -> bool:

@@ -77,8 +77,8 @@ def bench(
     )
     try:
         with _site(url, pages, plan, mine) as address:
-            tell = silent if quiet else on_one_line()
-            found = measure(address, plan, stopped=lambda: bool(signals.received), tell=tell)
+            show = silent if quiet else on_one_line()
+            found = measure(address, plan, stopped=lambda: bool(signals.received), on_progress=show)
     except Interrupted:
         return signals.exit_code
     return _show(found, absent, as_json)

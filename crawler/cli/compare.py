@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from crawler.cli.lines import Say
     from crawler.compare.session import Progress
 
-MOST_TOLD = 10
+MOST_SHOWN = 10
 QUIET = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
 
 
@@ -143,11 +143,13 @@ def carry_on(folder: Path, signals: Signals, quiet: bool) -> int:
     from crawler.system.text import escape_unprintable
 
     signals.say = on_interrupt("what was measured is kept; press Ctrl-C again to end at once")
-    whole = conduct(folder, stopped=lambda: bool(signals.received), tell=_teller(silent if quiet else on_one_line()))
+    whole = conduct(
+        folder, stopped=lambda: bool(signals.received), on_progress=_shower(silent if quiet else on_one_line())
+    )
     trials = [trial for trial in read_trials(folder) if not trial.warm_up]
     voided = [trial for trial in trials if trial.failed]
     click.echo(f"{'complete' if whole else 'stopped'}: {len(trials)} trials, {len(voided)} of them void")
-    for trial in voided[:MOST_TOLD]:
+    for trial in voided[:MOST_SHOWN]:
         click.echo(f"  void       trial {trial.order}, {trial.arm}: {escape_unprintable(trial.failed[0])}")
     for line in warnings(trials):
         click.echo(f"  warning    {escape_unprintable(line)}")
@@ -192,7 +194,7 @@ def differing(folder: Path) -> list[str]:
         return [path.name for path in both if path.read_bytes() != (folder / path.name).read_bytes()]
 
 
-def _teller(say: Say) -> Callable[[Progress], None]:
+def _shower(say: Say) -> Callable[[Progress], None]:
     """A function that shows the progress of a comparison."""
     return lambda progress: say(in_words(progress), progress.done == progress.of)
 

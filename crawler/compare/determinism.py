@@ -24,14 +24,14 @@ def limits(settings: Settings) -> list[str]:
     return [f"{key} = {value}" for key, value in found.items() if value is not None]
 
 
-def reached(settings: Settings, told: Summary) -> list[str]:
+def reached(settings: Settings, summary: Summary) -> list[str]:
     """The limits that a crawl reached, with counts."""
-    found = [] if told.over else [f"it ended as {told.ending}, {told.owed} URLs still owed"]
-    if told.links_cut:
-        found.append(f"{told.links_cut} links beyond max_links or max_url_length were cut")
-    if told.unread:
-        found.append(f"{told.unread} pages were too much to read")
-    found += [f"{told.reasons[word]} URLs ended as {word}" for word in BUDGETS if word in told.reasons]
-    if told.too_deep and settings.max_depth != 0:
-        found.append(f"{told.too_deep} links were too deep")
+    found = [] if summary.over else [f"it ended as {summary.ending}, {summary.owed} URLs still owed"]
+    if summary.links_cut:
+        found.append(f"{summary.links_cut} links beyond max_links or max_url_length were cut")
+    if summary.unread:
+        found.append(f"{summary.unread} pages were too much to read")
+    found += [f"{summary.reasons[word]} URLs ended as {word}" for word in BUDGETS if word in summary.reasons]
+    if summary.too_deep and settings.max_depth != 0:
+        found.append(f"{summary.too_deep} links were too deep")
     return found

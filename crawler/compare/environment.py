@@ -19,6 +19,7 @@ from pathlib import Path
 from time import monotonic
 from typing import NamedTuple
 
+from crawler.compare.launch import proc_value
 from crawler.runtime.job import cores
 
 PACKAGES = ("crawler", "aiohttp", "uvloop", "pycurl", "urllib3", "turbohtml", "msgspec", "httptools", "xxhash")
@@ -31,7 +32,7 @@ def environment() -> dict[str, str]:
     """The machine, the Python, the libraries and the crawler itself, as text by key."""
     build = sys.version.split(" ", 1)[0]
     found = {
-        "cpu": _cpu_model(),
+        "cpu": proc_value("/proc/cpuinfo", "model name") or platform.processor() or platform.machine(),
         "cores": f"{cores()} usable of {os.cpu_count()}",
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9:.1f} GB",
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -102,13 +103,13 @@ class _Counters(NamedTuple):
 
 def _counters() -> _Counters | None:
     try:
-        fields = [int(field) for field in _first_line("/proc/stat").split()[1:9]]
+        fields = [int(field) for field in proc_value("/proc/stat", "cpu ").split()[:8]]
         swapped = sum(int(line.split()[1]) for line in Path("/proc/vmstat").read_text().splitlines() if "pswp" in line)
     except (OSError, ValueError):
         return None
-    tick = os.sysconf("SC_CLK_TCK")
+    tick, throttled = os.sysconf("SC_CLK_TCK"), int(proc_value("/sys/fs/cgroup/cpu.stat", "nr_throttled") or 0)
     user, nice, system, _, _, irq, softirq, steal = fields
-    return _Counters(monotonic(), (user + nice + system + irq + softirq) / tick, steal / tick, swapped, _throttled())
+    return _Counters(monotonic(), (user + nice + system + irq + softirq) / tick, steal / tick, swapped, throttled)
 
 
 def cpu_of(pid: int) -> float:
@@ -118,27 +119,6 @@ def cpu_of(pid: int) -> float:
     except OSError:
         return 0.0
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _first_line(path: str) -> str:
-    return Path(path).read_text().partition("\n")[0]
-
-
-def _throttled() -> int:
-    """How often our cgroup (version 2) has been throttled."""
-    with suppress(OSError, ValueError):
-        for line in Path("/sys/fs/cgroup/cpu.stat").read_text().splitlines():
-            if line.startswith("nr_throttled"):
-                return int(line.split()[1])
-    return 0
-
-
-def _cpu_model() -> str:
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _digest_of_code() -> str:

@@ -67,6 +67,10 @@ class Field:
         """The rows without the A/A arm."""
         return [row for row in self.rows if not row.twin]
 
+    def row(self, arm: str, metric: str = "") -> Row | None:
+        """The row of an arm, if it has the metric ("": throughput)."""
+        return next((row for row in self.rows if row.arm == arm and (metric or self.rate) in row.levels), None)
+
 
 def field_of(
     cells: Cells, condition: Condition, more: Sequence[str] = (), *, all_pairs: bool = True, claims: bool = True

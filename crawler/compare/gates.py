@@ -55,15 +55,14 @@ class Evidence(NamedTuple):
     """All observations of one trial.
 
     `settings` and `first_bytes` (URL -> seconds) as the crawl stored them; `cut`: number of bodies cut at the cap;
-    `cpu` of the crawler's tree and `server_cpu` in seconds; `raw_rate` and
-    `server_rate` (the server's capacity) in pages/s, None where they were not measured; `machine` None where it is
-    unknown.
+    `cpu` of the crawler's tree and `server_cpu` in seconds; `raw_rate` and `server_rate` (the server's capacity) in
+    pages/s, None where they were not measured; `machine` None where it is unknown.
     """
 
     condition: Condition
     oracle: Oracle
     settings: Settings
-    told: Summary
+    summary: Summary
     audit: Audit
     entries: Sequence[LogEntry]
     first_bytes: Mapping[str, float]
@@ -103,14 +102,14 @@ def warnings(trials: Iterable[Trial]) -> list[str]:
 
 
 def _oracle(evidence: Evidence) -> Gate:
-    told, oracle = evidence.told, evidence.oracle
+    summary, oracle = evidence.summary, evidence.oracle
     reasons = Counter(end.reason.value for end in oracle.ends.values())
     faults = []
-    if told.digest != oracle.digest:
-        faults.append(f"digest {told.digest} instead of {oracle.digest}")
-    if told.reasons != dict(reasons):
-        differing = sorted(name for name in reasons | told.reasons if reasons[name] != told.reasons.get(name, 0))
-        faults += [f"{name} {told.reasons.get(name, 0)} instead of {reasons[name]}" for name in differing]
+    if summary.digest != oracle.digest:
+        faults.append(f"digest {summary.digest} instead of {oracle.digest}")
+    if summary.reasons != dict(reasons):
+        differing = sorted(name for name in reasons | summary.reasons if reasons[name] != summary.reasons.get(name, 0))
+        faults += [f"{name} {summary.reasons.get(name, 0)} instead of {reasons[name]}" for name in differing]
     return gate("G1", faults, f"digest {oracle.digest}, {len(oracle.ends)} URLs")
 
 
@@ -142,7 +141,7 @@ def _referee(evidence: Evidence) -> Gate:
 
 
 def _order(evidence: Evidence) -> Gate:
-    faults = order.limits(evidence.settings) + order.reached(evidence.settings, evidence.told)
+    faults = order.limits(evidence.settings) + order.reached(evidence.settings, evidence.summary)
     if evidence.cut:
         faults.append(f"{evidence.cut} bodies were cut at the cap")
     return gate("G4", faults, "no limit was set that depends on order, and none was reached")
@@ -191,7 +190,7 @@ def _concurrency(evidence: Evidence) -> Gate:
     filled = mean if slow else verdict.most_in_flight
     asked = condition.workload == FLAT and condition.latency > 0 and condition.pages >= SHORTEST * slots
     if asked and filled < FILLED * slots:
-        busy = evidence.cpu / max(evidence.told.urls, 1) * verdict.steady.throughput
+        busy = evidence.cpu / max(evidence.summary.urls, 1) * verdict.steady.throughput
         if busy < CPU_ROOF:
             faults.append(f"slots left empty with {busy:.2f} cores busy: {seen}")
         else:

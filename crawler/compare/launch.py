@@ -65,21 +65,30 @@ class Peaks:
 
     def _work(self) -> None:
         while not self._ended.wait(PERIOD):
-            seen = [_look(Path("/proc", str(pid))) for pid in descendants(os.getpid())]
+            seen = [_look(pid) for pid in descendants(os.getpid())]
             memory, threads, descriptors = (sum(column) for column in zip((0, 0, 0), *seen, strict=True))
             self.memory = max(self.memory, memory)
             self.threads = max(self.threads, threads)
             self.descriptors = max(self.descriptors, descriptors)
 
 
-def _look(process: Path) -> tuple[int, int, int]:
+def _look(pid: int) -> tuple[int, int, int]:
     """PSS in bytes, threads, descriptors of one process; zeros where it has ended."""
     try:
-        memory = next(line for line in (process / "smaps_rollup").read_text().splitlines() if line.startswith("Pss:"))
-        threads = next(line for line in (process / "status").read_text().splitlines() if line.startswith("Threads:"))
-        return int(memory.split()[1]) * 1024, int(threads.split()[1]), len(os.listdir(process / "fd"))  # noqa: PTH208
-    except (OSError, StopIteration):
+        descriptors = len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208
+    except OSError:
         return 0, 0, 0
+    pss, threads = proc_value(f"/proc/{pid}/smaps_rollup", "Pss:"), proc_value(f"/proc/{pid}/status", "Threads:")
+    return int(pss.removesuffix(" kB") or 0) * 1024, int(threads or 0), descriptors
+
+
+def proc_value(path: str, name: str) -> str:
+    """The value after a name in a file of /proc or /sys; "" where there is none."""
+    try:
+        lines = Path(path).read_text().splitlines()
+    except OSError:
+        return ""
+    return next((line.removeprefix(name).lstrip(" \t:") for line in lines if line.startswith(name)), "")
 
 
 def launch(command: list[str], out: Path, err: Path) -> Cost:

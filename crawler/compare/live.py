@@ -42,7 +42,7 @@ class SiteFindings(NamedTuple):
     `first_bytes` are those of its stored pages, `rest_until` is Unix time."""
 
     settings: Settings
-    told: Summary
+    summary: Summary
     audit: Audit
     ends: str
     moments: list[float]
@@ -70,7 +70,7 @@ class LiveTrials:
             cost, machine = self._crawl(planned, folder, stopped)
             found = findings(folder / "crawl", summary_of(cost, folder))
             self._rest_until = max(self._rest_until, found.rest_until)
-            metrics, ends, digest = measured(found, cost), found.ends, found.told.digest
+            metrics, ends, digest = measured(found, cost), found.ends, found.summary.digest
             judged = judge(found, machine, [peer for peer in peers if peer.ends], strict=self._strict)
         except Crashed as why:
             judged = gates.crashed(str(why))
@@ -95,7 +95,7 @@ class LiveTrials:
         return cost, load.others(cost.cpu + cost.own_cpu)
 
 
-def findings(path: Path, told: Summary) -> SiteFindings:
+def findings(path: Path, summary: Summary) -> SiteFindings:
     """Read the results from disk. Raises Crashed where that fails."""
     pages: list[tuple[float, float]] = []
 
@@ -112,15 +112,15 @@ def findings(path: Path, told: Summary) -> SiteFindings:
     asked = max((max(note.rest_until, time() + note.delay) for note in notes), default=0.0)
     ends = hashlib.sha256("".join(rows).encode()).hexdigest()[:16]
     moments, first_bytes = (sorted(column) for column in zip(*pages, strict=True)) if pages else ([], [])
-    return SiteFindings(directory.settings, told, read, ends, moments, first_bytes, asked)
+    return SiteFindings(directory.settings, summary, read, ends, moments, first_bytes, asked)
 
 
 def judge(found: SiteFindings, machine: OtherLoad | None, peers: Sequence[Trial], *, strict: bool) -> tuple[Gate, ...]:
     """The gates that apply to a real site."""
-    faults = order.limits(found.settings) + order.reached(found.settings, found.told)
+    faults = order.limits(found.settings) + order.reached(found.settings, found.summary)
     disk = list(found.audit.problems)
-    if found.audit.digest != found.told.digest:
-        disk.insert(0, f"the disk gives digest {found.audit.digest} instead of {found.told.digest}")
+    if found.audit.digest != found.summary.digest:
+        disk.insert(0, f"the disk gives digest {found.audit.digest} instead of {found.summary.digest}")
     quiet = gates.quiet(machine)
     return (
         _agreement(found, next((peer for peer in peers if all(gate.passed for gate in peer.gates)), None)),
@@ -132,21 +132,21 @@ def judge(found: SiteFindings, machine: OtherLoad | None, peers: Sequence[Trial]
 
 def _agreement(found: SiteFindings, first: Trial | None) -> Gate:
     """G1: the arms agree with each other, as there is no oracle."""
-    if not found.told.statuses:
+    if not found.summary.statuses:
         return Gate("G1", False, "nothing could be fetched")
     if first is None:
-        return Gate("G1", True, f"no oracle: ends {found.ends}, digest {found.told.digest}, the first of its block")
+        return Gate("G1", True, f"no oracle: ends {found.ends}, digest {found.summary.digest}, the first of its block")
     if found.ends != first.ends:
         return Gate("G1", False, f"no oracle: other ends ({found.ends}) than {first.arm} ({first.ends}) in this block")
-    if found.told.digest != first.digest:
+    if found.summary.digest != first.digest:
         return Gate("G1", True, f"{gates.WARNING}no oracle: the same ends as {first.arm}, but other bodies")
     return Gate("G1", True, f"no oracle: the same ends and bodies as {first.arm} in this block")
 
 
 def measured(found: SiteFindings, cost: Cost) -> dict[str, float]:
     """The metrics, by the names in records.METRICS, that the crawl itself provides."""
-    metrics = {"startup": found.told.startup_seconds, "crawl_rate": found.told.pages_per_second}
-    metrics |= costs(cost, found.told)
+    metrics = {"startup": found.summary.startup_seconds, "crawl_rate": found.summary.pages_per_second}
+    metrics |= costs(cost, found.summary)
     edge, moments = len(found.moments) // EDGE, found.moments
     if len(moments) >= ENOUGH and moments[-1 - edge] > moments[edge]:
         metrics["steady_rate"] = (len(moments) - 1 - 2 * edge) / (moments[-1 - edge] - moments[edge])

@@ -21,16 +21,16 @@ from crawler.testweb.log import LogEntry
 
 EDGE = 10
 ENOUGH = 10.0
-TOLD = {"overhead_p50": 0.5, "overhead_p99": 0.99}
+QUANTILES = {"overhead_p50": 0.5, "overhead_p99": 0.99}
 
 
 def overhead(first_bytes: Mapping[str, float], entries: Sequence[LogEntry]) -> dict[str, float]:
-    """The percentiles with enough values, in milliseconds, by the names in `TOLD`. `first_bytes`: URL -> seconds."""
+    """The QUANTILES that have enough values, in milliseconds, by name. `first_bytes`: URL -> seconds."""
     answered = sorted((entry for entry in entries if 200 <= entry.status <= 299), key=lambda entry: entry.end)
     edge = len(answered) // EDGE
     took = {f"http://{entry.host}{entry.path}": entry.end - entry.at for entry in answered[edge : len(answered) - edge]}
     added = sorted(max(0.0, first_bytes[url] - seconds) * 1000 for url, seconds in took.items() if url in first_bytes)
-    return {name: percentile(added, q) for name, q in TOLD.items() if len(added) * (1 - q) >= ENOUGH - 1e-9}
+    return {name: percentile(added, q) for name, q in QUANTILES.items() if len(added) * (1 - q) >= ENOUGH - 1e-9}
 
 
 def percentile(ordered: Sequence[float], q: float) -> float:

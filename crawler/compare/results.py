@@ -136,7 +136,7 @@ def _sweep(cells: Cells, claims: bool, name: str, conditions: Sequence[Condition
         ties[arm] = [
             level
             for level, field in zip(levels, fields, strict=True)
-            if any(row.arm == arm and row.word == "equivalent" for row in field.rows)
+            if (row := field.row(arm)) and row.word == "equivalent"
         ]
     return Sweep(name, factor, levels, fields, crossings, ties)
 
@@ -145,7 +145,8 @@ def _changed_places(arm: str, at: float, levels: Sequence[float], fields: Sequen
     """Whether the words confirm the crossing: faster at some level on one side of it, slower at one on the other."""
     sides: tuple[set[Word], set[Word]] = (set(), set())
     for level, field in zip(levels, fields, strict=True):
-        sides[level > at].update(row.word for row in field.rows if row.arm == arm and row.word)
+        row = field.row(arm)
+        sides[level > at].update({row.word} if row and row.word else set())
     return any(a in sides[0] and b in sides[1] for a, b in (("faster", "slower"), ("slower", "faster")))
 
 

@@ -42,7 +42,7 @@ class Progress(NamedTuple):
     left: float | None
 
 
-Tell = Callable[[Progress], None]
+OnProgress = Callable[[Progress], None]
 Run = Callable[[Planned, Path], Trial]
 
 
@@ -83,7 +83,7 @@ def plan(
     )
 
 
-def conduct(folder: Path, *, stopped: Stopped = lambda: False, tell: Tell = lambda progress: None) -> bool:
+def conduct(folder: Path, *, stopped: Stopped = lambda: False, on_progress: OnProgress = lambda progress: None) -> bool:
     """Run the missing trials of a session; returns whether all are recorded now. `stopped` is polled: True ends it
     early.
 
@@ -100,7 +100,7 @@ def conduct(folder: Path, *, stopped: Stopped = lambda: False, tell: Tell = lamb
         missing = [one for one in planned if one.order not in there]
         run = _runner(session, folder, there, stopped)
         pace = _Pace()
-        tell(Progress(None, len(there), len(planned), pace.left(missing)))
+        on_progress(Progress(None, len(there), len(planned), pace.left(missing)))
         for place, one in enumerate(missing, 1):
             began = monotonic()
             try:
@@ -110,7 +110,7 @@ def conduct(folder: Path, *, stopped: Stopped = lambda: False, tell: Tell = lamb
                 return False
             append(folder, trial)
             pace.took(one.condition, monotonic() - began)
-            tell(Progress(trial, len(there), len(planned), pace.left(missing[place:])))
+            on_progress(Progress(trial, len(there), len(planned), pace.left(missing[place:])))
             if stopped():
                 return place == len(missing)
     return True

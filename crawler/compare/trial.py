@@ -107,7 +107,7 @@ def _beside_web(
     return TrialSeen(cost, read_log(log), server_cpu, machine)
 
 
-def _evidence(condition: Condition, folder: Path, seen: TrialSeen, told: Summary, rates: Rates) -> gates.Evidence:
+def _evidence(condition: Condition, folder: Path, seen: TrialSeen, summary: Summary, rates: Rates) -> gates.Evidence:
     """Read the crawl back. Raises Crashed where it cannot be read."""
     oracle, first_bytes, cut = workload.oracle_of(condition), dict[str, float](), 0
 
@@ -121,7 +121,7 @@ def _evidence(condition: Condition, folder: Path, seen: TrialSeen, told: Summary
         condition=condition,
         oracle=oracle,
         settings=directory.settings,
-        told=told,
+        summary=summary,
         audit=audit,
         entries=seen.entries,
         first_bytes=first_bytes,
@@ -137,7 +137,7 @@ def _evidence(condition: Condition, folder: Path, seen: TrialSeen, told: Summary
 
 def _metrics(evidence: gates.Evidence, seen: TrialSeen) -> dict[str, float]:
     """The metrics, by the names in records.METRICS. A page is a URL that was fetched and settled."""
-    pages, cost, steady = max(evidence.told.urls, 1), seen.cost, evidence.verdict.steady
+    pages, cost, steady = max(evidence.summary.urls, 1), seen.cost, evidence.verdict.steady
     first = min((entry.at for entry in seen.entries), default=cost.ended_at)
     last = max((entry.end for entry in seen.entries), default=cost.ended_at)
     found = {
@@ -146,7 +146,7 @@ def _metrics(evidence: gates.Evidence, seen: TrialSeen) -> dict[str, float]:
         "startup": first - cost.started_at,
         "in_flight": steady.mean_in_flight,
         **overhead(evidence.first_bytes, seen.entries),
-        **costs(cost, evidence.told),
+        **costs(cost, evidence.summary),
     }
     if evidence.condition.workload != workload.FLAT:
         found["least_rate"] = pages / evidence.oracle.seconds

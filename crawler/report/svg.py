@@ -2,7 +2,7 @@
 
 Rules, and why:
 - An engine has one colour (Okabe & Ito's palette for colour-blind readers) AND one marker everywhere, as print in grey
-  keeps only the marker. The A/A arm is grey and hollow: it is the noise floor, not a contestant.
+  keeps only the marker. The A/A arm is grey and hollow, because it shows the noise floor.
 - Every figure is drawn twice, wide and narrow, at its true size, because a wide one shrunk to a phone is unreadable.
   The page shows the one that fits.
 - Colours are classes, so that the page decides on light, dark and print. All text of a figure is escaped here only.

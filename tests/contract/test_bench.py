@@ -28,7 +28,7 @@ COST = Cost(
     own_cpu=0.0,
 )
 TASK = task.Task("http://127.0.0.1/", 8, (r"\.png$", r"\.gif$"), None, Path("crawl"), Path("urls"))
-YARDSTICK = Outcome(rate=100.0, cpu=0.001, memory=0)
+BASELINE = Outcome(rate=100.0, cpu=0.001, memory=0)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def scores() -> list[Score]:
     """A mode over three rounds, and a peer that failed."""
     mode, peer = Score(Mode("async")), Score(peers.Wget2("wget2"), wrong="failed: no luck")
     for rate, cpu in ((20.0, 0.004), (30.0, 0.005), (10.0, 0.003)):
-        mode.add(Outcome(rate, cpu, 50_000_000), YARDSTICK)
+        mode.add(Outcome(rate, cpu, 50_000_000), BASELINE)
     return [mode, peer]
 
 
@@ -112,7 +112,7 @@ def test_wget2_is_told_what_to_leave_out_and_tells_what_it_fetched(tmp_path: Pat
     wget2 = peers.Wget2("wget2")
     assert r"--reject-regex=\.png$|\.gif$" in wget2.command(TASK, tmp_path)
     rows = "ID,URL,Status\n1,http://127.0.0.1/0,200\n2,http://127.0.0.1/0#top,200\n3,http://127.0.0.1/1,404\n"
-    (tmp_path / peers.TOLD).write_text(rows)
+    (tmp_path / peers.RESULT).write_text(rows)
     found = wget2.outcome(COST, tmp_path)
     assert found.urls is not None and set(found.urls) == {"http://127.0.0.1/0", "http://127.0.0.1/1"}
     assert (found.rate, found.cpu, found.memory) == (1.0, 0.25, 7_000_000)

@@ -87,7 +87,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(session, "environment", lambda: dict(HERE))
         session_files.begin(folder, tiny())
-        assert session.conduct(folder, tell=told.append)
+        assert session.conduct(folder, on_progress=told.append)
     return Finished(folder, told)
 
 
@@ -139,7 +139,7 @@ def test_a_session_without_trials_has_no_report(tmp_path: Path) -> None:
 def test_a_cut_session_goes_on_where_it_was(tmp_path: Path) -> None:
     folder, told = tmp_path / "c", list[session.Progress]()
     session_files.begin(folder, tiny())
-    assert not session.conduct(folder, tell=told.append, stopped=lambda: len(told) > 2)
+    assert not session.conduct(folder, on_progress=told.append, stopped=lambda: len(told) > 2)
     kept = (folder / "trials.jsonl").read_bytes()
     assert len(session_files.read_trials(folder)) == 2
     assert session_files.verify(folder) == ["4 of 6 trials are still owed"]

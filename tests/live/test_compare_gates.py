@@ -49,8 +49,8 @@ def test_honest_evidence_passes(honest: Evidence) -> None:
 
 def test_a_wrong_digest_or_reason_is_found(honest: Evidence) -> None:
     replace = msgspec.structs.replace
-    assert "G1" in failed(gates.judge(honest._replace(told=replace(honest.told, digest="0" * 32))))
-    assert "G1" in failed(gates.judge(honest._replace(told=replace(honest.told, reasons={"ok": 120}))))
+    assert "G1" in failed(gates.judge(honest._replace(summary=replace(honest.summary, digest="0" * 32))))
+    assert "G1" in failed(gates.judge(honest._replace(summary=replace(honest.summary, reasons={"ok": 120}))))
     assert "G2" in failed(gates.judge(honest._replace(audit=replace(honest.audit, digest="0" * 32))))
     assert "G2" in failed(gates.judge(honest._replace(audit=replace(honest.audit, problems=["a page is damaged"]))))
 
@@ -79,7 +79,7 @@ def test_a_limit_that_depends_on_order_is_found(honest: Evidence) -> None:
     assert found(max_pages=1_000_000) == found(max_bytes=10**12) == found(max_depth=50) == {"G4"}
     assert found(max_depth=0) == set(), "nothing but the seeds: the same in any order"
     for told in ({"links_cut": 1}, {"too_deep": 1}, {"complete": False, "ending": "limit"}):
-        seen = honest._replace(told=replace(honest.told, **told))
+        seen = honest._replace(summary=replace(honest.summary, **told))
         assert failed(gates.judge(seen, strict=False)) == {"G4"}, told
     assert failed(gates.judge(honest._replace(cut=1), strict=False)) == {"G4"}
 

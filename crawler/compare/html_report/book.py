@@ -75,8 +75,8 @@ class Book:
         if len(pages) > 1 and "pages" not in but and not whole:
             first += f", {pages[0]:,} to {pages[-1]:,} pages"
         blocks = len({trial.block for trial in ours})
-        told = f"{counted(blocks, 'block')}, {counted(len(ours), 'trial')}, {void:,} void"
-        return f"{first}; {told}; data {self.data[:12]}"
+        counts = f"{counted(blocks, 'block')}, {counted(len(ours), 'trial')}, {void:,} void"
+        return f"{first}; {counts}; data {self.data[:12]}"
 
     def compared(self, field: Field, metrics: Sequence[str] = ()) -> list[list[str]]:
         """Rows of text, one per arm: its name, pages/s, ratio to the base, verdict, further metrics."""
@@ -110,12 +110,7 @@ class Book:
         """One line per engine that has the metric at some level. "" means the throughput of the sweep."""
         made = []
         for arm, index in self.index.items():
-            cells = {
-                level: row
-                for level, field in sweep.points
-                for row in field.rows
-                if row.arm == arm and (metric or field.rate) in row.levels
-            }
+            cells = {level: row for level, field in sweep.points if (row := field.row(arm, metric))}
             if cells:
                 name = metric or sweep.fields[0].rate
                 values = {level: list(row.values[name].values()) for level, row in cells.items()}
@@ -128,12 +123,10 @@ class Book:
         for arm, index in self.index.items():
             values, levels = {}, {}
             for level, field in sweep.points:
-                rows = {row.arm: row for row in field.rows}
-                ratio = rows[arm].ratio if arm in rows else None
-                if ratio:
-                    ours, base = (rows[one].values[field.rate] for one in (arm, self.found.base))
-                    values[level] = [math.exp(log) for log in analysis.log_ratios(ours, base)]
-                    levels[level] = ratio
+                row, base = field.row(arm), field.row(self.found.base)
+                if row and base and row.ratio:
+                    logs = analysis.log_ratios(row.values[field.rate], base.values[field.rate])
+                    values[level], levels[level] = [math.exp(log) for log in logs], row.ratio
             if levels:
                 made.append(Line(index, arm, values, levels))
         return made

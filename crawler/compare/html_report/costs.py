@@ -2,73 +2,44 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-
-from crawler.compare import analysis
-from crawler.compare.fields import COSTS, Row
+from crawler.compare.fields import COSTS
 from crawler.compare.html_report import findings
 from crawler.compare.html_report.book import Book, Draw, Figure, Table
-from crawler.compare.html_report.curves import Line, Scene, curves
 from crawler.compare.html_report.figures import lanes
-from crawler.compare.html_report.numbers import SHOWN, cell, full
-from crawler.compare.intervals import Estimate
-from crawler.report.numbers import lasting, number
+from crawler.compare.html_report.numbers import SHOWN, cell
+from crawler.report.numbers import number
 
 
 def start(book: Book) -> tuple[list[Figure], str]:
-    """The start-up break-even; with no figure, why there is none."""
-    field = book.found.headline
+    """The start-up times and the break-even points, a table; with no figure, why there is none."""
+    field, even = book.found.headline, book.found.even
     rows = [row for row in field.engines if "startup" in row.levels and field.rate in row.levels] if field else []
     if not field or not rows:
         return [], "no trial reports its start-up time"
-    sizes = [10.0 * 10 ** (step / 2) for step in range(9)]
-    drawn = [Line(book.index[row.arm], row.arm, {}, _lasts(row, field.rate, sizes)) for row in rows]
-    scene = Scene(
-        x="pages in the job",
-        y="time from start to end (log)",
-        show_y=lasting,
-        place=lambda size: f"caught up at {number(size)} pages",
-        show_x=lambda size: f"{size:,.0f}" if math.log10(size) % 1 < 0.01 else "",
-        crossings=[(even.low, even.at, even.high) for even in book.found.even.values()],
-    )
-    title = findings.break_even(book.found)
-    table = Table(
-        ["engine", "start-up [95 %]", "pages/s [95 %]", "100 pages last", "10,000 pages last"],
-        [
-            [row.arm, full(row.levels["startup"], lasting), full(row.levels[field.rate]),
-             *(full(_lasts(row, field.rate, [size])[size], lasting) for size in (100.0, 10_000.0))]
-            for row in rows
-        ],
-    )  # fmt: skip
+
+    def caught_up(arm: str) -> str:
+        found = even.get(arm)
+        return f"{number(found.at)} [{number(found.low)}, {number(found.high)}]" if found else ""
+
     figure = Figure(
-        title,
+        findings.break_even(book.found),
         "From how many pages on is a slower start worth it?",
-        [lambda width: curves(width, drawn, scene, title)],
-        "Computed in each trial from its own start-up time and pages a second: start + pages / rate. The band is the "
-        "95 % interval of the break-even point.",
-        table,
+        (),
+        "A job of n pages is taken to last start-up + n / rate, in each block. The last column is the number of pages "
+        f"at which an engine and {book.found.base} have taken equally long, where the data show that there is one.",
+        Table(
+            ["engine", "start-up [95 %]", "pages/s [95 %]", f"even with {book.found.base} at pages [95 %]"],
+            [[row.arm, cell(row, "startup"), cell(row, field.rate), caught_up(row.arm)] for row in rows],
+        ),
         book.foot([field.condition]),
-        legend="narrow",
     )
     return [figure], ""
-
-
-def _lasts(row: Row, rate: str, sizes: Sequence[float]) -> dict[float, Estimate]:
-    """The durations of jobs of these sizes in seconds, estimated over blocks."""
-    both = row.values["startup"].keys() & row.values[rate].keys()
-    made = {}
-    for size in sizes:
-        level = analysis.level({block: row.values["startup"][block] + size / row.values[rate][block] for block in both})
-        if level:
-            made[size] = level
-    return made
 
 
 def cost(book: Book) -> tuple[list[Figure], str]:
     """CPU, memory and the other costs of an engine; with no figure, why there is none."""
     field = book.found.headline
-    wanted = (*COSTS, "heartbeat_p99", "startup", "threads")
+    wanted = (*COSTS, "heartbeat_p99", "threads")
     metrics = [metric for metric in wanted if field and any(metric in row.levels for row in field.rows)]
     if not field or not metrics:
         return [], "no trial reports CPU or memory"

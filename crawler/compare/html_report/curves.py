@@ -109,10 +109,12 @@ def _ceiling(name: str, points: Sequence[tuple[float, float]], across: Axis, up:
     drawn = [(across.at(x), up.at(y)) for x, y in _clipped(points, up.high)]
     if len(drawn) < 2:
         return ""
-    falling = drawn[-1][1] > drawn[0][1] + 24
-    x, y = drawn[0] if falling else drawn[-1]
-    side, anchor = (10, "start") if falling else (-10 - 130 * place, "end")
-    return path(drawn, "ceiling") + words(x + side, max(y - 8, up.end + 14), name, "named", anchor)
+    x, y = drawn[-1]
+    if abs(y - drawn[0][1]) < 24:
+        return path(drawn, "ceiling") + words(x - 130 * place, y - 8, name, "named", "end")
+    falling, side = y > drawn[0][1], 10 + 28 * place
+    x = drawn[0][0] + side if falling else x - side
+    return path(drawn, "ceiling") + words(x, up.end + 14 + 18 * place, name, "named", "start" if falling else "end")
 
 
 def _clipped(points: Sequence[tuple[float, float]], top: float) -> list[tuple[float, float]]:

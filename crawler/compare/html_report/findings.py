@@ -26,8 +26,8 @@ def summary(found: Results) -> list[str]:
         said.append(noise_floor(found))
         said += [headline(found.headline, found.base), costs(found.headline, found.base)]
     asked = {one.name: one for one in reversed(found.sweeps)}
-    told = [asked[name] for name in ("concurrency", "latency", "cpu") if name in asked]
-    said += [sentence(sweep(one, found.base)[:3]) for one in told]
+    swept = [asked[name] for name in ("concurrency", "latency", "cpu") if name in asked]
+    said += [sentence(sweep(one, found.base)[:3]) for one in swept]
     said += [polite(field) for field in found.polite[:1] if field.engines]
     if found.audit.void:
         counted = found.audit.void + found.audit.valid
@@ -124,11 +124,11 @@ def graph(field: Field, base: str) -> str:
         reached = f"{share(least)} to {share(most)} of what the graph allows"
         parts.append(f"finding every page by its links, engines reach {reached}")
     words = {row.word for row in field.engines if row.word}
-    told = [row for row in field.engines if row.word in ("faster", "slower")]
-    parts += [f"{row.arm} {_measured(row)} times the pages/s of {base}" for row in told]
+    different = [row for row in field.engines if row.word in ("faster", "slower")]
+    parts += [f"{row.arm} {_measured(row)} times the pages/s of {base}" for row in different]
     if words == {"equivalent"}:
         parts.append(f"every engine ties with {base}")
-    elif not told:
+    elif not different:
         parts.append(f"no difference from {base} is shown")
     return sentence(parts)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from crawler.compare.html_report import findings
 from crawler.compare.html_report.book import Book, Section, Table
 from crawler.compare.html_report.method import blind_spots, conditions_of_claims, how, on_site
-from crawler.compare.html_report.summary import ENGINE, heads, machine, summary, title
+from crawler.compare.html_report.summary import ENGINE, heads, machine, provenance, summary, title
 
 
 def markdown(book: Book, sections: Sequence[Section]) -> str:
@@ -31,8 +31,7 @@ def markdown(book: Book, sections: Sequence[Section]) -> str:
     missing = [f"{section.name}: {section.missing}" for section in sections if not section.figures]
     if missing:
         parts += ["## Left out", _list(missing)]
-    told = {"command": book.session.command, "seed": str(book.session.seed), **book.session.environment}
-    parts += ["## Where it ran", _list([f"{key}: {text}" for key, text in told.items()])]
+    parts += ["## Where it ran", _list([f"{name}: {text}" for name, text in provenance(book.session).items()])]
     return "\n\n".join(parts) + "\n"
 
 

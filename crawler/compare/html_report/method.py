@@ -10,15 +10,15 @@ from crawler.report.numbers import counted
 
 _METHOD = (
     "A trial is one crawl in fresh processes. A block runs every arm once, in seeded random order; arms are "
-    "compared only within blocks, so a slow drift of the machine meets all of them alike. The first block is "
-    "thrown away.",
+    "compared only within blocks, so a slow drift of the machine affects all of them alike. The first block is a "
+    "warm-up and is not counted.",
     "Ratios are geometric means of within-block ratios with 95 % bootstrap-t intervals (10,000 resamples; up to 7 "
     "blocks all resamples, weighed exactly; below 5 blocks Student's interval). Levels are geometric means over "
     "blocks.",
     "The region of practical equivalence is 3 %, or half the width of the A/A arm's interval if that is wider. "
     "Faster and slower: the interval lies wholly beyond it, and Holm's correction over the pairs of a figure is "
     "passed. Equivalent: wholly inside. Anything else, and anything from fewer than 5 blocks, is inconclusive.",
-    "Where the A/A interval excludes 1, two equal engines were told apart, and the report claims no difference at all.",
+    "Where the A/A interval excludes 1, the measurement separates two equal engines, and no difference is claimed.",
     "Sweeps are read level by level. A crossing is interpolated between levels in log space, and reported only "
     "where the intervals exclude a tie on both sides of it and the words differ there.",
     "Outliers are counted and shown, never dropped. CPU, memory and switches are sums over the whole process tree.",
@@ -32,9 +32,9 @@ _PROOF = (
     "too, and the server saw each request once, at the concurrency and the pace asked for.",
 )
 _AGREEMENT = (
-    "The pages are a fixed list of URLs of a site that nobody here controls: there is no oracle and no referee. A "
-    "trial counts only if it comes to the same URLs, reasons and statuses as the first valid one of its block, and if "
-    "what lies on its disk is what it says. Duplicates, pauses and fetches in flight are the word of the crawl alone.",
+    "The pages are a fixed list of URLs of a real site: there is no oracle and no referee. A trial counts only if it "
+    "ends with the same URLs, reasons and statuses as the first valid one of its block, and if what it stored, read "
+    "back, has the digest that it reported. Duplicates, pauses and fetches in flight are as the crawl reports them.",
 )
 
 _LOOPBACK = (
@@ -44,8 +44,8 @@ _LOOPBACK = (
     "Synthetic pages parse unlike real ones.",
 )
 _WORLD = (
-    "The site and the way to it change while they are compared; blocks meet that, but not a burst within one.",
-    "How fast a polite crawl is, its delay decides, whatever the engine.",
+    "The site and the way to it change while they are compared: blocks allow for that, but not for a burst within one.",
+    "The delay decides how fast a polite crawl is, whatever the engine.",
 )
 _ALWAYS = (
     "An engine is compared together with its client, and the client may matter more than the engine.",

@@ -14,7 +14,7 @@ from pathlib import Path
 from crawler.compare.html_report import findings
 from crawler.compare.html_report.book import Book, Figure, Section
 from crawler.compare.html_report.method import blind_spots, conditions_of_claims, how, on_site
-from crawler.compare.html_report.summary import ENGINE, VERDICT, heads, machine, summary, title
+from crawler.compare.html_report.summary import ENGINE, VERDICT, heads, machine, provenance, summary, title
 from crawler.report.html import frame, listed, section, table
 from crawler.report.svg import NARROW, WIDE, escape, mark
 
@@ -123,17 +123,16 @@ def _cell(text: str) -> str:
 
 
 def _method(book: Book, left_out: Sequence[Section]) -> str:
-    session = book.session
-    blocks = ", ".join(f"{sweep} {count}" for sweep, count in session.blocks.items())
-    told = {"command": session.command, "seed": str(session.seed), "blocks": blocks, **session.environment}
+    site = book.session.site
+    ran = [(name, escape(text)) for name, text in provenance(book.session).items()]
     missing = _list([f"{part.name}: {part.missing}." for part in left_out])
     return section(
         "method",
         "Method and threats",
-        f"<h3>How it was measured</h3>{_list(how(session.site))}"
-        f'<div class="threats"><h3>What this cannot show</h3>{_list(blind_spots(session.site))}</div>'
+        f"<h3>How it was measured</h3>{_list(how(site))}"
+        f'<div class="threats"><h3>What this cannot show</h3>{_list(blind_spots(site))}</div>'
         + (f"<h3>Left out</h3>{missing}" if left_out else "")
-        + f"<h3>Where it ran</h3>{listed([(key, escape(text)) for key, text in told.items()])}",
+        + f"<h3>Where it ran</h3>{listed(ran)}",
     )
 
 

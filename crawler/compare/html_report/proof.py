@@ -84,7 +84,6 @@ def order(book: Book) -> tuple[list[Figure], str]:
     ends = (-audit.drift.total / 2, audit.drift.total / 2) if audit.drift else None
     out, title = audit.outliers, findings.drift(book.found)
     rows = [
-        ["drift over the session (Theil-Sen)", title],
         ["outliers (Tukey's fences, per cell)", f"{out.mild} mild, {out.severe} severe of {out.of}; none dropped"],
         ["trials", f"{audit.valid} valid, {audit.void} void, {audit.warm_up} warm-up"],
     ]
@@ -96,8 +95,8 @@ def order(book: Book) -> tuple[list[Figure], str]:
         "Could the order of the trials, or other processes, fake a difference?",
         [lambda width: timeline(width, trials, ends, title)],
         "Each mark is a trial against the mean of its own cell, in the order run (cells with two blocks or more); the "
-        "band is ± 3 %, the line the drift. Within a block the order of the arms is random, so a drift affects all "
-        "alike. Crosses are void trials.",
+        "band is ± 3 %, the line the drift (Theil-Sen). Within a block the order of the arms is random, so a drift "
+        "affects all alike. Crosses are void trials.",
         Table(["question", "found"], rows),
         book.foot([trial.condition for trial in cells.trials][:1], whole=True),
         legend="both",

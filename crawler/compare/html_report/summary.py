@@ -33,9 +33,15 @@ def title(session: Session) -> str:
 def machine(session: Session) -> str:
     """The hardware line."""
     made = datetime.fromtimestamp(session.created_at, UTC)
-    told = {key: text for key in MACHINE if (text := session.environment.get(key))}
-    parts = [f"{text} cores" if key == "cores" else text for key, text in told.items()]
+    found = {key: text for key in MACHINE if (text := session.environment.get(key))}
+    parts = [f"{text} cores" if key == "cores" else text for key, text in found.items()]
     return " · ".join([f"{made:%d %B %Y, %H:%M} UTC", f"preset {session.preset}", *parts])
+
+
+def provenance(session: Session) -> dict[str, str]:
+    """How and where the session ran."""
+    blocks = ", ".join(f"{sweep} {count}" for sweep, count in session.blocks.items())
+    return {"command": session.command, "seed": str(session.seed), "blocks": blocks, **session.environment}
 
 
 def heads(book: Book) -> dict[str, str]:

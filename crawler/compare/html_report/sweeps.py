@@ -20,7 +20,7 @@ UNIT = "pages/s"
 QUESTIONS = {
     "concurrency": "How does each engine scale with requests in flight, and where does it stop?",
     "latency": "When does a slow server hide the engine?",
-    "cpu": "When do pages that are dear to parse need processes?",
+    "cpu": "When do pages that are costly to parse need processes?",
     "job size": "Is a slow start worth it for a small job?",
     "payload": "Do large pages change the order?",
     "workers": "How far do more workers help?",
