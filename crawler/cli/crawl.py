@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from crawler.testweb.process import StartedWeb
 
 WHERE = (
-    click.option("--out", metavar="DIR", help="Where the crawl is kept.  [crawls/<host>-<UTC time>]"),
-    click.option("--resume", is_flag=True, help="Go on with --out (its URLs, scope and store stay), or begin."),
+    click.option("--out", metavar="DIR", help="Directory of the crawl.  [crawls/<host>-<UTC time>]"),
+    click.option("--resume", is_flag=True, help="Continue the crawl in --out, or start it there."),
     click.option("--fresh", is_flag=True, help="Replace the crawl in --out."),
 )
 
@@ -65,10 +65,10 @@ def crawl(
 ) -> int:
     """Crawl from these URLs; without one, crawl the built-in test web.
 
-    A crawl that is gone on with keeps its URLs, --scope, --include, --exclude and --store.
+    A resumed crawl keeps its URLs, --scope, --include, --exclude and --store.
 
-    Exit codes: 0 complete or incomplete, 1 stopped by a limit, 2 something given cannot be used, 3 store, disk or lock,
-    4 nothing could be fetched or --fail-on holds, 130 and 143 interrupted.
+    Exit codes: 0 complete or incomplete, 1 stopped by a limit, 2 invalid usage, 3 store, disk or lock,
+    4 nothing could be fetched or a --fail-on holds, 130 and 143 interrupted.
     """
     signals.hold()
     from crawler.cli.plan import Order
@@ -125,7 +125,7 @@ def carry_out(order: Order, signals: Signals, as_json: bool, quiet: bool) -> int
         def told(counts: dict[str, int]) -> None:
             if not quiet:
                 total = sum(counts.values())
-                write_nonblocking(f"note: asking again for {total:,} URL{'s' * (total != 1)}: {in_words(counts)}")
+                write_nonblocking(f"note: fetching {total:,} URL{'s' * (total != 1)} again: {in_words(counts)}")
 
         summary = execute(directory, settings, watch, process_started_at(), plan.wanted, told)
     click.echo(present(summary, stats, as_json))
@@ -153,13 +153,13 @@ def take_note(plan: Plan) -> None:
     from crawler.system.text import escape_unprintable
 
     if plan.ignored:
-        write_nonblocking(f"note: ignored: {', '.join(plan.ignored)}; a resumed crawl keeps what it began with")
+        write_nonblocking(f"note: ignored {', '.join(plan.ignored)}: a resumed crawl keeps the values it started with")
     for key in plan.retired:
-        write_nonblocking(f"note: {key} means nothing any more: {RETIRED[key]} says how long a host is waited for")
+        write_nonblocking(f"note: {key} has no effect any more; set {RETIRED[key]} instead")
     if plan.memory_note:
         write_nonblocking(f"note: {plan.memory_note}")
     if plan.resume and plan.path is None:
-        write_nonblocking("note: --resume without --out begins a new crawl")
+        write_nonblocking("note: --resume without --out starts a new crawl")
     if faults := os.environ.get(FAILPOINTS):
         write_nonblocking(escape_unprintable(f"note: faults are set on purpose: {FAILPOINTS}={faults}"))
 

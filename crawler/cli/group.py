@@ -14,8 +14,8 @@ from crawler.cli.signals import Signals
 
 COMMANDS = {
     "crawl": ("crawler.cli.crawl", "Crawl; without a URL the built-in test web. The default command."),
-    "resume": ("crawler.cli.resume", "Go on with a crawl, in any mode."),
-    "status": ("crawler.cli.status", "Tell how far a crawl is, also while it runs."),
+    "resume": ("crawler.cli.resume", "Continue a crawl, in any mode."),
+    "status": ("crawler.cli.status", "Show how far a crawl is, also while it runs."),
     "verify": ("crawler.cli.verify", "Read everything back and check it."),
     "repair": ("crawler.cli.repair", "Rebuild a damaged crawl from what is left of it."),
     "export": ("crawler.cli.export", "Write one row per settled URL."),

@@ -17,25 +17,23 @@ ENGINE = (
     click.option("--threads-per-process", type=int, metavar="N", help="Fetches in flight in each."),
 )
 POLITENESS = (
-    click.option("--delay", type=float, metavar="S", help="Rest of a host between two fetches.  [1]"),
-    click.option("--per-host", type=int, metavar="N", help="Connections to a host that needs no rest.  [1]"),
+    click.option("--delay", type=float, metavar="S", help="Seconds between two fetches of a host.  [1]"),
+    click.option("--per-host", type=int, metavar="N", help="Connections to a host without a delay.  [1]"),
     click.option("--no-robots", "robots", is_flag=True, flag_value=False, default=None, help="Ignore robots.txt."),
-    click.option("--user-agent", metavar="TEXT", help="How to name ourselves."),
-    click.option("--timeout", type=float, metavar="S", help="Longest duration of one fetch.  [60]"),
+    click.option("--user-agent", metavar="TEXT", help="User-Agent header to send."),
+    click.option("--timeout", type=float, metavar="S", help="Longest time for one fetch, in seconds.  [60]"),
 )
 LIMITS = (
-    click.option("--max-pages", type=int, metavar="N", help="Ask for so many URLs at most."),
-    click.option("--max-bytes", type=int, metavar="N", help="Store about so many bytes at most."),
-    click.option(
-        "--max-memory", metavar="SIZE", help="Take so much memory at most (512M, 2G).  [half of what there is]"
-    ),
-    click.option("--max-depth", type=int, metavar="N", help="Go so many links away from the seeds."),
+    click.option("--max-pages", type=int, metavar="N", help="Fetch at most N URLs."),
+    click.option("--max-bytes", type=int, metavar="N", help="Store at most about N bytes."),
+    click.option("--max-memory", metavar="SIZE", help="Use at most this memory (512M, 2G).  [half of what there is]"),
+    click.option("--max-depth", type=int, metavar="N", help="Follow links up to N steps from the seeds."),
     click.option("--fail-on", multiple=True, metavar="EXPR", help="Exit 4 if: incomplete, errors>5%, pages<100 ..."),
 )
 SCOPE = (
-    click.option("--scope", metavar="REACH", help="site, host, domain or any: which hosts are ours.  [site]"),
-    click.option("--include", multiple=True, metavar="RE", help="Only paths in which this is found. Repeatable."),
-    click.option("--exclude", multiple=True, metavar="RE", help="No path in which this is found. Repeatable."),
+    click.option("--scope", metavar="REACH", help="Hosts to crawl: site, host, domain or any.  [site]"),
+    click.option("--include", multiple=True, metavar="RE", help="Only paths that match. Repeatable."),
+    click.option("--exclude", multiple=True, metavar="RE", help="No paths that match. Repeatable."),
     click.option("--store", metavar="NAME", help="sqlite or files.  [sqlite]"),
 )
 CONFIGURATION = (
@@ -43,8 +41,10 @@ CONFIGURATION = (
     click.option("--profile", metavar="NAME", help="polite, fast or demo."),
 )
 AGAIN = (
-    click.option("--retry-failed", is_flag=True, help="Ask again for everything that trouble ended."),
-    click.option("--retry-reason", multiple=True, metavar="NAME", help="Ask again what ended so. Repeatable."),
+    click.option("--retry-failed", is_flag=True, help="Fetch again every URL that ended with an error."),
+    click.option(
+        "--retry-reason", multiple=True, metavar="NAME", help="Fetch again the URLs with this reason. Repeatable."
+    ),
 )
 OUTPUT = (
     click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object."),

@@ -70,10 +70,10 @@ def make_plan(order: Order) -> Plan:
     import variants
 
     if order.resume and order.fresh:
-        raise UsageError("--resume goes on with a crawl and --fresh replaces it: choose one")
+        raise UsageError("--resume continues a crawl and --fresh replaces it: choose one")
     check_names(order.wanted.reasons)
     if order.wanted and not order.resume:
-        raise UsageError("--retry-failed and --retry-reason ask again in a crawl that is there: add --resume")
+        raise UsageError("--retry-failed and --retry-reason need an existing crawl: add --resume")
     said = [read_file(Path(order.config)) if order.config else {}, read_environment(), order.flags]
     profiled = profile(order.profile) if order.profile else {}
     out = next((layer["out"] for layer in reversed(said) if "out" in layer), None)

@@ -42,9 +42,9 @@ def _lines(summary: Summary, stats: RunStats | None) -> list[str]:
     if summary.incomplete_because:
         lines.append(f"  missed     {in_words(summary.incomplete_because)}")
     if summary.asked_again:
-        lines.append(f"  again      {in_words(summary.asked_again)} (asked again in this run)")
+        lines.append(f"  retried    {in_words(summary.asked_again)} (fetched again in this run)")
     if summary.not_followed:
-        lines.append(f"  left out   {counts(summary.not_followed)} (links seen and not followed)")
+        lines.append(f"  left out   {counts(summary.not_followed)} (links that were not followed)")
     if summary.too_deep:
         lines.append(f"  too deep   {summary.too_deep:,} URLs beyond max_depth")
     if summary.pauses:
@@ -104,10 +104,10 @@ def _directory_lines(summary: Summary, out: str) -> list[str]:
     if (Path(out) / REPORT).exists():
         lines.append(f"  report     {escape_unprintable(str(Path(out) / REPORT))}")
     if summary.over and not summary.complete:
-        lines.append(f"  ask again  python -m crawler resume {name}")
+        lines.append(f"  retry      python -m crawler resume {name}")
     elif not summary.complete:
         limit = " (with a higher limit)" if summary.ending == "limit" else ""
-        lines.append(f"  go on      python -m crawler resume {name}{limit}")
+        lines.append(f"  resume     python -m crawler resume {name}{limit}")
     lines.append(f"  check      python -m crawler verify {name}")
     lines.append(f"  use        python -m crawler export {name} --format csv -o urls.csv")
     return lines

@@ -30,10 +30,10 @@ LOG_PERIOD = 10.0
 WINDOW = 10.0
 PAUSES = {
     "outage": "the network seems to be away",
-    "disk": "the disk is full, or nearly",
-    "locked": "somebody else has locked the frontier",
-    "starved": "this process has no descriptor left",
-    "memory": "memory is short, so few fetches are in flight",
+    "disk": "the disk is full or nearly full",
+    "locked": "another program has locked the frontier",
+    "starved": "this process has no file descriptor left",
+    "memory": "memory is short, so fewer fetches are in flight",
 }
 
 

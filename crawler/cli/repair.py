@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.argument("directory", metavar="DIR")
 @with_options(OUTPUT[:1])
 def repair(directory: str, as_json: bool) -> int:
-    """Rebuild the crawl in DIR. What cannot be read any more is owed again; damaged files are kept as .broken."""
+    """Rebuild the crawl in DIR. The next run fetches again what is lost; damaged files are kept as .broken."""
     from contextlib import closing
     from pathlib import Path
 
@@ -38,12 +38,12 @@ def _in_words(done: Repaired) -> str:
     from crawler.system.text import escape_unprintable
 
     if not done.rebuilt:
-        return f"nothing to repair: {done.records:,} records and the rows that name them are whole"
+        return f"nothing to repair: {done.records:,} records and their rows are intact"
     return "\n".join(
         [
             f"repaired: {done.kept:,} settled URLs kept, {done.recovered:,} rebuilt from their pages",
             f"  owed       {done.owed:,} URLs, {done.again:,} of which had been settled",
-            f"  broken     {escape_unprintable(', '.join(done.broken)) or 'no file'} (kept beside, as .broken)",
-            f"  go on      python -m crawler resume {escape_unprintable(shlex.quote(done.out))}",
+            f"  broken     {escape_unprintable(', '.join(done.broken)) or 'no file'} (kept as .broken)",
+            f"  resume     python -m crawler resume {escape_unprintable(shlex.quote(done.out))}",
         ]
     )

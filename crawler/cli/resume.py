@@ -26,10 +26,10 @@ def resume(
     quiet: bool,
     **flags: Any,
 ) -> int:
-    """Go on with the crawl in DIR, in any mode and with any limits.
+    """Continue the crawl in DIR, in any mode and with any limits.
 
-    One that is over asks again for what trouble ended; a complete one is only summed up. Which URLs belong to a crawl
-    and how pages are kept cannot change.
+    A crawl that is over fetches again what ended with an error; a complete one only prints its summary. The scope of a
+    crawl and its store cannot change.
     """
     signals.hold()
     from pathlib import Path

@@ -81,7 +81,7 @@ class Signals:
         if self._held is None:
             return
         count = self._in_flight()
-        waiting = f"waiting for {count} fetches in flight" if count else "waiting for what is in flight"
+        waiting = f"waiting for {count} fetches in flight" if count else "waiting for fetches in flight"
         self.say(f"stopping: {waiting}; {AGAIN if number == signal.SIGINT else SECOND}")
         self._stop()
 

@@ -11,7 +11,7 @@ from crawler.cli.options import OUTPUT, with_options
 @click.argument("directory", metavar="DIR")
 @with_options(OUTPUT[:1])
 def status(directory: str, as_json: bool) -> int:
-    """Tell how far the crawl in DIR is, and who works on it."""
+    """Show how far the crawl in DIR is, and which process works on it."""
     from pathlib import Path
 
     from msgspec.structs import asdict

@@ -22,10 +22,10 @@ def verdict(directory: CrawlDirectory, summary: Summary, conditions: Iterable[st
 
     resume = f"python -m crawler resume {shlex.quote(str(directory.path))}"
     if summary.ending == Ending.FAILED:
-        yield f"error: nothing could be fetched: {_why(directory, summary)}; ask again: {resume}"
+        yield f"error: nothing could be fetched: {_why(directory, summary)}; retry: {resume}"
     if summary.ending == Ending.INCOMPLETE:
         again = resume + _named(summary.incomplete_because)
-        yield f"warning: incomplete: missed {in_words(summary.incomplete_because, LARGEST)}; ask again: {again}"
+        yield f"warning: incomplete: missed {in_words(summary.incomplete_because, LARGEST)}; retry: {again}"
     for line in judge(summary, conditions):
         yield f"error: fail_on {line}"
 

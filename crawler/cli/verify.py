@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.argument("directory", metavar="DIR")
 @with_options(OUTPUT[:1])
 def verify(directory: str, as_json: bool) -> int:
-    """Read the crawl in DIR back: is everything there, once, and as it was fetched?"""
+    """Read the crawl in DIR back and check that it is complete and intact."""
     from pathlib import Path
 
     from crawler.cli.present import as_object
@@ -47,9 +47,11 @@ def _in_words(found: Audit) -> str:
     if found.incomplete_because:
         lines.append(f"  missed     {in_words(found.incomplete_because)}")
     if found.orphans:
-        lines.append(f"  orphans    {found.orphans:,} records that no URL names, left by a kill: no harm is done")
+        lines.append(f"  orphans    {found.orphans:,} records without a URL, left by a kill; they do no harm")
     if found.running is not None:
-        lines.append(f"  running    process {found.running} works on it: what it kept meanwhile is not counted")
+        lines.append(
+            f"  running    process {found.running} is working on it; what it has stored meanwhile is not counted"
+        )
     lines += [f"  problem    {escape_unprintable(problem)}" for problem in found.problems]
     if found.wrong > len(found.problems):
         lines.append(f"  problems   {found.wrong:,} in all")

@@ -66,12 +66,12 @@ def parse(text: str) -> FailCondition:
     match = COMPARISON.fullmatch(text)
     if match is None:
         raise ValueError(
-            f"{text!r} is no condition; write one of {', '.join(ENDINGS)}, or a figure, one of < <= > >= and a number,"
-            " as in errors>5% or pages<100"
+            f"{text!r} is not a condition; write one of {', '.join(ENDINGS)}, or a figure, one of < <= > >= and a"
+            " number, as in errors>5% or pages<100"
         )
     name, sign, bound, share = match.groups()
     if name not in FIGURES:
         close = get_close_matches(name, FIGURES, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else f" (there are: {', '.join(FIGURES)})"
-        raise ValueError(f"{text!r} names no figure of a crawl: {name!r}{hint}")
+        raise ValueError(f"{text!r} has an unknown figure: {name!r}{hint}")
     return FailCondition("".join(match.groups()), name, sign, float(bound), bool(share))

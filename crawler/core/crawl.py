@@ -84,7 +84,7 @@ class Crawl(FetchResults):
 
     def _apply_event(self, event: ShardEvent, now: float) -> None:
         """Apply what another shard sent. Raises TypeError here: a crawl of one shard has no others."""
-        raise TypeError(f"a crawl of one shard was told {event!r}")
+        raise TypeError(f"a crawl of one shard cannot take {event!r}")
 
     # ---- fetches go out ----------------------------------------------------------------------------------------------
 

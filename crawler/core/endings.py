@@ -52,41 +52,43 @@ REASONS: dict[Reason, Entry] = {
     Reason.OK: _answer("The page was fetched."),
     Reason.REDIRECT: _answer("It redirects; the target is a URL of its own."),
     Reason.REDIRECT_LOOP: _answer("It redirects to itself, directly or by way of others."),
-    Reason.REDIRECT_INVALID: _answer("It redirects to nothing that is a URL."),
+    Reason.REDIRECT_INVALID: _answer("It redirects, but not to a valid URL."),
     Reason.CLIENT_ERROR: _answer("The server refused it (4xx but for 408 and 429)."),
-    Reason.OTHER_STATUS: _answer("The status is none that has a page (1xx, 304 and the like)."),
-    Reason.BLOCKED: _answer("It lies in a private network that was not named, or at a port of another protocol."),
+    Reason.OTHER_STATUS: _answer("The status has no page (1xx, 304 and the like)."),
+    Reason.BLOCKED: _answer("Its address is private and not allowed, or its port belongs to another protocol."),
     Reason.ROBOTS: _answer("robots.txt forbids it."),
     Reason.DNS: _trouble("The name of the host was not found."),
     Reason.CONNECT: _trouble("No connection could be made."),
     Reason.TLS: _trouble("The certificate was refused, or the TLS handshake failed."),
-    Reason.TIMEOUT: _trouble("No answer came in time, or the status was 408."),
-    Reason.DISCONNECT: _trouble("The connection ended before the answer did."),
-    Reason.PROTOCOL: _trouble("The answer was not HTTP as it should be."),
+    Reason.TIMEOUT: _trouble("No response came in time, or the status was 408."),
+    Reason.DISCONNECT: _trouble("The connection closed before the response was complete."),
+    Reason.PROTOCOL: _trouble("The response was not valid HTTP."),
     Reason.ENCODING: _trouble("The body could not be decoded."),
-    Reason.STARVED: _trouble("This machine had no descriptor, thread or memory left for it."),
-    Reason.INTERNAL: _trouble("The crawler failed over it."),
-    Reason.POISON: _trouble("Several workers died over it."),
+    Reason.STARVED: _trouble("This machine ran out of file descriptors, threads or memory."),
+    Reason.INTERNAL: _trouble("An unexpected error in the crawler (a bug)."),
+    Reason.POISON: _trouble("Several workers crashed or hung while they fetched it."),
     Reason.SERVER_ERROR: _trouble("The last status was 5xx."),
     Reason.RATE_LIMITED: _trouble("The last status was 429: too many requests."),
-    Reason.HELD: _trouble("Its host asked to be left alone for longer than `max_hold`."),
-    Reason.HOST_DOWN: _trouble("Its host failed for so long that it was given up."),
-    Reason.ROBOTS_UNAVAILABLE: _trouble("The robots.txt of its host could not be fetched, which forbids everything."),
+    Reason.HELD: _trouble("Its host asked for a pause longer than `max_hold`."),
+    Reason.HOST_DOWN: _trouble("Its host was down for too long and was given up."),
+    Reason.ROBOTS_UNAVAILABLE: _trouble(
+        "robots.txt of its host could not be fetched, so nothing may be fetched there."
+    ),
     Reason.REDIRECT_LIMIT: _limit("More redirects in a row than `max_redirects`."),
     Reason.DEEP_PATH: _limit("More path segments than `max_path_segments`."),
     Reason.REPEATED_PATH: _limit("Segments of the path repeat more often than `max_path_repeats`."),
     Reason.MANY_KEYS: _limit("More keys in the query than `max_query_keys`."),
-    Reason.REPEATED_PAGES: _limit("Only pages that bring nothing new named it, or all hosts of its domain are alike."),
-    Reason.SAME_PAGES: _limit("Samples showed that it is a page which is stored already, under another URL."),
-    Reason.ENDLESS: _limit("URLs of its kind go on without end and bring nothing new."),
+    Reason.REPEATED_PAGES: _limit("Only pages without new content link to it, or all hosts of its domain are alike."),
+    Reason.SAME_PAGES: _limit("Samples show that its page is already stored under another URL."),
+    Reason.ENDLESS: _limit("The site makes up URLs like it without end, and they bring nothing new."),
     Reason.DOMAIN_LIMIT: _limit("The hosts of its registrable domain have more pages than `max_domain_pages`."),
     Reason.HOST_LIMIT: _limit("Its host has more pages than `max_host_pages`."),
 }
 TRUNCATED, UNREAD, LINKS_CUT = "truncated", "unread", "links_cut"
 COUNTS: dict[str, Entry] = {
     TRUNCATED: _trouble("Pages stored in part: the connection ended or took too long, or `max_body` was reached."),
-    UNREAD: _trouble("Pages stored whose links were not read: too much time or memory, or their reader died."),
-    LINKS_CUT: _limit("Links that were not taken: beyond `max_links` of a page or `max_url_length`."),
+    UNREAD: _trouble("Pages stored without their links: parsing took too much time or memory, or crashed."),
+    LINKS_CUT: _limit("Links that were dropped: beyond `max_links` of a page or `max_url_length`."),
 }
 """What is counted beside the reasons and is missed, too, also of URLs that ended `ok`."""
 TROUBLES = frozenset(reason for reason, entry in REASONS.items() if entry.meaning is Meaning.TROUBLE)
@@ -153,7 +155,7 @@ def in_words(because: Mapping[str, int], most: int | None = None) -> str:
 
 def table() -> str:
     """Everything that makes a crawl incomplete, as Markdown: the list of the README."""
-    lines = ["| reason | what was missed | asked again by |", "|---|---|---|"]
+    lines = ["| reason | what was missed | fetched again by |", "|---|---|---|"]
     lines += _rows((reason.value, entry) for reason, entry in REASONS.items())
     lines += _rows(COUNTS.items())
     return "\n".join(lines)

@@ -83,27 +83,27 @@ FIELDS = {
     "ending": "complete, incomplete, failed, limit or stopped",
     "incomplete_because": "what was missed, by reason, largest first",
     "fail_on_held": "the conditions of `fail_on` that hold",
-    "owed": "URLs that are still to be asked for",
+    "owed": "URLs still to be fetched",
     "retries": "attempts beyond the first",
     "truncated": "pages that were stored in part",
-    "links_cut": "links that were not taken, beyond `max_links` or `max_url_length`",
+    "links_cut": "links that were dropped, beyond `max_links` or `max_url_length`",
     "unread": "pages that were stored without their links",
     "too_deep": "distinct URLs in scope that only `--max-depth` kept out. Where paths of different lengths lead to a "
     "page it may depend on the order of answers",
     "not_followed": "links that were seen and left out, by kind",
     "cookies_dropped": "cookies beyond what a jar holds",
-    "pauses": "how often the crawl paused, by why",
+    "pauses": "how often the crawl paused, by cause",
     "mode": "of this run, as all that follow",
     "client": "the HTTP client",
-    "asked_again": "URLs that this run has reopened, by the reason they had ended with",
+    "asked_again": "URLs that this run fetches again, by the reason they had ended with",
     "urls_this_run": "as `urls`",
     "seconds": "first fetch to last commit",
     "startup_seconds": "start of the process to first fetch",
-    "pages_per_second": "`urls_this_run` by `seconds`",
+    "pages_per_second": "`urls_this_run` divided by `seconds`",
     "cpu_seconds": "of all processes",
     "peak_memory_bytes": "peak of the summed PSS of all processes",
-    "heartbeat": "how late its beats came, with the key `heartbeat` set: `beats`, `p50`, `p99`, `max` in milliseconds, "
-    "`counts`. It shows lag of the event loop and waits for the GIL",
+    "heartbeat": "how late the heartbeats were, where the key `heartbeat` is set: `beats`, `p50`, `p99`, `max` in "
+    "milliseconds, `counts`. It shows lag of the event loop and waits for the GIL",
 }
 """What each field of the JSON object is, for people."""
 

@@ -80,7 +80,9 @@ def read_environment(environment: Mapping[str, str] = os.environ) -> dict[str, A
         key = name.removeprefix(ENVIRONMENT).lower()
         refuse_unknown({key: text}, f"environment variable {name}")
         if key in SECRET:
-            raise UsageError(f"{name}: {key} stand in a --config file; a value there may be env:NAME or file:PATH")
+            raise UsageError(
+                f"{name} is not supported; set {key} in a --config file, where a value may be env:NAME or file:PATH"
+            )
         if key == "resolve":
             layer[key] = dict(pair.partition("=")[::2] for pair in text.split())
         else:

@@ -29,7 +29,7 @@ from crawler.storage.pages.base import Store
 from crawler.system.logs import open_log
 
 FRONTIER = "frontier.sqlite"
-REPAIR = "restore it from a copy, or rebuild what can be: python -m crawler repair {}"
+REPAIR = "restore it from a backup, or rebuild it: python -m crawler repair {}"
 CHECKED_BELOW = 256 * 1024 * 1024
 
 
@@ -59,7 +59,7 @@ class CrawlFiles:
             tally, rows = reader.tally(), reader.count()
         if self.manifest.layout and rows != tally.queued:
             raise Corrupt(
-                f"{self.path} is damaged ({tally.queued} URLs were admitted, {rows} are there); "
+                f"{self.path} is damaged (it has {rows} URLs, but its tally says {tally.queued}); "
                 + REPAIR.format(self.path)
             )
 
@@ -98,7 +98,7 @@ class CrawlFiles:
         """The existing files of all frontiers, for readers. Raises UsageError, Corrupt."""
         needed = [self._frontier_path(shard) for shard in range(self.manifest.shards)]
         if not any(path.exists() for path in needed):
-            raise UsageError(f"{self.path} has not been started yet; go on with it first: resume {self.path}")
+            raise UsageError(f"{self.path} has not been started yet; start it: python -m crawler resume {self.path}")
         return sorted({*(path for path in needed if path.exists()), *self.path.glob(f"shard-*/{FRONTIER}")})
 
     def _frontier_path(self, shard: int) -> Path:

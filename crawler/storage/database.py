@@ -95,7 +95,7 @@ def storage_errors(path: Path) -> Iterator[None]:
         raise _storage_error(path, error) from error
     except UnicodeDecodeError as error:  # in SQLite's message about a damaged file
         raise Corrupt(
-            f"{path} is damaged ({error.reason}); restore it from a copy, or use the command repair"
+            f"{path} is damaged ({error.reason}); restore it from a backup, or use the command repair"
         ) from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -115,11 +115,11 @@ def _storage_error(path: Path, error: sqlite3.Error) -> StorageError:
     if name.startswith("SQLITE_FULL") or (name.startswith("SQLITE_IOERR_SHMSIZE") and _is_full(path.parent)):
         return DiskFull(f"no space left for {path}; free some, then resume")
     if name.startswith(DAMAGED) or any(words in str(error) for words in SIGNS):
-        return Corrupt(f"{path} is damaged ({words}); restore it from a copy, or use the command repair")
+        return Corrupt(f"{path} is damaged ({words}); restore it from a backup, or use the command repair")
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return Busy(f"{path} is locked by another program; close that, then resume")
     if isinstance(error, sqlite3.OperationalError) and "no such" in str(error):
-        return Corrupt(f"{path} is damaged, or no file of this program ({words}); use the command repair")
+        return Corrupt(f"{path} is damaged, or was not made by this program ({words}); use the command repair")
     return StorageError(f"cannot use {path}: {words}")
 
 

@@ -161,10 +161,10 @@ def _shape_faults(connection: sqlite3.Connection, path: Path, made_by: str) -> I
             if found is None and name in LATER:
                 continue
         if found is None or [column[1:] for column in found] != [column[1:] for column in columns]:
-            yield f"{path} is damaged (its table {name} is not as it was made)"
+            yield f"{path} is damaged (its table {name} does not have its original schema)"
     for name, made in wanted.indexes.items():
         if there.indexes.get(name) != made:
-            yield f"{path} is damaged (its index {name} is not as it was made)"
+            yield f"{path} is damaged (its index {name} does not have its original schema)"
 
 
 def _added(table: str) -> set[str]:
@@ -231,7 +231,7 @@ def _row_faults(connection: sqlite3.Connection, path: Path, table: str, seed: in
         right = row_checksum(*row) == checksum if is_sealed else is_plausible(table, names, row, seed)
         if not right:
             told = " ".join(str(value)[:200] for value in row[: 2 if table == "url" else 1])
-            yield f"{shard}: row {table} {told} is not what was written"
+            yield f"{shard}: row {table} {told} is damaged"
 
 
 def is_plausible(table: str, names: Sequence[str], row: Sequence[Any], seed: int) -> bool:
@@ -277,7 +277,7 @@ def _count_faults(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
         return  # its row is already reported
     owed = connection.execute("SELECT count(*) FROM url WHERE reason IS NULL").fetchone()[0]
     if owed != tally.owed:
-        yield f"{path.parent.name}: {tally.owed} URLs were owed, {owed} are there"
+        yield f"{path.parent.name}: {owed} URLs are owed, but the tally says {tally.owed}"
 
 
 def _lost(connection: sqlite3.Connection, path: Path, beside: int) -> Iterator[str]:
@@ -288,4 +288,4 @@ def _lost(connection: sqlite3.Connection, path: Path, beside: int) -> Iterator[s
     except ValueError:
         return  # its row is already reported
     if lost > 0:
-        yield f"{path} has lost its last {lost} commits (is its log damaged?)"
+        yield f"{path} has lost its last {lost} commits (its WAL may be damaged)"

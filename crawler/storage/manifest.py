@@ -128,8 +128,8 @@ def rebuilt(path: Path) -> Manifest:
     copies = [copy for file in sorted(path.glob("shard-*/frontier.sqlite*")) for copy in _copies(file)]
     if not copies:
         raise Corrupt(
-            f"{path / MANIFEST} cannot be rebuilt, for no frontier holds a copy of it (those of format 3 do not); "
-            "restore it from a copy, or start anew in another directory"
+            f"{path / MANIFEST} cannot be rebuilt: no frontier has a copy of it (those of format 3 never do); "
+            "restore it from a backup, or start a new crawl in another directory"
         )
     newest = max(copies, key=lambda copy: copy.runs)
     return replace(newest, layout="", moves=max(copy.moves for copy in copies) + 1)

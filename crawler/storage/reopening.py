@@ -36,7 +36,7 @@ def check_names(names: Iterable[str]) -> None:
     """Raises UsageError for a name that is not in NAMES."""
     for name in names:
         if name not in NAMES:
-            raise UsageError(f"nothing can be asked again by the reason {name!r} (there are: {', '.join(NAMES)})")
+            raise UsageError(f"URLs cannot be selected by the reason {name!r} (there are: {', '.join(NAMES)})")
 
 
 def asks_again(directory: CrawlDirectory, wanted: Wanted) -> bool:

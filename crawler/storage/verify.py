@@ -133,7 +133,7 @@ def _read_rows(frontier: FrontierReader, found: Audit) -> tuple[Tally, Named, in
             counted.pages += 1
             positions = named.setdefault(row.part, {})
             if row.position in positions:
-                found.add_problem(f"{row.url}: its record {row.part}:{row.position} is named by another URL too")
+                found.add_problem(f"{row.url}: its record {row.part}:{row.position} also belongs to another URL")
             positions[row.position] = row.digest, row.url, row.size, row.content_type
         elif row.status:
             total = digest.add(total, [_term_without_body(row, found)])
@@ -145,7 +145,7 @@ def _read_rows(frontier: FrontierReader, found: Audit) -> tuple[Tally, Named, in
 def _term_without_body(row: SettledRow, found: Audit) -> bytes:
     term = digest.term(row.url, row.status)
     if row.digest and row.digest != term:
-        found.add_problem(f"{row.url}: its digest is not that of an answer without a stored body")
+        found.add_problem(f"{row.url}: its digest does not match a response without a stored body")
     return term
 
 
@@ -165,9 +165,9 @@ def _read_records(store: Store, named: Named, found: Audit, see: See) -> int:
             found.pages += 1
             found.bytes += len(page.body)
             if not term == page.digest == expected:
-                found.add_problem(f"{page.url}: record {part}:{position} is not what was fetched")
+                found.add_problem(f"{page.url}: record {part}:{position} does not match its digest")
             elif facts != [page.url, len(page.body), page.content_type]:
-                found.add_problem(f"{page.url}: record {part}:{position} is not what its row says")
+                found.add_problem(f"{page.url}: record {part}:{position} differs from its row")
     return total
 
 
@@ -192,4 +192,4 @@ def _compare(kept: Tally, counted: Tally, found: Audit) -> None:
     for key in COUNTED:
         said, is_now = getattr(kept, key), getattr(counted, key)
         if said != is_now:
-            found.add_problem(f"{key}: {said} was kept, {is_now} is there")
+            found.add_problem(f"{key}: the tally says {said}, the rows and pages say {is_now}")

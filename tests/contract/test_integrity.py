@@ -165,14 +165,14 @@ def test_a_resume_that_would_wait_for_a_row_for_ever_is_refused_with_one_line(tm
     path = make(tmp_path / "c")
     sql(path, f"DELETE FROM url WHERE id = {PAGES + 2}")
     code, (line,) = run("resume", path)
-    assert code == 3 and "5 URLs were owed, 4 are there" in line and "repair" in line
+    assert code == 3 and "4 URLs are owed, but the tally says 5" in line and "repair" in line
 
 
 def test_whatever_reads_a_damaged_row_says_so_in_one_line(tmp_path: Path) -> None:
     path = make(tmp_path / "c")
     sql(path, "UPDATE url SET reason = 'oj' WHERE id = 2")
     code, (line,) = run("export", path)
-    assert code == 3 and "row 2 of its URLs is not what was written" in line and "repair" in line
+    assert code == 3 and "row 2 of its URLs is not valid" in line and "repair" in line
     code, lines = run("verify", path)
     assert code == 3 and len(lines) == 1
 
@@ -217,7 +217,7 @@ def test_a_body_file_that_is_damaged_can_be_written_anew(tmp_path: Path) -> None
     path = make(tmp_path / "c", "files")
     body = next(path.glob("bodies/*/*"))
     body.write_bytes(body.read_bytes()[:-1])
-    assert "is not what was fetched" in wrong(path)[0]
+    assert "does not match its digest" in wrong(path)[0]
     mended(path)
     assert not body.exists() and body.with_name(f"{body.name}.broken").exists()
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RUNS = {"execute", "executemany", "executescript", "_rows"}
 OURS = {
     "bare": "an expression over columns",
-    "_columns": "a function of ours that names columns",
+    "columns_to_read": "a function of ours that names columns",
     "_source": "a function of ours that names columns and tables",
     "_triggers": "a function of ours that writes SQL from names of columns",
     "declared": "the type of a column",

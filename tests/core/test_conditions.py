@@ -35,7 +35,7 @@ def test_a_figure_is_compared_as_it_is_or_as_a_share() -> None:
     "text", ["", "complete", "errors", "errors>", "errors>x", "errors=5", "5<errors", "errors>5%%", "errors>-1", "a b"]
 )
 def test_what_is_none_says_what_may_be_written(text: str) -> None:
-    with pytest.raises(ValueError, match="is no condition; write one of limit, stopped"):
+    with pytest.raises(ValueError, match="is not a condition; write one of limit, stopped"):
         parse(text)
 
 

@@ -115,8 +115,8 @@ def test_a_host_that_joins_comes_alone(reach: Literal["host", "domain"]) -> None
 @pytest.mark.parametrize(
     ("rules", "start"),
     [
-        (Rules(include=("fine", "a(")), "include: 'a(' is no regular expression: "),
-        (Rules(exclude=("a{99999999999999999999}",)), "exclude: 'a{99999999999999999999}' is no regular expression: "),
+        (Rules(include=("fine", "a(")), "include: 'a(' is not a valid regular expression: "),
+        (Rules(exclude=("a{99999999999999999999}",)), "exclude: 'a{99999999999999999999}' is not a valid regular expression: "),
     ],
 )
 def test_a_bad_pattern_is_named_in_one_line(rules: Rules, start: str) -> None:

@@ -81,7 +81,7 @@ def test_pages_that_differ_in_what_is_made_up_and_name_new_ones_for_ever_are_sto
     asked, refusal = play(TrapDetector(Rules()), alike, 5000, new=1)
     assert (asked, refusal and refusal[0]) == (500, Reason.REPEATED_PAGES)
     assert refusal is not None
-    assert refusal[1] == "/product/0: 100 pages in a row, alike but for numbers and names, named 100 new URLs"
+    assert refusal[1] == "/product/0: 100 pages in a row differ only in numbers and names, and link to 100 new URLs"
 
 
 def test_pages_that_are_alike_but_whose_number_stops_growing_are_not() -> None:
@@ -103,7 +103,7 @@ def test_text_without_end_is_stopped() -> None:
     asked, refusal = play(TrapDetector(Rules()), different, 5000, doubt=False)
     assert (asked, refusal and refusal[0]) == (800, Reason.ENDLESS)
     assert refusal is not None
-    assert refusal[1] == "/product/0: 100 pages in a row named 200 new URLs, and hardly one that was known"
+    assert refusal[1] == "/product/0: 100 pages in a row link to 200 new URLs, and to hardly any known one"
 
 
 def word(n: int) -> str:
@@ -167,7 +167,7 @@ def test_what_only_repeated_pages_name_is_asked_for_on_trust_and_then_now_and_th
     detector = TrapDetector(Rules())
     asked, refusal = play(detector, same, 5000, words)
     assert TRIALS + 2 <= asked <= TRIALS + 2 + VALUES, "the first few names may be versions"
-    assert refusal == (Reason.REPEATED_PAGES, "named by repeated pages only, as 60 others, 0 of which were new")
+    assert refusal == (Reason.REPEATED_PAGES, "only repeated pages link to it; of 60 such URLs 0 brought a new page")
     assert detector.suspicious
     refused = [detector.refuses(Link(9, words(n), 1, status=-2)) is not None for n in range(999)]
     assert refused.count(False) == 6, "number 16, 32, ... 512"
@@ -254,7 +254,7 @@ def test_a_host_has_a_budget_and_shards_share_it() -> None:
 def test_seeds_may_have_any_shape_but_count() -> None:
     detector, url = TrapDetector(Rules(max_host_pages=1)), f"{H}/a/a/a"
     assert detector.refuses(Link(1, url, 0)) is None
-    assert detector.refuses(Link(2, url, 1)) == (Reason.REPEATED_PATH, "'a' again and again in its path")
+    assert detector.refuses(Link(2, url, 1)) == (Reason.REPEATED_PATH, "'a' repeats in its path")
     detector.count(Link(1, url, 0))
     assert detector.refuses(Link(1, f"{H}/b", 0)) == (Reason.HOST_LIMIT, "")
 

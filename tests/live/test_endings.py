@@ -143,7 +143,7 @@ def test_a_crawl_whose_only_seed_is_ill_failed_and_is_well_after_a_resume(
     assert (second.json["ending"], second.json["complete"]) == ("complete", True)
     assert (second.json["digest"], second.json["pages"]) == (site.digest(*ALL), PAGES + 1)
     assert sum(second.json["asked_again"].values()) == 1
-    assert "asking again for 1 URL: " in second.err
+    assert "fetching 1 URL again: " in second.err
     agree(tmp_path, second.json)
     third = crawl(tmp_path, mode)
     assert (third.code, third.json["urls_this_run"], third.json["asked_again"], said(third)) == (0, 0, {}, [])
@@ -366,5 +366,5 @@ def test_the_words_for_people(site: Site, tmp_path: Path) -> None:
     assert ["missed", "server_error 1"] in lines and any(
         line[:2] == ["ask", "again"] or "resume c" in line[-1] for line in lines
     )
-    assert "note: asking again for 1 URL: server_error 1" in said.err
+    assert "note: fetching 1 URL again: server_error 1" in said.err
     assert json.loads(run("status", "c", "--json", cwd=tmp_path).out)["incomplete_because"] == {"server_error": 1}

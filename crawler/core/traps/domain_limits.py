@@ -84,7 +84,10 @@ class DomainLimits:
         if not trust.is_lost(self._trials) or trust.samples():
             return None
         seen = min(trust.landed, TRIALS)
-        return Reason.REPEATED_PAGES, f"a new host of {domain.name}: of {seen} pages {trust.worth.bit_count()} were new"
+        return (
+            Reason.REPEATED_PAGES,
+            f"a new host of {domain.name}, where {trust.worth.bit_count()} of {seen} pages were new",
+        )
 
     def pause(self, host: str, is_asked: bool, now: float) -> float:
         """Seconds that a host waits because others are on trial; 0.0 where it may be asked now."""

@@ -81,7 +81,7 @@ class Doubts:
             known = of_class if of_class.is_lost(trials) else self.trust
             if not known.samples():
                 new, of = known.worth.bit_count(), min(known.landed, TRIALS)
-                return f"named by repeated pages only, as {of} others, {new} of which were new"
+                return f"only repeated pages link to it; of {of} such URLs {new} brought a new page"
         return ""
 
     def ask(self, url: str) -> None:

@@ -86,9 +86,9 @@ class Group(msgspec.Struct):
         self.judge_window()
         if self.repeated >= 2 and self.pages * 2 >= budget:
             self.endless = 0
-            self.stopped = f"{seen} pages in a row, alike but for numbers and names, named {named} new URLs"
+            self.stopped = f"{seen} pages in a row differ only in numbers and names, and link to {named} new URLs"
         elif self.endless >= 2 and self.pages * 5 >= budget * 4:
-            self.stopped = f"{seen} pages in a row named {named} new URLs, and hardly one that was known"
+            self.stopped = f"{seen} pages in a row link to {named} new URLs, and to hardly any known one"
         return bool(self.stopped)
 
     def store(self, host: str, mark: int) -> Budget:

@@ -63,7 +63,7 @@ def check_shape(url: str, rules: Rules) -> Rejection | None:
     if len(segments) > rules.max_path_segments:
         return Reason.DEEP_PATH, f"{len(segments)} segments in its path"
     repeated = _repeated(segments, rules.max_path_repeats)
-    return (Reason.REPEATED_PATH, f"{'/'.join(repeated)!r} again and again in its path") if repeated else None
+    return (Reason.REPEATED_PATH, f"{'/'.join(repeated)!r} repeats in its path") if repeated else None
 
 
 def _repeated(segments: list[str], most: int) -> list[str]:

@@ -26,7 +26,7 @@ from crawler.core.urls.domains import domain_of
 class Scope:
     """The URLs that are ours: `rules` applied to the hosts of `seeds`.
 
-    Raises ValueError, in one line, where an include or exclude is no regular expression.
+    Raises ValueError, in one line, where an include or exclude is not a valid regular expression.
     """
 
     def __init__(self, rules: Rules, seeds: Iterable[str]) -> None:
@@ -93,4 +93,4 @@ def _compile(key: str, text: str) -> re.Pattern[str]:
     try:
         return re.compile(text)
     except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"{key}: {text!r} is no regular expression: {error}") from None
+        raise ValueError(f"{key}: {text!r} is not a valid regular expression: {error}") from None

@@ -30,7 +30,7 @@ def read_tally(connection: sqlite3.Connection) -> Tally:
     if row is None:
         return Tally()
     if row[1] not in (None, row_checksum(TALLY, row[0])):
-        raise msgspec.DecodeError("the tally is not what was written")
+        raise msgspec.DecodeError("the tally does not match its checksum")
     tally = msgspec.json.decode(row[0], type=Tally)
     if tally.too_deep and not beyond.is_there(connection):
         tally.too_deep = 0  # older versions counted mentions

@@ -213,12 +213,12 @@ class SqliteReader:
         for *row, whole in self._rows(f"SELECT {columns}, {check} FROM {table} {which}", *values):
             if not whole:
                 raise Corrupt(
-                    f"{self._path} is damaged (a row of its table {table} is not what was written); use {REPAIR}"
+                    f"{self._path} is damaged (a row of its table {table} does not match its checksum); use {REPAIR}"
                 )
             yield row
 
     def _damaged(self, key: object) -> Corrupt:
-        return Corrupt(f"{self._path} is damaged (row {key} of its URLs is not what was written); use {REPAIR}")
+        return Corrupt(f"{self._path} is damaged (row {key} of its URLs is not valid); use {REPAIR}")
 
     @contextmanager
     def _decoding(self) -> Iterator[None]:

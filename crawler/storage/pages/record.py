@@ -80,7 +80,7 @@ def decompress(packed: bytes, length: int) -> bytes:
     unpacking = zstd.ZstdDecompressor()
     body: bytes = unpacking.decompress(packed, max_length=length + 1)  # a damaged frame might be huge
     if not unpacking.eof or len(body) != length:
-        raise ValueError(f"its body is not of {length} bytes")
+        raise ValueError(f"its body does not have {length} bytes")
     return body
 
 
@@ -114,7 +114,7 @@ def page_of(part: str, row: Sequence[Any], read_body: ReadBody) -> Page:
     content_type, charset, digest, length, truncated, noindex, file = more
     try:
         if checksum is not None and checksum != row_checksum(*facts):
-            raise ValueError("it is not what was written")
+            raise ValueError("it does not match its checksum")
         return msgspec.convert(
             {
                 "url": from_sql_text(url),

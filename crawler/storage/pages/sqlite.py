@@ -107,7 +107,7 @@ class SqliteStore:
                 every = connection.execute("SELECT position FROM page").fetchall()
                 gone = [row for row in every if row[0] not in named]
                 if len(every) - len(gone) < len(named):
-                    raise Corrupt(f"{path} has lost pages that the frontier names; rebuild it with the command repair")
+                    raise Corrupt(f"{path} lacks pages that the frontier names; use the command repair")
                 connection.executemany("DELETE FROM page WHERE position = ?", gone)
             if len(gone) == len(every):
                 path.unlink()
