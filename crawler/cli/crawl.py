@@ -68,7 +68,7 @@ def crawl(
     A resumed crawl keeps its URLs, --scope, --include, --exclude and --store.
 
     Exit codes: 0 complete or incomplete, 1 stopped by a limit, 2 invalid usage, 3 store, disk or lock,
-    4 nothing could be fetched or a --fail-on holds, 130 and 143 interrupted.
+    4 nothing could be fetched, or a condition of --fail-on holds, 130 and 143 interrupted.
     """
     signals.hold()
     from crawler.cli.plan import Order

@@ -26,14 +26,16 @@ POLITENESS = (
 LIMITS = (
     click.option("--max-pages", type=int, metavar="N", help="Fetch at most N URLs."),
     click.option("--max-bytes", type=int, metavar="N", help="Store at most about N bytes."),
-    click.option("--max-memory", metavar="SIZE", help="Use at most this memory (512M, 2G).  [half of what there is]"),
+    click.option(
+        "--max-memory", metavar="SIZE", help="Use at most this much memory (512M, 2G).  [half of what there is]"
+    ),
     click.option("--max-depth", type=int, metavar="N", help="Follow links up to N steps from the seeds."),
     click.option("--fail-on", multiple=True, metavar="EXPR", help="Exit 4 if: incomplete, errors>5%, pages<100 ..."),
 )
 SCOPE = (
     click.option("--scope", metavar="REACH", help="Hosts to crawl: site, host, domain or any.  [site]"),
     click.option("--include", multiple=True, metavar="RE", help="Only paths that match. Repeatable."),
-    click.option("--exclude", multiple=True, metavar="RE", help="No paths that match. Repeatable."),
+    click.option("--exclude", multiple=True, metavar="RE", help="Skip paths that match. Repeatable."),
     click.option("--store", metavar="NAME", help="sqlite or files.  [sqlite]"),
 )
 CONFIGURATION = (
