@@ -24,8 +24,8 @@ H = "http://h.test"
 
 
 class Played(NamedTuple):
-    """What came of a crawl: requests, the share of the contents that was found, how many there are, how URLs ended, why
-    they were refused."""
+    """The result of a crawl: requests, the share of the contents that was found, how many there are, the reasons of all
+    URLs, and why some were refused."""
 
     requests: int
     found: float
@@ -51,7 +51,7 @@ class Play:
         self._lives = 0
 
     def run(self, most: int) -> bool:
-        """Ask for so many pages more at most, then kill it. Whether the crawl ended by itself."""
+        """Fetch at most so many further pages, then kill the crawl. Returns whether it ended by itself."""
         crawl = Crawl(self.rules, Scope(self.rules, [f"{H}/"]), 1)
         events: list[Event] = [resumption(self._frontier, 1, 10**6, 0.0)] if self._lives else []
         events.append(Discovered((f"{H}/",)))
@@ -86,7 +86,7 @@ class Play:
         return Fetched(fetch.id, 200, reading.links, size=1, fingerprint=reading.fingerprint)
 
     def outcome(self) -> Played:
-        """What came of it."""
+        """The result so far."""
         wanted = set(self._contents(self._made))
         found = len(self._found & wanted) / len(wanted) if wanted else 1.0
         rows = list(self._frontier.settled())
@@ -95,7 +95,7 @@ class Play:
 
 
 def play(site: tuple[Site, Contents], made: Made, most: int, room: int = 16, **keys: object) -> Played:
-    """Crawl a site until it ends, or so many requests were made."""
+    """Crawl a site until the crawl ends or so many requests were made."""
     crawl = Play(site, made, room, **keys)
     crawl.run(most)
     return crawl.outcome()

@@ -17,14 +17,14 @@ from tests.trap_web import MONTHS, WORDS
 
 
 class Made(NamedTuple):
-    """How a site is made: `size` real pages, texts of some `length` words, everything else drawn by `seed`."""
+    """The parameters of a site: `size` real pages, texts of about `length` words, everything else drawn from `seed`."""
 
     seed: int
     size: int
     length: int
 
     def draw(self, below: int, *key: object) -> int:
-        """A number below that, another one for each key."""
+        """A number below `limit` that depends on the key."""
         return xxh3_64_intdigest(repr(key).encode(), self.seed) % below
 
     def word(self, *key: object) -> str:
@@ -37,12 +37,12 @@ class Made(NamedTuple):
         return xxh3_64_hexdigest(repr(key).encode(), self.seed)
 
     def prose(self, *key: object) -> str:
-        """A text that is another for each key, in words."""
+        """A text of words that depends on the key."""
         return " ".join(WORDS[self.draw(len(WORDS), key, n)] for n in range(self.length)) + f" {self.word(key)}"
 
 
 class Shown(NamedTuple):
-    """A page. `content` tells pages apart that differ in more than what is made up; `files` are pictures."""
+    """A page. `content` identifies pages that differ in more than generated text; `files` are images."""
 
     text: str
     links: tuple[str, ...] = ()
@@ -52,7 +52,7 @@ class Shown(NamedTuple):
 
     @property
     def body(self) -> str:
-        """As HTML, with a menu that is the same everywhere."""
+        """The page as HTML, with the same menu on all pages."""
         menu = "<nav>Welcome to this site, its menu and its footer, which never change.</nav>"
         anchors = "".join(f'<a href="{link.replace("&", "&amp;")}">go on</a> ' for link in self.links)
         pictures = "".join(f'<img src="{name}">' for name in self.files)
@@ -74,7 +74,7 @@ def numbered(made: Made) -> Iterator[str]:
 
 
 def _near(made: Made, n: int, many: int = 3) -> list[int]:
-    """Pages that a page of a finite site leads to: enough to reach all of them."""
+    """The pages that a page of a finite site links to: enough to reach all of them."""
     return [(n + 1) % made.size, *((n * many + step) % made.size for step in range(many))]
 
 
@@ -94,7 +94,7 @@ def session_menu(made: Made, target: str, turn: int) -> Shown:
 
 
 def session_query(made: Made, target: str, turn: int) -> Shown:
-    """The same in a parameter that nobody knows."""
+    """The same in a parameter with an unknown name."""
     n = _number(target.partition("?")[0]) % made.size
     return Shown(made.prose(n), tuple(f"/p{m}?visit={made.token(target, turn)}" for m in _near(made, n)), str(n))
 
@@ -120,7 +120,7 @@ def all_facets(made: Made) -> Iterator[str]:
 
 
 def facets_echo(made: Made, target: str, turn: int) -> Shown:
-    """The same, where a page says no more than which filters are set."""
+    """The same, where the text of a page only lists the filters that are set."""
     shown = facets(made, target, turn)
     return shown._replace(text=f"Filters that are set: {shown.content}")
 
@@ -132,8 +132,8 @@ def _soft(made: Made, target: str, text: str) -> Shown:
 
 
 def soft_404(made: Made, target: str, turn: int) -> Shown:
-    """`size` pages in a chain, each with links that lead to nothing; whatever leads to nothing says so in one way, and
-    names more that leads to nothing."""
+    """`size` pages in a chain, each with links to missing pages. All missing pages have the same text and link to
+    further missing pages."""
     real = re.fullmatch(r"/real/(\d+)", target)
     if target != "/" and (not real or int(real[1]) >= made.size):
         return _soft(made, target, "Sorry, there is nothing here.")
@@ -142,27 +142,27 @@ def soft_404(made: Made, target: str, turn: int) -> Shown:
 
 
 def soft_404_echo(made: Made, target: str, turn: int) -> Shown:
-    """The same, where the page repeats the path that it does not know."""
+    """The same, where the page repeats the path that was not found."""
     shown = soft_404(made, target, turn)
     return shown._replace(text=f"Sorry, {target} is not here.") if shown.content == "lost" else shown
 
 
 def all_soft(made: Made) -> Iterator[str]:
-    """The real pages and the one that says that there is none."""
+    """The real pages and the page for missing ones."""
     yield from numbered(made)
     yield "lost"
 
 
 def soft_404_advice(made: Made, target: str, turn: int) -> Shown:
-    """The same, where the page gives advice that is drawn anew for each path: text without end, which a reader of texts
-    cannot tell from content. It must end; that the real pages are found first is not promised."""
+    """The same, where the page gives advice that is different for each path: endless text, which cannot be told from
+    content. The crawl must end; it need not find the real pages first."""
     shown = soft_404(made, target, turn)
     advice = " ".join(made.word(target, n, "advice") for n in range(8))
     return shown._replace(text=f"Nothing here. Try {advice}") if shown.content == "lost" else shown
 
 
 def session_echo(made: Made, target: str, turn: int) -> Shown:
-    """A session in the path that each page tells."""
+    """A session in the path that each page repeats in its text."""
     shown = session_path(made, target, turn)
     return shown._replace(text=f"{shown.text} Your session: {target[3:19]}. Visitor {turn}.")
 
@@ -176,7 +176,7 @@ def facets_path(made: Made, target: str, turn: int) -> Shown:
 
 
 def menu_echo(made: Made, target: str, turn: int) -> Shown:
-    """A relative menu on pages that say where one is."""
+    """A relative menu on pages that show their own path."""
     shown = relative_menu(made, target, turn)
     return shown._replace(text=f"{shown.text} You are here: {target}")
 
@@ -198,7 +198,7 @@ def all_menu(made: Made) -> Iterator[str]:
 
 
 def calendar(made: Made, target: str, turn: int) -> Shown:
-    """Months before and after, for ever, beside `size` notes that must all be found."""
+    """Endless months before and after, and `size` notes that must all be found."""
     if note := re.fullmatch(r"/note/(\d+)", target):
         return Shown(made.prose(note[1]), ("/",), note[1])
     y, m = map(int, re.findall(r"\d+", target)) if "?" in target else (2026, 11)
@@ -215,7 +215,7 @@ def days(made: Made, target: str, turn: int) -> Shown:
 
 
 def markov(made: Made, target: str, turn: int) -> Shown:
-    """Babble without end, each page with links to more of it."""
+    """Endless random text, each page with links to more of it."""
     links = tuple(f"/{made.word(target, n)}/{made.word(target, n, 1)}.html" for n in range(2 + made.draw(6, target)))
     return Shown(made.prose(target), links)
 
@@ -235,7 +235,7 @@ def wild(n: int) -> str:
 
 
 def wildcard(made: Made, target: str, turn: int) -> Shown:
-    """Five pages under every name below the domain, each of which names three more names."""
+    """Five pages under every name below the domain, each of which links to three more names."""
     host, _, path = target.removeprefix("//").partition("/") if target.startswith("//") else ("h.test", "", target[1:])
     n = _number(path) % 5
     names = tuple(f"http://{wild(made.draw(WILD, host, n, k))}/" for k in range(3))
@@ -273,7 +273,7 @@ TRAPS: dict[str, tuple[Site, Contents]] = {
 }
 
 
-# ---- honest sites ----------------------------------------------------------------------------------------------------
+# ---- ordinary sites --------------------------------------------------------------------------------------------------
 
 
 def _listed(made: Made, target: str, item: Callable[[int], str], at_once: int) -> Shown | None:
@@ -288,7 +288,7 @@ def _listed(made: Made, target: str, item: Callable[[int], str], at_once: int) -
 
 
 def _finite(item: Callable[[Made, int], str], show: Callable[[Made, int], str], at_once: int = 40) -> Site:
-    """A site of `size` items that lists name, and that lead on and back."""
+    """A site of `size` items that are linked by lists, and that link to the next and previous ones."""
 
     def site(made: Made, target: str, turn: int) -> Shown:
         listed = _listed(made, target, lambda n: item(made, n), at_once)
@@ -315,7 +315,7 @@ def _place(made: Made, item: Callable[[Made, int], str], target: str) -> int | N
 
 
 def gallery(made: Made, target: str, turn: int) -> Shown:
-    """Photo pages with one text, to the letter; the pictures differ."""
+    """Photo pages with exactly the same text; the images differ."""
     shown = gallery_numbers(made, target, turn)
     return shown._replace(text="A photo.", files=(f"/img/{shown.content}.jpg",)) if shown.content else shown
 
@@ -324,13 +324,13 @@ gallery_numbers = _finite(lambda made, n: f"/photo/{n}", lambda made, n: f"Photo
 
 
 def gallery_alike(made: Made, target: str, turn: int) -> Shown:
-    """Photo pages that do not differ at all, but for their URLs."""
+    """Photo pages that differ in nothing but their URLs."""
     shown = gallery_numbers(made, target, turn)
     return shown._replace(text="A photo.") if shown.content else shown
 
 
 def gallery_chain(made: Made, target: str, turn: int) -> Shown:
-    """Photo pages that are named by the one before only."""
+    """Photo pages that are linked by the one before only."""
     n = _number(target)
     if n >= made.size:
         return MISSING
@@ -339,7 +339,7 @@ def gallery_chain(made: Made, target: str, turn: int) -> Shown:
 
 
 def tree(made: Made, target: str, turn: int) -> Shown:
-    """Each page names seven others below it, and the one above."""
+    """Each page links to seven others below it, and the one above."""
     n = _number(target)
     if n >= made.size:
         return MISSING
@@ -348,7 +348,7 @@ def tree(made: Made, target: str, turn: int) -> Shown:
 
 
 def versions(made: Made, target: str, turn: int) -> Shown:
-    """Eight versions of a manual, which hardly differ; each page names itself in the others."""
+    """Eight versions of a manual, which hardly differ; each page links to itself in the others."""
     n = _number(target) if "page" in target else 0
     version = _number(target.split("/")[1]) if target != "/" else 1
     pages = -(-made.size // 8)
@@ -365,7 +365,7 @@ def all_versions(made: Made) -> Iterator[str]:
 
 
 def versions_equal(made: Made, target: str, turn: int) -> Shown:
-    """Eight versions of a manual with one text; no page names another version."""
+    """Eight versions of a manual with the same text; no page links to another version."""
     pages = -(-made.size // 8)
     if target == "/":
         return Shown("Versions", tuple(f"/v{version}/page-0" for version in range(1, 9)))
@@ -430,7 +430,7 @@ def shop(made: Made, target: str, turn: int) -> Shown:
 
 
 def sid_stories(made: Made, target: str, turn: int) -> Shown:
-    """Stories whose parameter has the name of a session."""
+    """Stories whose parameter is named like a session."""
     n = _number(target) - 100_000_001 if "?" in target else -1
     if target == "/":
         return Shown("All stories", tuple(f"/story?sid={100_000_001 + m}" for m in range(made.size)))

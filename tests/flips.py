@@ -69,7 +69,7 @@ class Case(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What came of it."""
+    """The result of a case."""
 
     case: Case
     content: str
@@ -79,12 +79,12 @@ class Outcome(NamedTuple):
 
     @property
     def bad(self) -> bool:
-        """Whether it breaks a promise."""
+        """Whether the result violates an invariant."""
         return bool(self.crash or (self.content and not self.found) or self.after.startswith("WRONG"))
 
 
 class Hang(BaseException):
-    """A case has taken too long."""
+    """A case took too long."""
 
 
 @contextmanager
@@ -102,11 +102,11 @@ def watchdog(seconds: int) -> Iterator[None]:
         signal.alarm(0)
 
 
-# ---- what commands say -----------------------------------------------------------------------------------------------
+# ---- output of commands ---------------------------------------------------------------------------------------------
 
 
 def content(path: Path) -> dict[str, str]:
-    """What the commands say of a crawl, each as a hash, or as the error that it ends with."""
+    """The output of the commands on a crawl, each as a hash, or as the error that it ends with."""
     return {name: _said(one, path) for name, one in READERS.items()}
 
 
@@ -130,7 +130,7 @@ def _export(directory: CrawlDirectory) -> Any:
 
 
 def _resume(directory: CrawlDirectory) -> Any:
-    """What a run would begin with, and what it would ask of each host."""
+    """The state that a run would start with, and the links that it would fetch from each host."""
     begins: list[Any] = []
     for path in directory.frontier_files():
         with closing(directory.reader(path)) as frontier:
@@ -164,7 +164,7 @@ READERS: dict[str, Callable[[CrawlDirectory], Any]] = {
 
 
 def damage(path: Path, case: Case) -> None:
-    """Do it."""
+    """Apply the damage."""
     if case.kind == "cut":
         os.truncate(path, case.at)
         return
@@ -176,7 +176,7 @@ def damage(path: Path, case: Case) -> None:
 
 
 def try_case(job: tuple[Case, str, dict[str, str], str]) -> Outcome:
-    """Damage a copy and see what is said of it."""
+    """Damage a copy and compare the output of the commands."""
     case, folder, before, digest = job
     with tempfile.TemporaryDirectory(prefix="flip-") as scratch:
         path = Path(scratch) / case.crawl
@@ -198,7 +198,7 @@ def try_case(job: tuple[Case, str, dict[str, str], str]) -> Outcome:
 
 
 def _verify(path: Path) -> bool:
-    """Whether something is found."""
+    """Whether verify finds something."""
     try:
         return audit(CrawlDirectory.open_readonly(path)).wrong > 0
     except CrawlerError:
@@ -206,7 +206,7 @@ def _verify(path: Path) -> bool:
 
 
 def _through(path: Path, folder: Path, digest: str, changed: str) -> str:
-    """Repair, verify, resume: in words, beginning with WRONG where it did not go as it must."""
+    """Repair, verify, resume: as text, beginning with WRONG if the result is not the required one."""
     resumed = _resumed(path, folder, "before repair")
     if resumed is not None and resumed != digest and changed:
         return f"WRONG: resumed with damage, to {resumed}"
@@ -246,13 +246,13 @@ def _resumed(path: Path, folder: Path, when: str) -> str | None:
 
 
 def files(path: Path) -> list[str]:
-    """The files of a crawl that have any content."""
+    """The files of a crawl that are not empty."""
     every = (file for file in path.rglob("*") if file.is_file() and file.stat().st_size)
     return sorted(str(file.relative_to(path)) for file in every)
 
 
 def cases(folder: Path, crawls: list[str], flips: int, cuts: int, sample: int, seed: int) -> list[Case]:
-    """So many of each kind: crawl by crawl, then file by file, so that small files are not overlooked."""
+    """So many cases of each kind, drawn crawl by crawl, then file by file, so that small files are included."""
     dice, made = random.Random(seed), []
     kinds: dict[str, list[str]] = {}
     for number in range(flips + cuts):
@@ -297,7 +297,7 @@ def run(folder: Path, crawls: list[str], flips: int, cuts: int, sample: int, see
 
 
 def _copy(folder: Path, crawl: str) -> Path:
-    """A copy to read from: reading may make or remove the index of a log."""
+    """A copy to read from, because reading may create or remove the index of a log."""
     copy = folder / "copies" / crawl
     shutil.copytree(folder / crawl, copy)
     return copy
@@ -330,7 +330,7 @@ def _line(name: str, row: Counter[str], names: tuple[str, ...]) -> str:
 
 
 def main() -> int:
-    """Make the crawls, try the cases, print the table; 1 where a promise is broken."""
+    """Make the crawls, try the cases, print the table; returns 1 if an invariant is violated."""
     parser = argparse.ArgumentParser(prog="python -m tests.flips", description=__doc__)
     parser.add_argument("--flips", type=int, default=2000)
     parser.add_argument("--truncations", type=int, default=500)

@@ -1,4 +1,4 @@
-"""Golden directories: small crawls as a release has left them, for every later one to read and go on with.
+"""Golden directories: small crawls written by a release, which every later one must read and resume.
 
 `python -m tests.goldens FOLDER` makes those of the format of this release: one archive for each crawl and the outputs
 that were expected of it then. All are crawls of one small web (`WEB`), which later releases serve to go on with them.
@@ -39,7 +39,7 @@ PATTERN = 0x5EED
 
 
 class Golden(NamedTuple):
-    """One crawl: how it was begun, and stopped (`killed`: with SIGKILL, its logs not yet worked in)."""
+    """One crawl: how it was started and stopped (`killed`: with SIGKILL, before its logs were checkpointed)."""
 
     name: str
     options: tuple[str, ...]
@@ -73,33 +73,33 @@ def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def outputs(folder: Path, name: str) -> dict[str, Any]:
-    """What the commands that only read say of a crawl: objects, and the lines of the export sorted by URL."""
+    """The output of the commands that only read: objects, and the lines of the export sorted by URL."""
     status, verify = (json.loads(command(folder, word, name, "--json").stdout) for word in ("status", "verify"))
     rows = [json.loads(line) for line in command(folder, "export", name).stdout.splitlines()]
     return {"status": status, "verify": verify, "export": sorted(rows, key=lambda row: str(row["url"]))}
 
 
 def unpack(archive: Path, folder: Path) -> Path:
-    """The directory in an archive."""
+    """Unpack an archive; returns the crawl directory."""
     with tarfile.open(archive) as packed:
         packed.extractall(folder, filter="data")
     return folder / archive.name.removesuffix(".tar.xz")
 
 
 def archives() -> Iterator[Path]:
-    """All of every format."""
+    """The archives of all formats."""
     return iter(sorted(GOLDEN.glob("format-*/*.tar.xz")))
 
 
 def serve(folder: Path) -> StartedWeb:
-    """The web, and the configuration that leads to it."""
+    """Serve the web and write a configuration for it."""
     web = start_web(**WEB)
     (folder / CONFIG).write_text(HURRY + to_toml(web.settings), encoding="utf-8")
     return web
 
 
 def make(golden: Golden, folder: Path) -> None:
-    """One crawl, in a folder beside the configuration."""
+    """Run one crawl in the folder of the configuration."""
     words = ("crawl", "--profile", "demo", "--config", CONFIG, "--out", golden.name, "--json", "-q", *golden.options)
     if not golden.killed:
         ended = command(folder, *words)
@@ -111,7 +111,7 @@ def make(golden: Golden, folder: Path) -> None:
 
 
 def _kill(folder: Path, path: Path, words: tuple[str, ...]) -> None:
-    """Begin a crawl and kill all of it once it has some pages."""
+    """Start a crawl and kill all its processes once it has some pages."""
     process = subprocess.Popen(
         [sys.executable, "-m", "crawler", *words],
         cwd=folder,
@@ -133,7 +133,7 @@ def _kill(folder: Path, path: Path, words: tuple[str, ...]) -> None:
 
 
 def _enrich(path: Path) -> None:
-    """Leave one of each message that lies on disk, as a run would: a hold, a budget, cookies, a link to a shard."""
+    """Write one of each stored message, as a run would: a hold, a budget, cookies, a link to a shard."""
     directory = CrawlDirectory.open_readonly(path)
     shards = directory.manifest.shards
     owner = Shard(0, shards).owner(HOST)
@@ -158,7 +158,7 @@ def _enrich(path: Path) -> None:
 
 
 def main() -> None:
-    """Make all of this format."""
+    """Make all golden directories of this format."""
     from crawler.storage.manifest import FORMAT
 
     target = Path(sys.argv[1]) / f"format-{FORMAT}"
@@ -168,7 +168,7 @@ def main() -> None:
         with serve(folder):
             for golden in CRAWLS:
                 make(golden, folder)
-                with tarfile.open(target / f"{golden.name}.tar.xz", "w:xz") as packed:  # before anybody has read it
+                with tarfile.open(target / f"{golden.name}.tar.xz", "w:xz") as packed:  # before any command has read it
                     packed.add(folder / golden.name, golden.name, filter=_anonymous)
                 told = outputs(folder, golden.name)
                 (target / f"{golden.name}.json").write_text(

@@ -1,4 +1,4 @@
-"""Pages that blow parsers up, each as large as wanted: what a hostile site may send, and more than any has sent.
+"""Pages that make parsers expensive, each in any size: what a hostile site may send.
 
 `page(name, size)` is the page of that name, at most `size` bytes of it. `bomb(size)` alone takes time and memory in the
 square of its size: never parse it in a process that you need.
@@ -70,7 +70,7 @@ NAMES = (*REPEATED, *NUMBERED, *OPENED, "attributes that differ")
 
 
 def page(name: str, size: int) -> bytes:
-    """The page of this name."""
+    """The page with this name."""
     if name in REPEATED:
         return _filled(b"", REPEATED[name], size)
     if name in NUMBERED:
@@ -82,7 +82,7 @@ def page(name: str, size: int) -> bytes:
 
 
 def bomb(size: int, tag: str = "b") -> bytes:
-    """Formatting elements that nobody closes, and as many blocks that each reopen all of them."""
+    """Unclosed formatting elements, and as many blocks that each reopen all of them."""
     formats = "".join(islice((f"<{tag} x{number}>" for number in count()), size // 2 // (len(tag) + 8)))
     return _filled(b"<p>" + formats.encode(), b"<p>x", size)
 

@@ -1,4 +1,4 @@
-"""Strings that strangers write to take over a terminal, a log, a report, a spreadsheet or a database."""
+"""Strings that attack a terminal, a log, a report, a spreadsheet or a database."""
 
 from __future__ import annotations
 
@@ -33,5 +33,5 @@ def corpus() -> list[str]:
 
 
 def all_of_them() -> list[str]:
-    """Own strings and those of the corpus, each once."""
+    """The strings above and those of the corpus, each once."""
     return list(dict.fromkeys([*OWN, *corpus()]))

@@ -1,5 +1,5 @@
-"""The house as its imports draw it: `python -m tests.house` prints the rooms of the package, from the top floor
-down, and puts them into `crawler/README.md`.
+"""The layers of the package by its imports: `python -m tests.house` prints the rooms, from the top layer down, and
+writes them to `crawler/README.md`.
 
 A room is a folder or a module at the top of `crawler/`, or `variants`. An arrow is an import, wherever it stands: in
 functions and for type checkers, too. `FLOORS` is the order from the ground up; every arrow leads down.
@@ -49,7 +49,7 @@ def modules() -> dict[str, Path]:
 
 
 def imports() -> Graph:
-    """Which modules of ours each module imports."""
+    """The modules of this project that each module imports."""
     known = modules()
     return {name: set(_imported(path, known)) - {name} for name, path in known.items()}
 
@@ -64,13 +64,13 @@ def _imported(path: Path, known: dict[str, Path]) -> Iterator[str]:
 
 
 def room(module: str) -> str:
-    """The room a module is in; "" for the package itself, which is on no floor."""
+    """The room of a module; "" for the package itself, which is in no layer."""
     parts = module.split(".")
     return "variants" if parts[0] == "variants" else parts[1] if len(parts) > 1 else ""
 
 
 def upward(graph: Graph) -> list[tuple[str, str]]:
-    """The imports between rooms that do not lead down. Raises KeyError for a room that is on no floor."""
+    """The imports between rooms that do not lead down. Raises KeyError for a room that is in no layer."""
     floor = {name: number for number, name in enumerate(FLOORS)}
     return [
         (name, other)
@@ -81,8 +81,8 @@ def upward(graph: Graph) -> list[tuple[str, str]]:
 
 
 def circle(graph: Graph) -> list[str]:
-    """A circle of imports, if there is any: modules that import nothing of what is left are taken away, one after
-    another; what stays at the end imports itself by way of others."""
+    """The modules in import cycles: modules that import none of the remaining ones are removed one after another; those
+    that remain import themselves indirectly."""
     left = {name: set(others) for name, others in graph.items()}
     while leaves := [name for name, others in left.items() if not others & left.keys()]:
         for name in leaves:
@@ -94,7 +94,7 @@ def circle(graph: Graph) -> list[str]:
 
 
 def drawing() -> str:
-    """The floors from the top down: lines of code, purpose, and the rooms that each one imports."""
+    """The layers from the top down: lines of code, purpose, and the rooms that each one imports."""
     graph, sizes = imports(), dict.fromkeys(FLOORS, 0)
     below: dict[str, set[str]] = {name: set() for name in FLOORS}
     for name, path in modules().items():
@@ -110,7 +110,7 @@ def drawing() -> str:
 
 
 def main() -> None:
-    """Print the drawing, and put it where it belongs."""
+    """Print the diagram and write it to crawler/README.md."""
     readme = ROOT / "crawler" / "README.md"
     before, fence, rest = readme.read_text().partition("```\n")
     _, end, after = rest.partition("\n```")

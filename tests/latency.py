@@ -1,4 +1,4 @@
-"""Does an engine keep its slots busy when every page takes its time? `python -m tests.latency`
+"""Does an engine keep its slots busy when every page has a latency? `python -m tests.latency`
 
 One host, a constant latency, a flat list of URLs, as many connections as fetches in flight: the most that is possible
 is slots / latency (Little's law). Pages per second and fetches in flight are counted by the server, in its steady
@@ -21,7 +21,7 @@ from crawler.testweb.settings import to_toml
 
 
 def main() -> None:
-    """Measure each mode and print its share of what is possible."""
+    """Measure each mode and print its share of the possible rate."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--modes", nargs="+", default=["async", "threads", "processes"])
     parser.add_argument("--pages", type=int, default=5000)

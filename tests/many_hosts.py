@@ -1,4 +1,4 @@
-"""Many hosts that each want a rest: is every host asked as often as it allows, and what does a page cost?
+"""Many hosts with a delay: is every host asked as often as it allows, and what does a page cost?
 
     python -m tests.many_hosts [--hosts 20000] [--large 500] [--pages 30] [--latency 0.05]
 
@@ -25,7 +25,7 @@ DELAY = 1.0
 
 
 class Server:
-    """Every name is a host here; `asked` are the times at which the pages of each were asked for."""
+    """A server for every name; `asked` are the times at which the pages of each host were requested."""
 
     def __init__(self, large: int, pages: int, latency: float) -> None:
         self.asked: dict[str, list[float]] = defaultdict(list)
@@ -53,11 +53,11 @@ class Server:
         return b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
 
     def size(self, host: str) -> int:
-        """How many pages it has."""
+        """How many pages a host has."""
         return self._pages if int(host[1:].partition(".")[0]) < self._large else 2
 
     def reached(self) -> dict[str, object]:
-        """How much of the rate that politeness allows was reached once only large hosts were in play."""
+        """The share of the rate allowed by politeness that was reached once only large hosts were left."""
         since = max(times[-1] for host, times in self.asked.items() if self.size(host) == 2)
         gaps = [after - before for times in self.asked.values() for before, after in pairwise(times) if before >= since]
         share = len(gaps) * (DELAY + self._latency) / sum(gaps)

@@ -1,4 +1,4 @@
-"""What a crawl takes of memory under a limit, measured from outside: `python -m tests.memory [--url URL]`.
+"""The memory use of a crawl under a limit, measured from outside: `python -m tests.memory [--url URL]`.
 
 For each mode and limit (from the least that the mode needs up) it prints the peak of the summed PSS of the process
 tree, sampled each 20 ms, beside what the crawler says itself; pages/s as a share of a run without a limit just before;
@@ -48,7 +48,7 @@ class Measured(NamedTuple):
 
 
 def crawl(url: str, mode: str, limit: int | None, cgroup: int | None = None, *more: str) -> Measured:
-    """Crawl in a process of its own, watched."""
+    """Crawl in a separate process and sample its memory."""
     with tempfile.TemporaryDirectory() as folder, cgroup_of(cgroup) as enter:
         command = [sys.executable, "-m", "crawler", "--mode", mode, "--profile", "fast", "--json", "-q", "--no-robots"]
         command += ["--exclude", NO_PAGES, "--out", f"{folder}/out", *more, url]
@@ -68,7 +68,7 @@ def crawl(url: str, mode: str, limit: int | None, cgroup: int | None = None, *mo
 
 
 def why_no_cgroup() -> str:
-    """Why none can be made here; "" where it can."""
+    """Why no cgroup can be created on this machine; "" if it can."""
     try:
         with cgroup_of(512 * MIB):
             return ""
@@ -78,7 +78,7 @@ def why_no_cgroup() -> str:
 
 @contextmanager
 def cgroup_of(size: int | None) -> Iterator[list[str]]:
-    """The start of a command that runs in a cgroup of so many bytes; no cgroup for None."""
+    """The prefix of a command that runs it in a cgroup of so many bytes; no cgroup for None."""
     if size is None:
         yield []
         return
@@ -99,7 +99,7 @@ def cgroup_of(size: int | None) -> Iterator[list[str]]:
 
 def reply(path: str, pages: int, huge: bool) -> tuple[str, str, bytes]:
     """Content type, coding and body of a page: usual ones, pages that are heavy to parse, large downloads, and bodies
-    that are small on their way and large when they are there. `huge`: one is larger than a small limit."""
+    that are small compressed and large decompressed. `huge`: one is larger than a small limit."""
     number = int(path.strip("/") or 0)
     dice = random.Random(number)
     if number == 0:
@@ -140,7 +140,7 @@ async def _listen(pages: int, huge: bool) -> None:
 
 @contextmanager
 def costly_site(pages: int = PAGES, huge: bool = False) -> Iterator[str]:
-    """The URL of the site that `reply` describes, served by a process that is no child of a crawl."""
+    """The URL of the site that `reply` describes, served by a process that is not a child of a crawl."""
     command = [sys.executable, "-m", "tests.memory", "--serve", str(pages), *(["--huge"] if huge else [])]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None and server.stdin is not None
@@ -190,7 +190,7 @@ def main() -> None:
         for mode in args.mode or variants.names():
             processes = 2 if mode in variants.FORKED else 1
             needed = least(mode, processes)
-            if args.cgroup:  # of which no more than a share is taken
+            if args.cgroup:  # of which only a share is used
                 needed = int(needed / MOST) + MIB
             sizes = {"least": needed, "least*2": 2 * needed}
             for limit in args.limit or ["least", "least*2", "512", "1024"]:

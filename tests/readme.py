@@ -1,6 +1,6 @@
 """`python -m tests.readme`: writes into README.md what is generated from the code.
 
-Between `<!-- NAME: begin -->` and `<!-- NAME: end -->` stands what the entry NAME of BLOCKS makes: the commands, what
+Between `<!-- NAME: begin -->` and `<!-- NAME: end -->` is the output of the entry NAME of BLOCKS: the commands, what
 makes a crawl incomplete, the other reasons, the fields of `--json`.
 """
 
@@ -27,7 +27,7 @@ def commands() -> str:
 
 
 def answers() -> str:
-    """The reasons that make no crawl incomplete."""
+    """The reasons that do not make a crawl incomplete."""
     rows = (
         (reason.value, entry.sentence) for reason, entry in endings.REASONS.items() if reason.value in endings.ANSWERS
     )

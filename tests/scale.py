@@ -1,4 +1,4 @@
-"""A frontier of millions of URLs: what it costs in memory, how a step's cost grows, how long a restart takes.
+"""A frontier of millions of URLs: its memory use, how the cost of a step grows, how long a restart takes.
 
     python -m tests.scale [--urls 5000000] [--hosts 100000] [--max-memory 512M] [--out DIR]
 
@@ -41,7 +41,7 @@ SEED_URL = "http://h0.test/"
 
 
 class Web:
-    """Answers every fetch; `shown` URLs were linked to so far."""
+    """Answers every fetch; `shown` counts the URLs linked so far."""
 
     def __init__(self, urls: int, hosts: int) -> None:
         self.shown = 0
@@ -50,7 +50,7 @@ class Web:
         self._dice = random.Random(1)
 
     def answer(self, fetch: Fetch) -> Event:
-        """A robots.txt, or a page with new links as long as there are any."""
+        """A robots.txt, or a page with new links as long as URLs are left."""
         if fetch.robots:
             return Fetched(fetch.id, 200, robots_text=ROBOTS)
         new = range(self.shown, min(self.shown + LINKS, self._urls))
@@ -64,12 +64,12 @@ class Web:
 
 
 def bounds_of(settings: Settings) -> Bounds:
-    """What may be in memory of this crawl."""
+    """The bounds of what may be in memory of this crawl."""
     return variants.fit(settings)[1].own.bounds
 
 
 class Pump:
-    """Steps a crawl and keeps what it decided; what the recorder posts comes with the next step."""
+    """Steps a crawl and records its actions; events from the recorder are passed to the next step."""
 
     def __init__(self, directory: CrawlDirectory, recorder: Recorder, settings: Settings) -> None:
         self.crawl = Crawl(settings, Scope(settings, settings.seeds), directory.manifest.seed, bounds_of(settings))
@@ -94,7 +94,7 @@ class Pump:
         return actions
 
     def rest(self, until: float | None) -> None:
-        """Wait until the recorder has something to say."""
+        """Wait until the recorder posts an event."""
         self._woken.wait(1.0 if until is None else min(1.0, max(0.0, until - monotonic())))
         self._woken.clear()
 
@@ -131,7 +131,7 @@ def fill(path: Path, urls: int, hosts: int, memory: str) -> dict[str, object]:
 
 
 def restart(path: Path) -> dict[str, object]:
-    """Go on with it until something is asked for."""
+    """Resume the crawl until it issues a fetch."""
     began = monotonic()
     directory = CrawlDirectory.open(path)
     settings = directory.settings
@@ -167,7 +167,7 @@ def peak_rss() -> float:
 
 
 def main() -> None:
-    """Each phase is a process of its own, so that neither pays for the other's memory."""
+    """Run each phase in a separate process, so that their memory is measured separately."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--urls", type=int, default=5_000_000)
     parser.add_argument("--hosts", type=int, default=100_000)

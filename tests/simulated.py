@@ -1,4 +1,4 @@
-"""`python -m tests.simulated`: how often does the analysis of a comparison err where the truth is known?
+"""`python -m tests.simulated`: how often is the analysis of a comparison wrong when the truth is known?
 
 Sessions of three engines in randomised blocks under slow drift (AR(1), rho 0.95, 5 % spread, and 1 % more with every
 block) and 2 % of noise in every trial; `truth` is how much faster the second engine is. Told, as shares of all

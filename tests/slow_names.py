@@ -1,4 +1,4 @@
-"""A thousand names that nobody answers for: are the other hosts still asked as often as they allow?
+"""A thousand names without a DNS answer: are the other hosts still asked as often as they allow?
 
     unshare -n -m python -m tests.slow_names [--slow 1000] [--good 100] [--pages 40] [--modes async,threads]
 
@@ -25,7 +25,7 @@ LATENCY = 0.05
 
 
 class Site:
-    """All good hosts. `last_at` is when the last of their pages was asked for, `first_at` the first."""
+    """All good hosts. `last_at` is the time of the last request for a page, `first_at` that of the first."""
 
     def __init__(self, pages: int) -> None:
         self.asked = 0
@@ -50,7 +50,7 @@ class Site:
 
 
 def answer_names(line: socket.socket) -> None:
-    """A DNS (RFC 1035) that knows one address, and is silent about names that begin with "slow"."""
+    """A DNS server (RFC 1035) with one address; it does not answer for names that begin with "slow"."""
     while True:
         query, client = line.recvfrom(512)
         if query[13:17] != b"slow":
@@ -61,7 +61,7 @@ def answer_names(line: socket.socket) -> None:
 
 
 async def good_pages_per_second(mode: str, good: int, slow: int, pages: int, folder: Path) -> float:
-    """Of one crawl; all good pages must be asked for."""
+    """Pages per second from good hosts in one crawl; all good pages must be requested."""
     site = Site(pages)
     listener = await asyncio.start_server(site.serve, ADDRESS, 80, backlog=4096)
     every = max(1, slow // good)

@@ -1,12 +1,12 @@
-"""Do hosts that give a byte a second, or pages that blow parsers up, slow the others down?
+"""Do hosts that send a byte a second, or pages that are expensive to parse, slow the others down?
 
     python -m tests.tarpits [--mode async] [--good 1000] [--pages 20] [--tarpits 100] [--concurrency 500]
 
-One server answers for all hosts. The good ones have so many pages and rest a second after each (politeness); a tarpit
-gives one byte of its head, its body or all it ever says per second; a hostile host has one page of tests.hostile_pages,
-of so many bytes, as gzip. The good hosts are crawled alone, then among the tarpits, then among hostile hosts, each time
-until the last good page is asked for. Printed are the good pages per second of each crawl as a share of the first, how
-late its heartbeats came, in milliseconds, and its CPU time per good page.
+One server answers for all hosts. The good ones have so many pages and a delay of a second after each (politeness); a
+tarpit gives one byte of its head, its body or all it ever says per second; a hostile host has one page of
+tests.hostile_pages, of so many bytes, as gzip. The good hosts are crawled alone, then among the tarpits, then among
+hostile hosts, each time until the last good page is asked for. Printed are the good pages per second of each crawl as a
+share of the first, how late its heartbeats came, in milliseconds, and its CPU time per good page.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ KINDS = ("all", "head", "body")
 
 
 def answer(body: bytes, *more: bytes) -> bytes:
-    """A page on the wire."""
+    """A page as a whole HTTP response."""
     head = [b"HTTP/1.1 200 OK", b"Content-Type: text/html", b"Content-Length: %d" % len(body), *more]
     return b"\r\n".join(head) + b"\r\n\r\n" + body
 
@@ -91,14 +91,14 @@ class Server:
 
 
 def hostile_answers(size: int) -> list[bytes]:
-    """Every hostile page on the wire, and bombs of several sizes."""
+    """Every hostile page as a whole HTTP response, and bombs of several sizes."""
     pages = (hostile_pages.page(name, size) for name in hostile_pages.NAMES)
     bombs = (hostile_pages.bomb(size >> step) for step in range(0, 12, 2))
     return [answer(gzip.compress(page, 1), b"Content-Encoding: gzip") for page in (*pages, *bombs)]
 
 
 async def measure(chosen: argparse.Namespace, others: list[str], hostile: list[bytes], folder: Path) -> Told:
-    """One crawl of the good hosts and these others."""
+    """One crawl of the good hosts together with these others."""
     server = Server(chosen.good, chosen.pages, hostile)
     listener = await asyncio.start_server(server.serve, "127.0.0.1", 0, backlog=4096)
     port = listener.sockets[0].getsockname()[1]

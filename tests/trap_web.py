@@ -1,4 +1,4 @@
-"""A web of traps and of honest sites as a pure function of (host, target, how often it was asked before).
+"""A web of traps and of ordinary sites as a pure function of (host, target, how often it was requested before).
 
 Every trap is endless, or hands out ever new names for a few pages. Every honest site looks like one in some way: many
 pages of one pattern, dates, ids, numbers that repeat, keys that might be those of a session.
@@ -24,7 +24,7 @@ SESSION_PAGES, NOTES = 20, 30
 
 
 class Answer(NamedTuple):
-    """What a server says. `location` and `cookie` are headers where they are not empty."""
+    """The answer of a server. `location` and `cookie` are headers where they are not empty."""
 
     status: int = 200
     body: str = ""
@@ -33,13 +33,13 @@ class Answer(NamedTuple):
 
 
 def prose(*key: object) -> str:
-    """A paragraph that is another for each key, numbers left out."""
+    """A paragraph that depends on the key, except for numbers in it."""
     mark = xxh3_64_intdigest(repr(key).encode())
     return " ".join(WORDS[(mark >> 3 * n) % len(WORDS)] for n in range(20)) + f" {key}"
 
 
 def page(text: str, *links: str) -> Answer:
-    """A page with a menu that is the same everywhere."""
+    """A page with the same menu as all others."""
     menu = "<nav>Welcome to this site, its menu and its footer, which never change.</nav>"
     anchors = "".join(f'<a href="{link.replace("&", "&amp;")}">go on</a> ' for link in links)
     return Answer(body=f"<!doctype html><title>A site</title>{menu}<p>{text}</p>{anchors}")
@@ -49,7 +49,7 @@ def page(text: str, *links: str) -> Answer:
 
 
 def calendar(target: str, turn: int) -> Answer:
-    """Months before and after, for ever, beside notes that must all be found."""
+    """Endless months before and after, and notes that must all be found."""
     if note := re.fullmatch(r"/note/(\d+)", target):
         return page(prose("note", note[1]))
     y, m = map(int, re.findall(r"\d+", target)) if "?" in target else (2026, 11)
@@ -66,7 +66,7 @@ def calendar_in_path(target: str, turn: int) -> Answer:
 
 
 def sessions(target: str, turn: int) -> Answer:
-    """SESSION_PAGES pages; whoever comes gets a new session, and every link carries it."""
+    """SESSION_PAGES pages; each visit gets a new session, which every link contains."""
     number = int(re.sub(r";.*|\?.*|\D", "", target) or 0)
     token = xxh3_64_hexdigest(f"{target} {turn}".encode())
     forms = (f"/p{{}}?sid={token}", f"/p{{}}?PHPSESSID={token}", f"/p{{}};jsessionid={token.upper()}.node1")
@@ -75,7 +75,7 @@ def sessions(target: str, turn: int) -> Answer:
 
 
 def unknown_sessions(target: str, turn: int) -> Answer:
-    """One page under ever new values of a key that nobody knows."""
+    """One page under ever new values of an unknown key."""
     return page(
         "The same to the letter.", *(f"/?visitor={xxh3_64_hexdigest(f'{target}{n}'.encode())}" for n in range(3))
     )
@@ -102,12 +102,12 @@ def long_url(target: str, turn: int) -> Answer:
 
 
 def redirects(target: str, turn: int) -> Answer:
-    """From one to the next."""
+    """An endless chain of redirects."""
     return Answer(302, location=f"/r/{int(target.removeprefix('/r/') if '/r/' in target else 0) + 1}")
 
 
 def honeypot(target: str, turn: int) -> Answer:
-    """Links that nobody sees into what robots.txt forbids, and links that are not to be followed."""
+    """Invisible links to paths that robots.txt forbids, and nofollow links."""
     if target == "/robots.txt":
         return Answer(body="User-agent: *\nDisallow: /pit/\n")
     hidden = '<a style="display:none" href="/pit/1">x</a><a rel="nofollow" href="/unfollowed">x</a>'
@@ -115,17 +115,17 @@ def honeypot(target: str, turn: int) -> Answer:
 
 
 def cookie(target: str, turn: int) -> Answer:
-    """Sent back until a cookie comes."""
+    """Redirects to itself until a cookie is sent."""
     return Answer(302, location=target, cookie="seen=1")
 
 
 def case_slash(target: str, turn: int) -> Answer:
-    """One page under six names, of which two are respelled and four may be pages of their own."""
+    """One page under six URLs, of which two are normalised and four may be separate pages."""
     return page("One page.", "/A", "/a", "/a/", "//a", "/a/.", "/%61")
 
 
 def insists_on_sessions(target: str, turn: int) -> Answer:
-    """No trap: a site that sends everybody without a session to the same page with one, and works with it."""
+    """No trap: a site that redirects requests without a session to the same page with one, and works with it."""
     if "jsessionid" not in target:
         return Answer(302, location=f"{target};jsessionid={xxh3_64_hexdigest(target.encode())}")
     return page(prose(target), "/a;jsessionid=0", "/b;jsessionid=0")
@@ -148,7 +148,7 @@ TRAPS: dict[str, Callable[[str, int], Answer]] = {
 }
 
 
-# ---- honest sites ----------------------------------------------------------------------------------------------------
+# ---- ordinary sites --------------------------------------------------------------------------------------------------
 
 HONEST: dict[str, Callable[[int], str]] = {
     "docs": lambda n: f"/guide/{WORDS[n % 18]}/{WORDS[n // 18 % 18]}-{WORDS[n // 324 % 18]}.html",
@@ -165,7 +165,7 @@ HONEST: dict[str, Callable[[int], str]] = {
 
 
 def honest(kind: str, target: str, pages: int) -> Answer:
-    """Page `n` of an honest site links to its children in a tree of all its pages and back to the first."""
+    """Page `n` of an ordinary site links to its children in a tree of all its pages and back to the first."""
     names = _names(kind, pages)
     number = names.get(target, 0 if target == "/" else -1)
     if number < 0:

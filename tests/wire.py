@@ -1,4 +1,4 @@
-"""Rounds of hostile replies against one client: what they leave behind in connections, memory and time.
+"""Rounds of hostile replies against one client: leaks of connections and memory, and the time taken.
 
     python -m tests.wire [--client aiohttp|curl|urllib3] [--rounds 1000]
 
@@ -72,7 +72,7 @@ class Replay(NamedTuple):
 
 @contextmanager
 def replaying() -> Iterator[Replay]:
-    """The cases, served by the server beside them, with the page that one of them forms a loop with."""
+    """Serve the cases with the replay server of the corpus, and the page that forms a loop with one of them."""
     known = load("hostile_http/cases")
     with tempfile.TemporaryDirectory() as folder:
         server = shutil.copy(FOLDER / "hostile_http" / "replay_server.txt", folder)
@@ -89,7 +89,7 @@ def replaying() -> Iterator[Replay]:
 
 
 class Tally:
-    """How cases ended; threads may share one. `slowest` in seconds, by case."""
+    """The outcomes of cases; threads may share one. `slowest` in seconds, by case."""
 
     def __init__(self, replay: Replay, rounds: int) -> None:
         self.endings: dict[str, Counter[str]] = defaultdict(Counter)
@@ -105,7 +105,7 @@ class Tally:
         )
 
     def next(self) -> Fetch | None:
-        """What to fetch next."""
+        """The next case to fetch."""
         with self._lock:
             case = next(self.cases, None)
         return None if case is None else self.order(case)
@@ -120,13 +120,13 @@ class Tally:
         return f"{event.status} {event.truncated}".strip()
 
     def clock(self, fetch: Fetch, began: float) -> None:
-        """Note how long one attempt took."""
+        """Record how long one attempt took."""
         case = fetch.url.rpartition("/")[2]
         with self._lock:
             self.slowest[case] = max(self.slowest[case], monotonic() - began)
 
     def count(self, fetch: Fetch, ending: str) -> None:
-        """Note how the last attempt ended."""
+        """Record the outcome of the last attempt."""
         with self._lock:
             self.endings[fetch.url.rpartition("/")[2]][ending] += 1
             self.done += 1
@@ -209,7 +209,7 @@ def resident() -> int:
 
 
 def rounds(client: str, count: int) -> dict[str, Any]:
-    """Play so many rounds and tell what they left."""
+    """Run so many rounds and return what they leaked."""
     with replaying() as replay:
         tally = Tally(replay, count)
         began, used, start = monotonic(), process_time(), resident()
@@ -236,7 +236,7 @@ def rounds(client: str, count: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Play the rounds that the command line asks for and print what they left."""
+    """Run the rounds given on the command line and print what they leaked."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--client", choices=(*ASYNC_CLIENTS, *SYNC_CLIENTS), default="aiohttp")
     parser.add_argument("--rounds", type=int, default=1_000)

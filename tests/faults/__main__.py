@@ -1,4 +1,4 @@
-"""Faults by the hundred: `python -m tests.faults --minutes N [--seed S]`; exit code 1 where a promise was broken."""
+"""Many fault trials: `python -m tests.faults --minutes N [--seed S]`; exit code 1 if an invariant was violated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Nth call of a libc function, failed or not survived: `shim.c` compiled and told what to do (Linux, C compiler).
+"""Makes the Nth call of a libc function fail or kill the process, with `shim.c` preloaded (Linux, C compiler).
 
 Calls are counted over all processes of a crawl, so "the 17th write" is one write.
 """
@@ -32,13 +32,13 @@ ERRORS: Mapping[str, tuple[int, ...]] = {
     "thread": (errno.EAGAIN,),
     "memory": (errno.ENOMEM,),
 }
-"""The functions, in the order of their counters, and the errors that each is known to give."""
+"""The functions, in the order of their counters, and the errors that each may return."""
 CALLS = tuple(ERRORS)
 WRITES = ("write", "pwrite", "fsync", "fdatasync", "ftruncate", "rename", "open", "mkdir", "unlink")
 
 
 class Fault(NamedTuple):
-    """What happens at which call. `number` 0: SIGKILL, in the middle of a write; `on`: and at each later call, or at so
+    """The fault at a given call. `number` 0: SIGKILL, in the middle of a write; `on`: and at each later call, or at so
     many later ones."""
 
     call: str
@@ -55,7 +55,7 @@ COUNT = Fault("write", 0)
 
 
 class Shim:
-    """One use of the shim, on files below `path`; what it counted and when it fired."""
+    """One use of the shim on files below `path`, with its counts and the time when it fired."""
 
     def __init__(self, fault: Fault, path: Path, shared: Path) -> None:
         self._fault = fault
@@ -65,7 +65,7 @@ class Shim:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the crawler is started with."""
+        """The environment variables of the crawler."""
         return {
             "LD_PRELOAD": str(library()),
             "SHIM_CALL": self._fault.call,
@@ -83,7 +83,7 @@ class Shim:
 
     @property
     def fired_at(self) -> float | None:
-        """When, on the monotonic clock; None where that call never came."""
+        """The monotonic time of the fault; None if that call was not made."""
         return self._counters()[FIRED] / 1e9 or None
 
     def _counters(self) -> tuple[int, ...]:
@@ -91,7 +91,7 @@ class Shim:
 
 
 def missing() -> str:
-    """Why there can be no shim here; "" where there can."""
+    """Why the shim cannot be used on this machine; "" if it can."""
     if not Path("/proc/self/fd").exists():
         return "the shim reads /proc"
     return "" if shutil.which("cc") else "the shim needs a C compiler"

@@ -1,4 +1,4 @@
-"""Crawls that are struck at random for so many minutes, and what was counted."""
+"""Crawls with random faults for so many minutes, and their counts."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tests.faults.invariants import Truth
 from tests.faults.trial import ATTEMPTS, Blow, Trial
 
 HOSTS, PAGES, SEED = 20, 200, 7
-"""A small web of which no host takes long."""
+"""A small web without slow hosts."""
 MOST_BLOWS = 4
 
 
 class Campaign:
-    """Trials one after another on each of several lanes; a lane mostly waits, for that is what a polite crawl does."""
+    """Runs trials one after another on each of several lanes. A lane mostly waits, as a polite crawl does."""
 
     def __init__(self, seed: int) -> None:
         self.landed: Counter[tuple[str, str, str]] = Counter()
@@ -36,7 +36,7 @@ class Campaign:
         self._truth = Truth(HOSTS, PAGES, ATTEMPTS, SEED)
 
     def run(self, minutes: float, lanes: int) -> None:
-        """Begin trials for so long."""
+        """Start trials for so many seconds."""
         end_at = monotonic() + minutes * 60
         with ThreadPoolExecutor(lanes) as pool:
             list(pool.map(lambda lane: self._keep_trying(end_at), range(lanes)))
@@ -48,7 +48,7 @@ class Campaign:
             self._try(seed)
 
     def _try(self, seed: int) -> None:
-        """One crawl. What fails is kept and told, with all that is needed to do it again."""
+        """One crawl. A failure is kept and printed with all that is needed to reproduce it."""
         dice = random.Random(seed)
         store, blows = dice.choice(STORES), [draw(dice, not missing()) for _ in range(dice.randint(1, MOST_BLOWS))]
         folder = Path(tempfile.mkdtemp(prefix=f"fault-{seed}-"))
@@ -97,5 +97,5 @@ KINDS = ("group", "parent", "worker", "stop", "point", "call")
 
 
 def say(blow: Blow) -> str:
-    """A blow in words."""
+    """A fault as text."""
     return f"{blow.kind} in {blow.mode}" + (f" ({blow.fault})" if blow.fault else "")

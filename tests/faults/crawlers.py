@@ -1,4 +1,4 @@
-"""A crawler that runs, to do something to it: `python -m crawler --resume` on the demo web, in a session of its own."""
+"""A running crawler to inject faults into: `python -m crawler --resume` on the demo web, in its own session."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Ended(NamedTuple):
 
 
 class Crawler:
-    """One `python -m crawler --resume` in a session of its own. `within` is a command that runs it."""
+    """One `python -m crawler --resume` in its own session. `within` is a command that runs it."""
 
     def __init__(
         self,
@@ -62,8 +62,8 @@ class Crawler:
         return [pid for pid, parent in parents.items() if parents.get(parent) == self.process.pid]
 
     def strike(self, victim: str) -> float | None:
-        """Hit the `group`, the `parent` or a `worker` with SIGKILL, or `stop` a worker for good. When, on the monotonic
-        clock; None where there is nobody to hit."""
+        """Hit the `group`, the `parent` or a `worker` with SIGKILL, or `stop` a worker for good. Returns the monotonic
+        time; None if there is no such process."""
         if victim in ("worker", "stop"):
             return self.strike_worker(signal.SIGKILL if victim == "worker" else signal.SIGSTOP)
         hit_at = monotonic()
@@ -71,8 +71,8 @@ class Crawler:
         return hit_at
 
     def strike_worker(self, number: int) -> float | None:
-        """Send a signal to one of the processes that fetch, held by a descriptor: its number may be another's by now.
-        When, on the monotonic clock; None where there is none."""
+        """Send a signal to one of the processes that fetch, identified by a descriptor, because its ID may have been
+        reused. Returns the monotonic time; None if there is none."""
         for pid in random.sample(workers := self.workers(), len(workers)):
             try:
                 held = os.pidfd_open(pid)
@@ -90,17 +90,17 @@ class Crawler:
         return None
 
     def alive(self) -> list[int]:
-        """What lives of the session, the process itself included."""
+        """The living processes of the session, the process itself included."""
         return [pid for pid, _, session in living() if session == self.process.pid]
 
     def wait(self, seconds: float = RESTART_WITHIN) -> Told:
-        """Let it end by itself; what it printed as JSON."""
+        """Wait until it ends by itself; returns what it printed as JSON."""
         ended = self.end(seconds)
         assert ended.code == 0 and ended.told is not None, ended
         return ended.told
 
     def end(self, seconds: float = RESTART_WITHIN) -> Ended:
-        """Let it end, or be ended. It must not end with a traceback or with more than a line of trouble."""
+        """Wait for its end. It must not print a traceback or more than one line of error."""
         try:
             out, err = self.process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
@@ -113,7 +113,8 @@ class Crawler:
         return Ended(self.process.returncode, json.loads(out) if out else None, lines)
 
     def reap(self) -> float:
-        """A killed parent leaves nobody: how many seconds the last lived on. 0 of one that lives or ended by itself."""
+        """Wait until no process of a killed parent is left; returns how many seconds that took. 0 if the parent still
+        runs or ended by itself."""
         if not dead(self.process.pid):
             return 0.0
         self.process.wait()
@@ -127,12 +128,12 @@ class Crawler:
         return monotonic() - began
 
     def ended(self) -> bool:
-        """It is over."""
+        """Whether the process has ended."""
         return self.process.poll() is not None
 
 
 def living() -> list[tuple[int, int, int]]:
-    """Every process: its id, its parent's, its session's. Zombies are dead."""
+    """Every process: its ID, its parent's, its session's. Zombies are left out."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -146,5 +147,5 @@ def living() -> list[tuple[int, int, int]]:
 
 
 def dead(pid: int) -> bool:
-    """Is it over?"""
+    """Whether a process has ended; zombies have."""
     return pid not in {found for found, _, _ in living()}

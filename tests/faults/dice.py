@@ -1,4 +1,4 @@
-"""What befalls a crawl next, drawn from dice: who is killed, at which point or call, in which mode."""
+"""Draws the next fault of a crawl: which process is killed, at which failpoint or call, in which mode."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ USUAL_CALLS = {
     **{"mkdir": 150, "unlink": 12, "connect": 100, "fork": 2, "thread": 15},
 }
 """How often a crawl of the small web calls each, at least in one mode and store."""
-NOT_FOR_EVER = ("connect",)  # URLs would end for want of a network, as they should
+NOT_FOR_EVER = ("connect",)  # URLs would settle as failed for lack of a network, as they should
 
 
 def draw(dice: random.Random, shim: bool) -> Blow:
-    """The next blow; `shim`: calls can be failed here."""
+    """The next fault; `shim`: whether calls can be made to fail on this machine."""
     mode = dice.choice(variants.names())
     kinds = OFTEN | (OFTEN_TO_WORKERS if mode in HAVE_WORKERS else {})
     kind = dice.choices(list(kinds), list(kinds.values()))[0]

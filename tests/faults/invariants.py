@@ -1,4 +1,4 @@
-"""What must hold of a crawl of the demo web, whatever was done to it on the way.
+"""The invariants of a crawl of the demo web, whatever faults occurred on the way.
 
 - Nothing lost: every URL that the oracle knows is settled, as the oracle says, and no other.
 - Nothing twice: all parts together hold each page once, and the records are those that the rows name.
@@ -31,11 +31,11 @@ from tests.faults.crawlers import Told
 
 DELAY = 0.02
 UNCOMMITTED = 64
-ON_ITS_WAY = 0.1  # a request may still arrive after whoever sent it is dead
+ON_ITS_WAY = 0.1  # a request may still arrive after its sender was killed
 
 
 class Toll(msgspec.Struct):
-    """What blows have cost one crawl: fetches repeated in all, most by one blow; the longest wait for one, in
+    """The cost of faults in one crawl: fetches repeated in all, most by one fault; the longest wait after one, in
     seconds."""
 
     repeated: int = 0
@@ -57,13 +57,13 @@ class Truth:
         return start_web(seed=self.seed, hosts=len(self.web.names), pages=self.web.pages, log=folder / "web.log")
 
     def check(self, folder: Path, served: StartedWeb, told: Told, struck: Sequence[float], in_flight: int) -> Toll:
-        """Judge the complete crawl in `folder`/out by all of the above; `told` is what its last run did, `struck` are
-        the moments of the blows, on the monotonic clock. Closes the server."""
+        """Judge the complete crawl in `folder`/out by all of the above; `told` is the summary of its last run, `struck`
+        are the monotonic times of the faults. Closes the server."""
         self.check_content(folder, told)
         return self._take_toll(folder, served, struck, in_flight)
 
     def check_content(self, folder: Path, told: Told) -> None:
-        """The part of it that holds also where requests were made again for want of memory."""
+        """The part that also holds if requests were repeated for lack of memory."""
         self._check_numbers(told)
         whole = audit(CrawlDirectory.open_readonly(folder / "out"))
         assert (whole.wrong, whole.orphans, whole.digest) == (0, 0, self.digest), whole
@@ -75,7 +75,7 @@ class Truth:
     def check_so_far(
         self, folder: Path, served: StartedWeb, told: Told, struck: Sequence[float], in_flight: int
     ) -> Toll:
-        """Judge a crawl that was stopped, as far as it came: as above."""
+        """Judge a crawl that was stopped, as far as it got."""
         found = audit(CrawlDirectory.open_readonly(folder / "out"))
         assert (found.wrong, found.orphans, found.digest) == (0, 0, told["digest"]), found
         for url, row in rows(folder / "out").items():
@@ -86,7 +86,8 @@ class Truth:
 
     def _take_toll(self, folder: Path, served: StartedWeb, struck: Sequence[float], in_flight: int) -> Toll:
         served.close()
-        # A blow has no one moment: it is noted just before it falls, and requests may be under way for a little longer.
+        # A fault is not instantaneous: its time is taken just before it, and requests may still be in flight a little
+        # longer.
         kills = sorted(at + ON_ITS_WAY * step / 20 for at in struck for step in range(21))
         return take_toll(judge(folder / "web.log", self.web, DELAY, kills=kills), sorted(struck), in_flight)
 
@@ -117,7 +118,7 @@ def check_nothing_left(out: Path) -> None:
 
 
 def take_toll(verdict: Verdict, struck: Sequence[float], in_flight: int) -> Toll:
-    """What the server saw again, by blow."""
+    """The requests that the server saw again, by fault."""
     told = verdict.duplicates, verdict.disallowed, verdict.closed, verdict.gaps, verdict.overlaps, verdict.holds
     assert verdict.clean, told
     toll, by_blow = Toll(), [0] * len(struck)

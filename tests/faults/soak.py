@@ -1,10 +1,10 @@
-"""Crawls that go on for as long as you like while something breaks every few seconds, and what they cost over time.
+"""Long crawls with a fault every few seconds, and their resource use over time.
 
-Each mode gets its share of the time. It crawls a demo web, and another when that is done; nothing is ever restarted
-but what the crawler itself restarts. Faults: a worker or shard is killed; one is stopped for good; the whole crawler or
-the server stands still for a moment; the disk is full for a moment (a tmpfs, where we are root). When the time is over
-the crawler is asked to stop. Memory, descriptors and threads of the process tree are sampled: what the last third of a
-crawl took beside the third before it says whether they are flat.
+Each mode gets its share of the time. It crawls one demo web after another; nothing is restarted except by the crawler
+itself. Faults: a worker or shard is killed; one is stopped for good; the whole crawler or the server stands still for a
+moment; the disk is full for a moment (a tmpfs, where we are root). When the time is over the crawler is asked to stop.
+Memory, descriptors and threads of the process tree are sampled: what the last third of a crawl took beside the third
+before it says whether they are flat.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ A_MOMENT = 1.5  # less than any deadline of the demo profile
 PLENTY = 2 << 30
 STOPPED = 128 + signal.SIGTERM
 FLAT = 1.10
-FEW = 60  # samples that say nothing yet
+FEW = 60  # too few samples to tell growth
 PERIOD = 1.0
 
 
 class Sample(NamedTuple):
-    """What a process tree holds: resident bytes, descriptors, threads."""
+    """Resources of a process tree: resident bytes, descriptors, threads."""
 
     memory: int
     descriptors: int
@@ -62,7 +62,7 @@ class Soak:
         self._truth = Truth(HOSTS, max(500, int(PAGES_A_MINUTE * seconds / 60)), ATTEMPTS, seed)
 
     def run(self) -> None:
-        """Crawl until the time is over. Raises AssertionError where a promise is broken."""
+        """Crawl until the time is over. Raises AssertionError if an invariant is violated."""
         self._end_at = monotonic() + self._seconds
         while monotonic() < self._end_at:
             with tempfile.TemporaryDirectory(prefix="soak-") as name, disk(Path(name, "out")) as full:
@@ -83,7 +83,7 @@ class Soak:
                     struck += self._strike(crawler, web.process.pid, full)
                     strike_at = monotonic() + self._every
             while not (crawler.ended() or (folder / "out" / "crawl.json").exists()):
-                sleep(0.02)  # before it listens to signals, one simply kills it
+                sleep(0.02)  # before that it has no signal handlers, and SIGTERM would kill it
             if not crawler.ended():
                 os.kill(crawler.process.pid, signal.SIGTERM)
             ended = crawler.end()
@@ -99,7 +99,7 @@ class Soak:
             self.grown.append(growth(samples))
 
     def _strike(self, crawler: Crawler, server: int, full: Callable[[float], None] | None) -> Sequence[float]:
-        """Do something; the moments at which somebody lost what was in flight."""
+        """Inject a fault; returns the times at which a process lost its fetches in flight."""
         kinds = ["all stand still", "server stands still", *(["disk full"] if full else ())]
         kinds += ["worker", "worker", "stop"] if crawler.workers() else []
         kind = self._dice.choice(kinds)
@@ -120,7 +120,7 @@ class Soak:
         return []
 
     def lines(self) -> Iterator[str]:
-        """What came of it."""
+        """The result as lines of text."""
         landed = ", ".join(f"{kind} {count}" for kind, count in sorted(self.landed.items()))
         yield f"{self._mode}: {self.crawls} crawls kept all promises; {landed}; {self.repeated} fetched again"
         for memory, descriptors, threads in self.grown:
@@ -131,7 +131,7 @@ class Soak:
 
     @property
     def flat(self) -> bool:
-        """Nothing grew."""
+        """Whether no figure grew."""
         return all(share <= FLAT for shares in self.grown for share in shares)
 
 
@@ -150,7 +150,7 @@ def weigh(crawler: Crawler) -> Sample:
 
 
 def growth(samples: Sequence[Sample]) -> tuple[float, ...]:
-    """The median of the last third by that of the third before it, of each figure."""
+    """The ratio of the medians of the last third and the third before it, for each figure."""
     third = len(samples) // 3
     before, last = samples[-2 * third : -third], samples[-third:]
     pairs = zip(zip(*before, strict=True), zip(*last, strict=True), strict=True)
@@ -159,7 +159,8 @@ def growth(samples: Sequence[Sample]) -> tuple[float, ...]:
 
 @contextmanager
 def disk(place: Path) -> Iterator[Callable[[float], None] | None]:
-    """A file system of its own at `place`, and what fills it for so many seconds; None where none can be mounted."""
+    """Mounts a file system at `place` and yields a function that fills it for so many seconds; None if none can be
+    mounted."""
     place.mkdir()
     mounted = (
         os.geteuid() == 0
@@ -175,7 +176,7 @@ def disk(place: Path) -> Iterator[Callable[[float], None] | None]:
         subprocess.run(["mount", "-o", f"remount,size={size}", place], check=True, capture_output=True)
 
     def full(seconds: float) -> None:
-        with suppress(subprocess.CalledProcessError):  # it grew meanwhile: the next time
+        with suppress(subprocess.CalledProcessError):  # its use grew meanwhile: skipped this time
             resize(shutil.disk_usage(place).used + os.sysconf("SC_PAGE_SIZE"))
         sleep(seconds)
         resize(PLENTY)

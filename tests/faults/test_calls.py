@@ -1,4 +1,4 @@
-"""Calls of libc that fail or are not survived, a few of each: the long set is `python -m tests.faults`."""
+"""Calls of libc that fail or kill the process, a few of each; the long set is `python -m tests.faults`."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ CASES = [
 
 
 @pytest.mark.parametrize(("mode", "store", "fault"), CASES, ids=str)
-def test_a_call_that_fails_costs_nothing_that_was_promised(tmp_path: Path, mode: str, store: str, fault: Fault) -> None:
+def test_a_failing_call_violates_no_invariant(tmp_path: Path, mode: str, store: str, fault: Fault) -> None:
     with Trial(truth(), tmp_path, store, random.Random(1)) as trial:
         trial.strike(Blow("call", mode, fault))
-        assert trial.landed, "that call never came"
+        assert trial.landed, "that call was not made"
         trial.finish("threads" if mode == "async" else "async")
 
 
-def test_a_disk_that_fails_at_every_write_stops_a_crawl_with_one_line(tmp_path: Path) -> None:
+def test_a_disk_that_fails_every_write_stops_a_crawl_with_one_line(tmp_path: Path) -> None:
     with Trial(truth(), tmp_path, "sqlite", random.Random(1)) as trial:
         ended = trial.strike(Blow("call", "async", Fault("pwrite", 100, errno.EIO, on=True)))
         assert ended is not None and ended.code == STORAGE and len(ended.lines) == 1, ended

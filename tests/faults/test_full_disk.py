@@ -1,4 +1,4 @@
-"""A worker that dies while the disk is full: who takes its place waits for space, as everybody else does."""
+"""A worker that dies while the disk is full: its replacement waits for space, as the other workers do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The long runs, for some seconds: that they strike, judge and tell what they counted."""
+"""The long runs, for a few seconds: they inject faults, check the invariants and print their counts."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tests.faults.soak import Sample, Soak, growth
 pytestmark = pytest.mark.faults
 
 
-def test_a_campaign_strikes_and_keeps_every_promise() -> None:
+def test_a_campaign_injects_faults_and_no_invariant_is_violated() -> None:
     campaign = Campaign(seed=5)
-    for _ in range(10):  # a blow may miss, where the crawl is over before it
+    for _ in range(10):  # a fault may not occur if the crawl ends before it
         campaign.run(minutes=0.05, lanes=2)
         if campaign.landed:
             break
@@ -25,14 +25,14 @@ def test_a_campaign_strikes_and_keeps_every_promise() -> None:
     assert {kind.partition(":")[2] for _, _, kind in campaign.landed if kind.startswith("call:")} <= set(ERRORS)
 
 
-def test_a_soak_strikes_and_keeps_every_promise() -> None:
+def test_a_soak_injects_faults_and_no_invariant_is_violated() -> None:
     soak = Soak("prefork", seconds=12, every=3, seed=2)
     soak.run()
     assert soak.landed.total() > 0 and soak.crawls > 0
     assert f"{soak.crawls} crawls kept all promises" in next(soak.lines())
 
 
-def test_growth_is_that_of_the_last_third_over_the_third_before() -> None:
+def test_growth_compares_the_last_third_with_the_third_before() -> None:
     start_up = [Sample(1, 1, 1)] * 20
     assert growth(start_up + [Sample(100, 10, 4)] * 40) == (1.0, 1.0, 1.0)
     assert growth(start_up + [Sample(100, 10, 4)] * 20 + [Sample(150, 10, 5)] * 20) == (1.5, 1.0, 1.25)

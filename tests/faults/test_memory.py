@@ -1,4 +1,4 @@
-"""No memory: the Nth allocation fails, the address space is bounded, a cgroup is small. Nothing may be lost by it.
+"""Lack of memory: the Nth allocation fails, the address space is limited, a cgroup is small. No URL may be lost.
 
 The long set is `python -m tests.faults`; what a crawl takes under a limit is measured by `python -m tests.memory`.
 """
@@ -35,12 +35,10 @@ ALLOCATIONS = [
 
 @shim
 @pytest.mark.parametrize(("mode", "store", "nth", "more"), ALLOCATIONS, ids=str)
-def test_allocations_that_fail_cost_nothing_that_was_promised(
-    tmp_path: Path, mode: str, store: str, nth: int, more: int
-) -> None:
+def test_failing_allocations_violate_no_invariant(tmp_path: Path, mode: str, store: str, nth: int, more: int) -> None:
     with Trial(truth(), tmp_path, store, random.Random(1)) as trial:
         ended = trial.strike(Blow("call", mode, Fault("memory", nth, errno.ENOMEM, more)))
-        assert trial.landed, "that call never came"
+        assert trial.landed, "that call was not made"
         assert ended is None or ended.code in (0, STORAGE), ended
         if ended is not None and ended.told is not None:
             reasons = ended.told["reasons"]
@@ -49,8 +47,8 @@ def test_allocations_that_fail_cost_nothing_that_was_promised(
 
 
 @pytest.mark.parametrize("mode", variants.names())
-def test_little_address_space_costs_nothing_that_was_promised(tmp_path: Path, mode: str) -> None:
-    """Each process may have so much: too little to begin with, for some pages, or for all but the last threads."""
+def test_a_small_address_space_violates_no_invariant(tmp_path: Path, mode: str) -> None:
+    """Limits for each process: too small to start, too small for some pages, or for the last threads."""
     with Trial(truth(), tmp_path, "sqlite", random.Random(1)) as trial:
         for megabytes in (110, 160, 220, 300):
             ended = trial.run_within(mode, ("sh", "-c", f'ulimit -v {megabytes * 1024}; exec "$@"', "sh"))
@@ -62,7 +60,7 @@ def test_little_address_space_costs_nothing_that_was_promised(tmp_path: Path, mo
 
 @pytest.mark.skipif(bool(why_no_cgroup()), reason=why_no_cgroup() or "there are cgroups")
 @pytest.mark.parametrize("mode", variants.names())
-def test_a_cgroup_that_is_just_large_enough_is_enough_and_a_smaller_one_is_refused(mode: str) -> None:
+def test_the_least_cgroup_is_enough_and_a_smaller_one_is_refused(mode: str) -> None:
     processes = 2 if mode in variants.FORKED else 1
     needed = int(least(mode, processes) / 0.9) + MIB
     with costly_site(pages=60) as url:
@@ -75,26 +73,28 @@ def test_a_cgroup_that_is_just_large_enough_is_enough_and_a_smaller_one_is_refus
 
 
 @pytest.mark.parametrize("mode", variants.names())
-def test_the_least_holds_on_a_site_of_costly_pages_and_it_is_told(mode: str) -> None:
+def test_the_least_limit_is_kept_on_a_site_of_costly_pages_and_the_peak_is_reported(mode: str) -> None:
     processes = 2 if mode in variants.FORKED else 1
     limit = least(mode, processes)
     with costly_site(pages=120) as url:
         done = crawl(url, mode, limit, None, "--processes", str(processes))
     assert (done.code, done.told.get("urls")) == (0, 120), done
     assert done.peak < limit, f"{done.peak >> 20} MiB of {limit >> 20}"
-    # The crawler samples ten times a second, this test fifty: a peak between two of its samples is not in its figure.
-    assert 0.7 * done.peak < done.told["peak_memory_bytes"] < limit, "it knows of what is seen from outside"
+    # The crawler samples ten times a second, this test fifty: it misses a peak between two of its samples.
+    assert 0.7 * done.peak < done.told["peak_memory_bytes"] < limit, (
+        "the crawler reports less memory than was measured from outside"
+    )
     assert "internal" not in done.told["reasons"] and "starved" not in done.told["reasons"], done.told
 
 
-def test_a_page_that_is_too_large_for_the_memory_there_is_ends_and_the_rest_is_fetched() -> None:
+def test_a_page_too_large_for_the_memory_settles_and_the_rest_is_fetched() -> None:
     with costly_site(pages=3, huge=True) as url:
         done = crawl(url, "async", least("async"), None, "--config", str(Path(__file__).with_name("huge.toml")))
     assert done.told["reasons"] == {"ok": 2, "starved": 1}, done
     assert done.told["pauses"]["memory"] > 0
 
 
-def test_a_small_group_can_be_made_and_goes_away() -> None:
+def test_a_cgroup_is_created_and_removed() -> None:
     if why := why_no_cgroup():
         pytest.skip(why)
     with cgroup_of(64 << 20) as command:

@@ -1,4 +1,4 @@
-"""A kill or an error at every failpoint, once: the crawl goes on, and all promises hold (see .invariants)."""
+"""A kill or an error once at every failpoint: the crawl continues, and all invariants hold (see .invariants)."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ CASES = {
 truth = cache(lambda: Truth(HOSTS, PAGES, ATTEMPTS, SEED))
 
 
-def test_every_point_has_its_case() -> None:
+def test_every_failpoint_has_a_case() -> None:
     asking = {"frontier.reopen", "asking.reopened"}  # see tests/live/test_endings.py
     assert {*CASES, *asking, "directory.removed"} == set(POINTS)
 
 
 @pytest.mark.parametrize("point", CASES)
-def test_a_fault_at_a_point_costs_nothing_that_was_promised(tmp_path: Path, point: str) -> None:
+def test_a_fault_at_a_failpoint_violates_no_invariant(tmp_path: Path, point: str) -> None:
     mode, store, rule = CASES[point]
     with Trial(truth(), tmp_path, store, random.Random(1)) as trial:
         if point == "layout.copied":
@@ -51,7 +51,7 @@ def test_a_fault_at_a_point_costs_nothing_that_was_promised(tmp_path: Path, poin
         trial.finish("processes" if mode == "async" else "async")
 
 
-def test_a_kill_while_a_crawl_is_replaced_leaves_one_that_can_be(tmp_path: Path) -> None:
+def test_a_crawl_killed_while_it_is_replaced_can_be_replaced_again(tmp_path: Path) -> None:
     with truth().serve(tmp_path) as web:
         (tmp_path / "web.toml").write_text(to_toml(web.settings))
         Crawler(tmp_path, "async", 16).wait()

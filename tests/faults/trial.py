@@ -1,4 +1,4 @@
-"""One crawl of the demo web that is struck again and again, goes on after each blow, and is judged at its end."""
+"""One crawl of the demo web with repeated faults; it is resumed after each one and judged at its end."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from tests.faults.crawlers import NO_MORE, Crawler, Ended, Told
 from tests.faults.invariants import Toll, Truth
 
 IN_FLIGHT = 16
-ATTEMPTS = 6  # a connection that we refuse is an attempt: there must be enough left for pages that heal at the third
+ATTEMPTS = 6  # a connection that we refuse uses an attempt; enough must be left for pages that succeed at the third
 SHARDS = 2
 CRASHED = (-signal.SIGSEGV, 127)
 """So libraries may end that were refused memory: the second is glibc, without any for the data of a thread."""
-DEAD = (-signal.SIGKILL, -signal.SIGABRT)  # libuv aborts where it gets no thread: as good as a kill
+DEAD = (-signal.SIGKILL, -signal.SIGABRT)  # libuv aborts if it gets no thread, which is like a kill
 STORAGE = 3
 NOTHING_FETCHED = 4
-MAY_END_WITH = (0, STORAGE, 2)  # 2: no more threads; fewer fetches in flight would do
+MAY_END_WITH = (0, STORAGE, 2)  # 2: no more threads; fewer fetches in flight would be enough
 
 
 class Blow(NamedTuple):
-    """What is done to a run of the crawler: a kind of victim, `point:NAME=RULE` or `call`."""
+    """A fault in a run of the crawler: the kind of process to kill, `point:NAME=RULE` or `call`."""
 
     kind: str
     mode: str
@@ -35,7 +35,7 @@ class Blow(NamedTuple):
 
 
 class Trial:
-    """A web, a crawl of it, and what was done to it. The server lives as long as the `with` block."""
+    """A web, a crawl of it, and its faults. The server runs for the `with` block."""
 
     def __init__(self, truth: Truth, folder: Path, store: str, dice: random.Random) -> None:
         self.struck: list[float] = []
@@ -57,12 +57,12 @@ class Trial:
 
     @property
     def complete(self) -> bool:
-        """The crawl has nothing left to do."""
+        """Whether the crawl is complete."""
         return self._told is not None
 
     def strike(self, blow: Blow, life: tuple[float, float] = (0.3, 1.5)) -> Ended | None:
-        """Run the crawler and do that to it, seconds between `life` after its start where it is for us to choose. How
-        it ended; None where it was killed."""
+        """Run the crawler and inject the fault, for kills at a random time between the `life` seconds after its start.
+        Returns how it ended; None if it was killed."""
         self._blows += 1
         if blow.fault is not None:
             return self._fail_call(blow, blow.fault)
@@ -75,19 +75,19 @@ class Trial:
         return self._end(self._start(mode, within=command), may_crash=True)
 
     def finish(self, mode: str) -> Toll:
-        """Let the crawl end, and judge it."""
+        """Run the crawl to its end and judge it."""
         if self._told is None:
             self._told = self._start(mode).wait()
         return self._truth.check(self._folder, self._served, self._told, self.struck, IN_FLIGHT)
 
     def finish_without_memory(self, mode: str) -> None:
-        """`finish`, where pages had to be asked for again because nothing could be made of the answer."""
+        """`finish`, where pages had to be fetched again because their answers could not be processed."""
         if self._told is None:
             self._told = self._start(mode).wait()
         self._truth.check_content(self._folder, self._told)
 
     def counts(self, mode: str) -> dict[str, int]:
-        """How often a whole run calls what can be failed."""
+        """How often a whole run makes each call that can be made to fail."""
         shim = self._shim(Fault("write", 0))
         self._told = self._start(mode, shim.environment).wait()
         return shim.counts
@@ -132,12 +132,14 @@ class Trial:
         self.struck += moments
 
     def _end(self, crawler: Crawler, killed: bool = False, may_crash: bool = False) -> Ended | None:
-        """The end of a run that was struck: killed, complete, or one line and exit code 3."""
+        """The end of a run with a fault: killed, complete, or one line and exit code 3."""
         ended = None if killed else crawler.end()
         crawler.reap()
         if ended is None or ended.code in DEAD or (may_crash and ended.code in CRASHED):
             return None
-        if may_crash and ended.code == NOTHING_FETCHED:  # never a word to a host: it says so, and a resume asks again
+        if (
+            may_crash and ended.code == NOTHING_FETCHED
+        ):  # no host was ever reached: the run reports that, and a resume retries
             assert ended.told is not None and ended.told["ending"] == "failed", ended
             return ended
         assert ended.code in MAY_END_WITH, ended

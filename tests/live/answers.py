@@ -1,4 +1,4 @@
-"""What the small servers of these tests have in common: they answer in one piece and say nothing."""
+"""A request handler for the small servers of these tests: it answers in one piece and logs nothing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler
 
 
 class Answers(BaseHTTPRequestHandler):
-    """A handler that knows how to answer."""
+    """A handler with a method that sends a whole answer."""
 
     def _answer(self, status: int, body: bytes, kind: str = "text/html") -> None:
         self.send_response(status)
@@ -16,4 +16,4 @@ class Answers(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""

@@ -1,4 +1,4 @@
-"""Small file systems of their own, where this machine lets us mount any."""
+"""Small file systems, where this machine allows mounting."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 @contextmanager
 def mounted(place: Path, size: int) -> Iterator[Path]:
-    """An empty one of so many bytes at a place that is made for it. Skips the test where there can be none."""
+    """Mounts an empty file system of so many bytes at a new directory. Skips the test if none can be mounted."""
     place.mkdir()
     if os.geteuid() != 0:
         pytest.skip("mounting a small file system needs root")

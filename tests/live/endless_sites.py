@@ -1,7 +1,7 @@
 """`python -m tests.live.endless_sites [--modes async,...] [--seed N] [--traps N] [--pages N] [--length N]`.
 
 The sites of tests/endless_web.py on a loopback port, all in one crawl by each mode, and the wildcard domain in another.
-A table tells what each trap was asked for and what of its contents was stored, and how much of each honest site.
+A table shows the requests of each trap and what of its contents was stored, and how much of each ordinary site.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SMALLER = {"session-menu": 30, "relative-menu": 8, "menu-echo": 5}
 
 
 class EndlessWeb:
-    """Every trap, with `trap` real pages each, and every honest site, with `honest` pages each."""
+    """Every trap, with `trap` real pages each, and every ordinary site, with `honest` pages each."""
 
     def __init__(self, trap: Made, honest: Made) -> None:
         self.sites = {f"{name}.trap": (site, self._smaller(name, trap)) for name, site in TRAPS.items()}
@@ -41,7 +41,7 @@ class EndlessWeb:
         return made._replace(size=min(made.size, SMALLER.get(name, made.size)))
 
     def show(self, host: str, target: str) -> Shown:
-        """What a host says."""
+        """The answer of a host."""
         name = "wildcard.trap" if host.endswith("h.test") else host
         (site, _), made = self.sites[name]
         self.turns[host, target] += 1
@@ -76,8 +76,8 @@ class _Answers(Answers):
 
 
 class Outcome(NamedTuple):
-    """What came of one site: requests, how many are allowed, contents in all, the share that was stored, how URLs ended
-    that were not asked for, and whether the crawl ended by itself."""
+    """The result of one site: requests, how many are allowed, contents in all, the share that was stored, the reasons
+    of URLs that were not fetched, and whether the crawl ended by itself."""
 
     requests: int
     allowed: int
@@ -88,7 +88,7 @@ class Outcome(NamedTuple):
 
 
 def crawled(web: EndlessWeb, mode: str, out: Path, names: list[str], **keys: object) -> dict[str, Outcome]:
-    """Crawl some of the sites, as fast as it goes."""
+    """Crawl some of the sites without delay."""
     web.asked.clear()
     web.turns.clear()
     is_wild = names == ["wildcard.trap"]

@@ -1,4 +1,4 @@
-"""A web that leads into private networks by every way there is, in a network namespace of its own.
+"""A web that tries to lead a crawl into private networks in every known way, in its own network namespace.
 
 `python -m tests.live.guarded_web FOLDER` needs to be started in an empty network and mount namespace (`unshare -n -m`):
 the addresses of the Internet, and the private ones, are all put on its loopback device, with one server and one DNS on
@@ -33,7 +33,7 @@ PRIVATE = ("10.0.0.1", "169.254.169.254", "192.168.1.1", "100.100.100.200", "fd0
 ROUTED = ("64:ff9b::a00:1", "2001:0:101:101::f5ff:fffe")
 RESOLVER = "127.0.0.53"
 
-NAMES: dict[str, list[list[str]]] = {  # what a name is at, by the number of the question; the last for ever
+NAMES: dict[str, list[list[str]]] = {  # the answers for a name, by the number of the query; the last one repeats
     "public.test": [["93.184.216.34"]],
     "six.test": [["2606:4700::1111"]],
     "mixed.test": [["10.0.0.1", "93.184.216.34", "127.0.0.1", "::1"]],
@@ -79,16 +79,16 @@ LEADS = [
     "http://robots.test/",
 ]
 ASKED: Counter[tuple[str, int]] = Counter()
-"""The questions to the DNS during a crawl, by name and kind."""
+"""The DNS queries during a crawl, by name and kind."""
 
 
 class Site(BaseHTTPRequestHandler):
-    """Answers for every name; notes the address that a connection was made to."""
+    """Answers for every name and records the address that a connection was made to."""
 
     reached: ClassVar[Counter[str]] = Counter()
 
     def do_GET(self) -> None:
-        """Lead astray."""
+        """Answer with links and redirects to private addresses."""
         self.reached[self.request.getsockname()[0].removeprefix("::ffff:")] += 1
         host, path = self.headers["Host"], self.path
         if path == "/robots.txt":
@@ -110,18 +110,18 @@ class Site(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 class Server(ThreadingHTTPServer):
-    """Listens on all addresses there are."""
+    """Listens on all addresses."""
 
     address_family = socket.AF_INET6
     request_queue_size = 128
 
 
 def serve_names() -> None:
-    """Answer A and AAAA questions (RFC 1035) from NAMES."""
+    """Answer A and AAAA queries (RFC 1035) from NAMES."""
     line = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     line.bind((RESOLVER, 53))
     while True:
@@ -143,7 +143,7 @@ def serve_names() -> None:
 
 
 def why_no_network() -> str:
-    """Why an empty network cannot be had here, "" where it can."""
+    """Why no empty network can be created on this machine; "" if it can."""
     if shutil.which("unshare") is None or shutil.which("ip") is None:
         return "unshare (util-linux) and ip (iproute2) are needed"
     tried = subprocess.run(["unshare", "-n", "-m", "ip", "link", "set", "lo", "up"], capture_output=True, check=False)
@@ -151,7 +151,7 @@ def why_no_network() -> str:
 
 
 def prepare(folder: Path) -> None:
-    """Make the network."""
+    """Set up the network."""
     run("ip", "link", "set", "lo", "up")
     for address in (*PUBLIC, *PRIVATE, *ROUTED):
         run("ip", "addr", "add", f"{address}/{128 if ':' in address else 32}", "dev", "lo", "nodad")
@@ -161,12 +161,12 @@ def prepare(folder: Path) -> None:
 
 
 def run(*words: str) -> None:
-    """Run a command that must work."""
+    """Run a command that must succeed."""
     subprocess.run(words, check=True, capture_output=True)
 
 
 def crawl(folder: Path, label: str, client: str) -> dict[str, Any]:
-    """What one engine did."""
+    """Crawl with one engine; returns the result."""
     mode, out, trace = label.partition("-")[0], folder / label, folder / f"{label}.connects"
     settings = folder / "settings.toml"
     settings.write_text(

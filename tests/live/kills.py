@@ -29,7 +29,7 @@ Strike = Callable[["Crawler"], float | None]
 
 
 class Report(msgspec.Struct):
-    """What a campaign counted."""
+    """The counts of a campaign."""
 
     kills: int = 0
     crawls: int = 0
@@ -50,7 +50,8 @@ class Campaign:
         self._truth = Truth(hosts, pages)
 
     def run(self, kills: int, strike: Strike, life: tuple[float, float]) -> Report:
-        """Kill until the count is reached. `strike` says when it hit; `life` bounds the seconds before each blow."""
+        """Kill until the count is reached. `strike` returns the time of the kill; `life` bounds the seconds before each
+        one."""
         while self.report.kills < kills:
             with tempfile.TemporaryDirectory() as name:
                 self._crawl(Path(name), kills, strike, life)

@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MODES = variants.names()
 PROFILES = ("lab", "real", "hostile")
 HURRY = {"latency_scale": 0.01, "size_scale": 0.1}
-# the longest answer takes 0.3 s: only what hangs, and what comes byte by byte, is ever out of time
+# the longest answer takes 0.3 s: only answers that hang or come byte by byte time out
 SETTINGS = """
 delay = 0.0
 per_host = 4
@@ -44,12 +44,12 @@ robots_backoff = 0.05
 
 
 def chosen(profile: str, seed: int, hosts: int, pages: int) -> Choice:
-    """The web of a profile, hurried."""
+    """The web of a profile with short latencies."""
     return Choice(profile=profile, seed=seed, hosts=hosts, pages=pages, numbers=HURRY)  # type: ignore[arg-type]
 
 
 def served(choice: Choice, *, log: Path | None = None, processes: int = 1, authority: Path | None = None) -> StartedWeb:
-    """That web in processes of its own."""
+    """Serve that web in separate processes."""
     fields = {name: getattr(choice, name) for name in ("profile", "seed", "hosts", "pages", "numbers")}
     return start_web(log=log, processes=processes, authority=authority, **fields)
 
@@ -74,7 +74,7 @@ def run(*command: str) -> str:
 
 
 def differences(out: Path, ends: Mapping[str, Expected], *, bodies: bool = True) -> list[str]:
-    """What a crawl found and the oracle did not foretell; with `bodies` the digests are compared too."""
+    """Differences between a crawl and the oracle; with `bodies` the digests are compared too."""
     frontier = CrawlDirectory.open_readonly(out).open_frontiers()
     try:
         found = {row.url: (row.reason.value, row.status, row.attempts) for row in frontier.settled()}

@@ -50,8 +50,8 @@ PAUSED = 16
 
 
 class Site(Answers):
-    """A page that lists PAGES others, one of them missing; /hang waits for `let_go`, /slow/N a moment, or for as long
-    as `paused` from number PAUSED on."""
+    """A page that lists PAGES others, one of them missing; /hang waits for `let_go`; /slow/N takes 0.1 s, or until
+    `paused` is cleared from number PAUSED on."""
 
     protocol_version = "HTTP/1.1"
     let_go = threading.Event()
@@ -108,7 +108,7 @@ class Ran(NamedTuple):
 
 
 def start(*arguments: str | Path, cwd: Path, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
-    """A crawler that runs."""
+    """Start a crawler."""
     command = [sys.executable, "-m", "crawler", *map(str, arguments)]
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("CRAWLER_")}
     environment = (inherited if env is None else env) | {"PYTHONPATH": str(ROOT)}
@@ -119,7 +119,7 @@ def start(*arguments: str | Path, cwd: Path, env: dict[str, str] | None = None) 
 
 
 def finish(process: subprocess.Popen[str]) -> Ran:
-    """Wait for the end of a crawler."""
+    """Wait until a crawler has ended."""
     try:
         out, err = process.communicate(timeout=PATIENCE)
     finally:
@@ -140,7 +140,7 @@ def crawl(site: str, cwd: Path, *more: str, out: str = "c") -> Ran:
 
 
 def wait_until_settled(path: Path, count: int) -> None:
-    """Until a crawl that is running has begun and settled so many URLs."""
+    """Wait until a running crawl has started and settled so many URLs."""
     give_up_at = time.monotonic() + PATIENCE
     while time.monotonic() < give_up_at:
         if CrawlDirectory.exists(path):
@@ -148,25 +148,26 @@ def wait_until_settled(path: Path, count: int) -> None:
             if crawl.manifest.runs and crawl.tally().settled >= count:
                 return
         time.sleep(0.03)
-    raise AssertionError("it never came true")
+    raise AssertionError(f"{count} URLs were not settled in time")
 
 
 @pytest.fixture(scope="module")
 def crawled(site: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ran]:
-    """A finished crawl, for those who only look: the folder it was started in (the crawl is `c` there), its summary."""
+    """A finished crawl for tests that only read it: the folder that it was started in (the crawl is `c` there), its
+    summary."""
     folder = tmp_path_factory.mktemp("crawled")
     return folder, crawl(site, folder)
 
 
-def test_without_its_dependencies_one_line_says_what_to_do() -> None:
-    command = [sys.executable, "-S", "-m", "crawler", "crawl"]  # -S: nothing that was installed is found
+def test_without_its_dependencies_one_line_names_the_missing_module() -> None:
+    command = [sys.executable, "-S", "-m", "crawler", "crawl"]  # -S: installed packages are not found
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert (done.returncode, done.stdout) == (2, "")
     assert re.fullmatch(r"error: No module named '\w+': install the crawler for .+, see README\.md\n", done.stderr)
 
 
 class TestCrawl:
-    def test_json_is_the_contract(self, site: str, crawled: tuple[Path, Ran]) -> None:
+    def test_json_has_all_documented_fields(self, site: str, crawled: tuple[Path, Ran]) -> None:
         _, ran = crawled
         assert (ran.code, ran.err) == (0, "")
         found = ran.json
@@ -179,7 +180,7 @@ class TestCrawl:
         assert found["bytes"] > 0
         assert found["peak_memory_bytes"] > 1_000_000
 
-    def test_every_mode_finds_the_same(self, site: str, crawled: tuple[Path, Ran], tmp_path: Path) -> None:
+    def test_every_mode_finds_the_same_pages(self, site: str, crawled: tuple[Path, Ran], tmp_path: Path) -> None:
         for mode in ("async", "processes"):
             ran = crawl(site, tmp_path, "--mode", mode, out=mode)
             assert ran.code == 0, ran
@@ -193,7 +194,7 @@ class TestCrawl:
         assert re.fullmatch(r"127\.0\.0\.1-\d+-\d{8}T\d{6}Z", kept.name)
         assert f"python -m crawler verify crawls/{kept.name}" in ran.out
 
-    def test_two_crawls_of_one_second_do_not_meet(self, site: str, tmp_path: Path) -> None:
+    def test_two_crawls_started_in_the_same_second_get_different_directories(self, site: str, tmp_path: Path) -> None:
         first, second = (start("--mode", "threads", "--json", f"{site}/page/1", cwd=tmp_path) for _ in range(2))
         outs = {finish(first).json["out"], finish(second).json["out"]}
         assert len(outs) == 2
@@ -202,7 +203,7 @@ class TestCrawl:
         ran = crawl(site, tmp_path, "--include", "^/page/1", "--include", "2$", "--exclude", "1$")
         assert ran.json["urls"] == 3  # the seed, /page/10 and /page/2
 
-    def test_from_anywhere_with_no_environment(self, site: str, tmp_path: Path) -> None:
+    def test_it_runs_in_any_directory_without_an_environment(self, site: str, tmp_path: Path) -> None:
         config = tmp_path / "my.toml"
         out = tmp_path / "kept"
         config.write_text(f'seeds = ["{site}/"]\nout = "{out}"\ndelay = 0.0\nmode = "threads"\n')
@@ -234,7 +235,7 @@ class TestCrawl:
 
 
 def hasty(folder: Path) -> Path:
-    """The folder, now with a configuration that gives up soon."""
+    """The folder, with a configuration that gives up quickly."""
     (folder / "hasty.toml").write_text("robots_backoff = 0.05\nbackoff = 0.05\ndelay = 0.0\nhost_patience = 0.5\n")
     return folder
 
@@ -271,7 +272,9 @@ class TestMistakes:
             ("testweb serve --log none/l", 2, "cannot use none/l: No such file"),
         ],
     )
-    def test_one_line_and_nothing_done(self, arguments: str, code: int, words: str, tmp_path: Path) -> None:
+    def test_a_mistake_is_one_line_and_nothing_is_created(
+        self, arguments: str, code: int, words: str, tmp_path: Path
+    ) -> None:
         (tmp_path / "bad.toml").write_text("timeot = 3\n")
         (tmp_path / "strange").mkdir()
         (tmp_path / "strange/letter.txt").write_text("mine")
@@ -289,7 +292,7 @@ class TestMistakes:
         assert "a whole number" in ran.err
         assert "`" not in ran.err
 
-    def test_an_authority_that_is_not_there_is_refused_before_anything_is_made(self, tmp_path: Path) -> None:
+    def test_a_missing_authority_is_refused_before_anything_is_created(self, tmp_path: Path) -> None:
         (tmp_path / "my.toml").write_text("ca_file = 'none.pem'\n")
         ran = run("http://a.test/", "--config", "my.toml", "--out", "c", "--mode", "processes", cwd=tmp_path)
         assert (ran.code, ran.out) == (2, "")
@@ -299,13 +302,13 @@ class TestMistakes:
     def test_a_directory_that_cannot_be_written(self, crawled: tuple[Path, Ran], tmp_path: Path) -> None:
         (tmp_path / "c").mkdir()
         (tmp_path / "c/crawl.json").write_text((crawled[0] / "c/crawl.json").read_text())
-        (tmp_path / "c/lock").mkdir()  # root may write anywhere, but not into this
+        (tmp_path / "c/lock").mkdir()  # root may write to any directory, but not to this one
         ran = run("resume", "c", cwd=tmp_path)
         assert (ran.code, ran.err.count("\n")) == (3, 1)
         assert "cannot write in c" in ran.err
         assert "--out" not in ran.err
 
-    def test_a_bug_is_one_harmless_line(self, capfd: pytest.CaptureFixture[str]) -> None:
+    def test_an_internal_error_is_one_escaped_line(self, capfd: pytest.CaptureFixture[str]) -> None:
         assert _explain(ValueError("two\nlines \x1b[31m")) == 3
         out, err = capfd.readouterr()
         assert (out, err.count("\n")) == ("", 1)
@@ -322,7 +325,7 @@ class TestMistakes:
             assert (ran.code, ran.out, ran.err.count("\n")) == (3, "", 1), ran
             assert "frontier.sqlite is damaged" in ran.err
 
-    def test_a_full_disk_behind_stdout(self, crawled: tuple[Path, Ran]) -> None:
+    def test_stdout_on_a_full_disk(self, crawled: tuple[Path, Ran]) -> None:
         with Path("/dev/full").open("w") as full:
             ran = subprocess.run(
                 [sys.executable, "-m", "crawler", "status", "c"],
@@ -337,7 +340,7 @@ class TestMistakes:
 
 
 class TestDirectory:
-    def test_a_second_crawl_must_say_what_it_wants(self, site: str, tmp_path: Path) -> None:
+    def test_a_second_crawl_in_a_directory_needs_resume_or_fresh(self, site: str, tmp_path: Path) -> None:
         first = crawl(site, tmp_path, "--resume")
         assert first.code == 0
         refused = crawl(site, tmp_path)
@@ -355,13 +358,13 @@ class TestDirectory:
     ) -> None:
         limited = crawl(site, tmp_path, "--max-pages", "3", "--client", "urllib3", "--store", "files")
         assert (limited.code, limited.json["complete"], limited.json["urls"]) == (1, False, 3)
-        assert run("resume", "c", "-q", cwd=tmp_path).code == 1  # the limit is still there
+        assert run("resume", "c", "-q", cwd=tmp_path).code == 1  # the limit still holds
         ran = run("resume", "c", "--mode", "async", "--max-pages", "100", "--timeout", "90", "--json", cwd=tmp_path)
         assert (ran.code, ran.json["client"]) == (0, "aiohttp")
         assert ran.json["digest"] == crawled[1].json["digest"]
         assert (tmp_path / "c/bodies").is_dir()
 
-    def test_what_cannot_change_is_said(self, site: str, tmp_path: Path) -> None:
+    def test_settings_that_cannot_change_are_refused(self, site: str, tmp_path: Path) -> None:
         crawl(site, tmp_path, "--max-pages", "2")
         ran = crawl(site, tmp_path, "--resume", "--exclude", "page", "--store", "files", "--max-pages", "99")
         assert ran.err == "note: ignored exclude, store: a resumed crawl keeps the values it started with\n"
@@ -371,7 +374,7 @@ class TestDirectory:
         assert (from_file.code, from_file.err.startswith("note: ignored seeds:")) == (0, True)
         assert run("--resume", "--config", "my.toml", "-q", cwd=tmp_path).err == ""
 
-    def test_killed_before_its_manifest_was_there(self, site: str, tmp_path: Path) -> None:
+    def test_a_crawl_killed_before_its_manifest_was_written(self, site: str, tmp_path: Path) -> None:
         (tmp_path / "c").mkdir()
         (tmp_path / "c/lock").write_text("1\n")
         (tmp_path / "c/.crawl.json").write_text("{")
@@ -386,7 +389,7 @@ class TestDirectory:
         assert (ran.code, ran.err.count("\n")) == (3, 1)
         assert "damaged" in ran.err
 
-    def test_a_crawl_that_may_not_be_written_can_be_read(self, crawled: tuple[Path, Ran], tmp_path: Path) -> None:
+    def test_a_read_only_crawl_can_be_read(self, crawled: tuple[Path, Ran], tmp_path: Path) -> None:
         place = tmp_path / "archive"
         place.mkdir()
         mounted = subprocess.run(["mount", "--bind", "-o", "ro", crawled[0] / "c", place], capture_output=True)
@@ -403,7 +406,7 @@ class TestDirectory:
 
 
 class TestRunning:
-    def test_a_live_crawl_is_seen_guarded_stopped_and_resumed(self, site: str, tmp_path: Path) -> None:
+    def test_a_live_crawl_is_shown_locked_stopped_and_resumed(self, site: str, tmp_path: Path) -> None:
         arguments = ("--mode", "threads", "--delay", "0", "--per-host", "2", "--max-depth", "6", "--json", "--out", "c")
         Site.paused.set()
         live = start(f"{site}/slow/0", *arguments, cwd=tmp_path)
@@ -448,7 +451,7 @@ class TestRunning:
         assert ("Ctrl-C" in ran.err, "a second signal" in ran.err) == (code == 130, code != 130)
         assert run("verify", "c", cwd=tmp_path).code == 0
 
-    def test_a_condition_that_holds_is_told_of_a_crawl_that_was_stopped_too(self, site: str, tmp_path: Path) -> None:
+    def test_a_condition_that_holds_is_also_reported_for_a_stopped_crawl(self, site: str, tmp_path: Path) -> None:
         words = ("--delay", "0", "--fail-on", "stopped", "--json", "--out", "c", "-q")
         live = start(f"{site}/slow/0", "--mode", "async", *words, cwd=tmp_path)
         wait_until_settled(tmp_path / "c", 1)
@@ -479,7 +482,7 @@ class TestRunning:
             ran = finish(live)
             assert ran.code in (143, -signal.SIGTERM), ran
             assert "Traceback" not in ran.err
-            if ran.err:  # it had begun, so it tells what it has
+            if ran.err:  # the crawl had started, so it prints its summary
                 assert ran.json["complete"] is False
 
     def test_the_demo_needs_nothing_and_can_be_resumed(self, tmp_path: Path) -> None:
@@ -495,7 +498,7 @@ class TestRunning:
 
 class TestVerify:
     @pytest.mark.parametrize("store", ["sqlite", "files"])
-    def test_finds_what_is_wrong(self, site: str, store: str, tmp_path: Path) -> None:
+    def test_damage_is_found(self, site: str, store: str, tmp_path: Path) -> None:
         digest = crawl(site, tmp_path, "--store", store).json["digest"]
         fine = run("verify", "c", cwd=tmp_path)
         assert (fine.code, fine.err) == (0, "")
@@ -522,7 +525,7 @@ class TestVerify:
         for_people = run("verify", "c", cwd=tmp_path)
         assert (for_people.code, for_people.out.count("  problem  ")) == (3, ran.json["wrong"])
 
-    def test_a_damaged_part_is_told_by_its_urls(self, site: str, tmp_path: Path) -> None:
+    def test_a_damaged_part_is_reported_with_its_urls(self, site: str, tmp_path: Path) -> None:
         crawl(site, tmp_path)
         for part in (tmp_path / "c/parts").glob("*.sqlite"):
             part.write_bytes(b"nonsense" * 1000)
@@ -531,7 +534,7 @@ class TestVerify:
         assert (ran.code, len(missing), len(set(missing))) == (3, PAGES, PAGES)
         assert "--fresh" not in ran.out + ran.err
 
-    def test_finds_a_changed_frontier(self, site: str, tmp_path: Path) -> None:
+    def test_a_changed_frontier_is_found(self, site: str, tmp_path: Path) -> None:
         crawl(site, tmp_path)
         with closing(sqlite3.connect(tmp_path / "c/shard-0000/frontier.sqlite")) as connection, connection:
             connection.execute("UPDATE url SET status = 200, reason = 'ok' WHERE status = 404")
@@ -540,7 +543,7 @@ class TestVerify:
         assert "reasons: " in problems
         assert "/page/3: its digest" in problems
 
-    def test_counts_records_that_nobody_names(self, site: str, tmp_path: Path) -> None:
+    def test_records_that_no_row_names_are_counted(self, site: str, tmp_path: Path) -> None:
         crawl(site, tmp_path)
         part = next((tmp_path / "c/parts").glob("*.sqlite"))
         with closing(sqlite3.connect(part)) as connection, connection:
@@ -564,7 +567,7 @@ class TestExport:
         assert sum(int(row["digest"], 16) for row in rows) % 2**128 == int(crawled[1].json["digest"], 16)
         assert sum(row["length"] for row in rows) == crawled[1].json["bytes"]
 
-    def test_csv_cells_are_no_formulas(self, site: str, crawled: tuple[Path, Ran]) -> None:
+    def test_csv_cells_are_not_formulas(self, site: str, crawled: tuple[Path, Ran]) -> None:
         folder = crawled[0]
         ran = run("export", "c", "--format", "csv", "-o", "rows.csv", cwd=folder)
         assert (ran.code, ran.out, ran.err) == (0, "", "")
@@ -574,7 +577,7 @@ class TestExport:
         assert missing["content_type"] == "'=cmd|' /C calc'!A0"
         assert not [path for path in folder.iterdir() if path.name.startswith(".rows")]
 
-    def test_a_reader_that_goes_away(self, crawled: tuple[Path, Ran]) -> None:
+    def test_a_reader_that_closes_the_pipe(self, crawled: tuple[Path, Ran]) -> None:
         live = start("export", "c", cwd=crawled[0])
         assert live.stdout is not None
         live.stdout.close()
@@ -583,7 +586,7 @@ class TestExport:
         assert live.stderr.read() == ""
         live.stderr.close()
 
-    def test_streams_that_are_closed(self, crawled: tuple[Path, Ran]) -> None:
+    def test_closed_standard_streams(self, crawled: tuple[Path, Ran]) -> None:
         closed = f'"{sys.executable}" -m crawler export c -o closed.csv --format csv <&- >&- 2>&-'
         ran = subprocess.run(
             closed, shell=True, cwd=crawled[0], env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False
@@ -591,7 +594,7 @@ class TestExport:
         assert ran.returncode == 0
         assert (crawled[0] / "closed.csv").read_text().startswith("url,status")
 
-    def test_a_place_that_cannot_be_written(self, crawled: tuple[Path, Ran]) -> None:
+    def test_an_output_file_that_cannot_be_written(self, crawled: tuple[Path, Ran]) -> None:
         ran = run("export", "c", "-o", "none/rows.csv", cwd=crawled[0])
         assert (ran.code, ran.err.count("\n")) == (3, 1)
         assert ran.err.startswith("error: cannot write none/rows.csv: No such file or directory; choose another")
@@ -601,7 +604,7 @@ class TestExport:
             assert f"cannot write {place}: " in ran.err
             assert words in ran.err
 
-    def test_no_regular_file_is_written_in_place(self, crawled: tuple[Path, Ran], tmp_path: Path) -> None:
+    def test_a_fifo_is_written_in_place(self, crawled: tuple[Path, Ran], tmp_path: Path) -> None:
         fifo = tmp_path / "fifo"
         os.mkfifo(fifo)
         live = start("export", crawled[0] / "c", "-o", fifo, cwd=tmp_path)
@@ -627,13 +630,13 @@ class TestSmallCommands:
         ran = run("--version", cwd=tmp_path)
         assert (ran.code, ran.err, ran.out.startswith("crawler")) == (0, "", True)
 
-    def test_testweb_without_a_command_explains_itself(self, tmp_path: Path) -> None:
+    def test_testweb_without_a_command_prints_its_help(self, tmp_path: Path) -> None:
         ran = run("testweb", cwd=tmp_path)
         assert (ran.code, ran.err) == (0, "")
         assert "describe" in ran.out
 
     @pytest.mark.parametrize("command", ["describe", "oracle"])
-    def test_a_reader_of_testweb_goes_away(self, command: str, tmp_path: Path) -> None:
+    def test_a_reader_of_testweb_closes_the_pipe(self, command: str, tmp_path: Path) -> None:
         live = start("testweb", command, "--hosts", "13", "--pages", "120", cwd=tmp_path)
         assert live.stdout is not None
         live.stdout.close()
@@ -653,7 +656,7 @@ class TestSmallCommands:
 
 
 class TestLightness:
-    def test_help_imports_nothing_heavy(self, tmp_path: Path) -> None:
+    def test_help_imports_no_heavy_modules(self, tmp_path: Path) -> None:
         command = [sys.executable, "-X", "importtime", "-m", "crawler", "--help"]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
@@ -661,7 +664,7 @@ class TestLightness:
         imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in ran.stderr.splitlines()}
         assert not imported & {"aiohttp", "asyncio", "msgspec", "rich", "sqlite3", "structlog", "turbohtml", "uvloop"}
 
-    def test_the_module_is_light_for_workers(self) -> None:
+    def test_importing_the_main_module_as_workers_do_imports_no_heavy_modules(self) -> None:
         code = "import sys; before = set(sys.modules); import crawler.__main__; print(*(set(sys.modules) - before))"
         ran = subprocess.run(
             [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=PATIENCE
@@ -675,7 +678,7 @@ class TestProgress:
     def settled(number: int) -> Settled:
         return Settled(number, f"http://a.test/{number}", Reason.OK, 200, 1, 10, b"", "p", number)
 
-    def test_in_flight_is_what_was_ordered_and_not_judged(self) -> None:
+    def test_in_flight_counts_fetches_issued_and_not_finished(self) -> None:
         seen = InFlight()
         orders = [
             Fetch(1, "http://a.test/1"),
@@ -688,7 +691,7 @@ class TestProgress:
         seen.see(Actions(settled=[self.settled(1)], retries=[Link(2, "http://b.test/2", 0)], fetches=[again]))
         assert (seen.pages, seen.hosts) == (1, 1)
 
-    def test_pace_knows_the_rate_and_when_it_will_be_over(self) -> None:
+    def test_pace_estimates_the_rate_and_the_remaining_time(self) -> None:
         stats = RunStats(queued=100)
         pace = Pace(stats, InFlight())
         now = time.monotonic()
@@ -709,7 +712,7 @@ class TestProgress:
             last = pace.look(now + second)
         assert last.rate == 0.0
 
-    def test_words(self) -> None:
+    def test_the_text_of_the_progress_line(self) -> None:
         assert escape_unprintable("a\x1b[2J\u009b\n\u00e9") == "a\\x1b[2J\\x9b\\x0a\u00e9"
         assert [format_bytes(number) for number in (0, 999, 1000, 23_553_430, 5e12, 5e15)] == [
             *("0 B", "999 B", "1.0 kB", "23.6 MB", "5.0 TB", "5000.0 TB"),

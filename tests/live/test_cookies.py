@@ -19,7 +19,8 @@ PAGES = 12
 
 
 def reply(path: str) -> list[Step]:
-    """The first page gives a session; every page counts it up, and one bakes more cookies than a host may have."""
+    """The first page sets a session cookie, every page a cookie of its own, and one more cookies than a host may
+    have."""
     if path == "/robots.txt":
         return [response(b"", "Set-Cookie: robots=1; Path=/", "Content-Type: text/plain"), "keep"]
     links = "".join(f'<a href="/{number}">n</a>' for number in range(PAGES)) if path == "/" else ""
@@ -44,13 +45,13 @@ def run(server: RawServer, tmp_path: Path, *options: str, cookies: bool = True) 
 
 
 def sent(head: bytes) -> str:
-    """What a request said as Cookie."""
+    """The Cookie header of a request."""
     found = re.search(rb"(?im)^cookie: *(.*?)\r?$", head)
     return found[1].decode() if found else ""
 
 
 @pytest.mark.parametrize("mode", ["async", "threads", "processes", "prefork"])
-def test_they_are_sent_back_and_survive_a_resume(server: RawServer, tmp_path: Path, mode: str) -> None:
+def test_cookies_are_sent_back_and_survive_a_resume(server: RawServer, tmp_path: Path, mode: str) -> None:
     assert run(server, tmp_path, "--mode", mode, "--processes", "2", "--max-pages", "3").returncode == 1
     first, *rest = [head for head in server.requests if b"/robots.txt" not in head]
     assert sent(first) == ""
@@ -62,12 +63,12 @@ def test_they_are_sent_back_and_survive_a_resume(server: RawServer, tmp_path: Pa
     later = [head for head in server.requests if b"/robots.txt" not in head][1 + len(rest) :]
     assert len(later) == PAGES + 1 - 3
     assert {sent(head) for head in later} <= {"session=abc", ""}
-    assert sent(later[0]) == "session=abc"  # the crowd of /3 drives the oldest out, and that is counted
+    assert sent(later[0]) == "session=abc"  # the cookies of /3 displace the oldest, which are counted
     assert '"cookies_dropped": ' in ended.stdout and '"cookies_dropped": 0' not in ended.stdout
     assert not [head for head in server.requests if b"robots=1" in head or (b"/robots.txt" in head and sent(head))]
 
 
-def test_nothing_is_kept_or_sent_where_they_are_off(server: RawServer, tmp_path: Path) -> None:
+def test_with_cookies_off_none_is_stored_or_sent(server: RawServer, tmp_path: Path) -> None:
     assert run(server, tmp_path, "--max-pages", "4", cookies=True).returncode == 1
     asked = len(server.requests)
     assert run(server, tmp_path, "--max-pages", "100", cookies=False).returncode == 0

@@ -1,4 +1,4 @@
-"""What lies beyond `--max-depth` is counted exactly, in all modes, whatever is killed, and a later run may go there.
+"""URLs beyond `--max-depth` are counted exactly, in all modes, whatever is killed, and a later run can fetch them.
 
 The web has layers: every path to a page has the same length, so the number of pages at each depth does not depend on
 the order of answers. Pages link back to the root, to themselves, and twice to what they link to.
@@ -40,7 +40,7 @@ class Layers:
         return sum(page[0] in layers for page in self.links)
 
     def reply(self, path: str) -> list[Step]:
-        """What the server sends."""
+        """The answer of the server."""
         _, *place = path.split("/")
         if place == ["robots.txt"]:
             return [response(b"User-agent: *\n"), "keep"]
@@ -58,7 +58,7 @@ WEB = Layers()
 
 @pytest.fixture
 def config(tmp_path: Path) -> Iterator[Path]:
-    """What leads to the web."""
+    """The configuration of a crawl of the web."""
     with RawServer(WEB.reply) as server:
         resolve = "".join(f'"h{n}.site.test" = "127.0.0.1:{server.port}"\n' for n in range(HOSTS))
         path = tmp_path / "c.toml"
@@ -78,7 +78,7 @@ def check(ran: Ran, depth: int) -> None:
 
 
 @pytest.mark.parametrize("mode", variants.names())
-def test_the_count_is_that_of_the_web_at_every_depth_and_a_larger_one_goes_on(
+def test_the_count_is_exact_at_every_depth_and_a_larger_depth_continues(
     mode: str, config: Path, tmp_path: Path
 ) -> None:
     others = [name for name in variants.names() if name != mode]

@@ -1,4 +1,4 @@
-"""A full disk stops a crawl with one line, tears nothing, and the crawl goes on where it was once there is space."""
+"""A full disk stops a crawl with one line and damages nothing; the crawl continues once there is space."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def web(tmp_path: Path) -> Iterator[StartedWeb]:
 
 @pytest.mark.parametrize("store", ["sqlite", "files"])
 @pytest.mark.parametrize("mode", variants.names())
-def test_a_full_disk_is_exit_3_and_space_lets_it_go_on(
+def test_a_full_disk_is_exit_3_and_a_resume_with_space_completes(
     tmp_path: Path, small_disk: Path, web: StartedWeb, mode: str, store: str
 ) -> None:
     full = Crawler(tmp_path, mode, 16, "--store", store)
@@ -53,7 +53,7 @@ def test_a_full_disk_is_exit_3_and_space_lets_it_go_on(
 
 
 @pytest.mark.parametrize(("mode", "store"), [("async", "sqlite"), ("async", "files"), ("threads", "files")])
-def test_a_crawl_that_may_wait_for_space_waits(
+def test_with_disk_wait_a_crawl_waits_for_space(
     tmp_path: Path, small_disk: Path, web: StartedWeb, mode: str, store: str
 ) -> None:
     config = tmp_path / "web.toml"
@@ -61,7 +61,7 @@ def test_a_crawl_that_may_wait_for_space_waits(
     crawler = Crawler(tmp_path, mode, 16, "--store", store)
     with pytest.raises(subprocess.TimeoutExpired):
         crawler.process.wait(6)
-    assert not list(small_disk.rglob("bodies/*/.*")), "what could not be written whole is removed"
+    assert not list(small_disk.rglob("bodies/*/.*")), "an incompletely written file is left"
     subprocess.run(["mount", "-o", "remount,size=100m", small_disk], check=True)
     told = crawler.wait()
     assert (told["owed"], told["digest"]) == (0, DIGEST)

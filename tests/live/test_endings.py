@@ -1,6 +1,6 @@
-"""What a crawl says of itself when something was missed, and that a resume gets it: each mode, one small site.
+"""How a crawl reports missed URLs, and that a resume fetches them, in each mode on a small site.
 
-The site is told between runs how to answer, so it can be ill in one run and well in the next.
+The test sets between runs how the site answers, so that it can fail in one run and work in the next.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ max_hold = 30.0
 
 
 class Site(ThreadingHTTPServer):
-    """A page that lists PAGES others. `ill` has the status of paths that are; a negative one cuts the body short."""
+    """A page that lists PAGES others. `ill` has the status of failing paths; a negative one truncates the body."""
 
     daemon_threads = True
 
@@ -52,7 +52,7 @@ class Site(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def digest(self, *paths: str) -> str:
-        """What a crawl of these pages must end with."""
+        """The digest of a complete crawl of these pages."""
         return in_hex(add(0, [term(f"{self.url}{path}", 200, body(path)) for path in paths]))
 
 
@@ -104,19 +104,19 @@ def closing_site(server: Site) -> Iterator[Site]:
 
 
 def crawl(cwd: Path, mode: str, *more: str, env: dict[str, str] | None = None) -> Ran:
-    """Begin a crawl, or go on with it, as a batch job does."""
+    """Start or resume a crawl, as a batch job does."""
     config = cwd / "job.toml"
     config.write_text(IMPATIENT)
     return run("--config", config, "--mode", mode, "--out", "c", "--resume", "--json", *more, cwd=cwd, env=env)
 
 
 def said(ran: Ran) -> list[str]:
-    """The lines on stderr but for progress, which a slow machine gets to see."""
+    """The lines on stderr except progress, which appears on a slow machine."""
     return [line for line in ran.err.splitlines() if not line.startswith("{")]
 
 
 def agree(cwd: Path, told: dict[str, Any]) -> None:
-    """Every command says the same of the crawl, and nothing is wrong with it."""
+    """All commands report the same about the crawl, and verify finds nothing."""
     for command in ("status", "verify"):
         said = run(command, "c", "--json", cwd=cwd)
         assert said.code == 0, said
@@ -128,7 +128,7 @@ def agree(cwd: Path, told: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("status", [500, 503, 429, 408, 403, 404, 401, 410])
-def test_a_crawl_whose_only_seed_is_ill_failed_and_is_well_after_a_resume(
+def test_a_crawl_whose_only_seed_fails_is_failed_and_complete_after_a_resume(
     site: Site, tmp_path: Path, mode: str, status: int
 ) -> None:
     site.ill["/"] = status
@@ -150,7 +150,9 @@ def test_a_crawl_whose_only_seed_is_ill_failed_and_is_well_after_a_resume(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_robots_txt_that_is_away_fails_a_crawl_and_is_asked_for_again(site: Site, tmp_path: Path, mode: str) -> None:
+def test_an_unavailable_robots_txt_fails_a_crawl_and_is_retried_by_a_resume(
+    site: Site, tmp_path: Path, mode: str
+) -> None:
     site.ill["/robots.txt"] = 503
     first = crawl(tmp_path, mode, f"{site.url}/")
     assert (first.code, first.json["ending"], first.json["reasons"]) == (4, "failed", {"robots_unavailable": 1}), first
@@ -161,7 +163,9 @@ def test_a_robots_txt_that_is_away_fails_a_crawl_and_is_asked_for_again(site: Si
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_seed_that_refuses_connections_failed_and_is_well_after_a_resume(tmp_path: Path, mode: str) -> None:
+def test_a_crawl_whose_seed_refuses_connections_is_failed_and_complete_after_a_resume(
+    tmp_path: Path, mode: str
+) -> None:
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -176,7 +180,7 @@ def test_a_seed_that_refuses_connections_failed_and_is_well_after_a_resume(tmp_p
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("store", ["sqlite", "files"])
-def test_what_was_missed_is_named_and_a_resume_gets_exactly_that(
+def test_missed_urls_are_named_and_a_resume_fetches_exactly_those(
     site: Site, tmp_path: Path, mode: str, store: str
 ) -> None:
     site.ill |= {"/page/1": 500, "/page/2": 429, "/page/3": -1, "/page/4": 404}
@@ -194,13 +198,15 @@ def test_what_was_missed_is_named_and_a_resume_gets_exactly_that(
     assert second.json["asked_again"] == {"rate_limited": 1, "server_error": 1, "truncated": 1}
     assert second.json["reasons"] == {"client_error": 1, "ok": PAGES}
     agree(tmp_path, second.json)
-    assert run("verify", "c", "--json", cwd=tmp_path).json["orphans"] == 0, "the half page is gone"
+    assert run("verify", "c", "--json", cwd=tmp_path).json["orphans"] == 0, "the truncated page is still stored"
     named = crawl(tmp_path, mode, "--retry-reason", "client_error")
     assert (named.json["asked_again"], named.json["reasons"]) == ({"client_error": 1}, {"client_error": 1, "ok": PAGES})
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_page_that_was_stored_in_part_and_is_gone_now_is_told_as_that(site: Site, tmp_path: Path, mode: str) -> None:
+def test_a_truncated_page_that_fails_on_a_resume_is_dropped_and_reported_as_missed(
+    site: Site, tmp_path: Path, mode: str
+) -> None:
     site.ill["/page/3"] = -1
     first = crawl(tmp_path, mode, f"{site.url}/").json
     assert (first["pages"], first["truncated"]) == (PAGES + 1, 1)
@@ -211,7 +217,7 @@ def test_a_page_that_was_stored_in_part_and_is_gone_now_is_told_as_that(site: Si
     agree(tmp_path, second)
 
 
-def test_any_mode_asks_again_what_another_has_missed(site: Site, tmp_path: Path) -> None:
+def test_any_mode_retries_urls_that_another_has_missed(site: Site, tmp_path: Path) -> None:
     site.ill["*"] = 500
     site.ill["/"] = 200
     for number, mode in enumerate(("prefork", "threads", "processes", "prefork", "async")):
@@ -225,7 +231,7 @@ def test_any_mode_asks_again_what_another_has_missed(site: Site, tmp_path: Path)
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_one_of_several_hosts_that_was_away_is_asked_again(site: Site, tmp_path: Path, mode: str) -> None:
+def test_urls_of_one_unreachable_host_are_retried(site: Site, tmp_path: Path, mode: str) -> None:
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -240,7 +246,7 @@ def test_one_of_several_hosts_that_was_away_is_asked_again(site: Site, tmp_path:
 
 
 @pytest.mark.parametrize("mode", ["threads", "prefork"])
-def test_in_the_middle_only_who_asks_for_it_is_asked_again(site: Site, tmp_path: Path, mode: str) -> None:
+def test_in_an_unfinished_crawl_only_given_reasons_are_retried(site: Site, tmp_path: Path, mode: str) -> None:
     site.ill["/"] = 500
     others = [f"{site.url}/page/{n}" for n in range(PAGES)]
     crawl(tmp_path, mode, f"{site.url}/", *others, "--max-pages", "3")
@@ -251,14 +257,14 @@ def test_in_the_middle_only_who_asks_for_it_is_asked_again(site: Site, tmp_path:
     assert (plain.code, plain.json["asked_again"], plain.json["urls"]) == (1, {}, 4)
     asked = crawl(tmp_path, mode, "--max-pages", "4", "--retry-failed")
     assert asked.json["asked_again"] == ({"server_error": len(troubled)} if troubled else {})
-    assert asked.json["urls"] == 4, "what is asked again counts once"
+    assert asked.json["urls"] == 4, "a retried URL counts once"
     agree_limit = run("status", "c", "--json", cwd=tmp_path).json
     assert (agree_limit["ending"], agree_limit["complete"]) == ("limit", False)
     assert "stopped by a limit" in run("status", "c", cwd=tmp_path).out
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_hold_that_the_server_asked_for_is_respected_when_asking_again(site: Site, tmp_path: Path, mode: str) -> None:
+def test_a_hold_requested_by_the_server_is_obeyed_on_a_retry(site: Site, tmp_path: Path, mode: str) -> None:
     site.ill["/page/1"] = 503
     site.headers["Retry-After"] = "3600"
     alone = {"CRAWLER_PER_HOST": "1"}
@@ -273,7 +279,7 @@ def test_a_hold_that_the_server_asked_for_is_respected_when_asking_again(site: S
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("point", ["frontier.reopen=kill@1", "frontier.reopen=kill@2", "asking.reopened=kill@1"])
-def test_a_kill_while_it_reopens_loses_and_doubles_nothing(site: Site, tmp_path: Path, mode: str, point: str) -> None:
+def test_a_kill_while_reopening_loses_and_duplicates_nothing(site: Site, tmp_path: Path, mode: str, point: str) -> None:
     site.ill |= {"*": 500, "/": 200, "/page/0": -1}
     crawl(tmp_path, mode, f"{site.url}/")
     site.ill.clear()
@@ -288,7 +294,7 @@ def test_a_kill_while_it_reopens_loses_and_doubles_nothing(site: Site, tmp_path:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_kill_in_the_run_that_asks_again_leaves_the_rest_owed(site: Site, tmp_path: Path, mode: str) -> None:
+def test_a_kill_during_the_retries_leaves_the_rest_owed(site: Site, tmp_path: Path, mode: str) -> None:
     site.ill |= {"*": 500, "/": 200}
     crawl(tmp_path, mode, f"{site.url}/")
     site.ill.clear()
@@ -318,7 +324,7 @@ def test_a_condition_that_holds_is_exit_4_and_one_line(site: Site, tmp_path: Pat
     assert f"error: fail_on {condition.replace(' ', '')}: {why}\n" in ran.err
     site.ill.clear()
     healed = crawl(tmp_path, "threads")
-    assert (healed.code, healed.json["fail_on_held"]) == (0, []), "it is kept with the crawl"
+    assert (healed.code, healed.json["fail_on_held"]) == (0, []), "the condition that held is stored with the crawl"
 
 
 def test_conditions_may_stand_in_the_configuration_and_hold_for_a_crawl_that_was_over(
@@ -330,13 +336,13 @@ def test_conditions_may_stand_in_the_configuration_and_hold_for_a_crawl_that_was
 
 
 @pytest.mark.parametrize("condition", ["errors>", "eror>5", "complete", ""])
-def test_a_condition_that_is_none_is_refused_before_anything_starts(site: Site, tmp_path: Path, condition: str) -> None:
+def test_an_invalid_condition_is_refused_before_anything_starts(site: Site, tmp_path: Path, condition: str) -> None:
     ran = crawl(tmp_path, "async", f"{site.url}/", "--fail-on", condition)
     assert (ran.code, ran.out, ran.err.count("\n"), site.asked) == (2, "", 1, []), ran
     assert not (tmp_path / "c").exists()
 
 
-def test_a_reason_that_is_none_is_refused_with_those_there_are(site: Site, tmp_path: Path) -> None:
+def test_an_unknown_reason_is_refused_with_the_list_of_reasons(site: Site, tmp_path: Path) -> None:
     crawl(tmp_path, "async", f"{site.url}/")
     site.asked.clear()
     for name in ("ok", "redirect", "conect"):
@@ -347,16 +353,18 @@ def test_a_reason_that_is_none_is_refused_with_those_there_are(site: Site, tmp_p
     assert (begun.code, begun.err.count("\n")) == (2, 1)
 
 
-def test_links_that_were_cut_are_named_with_the_way_to_get_them(site: Site, tmp_path: Path) -> None:
+def test_cut_links_are_reported_with_the_option_that_fetches_them(site: Site, tmp_path: Path) -> None:
     first = crawl(tmp_path, "threads", f"{site.url}/", env={"CRAWLER_MAX_LINKS": "4"})
     assert first.json["incomplete_because"] == {"links_cut": 2}
     assert "resume c --retry-reason links_cut" in first.err
     again = crawl(tmp_path, "threads", "--retry-reason", "links_cut")
-    assert (again.json["links_cut"], again.json["asked_again"]) == (2, {"links_cut": 1}), "max_links is kept for ever"
+    assert (again.json["links_cut"], again.json["asked_again"]) == (2, {"links_cut": 1}), (
+        "max_links cannot be changed by a resume"
+    )
     agree(tmp_path, again.json)
 
 
-def test_the_words_for_people(site: Site, tmp_path: Path) -> None:
+def test_the_summary_as_text(site: Site, tmp_path: Path) -> None:
     site.ill["/page/1"] = 500
     crawl(tmp_path, "threads", f"{site.url}/")
     config = tmp_path / "job.toml"

@@ -1,4 +1,4 @@
-"""Directories that earlier releases have left, of each format and mode, are read as they are and gone on with."""
+"""Directories of earlier releases, of each format and mode, are read unchanged and resumed."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def told(archive_of: Path, request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 def files(path: Path) -> dict[str, str]:
-    """What lies there, but for the index of a log, which every reader makes anew."""
+    """The files of a crawl, except the index of a log, which every reader creates anew."""
     every = (file for file in path.rglob("*") if file.is_file() and not file.name.endswith(("-shm", "-wal")))
     return {str(file.relative_to(path)): sha256(file.read_bytes()).hexdigest() for file in every}
 
 
 def within(old: Any, new: Any) -> bool:
-    """Whether all that was said is said still; more may be."""
+    """Whether all expected values are present; there may be more."""
     if isinstance(old, dict):
         return isinstance(new, dict) and all(key in new and within(old[key], new[key]) for key in old)
     if isinstance(old, list):
@@ -53,9 +53,11 @@ def within(old: Any, new: Any) -> bool:
     return bool(old == new)
 
 
-def test_what_only_reads_says_what_it_said_and_changes_nothing(kept: Path, request: pytest.FixtureRequest) -> None:
+def test_commands_that_only_read_give_the_expected_output_and_change_nothing(
+    kept: Path, request: pytest.FixtureRequest
+) -> None:
     before, said = files(kept), told(kept, request)
-    said["status"].pop("complete")  # it was said of crawls that had missed pages, too
+    said["status"].pop("complete")  # earlier releases also said it of crawls with missed pages
     now = outputs(kept.parent, kept.name)
     for word in said:
         assert within(said[word], now[word]), word
@@ -65,7 +67,7 @@ def test_what_only_reads_says_what_it_said_and_changes_nothing(kept: Path, reque
 
 
 @pytest.mark.parametrize("mode", ["async", "prefork"])
-def test_it_is_gone_on_with_to_the_end_in_any_mode(
+def test_it_is_resumed_to_its_end_in_any_mode(
     kept: Path, mode: str, web: tuple[StartedWeb, Path], request: pytest.FixtureRequest
 ) -> None:
     status = told(kept, request)["status"]

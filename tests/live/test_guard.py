@@ -1,7 +1,7 @@
-"""No crawl connects to a private address that nobody named, by whatever way it is led there; see guarded_web.py.
+"""No crawl connects to a private address that is not allowed, however it is led there; see guarded_web.py.
 
-Both ends are asked: the server, to which every address of that network belongs, and the kernel, where strace is
-installed. The system's own resolver sorts answers by connecting datagram sockets to port 0, which sends nothing.
+Checked at both ends: by the server, to which every address of that network belongs, and with strace where installed.
+The system's own resolver sorts answers by connecting datagram sockets to port 0, which sends nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def crawled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any
 
 
 @pytest.mark.parametrize("label", CRAWLS)
-def test_no_way_leads_to_a_private_address(label: str, crawled: dict[str, dict[str, Any]]) -> None:
+def test_no_crawl_connects_to_a_private_address(label: str, crawled: dict[str, dict[str, Any]]) -> None:
     did = crawled[label]
     assert set(did["reached"]) == set(PUBLIC), "the server saw a connection to another address"
     if did["connects"] is not None:
@@ -45,7 +45,7 @@ def test_no_way_leads_to_a_private_address(label: str, crawled: dict[str, dict[s
 
 
 @pytest.mark.parametrize("label", CRAWLS)
-def test_every_url_ends_with_a_reason_and_what_is_allowed_is_fetched(
+def test_every_url_settles_with_a_reason_and_allowed_urls_are_fetched(
     label: str, crawled: dict[str, dict[str, Any]]
 ) -> None:
     reasons = crawled[label]["reasons"]

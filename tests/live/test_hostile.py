@@ -1,4 +1,4 @@
-"""The corpus of hostile replies: each ends as it says in every mode, and rounds of them leave nothing behind."""
+"""The corpus of hostile replies: each has the expected outcome in every mode, and many rounds leak nothing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ENGINES = [
     ("threads", "urllib3"),
     ("processes", "urllib3"),
 ]
-PATIENCE = 3  # a busy machine may stall a server for longer than the limits of the corpus
+PATIENCE = 3  # on a busy machine the server may stall for longer than the limits of the corpus
 ANSWERED = {"ok", "client_error", "server_error", "other_status"}
 
 
@@ -48,7 +48,7 @@ def replay() -> Iterator[Replay]:
 def crawl(replay: Replay, mode: str, client: str, out: Path) -> dict[str, End]:
     """One crawl of all cases: the end of every URL.
 
-    Each has a host of its own: the server closes connections without a word, and none is to be used again.
+    Each has a host of its own: the server closes connections unannounced, and none is to be reused.
     """
     limits = replay.limits
     keys: dict[str, Any] = {
@@ -77,7 +77,7 @@ def crawl(replay: Replay, mode: str, client: str, out: Path) -> dict[str, End]:
 
 
 def final(ends: dict[str, End], case: dict[str, Any], url: str) -> End:
-    """The end of a case, its redirects followed."""
+    """The outcome of a case, with its redirects followed."""
     end = ends[url]
     if end.reason == "redirect":
         raw = b64decode(case["raw"]).decode("latin-1")
@@ -87,12 +87,12 @@ def final(ends: dict[str, End], case: dict[str, Any], url: str) -> End:
 
 
 def url_of(replay: Replay, case: dict[str, Any]) -> str:
-    """Where a case is crawled."""
+    """The URL of a case."""
     return f"http://c{replay.cases.index(case)}.test/c/{case['id']}"
 
 
 def outcome(end: End) -> str:
-    """In the words of the corpus."""
+    """The outcome in the terms of the corpus."""
     if end.reason not in ANSWERED:
         return "error"
     return "truncated" if end.truncated else "ok"
@@ -105,7 +105,7 @@ def ends(replay: Replay, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple
 
 
 @pytest.mark.parametrize("engine", ENGINES, ids="-".join)
-def test_every_case_ends_as_it_should(
+def test_every_case_has_the_expected_outcome(
     engine: tuple[str, str], replay: Replay, ends: dict[tuple[str, str], dict[str, End]]
 ) -> None:
     wrong = {}
@@ -122,12 +122,12 @@ def test_every_case_ends_as_it_should(
 
 
 def is_late(end: End) -> bool:
-    """Whether time ended it."""
+    """Whether a time limit ended the fetch."""
     return end.reason == "timeout" or end.truncated == "time"
 
 
-def test_every_mode_and_client_tells_the_same(ends: dict[tuple[str, str], dict[str, End]]) -> None:
-    """All but how much came of a body that drips; a few may be late where the machine is busy, the server with it."""
+def test_every_mode_and_client_has_the_same_outcomes(ends: dict[tuple[str, str], dict[str, End]]) -> None:
+    """Equal except for the length of slow bodies; on a busy machine a few may time out because the server is slow."""
     first = ends[ENGINES[0]]
     for engine in ENGINES[1:]:
         found = ends[engine]
@@ -138,7 +138,7 @@ def test_every_mode_and_client_tells_the_same(ends: dict[tuple[str, str], dict[s
 
 
 @pytest.mark.parametrize("client", ["aiohttp", "curl", "urllib3"])
-def test_rounds_of_all_cases_leave_nothing_behind(client: str) -> None:
+def test_many_rounds_of_all_cases_leak_nothing(client: str) -> None:
     words = [sys.executable, "-m", "tests.wire", "--client", client, "--rounds", "5"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr

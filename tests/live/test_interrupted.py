@@ -38,14 +38,14 @@ def command(mode: str, folder: Path, *more: str) -> list[str]:
 
 
 def catches(pid: int, number: int) -> bool:
-    """Whether a process has a handler for a signal: before that no program can say anything."""
+    """Whether a process has a handler for a signal; before that it cannot print anything."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     caught = next(line for line in lines if line.startswith("SigCgt"))
     return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
 
 
 def start(words: list[str]) -> subprocess.Popen[bytes]:
-    """A crawler with handlers, in a session of its own."""
+    """A crawler that has installed its signal handlers, in its own session."""
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
     while process.poll() is None and not catches(process.pid, TERM):
         time.sleep(0.0005)
@@ -80,8 +80,8 @@ def test_a_signal_at_any_moment_leaves_one_object(mode: str, to_group: bool, web
 
 
 @pytest.mark.parametrize("mode", variants.names())
-def test_what_timeout_sends_twice_is_one_signal(mode: str, web: StartedWeb, tmp_path: Path) -> None:
-    """coreutils sends to the process, then to its group."""
+def test_the_two_signals_that_timeout_sends_count_as_one(mode: str, web: StartedWeb, tmp_path: Path) -> None:
+    """timeout of coreutils sends a signal to the process, then to its group."""
     (tmp_path / "web.toml").write_text(to_toml(web.settings))
     for number, (gap, options) in enumerate(zip(TWICE, ([], ["-s", "INT"], ["--foreground"]), strict=True)):
         shutil.rmtree(tmp_path / "out", ignore_errors=True)
@@ -100,7 +100,7 @@ def test_what_timeout_sends_twice_is_one_signal(mode: str, web: StartedWeb, tmp_
             assert ran.returncode in (0, 124), ran
 
 
-def test_an_interrupt_before_there_is_a_directory_makes_none(web: StartedWeb, tmp_path: Path) -> None:
+def test_an_interrupt_before_the_directory_exists_creates_none(web: StartedWeb, tmp_path: Path) -> None:
     (tmp_path / "web.toml").write_text(to_toml(web.settings))
     process = start(command("async", tmp_path))
     process.send_signal(TERM)
@@ -110,7 +110,7 @@ def test_an_interrupt_before_there_is_a_directory_makes_none(web: StartedWeb, tm
     assert (told["out"] is None) == (not (tmp_path / "out").exists())
 
 
-def test_an_interrupt_before_a_fresh_crawl_leaves_the_old_one(web: StartedWeb, tmp_path: Path) -> None:
+def test_an_interrupt_before_a_fresh_crawl_keeps_the_old_one(web: StartedWeb, tmp_path: Path) -> None:
     (tmp_path / "web.toml").write_text(to_toml(web.settings))
     first = subprocess.run(command("async", tmp_path), capture_output=True, timeout=60)
     kept = json.loads(first.stdout)["pages"]
@@ -122,7 +122,7 @@ def test_an_interrupt_before_a_fresh_crawl_leaves_the_old_one(web: StartedWeb, t
 
 
 @pytest.mark.parametrize("words", [["status", "."], ["verify", "."], ["export", "."]])
-def test_other_commands_just_end(words: list[str], tmp_path: Path) -> None:
+def test_other_commands_end_without_output(words: list[str], tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "crawler", *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )

@@ -1,4 +1,4 @@
-"""The whole network goes away in the middle of a crawl and comes back: a namespace of its own whose loopback is cut."""
+"""The network fails in the middle of a crawl and comes back, in a network namespace whose loopback is taken down."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ print(json.dumps({{"told": told, "looked": json.loads(looked.stdout), "after": t
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_crawl_survives_the_network_being_away(tmp_path: Path, mode: str) -> None:
+def test_a_crawl_survives_a_network_outage(tmp_path: Path, mode: str) -> None:
     if os.geteuid() != 0 or subprocess.run(["unshare", "-n", "ip", "link"], capture_output=True).returncode:
         pytest.skip("a network of its own needs root and unshare")
     command = ["unshare", "-n", sys.executable, "-c", PLAY, str(tmp_path), mode, "5", str(AWAY)]
@@ -53,4 +53,4 @@ def test_a_crawl_survives_the_network_being_away(tmp_path: Path, mode: str) -> N
     print(mode, {key: told[key] for key in ("reasons", "retries", "pauses")}, answer["after"])
     assert (told["owed"], told["digest"]) == (0, crawl_digest(expected(Web(hosts=HOSTS, pages=PAGES))))
     assert told["pauses"]["outage"] >= 1
-    assert not answer["looked"]["complete"], "it waited"
+    assert not answer["looked"]["complete"], "the crawl ended during the outage"

@@ -1,4 +1,4 @@
-"""Pipes that nobody reads, and readers that go away: a crawl goes on or drains, and says no more than it can."""
+"""Pipes that are not read, and readers that close them: a crawl continues or drains, and does not block on output."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def web() -> Iterator[StartedWeb]:
 
 @pytest.fixture
 def full_pipe() -> Iterator[int]:
-    """The end of a pipe that holds all that it can, and is read by nobody."""
+    """The write end of a full pipe that is not read."""
     read, write = os.pipe()
     os.set_blocking(write, False)
     try:
@@ -66,13 +66,13 @@ def test_a_full_pipe_stops_neither_the_crawl_nor_its_end(
     assert (process.returncode, json.loads(out)["digest"]) == (0, DIGEST)
 
 
-def test_an_error_is_told_to_a_full_pipe_for_a_moment_only(tmp_path: Path, full_pipe: int) -> None:
+def test_printing_an_error_to_a_full_pipe_does_not_block(tmp_path: Path, full_pipe: int) -> None:
     words = [sys.executable, "-m", "crawler", "status", str(tmp_path)]
     assert subprocess.run(words, stderr=full_pipe, timeout=30).returncode == 2
 
 
 @pytest.mark.parametrize("mode", variants.names())
-def test_readers_that_go_away_do_not_end_a_crawl(tmp_path: Path, web: StartedWeb, mode: str) -> None:
+def test_closed_output_pipes_do_not_end_a_crawl(tmp_path: Path, web: StartedWeb, mode: str) -> None:
     read, write = os.pipe()
     process = crawl(tmp_path, web, mode, stdout=write, stderr=write)
     os.close(read)
@@ -85,7 +85,7 @@ def test_readers_that_go_away_do_not_end_a_crawl(tmp_path: Path, web: StartedWeb
     assert (told["owed"], told["digest"]) == (0, DIGEST)
 
 
-def test_a_terminal_that_closes_drains(tmp_path: Path, web: StartedWeb) -> None:
+def test_a_closed_terminal_drains_the_crawl(tmp_path: Path, web: StartedWeb) -> None:
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         pytest.skip("SIGHUP is ignored here, as under nohup, and so in whatever is started")
     master, slave = os.openpty()

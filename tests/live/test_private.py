@@ -1,4 +1,4 @@
-"""What a crawl keeps is for its owner alone: cookies, and pages behind a login."""
+"""Files of a crawl are readable by their owner only: they may hold cookies, and pages behind a login."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from tests.contract.raw_server import RawServer, response
 
 @pytest.fixture
 def lenient() -> Iterator[None]:
-    """The usual umask, under which everybody may read."""
+    """The usual umask, under which all users may read."""
     before = os.umask(0o022)
     yield
     os.umask(before)
 
 
 def open_to_others(folder: Path) -> dict[str, str]:
-    """What others may get at, with its mode: a file in a folder that they may enter, or that folder."""
+    """The paths that other users can access, with their modes: files in folders that they may enter, and these
+    folders."""
     found = {}
     for path in (folder, *folder.rglob("*")):
         reachable = all(part.stat().st_mode & 0o011 for part in path.parents if folder in (part, *part.parents))
@@ -40,7 +41,7 @@ QUICK = {("async", "sqlite"), ("prefork", "files")}
     ("mode", "store"), [pytest.param(*case, marks=[] if case in QUICK else pytest.mark.slow) for case in CASES]
 )
 @pytest.mark.usefixtures("lenient")
-def test_nobody_else_reads_cookies_or_pages(mode: str, store: str, tmp_path: Path) -> None:
+def test_other_users_cannot_read_cookies_or_pages(mode: str, store: str, tmp_path: Path) -> None:
     with RawServer(
         lambda path: [response(b"<p>secret", "Set-Cookie: session=secret", "Content-Type: text/html")]
     ) as web:
@@ -50,9 +51,9 @@ def test_nobody_else_reads_cookies_or_pages(mode: str, store: str, tmp_path: Pat
             keys = {"mode": mode, "store": store, "processes": 2}
             crawler.crawl(web.url, out=out, cookies=True, delay=0.0, robots=False, **keys)  # type: ignore[arg-type]
             secret = [path for path in out.rglob("*") if path.is_file() and b"secret" in path.read_bytes()]
-            assert secret, "there is something to hide"
+            assert secret, "no file holds the secret, so the test shows nothing"
     assert open_to_others(tmp_path / "new") == {}
-    assert (tmp_path / "mine").stat().st_mode & 0o777 == 0o755, "who made it has decided"
+    assert (tmp_path / "mine").stat().st_mode & 0o777 == 0o755, "the mode of an existing directory was changed"
     told = open_to_others(tmp_path / "mine")
     assert set(told) <= {".", "crawl.json", "lock", "report.html"}, told
     for name in (path for path in (tmp_path / "mine").rglob("*.sqlite*")):

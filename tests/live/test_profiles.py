@@ -1,4 +1,4 @@
-"""Crawls of small profile webs through the real command line come to what the oracle foretold."""
+"""Crawls of small profile webs through the command line have the results that the oracle predicts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HOSTS, PAGES = 30, 250
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_every_mode_finds_what_the_oracle_foretold(profile: str, tmp_path: Path) -> None:
+def test_every_mode_finds_what_the_oracle_predicts(profile: str, tmp_path: Path) -> None:
     choice = chosen(profile, 1, HOSTS, PAGES)
     ends = expected(choice.make())
     with served(choice) as web:
@@ -40,9 +40,9 @@ def test_several_processes_serve_one_web(tmp_path: Path) -> None:
     assert {entry.connection % 3 for entry in entries} == {0, 1, 2}
     assert HOSTS <= verdict.connections <= 4 * HOSTS + 64
     homes = {entry.connection: entry.host for entry in entries}
-    assert all(homes[entry.connection] == entry.host for entry in entries)  # a number is one connection's alone
+    assert all(homes[entry.connection] == entry.host for entry in entries)  # each number belongs to one connection
     assert verdict.bytes_sent > sum(end.size for end in ends.values())
-    assert -0.002 < verdict.lateness.p50 <= verdict.lateness.p99  # a timer may be early by its grain
+    assert -0.002 < verdict.lateness.p50 <= verdict.lateness.p99  # a timer may be early by its resolution
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -63,7 +63,7 @@ def test_a_flat_web_of_https_is_crawled(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_who_ignores_robots_txt_gets_through_all_traps(mode: str, tmp_path: Path) -> None:
+def test_a_crawl_that_ignores_robots_txt_gets_through_all_traps(mode: str, tmp_path: Path) -> None:
     numbers = {**chosen("lab", 1, 2, 20).numbers, "traps": 0.5, "robots_missing": 0.0}
     choice = Choice(profile="lab", hosts=2, pages=20, numbers=numbers)
     with start_web(profile="lab", hosts=2, pages=20, numbers=numbers) as web:
@@ -72,4 +72,4 @@ def test_who_ignores_robots_txt_gets_through_all_traps(mode: str, tmp_path: Path
     found = differences(tmp_path / "crawl", ends, bodies=False)
     beyond = [fault for fault in found if "member-" in fault]
     assert [fault for fault in found if fault not in beyond] == []
-    assert len(beyond) == 5_000  # a page gives no more links than max_links
+    assert len(beyond) == 5_000  # at most max_links links are taken from a page

@@ -28,7 +28,7 @@ LATIN = ("Content-Type", "text/html; charset=iso-8859-1")
 
 
 class Page(NamedTuple):
-    """What a path answers; `whole`: only the headers given, no Content-Type of ours."""
+    """The answer of a path; `whole`: only the headers given, no default Content-Type."""
 
     body: bytes
     headers: tuple[tuple[str, str], ...] = (HTML,)
@@ -74,7 +74,7 @@ PAGES: dict[str, Page] = {
         b"<?xml version='1.0'?><html xmlns='http://www.w3.org/1999/xhtml'><a href='/of-xml'/></html>",
         (("Content-Type", "text/xml"),),
     ),
-    # read by another process
+    # parsed in a separate process
     "/big": Page(b"<a href='/\xe9?q=\xe9'><iframe src=/of-big>" + b"<!-- -->" * 80_000, (LATIN,)),
 }
 # fmt: off
@@ -139,7 +139,7 @@ def test_a_site_is_read_as_browsers_read_it(mode: str, client: str, site: str, t
     assert store.read(rows["twice"].part, rows["twice"].position).content_type == "text/html, text/html"
 
 
-def test_by_option_relations_and_error_pages_are_followed(site: str, tmp_path: Path) -> None:
+def test_link_relations_and_error_pages_are_followed_by_option(site: str, tmp_path: Path) -> None:
     keys: dict[str, Any] = {"follow_rel": ("next", "prev"), "follow_errors": True}
     summary = crawled(site, "async", "aiohttp", tmp_path / "c", **keys)
     directory = CrawlDirectory.open_readonly(tmp_path / "c")

@@ -1,4 +1,4 @@
-"""The referee finds every breach that is planted in a log, and none in a clean one."""
+"""The referee finds every violation that is planted in a log, and none in a clean one."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_kill_excuses_what_was_in_flight(tmp_path: Path) -> None:
     assert len(verdict_on(tmp_path, *log, kills=(9.0, 31.0)).duplicates) == 1
 
 
-def test_forbidden_closed_and_strange_requests_are_found(tmp_path: Path) -> None:
+def test_forbidden_closed_and_unknown_requests_are_found(tmp_path: Path) -> None:
     closed = host_with(Part.CLOSED)
     told = verdict_on(
         tmp_path,
@@ -109,7 +109,7 @@ def test_early_requests_are_found(tmp_path: Path) -> None:
     assert [breach.required for breach in verdict_on(tmp_path, *log[3:], delay=0.0).gaps] == [WEB.crawl_delay(slow)]
 
 
-def test_a_broken_retry_after_is_found(tmp_path: Path) -> None:
+def test_a_violated_retry_after_is_found(tmp_path: Path) -> None:
     told = verdict_on(tmp_path, entry("/", 0.0, hold=4.0), entry("/a", 2.0), entry("/b", 4.09), entry("/c", 5.2))
     assert [(breach.url, round(breach.had, 3), round(breach.required, 3)) for breach in told.holds] == [
         (f"http://{OPEN}/a", 1.9, 4.0),
@@ -117,7 +117,7 @@ def test_a_broken_retry_after_is_found(tmp_path: Path) -> None:
     ]
 
 
-def test_what_was_on_its_way_beside_a_retry_after_is_no_breach(tmp_path: Path) -> None:
+def test_requests_in_flight_during_a_retry_after_are_no_violation(tmp_path: Path) -> None:
     log = [entry("/", 0.0, hold=4.0), entry("/a", 0.15), entry("/b", 0.3)]
     assert [breach.url for breach in verdict_on(tmp_path, *log, delay=0.0, per_host=9).holds] == [f"http://{OPEN}/b"]
     (tmp_path / "log").unlink()
@@ -126,7 +126,7 @@ def test_what_was_on_its_way_beside_a_retry_after_is_no_breach(tmp_path: Path) -
 
 
 def test_flow_through_the_steady_window(tmp_path: Path) -> None:
-    # ten at a time, staggered, each taking a second; a slow start and a slow end that must not count
+    # ten at a time, staggered, each taking a second; the slow start and the slow end must not count
     busy = [entry(f"/{n}", n / 10, 1.0) for n in range(1000)]
     slow = [entry(f"/slow-{n}", at, 0.1) for at in (-9.0, 200.0) for n in range(9)]
     told = verdict_on(tmp_path, *slow, *busy, per_host=10)
@@ -136,7 +136,7 @@ def test_flow_through_the_steady_window(tmp_path: Path) -> None:
     assert told.steady.mean_in_flight == pytest.approx(10.0, rel=0.01)
 
 
-def test_only_the_asked_time_is_judged(tmp_path: Path) -> None:
+def test_only_the_given_time_range_is_judged(tmp_path: Path) -> None:
     log = write(tmp_path / "log", [entry("/", 1.0), entry("/", 2.5), entry("/", 4.0)])
     assert judge(log, WEB, 1.0, since=2.0, until=3.0).requests == 1
 
@@ -148,8 +148,8 @@ def test_a_half_written_line_is_left_out(tmp_path: Path) -> None:
     assert [found.at for found in read_log(tmp_path / "log")] == [1.0]
 
 
-def test_nobody_waits_for_the_end_of_an_answer_to_the_dead(tmp_path: Path) -> None:
+def test_the_delay_after_a_kill_does_not_wait_for_the_answer_to_the_killed_client(tmp_path: Path) -> None:
     asked = entry("/", 10.0, lasts=0.9), entry("/1", 11.5)
     assert len(verdict_on(tmp_path / "early", *asked).gaps) == 1
     assert verdict_on(tmp_path / "killed", *asked, kills=(10.4,)).clean
-    assert len(verdict_on(tmp_path / "rested", *asked, kills=(10.6,)).gaps) == 1, "the rest begins with the kill"
+    assert len(verdict_on(tmp_path / "rested", *asked, kills=(10.6,)).gaps) == 1, "the delay starts at the kill"

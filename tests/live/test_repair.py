@@ -1,4 +1,5 @@
-"""A damaged crawl is refused with a line that names `repair`; repaired it is whole, and goes on to the same end."""
+"""A damaged crawl is refused with a line that names `repair`; after the repair it is intact and completes with the same
+result."""
 
 from __future__ import annotations
 
@@ -34,7 +35,7 @@ def web() -> Iterator[StartedWeb]:
 
 
 def flip(path: Path) -> None:
-    """Noise in every sixth page of the file."""
+    """Overwrite every sixth page of the file with random bytes."""
     dice = random.Random(7)
     with path.open("r+b") as file:
         for at in range(8192, path.stat().st_size, 6 * 4096):
@@ -66,7 +67,7 @@ def command(*words: object) -> subprocess.CompletedProcess[str]:
 
 
 def repaired(folder: Path, mode: str) -> dict[str, int]:
-    """Repair, check, go on to the end: as if nothing had happened."""
+    """Repair, verify and resume to the end, with the result of an undamaged crawl."""
     out = folder / "out"
     done = command("repair", out, "--json")
     assert done.returncode == 0, done.stderr
@@ -105,14 +106,14 @@ def test_a_damaged_file_is_refused_and_repaired(
     counts = repaired(tmp_path, mode)
     print(mode, what, damage.__name__, {key: counts[key] for key in ("kept", "recovered", "again", "owed")})
     if damage is not delete:
-        assert list(out.rglob("*.broken")), "nothing is thrown away"
+        assert list(out.rglob("*.broken")), "the damaged file was not kept"
     assert counts["owed"] > 0
     if what == "frontier":
-        assert counts["kept"] + counts["recovered"] >= before["pages"] * 0.9, "no page is fetched again without need"
+        assert counts["kept"] + counts["recovered"] >= before["pages"] * 0.9, "too many pages are fetched again"
 
 
 @pytest.mark.parametrize("mode", ["async", "prefork"])
-def test_a_log_that_was_deleted_after_a_kill_costs_a_few_pages_only(tmp_path: Path, web: StartedWeb, mode: str) -> None:
+def test_a_log_deleted_after_a_kill_loses_only_a_few_pages(tmp_path: Path, web: StartedWeb, mode: str) -> None:
     (tmp_path / "web.toml").write_text(to_toml(web.settings))
     crawler = Crawler(tmp_path, mode, 16, "--delay", "0.1")
     frontiers(tmp_path / "out")

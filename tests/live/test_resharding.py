@@ -1,4 +1,4 @@
-"""Rows move between the files of shards, and nothing is lost, whatever is killed on the way."""
+"""Rows are moved between the files of shards without loss, whatever is killed on the way."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def directory(tmp_path: Path) -> CrawlDirectory:
 
 
 def content(directory: CrawlDirectory) -> tuple[Any, ...]:
-    """All that a crawl knows, wherever it lies."""
+    """The complete state of a crawl, from all shards."""
     with closing(directory.open_frontiers()) as frontier:
         owed = {(one.url, one.depth, one.via) for one in frontier.owed()}
         settled = {(row.url, row.part, row.position, row.digest, row.settled_at) for row in frontier.settled()}
@@ -97,13 +97,13 @@ def is_moving(path: Path) -> bool:
 
 
 @pytest.mark.parametrize(("settings", "by_url"), [(POLITE, False), (FAST, True)])
-def test_rows_lie_where_a_run_looks_for_them_and_nothing_else_changes(
+def test_rows_are_moved_to_their_shards_and_nothing_else_changes(
     directory: CrawlDirectory, settings: Settings, by_url: bool
 ) -> None:
     ensure_layout(directory, settings, 3)
     first = content(directory)
     owed, settled, *_ = first
-    assert len(owed) + len(settled) == HOSTS * PAGES + 1, "what was on its way and not known is owed"
+    assert len(owed) + len(settled) == HOSTS * PAGES + 1, "an unknown link in transit is owed"
     lies_at_home(directory, 3, by_url)
     for shards in (2, 4, 1):
         ensure_layout(directory, settings, shards)
@@ -112,7 +112,7 @@ def test_rows_lie_where_a_run_looks_for_them_and_nothing_else_changes(
 
 
 @pytest.mark.parametrize("stops", [False, True])
-def test_what_hosts_were_asked_for_is_not_forgotten_in_a_move(directory: CrawlDirectory, stops: bool) -> None:
+def test_the_budgets_used_by_hosts_are_kept_in_a_move(directory: CrawlDirectory, stops: bool) -> None:
     stopped = "/0: the same" if stops else ""
     with closing(directory.frontier()) as frontier:
         budgets = [Budget(f"http://h{n}.test", mark, 12 * n, stopped=stopped) for n in range(HOSTS) for mark in (0, 9)]
@@ -131,13 +131,13 @@ def test_what_hosts_were_asked_for_is_not_forgotten_in_a_move(directory: CrawlDi
         ensure_layout(directory, POLITE, shards)
         for n in range(0, HOSTS, 7):
             told = pages(f"http://h{n}.test", shards)
-            assert sorted(told) == [[]] * (shards - 1) + [[12 * n] * 2], "with the owner of the host and nobody else"
+            assert sorted(told) == [[]] * (shards - 1) + [[12 * n] * 2], "at the owner of the host only"
     ensure_layout(directory, FAST, 3)
-    assert pages("http://h2.test", 3) == [[24, 24]] * 3, "a host that is spread: each counts for all"
-    assert sorted(pages("http://h3.test", 3)) == [[], [], [36, 36]], "its note asks for a delay"
+    assert pages("http://h2.test", 3) == [[24, 24]] * 3, "a spread host: each shard has the total"
+    assert sorted(pages("http://h3.test", 3)) == [[], [], [36, 36]], "its note has a delay"
 
 
-def test_a_url_beyond_the_depth_limit_that_another_shard_admitted_goes_in_a_move(directory: CrawlDirectory) -> None:
+def test_a_url_beyond_the_depth_limit_admitted_by_another_shard_is_removed_in_a_move(directory: CrawlDirectory) -> None:
     ensure_layout(directory, POLITE, 2)
     here, there = (directory.frontier(number) for number in (0, 1))
     taken = next(here.beyond())
@@ -151,7 +151,7 @@ def test_a_url_beyond_the_depth_limit_that_another_shard_admitted_goes_in_a_move
         assert frontier.tally().too_deep == BEYOND - 2
 
 
-def test_a_frontier_that_a_kill_left_half_made_is_made_whole_in_any_layout(tmp_path: Path) -> None:
+def test_a_frontier_half_created_by_a_kill_is_completed_in_any_layout(tmp_path: Path) -> None:
     made = CrawlDirectory.create(tmp_path / "c", POLITE, demo=False, fresh=False)
     half = made.path / "shard-0001" / "frontier.sqlite"
     half.parent.mkdir()
@@ -161,13 +161,13 @@ def test_a_frontier_that_a_kill_left_half_made_is_made_whole_in_any_layout(tmp_p
         assert frontier.tally().queued == 0
 
 
-def test_the_same_layout_is_left_alone(directory: CrawlDirectory) -> None:
+def test_the_same_layout_changes_nothing(directory: CrawlDirectory) -> None:
     ensure_layout(directory, POLITE, 3)
     before = directory.manifest
     ensure_layout(directory, POLITE, 3)
     assert directory.manifest == before
     ensure_layout(directory, FAST, 3)
-    assert directory.manifest.moves == before.moves + 1, "hosts that may now be spread lie elsewhere"
+    assert directory.manifest.moves == before.moves + 1, "hosts that may now be spread belong to other shards"
 
 
 def test_kill_9_in_the_middle_of_a_move_loses_nothing(directory: CrawlDirectory) -> None:

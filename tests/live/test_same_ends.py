@@ -1,4 +1,4 @@
-"""The same bytes end in the same way in every mode and client: around every limit, cut anywhere, and at port 0.
+"""The same bytes have the same outcome in every mode and client: around every limit, truncated anywhere, and at port 0.
 
 Each case has a host of its own. What is compared: reason, status, what was truncated, length and digest of the body,
 and whether the links could be read.
@@ -31,7 +31,7 @@ ROUNDS = 3
 
 
 def sized(size: int) -> Iterator[tuple[str, bytes]]:
-    """A page of so many bytes, its end told in every way."""
+    """A page of so many bytes, its end marked in every way."""
     body = (b'<a href="/x">x</a>' + b" " * size)[:size]
     kind = "Content-Type: text/html"
     yield "length", head(kind, f"Content-Length: {size}") + body
@@ -52,7 +52,7 @@ def headed(size: int) -> bytes:
 
 
 def cases() -> dict[str, list[Step]]:
-    """What each path answers."""
+    """The answer of each path."""
     found: dict[str, list[Step]] = {}
     for size in (0, 1, HEAVY - 1, HEAVY, HEAVY + 1, MAX_BODY - 1, MAX_BODY, MAX_BODY + 1):
         for how, reply in sized(size):
@@ -89,12 +89,12 @@ NAMES = list(CASES)
 
 
 def reply(path: str) -> list[Step]:
-    """What the server sends."""
+    """The answer of the server."""
     return CASES[NAMES[int(path[1:])]] if path[1:].isdigit() else [head("Content-Length: 0"), "close"]
 
 
 def crawl(server: RawServer, mode: str, client: str, out: Path) -> dict[str, End]:
-    """The ends of all cases, by name."""
+    """The outcomes of all cases, by name."""
     seeds = [f"http://c{number}.test/{number}" for number in range(len(NAMES))]
     seeds += ["http://zero.test:0/", "http://127.0.0.1:0/", "http://zero.test:00/x"]
     resolve = {f"c{number}.test": f"127.0.0.1:{server.port}" for number in range(len(NAMES))}
@@ -132,7 +132,7 @@ def ends(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], dict
         return {(mode, client): crawl(server, mode, client, folder / f"{mode}-{client}") for mode, client in ENGINES}
 
 
-def test_every_mode_and_client_tells_the_same(ends: dict[tuple[str, str], dict[str, End]]) -> None:
+def test_every_mode_and_client_has_the_same_outcomes(ends: dict[tuple[str, str], dict[str, End]]) -> None:
     first = ends[ENGINES[0]]
     assert len(first) >= len(NAMES) + 2
     differing = {}
@@ -143,7 +143,7 @@ def test_every_mode_and_client_tells_the_same(ends: dict[tuple[str, str], dict[s
     assert not differing
 
 
-def test_the_limits_are_where_they_are_said_to_be(ends: dict[tuple[str, str], dict[str, End]]) -> None:
+def test_the_limits_are_as_documented(ends: dict[tuple[str, str], dict[str, End]]) -> None:
     found = ends[ENGINES[0]]
     for how in ("length", "chunks", "open", "gzip"):
         marks = [found[f"body of {size} bytes, {how}"][2] for size in (MAX_BODY - 1, MAX_BODY, MAX_BODY + 1)]
@@ -155,7 +155,7 @@ def test_the_limits_are_where_they_are_said_to_be(ends: dict[tuple[str, str], di
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_no_mode_decides_whether_a_heavy_page_is_read(order: int, tmp_path: Path) -> None:
+def test_whether_a_heavy_page_is_parsed_does_not_depend_on_the_mode(order: int, tmp_path: Path) -> None:
     """The parser wants 48 bytes for each byte of these pages, and a page may have 64 MiB of what the crawl has."""
     pages = [hostile_pages.page("<", kilobytes << 10) for kilobytes in range(800, 2_000, 150)][::order]
     unread: dict[str, list[tuple[int, bool]]] = {}
@@ -167,6 +167,6 @@ def test_no_mode_decides_whether_a_heavy_page_is_read(order: int, tmp_path: Path
             with closing(CrawlDirectory.open_readonly(tmp_path / mode).open_frontiers()) as frontier:
                 unread[mode] = sorted((row.size, row.detail == "links not read: memory") for row in frontier.settled())
     first = unread["async"]
-    assert [read for _, read in first] == sorted(read for _, read in first), "from some size on"
+    assert [read for _, read in first] == sorted(read for _, read in first), "pages above some size are unread"
     assert {read for _, read in first} == {False, True}
     assert all(found == first for found in unread.values()), unread

@@ -1,4 +1,4 @@
-"""The measuring scripts run, at a size that takes seconds; their figures are for people."""
+"""The measuring scripts run, at a size that takes seconds; their figures are not checked closely."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def told(*words: str, before: tuple[str, ...] = ()) -> dict[str, Any]:
     return json.loads(done.stdout)  # type: ignore[no-any-return]
 
 
-def test_a_frontier_is_filled_and_gone_on_with() -> None:
+def test_a_frontier_is_filled_and_restarted() -> None:
     found = told("tests.scale", "--urls", "20000", "--hosts", "500", "--max-memory", "160M")
     assert (found["urls"], found["hosts"], len(found["step_us_per_url"])) == (20_000, 500, 10)
     assert found["restart_seconds"] > 0 and found["peak_rss_mb"] < 160
@@ -27,19 +27,19 @@ def test_a_frontier_is_filled_and_gone_on_with() -> None:
 def test_many_hosts_are_asked_politely() -> None:
     found = told("tests.many_hosts", "--hosts", "200", "--large", "10", "--pages", "5")
     delayed, free = found["delay"], found["no_delay"]
-    assert found["least_gap"] >= 1.0, "a host had its rest"
+    assert found["least_gap"] >= 1.0, "a host was asked more often than its delay allows"
     assert delayed["reasons"] == free["reasons"] and set(free["reasons"]) == {"ok"}
     assert 0.5 < found["share_of_polite_rate"] <= 1.05
 
 
-def test_neither_tarpits_nor_hostile_pages_hold_up_the_others() -> None:
+def test_tarpits_and_hostile_pages_do_not_delay_other_hosts() -> None:
     found = told("tests.tarpits", "--good", "60", "--pages", "6", "--tarpits", "12", "--size", "500000")
     assert found["alone"]["urls"] == found["tarpits"]["urls"] == 360
     assert found["hostile"]["urls"] > 360 and found["alone"]["unread"] == 0
-    assert min(found["tarpits"]["share"], found["hostile"]["share"]) > 0.35, "politeness decides, not they"
+    assert min(found["tarpits"]["share"], found["hostile"]["share"]) > 0.35, "politeness sets the rate, not the tarpits"
 
 
-def test_names_that_nobody_answers_for_hold_up_nobody() -> None:
+def test_names_without_a_dns_answer_do_not_delay_other_hosts() -> None:
     if why := why_no_network():
         pytest.skip(why)
     words = ["--slow", "200", "--good", "20", "--pages", "10", "--modes", "threads"]

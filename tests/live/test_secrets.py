@@ -1,4 +1,4 @@
-"""Who is told a secret: read off the raw bytes that servers received, in every mode and with every client.
+"""Which servers receive a secret, checked on the raw bytes that they received, in every mode and with every client.
 
 Each hop of the matrix is one URL: `/go/N` at the first origin redirects (or links) to `/land/N` at the second, directly
 or by way of others; what arrives there is searched for every secret of the first origin, in any spelling. The landing
@@ -77,7 +77,7 @@ KINDS = {
 
 
 class Case(NamedTuple):
-    """May the secret of `start` arrive where the hops lead?"""
+    """Whether the secret of `start` may arrive where the hops lead."""
 
     secret: str
     start: str
@@ -86,7 +86,7 @@ class Case(NamedTuple):
 
 
 def cases() -> list[Case]:
-    """Own ones and those of the corpus."""
+    """The cases above and those of the corpus."""
     known = corpus.cases("creds/leak_matrix")
     told = [(KINDS[one["secret"]], one["frm"].rstrip("/"), one["to"], one["sent"]) for one in known]
     return [Case(*one) for one in dict.fromkeys([*OWN, *told])]
@@ -96,12 +96,12 @@ KEPT_FROM_SIGHT = ("login", "header", "cookie", "netrc", "proxy")
 
 
 def secret(kind: str, origin: str) -> str:
-    """The value of a secret of an origin, unlike any other."""
+    """The value of a secret of an origin, unique among all secrets."""
     return f"{kind}-{ORIGINS.index(origin)}-s3cr3t"
 
 
 def spellings(value: str) -> list[bytes]:
-    """The ways in which a value could arrive."""
+    """The encodings in which a value could arrive."""
     plain = value.encode()
     pairs = [b64encode(plain[cut:]).rstrip(b"=")[1:-1] for cut in range(3)]
     return [plain, plain.hex().encode(), quote(value, safe="").encode(), *pairs]
@@ -112,7 +112,7 @@ def basic(value: str) -> bytes:
 
 
 class Origin(RawServer):
-    """An origin with a page for each hop. With a `context` it speaks TLS, and would take a client's certificate."""
+    """An origin with a page for each hop. With a `context` it uses TLS and would accept a client certificate."""
 
     def __init__(self, name: str, context: ssl.SSLContext | None, reply: Callable[[Origin, str], list[Step]]) -> None:
         super().__init__(lambda path: reply(self, path))
@@ -191,7 +191,7 @@ def web(tmp_path: Path) -> Iterator[Web]:
 
 
 def configuration(web: Web, netrc: Path | None) -> str:
-    """Every origin has a login, a header and a cookie of its own; the login of the first may stand in a netrc."""
+    """Every origin has its own login, header and cookie; the login of the first may stand in a netrc."""
     lines = [
         "cookies = true",
         "delay = 0",
@@ -211,7 +211,7 @@ def configuration(web: Web, netrc: Path | None) -> str:
 
 
 def crawl(web: Web, tmp_path: Path, mode: str, client: str, asked: bool = False) -> tuple[str, list[str]]:
-    """What a crawl of the whole matrix says, and the command lines of its processes meanwhile."""
+    """The output of a crawl of the whole matrix, and the command lines of its processes meanwhile."""
     config, home = tmp_path / "job.toml", tmp_path / "home"
     home.mkdir()
     config.write_text(configuration(web, home / ".netrc" if asked else None))
@@ -237,7 +237,7 @@ def crawl(web: Web, tmp_path: Path, mode: str, client: str, asked: bool = False)
 
 
 def command_lines(session: int) -> list[str]:
-    """Those of all processes of a session."""
+    """The command lines of all processes of a session."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -249,7 +249,7 @@ def command_lines(session: int) -> list[str]:
 
 
 def judge(web: Web, kinds: set[str]) -> list[str]:
-    """The cases that are not as they should be."""
+    """The cases with a wrong result."""
     wrong = []
     for number, case in enumerate(web.cases):
         last = chain(case, number)[-1]
@@ -273,7 +273,7 @@ def judge(web: Web, kinds: set[str]) -> list[str]:
 
 
 def check_nothing_kept(tmp_path: Path, said: str, titles: list[str]) -> None:
-    """No secret in any file of the crawl, in what was said, in a command line."""
+    """No secret is in any file of the crawl, in the output or in a command line."""
     every = [secret(kind, origin) for kind in KEPT_FROM_SIGHT for origin in ORIGINS]
     values = [spelling for value in every for spelling in (*spellings(value), basic(value))]
     texts = [said.encode(), *(title.encode() for title in titles)]
@@ -283,7 +283,7 @@ def check_nothing_kept(tmp_path: Path, said: str, titles: list[str]) -> None:
 
 
 @pytest.mark.parametrize(("mode", "client"), RUNS, ids=str)
-def test_a_secret_reaches_its_origin_and_nobody_else(web: Web, tmp_path: Path, mode: str, client: str) -> None:
+def test_a_secret_reaches_its_origin_and_no_other(web: Web, tmp_path: Path, mode: str, client: str) -> None:
     said, titles = crawl(web, tmp_path, mode, client)
     assert not judge(web, {"login", "header", "cookie", "jar", "proxy", "certificate"})
     heads = [head for origin in web.origins.values() for head in origin.requests]
@@ -294,13 +294,13 @@ def test_a_secret_reaches_its_origin_and_nobody_else(web: Web, tmp_path: Path, m
 
 
 @pytest.mark.parametrize(("mode", "client"), RUNS[::3], ids=str)
-def test_a_netrc_is_read_where_it_was_asked_for(web: Web, tmp_path: Path, mode: str, client: str) -> None:
+def test_a_netrc_is_read_only_where_it_is_configured(web: Web, tmp_path: Path, mode: str, client: str) -> None:
     said, titles = crawl(web, tmp_path, mode, client, asked=True)
     assert not judge(web, {"netrc", "cookie", "header"})
     check_nothing_kept(tmp_path, said, titles)
 
 
-def test_a_resume_must_be_given_them_again(tmp_path: Path) -> None:
+def test_a_resume_must_be_given_the_secrets_again(tmp_path: Path) -> None:
     def reply(path: str) -> list[Step]:
         return [response(b'<a href="/1">1</a><a href="/2">2</a>', "Content-Type: text/html"), "keep"]
 
@@ -313,14 +313,14 @@ def test_a_resume_must_be_given_them_again(tmp_path: Path) -> None:
 
     with RawServer(reply) as server:
         named, value = f'[headers."{server.url}"]', 'X-Api-Key = "s3cr3t"'
-        assert resumed(1, named, value).returncode == 1  # the budget is spent
+        assert resumed(1, named, value).returncode == 1  # the budget is used
         assert b"X-Api-Key: s3cr3t" in server.requests[-1]
         asked = len(server.requests)
         refused = resumed(9)
         assert (refused.returncode, len(server.requests)) == (2, asked)
         assert f"had headers or credentials for {server.url}" in refused.stderr and refused.stderr.count("\n") == 1
-        assert resumed(2, named).returncode == 1  # to go on without must be said
+        assert resumed(2, named).returncode == 1  # resuming without secrets needs an option
         assert len(server.requests) > asked and b"X-Api-Key" not in server.requests[-1]
         assert resumed(9, named, value).returncode == 0
         assert b"X-Api-Key: s3cr3t" in server.requests[-1]
-        assert resumed(9).returncode == 0  # a finished crawl is only summed up
+        assert resumed(9).returncode == 0  # for a finished crawl only the summary is printed

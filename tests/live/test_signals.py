@@ -1,4 +1,4 @@
-"""An orderly end: the first signal drains, the second ends at once, and a resume asks for nothing twice."""
+"""Orderly end: the first signal drains, the second ends at once, and a resume fetches nothing twice."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def wait_until_it_fetches(log: Path, requests: int) -> None:
         sleep(0.01)
 
 
-def nobody_lives_on(crawler: Crawler) -> None:
+def check_no_process_is_left(crawler: Crawler) -> None:
     give_up_at = monotonic() + ORPHANS_GONE_WITHIN
     while crawler.alive():
         assert monotonic() < give_up_at, crawler.alive()
@@ -47,7 +47,7 @@ def nobody_lives_on(crawler: Crawler) -> None:
     [(signal.SIGINT, os.kill), (signal.SIGINT, os.killpg), (signal.SIGTERM, os.kill), (signal.SIGTERM, os.killpg)],
     ids=["INT to the parent", "INT to the group", "TERM to the parent", "TERM to the group"],
 )
-def test_a_signal_drains_and_a_resume_asks_for_nothing_twice(
+def test_a_signal_drains_and_a_resume_fetches_nothing_twice(
     tmp_path: Path, mode: str, number: signal.Signals, send: Send
 ) -> None:
     log = tmp_path / "web.log"
@@ -62,7 +62,7 @@ def test_a_signal_drains_and_a_resume_asks_for_nothing_twice(
         assert first.process.returncode == 128 + number, err.decode()
         told = json.loads(out)
         assert (told["complete"], told["ending"]) == (False, "stopped")
-        nobody_lives_on(first)
+        check_no_process_is_left(first)
         second = Crawler(tmp_path, mode, CONCURRENCY).wait()
         assert (second["owed"], second["digest"]) == (0, DIGEST)
     verdict = judge(log, WEB, DELAY)
@@ -70,7 +70,7 @@ def test_a_signal_drains_and_a_resume_asks_for_nothing_twice(
 
 
 @pytest.mark.parametrize("mode", variants.names())
-def test_a_second_signal_ends_at_once_and_nothing_lives_on(tmp_path: Path, mode: str) -> None:
+def test_a_second_signal_ends_at_once_and_no_process_is_left(tmp_path: Path, mode: str) -> None:
     with start_web(flat=100, latency=20.0, log=tmp_path / "web.log") as web:
         (tmp_path / "web.toml").write_text(to_toml(web.settings))
         crawler = Crawler(tmp_path, mode, CONCURRENCY, "--timeout", "60")
@@ -83,4 +83,4 @@ def test_a_second_signal_ends_at_once_and_nothing_lives_on(tmp_path: Path, mode:
         crawler.process.communicate(timeout=10)
         assert monotonic() - signalled_at < 1
         assert crawler.process.returncode == 130
-        nobody_lives_on(crawler)
+        check_no_process_is_left(crawler)

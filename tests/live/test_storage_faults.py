@@ -1,4 +1,5 @@
-"""What a disk and its other users do to a crawl: one clear line or a wait, nothing torn, and it goes on afterwards."""
+"""Faults of a disk and locks of other programs: one clear line or a wait, no damage, and the crawl continues
+afterwards."""
 
 from __future__ import annotations
 
@@ -54,18 +55,18 @@ def verified(out: Path) -> bool:
 
 
 def frontiers(out: Path) -> list[Path]:
-    """The frontiers of a crawl that has begun: waits for it."""
+    """The frontiers of a crawl; waits until it has started."""
     give_up_at = monotonic() + 30
     while monotonic() < give_up_at:
         found = [path for path in out.glob("shard-*/frontier.sqlite") if path.stat().st_size > 0]
         if found and list(out.glob("parts/*.sqlite")):
             return found
         sleep(0.05)
-    raise AssertionError("it never began")
+    raise AssertionError("the crawl did not start in time")
 
 
 @pytest.mark.parametrize("mode", variants.names())
-def test_it_stops_before_the_disk_is_full_and_goes_on_by_itself(
+def test_it_pauses_before_the_disk_is_full_and_continues_by_itself(
     tmp_path: Path, disk: Path, web: StartedWeb, mode: str
 ) -> None:
     reserve = 11 * MIB
@@ -74,7 +75,7 @@ def test_it_stops_before_the_disk_is_full_and_goes_on_by_itself(
     with pytest.raises(subprocess.TimeoutExpired):
         crawler.process.wait(8)
     used = (12 * MIB) - os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
-    assert used < 8 * MIB, "it stopped in time"
+    assert used < 8 * MIB, "it stored pages below the reserve"
     subprocess.run(["mount", "-o", "remount,size=100m", disk], check=True)
     told = crawler.wait()
     assert (told["owed"], told["digest"]) == (0, DIGEST)
@@ -83,7 +84,7 @@ def test_it_stops_before_the_disk_is_full_and_goes_on_by_itself(
 
 
 @pytest.mark.parametrize("mode", variants.names())
-def test_below_the_reserve_it_ends_with_exit_3_where_it_may_not_wait(
+def test_below_the_reserve_without_disk_wait_it_ends_with_exit_3(
     tmp_path: Path, disk: Path, web: StartedWeb, mode: str
 ) -> None:
     configure(tmp_path, f"disk_reserve = {11 * MIB}")
@@ -96,14 +97,14 @@ def test_below_the_reserve_it_ends_with_exit_3_where_it_may_not_wait(
 
 
 @pytest.mark.parametrize("mode", ["async", "prefork"])
-def test_a_frontier_that_somebody_has_locked_is_waited_for(tmp_path: Path, web: StartedWeb, mode: str) -> None:
+def test_it_waits_for_a_frontier_that_another_program_has_locked(tmp_path: Path, web: StartedWeb, mode: str) -> None:
     crawler = Crawler(tmp_path, mode, 16)
     (path, *_) = frontiers(tmp_path / "out")
-    with closing(sqlite3.connect(path, isolation_level=None)) as stranger:
-        stranger.execute("BEGIN EXCLUSIVE")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
         sleep(LOCKED)
         assert not crawler.ended()
-        stranger.execute("ROLLBACK")
+        other.execute("ROLLBACK")
     out, err = crawler.process.communicate(timeout=120)
     assert crawler.process.returncode == 0, err
     assert re.fullmatch(rb"warning: incomplete: missed robots_unavailable \d+, server_error \d+; .*\n", err), err
@@ -113,7 +114,7 @@ def test_a_frontier_that_somebody_has_locked_is_waited_for(tmp_path: Path, web: 
 
 
 @pytest.mark.parametrize("mode", variants.names())
-def test_an_fsync_that_fails_ends_the_run_with_one_line_and_a_resume_is_clean(
+def test_a_failing_fsync_ends_the_run_with_one_line_and_a_resume_completes(
     tmp_path: Path, web: StartedWeb, mode: str
 ) -> None:
     if shutil.which("strace") is None:
@@ -133,7 +134,7 @@ def test_an_fsync_that_fails_ends_the_run_with_one_line_and_a_resume_is_clean(
         tracer.terminate()
         _, why = tracer.communicate(timeout=10)
     if b"attach" in why:
-        pytest.skip(f"nothing can be traced here: {why.decode()}")
+        pytest.skip(f"strace cannot attach here: {why.decode()}")
     lines = err.decode().strip().splitlines()
     assert crawler.process.returncode == 3, lines
     assert len(lines) == 1 and "disk I/O error" in lines[0], lines
@@ -142,7 +143,7 @@ def test_an_fsync_that_fails_ends_the_run_with_one_line_and_a_resume_is_clean(
     assert verified(tmp_path / "out")
 
 
-def test_a_directory_that_cannot_be_written_is_one_line_at_once(tmp_path: Path, disk: Path) -> None:
+def test_a_directory_that_cannot_be_written_is_reported_in_one_line_at_once(tmp_path: Path, disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
     for out in (disk, disk / "new", Path("/proc/none")):
         command = [sys.executable, "-m", "crawler", "--out", str(out), "http://127.0.0.1:9/"]

@@ -1,4 +1,4 @@
-"""The server of the built-in web keeps its word, its log is whole, and the referee sees what is in it."""
+"""The server of the built-in web answers as documented, its log is complete, and the referee reads it."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Got(NamedTuple):
 
 
 class Client:
-    """One connection to one host, and no cleverness at all."""
+    """One connection to one host, without any automatic behaviour."""
 
     def __init__(self, server: WebServer, host: str, at: str = "") -> None:
         self._host = host
@@ -131,7 +131,7 @@ async def test_bodies_arrive_in_every_coding(server: WebServer) -> None:
     assert met == set(DECODE)
 
 
-async def test_an_answer_takes_its_time(tmp_path: Path) -> None:
+async def test_an_answer_has_its_latency(tmp_path: Path) -> None:
     async with WebServer(FlatWeb(3, latency=0.05)) as server:
         got = await get(server, FLAT, "/page-2.html")
     assert got.headers["server-timing"] == "app;dur=50.000"
@@ -196,7 +196,7 @@ async def test_requests_in_flight_are_counted(tmp_path: Path) -> None:
     assert all(entry.end - entry.at >= 0.098 for entry in entries)
 
 
-async def test_a_client_that_leaves_is_counted_out(tmp_path: Path) -> None:
+async def test_a_client_that_disconnects_is_no_longer_counted(tmp_path: Path) -> None:
     async with WebServer(FlatWeb(1, latency=5.0), log=tmp_path / "log") as server:
         async with Client(server, FLAT) as client:
             client.ask("/page-0.html")
@@ -205,7 +205,7 @@ async def test_a_client_that_leaves_is_counted_out(tmp_path: Path) -> None:
     assert [entry.status for entry in read_log(tmp_path / "log")] == [0]
 
 
-async def test_garbage_and_impatience_are_cut_off(tmp_path: Path) -> None:
+async def test_garbage_and_pipelining_close_the_connection(tmp_path: Path) -> None:
     async with WebServer(FlatWeb(1, latency=5.0)) as server:
         for words in (b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nHost: flat.demo.test\r\n\r\n" * 2):
             async with Client(server, FLAT) as client:
@@ -216,7 +216,7 @@ async def test_garbage_and_impatience_are_cut_off(tmp_path: Path) -> None:
         await until(lambda: not server.connections and server.in_flight == 0)
 
 
-# ---- what only profile webs do ---------------------------------------------------------------------------------------
+# ---- profile webs only ----------------------------------------------------------------------------------------------
 
 HURRIED = HOSTILE.scaled(hosts=60, pages=600, latency_scale=0.001, size_scale=0.05, drip=400.0, robots_silent=0.1)
 
@@ -230,7 +230,7 @@ def broken(web: ProfileWeb, kind: Kind) -> tuple[str, str]:
     raise LookupError(kind)
 
 
-async def test_a_connection_carries_as_many_answers_as_the_web_says() -> None:
+async def test_a_connection_carries_the_number_of_answers_of_the_web() -> None:
     web = ProfileWeb(1, LAB.scaled(hosts=1, pages=20, latency_scale=0.0, requests_per_connection=3), "lab.test")
     host, site = web.names[0], web.places[web.names[0]].site
     async with WebServer(web) as server, Client(server, host) as client:
@@ -247,7 +247,7 @@ async def test_a_host_that_refuses_has_no_listener() -> None:
             await get(server, closed, "/robots.txt")
 
 
-async def test_a_drip_takes_its_time_and_comes_whole() -> None:
+async def test_a_slow_body_takes_its_time_and_is_complete() -> None:
     web = ProfileWeb(1, HURRIED, "hostile.test")
     host, path = broken(web, Kind.DRIP)
     async with WebServer(web) as server:
@@ -258,7 +258,7 @@ async def test_a_drip_takes_its_time_and_comes_whole() -> None:
 
 
 @pytest.mark.parametrize(("kind", "least"), [(Kind.HANG, 0), (Kind.STALL, 1)])
-async def test_what_hangs_or_stalls_never_ends_by_itself(kind: Kind, least: int, tmp_path: Path) -> None:
+async def test_answers_that_hang_or_stall_never_end_by_themselves(kind: Kind, least: int, tmp_path: Path) -> None:
     web = ProfileWeb(1, HURRIED, "hostile.test")
     host, path = broken(web, kind)
     async with WebServer(web, log=tmp_path / "log") as server:
@@ -275,7 +275,7 @@ async def test_what_hangs_or_stalls_never_ends_by_itself(kind: Kind, least: int,
     assert (first.sent > 0) == bool(least)
 
 
-async def test_the_log_tells_bytes_and_lateness(tmp_path: Path) -> None:
+async def test_the_log_has_bytes_and_lateness(tmp_path: Path) -> None:
     async with WebServer(FlatWeb(3, latency=0.02), log=tmp_path / "log") as server:
         bodies = [len((await get(server, FLAT, f"/page-{n}.html")).body) for n in range(3)]
     entries = read_log(tmp_path / "log")
@@ -289,7 +289,7 @@ async def test_the_log_tells_bytes_and_lateness(tmp_path: Path) -> None:
 # ---- the log ---------------------------------------------------------------------------------------------------------
 
 
-async def test_the_log_is_flushed_while_the_server_lives(server: WebServer, tmp_path: Path) -> None:
+async def test_the_log_is_flushed_while_the_server_runs(server: WebServer, tmp_path: Path) -> None:
     async with Client(server, OPEN) as client:
         await client.get("/", attempt=3)
         await client.get("/nowhere?x=1")
@@ -313,7 +313,7 @@ def refused(address: str) -> bool:
     return False
 
 
-def test_a_started_web_dies_with_its_parent() -> None:
+def test_a_started_web_ends_with_its_parent() -> None:
     parent = (
         "import msgspec\nfrom crawler.testweb.process import start_web\n"
         "print(msgspec.json.encode(start_web(flat=3).settings).decode(), flush=True)\ninput()\n"
@@ -341,7 +341,7 @@ async def test_a_terminated_web_keeps_its_last_lines(tmp_path: Path) -> None:
     assert [found.path for found in read_log(tmp_path / "log")] == ["/"]
 
 
-def test_a_web_that_cannot_be_is_told_at_once() -> None:
+def test_an_invalid_web_is_refused_at_once() -> None:
     with pytest.raises(CrawlerError, match="did not start"):
         start_web(hosts=2)
 
@@ -376,7 +376,7 @@ def test_judge_ends_with_1_for_an_unclean_crawl(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("profile", ["lab", "real", "hostile"])
-def test_describe_shows_parameters_with_sources_beside_what_they_come_to(profile: str) -> None:
+def test_describe_shows_parameters_with_sources_and_results(profile: str) -> None:
     options = ["--profile", profile, "--hosts", "20", "--pages", "200", "--size-scale", "0.1", "--set", "external=0.5"]
     told = CliRunner().invoke(commands.testweb, ["describe", *options])
     assert told.exit_code == 0
@@ -393,13 +393,13 @@ def test_describe_shows_parameters_with_sources_beside_what_they_come_to(profile
         ("--set external=0.5", "the demo web has neither TLS nor parameters"),
     ],
 )
-def test_parameters_that_cannot_be_are_refused(options: str, words: str) -> None:
+def test_invalid_parameters_are_refused(options: str, words: str) -> None:
     done = CliRunner().invoke(commands.testweb, ["describe", *options.split()])
     assert done.exit_code == 2
     assert words in done.output
 
 
-def test_a_web_that_cannot_be_ends_with_2() -> None:
+def test_an_invalid_web_is_exit_2() -> None:
     done = CliRunner().invoke(commands.testweb, ["describe", "--hosts", "3"])
     assert (done.exit_code, done.output) == (2, "error: no such web: hosts must be at least 13, not 3\n")
 

@@ -1,6 +1,6 @@
-"""Traps and honest sites in one crawl, in every mode: each trap ends within its bound, no honest page is missed.
+"""Traps and ordinary sites in one crawl, in every mode: each trap ends within its bound, no ordinary page is missed.
 
-The smallest budgets, so that honest sites outlive them; `python -m tests.live.trap_sites` has the large web.
+The smallest budgets, so that ordinary sites exceed them; `python -m tests.live.trap_sites` has the large web.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ SITES = dict.fromkeys(HONEST, 60) | {"shop-large": PATTERN + 150, "months-large"
 LIMITS = {"pattern_pages": PATTERN, "max_path_segments": 8, "max_pages": 20_000}
 IN_FLIGHT = 16
 BOUNDS = {
-    "calendar": 2 * PATTERN + IN_FLIGHT + NOTES + 1,  # in two processes each has a budget of this size
+    "calendar": 2 * PATTERN + IN_FLIGHT + NOTES + 1,  # with two processes each has a budget of this size
     "calendar-in-path": 2 * PATTERN + IN_FLIGHT + 1,
-    "sessions": SESSION_PAGES * 20,  # no key is known by its name; what it costs to learn that none matters
+    "sessions": SESSION_PAGES * 20,  # no key is known by its name; requests needed to learn that none matters
     "unknown-sessions": 2 * PATTERN + IN_FLIGHT + 1,
     "deep-path": 9,
     "relative-loop": 200,
@@ -47,14 +47,14 @@ def test_every_trap_of_the_corpus_has_a_site() -> None:
     assert {NAMES.get(name, name.replace("_", "-")) for name in names - ELSEWHERE} <= set(TRAPS)
 
 
-def test_a_crawl_that_is_resumed_in_other_modes_does_not_begin_its_budgets_anew(tmp_path: Path) -> None:
+def test_a_crawl_resumed_in_other_modes_does_not_reset_its_budgets(tmp_path: Path) -> None:
     with TrapWeb({}) as web:
         seeds = [f"http://{name}.trap/" for name in ("calendar", "unknown-sessions")]
         for run, mode in enumerate(("async", "threads", "prefork", "processes", "prefork", "async") * 2, 1):
             found = crawled(web, mode, tmp_path / "c", **LIMITS | {"max_pages": 150 * run, "seeds": seeds})
             if found.complete:
                 break
-    assert found.complete, "it ends by itself"
+    assert found.complete, "the crawl did not end by itself"
     months = found.reasons["calendar"]["ok"] - NOTES - 1
     sessions = found.reasons["unknown-sessions"]["ok"]
     assert 200 <= months <= BOUNDS["calendar"]
@@ -62,10 +62,10 @@ def test_a_crawl_that_is_resumed_in_other_modes_does_not_begin_its_budgets_anew(
 
 
 @pytest.mark.parametrize("mode", variants.names())
-def test_traps_end_and_honest_sites_do_not_suffer(mode: str, tmp_path: Path) -> None:
+def test_traps_end_and_ordinary_sites_are_complete(mode: str, tmp_path: Path) -> None:
     with TrapWeb(SITES) as web:
         found = crawled(web, mode, tmp_path / "c", concurrency=IN_FLIGHT, **LIMITS)
-    assert found.complete, "it ends by itself"
+    assert found.complete, "the crawl did not end by itself"
     assert (found.missed, dict(found.false_stops), found.honeypot) == ({}, {}, [])
     assert {name: count for name, count in found.requests.items() if count > BOUNDS[name]} == {}
     for name, reason in (
@@ -79,5 +79,5 @@ def test_traps_end_and_honest_sites_do_not_suffer(mode: str, tmp_path: Path) -> 
         ("honeypot", "robots"),
     ):
         assert reason in found.reasons[name]
-    assert found.reasons["calendar"]["ok"] >= NOTES, "what is beside a trap is found"
+    assert found.reasons["calendar"]["ok"] >= NOTES, "pages next to a trap are missing"
     assert found.reasons["insists"]["ok"] == 3

@@ -25,7 +25,8 @@ from tests.trap_web import HONEST, TRAPS, honest
 
 
 class TrapWeb:
-    """Every trap and `copies` of each honest site, on one loopback port; `asked` counts requests by (host, target)."""
+    """Every trap and `copies` of each ordinary site, on one loopback port; `asked` counts requests by (host,
+    target)."""
 
     def __init__(self, pages: dict[str, int]) -> None:
         self.asked: Counter[tuple[str, str]] = Counter()
@@ -82,19 +83,19 @@ class _Answers(Answers):
 
 
 class Outcome(NamedTuple):
-    """What a crawl of it came to: requests of each trap (robots.txt left out), honest pages that were missed, and the
-    reasons of all URLs that were refused on honest sites."""
+    """The result of a crawl: requests of each trap (without robots.txt), ordinary pages that were missed, and the
+    reasons of all URLs that were refused on ordinary sites."""
 
     requests: dict[str, int]
     missed: dict[str, int]
     false_stops: Counter[str]
     reasons: dict[str, dict[str, int]]
-    complete: bool  # nothing is owed any more
+    complete: bool  # nothing is owed
     honeypot: list[str]
 
 
 def crawled(web: TrapWeb, mode: str, out: Path, **keys: object) -> Outcome:
-    """Crawl all of it in one crawl, as fast as it goes."""
+    """Crawl all sites in one crawl without delay."""
     web.asked.clear()
     settings = merge_layers(
         {
@@ -139,7 +140,7 @@ def crawled(web: TrapWeb, mode: str, out: Path, **keys: object) -> Outcome:
 
 
 def main() -> None:
-    """Crawl the large web in each mode and print what came of it."""
+    """Crawl the large web in each mode and print the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pages", type=int, default=500, help="pages of each of the twenty honest sites")
     parser.add_argument("--large", type=int, default=5000, help="pages of the large one")

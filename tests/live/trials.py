@@ -1,4 +1,4 @@
-"""One trial on loopback, and what its gates said: shared by the tests of the comparison."""
+"""One trial on loopback and the verdicts of its gates, shared by the tests of the comparison."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ def run(tmp_path: Path, condition: Condition = FLAT, *, strict: bool = False, ra
 
 
 def failed(found: Trial | Sequence[Gate]) -> set[str]:
-    """The gates that did not let it pass."""
+    """The gates that the trial did not pass."""
     return {gate.name for gate in (found.gates if isinstance(found, Trial) else found) if not gate.passed}

@@ -1,6 +1,6 @@
-"""Crawls by the hundred while hosts are away: `python -m tests.outages [--count N] [--first SEED] [--lanes N]`.
+"""Many crawls while hosts are unreachable: `python -m tests.outages [--count N] [--first SEED] [--lanes N]`.
 
-Each is a pure function of its number: `--first 17 --count 1` plays number 17 again. Exit code 1 where one has failed.
+Each is a pure function of its number: `--first 17 --count 1` plays number 17 again. Exit code 1 if one has failed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Outcome = tuple[Plan, Told | None, str]
 
 
 def play(seed: int) -> Outcome:
-    """One trial, and what went wrong. Of one that failed the folder stays."""
+    """Run one trial; returns its error, if any. The folder of a failed trial is kept."""
     chosen = plan(seed)
     folder = Path(tempfile.mkdtemp(prefix=f"outage-{seed}-"))
     try:
@@ -36,7 +36,7 @@ def play(seed: int) -> Outcome:
 
 
 def main() -> int:
-    """Play them and print what was counted."""
+    """Run the trials and print the counts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--first", type=int, default=0, metavar="SEED")

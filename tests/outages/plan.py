@@ -1,4 +1,4 @@
-"""What goes wrong in one trial: a pure function of its seed.
+"""The faults of one trial: a pure function of its seed.
 
 A trial is a crawl of a small web, some of whose hosts are faulty for a while (`Window`). Either all faults end within
 `patience`, counted from the first fault of a host to the end of its last one, and the crawl must end complete; or some
@@ -30,7 +30,7 @@ CALM: dict[str, float] = {
     **{"errors": 0, "sick": 0, "robots_failing": 0, "robots_silent": 0, "crawl_delays": 0, "late": 0, "loops": 0},
     **{"latency": 0.005, "size_scale": 0.05, "more_hops": 0},
 }
-"""A web that has answers of all kinds, and no trouble of its own."""
+"""A web that has answers of all kinds and no faults of its own."""
 
 
 class Window(NamedTuple):

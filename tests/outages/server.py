@@ -1,6 +1,7 @@
 """Serves a web whose hosts are faulty for a while, on loopback, in a thread: `with FaultyWeb(web, windows) as served`.
 
-The clock of the faults starts with `begin`, or with the first connection. Before it they are as at its start.
+The clock of the faults starts with `begin`, or with the first connection. Before that, hosts have the faults of its
+start.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 
 class FaultyWeb:
-    """The server. `contacts` counts connections and requests that each host met with a fault."""
+    """The server. `contacts` counts connections and requests that met a fault, by host."""
 
     def __init__(self, web: AnyWeb, windows: Windows) -> None:
         self.web = web
@@ -41,7 +42,7 @@ class FaultyWeb:
 
     @property
     def settings(self) -> WebSettings:
-        """What a crawler must be told."""
+        """The settings that a crawler needs."""
         return settings_for(self.web, self._port)
 
     def __enter__(self) -> FaultyWeb:
@@ -56,11 +57,11 @@ class FaultyWeb:
         self._loop.close()
 
     def begin(self) -> None:
-        """The crawl has begun: from now on the clock runs."""
+        """Start the clock of the faults."""
         self._loop.call_soon_threadsafe(self._start_clock)
 
     def heal(self) -> None:
-        """No host is faulty any more."""
+        """End all faults."""
         self._windows = {}
         self._do(self._sweep())
 
@@ -71,7 +72,7 @@ class FaultyWeb:
     # ---- on the loop -------------------------------------------------------------------------------------------------
 
     async def _open(self) -> None:
-        """Every host listens once, so that the port is known to be free; then those that refuse stop."""
+        """Every host listens once, so that its port is known to be free; then those that refuse stop listening."""
         for _ in range(20):
             try:
                 for name in self.web.names:
@@ -103,7 +104,7 @@ class FaultyWeb:
             await self._sweep()
 
     async def _sweep(self) -> None:
-        """Hosts that restart stop to listen, and cut what they were answering; those that are back listen."""
+        """Hosts that restart stop listening and cut their answers; those that are back listen again."""
         for name in self.web.names:
             away = self.fault(name) == "refuse"
             if away and name in self._listeners:
@@ -127,7 +128,7 @@ class FaultyWeb:
             self._began_at = self._loop.time()
 
     def meet(self, name: str, line: _Line) -> None:
-        """A connection was made."""
+        """Note a new connection."""
         self._start_clock()
         self._lines[name].add(line)
 
@@ -136,12 +137,13 @@ class FaultyWeb:
         self._lines[name].discard(line)
 
     def window(self, name: str) -> Window | None:
-        """The fault that a host has now."""
+        """The current fault of a host."""
         now = 0.0 if self._began_at is None else self._loop.time() - self._began_at
         return next((one for one in self._windows.get(name, ()) if one.start <= now < one.end), None)
 
     def fault(self, name: str, path: str = "") -> Kind | None:
-        """What a host does now, to a request for `path`. One that runs out of memory restarts from time to time."""
+        """The current behaviour of a host for a request of `path`. One that runs out of memory restarts from time to
+        time."""
         window = self.window(name)
         if window is None or (path == "/robots.txt" and not window.robots and window.kind != "refuse"):
             return None
@@ -209,7 +211,7 @@ class _Line(asyncio.Protocol):
             case "silent":
                 return
         if kind in ("reset in head", "reset in body", "reset at accept", "refuse"):
-            asyncio.get_running_loop().call_later(0.01, self.reset)  # so that what was sent arrives first
+            asyncio.get_running_loop().call_later(0.01, self.reset)  # so that the sent bytes arrive first
         elif not keep:
             self.transport.close()
 

@@ -1,4 +1,4 @@
-"""One crawl while hosts are faulty, and what must hold of it.
+"""One crawl while hosts are faulty, and its invariants.
 
 - Faults that end within the patience: the crawl ends complete, every URL as the oracle says, with the oracle's digest.
 - Faults that stay: the crawl ends incomplete (or failed, where no page was stored). Each row that is not as the oracle
@@ -43,7 +43,7 @@ KEYS = {
 
 
 class Told(msgspec.Struct):
-    """What a trial has shown: seconds of the crawl, URLs missed at its end, resumes, faults met per faulty host."""
+    """The result of a trial: seconds of the crawl, URLs missed at its end, resumes, faults met per faulty host."""
 
     seconds: float = 0.0
     missed: int = 0
@@ -52,7 +52,7 @@ class Told(msgspec.Struct):
 
 
 def run(plan: Plan, folder: Path) -> Told:
-    """Play one trial in a folder. Raises AssertionError where a promise is broken."""
+    """Run one trial in a folder. Raises AssertionError if an invariant is violated."""
     web = plan.web
     ends = expected(web)
     told = Told()
@@ -64,7 +64,7 @@ def run(plan: Plan, folder: Path) -> Told:
         told.most_contacts = max(served.contacts.values(), default=0)
         if plan.heals:
             assert code == 0, (code, summary)
-        elif not _is_complete(summary):  # what stayed away may not have been needed
+        elif not _is_complete(summary):  # the hosts that stayed away may not have been needed
             told.missed = _check_missed(plan, folder, ends, code, summary)
             served.heal()
             while not _is_complete(summary) and told.resumes < RESUMES:
@@ -83,7 +83,7 @@ def _config(plan: Plan, served: FaultyWeb) -> str:
 
 
 def _crawl(plan: Plan, folder: Path, served: FaultyWeb) -> tuple[int, dict[str, Any]]:
-    """One run of the crawler. Raises AssertionError where it hangs or prints a traceback."""
+    """One run of the crawler. Raises AssertionError if it hangs or prints a traceback."""
     command = [sys.executable, "-m", "crawler", "--mode", plan.mode, "--json", "-q", "--resume"]
     process = subprocess.Popen(
         [*command, "--config", str(folder / "web.toml"), "--out", str(folder / "out")],

@@ -1,5 +1,5 @@
-"""A site that says hostile things wherever it can, crawled by real processes; then everything that is shown of it is
-read as a terminal, a browser, a spreadsheet and a log reader would read it."""
+"""A site with hostile text in every place, crawled by real processes; then all output about it is checked as a
+terminal, a browser, a spreadsheet and a log reader would interpret it."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ PATIENCE = 60
 TEXTS = all_of_them()
 TAME = [f"tame {number}" for number in range(len(TEXTS))]
 WAYS = ("page", "missing", "status", "field", "value", "away", "chunk", "type")
-DRAWN = re.compile(rb"\x1b\[(?:\?25[lh]|[0-9;]*[mKA]|1?G)|\r")  # what the live line itself is drawn with
+DRAWN = re.compile(rb"\x1b\[(?:\?25[lh]|[0-9;]*[mKA]|1?G)|\r")  # the control sequences of the progress line itself
 
 
 def site(texts: list[str]) -> Callable[[str], list[Step]]:
-    """Says each text in every way: title, link text, path, query, header, status line, redirect, broken framing."""
+    """Sends each text in every place: title, link text, path, query, header, status line, redirect, broken framing."""
     raw = [text.encode("utf-8", "surrogatepass") for text in texts]
 
     def reply(path: str) -> list[Step]:
@@ -74,7 +74,7 @@ def site(texts: list[str]) -> Callable[[str], list[Step]]:
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[tuple[str, str]]:
-    """The site and one of the same shape that says nothing odd: their URLs."""
+    """The URLs of the site and of one of the same shape with ordinary text."""
     with RawServer(site(TEXTS)) as hostile, RawServer(site(TAME)) as tame:
         yield hostile.url, tame.url
 
@@ -94,7 +94,7 @@ def run(*arguments: str) -> tuple[bytes, bytes]:
 
 
 def check_lines(written: bytes) -> None:
-    """Lines of text in which nothing acts."""
+    """Check that lines of text contain no control characters."""
     for line in written.decode().split("\n"):
         assert line.isprintable(), line
 
@@ -109,7 +109,7 @@ CLIENTS = [
 
 
 @pytest.mark.parametrize(("mode", "client"), CLIENTS, ids=str)
-def test_nothing_that_acts_reaches_stdout_stderr_or_a_log(
+def test_no_control_sequence_reaches_stdout_stderr_or_a_log(
     servers: tuple[str, str], tmp_path: Path, mode: str, client: str
 ) -> None:
     out = tmp_path / "crawl"
@@ -129,14 +129,12 @@ def test_nothing_that_acts_reaches_stdout_stderr_or_a_log(
 
 
 def elements(path: Path) -> Counter[tuple[str, tuple[str, ...]]]:
-    """What a browser makes of a page: each element with the names of its attributes."""
+    """The page as a browser parses it: each element with the names of its attributes."""
     document = turbohtml.parse(path.read_text(encoding="utf-8"))
     return Counter((element.tag, tuple(sorted(element.attrs))) for element in document.iter_elements())
 
 
-def test_a_report_about_it_has_the_elements_of_a_report_about_a_tame_site(
-    servers: tuple[str, str], tmp_path: Path
-) -> None:
+def test_a_report_has_the_same_elements_as_one_about_an_ordinary_site(servers: tuple[str, str], tmp_path: Path) -> None:
     for name, url in zip(("hostile", "tame"), servers, strict=True):
         run(*command(url, tmp_path / name, "async", "aiohttp"))
     beside = tmp_path / "beside.html"
@@ -159,7 +157,9 @@ def test_a_report_about_it_has_the_elements_of_a_report_about_a_tame_site(
 
 
 @pytest.mark.parametrize(("mode", "client"), [("async", "aiohttp"), ("threads", "urllib3")], ids=str)
-def test_a_terminal_is_only_drawn_on_by_us(servers: tuple[str, str], tmp_path: Path, mode: str, client: str) -> None:
+def test_a_terminal_receives_only_our_own_control_sequences(
+    servers: tuple[str, str], tmp_path: Path, mode: str, client: str
+) -> None:
     master, slave = pty.openpty()
     process = subprocess.Popen(
         command(servers[0], tmp_path / "crawl", mode, client), stdin=slave, stdout=slave, stderr=slave, cwd=ROOT
