@@ -5,8 +5,10 @@ CPU, memory and switches get words as pages/s do, but from their own A/A ratio; 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from crawler.compare import analysis
-from crawler.compare.analysis import Word
+from crawler.compare.analysis import Blocks, Word
 from crawler.compare.fields import Field, Row
 from crawler.compare.intervals import Estimate
 
@@ -26,28 +28,30 @@ def leaders(field: Field) -> tuple[Row, dict[str, Word]] | None:
 def costs_against(field: Field, base: str, metric: str) -> dict[str, tuple[Estimate, Word]]:
     """Each engine's cost as a multiple of the base's, and the word: "faster" is a higher cost. No word where the A/A
     arm differs in that cost, or nothing may be claimed."""
-    values = {row.arm: row.values[metric] for row in field.engines if metric in row.values}
-    twin = next((row.values[metric] for row in field.rows if row.twin and metric in row.values), None)
-    if base not in values:
-        return {}
-    noise_of = analysis.ratio(twin, values[base]) if twin else None
-    others = {arm: blocks for arm, blocks in values.items() if arm != base}
-    claims = field.claims and analysis.trusted(noise_of)
-    return analysis.against(values[base], others, analysis.rope(noise_of), claims)
+    return _judged({row.arm: row.values[metric] for row in field.rows if metric in row.values}, field, base)
 
 
 def growth(first: Field, last: Field, base: str, metric: str) -> dict[str, tuple[Estimate, Word]]:
     """The growth of each engine's cost from one level to another, as a multiple of the base's growth, paired by block.
     The base cancels what all engines share: jobs may grow with the level, and starting up is part of their cost."""
-    claims = first.claims and last.claims
-    before = {row.arm: row.values[metric] for row in first.rows if metric in row.values}
+    before = {row.arm: row.values.get(metric, {}) for row in first.rows}
     grown = {
-        row.arm: {block: cost / before[row.arm][block] for block, cost in row.values[metric].items()
-                  if before[row.arm].get(block)}
-        for row in last.rows if metric in row.values and row.arm in before
-    }  # fmt: skip
-    twin = next((row.arm for row in last.rows if row.twin), "")
-    noise_of = analysis.ratio(grown.get(twin, {}), grown.get(base, {}))
-    others = {row.arm: grown[row.arm] for row in last.engines if row.arm in grown and row.arm != base}
-    margin = analysis.rope(noise_of)
-    return analysis.against(grown.get(base, {}), others, margin, claims and analysis.trusted(noise_of))
+        row.arm: {
+            block: cost / before[row.arm][block]
+            for block, cost in row.values.get(metric, {}).items()
+            if before.get(row.arm, {}).get(block)
+        }
+        for row in last.rows
+    }
+    return _judged(grown, last, base, first.claims)
+
+
+def _judged(
+    values: Mapping[str, Blocks], field: Field, base: str, claims: bool = True
+) -> dict[str, tuple[Estimate, Word]]:
+    """The engines against the base, with the noise floor of this metric."""
+    twin = next((row.arm for row in field.rows if row.twin), "")
+    noise_of = analysis.ratio(values.get(twin, {}), values.get(base, {}))
+    others = {arm: blocks for arm, blocks in values.items() if arm not in (base, twin)}
+    claims = claims and field.claims and analysis.trusted(noise_of)
+    return analysis.against(values.get(base, {}), others, analysis.rope(noise_of), claims)

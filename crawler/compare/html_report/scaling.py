@@ -13,7 +13,7 @@ from crawler.compare.html_report.phrases import NO_CLAIM, listed, stretch
 from crawler.compare.models import Crossing
 from crawler.compare.results import Sweep
 from crawler.compare.verdicts import growth
-from crawler.report.numbers import Show
+from crawler.report.numbers import Show, short
 
 
 def sweep(one: Sweep, base: str) -> list[str]:
@@ -72,12 +72,7 @@ def _knees(one: Sweep) -> list[str]:
     knees: dict[float, list[str]] = {}
     falls, still = [], []
     for arm in dict.fromkeys(row.arm for field in one.fields for row in field.engines):
-        cells = {
-            level: (row, field)
-            for level, field in one.points
-            for row in field.engines
-            if row.arm == arm and field.rate in row.levels and field.claims
-        }
+        cells = {level: (row, field) for level, field in one.points if field.claims and (row := field.row(arm))}
         rates = {level: row.levels[field.rate].value for level, (row, field) in cells.items()}
         if not rates:
             continue
@@ -89,13 +84,11 @@ def _knees(one: Sweep) -> list[str]:
             still.append(arm)
         if _turns(cells[best], cells[max(cells)]) == "slower":
             falls.append(arm)
-    parts = [f"{_count(level)} ({', '.join(arms)})" for level, arms in sorted(knees.items())]
+    parts = [f"{short(level)} ({', '.join(arms)})" for level, arms in sorted(knees.items())]
     said = [f"more in flight helps up to {listed(parts)}"] if parts else []
     if falls:
-        slowed = (
-            "all engines slow" if len(falls) == sum(map(len, knees.values()), len(still)) else f"{listed(falls)} slow"
-        )
-        said.append(f"beyond that {slowed}{'s' if len(falls) == 1 else ''} down")
+        every = len(falls) == sum(map(len, knees.values()), len(still))
+        said.append(f"beyond that {'all engines' if every else listed(falls)} slow{'s' * (len(falls) == 1)} down")
     if still:
         said.append(f"no gain from more in flight is shown for {listed(still) if knees else 'any engine'}")
     return said or ["no engine has a valid trial here"]
@@ -106,10 +99,6 @@ def _turns(before: tuple[Row, Field], after: tuple[Row, Field]) -> Word:
     (row, field), (later, beyond) = before, after
     ratio = analysis.ratio(later.values[beyond.rate], row.values[field.rate])
     return analysis.word(ratio, max(field.rope, beyond.rope)) if ratio else "inconclusive"
-
-
-def _count(level: float) -> str:
-    return f"{level:,.0f}"
 
 
 def scaling_cost(one: Sweep, base: str) -> list[str]:
@@ -127,5 +116,5 @@ def scaling_cost(one: Sweep, base: str) -> list[str]:
         elif found:
             said.append(f"{what} is not shown to grow more for any engine than for {base}")
     if said:
-        said[0] = f"from {_count(low)} to {_count(high)} in flight, {said[0]}"
+        said[0] = f"from {short(low)} to {short(high)} in flight, {said[0]}"
     return said or ["no trial reports what more in flight costs"]

@@ -1,8 +1,8 @@
-"""Master-Worker: who suffers when a worker or the master is killed with SIGKILL?
+"""Master-Worker: what is lost when a worker or the master is killed with SIGKILL?
 
-Every case is a master process of its own. What is asked of a Pool whose worker died is asked with a timeout, because
-without one `Pool.map` would wait for ever. Whether workers outlive their master is told by a pipe that all of them hold
-open: it ends with the last of them.
+Every case is a master process of its own. A Pool whose worker died is asked with a timeout, because without one
+`Pool.map` would wait for ever. A pipe that all workers hold open shows whether they outlive their master: it ends with
+the last of them.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def outlives(job: Callable[[int], None], prepare: Callable[[], None] | None = No
     return float(alive)
 
 
-def told(case: Callable[[Connection], None]) -> Any:
+def report_of(case: Callable[[Connection], None]) -> Any:
     """Run a case in its own master process; returns what it reported."""
     listen, tell = context.Pipe(duplex=False)
     master = context.Process(target=case, args=(tell,))
@@ -111,9 +111,9 @@ def run() -> Samples:
     cases = alternate(
         ROUNDS,
         False,
-        at_work=lambda: told(killed_at_work),
-        at_rest=lambda: told(killed_at_rest),
-        in_executor=lambda: told(killed_in_executor),
+        at_work=lambda: report_of(killed_at_work),
+        at_rest=lambda: report_of(killed_at_rest),
+        in_executor=lambda: report_of(killed_in_executor),
         idle=lambda: outlives(idle),
         busy=lambda: outlives(busy),
         busy_bound=lambda: outlives(busy, die_with_parent),
