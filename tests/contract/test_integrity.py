@@ -1,4 +1,4 @@
-"""Damage to a crawl is found by whoever reads it, and repaired or refused in one line."""
+"""Damage to a crawl is detected by every reader, and repaired or refused in one line."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LINKS = b"".join(f'<a href="/{number}">x</a>'.encode() for number in range(PAGES
 
 
 def make(path: Path, store: str = "sqlite") -> Path:
-    """A crawl that was stopped: pages, what is owed, and one row of every other kind."""
+    """A crawl that was stopped, with pages, owed links and one row of every other kind."""
     settings = Settings(seeds=(f"{HOST}/0",), store=store, robots=False)  # type: ignore[arg-type]
     with closing(CrawlDirectory.create(path, settings, demo=False, fresh=False)) as directory:
         ensure_layout(directory, settings, 1)
@@ -102,7 +102,7 @@ def wrong(path: Path) -> list[str]:
 
 
 def mended(path: Path) -> None:
-    """Repair; then verify finds nothing, another repair nothing to do, and a run may begin."""
+    """Repair; then verify finds nothing, a second repair changes nothing, and a run can start."""
     directory, lost = CrawlDirectory.rescue(path)
     with closing(directory):
         assert repair(directory, lost).rebuilt
@@ -116,7 +116,7 @@ def sql(path: Path, statement: str) -> None:
         assert connection.execute(statement).rowcount == 1
 
 
-def test_nothing_is_wrong_with_a_crawl_that_is_whole(tmp_path: Path) -> None:
+def test_an_intact_crawl_has_no_findings(tmp_path: Path) -> None:
     path = make(tmp_path / "c")
     assert wrong(path) == []
     with closing(CrawlDirectory.open(path)) as directory:
@@ -158,17 +158,17 @@ def test_each_changed_or_missing_row_is_found_refused_and_repaired(tmp_path: Pat
     with closing(CrawlDirectory.open_readonly(path).open_frontiers()) as frontier:
         assert {row.url for row in frontier.settled()} >= {f"{HOST}/{number}" for number in range(PAGES)}
         urls = {f"{HOST}/{number}" for number in range(PAGES + 6)}
-        assert set(frontier.urls()) == urls, "links that were lost are found again, none is made up"
+        assert set(frontier.urls()) == urls, "lost links are recovered and none is invented"
 
 
-def test_a_resume_that_would_wait_for_a_row_for_ever_is_refused_with_one_line(tmp_path: Path) -> None:
+def test_a_resume_that_would_never_end_is_refused_with_one_line(tmp_path: Path) -> None:
     path = make(tmp_path / "c")
     sql(path, f"DELETE FROM url WHERE id = {PAGES + 2}")
     code, (line,) = run("resume", path)
     assert code == 3 and "4 URLs are owed, but the tally says 5" in line and "repair" in line
 
 
-def test_whatever_reads_a_damaged_row_says_so_in_one_line(tmp_path: Path) -> None:
+def test_every_reader_reports_a_damaged_row_in_one_line(tmp_path: Path) -> None:
     path = make(tmp_path / "c")
     sql(path, "UPDATE url SET reason = 'oj' WHERE id = 2")
     code, (line,) = run("export", path)
@@ -178,19 +178,19 @@ def test_whatever_reads_a_damaged_row_says_so_in_one_line(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("has_header", [False, True])
-def test_a_part_that_a_kill_left_before_its_first_page_is_no_damage(tmp_path: Path, has_header: bool) -> None:
+def test_an_empty_part_left_by_a_kill_is_no_damage(tmp_path: Path, has_header: bool) -> None:
     path = make(tmp_path / "c")
     part = path / "parts" / "0009-000.sqlite"
     part.touch()
     if has_header:
         with closing(sqlite3.connect(part)) as connection:
             connection.execute("PRAGMA user_version = 1")
-    assert wrong(path), "its writer had closed it"
+    assert wrong(path), "an empty part that its writer closed is damage"
     part.with_suffix(".lock").touch()
     assert wrong(path) == []
 
 
-def test_what_sqlite_quotes_of_a_damaged_schema_stays_in_one_line(tmp_path: Path) -> None:
+def test_a_message_that_quotes_a_damaged_schema_stays_on_one_line(tmp_path: Path) -> None:
     path = make(tmp_path / "c")
     with closing(sqlite3.connect(next(path.glob("shard-*/frontier.sqlite")))) as connection, connection:
         connection.execute("PRAGMA writable_schema = ON")
@@ -213,7 +213,7 @@ def test_each_column_of_a_record_is_covered(tmp_path: Path, change: str, store: 
         assert next(link.url for link in frontier.owed()) == f"{HOST}/2"
 
 
-def test_a_body_file_that_is_damaged_can_be_written_anew(tmp_path: Path) -> None:
+def test_a_damaged_body_file_can_be_written_again(tmp_path: Path) -> None:
     path = make(tmp_path / "c", "files")
     body = next(path.glob("bodies/*/*"))
     body.write_bytes(body.read_bytes()[:-1])
@@ -222,7 +222,7 @@ def test_a_body_file_that_is_damaged_can_be_written_anew(tmp_path: Path) -> None
     assert not body.exists() and body.with_name(f"{body.name}.broken").exists()
 
 
-def test_commits_that_were_lost_are_noticed_and_cost_nothing_else(tmp_path: Path) -> None:
+def test_lost_commits_are_detected_and_nothing_else_is_lost(tmp_path: Path) -> None:
     path = make(tmp_path / "c")
     file = frontier_path(path, 0)
     assert commits.noted(file) == PAGES + 2
@@ -240,7 +240,7 @@ def test_commits_that_were_lost_are_noticed_and_cost_nothing_else(tmp_path: Path
 
 
 @pytest.mark.parametrize("noted", [b"x" * 16, b"x", b""])
-def test_a_damaged_note_of_commits_is_told_and_stops_no_run(tmp_path: Path, noted: bytes) -> None:
+def test_a_damaged_note_of_commits_is_reported_and_stops_no_run(tmp_path: Path, noted: bytes) -> None:
     path = make(tmp_path / "c")
     beside = frontier_path(path, 0).with_name(commits.COMMITS)
     beside.write_bytes(noted)
@@ -251,7 +251,7 @@ def test_a_damaged_note_of_commits_is_told_and_stops_no_run(tmp_path: Path, note
         mended(path)
 
 
-def test_a_manifest_that_is_lost_edited_or_damaged_is_rebuilt(tmp_path: Path) -> None:
+def test_a_lost_edited_or_damaged_manifest_is_rebuilt(tmp_path: Path) -> None:
     path = make(tmp_path / "c")
     before = CrawlDirectory.open_readonly(path).manifest
     edited = (path / MANIFEST).read_text().replace('"robots": false', '"robots": true')
@@ -268,7 +268,7 @@ def test_a_manifest_that_is_lost_edited_or_damaged_is_rebuilt(tmp_path: Path) ->
     assert len(list(path.glob(f"{MANIFEST}.broken*"))) == 3
 
 
-def test_a_manifest_of_which_there_is_no_copy_is_refused_with_one_line(tmp_path: Path) -> None:
+def test_a_damaged_manifest_without_a_copy_is_refused_with_one_line(tmp_path: Path) -> None:
     path = make(tmp_path / "c")
     sql(path, "DELETE FROM meta WHERE key = 'manifest'")
     (path / MANIFEST).unlink()
@@ -276,7 +276,7 @@ def test_a_manifest_of_which_there_is_no_copy_is_refused_with_one_line(tmp_path:
     assert code == 3 and "cannot be rebuilt" in line
 
 
-def test_a_shard_that_is_lost_beside_the_manifest_is_noticed(tmp_path: Path) -> None:
+def test_a_shard_lost_together_with_the_manifest_is_detected(tmp_path: Path) -> None:
     path = make(tmp_path / "c")
     with closing(CrawlDirectory.open(path)) as directory:
         directory.set_layout(2, "by host")
@@ -341,7 +341,7 @@ def test_after_any_damage_and_its_repair_nothing_is_wrong(tmp_path: Path, store:
     assert repaired > 10 and set(before) == set(READERS)
 
 
-def test_every_table_is_sealed_but_those_of_sqlite(tmp_path: Path) -> None:
+def test_every_table_except_those_of_sqlite_has_checksums(tmp_path: Path) -> None:
     path = make(tmp_path / "c")
     with closing(sqlite3.connect(frontier_path(path, 0))) as connection:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -349,5 +349,5 @@ def test_every_table_is_sealed_but_those_of_sqlite(tmp_path: Path) -> None:
             there = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
             assert sorted(there) == sorted([*columns, "checksum"]), table
         manifest = connection.execute("SELECT value FROM meta WHERE key = 'manifest'").fetchone()[0]
-    assert tables == set(COLUMNS), "a new table belongs in COLUMNS and KEYS, so that its rows are sealed and checked"
+    assert tables == set(COLUMNS), "add a new table to COLUMNS and KEYS, so that its rows get checksums and are checked"
     assert json.loads(manifest)["runs"] == 1

@@ -1,4 +1,4 @@
-"""When a crawl counts as failed: what may be written, and when it holds."""
+"""The conditions of fail_on: their syntax, and when they hold."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def test_an_ending_is_a_condition(word: str) -> None:
     assert holds(word, ending="complete") is None
 
 
-def test_a_figure_is_compared_as_it_is_or_as_a_share() -> None:
+def test_a_figure_is_compared_as_a_number_or_as_a_share() -> None:
     assert holds("errors>5%", errors=12, asked=200) == "errors 12 of 200 URLs asked for (6 %)"
     assert holds("errors > 5 %", errors=10, asked=200) is None
     assert holds("errors>=5%", errors=10, asked=200)
-    assert holds("errors>=0%", errors=0, asked=0), "of nothing every share is 0"
+    assert holds("errors>=0%", errors=0, asked=0), "a share of 0 URLs is 0"
     assert holds("pages<100", pages=99) == "pages 99"
     assert holds("pages<100", pages=100) is None
     assert holds("pages<=100", pages=100)
@@ -34,12 +34,12 @@ def test_a_figure_is_compared_as_it_is_or_as_a_share() -> None:
 @pytest.mark.parametrize(
     "text", ["", "complete", "errors", "errors>", "errors>x", "errors=5", "5<errors", "errors>5%%", "errors>-1", "a b"]
 )
-def test_what_is_none_says_what_may_be_written(text: str) -> None:
+def test_an_invalid_condition_is_refused_with_the_syntax(text: str) -> None:
     with pytest.raises(ValueError, match="is not a condition; write one of limit, stopped"):
         parse(text)
 
 
-def test_an_unknown_figure_is_told_with_the_nearest_one() -> None:
+def test_an_unknown_figure_is_refused_with_the_nearest_one() -> None:
     with pytest.raises(ValueError, match="'error'; did you mean 'errors'"):
         parse("error>5")
     with pytest.raises(ValueError, match="'zzzz' \\(there are: urls, pages"):

@@ -92,7 +92,7 @@ def test_law_2_some_rooms_may_import_less_than_all_rooms_below(room: str) -> Non
     for path in sources(room):
         ours = {name for name in imported(path) if name.split(".")[0] in ("crawler", "variants")}
         misplaced = {name for name in ours if not any(name == ok or name.startswith(ok + ".") for ok in PURE[room])}
-        assert not misplaced, f"{path} imports {strangers}"
+        assert not misplaced, f"{path} imports {misplaced}"
 
 
 def test_the_diagram_shows_the_top_of_the_package() -> None:

@@ -1,4 +1,4 @@
-"""Which URLs are ours."""
+"""Which URLs are in scope."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SEEDS = ["http://www.shop.co.uk/start", "https://[::1]:8443/", "http://127.0.0.1
         (("h.test",), (), "http://h.test/a", False),
     ],
 )
-def test_paths(include: tuple[str, ...], exclude: tuple[str, ...], url: str, ours: bool) -> None:
+def test_paths_in_scope(include: tuple[str, ...], exclude: tuple[str, ...], url: str, ours: bool) -> None:
     assert Scope(Rules(include=include, exclude=exclude), []).admits_path(url) is ours
 
 
@@ -52,7 +52,7 @@ def test_paths(include: tuple[str, ...], exclude: tuple[str, ...], url: str, our
         ("domain", "http://[::2]", False),
     ],
 )
-def test_hosts(reach: Literal["host", "domain", "any"], host: str, ours: bool) -> None:
+def test_hosts_in_scope(reach: Literal["host", "domain", "any"], host: str, ours: bool) -> None:
     assert Scope(Rules(scope=reach), SEEDS).admits_host(host) is ours
 
 
@@ -70,7 +70,7 @@ def test_hosts(reach: Literal["host", "domain", "any"], host: str, ours: bool) -
         ("http://x.test:443/", "http://x.test:443"),
     ],
 )
-def test_a_site(seed: str, site: str) -> None:
+def test_the_hosts_of_a_site(seed: str, site: str) -> None:
     scope = Scope(Rules(), [seed])
     name = seed.partition("://")[2].partition("/")[0]
     bare = name.removeprefix("www.").removesuffix(":443") if "https" in seed else name
@@ -95,7 +95,9 @@ def test_a_site(seed: str, site: str) -> None:
         ("domain", "http://x.test/", "http://y.test", "out_of_scope"),
     ],
 )
-def test_why_a_host_is_left_out(reach: Literal["site", "host", "domain"], seed: str, host: str, kind: str) -> None:
+def test_the_reason_why_a_host_is_out_of_scope(
+    reach: Literal["site", "host", "domain"], seed: str, host: str, kind: str
+) -> None:
     scope = Scope(Rules(scope=reach), [seed])
     assert not scope.admits_host(host)
     assert scope.left_out(host) == kind
@@ -104,7 +106,7 @@ def test_why_a_host_is_left_out(reach: Literal["site", "host", "domain"], seed: 
 
 
 @pytest.mark.parametrize("reach", ["host", "domain"])
-def test_a_host_that_joins_comes_alone(reach: Literal["host", "domain"]) -> None:
+def test_a_joining_host_brings_no_other_hosts(reach: Literal["host", "domain"]) -> None:
     scope = Scope(Rules(scope=reach), ["http://h.test/"])
     assert not scope.admits_host("https://www.new.test")
     scope.join("https://www.new.test")
@@ -116,9 +118,12 @@ def test_a_host_that_joins_comes_alone(reach: Literal["host", "domain"]) -> None
     ("rules", "start"),
     [
         (Rules(include=("fine", "a(")), "include: 'a(' is not a valid regular expression: "),
-        (Rules(exclude=("a{99999999999999999999}",)), "exclude: 'a{99999999999999999999}' is not a valid regular expression: "),
+        (
+            Rules(exclude=("a{99999999999999999999}",)),
+            "exclude: 'a{99999999999999999999}' is not a valid regular expression: ",
+        ),
     ],
 )
-def test_a_bad_pattern_is_named_in_one_line(rules: Rules, start: str) -> None:
+def test_an_invalid_pattern_is_refused_in_one_line(rules: Rules, start: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(start)}[^\n]+$"):
         Scope(rules, [])

@@ -1,4 +1,4 @@
-"""What the trap detector of a host refuses: what repeats itself for ever, and nothing of honest sites."""
+"""The trap detector of a host refuses endless repetition, and nothing on ordinary sites."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def play(
     doubt: bool = True,
     start: int = 0,
 ) -> tuple[int, Rejection | None]:
-    """Ask for so many pages, each of which names so many new URLs and known ones, and is named by the one before. How
-    many were asked for before one was refused, and why that was."""
+    """Fetch so many pages. Each links to so many new and known URLs and is linked by the one before. Returns how many
+    were fetched before one was refused, and why."""
     named_by = 0
     for n in range(start, start + pages):
         link = Link(n, url(n), 1, status=-named_by)
@@ -72,24 +72,24 @@ def reason(played: tuple[int, Rejection | None]) -> tuple[int, Reason | None]:
 # ---- groups ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_pattern_whose_pages_differ_and_lead_back_may_be_as_large_as_it_likes() -> None:
+def test_a_pattern_whose_pages_differ_and_link_back_may_be_of_any_size() -> None:
     assert play(TrapDetector(Rules()), different, 5000, new=1, back=1) == (5000, None)
     assert play(TrapDetector(Rules()), different, 5_000, new=3, back=1) == (5_000, None)
 
 
-def test_pages_that_differ_in_what_is_made_up_and_name_new_ones_for_ever_are_stopped() -> None:
+def test_pages_that_differ_in_generated_text_only_and_link_to_new_ones_endlessly_are_stopped() -> None:
     asked, refusal = play(TrapDetector(Rules()), alike, 5000, new=1)
     assert (asked, refusal and refusal[0]) == (500, Reason.REPEATED_PAGES)
     assert refusal is not None
     assert refusal[1] == "/product/0: 100 pages in a row differ only in numbers and names, and link to 100 new URLs"
 
 
-def test_pages_that_are_alike_but_whose_number_stops_growing_are_not() -> None:
+def test_similar_pages_whose_number_stops_growing_are_not_stopped() -> None:
     assert play(TrapDetector(Rules()), alike, 5000, new=0) == (5000, None)
     assert play(TrapDetector(Rules()), alike, 5000, new=1, back=3) == (5000, None)
 
 
-def test_what_no_repeated_page_has_named_is_asked_for_beside_a_stopped_pattern() -> None:
+def test_urls_not_linked_by_repeated_pages_are_fetched_despite_a_stopped_pattern() -> None:
     detector = TrapDetector(Rules())
     play(detector, alike, 5000, new=1)
     assert detector.refuses(Link(1, product(1), 1)) is None
@@ -99,7 +99,7 @@ def test_what_no_repeated_page_has_named_is_asked_for_beside_a_stopped_pattern()
     assert detector.doubt == 1
 
 
-def test_text_without_end_is_stopped() -> None:
+def test_endless_text_is_stopped() -> None:
     asked, refusal = play(TrapDetector(Rules()), different, 5000, doubt=False)
     assert (asked, refusal and refusal[0]) == (800, Reason.ENDLESS)
     assert refusal is not None
@@ -120,7 +120,7 @@ def test_groups_without_numbers_are_directories_and_the_host(name: Name, group: 
     assert refusal[1].startswith(f"{group}: ")
 
 
-def test_the_whole_host_is_told_of_too() -> None:
+def test_the_budget_of_the_whole_host_is_reported() -> None:
     detector = TrapDetector(Rules())
     play(detector, different, 5000, lambda n: f"{H}/{word(n)}", doubt=False)
     assert detector.has_stopped
@@ -137,7 +137,7 @@ def test_the_budget_is_a_setting(budget: int) -> None:
     assert budget * 0.8 <= reason(play(TrapDetector(rules), different, 5000))[0] <= budget * 0.8 + 100
 
 
-def test_shards_count_for_all_and_ask_the_owner_when_they_suspect() -> None:
+def test_shards_estimate_the_total_and_ask_the_owner_when_in_doubt() -> None:
     for shards in (1, 2, 4, 16):
         detector = TrapDetector(Rules())
         detector.share(shards)
@@ -163,7 +163,7 @@ def words(n: int) -> str:
     return f"{H}/{word(n)}"
 
 
-def test_what_only_repeated_pages_name_is_asked_for_on_trust_and_then_now_and_then() -> None:
+def test_urls_linked_by_repeated_pages_only_are_fetched_while_trusted_and_then_sampled() -> None:
     detector = TrapDetector(Rules())
     asked, refusal = play(detector, same, 5000, words)
     assert TRIALS + 2 <= asked <= TRIALS + 2 + VALUES, "the first few names may be versions"
@@ -175,7 +175,7 @@ def test_what_only_repeated_pages_name_is_asked_for_on_trust_and_then_now_and_th
     assert detector.doubt == 2
 
 
-def test_pages_that_name_no_new_urls_may_repeat_each_other() -> None:
+def test_pages_without_new_links_may_repeat_each_other() -> None:
     assert play(TrapDetector(Rules()), same, 5000, new=0) == (5000, None)
 
 
@@ -189,7 +189,7 @@ def test_trust_comes_back_with_new_pages() -> None:
     assert detector.refuses(Link(9, words(12345), 1, status=-2)) is None
 
 
-def test_lists_that_repeat_each_other_are_worth_it_for_what_they_name() -> None:
+def test_repeated_lists_are_fetched_for_the_pages_that_they_link() -> None:
     detector = TrapDetector(Rules())
     for n in range(2000):
         link = Link(n, f"{H}/list?page={n}", 1, status=-2)
@@ -204,10 +204,10 @@ def test_lists_that_repeat_each_other_are_worth_it_for_what_they_name() -> None:
             detector.named(item, n, detector.land(item, (n * 3 + k + 1, n * 3 + k + 1)), [], [])
 
 
-def test_a_page_that_is_new_vouches_for_what_it_names() -> None:
+def test_links_of_a_new_page_are_trusted() -> None:
     detector = TrapDetector(Rules())
     detector.vouch([words(5)], detector.land(Link(1, words(1), 1), different(1)))
-    assert not detector._doubts._vouched, "nobody doubts anything yet"
+    assert not detector._doubts._vouched, "no link is doubted yet"
     play(detector, same, 5000, words)
     doubted = Link(9, words(5), 1, status=-2)
     assert detector.refuses(doubted) is not None
@@ -219,13 +219,13 @@ def test_a_page_that_is_new_vouches_for_what_it_names() -> None:
     assert len(detector._doubts._vouched) <= VOUCHED
 
 
-def test_a_very_large_number_lifts_it() -> None:
+def test_a_very_large_setting_switches_it_off() -> None:
     detector = TrapDetector(Rules(pattern_pages=LIFTED + 1, merge_same_pages=False))
     for sketch in (same, alike, different):
         assert play(detector, sketch, 3000, words) == (3000, None)
 
 
-def test_pages_of_one_class_are_doubted_where_all_others_were_in_vain() -> None:
+def test_pages_of_a_class_are_doubted_where_all_others_of_it_brought_nothing_new() -> None:
     detector = TrapDetector(Rules())
     for n in range(3 * MOST):
         link = Link(n, f"{H}/{word(n)}/1", 1, status=-2)
@@ -251,7 +251,7 @@ def test_a_host_has_a_budget_and_shards_share_it() -> None:
     assert found == [(pages, Reason.HOST_LIMIT) for pages in (120, 60, 40, 1)]
 
 
-def test_seeds_may_have_any_shape_but_count() -> None:
+def test_seeds_may_have_any_shape_and_count_in_the_budget() -> None:
     detector, url = TrapDetector(Rules(max_host_pages=1)), f"{H}/a/a/a"
     assert detector.refuses(Link(1, url, 0)) is None
     assert detector.refuses(Link(2, url, 1)) == (Reason.REPEATED_PATH, "'a' repeats in its path")
@@ -273,7 +273,7 @@ def test_memory_is_bounded() -> None:
     for n in range(5):
         detector._count_back([words(n) for n in range(HUBS)])
     detector._count_back([words(n) for n in range(HUBS + 1)])
-    assert detector._hubs == {}, "too many are named often to tell a menu from the rest"
+    assert detector._hubs == {}, "too many URLs are linked often to tell a menu from the rest"
     for _ in range(6):
         detector._count_back([words(n) for n in range(9)])
     detector._count_back([words(n) for n in range(HUBS + 1)])
@@ -287,7 +287,7 @@ def test_memory_is_bounded() -> None:
 
 @settings(max_examples=15)
 @given(sketch=st.sampled_from([alike, different]), lives=st.lists(st.integers(1, 400), max_size=9), kills=st.booleans())
-def test_a_resumed_crawl_goes_on_with_its_budgets(sketch: Sketch, lives: list[int], kills: bool) -> None:
+def test_a_resumed_crawl_continues_with_its_budgets(sketch: Sketch, lives: list[int], kills: bool) -> None:
     told: dict[int, Budget] = {}
     total = 0
     for pages in [*lives, 5000]:
@@ -310,7 +310,7 @@ def test_a_resumed_crawl_goes_on_with_its_budgets(sketch: Sketch, lives: list[in
     assert total >= 400
 
 
-def test_trust_and_rules_survive() -> None:
+def test_trust_and_rules_survive_a_restart() -> None:
     detector = TrapDetector(Rules())
     for session in range(6):
         for page in range(20):
@@ -329,7 +329,7 @@ def test_trust_and_rules_survive() -> None:
 
 
 @pytest.mark.parametrize("url", [f"{H}/about", product(1)])
-def test_the_frontier_is_told_of_many_pages_at_once_and_of_nothing_twice(url: str) -> None:
+def test_notes_to_the_frontier_are_batched_and_never_repeated(url: str) -> None:
     detector = TrapDetector(Rules())
     for _ in range(TOLD):
         assert list(detector.due(H, url)) == []
@@ -340,7 +340,7 @@ def test_the_frontier_is_told_of_many_pages_at_once_and_of_nothing_twice(url: st
     assert list(detector.unflushed(H)) == list(detector.due(H, url)) == []
 
 
-def test_what_was_repeated_is_known_in_the_next_run() -> None:
+def test_repeated_pages_are_recognised_in_the_next_run() -> None:
     detector = TrapDetector(Rules())
     play(detector, same, 30, words)
     again = TrapDetector(Rules())
