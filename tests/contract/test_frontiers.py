@@ -365,7 +365,7 @@ def test_a_database_of_another_program_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "f.sqlite"
     with sqlite3.connect(path) as other:
         other.execute("CREATE TABLE url (other TEXT)")
-    with pytest.raises(Corrupt, match="no file of this program"):
+    with pytest.raises(Corrupt, match="not made by this program"):
         SqliteFrontier(path)
 
 
