@@ -61,8 +61,8 @@ class LiveTrials:
         self._strict = strict
         self._rest_until = time() + delay  # there may have been a request to the site just now
 
-    def run(self, planned: Planned, folder: Path, peers: Iterable[Trial], stopped: Stopped) -> Trial:
-        """Run one trial in an empty folder; `peers` are those of its block. Raises Interrupted."""
+    def run(self, planned: Planned, folder: Path, trials: Iterable[Trial], stopped: Stopped) -> Trial:
+        """Run one trial in an empty folder, and compare it with the `trials` of its block. Raises Interrupted."""
         self._rest(stopped)
         started_at, began = time(), monotonic()
         metrics, judged, ends, digest = dict[str, float](), tuple[Gate, ...](), "", ""
@@ -71,7 +71,9 @@ class LiveTrials:
             found = findings(folder / "crawl", summary_of(cost, folder))
             self._rest_until = max(self._rest_until, found.rest_until)
             metrics, ends, digest = measured(found, cost), found.ends, found.summary.digest
-            judged = judge(found, machine, [peer for peer in peers if peer.ends], strict=self._strict)
+            where = planned.block, planned.condition
+            peers = [trial for trial in trials if trial.ends and (trial.block, trial.condition) == where]
+            judged = judge(found, machine, peers, strict=self._strict)
         except Crashed as why:
             judged = gates.crashed(str(why))
         finally:

@@ -8,8 +8,7 @@ Rules, and why:
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean
@@ -18,13 +17,12 @@ from typing import NamedTuple
 
 from crawler.compare.design import LIVE, PRESETS, Planned, Preset, schedule
 from crawler.compare.environment import environment, unlike
-from crawler.compare.headroom import capacity
 from crawler.compare.live import LiveTrials
 from crawler.compare.records import Arm, Condition, Session, Site, Trial
-from crawler.compare.run_process import Interrupted, Stopped
+from crawler.compare.run_process import Interrupted, Stopped, empty_folder
 from crawler.compare.session_files import FORMAT, append, drop_incomplete_line, read_session, read_trials
 from crawler.compare.site import configuration_of
-from crawler.compare.trial import Rates, raw_rate, run_trial
+from crawler.compare.trial import WebTrials
 from crawler.errors import UsageError
 from crawler.system.file_lock import FileLock
 
@@ -43,7 +41,6 @@ class Progress(NamedTuple):
 
 
 OnProgress = Callable[[Progress], None]
-Run = Callable[[Planned, Path], Trial]
 
 
 def preset_of(name: str) -> Preset:
@@ -98,16 +95,16 @@ def conduct(folder: Path, *, stopped: Stopped = lambda: False, on_progress: OnPr
         there = {trial.order: trial for trial in read_trials(folder)}
         planned = schedule(session)
         missing = [one for one in planned if one.order not in there]
-        run = _runner(session, folder, there, stopped)
-        pace = _Pace()
+        runner, pace = _runner(session, folder, there.values()), _Pace()
         on_progress(Progress(None, len(there), len(planned), pace.left(missing)))
         for place, one in enumerate(missing, 1):
             began = monotonic()
             try:
-                with _empty(folder / WORK) as work:
-                    trial = there[one.order] = run(one, work)
+                with empty_folder(folder / WORK) as work:
+                    trial = runner.run(one, work, there.values(), stopped)
             except Interrupted:
                 return False
+            there[one.order] = trial
             append(folder, trial)
             pace.took(one.condition, monotonic() - began)
             on_progress(Progress(trial, len(there), len(planned), pace.left(missing[place:])))
@@ -116,53 +113,13 @@ def conduct(folder: Path, *, stopped: Stopped = lambda: False, on_progress: OnPr
     return True
 
 
-def _runner(session: Session, folder: Path, there: Mapping[int, Trial], stopped: Stopped) -> Run:
-    """The function that runs a trial in an empty folder: on our own webs, or on the site of the session."""
+def _runner(session: Session, folder: Path, trials: Iterable[Trial]) -> WebTrials | LiveTrials:
+    """What runs the trials: on our own webs, or on the site of the session."""
     strict = session.environment.get(GATES) == STRICT
     if session.site:
         delay = session.conditions[0].delay
-        live = LiveTrials(session.site, configuration_of(session.site, folder), delay, session.seed, strict)
-
-        def on_site(one: Planned, work: Path) -> Trial:
-            peers = [trial for trial in there.values() if (trial.block, trial.condition) == (one.block, one.condition)]
-            return live.run(one, work, peers, stopped)
-
-        return on_site
-    measured = _ReferenceRates(there.values())
-
-    def on_web(one: Planned, work: Path) -> Trial:
-        rates = measured.measure(one, session.seed, work, stopped)
-        return run_trial(one, work, seed=session.seed, rates=rates, strict=strict, stopped=stopped)
-
-    return on_web
-
-
-class _ReferenceRates:
-    """Rates measured once for several trials: the raw loop in each block, the server's capacity for each page size.
-    Starts with those recorded in earlier trials."""
-
-    def __init__(self, trials: Iterable[Trial]) -> None:
-        self._raw: dict[tuple[int, Condition], float | None] = {}
-        self._server: dict[tuple[str, int], float | None] = {}
-        for trial in trials:
-            if trial.metrics:
-                self._raw[trial.block, trial.condition] = trial.metrics.get("raw_rate")
-                self._server[_served(trial.condition)] = trial.metrics.get("server_rate")
-
-    def measure(self, one: Planned, seed: int, work: Path, stopped: Stopped) -> Rates:
-        """The rates for a trial, measured where they are unknown. Raises Interrupted, CrawlerError."""
-        block, served = (one.block, one.condition), _served(one.condition)
-        if served not in self._server:
-            with _empty(work / "load") as folder:
-                self._server[served] = capacity(one.condition, folder)
-        if block not in self._raw:
-            with _empty(work / "raw") as folder:
-                self._raw[block] = raw_rate(one.condition, folder, seed=seed + one.order, stopped=stopped)
-        return Rates(self._raw[block], self._server[served])
-
-
-def _served(condition: Condition) -> tuple[str, int]:
-    return condition.workload, condition.payload
+        return LiveTrials(session.site, configuration_of(session.site, folder), delay, session.seed, strict)
+    return WebTrials(session.seed, strict, trials)
 
 
 class _Pace:
@@ -189,14 +146,3 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-@contextmanager
-def _empty(work: Path) -> Iterator[Path]:
-    """An empty folder, removed afterwards."""
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir()
-    try:
-        yield work
-    finally:
-        shutil.rmtree(work, ignore_errors=True)

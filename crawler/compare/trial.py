@@ -11,7 +11,7 @@ Rules, and why:
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from time import monotonic, time
 from typing import NamedTuple
@@ -20,10 +20,11 @@ from crawler.compare import gates, workload
 from crawler.compare.costs import costs
 from crawler.compare.design import Planned
 from crawler.compare.environment import LoadMeter, OtherLoad, cpu_of
+from crawler.compare.headroom import capacity
 from crawler.compare.launch import Cost
 from crawler.compare.overhead import overhead
 from crawler.compare.records import Condition, Gate, Trial
-from crawler.compare.run_process import Crashed, Stopped, last_line, read_back, run_watched, summary_of
+from crawler.compare.run_process import Crashed, Stopped, empty_folder, last_line, read_back, run_watched, summary_of
 from crawler.errors import CrawlerError
 from crawler.metrics.summary import Summary
 from crawler.storage.pages.base import Page
@@ -38,6 +39,37 @@ class Rates(NamedTuple):
 
     raw: float | None = None
     server: float | None = None
+
+
+class WebTrials:
+    """Runs trials on webs of our own. Rates that several trials share are measured once: the raw loop in each block,
+    the server's capacity for each page size. Starts with those recorded in earlier trials."""
+
+    def __init__(self, seed: int, strict: bool, trials: Iterable[Trial]) -> None:
+        self._seed, self._strict = seed, strict
+        self._raw: dict[tuple[int, Condition], float | None] = {}
+        self._server: dict[tuple[str, int], float | None] = {}
+        for trial in trials:
+            if trial.metrics:
+                self._raw[trial.block, trial.condition] = trial.metrics.get("raw_rate")
+                self._server[_served(trial.condition)] = trial.metrics.get("server_rate")
+
+    def run(self, planned: Planned, folder: Path, trials: Iterable[Trial], stopped: Stopped) -> Trial:
+        """Run one trial in an empty folder; `trials` are not needed here. Raises Interrupted, CrawlerError."""
+        condition, seed = planned.condition, self._seed
+        block, served = (planned.block, condition), _served(condition)
+        if served not in self._server:
+            with empty_folder(folder / "load") as load:
+                self._server[served] = capacity(condition, load)
+        if block not in self._raw:
+            with empty_folder(folder / "raw") as raw:
+                self._raw[block] = raw_rate(condition, raw, seed=seed + planned.order, stopped=stopped)
+        rates = Rates(self._raw[block], self._server[served])
+        return run_trial(planned, folder, seed=seed, rates=rates, strict=self._strict, stopped=stopped)
+
+
+def _served(condition: Condition) -> tuple[str, int]:
+    return condition.workload, condition.payload
 
 
 class TrialSeen(NamedTuple):
