@@ -9,12 +9,21 @@ from importlib.util import find_spec
 from crawler.errors import UsageError
 from crawler.fetch.base import NO_C_PARSER, AsyncFetcher, ClientPlan, Fetcher
 
-SYNC_CLIENTS = ("curl", "urllib3", "native")
+SYNC_CLIENTS = ("native", "curl", "urllib3")
 ASYNC_CLIENTS = ("aiohttp", "native")
+
+
+EXTRA = {"curl": "pycurl", "urllib3": "urllib3"}
+"""The clients of the extra `clients`, and the package that each needs."""
 
 
 def check_client(client: str) -> None:
     """Raises UsageError where a client cannot work here, before a crawl begins. Finds the package without an import."""
+    if client in EXTRA and find_spec(EXTRA[client]) is None:
+        raise UsageError(
+            f"the client {client!r} needs the package {EXTRA[client]}: pip install 'crawler[clients]', or use "
+            "--client native"
+        )
     if client == "aiohttp":
         package = find_spec("aiohttp")
         paths = package.submodule_search_locations if package else None

@@ -34,10 +34,10 @@ def test_the_soft_limit_is_raised_as_far_as_needed_and_allowed() -> None:
 
 
 def test_a_low_limit_of_open_files_lowers_concurrency() -> None:
-    told = "from crawler.system.file_limits import ensure_fd_limit; print(ensure_fd_limit({}))"
-    assert limited(300, 300, "-c", told.format(900)).stdout.strip() == "59"
-    assert limited(64, 64, "-c", told.format(100)).stdout.strip() == "8"
-    refused = limited(30, 30, "-c", told.format(1))
+    program = "from crawler.system.file_limits import ensure_fd_limit; print(ensure_fd_limit({}))"
+    assert limited(300, 300, "-c", program.format(900)).stdout.strip() == "59"
+    assert limited(64, 64, "-c", program.format(100)).stdout.strip() == "8"
+    refused = limited(30, 30, "-c", program.format(1))
     assert "a crawl needs 40 open files and this system allows 30" in refused.stderr
 
 
@@ -49,22 +49,27 @@ def test_a_crawl_with_64_descriptors_loses_no_url(mode: str, tmp_path: Path) -> 
         words = ("--mode", mode, "--profile", "demo", "--config", str(tmp_path / "web.toml"), "--processes", "2")
         ended = limited(64, 64, "-m", "crawler", *words, "-q", "--json", "--out", str(tmp_path / "out"))
     assert ended.returncode == 0, ended.stderr
-    told = json.loads(ended.stdout)
-    assert told["digest"] == crawl_digest(expected(Web(hosts=30, pages=300)))
-    assert told["pauses"]["starved"] >= 1
+    summary = json.loads(ended.stdout)
+    assert summary["digest"] == crawl_digest(expected(Web(hosts=30, pages=300)))
+    assert summary["pauses"]["starved"] >= 1
 
 
-@pytest.mark.parametrize("client", ["aiohttp", "curl", "urllib3"])
-def test_a_fetch_without_a_free_descriptor_is_not_a_failure_of_the_url(client: str) -> None:
+@pytest.mark.parametrize(
+    ("client", "on_a_loop"),
+    [("aiohttp", True), ("native", True), ("native", False), ("curl", False), ("urllib3", False)],
+)
+def test_a_fetch_without_a_free_descriptor_is_not_a_failure_of_the_url(client: str, on_a_loop: bool) -> None:
     """Every descriptor is taken before the fetch."""
-    ended = limited(64, 64, "-c", STARVE.format(client))
+    ended = limited(
+        64, 64, "-c", STARVE.format(client, on_a_loop)
+    )
     assert ended.stdout.strip() == "starved", ended.stderr
 
 
 STARVE = """
 import asyncio, os, threading
 from crawler.core.messages import Fetch
-from crawler.fetch import ASYNC_CLIENTS, open_async_fetcher, open_fetcher
+from crawler.fetch import open_async_fetcher, open_fetcher
 from crawler.fetch.base import ClientPlan
 from crawler.runtime.job import open_processor
 from crawler.settings import open_scope
@@ -82,7 +87,7 @@ async def ask():
     fetcher = open_async_fetcher("{0}", ClientPlan(seeds=settings.seeds))
     take()
     return await avisit(fetch, fetcher, reader, None)
-if "{0}" in ASYNC_CLIENTS:
+if {1}:
     found = asyncio.run(ask())
 else:
     fetcher = open_fetcher("{0}", ClientPlan(seeds=settings.seeds))

@@ -29,7 +29,7 @@ def floors() -> dict[str, str]:
     """Lower bounds in pyproject.toml by the name of the package in lower case."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     found = {}
-    for line in project["dependencies"]:
+    for line in [*project["dependencies"], *project["optional-dependencies"]["clients"]]:
         match = re.fullmatch(r"([\w.-]+)>=([\w.]+)(?:,<[\w.]+)?(?: *;.*)?", line)
         assert match, f"{line} has no lower bound"
         found[match[1].lower()] = match[2]

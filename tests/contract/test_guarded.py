@@ -16,7 +16,6 @@ from msgspec.structs import replace
 from crawler.core.reasons import FetchErrorKind
 from crawler.errors import UsageError
 from crawler.fetch.base import ClientPlan, Fetcher, FetchError, Limits, Request
-from crawler.fetch.clients import curl_client
 from crawler.fetch.net import endpoints as ways
 from crawler.fetch.net.dns_cache import AT_ONCE, CROWD, DnsCache, LookupPending, Unanswered
 from crawler.settings import merge_layers
@@ -153,18 +152,6 @@ def test_a_name_is_looked_up_once(opened: Open, dns: Dns) -> None:
                 fetcher.fetch(Request(f"http://once.test:{server.port}/{path}"))
                 assert trouble(fetcher, "http://never.test/").kind is FetchErrorKind.DNS
     assert sorted(dns.questions) == ["never.test", "once.test"]
-
-
-def test_libcurl_keeps_a_bounded_number_of_names(dns: Dns, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(curl_client, "_PINNED", 2)
-    names = [f"n{number}.test" for number in range(5)]
-    dns.answers = {name: ["127.0.0.1"] for name in names}
-    fetcher = curl_client.CurlFetcher(ClientPlan(networks=("127.0.0.0/8",)))
-    with closing(fetcher), always(response()) as server:
-        for name in names * 2:
-            assert fetcher.fetch(Request(f"http://{name}:{server.port}/")).status == 200
-            assert len(fetcher._pinned) <= 2
-    assert sorted(dns.questions) == names
 
 
 def test_a_slow_lookup_fails_at_the_connect_deadline_and_serves_the_next_attempt(

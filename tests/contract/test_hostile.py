@@ -8,11 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from crawler.fetch.base import ClientPlan, Fetcher, FetchError, Limits, Request
+from tests.http1.test_framing import mutated
 
 from .hostile import DOUBTFUL, OPEN, REPLIES
 from .raw_server import RawServer, Step, response
-from .test_fetchers import CLIENTS, start
-from tests.http1.test_framing import mutated
+from .test_fetchers import STRICT as CLIENTS
+from .test_fetchers import start
 
 KEPT = [name for name, (_, end) in REPLIES.items() if end[0].isdigit() and "disconnect" not in end and name not in OPEN]
 LOOPBACK = ("127.0.0.0/8",)

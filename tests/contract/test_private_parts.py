@@ -4,9 +4,7 @@ bound."""
 from __future__ import annotations
 
 import asyncio
-import http.client
 import re
-import socket
 import tomllib
 from multiprocessing import forkserver, get_context
 from pathlib import Path
@@ -15,12 +13,11 @@ import aiohttp
 import pytest
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.client_reqrep import ClientResponse
-from urllib3.connection import HTTPConnection
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("name", ["aiohttp", "urllib3"])
+@pytest.mark.parametrize("name", ["aiohttp"])
 def test_a_library_whose_private_parts_are_used_has_an_upper_bound(name: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     (line,) = [line for line in project["dependencies"] if line.startswith(name)]
@@ -42,19 +39,6 @@ async def test_a_stream_of_aiohttp_keeps_the_bytes_received_before_an_error() ->
 def test_a_response_of_aiohttp_has_its_protocol() -> None:
     """fetch/aiohttp_client.py: reads the head as received. `start` sets it."""
     assert "_protocol" in ClientResponse.start.__code__.co_names
-
-
-def test_a_connection_of_urllib3_opens_its_socket_in_one_method() -> None:
-    """fetch/urllib3_client.py: the guard overrides it."""
-    assert "_new_conn" in HTTPConnection.connect.__code__.co_names
-
-
-def test_a_response_of_the_standard_library_closes_in_one_method_and_has_its_socket() -> None:
-    """fetch/urllib3_client.py: looks for bytes after the end of a body."""
-    assert callable(http.client.HTTPResponse._close_conn)  # type: ignore[attr-defined]
-    near, far = socket.socketpair()
-    with near, far, near.makefile("rb") as file:
-        assert file.raw._sock is near  # type: ignore[attr-defined]
 
 
 def test_the_fork_server_lives_as_long_as_one_descriptor_is_open() -> None:
