@@ -55,10 +55,10 @@ class Tab:
 
     def evaluate(self, script: str) -> Any:
         """The value of a JavaScript expression (awaited if it is a promise). Raises RuntimeError if it throws."""
-        told = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
-        if "exceptionDetails" in told:
-            raise RuntimeError(told["exceptionDetails"].get("exception", {}).get("description", "it threw"))
-        return told["result"].get("value")
+        answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        if "exceptionDetails" in answer:
+            raise RuntimeError(answer["exceptionDetails"].get("exception", {}).get("description", "it threw"))
+        return answer["result"].get("value")
 
     def look(self, *, width: int = 1366, height: int = 900, dark: bool = False, media: str = "screen") -> None:
         """Set the window size (CSS pixels) and the medium."""
@@ -70,8 +70,8 @@ class Tab:
 
     def picture(self, *, whole: bool = False) -> bytes:
         """A PNG of the window, or of the whole page."""
-        told = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole, **self._clip(whole))
-        return base64.b64decode(told["data"])
+        answer = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole, **self._clip(whole))
+        return base64.b64decode(answer["data"])
 
     def _clip(self, whole: bool) -> dict[str, object]:
         if not whole:
@@ -120,12 +120,12 @@ class Chromium:
         while sent:
             sent = sent[os.write(self._to, sent) :]
         while True:
-            told = self._next()
-            if told.get("id") == self._count:
-                if "error" in told:
-                    raise RuntimeError(f"{method}: {told['error']['message']}")
-                return dict(told["result"])
-            self._note(told)
+            answer = self._next()
+            if answer.get("id") == self._count:
+                if "error" in answer:
+                    raise RuntimeError(f"{method}: {answer['error']['message']}")
+                return dict(answer["result"])
+            self._note(answer)
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._rest:

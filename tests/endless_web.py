@@ -154,8 +154,8 @@ def all_soft(made: Made) -> Iterator[str]:
 
 
 def soft_404_advice(made: Made, target: str, turn: int) -> Shown:
-    """The same, where the page gives advice that is different for each path: endless text, which cannot be told from
-    content. The crawl must end; it need not find the real pages first."""
+    """The same, where the page gives advice that is different for each path: endless text, which cannot be
+    distinguished from content. The crawl must end; it need not find the real pages first."""
     shown = soft_404(made, target, turn)
     advice = " ".join(made.word(target, n, "advice") for n in range(8))
     return shown._replace(text=f"Nothing here. Try {advice}") if shown.content == "lost" else shown

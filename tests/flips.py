@@ -120,8 +120,8 @@ def _said(reader: Callable[[CrawlDirectory], Any], path: Path) -> str:
 
 
 def _status(directory: CrawlDirectory) -> Any:
-    told = msgspec.structs.replace(directory.manifest, boot="", to_unix=0.0)
-    return directory.tally(), told, directory.settings
+    manifest = msgspec.structs.replace(directory.manifest, boot="", to_unix=0.0)
+    return directory.tally(), manifest, directory.settings
 
 
 def _export(directory: CrawlDirectory) -> Any:
@@ -238,8 +238,8 @@ def _resumed(path: Path, folder: Path, when: str) -> str | None:
             raise RuntimeError(ended.stderr[-300:])
         if ended.returncode in (2, 3):
             return None
-        told: str = json.loads(ended.stdout)["digest"]
-        return told
+        digest: str = json.loads(ended.stdout)["digest"]
+        return digest
 
 
 # ---- all cases -------------------------------------------------------------------------------------------------------

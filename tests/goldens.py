@@ -170,11 +170,11 @@ def main() -> None:
                 make(golden, folder)
                 with tarfile.open(target / f"{golden.name}.tar.xz", "w:xz") as packed:  # before any command has read it
                     packed.add(folder / golden.name, golden.name, filter=_anonymous)
-                told = outputs(folder, golden.name)
+                printed = outputs(folder, golden.name)
                 (target / f"{golden.name}.json").write_text(
-                    json.dumps(told, separators=(",", ":")) + "\n", encoding="utf-8"
+                    json.dumps(printed, separators=(",", ":")) + "\n", encoding="utf-8"
                 )
-                print(golden.name, told["verify"], told["status"]["owed"])
+                print(golden.name, printed["verify"], printed["status"]["owed"])
 
 
 def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:

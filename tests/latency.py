@@ -40,8 +40,8 @@ def main() -> None:
                     *(sys.executable, "-m", "crawler", "--mode", mode, "--profile", "fast", "--config", str(config)),
                     *("--concurrency", slots, "--per-host", slots, "--out", str(Path(name, "out")), "--json", "-q"),
                 ]
-                told = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-                assert told["urls"] == chosen.pages + 1, told
+                summary = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+                assert summary["urls"] == chosen.pages + 1, summary
             flat = FlatWeb(chosen.pages, chosen.latency)
             verdict = judge(log, flat, 0.0, per_host=chosen.concurrency)
         share, steady = verdict.steady.throughput / possible, verdict.steady

@@ -76,14 +76,14 @@ async def measure(hosts: int, server: Server, delay: float, out: Path) -> dict[s
     flags = ["--config", str(config), "--delay", str(delay), "--concurrency", "300", "--out", str(out / "crawl")]
     command = [sys.executable, "-m", "crawler", *flags, "--json", "-q"]
     process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
-    told = json.loads((await process.communicate())[0])
+    summary = json.loads((await process.communicate())[0])
     listener.close()
     return {
-        "urls": told["urls"],
-        "reasons": told["reasons"],
-        "seconds": told["seconds"],
-        "cpu_us_per_page": round(told["cpu_seconds"] / told["urls"] * 1e6),
-        "peak_memory_mb": told["peak_memory_bytes"] >> 20,
+        "urls": summary["urls"],
+        "reasons": summary["reasons"],
+        "seconds": summary["seconds"],
+        "cpu_us_per_page": round(summary["cpu_seconds"] / summary["urls"] * 1e6),
+        "peak_memory_mb": summary["peak_memory_bytes"] >> 20,
     }
 
 
@@ -95,14 +95,14 @@ def main() -> None:
     parser.add_argument("--pages", type=int, default=30)
     parser.add_argument("--latency", type=float, default=0.05)
     args = parser.parse_args()
-    told: dict[str, object] = {}
+    results: dict[str, object] = {}
     for name, delay in (("delay", DELAY), ("no_delay", 0.0)):
         server = Server(args.large, args.pages, args.latency)
         with tempfile.TemporaryDirectory() as folder:
-            told[name] = asyncio.run(measure(args.hosts, server, delay, Path(folder)))
+            results[name] = asyncio.run(measure(args.hosts, server, delay, Path(folder)))
         if delay:
-            told |= server.reached()
-    print(json.dumps(told, indent=2))
+            results |= server.reached()
+    print(json.dumps(results, indent=2))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 For each mode and limit (from the least that the mode needs up) it prints the peak of the summed PSS of the process
 tree, sampled each 20 ms, beside what the crawler says itself; pages/s as a share of a run without a limit just before;
 the pauses, and whether the digest is that of the other. With `--cgroup` each crawl runs in a cgroup of that
-size and is told nothing (cgroup v1 or v2, root).
+size and is given no option (cgroup v1 or v2, root).
 
 Without `--url` it crawls a site of its own, with few pages that cost much: see `reply`. Others that use the machine at
 the same time make shares smaller or larger, so runs with and without a limit alternate, and the best of `--rounds`
@@ -39,11 +39,11 @@ NO_PAGES = r"\.(png|gif|jpe?g|svg|ico|css|js|json|zip|gz|pdf|txt|c|h|cpp|hpp|py|
 
 
 class Measured(NamedTuple):
-    """One crawl. `told` is its JSON; {} where it did not end with one."""
+    """One crawl. `summary` is its JSON; {} if it printed none."""
 
     code: int
     peak: int
-    told: dict[str, Any]
+    summary: dict[str, Any]
     lines: str
 
 
@@ -156,18 +156,24 @@ def measure(url: str, mode: str, limit: int, in_cgroup: bool, rounds: int) -> st
         held = crawl(url, mode, None if in_cgroup else limit, limit if in_cgroup else None)
         shown = held
         worst = max(worst, held.peak)
-        if held.told and free.told and free.told["pages_per_second"]:
-            share = max(share, held.told["pages_per_second"] / free.told["pages_per_second"])
+        if held.summary and free.summary and free.summary["pages_per_second"]:
+            share = max(share, held.summary["pages_per_second"] / free.summary["pages_per_second"])
     assert shown is not None
-    told = shown.told
-    same = bool(told) and told["digest"] == free.told.get("digest") and told["urls"] == free.told.get("urls")
+    summary = shown.summary
+    same = (
+        bool(summary)
+        and summary["digest"] == free.summary.get("digest")
+        and summary["urls"] == free.summary.get("urls")
+    )
     if not same:
-        print("differs:", told.get("reasons"), "without a limit:", free.code, free.told.get("reasons"), free.lines)
+        print(
+            "differs:", summary.get("reasons"), "without a limit:", free.code, free.summary.get("reasons"), free.lines
+        )
     return (
         f"{mode:10} {'cgroup' if in_cgroup else 'flag':7} {limit // MIB:6} {worst // MIB:6}"
-        f" {told.get('peak_memory_bytes', 0) // MIB:6} {free.peak // MIB:6} {share:6.2f} {shown.code:4}"
+        f" {summary.get('peak_memory_bytes', 0) // MIB:6} {free.peak // MIB:6} {share:6.2f} {shown.code:4}"
         f" {'yes' if same else 'NO':4} {'OVER' if worst > limit else '':5}"
-        f" {told.get('pauses')} unread {told.get('unread')} {shown.lines}"
+        f" {summary.get('pauses')} unread {summary.get('unread')} {shown.lines}"
     )
 
 
@@ -185,7 +191,7 @@ def main() -> None:
     if args.serve:
         asyncio.run(_listen(args.serve, args.huge))
         return
-    print("mode       by       limit   peak   told   free  share code same")
+    print("mode       by       limit   peak    own   free  share code same")
     with costly_site() if args.url is None else _at(args.url) as url:
         for mode in args.mode or variants.names():
             processes = 2 if mode in variants.FORKED else 1

@@ -182,11 +182,11 @@ def main() -> None:
     else:
         with tempfile.TemporaryDirectory() as folder:
             out = str(args.out or Path(folder) / "crawl")
-            told: dict[str, object] = {}
+            results: dict[str, object] = {}
             for phase in ("fill", "restart"):
                 command = [sys.executable, "-m", "tests.scale", *sys.argv[1:], "--out", out, "--phase", phase]
-                told |= json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
-            print(json.dumps(told, indent=2))
+                results |= json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+            print(json.dumps(results, indent=2))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """`python -m tests.simulated`: how often is the analysis of a comparison wrong when the truth is known?
 
 Sessions of three engines in randomised blocks under slow drift (AR(1), rho 0.95, 5 % spread, and 1 % more with every
-block) and 2 % of noise in every trial; `truth` is how much faster the second engine is. Told, as shares of all
+block) and 2 % of noise in every trial; `truth` is how much faster the second engine is. Printed, as shares of all
 comparisons: intervals that miss the truth, intervals that exclude 1, and comparisons of all three pairs in which any is
 called faster or slower.
 """

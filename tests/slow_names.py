@@ -81,8 +81,8 @@ async def good_pages_per_second(mode: str, good: int, slow: int, pages: int, fol
         assert process.returncode is None or site.asked == good * pages, f"{site.asked} of {good * pages} pages"
     if process.returncode is None:
         process.terminate()
-    told = json.loads((await process.communicate())[0])
-    print(mode, slow, told["reasons"], f"cpu {told['cpu_seconds']:.1f} s", file=sys.stderr)
+    summary = json.loads((await process.communicate())[0])
+    print(mode, slow, summary["reasons"], f"cpu {summary['cpu_seconds']:.1f} s", file=sys.stderr)
     listener.close()
     return site.asked / (site.last_at - site.first_at)
 

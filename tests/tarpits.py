@@ -28,7 +28,7 @@ DELAY = 1.0
 LATENCY = 0.05
 BEAT = 0.01
 NO_ROBOTS = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
-Told = dict[str, float]
+Figures = dict[str, float]
 KINDS = ("all", "head", "body")
 
 
@@ -97,7 +97,7 @@ def hostile_answers(size: int) -> list[bytes]:
     return [answer(gzip.compress(page, 1), b"Content-Encoding: gzip") for page in (*pages, *bombs)]
 
 
-async def measure(chosen: argparse.Namespace, others: list[str], hostile: list[bytes], folder: Path) -> Told:
+async def measure(chosen: argparse.Namespace, others: list[str], hostile: list[bytes], folder: Path) -> Figures:
     """One crawl of the good hosts together with these others."""
     server = Server(chosen.good, chosen.pages, hostile)
     listener = await asyncio.start_server(server.serve, "127.0.0.1", 0, backlog=4096)
@@ -115,17 +115,17 @@ async def measure(chosen: argparse.Namespace, others: list[str], hostile: list[b
     process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=DEVNULL, env={**os.environ, **wanted})
     await server.done.wait()
     process.terminate()
-    told = json.loads((await process.communicate())[0])
+    summary = json.loads((await process.communicate())[0])
     listener.close()
     return {
         "good_pages_per_second": len(server.asked) / (server.asked[-1] - server.asked[0]),
-        "late_p50": told["heartbeat"]["p50"],
-        "late_p99": told["heartbeat"]["p99"],
-        "late_max": told["heartbeat"]["max"],
-        "cpu_us_per_good_page": told["cpu_seconds"] / len(server.asked) * 1e6,
-        "urls": told["urls"],
-        "unread": told["unread"],
-        "peak_memory_mb": told["peak_memory_bytes"] >> 20,
+        "late_p50": summary["heartbeat"]["p50"],
+        "late_p99": summary["heartbeat"]["p99"],
+        "late_max": summary["heartbeat"]["max"],
+        "cpu_us_per_good_page": summary["cpu_seconds"] / len(server.asked) * 1e6,
+        "urls": summary["urls"],
+        "unread": summary["unread"],
+        "peak_memory_mb": summary["peak_memory_bytes"] >> 20,
     }
 
 
@@ -145,12 +145,12 @@ def main() -> None:
         "tarpits": [f"t{number}.test" for number in range(chosen.tarpits)],
         "hostile": [f"p{number}.test" for number in range(len(hostile))],
     }
-    told: dict[str, Told] = {}
+    results: dict[str, Figures] = {}
     for web, others in webs.items():
         with tempfile.TemporaryDirectory() as folder:
-            told[web] = asyncio.run(measure(chosen, others, hostile, Path(folder)))
-        told[web]["share"] = told[web]["good_pages_per_second"] / told["alone"]["good_pages_per_second"]
-    print(json.dumps({web: {key: round(value, 3) for key, value in found.items()} for web, found in told.items()}))
+            results[web] = asyncio.run(measure(chosen, others, hostile, Path(folder)))
+        results[web]["share"] = results[web]["good_pages_per_second"] / results["alone"]["good_pages_per_second"]
+    print(json.dumps({web: {key: round(value, 3) for key, value in found.items()} for web, found in results.items()}))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Rounds of hostile replies against one client: leaks of connections and memory, and the time taken.
 
-    python -m tests.wire [--client aiohttp|curl|urllib3] [--rounds 1000]
+    python -m tests.wire [--client aiohttp|native] [--threads] [--rounds 1000]
 
 Every case of the corpus hostile_http, in every round, is fetched and read as in a crawl, with AT_ONCE fetches in the
 air, under the limits that the corpus names. The server closes connections without a word, so a fetch that breaks before
@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 from crawler.core.messages import Fetch
 from crawler.core.rules import Rules
 from crawler.core.urls.scope import Scope
-from crawler.fetch import ASYNC_CLIENTS, SYNC_CLIENTS, open_async_fetcher, open_fetcher
+from crawler.fetch import ASYNC_CLIENTS, open_async_fetcher, open_fetcher
 from crawler.fetch.base import ClientPlan, FetchError, Limits, Request, Response
 from crawler.pipeline.page_processor import PageProcessor
 from tests.corpus import FOLDER, load
@@ -208,16 +208,15 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
-def rounds(client: str, count: int) -> dict[str, Any]:
-    """Run so many rounds and return what they leaked."""
+def rounds(client: str, count: int, threads: bool = False) -> dict[str, Any]:
+    """Run so many rounds, on a loop or in threads, and return what they leaked."""
     with replaying() as replay:
         tally = Tally(replay, count)
         began, used, start = monotonic(), process_time(), resident()
-        blocking = client in SYNC_CLIENTS
-        good = play_blocking(client, replay, tally) if blocking else asyncio.run(play(client, replay, tally))
+        good = play_blocking(client, replay, tally) if threads else asyncio.run(play(client, replay, tally))
         slowest = max(tally.slowest, key=tally.slowest.__getitem__)
         return {
-            "client": client,
+            "client": f"{client} in threads" if threads else client,
             "rounds": count,
             "seconds": monotonic() - began,
             "cpu_seconds": process_time() - used,
@@ -238,10 +237,11 @@ def rounds(client: str, count: int) -> dict[str, Any]:
 def main() -> None:
     """Run the rounds given on the command line and print what they leaked."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--client", choices=(*ASYNC_CLIENTS, *SYNC_CLIENTS), default="aiohttp")
+    parser.add_argument("--client", choices=ASYNC_CLIENTS, default="aiohttp")
+    parser.add_argument("--threads", action="store_true", help="in threads, not on a loop (native)")
     parser.add_argument("--rounds", type=int, default=1_000)
     said = parser.parse_args()
-    print(json.dumps(rounds(said.client, said.rounds), indent=2))
+    print(json.dumps(rounds(said.client, said.rounds, said.threads), indent=2))
 
 
 if __name__ == "__main__":

@@ -176,7 +176,7 @@ OTHERS = {  # reply, and its outcome: status, body, truncation mark, or kind of 
     "status 999": (hi(status="HTTP/1.1 999 Denied"), "999 hi"),
     "205 with a body": (hi(status="HTTP/1.1 205 Reset"), "205 hi"),
     "204 with a body": (hi(status="HTTP/1.1 204 No Content"), "204"),
-    "204 with a body that was not told": (head(status="HTTP/1.1 204 No Content") + b"hi", "204"),
+    "204 with an undeclared body": (head(status="HTTP/1.1 204 No Content") + b"hi", "204"),
     "204 in chunks": (coded("chunked", status="HTTP/1.1 204 No Content"), "204"),
     "304 with a body": (hi(status="HTTP/1.1 304 Not Modified"), "304"),
     "304 with a length": (head("Content-Length: 2", status="HTTP/1.1 304 Not Modified"), "304"),
@@ -201,7 +201,7 @@ DOUBTFUL = {
     "reply after chunks",
     "surplus after nothing",
     "204 with a body",
-    "204 with a body that was not told",
+    "204 with an undeclared body",
     "204 in chunks",
     "304 with a body",
 }

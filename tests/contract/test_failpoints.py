@@ -47,11 +47,11 @@ def test_with_a_log_a_failpoint_fires_once_across_all_processes(tmp_path: Path) 
 
 
 def test_the_action_kill_sends_sigkill() -> None:
-    told = "from crawler.system.failpoints import passing\n" + (
+    program = "from crawler.system.failpoints import passing\n" + (
         "passing('store.put')\nprint('first')\npassing('store.put')\nprint(2)"
     )
     environment = os.environ | {"CRAWLER_FAILPOINTS": "store.put=kill@2", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-uc", told], env=environment, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-uc", program], env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (-9, "first\n")
 
 

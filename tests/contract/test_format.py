@@ -39,8 +39,8 @@ def test_a_crawl_of_an_earlier_release_is_read_and_resumed(kept: Path) -> None:
     assert (found.wrong, found.pages) == (0, 2)
     command = [sys.executable, "-m", "crawler", "resume", str(kept), "--json", "-q", "--max-pages", "1"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    told = json.loads(ended.stdout)
-    assert (ended.returncode, told["pages"], told["digest"]) == (1, 2, found.digest)
+    summary = json.loads(ended.stdout)
+    assert (ended.returncode, summary["pages"], summary["digest"]) == (1, 2, found.digest)
 
 
 def test_a_crawl_without_a_scope_keeps_the_default_scope_of_its_release(kept: Path) -> None:

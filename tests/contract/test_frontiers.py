@@ -168,9 +168,9 @@ def test_urls_beyond_the_depth_limit_are_kept_once_and_removed_when_admitted(ope
     )
     frontier.close()
     frontier = open_frontier()
-    told = [(one.id, one.url, one.depth, one.via) for one in frontier.beyond()]
+    beyond_limit = [(one.id, one.url, one.depth, one.via) for one in frontier.beyond()]
     via = ("http://a.test/from",)
-    assert told == [(0, link(2).url, 4, via), (0, link(3).url, 3, via)], "4 belongs to another shard now"
+    assert beyond_limit == [(0, link(2).url, 4, via), (0, link(3).url, 3, via)], "4 belongs to another shard now"
     assert (frontier.tally().queued, frontier.tally().too_deep) == (1, 2)
     frontier.commit(Batch(queued=[link(2)], undetermined=[link(5), link(3)], beyond=[beyond(3)]), 3.0)
     assert (list(frontier.beyond()), frontier.tally().too_deep, frontier.tally().queued) == ([], 0, 4)
@@ -392,8 +392,8 @@ def test_any_text_is_stored_and_exported_without_loss(open_frontier: Open) -> No
     frontier.commit(Batch(queued=[link(n) for n in range(1, len(texts) + 1)], settled=ends), at=1.0)
     kept = list(open_frontier().settled())
     assert [(row.content_type, row.detail) for row in kept] == [(text, text) for text in texts]
-    told = [json.loads(line) for line in as_jsonl(kept)]
-    assert [(row["content_type"], row["detail"]) for row in told] == [(text, text) for text in texts]
+    exported = [json.loads(line) for line in as_jsonl(kept)]
+    assert [(row["content_type"], row["detail"]) for row in exported] == [(text, text) for text in texts]
     "".join(as_csv(kept)).encode()
 
 

@@ -255,13 +255,13 @@ def test_a_lost_edited_or_damaged_manifest_is_rebuilt(tmp_path: Path) -> None:
     path = make(tmp_path / "c")
     before = CrawlDirectory.open_readonly(path).manifest
     edited = (path / MANIFEST).read_text().replace('"robots": false', '"robots": true')
-    for content_, told in ((None, "missing"), (edited, "edited"), ("{", "damaged"), ('{"format": 4}', "damaged")):
+    for content_, word in ((None, "missing"), (edited, "edited"), ("{", "damaged"), ('{"format": 4}', "damaged")):
         (path / MANIFEST).unlink()
         if content_ is not None:
             (path / MANIFEST).write_text(content_)
         for command in ("status", "verify", "resume", "export"):
             code, (line,) = run(command, path)
-            assert code == 3 and told in line and "repair" in line, (command, line)
+            assert code == 3 and word in line and "repair" in line, (command, line)
         mended(path)
         after = CrawlDirectory.open_readonly(path).manifest
         assert (after.seed, after.settings, after.runs) == (before.seed, before.settings, before.runs)
@@ -317,7 +317,7 @@ def test_after_any_damage_and_its_repair_nothing_is_wrong(tmp_path: Path, store:
     path = make(tmp_path / "c", store)
     before = content(path)
     repaired = 0
-    for told, strike in damaged_copies(random.Random(f"{store} 5"), path, 60):
+    for label, strike in damaged_copies(random.Random(f"{store} 5"), path, 60):
         copy = tmp_path / "copy"
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(path, copy)
@@ -327,15 +327,15 @@ def test_after_any_damage_and_its_repair_nothing_is_wrong(tmp_path: Path, store:
         except CrawlerError as error:
             found = "\n" not in str(error)
         changed = [name for name, said in content(copy).items() if said != before[name]]
-        assert found or not changed, (told, changed)
+        assert found or not changed, (label, changed)
         try:
             directory, lost = CrawlDirectory.rescue(copy)
         except CrawlerError:
-            assert "frontier" not in told, told
+            assert "frontier" not in label, label
             continue
         with closing(directory):
-            assert repair(directory, lost).rebuilt == found, told
-            assert wrong(copy) == [], told
+            assert repair(directory, lost).rebuilt == found, label
+            assert wrong(copy) == [], label
             directory.check_to_write()
             repaired += found
     assert repaired > 10 and set(before) == set(READERS)

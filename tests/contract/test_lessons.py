@@ -243,14 +243,14 @@ def test_quick_lessons_run(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "crawler", "compare", "lessons", *arguments]
     done = subprocess.run(command, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
-    told = json.loads(done.stdout)
-    lost, queues = told["outcomes"]
+    report = json.loads(done.stdout)
+    lost, queues = report["outcomes"]
     assert [lost["name"], queues["name"]] == ["lost_update", "queue_and_pipe"]
     figures = {one["name"]: one for one in lost["figures"]}
     assert figures["as_written"]["samples"] == [0.0] * 5 and lost["holds"] == "does not hold here"
     assert figures["lock_hasty"]["median"] == 0
-    assert all(len(one["samples"]) >= 5 for outcome in told["outcomes"] for one in outcome["figures"])
-    assert "python" in told["conditions"] and document.read_text().count("\n## ") == 2
+    assert all(len(one["samples"]) >= 5 for outcome in report["outcomes"] for one in outcome["figures"])
+    assert "python" in report["conditions"] and document.read_text().count("\n## ") == 2
 
 
 def test_the_list_and_unknown_names() -> None:

@@ -72,10 +72,10 @@ def test_an_unrequested_206_is_a_truncated_page() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "mark"), [("bytes 0-10/11", ""), ("bytes 0-9/11", "range"), ("bytes 1-11/12", "range")]
+    ("content_range", "mark"), [("bytes 0-10/11", ""), ("bytes 0-9/11", "range"), ("bytes 1-11/12", "range")]
 )
-def test_a_206_that_covers_the_whole_body_is_a_complete_page(told: str, mark: str) -> None:
-    page, event = read(206, HTML, ("Content-Range", told), body=b"<a href=/x>")
+def test_a_206_that_covers_the_whole_body_is_a_complete_page(content_range: str, mark: str) -> None:
+    page, event = read(206, HTML, ("Content-Range", content_range), body=b"<a href=/x>")
     assert page is not None and page.truncated == event.truncated == mark
 
 

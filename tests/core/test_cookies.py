@@ -16,7 +16,7 @@ def put(jar: Jar, home: str, name: str = "n", value: str = "v", path: str = "/",
     jar.take([SetCookie(home, path, name, value, lasts)], 0.0)
 
 
-def told(jar: Jar) -> dict[str, tuple[Cookie, ...]]:
+def noted(jar: Jar) -> dict[str, tuple[Cookie, ...]]:
     actions = Actions()
     jar.drain_into(actions)
     return {note.home: note.cookies for note in actions.cookies}
@@ -79,21 +79,21 @@ def test_longer_paths_come_first_then_older_cookies_and_a_new_value_keeps_the_or
 
 def test_cookies_expire_or_are_deleted_and_both_are_recorded() -> None:
     jar = Jar()
-    assert jar.header(f"{A}/", 0.0) == "" and told(jar) == {}
+    assert jar.header(f"{A}/", 0.0) == "" and noted(jar) == {}
     jar.take([SetCookie(A, "/", "short", "1", 10.0), SetCookie(A, "/", "long", "2")], 5.0)
-    assert told(jar) == {A: (Cookie("/", "short", "1", 15.0), Cookie("/", "long", "2"))}
-    assert jar.header(f"{A}/", 14.9) == "short=1; long=2" and told(jar) == {}
+    assert noted(jar) == {A: (Cookie("/", "short", "1", 15.0), Cookie("/", "long", "2"))}
+    assert jar.header(f"{A}/", 14.9) == "short=1; long=2" and noted(jar) == {}
     assert jar.header(f"{A}/", 15.0) == "long=2"
-    assert told(jar) == {A: (Cookie("/", "long", "2"),)}
+    assert noted(jar) == {A: (Cookie("/", "long", "2"),)}
     put(jar, A, "long", lasts=0.0)
     put(jar, A, "never there", lasts=-1.0)
-    assert jar.header(f"{A}/", 16.0) == "" and told(jar) == {A: ()}
+    assert jar.header(f"{A}/", 16.0) == "" and noted(jar) == {A: ()}
 
 
 def test_stored_cookies_are_restored() -> None:
     jar = Jar()
     jar.load([CookieNote(A, (Cookie("/", "n", "v", 7.0), Cookie("/x", "m", "w")))])
-    assert jar.header(f"{A}/x", 1.0) == "m=w; n=v" and told(jar) == {}
+    assert jar.header(f"{A}/x", 1.0) == "m=w; n=v" and noted(jar) == {}
     assert jar.header(f"{A}/x", 7.0) == "m=w"
 
 
@@ -130,7 +130,7 @@ def test_the_oldest_site_of_a_full_jar_is_dropped() -> None:
         put(jar, home)
     kept = [home for home in homes if jar.header(f"{home}/", 0.0)]
     assert kept == homes[5:]
-    assert [home for home, cookies in told(jar).items() if not cookies] == homes[:5]
+    assert [home for home, cookies in noted(jar).items() if not cookies] == homes[:5]
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("xyz"), st.sampled_from([None, 0.0, 5.0]))))
@@ -138,7 +138,7 @@ def test_a_new_jar_is_restored_from_the_recorded_notes(steps: list[tuple[str, st
     jar, kept = Jar(), dict[str, tuple[Cookie, ...]]()
     for at, (host, name, lasts) in enumerate(steps):
         jar.take([SetCookie(f"https://{host}.example", "/", name, str(at), lasts)], float(at))
-        kept |= told(jar)
+        kept |= noted(jar)
     again = Jar()
     again.load(CookieNote(home, cookies) for home, cookies in kept.items())
     for host in "abc":

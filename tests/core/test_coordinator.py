@@ -75,8 +75,8 @@ def test_seeds_are_settled_when_all_shards_report_it_and_that_is_announced_once(
     assert board.verdicts() == [SeedsSettled()]
 
 
-def granted(told: list[Outgoing]) -> list[tuple[int, int]]:
-    return [(to, event.pages) for to, event in told if isinstance(event, QuotaGranted)]
+def granted(outgoing: list[Outgoing]) -> list[tuple[int, int]]:
+    return [(to, event.pages) for to, event in outgoing if isinstance(event, QuotaGranted)]
 
 
 def test_pages_are_granted_in_blocks_that_shrink_and_never_more_than_there_are() -> None:

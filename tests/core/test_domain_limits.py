@@ -74,11 +74,11 @@ def test_each_shard_has_a_share_of_the_budget_of_a_domain() -> None:
 def test_what_was_learned_survives_a_restart() -> None:
     brakes = DomainLimits(WIDE)
     play(brakes, 2000, 7)
-    told = [*brakes.drain(False), *brakes.drain(True)]
-    assert {budget.host for budget in told} == {HOME}
+    noted = [*brakes.drain(False), *brakes.drain(True)]
+    assert {budget.host for budget in noted} == {HOME}
     assert list(brakes.drain(True)) == []
     again = DomainLimits(WIDE)
-    again.recall(tuple(told))
+    again.recall(tuple(noted))
     assert play(again, 500, 7, start=3000) <= 2
 
 

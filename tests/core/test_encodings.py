@@ -79,6 +79,6 @@ def test_an_encoded_query_decodes_to_the_same_text(encoding: str, text: str) -> 
     assert written.isascii()
     for character in text:
         one = unquote_to_bytes(with_query_in(f"?{character}", encoding)[1:])
-        told = one.decode(f"whatwg-{encoding.lower()}")
+        decoded = one.decode(f"whatwg-{encoding.lower()}")
         same = {"¥": "\\", "‾": "~", "\u2212": "\uff0d"}.get(character, character)
-        assert told in (character, same, f"&#{ord(character)};") or encoding in ("GBK", "gb18030", "ISO-2022-JP")
+        assert decoded in (character, same, f"&#{ord(character)};") or encoding in ("GBK", "gb18030", "ISO-2022-JP")

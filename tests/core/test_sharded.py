@@ -154,9 +154,9 @@ def test_a_host_that_asks_for_a_delay_is_gathered_and_its_owed_links_go_to_the_o
     fetches = player.step(LinksReceived(OTHER, tuple(OutboxLink(n, ME, Link(n, url, 1)) for n, url in enumerate(mine))))
     assert [fetch.url for fetch in fetches] == mine[:2]
     player.step(Fetched(fetches[0].id, **answer))  # type: ignore[arg-type]
-    (told,) = player.mail.notes
-    assert (told.host, told.reach) == (THEIRS, HostPlacement.RECLAIMED)
-    rest = told.rest_until - player.now
+    (note,) = player.mail.notes
+    assert (note.host, note.reach) == (THEIRS, HostPlacement.RECLAIMED)
+    rest = note.rest_until - player.now
     assert rest == answer["retry_after"] if "retry_after" in answer else 2.5 <= rest <= 5.0
     assert {(one.link.url, one.to, one.admitted) for one in player.mail.foreign} == {
         (mine[0], OTHER, True),
@@ -165,7 +165,7 @@ def test_a_host_that_asks_for_a_delay_is_gathered_and_its_owed_links_go_to_the_o
     }
     player.step(Fetched(fetches[1].id, 503, retry_after=50.0))
     (later,) = player.mail.notes
-    assert later.rest_until == player.now + 50.0, "the owner is also told of a longer delay"
+    assert later.rest_until == player.now + 50.0, "the owner is also note of a longer delay"
     new = url_of(ME, THEIRS, 5)
     player.step(LinksReceived(OTHER, (OutboxLink(9, ME, Link(9, new, 1)),)))
     assert [(one.link.url, one.admitted) for one in player.mail.foreign] == [(new, True)], (

@@ -124,9 +124,9 @@ def test_the_budget_of_the_whole_host_is_reported() -> None:
     detector = TrapDetector(Rules())
     play(detector, different, 5000, lambda n: f"{H}/{word(n)}", doubt=False)
     assert detector.has_stopped
-    told = list(detector.due(H, f"{H}/x"))
-    assert [one.pattern for one in told] == [0]
-    assert told[0].stopped.startswith("the whole host")
+    due = list(detector.due(H, f"{H}/x"))
+    assert [one.pattern for one in due] == [0]
+    assert due[0].stopped.startswith("the whole host")
 
 
 @settings(max_examples=15)
@@ -288,11 +288,11 @@ def test_memory_is_bounded() -> None:
 @settings(max_examples=15)
 @given(sketch=st.sampled_from([alike, different]), lives=st.lists(st.integers(1, 400), max_size=9), kills=st.booleans())
 def test_a_resumed_crawl_continues_with_its_budgets(sketch: Sketch, lives: list[int], kills: bool) -> None:
-    told: dict[int, Budget] = {}
+    noted: dict[int, Budget] = {}
     total = 0
     for pages in [*lives, 5000]:
         detector = TrapDetector(Rules())
-        detector.recall(tuple(told.values()))
+        detector.recall(tuple(noted.values()))
         asked = 0
         for n in range(total, total + pages):
             link = Link(n, product(n), 1, status=-2 if sketch is alike else 0)
@@ -302,9 +302,9 @@ def test_a_resumed_crawl_continues_with_its_budgets(sketch: Sketch, lives: list[
             landed = detector.land(link, sketch(n))
             detector.named(link, n, landed, [product(10**6 + n * 2), product(10**6 + n * 2 + 1)], [])
             asked += 1
-            told |= {budget.pattern: budget for budget in detector.due(H, product(n))}
+            noted |= {budget.pattern: budget for budget in detector.due(H, product(n))}
         if not kills:
-            told |= {budget.pattern: budget for budget in detector.unflushed(H)}
+            noted |= {budget.pattern: budget for budget in detector.unflushed(H)}
         total += asked
     assert total <= 1000 + (TOLD * len(lives) if kills else 0) + len(lives)
     assert total >= 400
@@ -334,9 +334,9 @@ def test_notes_to_the_frontier_are_batched_and_never_repeated(url: str) -> None:
     for _ in range(TOLD):
         assert list(detector.due(H, url)) == []
         detector.count(Link(1, url, 1))
-    told = list(detector.due(H, url))
-    assert {budget.pages for budget in told} == {TOLD}
-    assert len(told) == (1 if url.endswith("about") else 3)
+    due = list(detector.due(H, url))
+    assert {budget.pages for budget in due} == {TOLD}
+    assert len(due) == (1 if url.endswith("about") else 3)
     assert list(detector.unflushed(H)) == list(detector.due(H, url)) == []
 
 

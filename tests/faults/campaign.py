@@ -59,9 +59,9 @@ class Campaign:
                         trial.strike(blow)
                 toll = trial.finish(dice.choice(variants.names()))
         except Exception:
-            told = ", ".join(map(say, blows))
+            faults = ", ".join(map(say, blows))
             with self._lock:
-                self.failures.append(f"{folder}: store {store}, {told}\n{traceback.format_exc()}")
+                self.failures.append(f"{folder}: store {store}, {faults}\n{traceback.format_exc()}")
             print(f"FAILED {self.failures[-1]}", flush=True)
             return
         shutil.rmtree(folder)

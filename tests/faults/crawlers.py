@@ -17,14 +17,14 @@ from typing import Any, NamedTuple
 ORPHANS_GONE_WITHIN = 5.0
 RESTART_WITHIN = 60.0
 NO_MORE: Mapping[str, str] = MappingProxyType({})
-Told = dict[str, Any]
+Summary = dict[str, Any]
 
 
 class Ended(NamedTuple):
     """How a crawler ended: its exit code (-9: killed), what it printed as JSON, its lines on stderr."""
 
     code: int
-    told: Told | None
+    summary: Summary | None
     lines: tuple[str, ...]
 
 
@@ -93,11 +93,11 @@ class Crawler:
         """The living processes of the session, the process itself included."""
         return [pid for pid, _, session in living() if session == self.process.pid]
 
-    def wait(self, seconds: float = RESTART_WITHIN) -> Told:
+    def wait(self, seconds: float = RESTART_WITHIN) -> Summary:
         """Wait until it ends by itself; returns what it printed as JSON."""
         ended = self.end(seconds)
-        assert ended.code == 0 and ended.told is not None, ended
-        return ended.told
+        assert ended.code == 0 and ended.summary is not None, ended
+        return ended.summary
 
     def end(self, seconds: float = RESTART_WITHIN) -> Ended:
         """Wait for its end. It must not print a traceback or more than one line of error."""

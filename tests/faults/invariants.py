@@ -27,7 +27,7 @@ from crawler.testweb.process import StartedWeb, start_web
 from crawler.testweb.referee import Verdict, judge
 from crawler.testweb.web import Web
 from tests.contract.webs import rows
-from tests.faults.crawlers import Told
+from tests.faults.crawlers import Summary
 
 DELAY = 0.02
 UNCOMMITTED = 64
@@ -56,15 +56,17 @@ class Truth:
         """The web, with its log in `folder`."""
         return start_web(seed=self.seed, hosts=len(self.web.names), pages=self.web.pages, log=folder / "web.log")
 
-    def check(self, folder: Path, served: StartedWeb, told: Told, struck: Sequence[float], in_flight: int) -> Toll:
-        """Judge the complete crawl in `folder`/out by all of the above; `told` is the summary of its last run, `struck`
+    def check(
+        self, folder: Path, served: StartedWeb, summary: Summary, struck: Sequence[float], in_flight: int
+    ) -> Toll:
+        """Judge the complete crawl in `folder`/out by all of the above; `summary` is that of its last run, `struck`
         are the monotonic times of the faults. Closes the server."""
-        self.check_content(folder, told)
+        self.check_content(folder, summary)
         return self._take_toll(folder, served, struck, in_flight)
 
-    def check_content(self, folder: Path, told: Told) -> None:
+    def check_content(self, folder: Path, summary: Summary) -> None:
         """The part that also holds if requests were repeated for lack of memory."""
-        self._check_numbers(told)
+        self._check_numbers(summary)
         whole = audit(CrawlDirectory.open_readonly(folder / "out"))
         assert (whole.wrong, whole.orphans, whole.digest) == (0, 0, self.digest), whole
         found = {url: (row.reason, row.status) for url, row in rows(folder / "out").items()}
@@ -73,14 +75,14 @@ class Truth:
         check_nothing_left(folder / "out")
 
     def check_so_far(
-        self, folder: Path, served: StartedWeb, told: Told, struck: Sequence[float], in_flight: int
+        self, folder: Path, served: StartedWeb, summary: Summary, struck: Sequence[float], in_flight: int
     ) -> Toll:
         """Judge a crawl that was stopped, as far as it got."""
         found = audit(CrawlDirectory.open_readonly(folder / "out"))
-        assert (found.wrong, found.orphans, found.digest) == (0, 0, told["digest"]), found
+        assert (found.wrong, found.orphans, found.digest) == (0, 0, summary["digest"]), found
         for url, row in rows(folder / "out").items():
             assert (row.reason, row.status) == (self.ends[url].reason, self.ends[url].status), row
-        assert found.urls == told["urls"], (found, told)
+        assert found.urls == summary["urls"], (found, summary)
         check_nothing_left(folder / "out")
         return self._take_toll(folder, served, struck, in_flight)
 
@@ -91,14 +93,14 @@ class Truth:
         kills = sorted(at + ON_ITS_WAY * step / 20 for at in struck for step in range(21))
         return take_toll(judge(folder / "web.log", self.web, DELAY, kills=kills), sorted(struck), in_flight)
 
-    def _check_numbers(self, told: Told) -> None:
+    def _check_numbers(self, summary: Summary) -> None:
         asked = [end for end in self.ends.values() if end.attempts]
         answered = Counter(str(end.status) for end in self.ends.values() if end.status)
         reasons = Counter(end.reason.value for end in self.ends.values())
-        assert told["owed"] == 0, told
-        assert (told["digest"], told["urls"]) == (self.digest, len(asked)), told
-        assert (told["statuses"], told["reasons"]) == (answered, reasons), told
-        assert told["bytes"] == sum(end.size for end in asked), told
+        assert summary["owed"] == 0, summary
+        assert (summary["digest"], summary["urls"]) == (self.digest, len(asked)), summary
+        assert (summary["statuses"], summary["reasons"]) == (answered, reasons), summary
+        assert summary["bytes"] == sum(end.size for end in asked), summary
 
     def _check_records(self, out: Path) -> None:
         store = CrawlDirectory.open_readonly(out).store()
@@ -119,8 +121,8 @@ def check_nothing_left(out: Path) -> None:
 
 def take_toll(verdict: Verdict, struck: Sequence[float], in_flight: int) -> Toll:
     """The requests that the server saw again, by fault."""
-    told = verdict.duplicates, verdict.disallowed, verdict.closed, verdict.gaps, verdict.overlaps, verdict.holds
-    assert verdict.clean, told
+    summary = verdict.duplicates, verdict.disallowed, verdict.closed, verdict.gaps, verdict.overlaps, verdict.holds
+    assert verdict.clean, summary
     toll, by_blow = Toll(), [0] * len(struck)
     for repeated in verdict.excused:
         for first, again in pairwise(repeated.times):

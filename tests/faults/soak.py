@@ -88,11 +88,11 @@ class Soak:
                 os.kill(crawler.process.pid, signal.SIGTERM)
             ended = crawler.end()
             struck.append(monotonic())
-            assert ended.code in (0, STOPPED) and ended.told is not None, ended
+            assert ended.code in (0, STOPPED) and ended.summary is not None, ended
             if ended.code == 0:
-                toll = self._truth.check(folder, web, ended.told, struck, IN_FLIGHT)
+                toll = self._truth.check(folder, web, ended.summary, struck, IN_FLIGHT)
             else:
-                toll = self._truth.check_so_far(folder, web, ended.told, struck, IN_FLIGHT)
+                toll = self._truth.check_so_far(folder, web, ended.summary, struck, IN_FLIGHT)
         self.repeated += toll.repeated
         self.samples += len(samples)
         if len(samples) >= FEW:

@@ -33,7 +33,7 @@ def test_a_worker_restarted_on_a_full_disk_waits_for_space(tmp_path: Path, mode:
         blow.start()
         full(2.5)
         blow.join()
-        told = crawler.wait()
+        summary = crawler.wait()
         kills = [at for at in struck if at is not None]
         assert kills
-        truth().check(tmp_path, web, told, kills, IN_FLIGHT)
+        truth().check(tmp_path, web, summary, kills, IN_FLIGHT)

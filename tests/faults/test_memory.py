@@ -40,8 +40,8 @@ def test_failing_allocations_violate_no_invariant(tmp_path: Path, mode: str, sto
         ended = trial.strike(Blow("call", mode, Fault("memory", nth, errno.ENOMEM, more)))
         assert trial.landed, "that call was not made"
         assert ended is None or ended.code in (0, STORAGE), ended
-        if ended is not None and ended.told is not None:
-            reasons = ended.told["reasons"]
+        if ended is not None and ended.summary is not None:
+            reasons = ended.summary["reasons"]
             assert not {"internal", "protocol", "starved", "disconnect"} & reasons.keys(), reasons
         trial.finish_without_memory("threads" if mode == "async" else "async")
 
@@ -65,10 +65,10 @@ def test_the_least_cgroup_is_enough_and_a_smaller_one_is_refused(mode: str) -> N
     needed = int(least(mode, processes) / 0.9) + MIB
     with costly_site(pages=60) as url:
         done = crawl(url, mode, None, needed, "--processes", str(processes))
-        assert (done.code, done.told.get("urls")) == (0, 60), done
+        assert (done.code, done.summary.get("urls")) == (0, 60), done
         assert done.peak < needed
         refused = crawl(url, mode, None, needed * 9 // 10, "--processes", str(processes))
-    assert (refused.code, refused.told) == (2, {}), refused
+    assert (refused.code, refused.summary) == (2, {}), refused
     assert refused.lines.startswith("error: ") and "needs (" in refused.lines and "\n" not in refused.lines
 
 
@@ -78,20 +78,20 @@ def test_the_least_limit_is_kept_on_a_site_of_costly_pages_and_the_peak_is_repor
     limit = least(mode, processes)
     with costly_site(pages=120) as url:
         done = crawl(url, mode, limit, None, "--processes", str(processes))
-    assert (done.code, done.told.get("urls")) == (0, 120), done
+    assert (done.code, done.summary.get("urls")) == (0, 120), done
     assert done.peak < limit, f"{done.peak >> 20} MiB of {limit >> 20}"
     # The crawler samples ten times a second, this test fifty: it misses a peak between two of its samples.
-    assert 0.7 * done.peak < done.told["peak_memory_bytes"] < limit, (
+    assert 0.7 * done.peak < done.summary["peak_memory_bytes"] < limit, (
         "the crawler reports less memory than was measured from outside"
     )
-    assert "internal" not in done.told["reasons"] and "starved" not in done.told["reasons"], done.told
+    assert "internal" not in done.summary["reasons"] and "starved" not in done.summary["reasons"], done.summary
 
 
 def test_a_page_too_large_for_the_memory_settles_and_the_rest_is_fetched() -> None:
     with costly_site(pages=3, huge=True) as url:
         done = crawl(url, "async", least("async"), None, "--config", str(Path(__file__).with_name("huge.toml")))
-    assert done.told["reasons"] == {"ok": 2, "starved": 1}, done
-    assert done.told["pauses"]["memory"] > 0
+    assert done.summary["reasons"] == {"ok": 2, "starved": 1}, done
+    assert done.summary["pauses"]["memory"] > 0
 
 
 def test_a_cgroup_is_created_and_removed() -> None:

@@ -57,5 +57,5 @@ def test_a_crawl_killed_while_it_is_replaced_can_be_replaced_again(tmp_path: Pat
         Crawler(tmp_path, "async", 16).wait()
         killed = Crawler(tmp_path, "async", 16, "--fresh", environment={VARIABLE: "directory.removed=kill"}).end()
         assert killed.code == -9
-        told = Crawler(tmp_path, "prefork", 16, "--fresh").wait()
-    assert (told["owed"], told["digest"]) == (0, truth().digest)
+        summary = Crawler(tmp_path, "prefork", 16, "--fresh").wait()
+    assert (summary["owed"], summary["digest"]) == (0, truth().digest)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from crawler.testweb.settings import to_toml
 from tests.faults.calls import Fault, Shim
-from tests.faults.crawlers import NO_MORE, Crawler, Ended, Told
+from tests.faults.crawlers import NO_MORE, Crawler, Ended, Summary
 from tests.faults.invariants import Toll, Truth
 
 IN_FLIGHT = 16
@@ -45,7 +45,7 @@ class Trial:
         self._store = store
         self._dice = dice
         self._blows = 0
-        self._told: Told | None = None
+        self._summary: Summary | None = None
         self._served = truth.serve(folder)
         (folder / "web.toml").write_text(f"attempts = {ATTEMPTS}\n{to_toml(self._served.settings)}")
 
@@ -58,7 +58,7 @@ class Trial:
     @property
     def complete(self) -> bool:
         """Whether the crawl is complete."""
-        return self._told is not None
+        return self._summary is not None
 
     def strike(self, blow: Blow, life: tuple[float, float] = (0.3, 1.5)) -> Ended | None:
         """Run the crawler and inject the fault, for kills at a random time between the `life` seconds after its start.
@@ -76,20 +76,20 @@ class Trial:
 
     def finish(self, mode: str) -> Toll:
         """Run the crawl to its end and judge it."""
-        if self._told is None:
-            self._told = self._start(mode).wait()
-        return self._truth.check(self._folder, self._served, self._told, self.struck, IN_FLIGHT)
+        if self._summary is None:
+            self._summary = self._start(mode).wait()
+        return self._truth.check(self._folder, self._served, self._summary, self.struck, IN_FLIGHT)
 
     def finish_without_memory(self, mode: str) -> None:
         """`finish`, where pages had to be fetched again because their answers could not be processed."""
-        if self._told is None:
-            self._told = self._start(mode).wait()
-        self._truth.check_content(self._folder, self._told)
+        if self._summary is None:
+            self._summary = self._start(mode).wait()
+        self._truth.check_content(self._folder, self._summary)
 
     def counts(self, mode: str) -> dict[str, int]:
         """How often a whole run makes each call that can be made to fail."""
         shim = self._shim(Fault("write", 0))
-        self._told = self._start(mode, shim.environment).wait()
+        self._summary = self._start(mode, shim.environment).wait()
         return shim.counts
 
     def _start(self, mode: str, environment: Mapping[str, str] = NO_MORE, within: Sequence[str] = ()) -> Crawler:
@@ -140,12 +140,12 @@ class Trial:
         if (
             may_crash and ended.code == NOTHING_FETCHED
         ):  # no host was ever reached: the run reports that, and a resume retries
-            assert ended.told is not None and ended.told["ending"] == "failed", ended
+            assert ended.summary is not None and ended.summary["ending"] == "failed", ended
             return ended
         assert ended.code in MAY_END_WITH, ended
         if ended.code == 0:
-            assert ended.told is not None and ended.told["owed"] == 0, ended
-            self._told = ended.told
+            assert ended.summary is not None and ended.summary["owed"] == 0, ended
+            self._summary = ended.summary
         else:
             self.struck.append(monotonic())
             assert any(line.startswith("error:") for line in ended.lines), ended

@@ -69,14 +69,14 @@ class Campaign:
                     sleep(0.005)
                 hit_at = None if crawler.ended() else strike(crawler)
                 if hit_at is None:
-                    told = crawler.wait()
+                    summary = crawler.wait()
                     break
                 struck.append(hit_at)
                 self.report.kills += 1
                 self.report.slowest_death = max(self.report.slowest_death, crawler.reap())
             else:
-                told = Crawler(folder, self._dice.choice(self._modes), self._concurrency).wait()
-            toll = self._truth.check(folder, web, told, struck, self._concurrency)
+                summary = Crawler(folder, self._dice.choice(self._modes), self._concurrency).wait()
+            toll = self._truth.check(folder, web, summary, struck, self._concurrency)
         self.report.repeated += toll.repeated
         self.report.most_repeated_by_one_kill = max(self.report.most_repeated_by_one_kill, toll.most)
         self.report.slowest_return = max(self.report.slowest_return, toll.slowest_return)

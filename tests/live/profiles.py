@@ -80,9 +80,9 @@ def differences(out: Path, ends: Mapping[str, Expected], *, bodies: bool = True)
         found = {row.url: (row.reason.value, row.status, row.attempts) for row in frontier.settled()}
     finally:
         frontier.close()
-    told = {url: (end.reason.value, end.status, end.attempts) for url, end in ends.items()}
-    differing = sorted(url for url in found.keys() | told.keys() if found.get(url) != told.get(url))
-    faults = [f"{url}: {found.get(url)} instead of {told.get(url)}" for url in differing]
+    expected_ends = {url: (end.reason.value, end.status, end.attempts) for url, end in ends.items()}
+    differing = sorted(url for url in found.keys() | expected_ends.keys() if found.get(url) != expected_ends.get(url))
+    faults = [f"{url}: {found.get(url)} instead of {expected_ends.get(url)}" for url in differing]
     disk = json.loads(run("verify", str(out), "--json"))["digest"]
     if bodies and disk != crawl_digest(ends):
         faults.append(f"digest {disk} instead of {crawl_digest(ends)}")

@@ -412,9 +412,9 @@ class TestRunning:
         live = start(f"{site}/slow/0", *arguments, cwd=tmp_path)
         try:
             wait_until_settled(tmp_path / "c", 4)
-            told = run("status", "c", "--json", cwd=tmp_path).json
-            assert (told["running"], told["complete"]) == (live.pid, False)
-            assert 0 < told["settled"] < told["queued"] <= 127
+            status = run("status", "c", "--json", cwd=tmp_path).json
+            assert (status["running"], status["complete"]) == (live.pid, False)
+            assert 0 < status["settled"] < status["queued"] <= 127
             for flag in ("--resume", "--fresh"):
                 refused = run(f"{site}/", "--out", "c", flag, cwd=tmp_path)
                 assert (refused.code, refused.err.count("\n")) == (3, 1)

@@ -72,9 +72,12 @@ def arguments(mode: str, config: Path, depth: int) -> list[str]:
 
 
 def check(ran: Ran, depth: int) -> None:
-    told = ran.json
-    assert (ran.code, told["ending"], told["complete"]) == (0, "complete", True), ran
-    assert (told["pages"], told["too_deep"]) == (WEB.count(range(depth + 1)), WEB.count(range(depth + 1, depth + 2)))
+    summary = ran.json
+    assert (ran.code, summary["ending"], summary["complete"]) == (0, "complete", True), ran
+    assert (summary["pages"], summary["too_deep"]) == (
+        WEB.count(range(depth + 1)),
+        WEB.count(range(depth + 1, depth + 2)),
+    )
 
 
 @pytest.mark.parametrize("mode", variants.names())

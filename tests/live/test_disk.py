@@ -46,8 +46,8 @@ def test_a_full_disk_is_exit_3_and_a_resume_with_space_completes(
     assert full.process.returncode == 3, lines
     assert len(lines) == 1 and "no space left" in lines[0], lines
     subprocess.run(["mount", "-o", "remount,size=100m", small_disk], check=True)
-    told = Crawler(tmp_path, mode, 16).wait()
-    assert (told["owed"], told["digest"]) == (0, DIGEST)
+    summary = Crawler(tmp_path, mode, 16).wait()
+    assert (summary["owed"], summary["digest"]) == (0, DIGEST)
     verified = subprocess.run([sys.executable, "-m", "crawler", "verify", str(small_disk)], capture_output=True)
     assert verified.returncode == 0, verified.stdout
 
@@ -63,5 +63,5 @@ def test_with_disk_wait_a_crawl_waits_for_space(
         crawler.process.wait(6)
     assert not list(small_disk.rglob("bodies/*/.*")), "an incompletely written file is left"
     subprocess.run(["mount", "-o", "remount,size=100m", small_disk], check=True)
-    told = crawler.wait()
-    assert (told["owed"], told["digest"]) == (0, DIGEST)
+    summary = crawler.wait()
+    assert (summary["owed"], summary["digest"]) == (0, DIGEST)

@@ -115,15 +115,15 @@ def said(ran: Ran) -> list[str]:
     return [line for line in ran.err.splitlines() if not line.startswith("{")]
 
 
-def agree(cwd: Path, told: dict[str, Any]) -> None:
+def agree(cwd: Path, summary: dict[str, Any]) -> None:
     """All commands report the same about the crawl, and verify finds nothing."""
     for command in ("status", "verify"):
         said = run(command, "c", "--json", cwd=cwd)
         assert said.code == 0, said
         for key in ("ending", "complete", "incomplete_because", "digest", "pages"):
-            assert said.json[key] == told[key], (command, key)
-        assert told["ending"] in run(command, "c", cwd=cwd).out
-    assert told["ending"] in (cwd / "c" / "report.html").read_text()
+            assert said.json[key] == summary[key], (command, key)
+        assert summary["ending"] in run(command, "c", cwd=cwd).out
+    assert summary["ending"] in (cwd / "c" / "report.html").read_text()
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -221,10 +221,10 @@ def test_any_mode_retries_urls_that_another_has_missed(site: Site, tmp_path: Pat
     site.ill["*"] = 500
     site.ill["/"] = 200
     for number, mode in enumerate(("prefork", "threads", "processes", "prefork", "async")):
-        told = crawl(tmp_path, mode, *([f"{site.url}/"] if not number else [])).json
-        assert told["incomplete_because"] == {"server_error": PAGES - number}
-        assert (told["urls"], told["pages"]) == (PAGES + 1, 1 + number)
-        agree(tmp_path, told)
+        summary = crawl(tmp_path, mode, *([f"{site.url}/"] if not number else [])).json
+        assert summary["incomplete_because"] == {"server_error": PAGES - number}
+        assert (summary["urls"], summary["pages"]) == (PAGES + 1, 1 + number)
+        agree(tmp_path, summary)
         site.ill[f"/page/{number}"] = 200
     site.ill.clear()
     assert crawl(tmp_path, "prefork").json["digest"] == site.digest(*ALL)

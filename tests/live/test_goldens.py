@@ -32,7 +32,7 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return unpack(request.param, tmp_path)
 
 
-def told(archive_of: Path, request: pytest.FixtureRequest) -> dict[str, Any]:
+def expected_outputs(archive_of: Path, request: pytest.FixtureRequest) -> dict[str, Any]:
     archive: Path = request.node.callspec.params["kept"]
     said: dict[str, Any] = json.loads(archive.with_name(f"{archive_of.name}.json").read_text())
     return said
@@ -56,7 +56,7 @@ def within(old: Any, new: Any) -> bool:
 def test_commands_that_only_read_give_the_expected_output_and_change_nothing(
     kept: Path, request: pytest.FixtureRequest
 ) -> None:
-    before, said = files(kept), told(kept, request)
+    before, said = files(kept), expected_outputs(kept, request)
     said["status"].pop("complete")  # earlier releases also said it of crawls with missed pages
     now = outputs(kept.parent, kept.name)
     for word in said:
@@ -70,7 +70,7 @@ def test_commands_that_only_read_give_the_expected_output_and_change_nothing(
 def test_it_is_resumed_to_its_end_in_any_mode(
     kept: Path, mode: str, web: tuple[StartedWeb, Path], request: pytest.FixtureRequest
 ) -> None:
-    status = told(kept, request)["status"]
+    status = expected_outputs(kept, request)["status"]
     digest = DIGEST if status["owed"] else status["digest"]
     words = ("resume", kept.name, "--config", str(web[1] / CONFIG), "--mode", mode, "--processes", "2", "--delay", "0")
     ended = command(kept.parent, *words, "--max-pages", "9999", "--json", "-q")

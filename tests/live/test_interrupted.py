@@ -56,11 +56,11 @@ def check(process: subprocess.Popen[bytes], number: int) -> None:
     out, err = process.communicate(timeout=30)
     assert b"Traceback" not in err, err.decode()
     assert out.count(b"\n") == 1, (process.returncode, out, err.decode())
-    told = json.loads(out)
-    ended = process.returncode == 0 and told["complete"]
-    assert ended or (process.returncode == 128 + number and told["ending"] in ("stopped", "incomplete")), (
+    summary = json.loads(out)
+    ended = process.returncode == 0 and summary["complete"]
+    assert ended or (process.returncode == 128 + number and summary["ending"] in ("stopped", "incomplete")), (
         process.returncode,
-        told,
+        summary,
     )
 
 
@@ -105,9 +105,14 @@ def test_an_interrupt_before_the_directory_exists_creates_none(web: StartedWeb, 
     process = start(command("async", tmp_path))
     process.send_signal(TERM)
     out, err = process.communicate(timeout=30)
-    told = json.loads(out)
-    assert (process.returncode, told["ending"], told["complete"], told["urls"]) == (143, "stopped", False, 0), err
-    assert (told["out"] is None) == (not (tmp_path / "out").exists())
+    summary = json.loads(out)
+    assert (process.returncode, summary["ending"], summary["complete"], summary["urls"]) == (
+        143,
+        "stopped",
+        False,
+        0,
+    ), err
+    assert (summary["out"] is None) == (not (tmp_path / "out").exists())
 
 
 def test_an_interrupt_before_a_fresh_crawl_keeps_the_old_one(web: StartedWeb, tmp_path: Path) -> None:

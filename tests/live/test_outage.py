@@ -36,8 +36,8 @@ with start_web(hosts={HOSTS}, pages={PAGES}, log=folder / "web.log") as web:
     looked = subprocess.run([sys.executable, "-m", "crawler", "status", "--json", folder / "out"], capture_output=True)
     switch("up")
     back = time.monotonic()
-    told = crawler.wait(120)
-print(json.dumps({{"told": told, "looked": json.loads(looked.stdout), "after": time.monotonic() - back}}))
+    summary = crawler.wait(120)
+print(json.dumps({{"summary": summary, "looked": json.loads(looked.stdout), "after": time.monotonic() - back}}))
 """
 
 
@@ -49,8 +49,8 @@ def test_a_crawl_survives_a_network_outage(tmp_path: Path, mode: str) -> None:
     played = subprocess.run(command, capture_output=True, text=True, timeout=AWAY + 180)
     assert played.returncode == 0, played.stderr
     answer = json.loads(played.stdout)
-    told = answer["told"]
-    print(mode, {key: told[key] for key in ("reasons", "retries", "pauses")}, answer["after"])
-    assert (told["owed"], told["digest"]) == (0, crawl_digest(expected(Web(hosts=HOSTS, pages=PAGES))))
-    assert told["pauses"]["outage"] >= 1
+    summary = answer["summary"]
+    print(mode, {key: summary[key] for key in ("reasons", "retries", "pauses")}, answer["after"])
+    assert (summary["owed"], summary["digest"]) == (0, crawl_digest(expected(Web(hosts=HOSTS, pages=PAGES))))
+    assert summary["pauses"]["outage"] >= 1
     assert not answer["looked"]["complete"], "the crawl ended during the outage"

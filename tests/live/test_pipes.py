@@ -81,8 +81,8 @@ def test_closed_output_pipes_do_not_end_a_crawl(tmp_path: Path, web: StartedWeb,
     looked = subprocess.run(
         [sys.executable, "-m", "crawler", "status", "--json", tmp_path / "out"], capture_output=True, check=True
     )
-    told = json.loads(looked.stdout)
-    assert (told["owed"], told["digest"]) == (0, DIGEST)
+    summary = json.loads(looked.stdout)
+    assert (summary["owed"], summary["digest"]) == (0, DIGEST)
 
 
 def test_a_closed_terminal_drains_the_crawl(tmp_path: Path, web: StartedWeb) -> None:

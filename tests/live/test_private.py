@@ -54,7 +54,7 @@ def test_other_users_cannot_read_cookies_or_pages(mode: str, store: str, tmp_pat
             assert secret, "no file holds the secret, so the test shows nothing"
     assert open_to_others(tmp_path / "new") == {}
     assert (tmp_path / "mine").stat().st_mode & 0o777 == 0o755, "the mode of an existing directory was changed"
-    told = open_to_others(tmp_path / "mine")
-    assert set(told) <= {".", "crawl.json", "lock", "report.html"}, told
+    accessible = open_to_others(tmp_path / "mine")
+    assert set(accessible) <= {".", "crawl.json", "lock", "report.html"}, accessible
     for name in (path for path in (tmp_path / "mine").rglob("*.sqlite*")):
         assert name.stat().st_mode & 0o077 == 0, name

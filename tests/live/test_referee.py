@@ -42,7 +42,7 @@ def verdict_on(
 def test_a_polite_crawl_is_clean(tmp_path: Path) -> None:
     slow = host_with(Part.SLOW)
     rest = WEB.crawl_delay(slow)
-    told = verdict_on(
+    verdict = verdict_on(
         tmp_path,
         entry("/robots.txt", 0.0),
         entry("/", 1.1),
@@ -53,21 +53,21 @@ def test_a_polite_crawl_is_clean(tmp_path: Path) -> None:
         entry("/", 0.2 + 2 * rest, host=slow, attempt=2),
         delay=rest / 2 if rest < 1 else 1.0,
     )
-    assert told.clean
-    assert (told.requests, told.unique) == (7, 7)
-    assert told.hosts[OPEN].smallest_gap == pytest.approx(1.0)
-    assert told.hosts[slow].required_gap == rest
+    assert verdict.clean
+    assert (verdict.requests, verdict.unique) == (7, 7)
+    assert verdict.hosts[OPEN].smallest_gap == pytest.approx(1.0)
+    assert verdict.hosts[slow].required_gap == rest
 
 
 def test_duplicates_are_found_and_kills_excuse_some(tmp_path: Path) -> None:
     log = (entry("/", 10.0), entry("/", 20.0), entry("/x", 30.0), entry("/x", 40.0), entry("/robots.txt", 50.0))
-    told = verdict_on(tmp_path, *log, entry("/robots.txt", 60.0), kills=(11.0, 35.0))
-    assert [(found.url, found.attempt, found.times) for found in told.duplicates] == [
+    verdict = verdict_on(tmp_path, *log, entry("/robots.txt", 60.0), kills=(11.0, 35.0))
+    assert [(found.url, found.attempt, found.times) for found in verdict.duplicates] == [
         (f"http://{OPEN}/x", 1, (30.0, 40.0))
     ]
-    assert [found.times for found in told.excused] == [(10.0, 20.0)]
-    assert told.robots_repeats == 1
-    assert not told.clean
+    assert [found.times for found in verdict.excused] == [(10.0, 20.0)]
+    assert verdict.robots_repeats == 1
+    assert not verdict.clean
 
 
 def test_a_kill_excuses_what_was_in_flight(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_kill_excuses_what_was_in_flight(tmp_path: Path) -> None:
 
 def test_forbidden_closed_and_unknown_requests_are_found(tmp_path: Path) -> None:
     closed = host_with(Part.CLOSED)
-    told = verdict_on(
+    verdict = verdict_on(
         tmp_path,
         entry("/private/note-1.html", 0.0, host=HOST),
         entry("/private/note-1.html", 0.0),
@@ -87,21 +87,21 @@ def test_forbidden_closed_and_unknown_requests_are_found(tmp_path: Path) -> None
         entry("/", 5.0, host=closed),
         entry("/", 0.0, host="elsewhere.test"),
     )
-    assert told.disallowed == [f"http://{HOST}/private/note-1.html"]
-    assert told.closed == [f"http://{closed}/"]
-    assert told.strangers == ["http://elsewhere.test/"]
-    assert not told.clean
+    assert verdict.disallowed == [f"http://{HOST}/private/note-1.html"]
+    assert verdict.closed == [f"http://{closed}/"]
+    assert verdict.strangers == ["http://elsewhere.test/"]
+    assert not verdict.clean
 
 
 def test_early_requests_are_found(tmp_path: Path) -> None:
     slow = host_with(Part.SLOW)
     log = entry("/", 0.0), entry("/a", 1.05), entry("/b", 1.1), entry("/", 0.0, host=slow), entry("/a", 0.12, host=slow)
-    told = verdict_on(tmp_path, *log)
-    assert [(breach.url, round(breach.had, 3), breach.required) for breach in told.gaps] == [
+    verdict = verdict_on(tmp_path, *log)
+    assert [(breach.url, round(breach.had, 3), breach.required) for breach in verdict.gaps] == [
         (f"http://{OPEN}/a", 0.95, 1.0),
         (f"http://{slow}/a", 0.02, 1.0),
     ]
-    assert [(breach.url, breach.had, breach.required) for breach in told.overlaps] == [(f"http://{OPEN}/b", 2, 1)]
+    assert [(breach.url, breach.had, breach.required) for breach in verdict.overlaps] == [(f"http://{OPEN}/b", 2, 1)]
     (tmp_path / "log").unlink()
     easy = verdict_on(tmp_path, *log, delay=0.0, per_host=2)
     assert easy.clean
@@ -110,8 +110,8 @@ def test_early_requests_are_found(tmp_path: Path) -> None:
 
 
 def test_a_violated_retry_after_is_found(tmp_path: Path) -> None:
-    told = verdict_on(tmp_path, entry("/", 0.0, hold=4.0), entry("/a", 2.0), entry("/b", 4.09), entry("/c", 5.2))
-    assert [(breach.url, round(breach.had, 3), round(breach.required, 3)) for breach in told.holds] == [
+    verdict = verdict_on(tmp_path, entry("/", 0.0, hold=4.0), entry("/a", 2.0), entry("/b", 4.09), entry("/c", 5.2))
+    assert [(breach.url, round(breach.had, 3), round(breach.required, 3)) for breach in verdict.holds] == [
         (f"http://{OPEN}/a", 1.9, 4.0),
         (f"http://{OPEN}/b", 3.99, 4.0),
     ]
@@ -129,11 +129,11 @@ def test_flow_through_the_steady_window(tmp_path: Path) -> None:
     # ten at a time, staggered, each taking a second; the slow start and the slow end must not count
     busy = [entry(f"/{n}", n / 10, 1.0) for n in range(1000)]
     slow = [entry(f"/slow-{n}", at, 0.1) for at in (-9.0, 200.0) for n in range(9)]
-    told = verdict_on(tmp_path, *slow, *busy, per_host=10)
-    assert told.most_in_flight == 10
-    assert told.steady.seconds == pytest.approx(81.5, abs=0.5)
-    assert told.steady.throughput == pytest.approx(10.0)
-    assert told.steady.mean_in_flight == pytest.approx(10.0, rel=0.01)
+    verdict = verdict_on(tmp_path, *slow, *busy, per_host=10)
+    assert verdict.most_in_flight == 10
+    assert verdict.steady.seconds == pytest.approx(81.5, abs=0.5)
+    assert verdict.steady.throughput == pytest.approx(10.0)
+    assert verdict.steady.mean_in_flight == pytest.approx(10.0, rel=0.01)
 
 
 def test_only_the_given_time_range_is_judged(tmp_path: Path) -> None:

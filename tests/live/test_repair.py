@@ -73,8 +73,8 @@ def repaired(folder: Path, mode: str) -> dict[str, int]:
     assert done.returncode == 0, done.stderr
     checked = command("verify", out)
     assert checked.returncode == 0, checked.stdout
-    told = Crawler(folder, mode, 16, "--max-pages", "9999").wait()
-    assert (told["owed"], told["digest"]) == (0, DIGEST)
+    summary = Crawler(folder, mode, 16, "--max-pages", "9999").wait()
+    assert (summary["owed"], summary["digest"]) == (0, DIGEST)
     assert command("verify", out).returncode == 0
     assert command("repair", out).stdout.startswith("nothing to repair")
     counts: dict[str, int] = json.loads(done.stdout)

@@ -130,8 +130,8 @@ def test_the_budgets_used_by_hosts_are_kept_in_a_move(directory: CrawlDirectory,
     for shards in (3, 2, 1):
         ensure_layout(directory, POLITE, shards)
         for n in range(0, HOSTS, 7):
-            told = pages(f"http://h{n}.test", shards)
-            assert sorted(told) == [[]] * (shards - 1) + [[12 * n] * 2], "at the owner of the host only"
+            spent = pages(f"http://h{n}.test", shards)
+            assert sorted(spent) == [[]] * (shards - 1) + [[12 * n] * 2], "at the owner of the host only"
     ensure_layout(directory, FAST, 3)
     assert pages("http://h2.test", 3) == [[24, 24]] * 3, "a spread host: each shard has the total"
     assert sorted(pages("http://h3.test", 3)) == [[], [], [36, 36]], "its note has a delay"

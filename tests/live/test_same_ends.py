@@ -71,9 +71,9 @@ def cases() -> dict[str, list[Step]]:
             found[f"{name}, {at} bytes, reset"] = [raw[:at], 0.01, "reset"]
     for size in (0, 1, 5_000, 60_000):
         body = b"x" * size
-        for how, told in (("length", b"Content-Length: 99999"), ("chunks", b"Transfer-Encoding: chunked")):
+        for how, framing in (("length", b"Content-Length: 99999"), ("chunks", b"Transfer-Encoding: chunked")):
             sent = body if how == "length" else b"%x\r\n%b\r\n" % (size, body) if size else b""
-            start = b"HTTP/1.1 200 OK\r\n%b\r\n\r\n" % told
+            start = b"HTTP/1.1 200 OK\r\n%b\r\n\r\n" % framing
             for end in ("reset", "close"):
                 for number in range(ROUNDS):
                     found[f"{how} cut after {size}, {end} {number}"] = [start + sent, end]
@@ -137,9 +137,9 @@ def test_every_mode_and_client_has_the_same_outcomes(ends: dict[tuple[str, str],
     assert len(first) >= len(NAMES) + 2
     differing = {}
     for name in first:
-        told = {engine: ends[engine].get(name) for engine in ENGINES}
-        if len(set(told.values())) > 1:
-            differing[name] = told
+        outcomes = {engine: ends[engine].get(name) for engine in ENGINES}
+        if len(set(outcomes.values())) > 1:
+            differing[name] = outcomes
     assert not differing
 
 

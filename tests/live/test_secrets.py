@@ -88,8 +88,8 @@ class Case(NamedTuple):
 def cases() -> list[Case]:
     """The cases above and those of the corpus."""
     known = corpus.cases("creds/leak_matrix")
-    told = [(KINDS[one["secret"]], one["frm"].rstrip("/"), one["to"], one["sent"]) for one in known]
-    return [Case(*one) for one in dict.fromkeys([*OWN, *told])]
+    from_corpus = [(KINDS[one["secret"]], one["frm"].rstrip("/"), one["to"], one["sent"]) for one in known]
+    return [Case(*one) for one in dict.fromkeys([*OWN, *from_corpus])]
 
 
 KEPT_FROM_SIGHT = ("login", "header", "cookie", "netrc", "proxy")

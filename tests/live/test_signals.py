@@ -60,8 +60,8 @@ def test_a_signal_drains_and_a_resume_fetches_nothing_twice(
         out, err = first.process.communicate(timeout=20)
         assert monotonic() - signalled_at < 8
         assert first.process.returncode == 128 + number, err.decode()
-        told = json.loads(out)
-        assert (told["complete"], told["ending"]) == (False, "stopped")
+        summary = json.loads(out)
+        assert (summary["complete"], summary["ending"]) == (False, "stopped")
         check_no_process_is_left(first)
         second = Crawler(tmp_path, mode, CONCURRENCY).wait()
         assert (second["owed"], second["digest"]) == (0, DIGEST)

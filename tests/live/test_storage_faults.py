@@ -77,9 +77,9 @@ def test_it_pauses_before_the_disk_is_full_and_continues_by_itself(
     used = (12 * MIB) - os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
     assert used < 8 * MIB, "it stored pages below the reserve"
     subprocess.run(["mount", "-o", "remount,size=100m", disk], check=True)
-    told = crawler.wait()
-    assert (told["owed"], told["digest"]) == (0, DIGEST)
-    assert told["pauses"] == {"disk": 1} or mode == "prefork"
+    summary = crawler.wait()
+    assert (summary["owed"], summary["digest"]) == (0, DIGEST)
+    assert summary["pauses"] == {"disk": 1} or mode == "prefork"
     assert verified(disk)
 
 
@@ -108,9 +108,9 @@ def test_it_waits_for_a_frontier_that_another_program_has_locked(tmp_path: Path,
     out, err = crawler.process.communicate(timeout=120)
     assert crawler.process.returncode == 0, err
     assert re.fullmatch(rb"warning: incomplete: missed robots_unavailable \d+, server_error \d+; .*\n", err), err
-    told = json.loads(out)
-    assert (told["owed"], told["digest"]) == (0, DIGEST)
-    assert told["pauses"] == {"locked": 1}
+    summary = json.loads(out)
+    assert (summary["owed"], summary["digest"]) == (0, DIGEST)
+    assert summary["pauses"] == {"locked": 1}
 
 
 @pytest.mark.parametrize("mode", variants.names())
@@ -138,8 +138,8 @@ def test_a_failing_fsync_ends_the_run_with_one_line_and_a_resume_completes(
     lines = err.decode().strip().splitlines()
     assert crawler.process.returncode == 3, lines
     assert len(lines) == 1 and "disk I/O error" in lines[0], lines
-    told = Crawler(tmp_path, mode, 16).wait()
-    assert (told["owed"], told["digest"]) == (0, DIGEST)
+    summary = Crawler(tmp_path, mode, 16).wait()
+    assert (summary["owed"], summary["digest"]) == (0, DIGEST)
     assert verified(tmp_path / "out")
 
 

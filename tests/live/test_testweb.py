@@ -234,8 +234,8 @@ async def test_a_connection_carries_the_number_of_answers_of_the_web() -> None:
     web = ProfileWeb(1, LAB.scaled(hosts=1, pages=20, latency_scale=0.0, requests_per_connection=3), "lab.test")
     host, site = web.names[0], web.places[web.names[0]].site
     async with WebServer(web) as server, Client(server, host) as client:
-        told = [(await client.get(site.path(k))).headers.get("connection") for k in range(3)]
-        assert told == [None, None, "close"]
+        headers = [(await client.get(site.path(k))).headers.get("connection") for k in range(3)]
+        assert headers == [None, None, "close"]
         assert await client.reader.read() == b""
 
 
@@ -378,10 +378,10 @@ def test_judge_ends_with_1_for_an_unclean_crawl(tmp_path: Path) -> None:
 @pytest.mark.parametrize("profile", ["lab", "real", "hostile"])
 def test_describe_shows_parameters_with_sources_and_results(profile: str) -> None:
     options = ["--profile", profile, "--hosts", "20", "--pages", "200", "--size-scale", "0.1", "--set", "external=0.5"]
-    told = CliRunner().invoke(commands.testweb, ["describe", *options])
-    assert told.exit_code == 0
-    assert re.search(r"external +0\.5  HTTP Archive 2024", told.output)
-    assert re.search(r"links to other hosts +[3-8]\d\.\d%", told.output)
+    described = CliRunner().invoke(commands.testweb, ["describe", *options])
+    assert described.exit_code == 0
+    assert re.search(r"external +0\.5  HTTP Archive 2024", described.output)
+    assert re.search(r"links to other hosts +[3-8]\d\.\d%", described.output)
 
 
 @pytest.mark.parametrize(
@@ -418,11 +418,11 @@ def test_serve_writes_settings_for_the_crawler(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdin=-1, stdout=-1, env=ENV) as process:
         assert process.stdin
         assert process.stdout
-        told = json.loads(process.stdout.readline())
+        printed = json.loads(process.stdout.readline())
         process.stdin.close()
         assert process.wait(5) == 0
     settings = tomllib.loads((tmp_path / "web.toml").read_text())
-    assert settings == told["settings"]
+    assert settings == printed["settings"]
     assert settings["seeds"] == list(WEB.seeds)
     assert settings["attempt_header"] == "X-Attempt"
-    assert settings["resolve"][OPEN] == f"127.16.0.2:{told['port']}"
+    assert settings["resolve"][OPEN] == f"127.16.0.2:{printed['port']}"

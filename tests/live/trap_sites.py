@@ -1,7 +1,7 @@
 """`python -m tests.live.trap_sites [--pages N] [--modes async,...]`: traps and honest sites in one crawl.
 
 Twenty honest sites of 500 pages, one with 5,000 of one pattern, and every trap, crawled together with the default
-limits by each mode. Told: how many requests each trap got, and what share of the honest pages was found.
+limits by each mode. Printed: how many requests each trap got, and what share of the honest pages was found.
 """
 
 from __future__ import annotations
@@ -128,12 +128,12 @@ def crawled(web: TrapWeb, mode: str, out: Path, **keys: object) -> Outcome:
         elif row.reason != "ok":
             false_stops[row.reason] += 1
     pit = [target for host, target in web.asked if host == "honeypot.trap" and target not in ("/", "/robots.txt")]
-    told = {name: dict(sorted(counts.items())) for name, counts in reasons.items()}
+    by_pattern = {name: dict(sorted(counts.items())) for name, counts in reasons.items()}
     return Outcome(
         {name: requests[name] for name in TRAPS},
         {name: count for name, count in missed.items() if count},
         false_stops,
-        told,
+        by_pattern,
         summary.over,
         [path_of(f"http://h{target}") for target in pit],
     )

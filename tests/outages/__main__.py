@@ -17,9 +17,9 @@ from time import monotonic
 
 import variants
 from tests.outages.plan import STORES, Plan, plan
-from tests.outages.trial import Told, run
+from tests.outages.trial import Result, run
 
-Outcome = tuple[Plan, Told | None, str]
+Outcome = tuple[Plan, Result | None, str]
 
 
 def play(seed: int) -> Outcome:
@@ -27,12 +27,12 @@ def play(seed: int) -> Outcome:
     chosen = plan(seed)
     folder = Path(tempfile.mkdtemp(prefix=f"outage-{seed}-"))
     try:
-        told = run(chosen, folder)
+        result = run(chosen, folder)
     except Exception as error:
         last = "".join(traceback.format_exception(error)[-1:]).strip()
         return chosen, None, f"{folder}\n    {last[:2000]}"
     shutil.rmtree(folder)
-    return chosen, told, ""
+    return chosen, result, ""
 
 
 def main() -> int:
@@ -47,13 +47,13 @@ def main() -> int:
     bad: Counter[tuple[str, str, bool]] = Counter()
     missed, seconds = 0, []
     with ThreadPoolExecutor(chosen.lanes) as lanes:
-        for one, told, wrong in lanes.map(play, range(chosen.first, chosen.first + chosen.count)):
-            (bad if told is None else good)[one.mode, one.store, one.heals] += 1
-            if told is None:
+        for one, result, wrong in lanes.map(play, range(chosen.first, chosen.first + chosen.count)):
+            (bad if result is None else good)[one.mode, one.store, one.heals] += 1
+            if result is None:
                 print(f"FAILED {one}\n    {wrong}", flush=True)
             else:
-                missed += told.missed
-                seconds.append(told.seconds)
+                missed += result.missed
+                seconds.append(result.seconds)
     print(f"{'mode':10} {'store':7}  healed: kept failed   stayed: kept failed")
     for mode in variants.names():
         for store in STORES:

@@ -70,8 +70,8 @@ class Plan(NamedTuple):
         return all(one.end < inf for windows in self.windows.values() for one in windows)
 
     def __str__(self) -> str:
-        told = [f"{host.partition('.')[0]} {_say(windows)}" for host, windows in self.windows.items()]
-        return f"seed {self.seed}: {self.mode}, {self.store}, {self.seeds} seeds, {'; '.join(told)}"
+        parts = [f"{host.partition('.')[0]} {_say(windows)}" for host, windows in self.windows.items()]
+        return f"seed {self.seed}: {self.mode}, {self.store}, {self.seeds} seeds, {'; '.join(parts)}"
 
 
 def plan(seed: int) -> Plan:

@@ -194,20 +194,20 @@ class _Line(asyncio.Protocol):
         keep = kind is None and not (answer.keep and self._answers >= answer.keep)
         if kind is not None:
             self._web.contacts[self._name] += 1
-        told = _response(answer.status, answer.headers, answer.body, keep=keep)
-        asyncio.get_running_loop().call_later(answer.delay, self._answer, kind, told, keep)
+        sent = _response(answer.status, answer.headers, answer.body, keep=keep)
+        asyncio.get_running_loop().call_later(answer.delay, self._answer, kind, sent, keep)
 
-    def _answer(self, kind: Kind | None, told: bytes, keep: bool) -> None:
+    def _answer(self, kind: Kind | None, sent: bytes, keep: bool) -> None:
         match kind:
             case None:
-                self.transport.write(told)
+                self.transport.write(sent)
             case "503" | "500":
                 self.transport.write(_response(int(kind), (("Content-Type", "text/plain"),), b"not now\n", keep=False))
             case "reset in head":
-                self.transport.write(told[:10])
+                self.transport.write(sent[:10])
             case "reset in body":
-                body = told.index(b"\r\n\r\n") + 4
-                self.transport.write(told[: (body + len(told)) // 2])
+                body = sent.index(b"\r\n\r\n") + 4
+                self.transport.write(sent[: (body + len(sent)) // 2])
             case "silent":
                 return
         if kind in ("reset in head", "reset in body", "reset at accept", "refuse"):

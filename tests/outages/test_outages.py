@@ -28,12 +28,12 @@ def test_plans_are_a_function_of_their_number_and_cover_all_faults() -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_without_faults_every_mode_finds_what_the_oracle_knows(seed: int, tmp_path: Path) -> None:
-    told = run(plan(seed)._replace(windows={}), tmp_path)
-    assert (told.missed, told.resumes, told.most_contacts) == (0, 0, 0)
+    result = run(plan(seed)._replace(windows={}), tmp_path)
+    assert (result.missed, result.resumes, result.most_contacts) == (0, 0, 0)
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("seed", SAMPLE)
 def test_no_url_is_missed_silently_while_hosts_are_away(seed: int, tmp_path: Path) -> None:
-    told = run(plan(seed), tmp_path)  # it checks all invariants
-    assert told.resumes > 0 or told.missed == 0, "no missed URL was fetched by a resume"
+    result = run(plan(seed), tmp_path)  # it checks all invariants
+    assert result.resumes > 0 or result.missed == 0, "no missed URL was fetched by a resume"

@@ -42,7 +42,7 @@ KEYS = {
 }
 
 
-class Told(msgspec.Struct):
+class Result(msgspec.Struct):
     """The result of a trial: seconds of the crawl, URLs missed at its end, resumes, faults met per faulty host."""
 
     seconds: float = 0.0
@@ -51,28 +51,28 @@ class Told(msgspec.Struct):
     most_contacts: int = 0
 
 
-def run(plan: Plan, folder: Path) -> Told:
+def run(plan: Plan, folder: Path) -> Result:
     """Run one trial in a folder. Raises AssertionError if an invariant is violated."""
     web = plan.web
     ends = expected(web)
-    told = Told()
+    result = Result()
     with FaultyWeb(web, plan.windows) as served:
         (folder / "web.toml").write_text(_config(plan, served))
         began = monotonic()
         code, summary = _crawl(plan, folder, served)
-        told.seconds = monotonic() - began
-        told.most_contacts = max(served.contacts.values(), default=0)
+        result.seconds = monotonic() - began
+        result.most_contacts = max(served.contacts.values(), default=0)
         if plan.heals:
             assert code == 0, (code, summary)
         elif not _is_complete(summary):  # the hosts that stayed away may not have been needed
-            told.missed = _check_missed(plan, folder, ends, code, summary)
+            result.missed = _check_missed(plan, folder, ends, code, summary)
             served.heal()
-            while not _is_complete(summary) and told.resumes < RESUMES:
-                told.resumes += 1
+            while not _is_complete(summary) and result.resumes < RESUMES:
+                result.resumes += 1
                 code, summary = _crawl(plan, folder, served)
             assert code == 0, (code, summary)
         _check_complete(folder, ends, summary)
-    return told
+    return result
 
 
 def _config(plan: Plan, served: FaultyWeb) -> str:
