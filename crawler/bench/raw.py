@@ -20,8 +20,6 @@ import uvloop
 from crawler.bench.child_result import print_result
 from crawler.compare.raw import RawTarget, fetch_all
 
-CLIENTS = ("aiohttp", "curl")
-
 
 def fetch_in_threads(urls: list[str], in_flight: int) -> Counter[str]:
     """The same with libcurl. Raises the first error of any thread."""

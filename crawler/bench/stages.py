@@ -30,7 +30,6 @@ from crawler.storage.frontier.sqlite import SqliteFrontier
 from crawler.storage.pages import open_store
 from crawler.storage.pages.base import Page
 
-STAGES = ("parse", "store", "frontier")
 MOST_PAGES = 5_000
 """Maximum number of pages, which are held in memory while a stage works on them."""
 

@@ -43,13 +43,6 @@ class Progress(NamedTuple):
 OnProgress = Callable[[Progress], None]
 
 
-def preset_of(name: str) -> Preset:
-    """The preset of a name. Raises UsageError."""
-    if name not in PRESETS:
-        raise UsageError(f"unknown preset {name!r} (there are: {', '.join(PRESETS)})")
-    return PRESETS[name]
-
-
 def plan(
     preset: str,
     arms: tuple[Arm, ...],
@@ -61,11 +54,14 @@ def plan(
 ) -> Session:
     """A new session in the current environment: of a preset, or on a real site, under a condition, in so many blocks.
     Raises UsageError."""
+    site = None
     if on_site:
         site, condition, blocks = on_site
         preset, chosen = LIVE, Preset("", (condition,), {condition.sweep: blocks})
+    elif preset in PRESETS:
+        chosen = PRESETS[preset]
     else:
-        site, chosen = None, preset_of(preset)
+        raise UsageError(f"unknown preset {preset!r} (there are: {', '.join(PRESETS)})")
     return Session(
         format=FORMAT,
         preset=preset,

@@ -114,12 +114,11 @@ def _legend(index: Mapping[str, int], where: str) -> str:
 
 
 def _table(figure: Figure) -> str:
-    rows = [[_cell(text) for text in row] for row in figure.table.rows]
+    rows = [
+        [f"<span class=said>{escape(text)}</span>" if len(text) > LONG else escape(text) for text in row]
+        for row in figure.table.rows
+    ]
     return table(figure.table.head, rows, f"Numbers: {figure.question}")
-
-
-def _cell(text: str) -> str:
-    return f"<span class=said>{escape(text)}</span>" if len(text) > LONG else escape(text)
 
 
 def _method(book: Book, left_out: Sequence[Section]) -> str:

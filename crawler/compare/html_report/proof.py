@@ -10,7 +10,6 @@ from crawler.compare.html_report import findings
 from crawler.compare.html_report.book import Book, Figure, Table
 from crawler.compare.html_report.numbers import conditions, full
 from crawler.compare.html_report.timeline import OrderedTrial, timeline
-from crawler.compare.records import Trial
 
 CHECKS = {
     "G1": "oracle: every record as computed without crawling",
@@ -46,10 +45,9 @@ def gates(book: Book) -> tuple[list[Figure], str]:
         [name, checks.get(name, ""), f"{failed[name]:,}", f"{warned[name]:,}", last.get(name, "")]
         for name in sorted({gate.name for _, gate in found})
     ]
-    rows += [
-        [f"trial {trial.order}", f"{trial.arm}: {conditions(trial.condition)}", "void", "", _reason(trial)]
-        for trial in void
-    ]
+    for trial in void:
+        where, why = f"{trial.arm}: {conditions(trial.condition)}", "; ".join(trial.failed) or "it reported nothing"
+        rows.append([f"trial {trial.order}", where, "void", "", why])
     figure = Figure(
         title,
         "Did every engine do the same work?",
@@ -60,11 +58,6 @@ def gates(book: Book) -> tuple[list[Figure], str]:
         book.foot(sorted({trial.condition for trial in trials}, key=repr)[:1], whole=True),
     )
     return [figure], ""
-
-
-def _reason(trial: Trial) -> str:
-    said = [f"{gate.name}: {gate.detail or 'failed'}" for gate in trial.gates if not gate.passed]
-    return "; ".join(said) or "it reported nothing"
 
 
 def order(book: Book) -> tuple[list[Figure], str]:

@@ -63,12 +63,13 @@ def pairs(book: Book) -> tuple[list[Figure], str]:
     drawn = [_pair(book, rates, p.a, p.b, p.ratio, p.word) for p in field.pairs]
     if field.twin and book.found.twin in rates:
         drawn.insert(0, _pair(book, rates, book.found.twin, book.found.base, field.twin, "A/A"))
-    rows = [
-        [f"{p.a} / {p.b}", full(p.ratio),
-         f"[{number(p.ratio.t_low)}, {number(p.ratio.t_high)}]" if p.ratio.known else "",
-         _p(p.p), share(p.wins), p.word + (" (the two intervals disagree)" if p.ratio.disputed else "")]
-        for p in field.pairs
-    ]  # fmt: skip
+    rows = []
+    for pair in field.pairs:
+        ratio = pair.ratio
+        student = f"[{number(ratio.t_low)}, {number(ratio.t_high)}]" if ratio.known else ""
+        p = "< 0.001" if pair.p < 0.001 else f"{pair.p:.3f}"
+        word = pair.word + (" (the two intervals disagree)" if ratio.disputed else "")
+        rows.append([f"{pair.a} / {pair.b}", full(ratio), student, p, share(pair.wins), word])
     if field.twin:
         rows.insert(0, [f"{book.found.twin} / {book.found.base}", full(field.twin), "", "", "", "A/A: the noise floor"])
     title = findings.forest(field)
@@ -141,7 +142,3 @@ def _limited(book: Book, field: Field, limit: str, title: str, question: str, re
         Table(heads, rows),
         book.foot([field.condition]),
     )
-
-
-def _p(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from crawler.compare.fields import Field, Row
+from crawler.compare.fields import Field
 from crawler.compare.html_report.book import Book
 from crawler.compare.html_report.numbers import SHOWN, span
 from crawler.compare.intervals import Estimate
@@ -61,7 +61,7 @@ def summary(book: Book) -> list[dict[str, Cell]]:
             "Pages/s": _level(row.levels[field.rate], number),
             _against(book): _level(row.ratio, number) if row.ratio else ("1", "the base"),
             VERDICT: ("A/A" if row.twin else row.word or "base", ""),
-            **{SUMMED[metric][0]: _cost(row, metric) for metric in _measured(field)},
+            **{SUMMED[metric][0]: _level(row.levels.get(metric), SHOWN[metric][2]) for metric in _measured(field)},
             "Reached": (share(row.share), f"of {row.ceiling}") if row.share is not None else ("", ""),
         }
         for row in (field.rows if field else ())
@@ -77,9 +77,5 @@ def _measured(field: Field) -> list[str]:
     return [metric for metric in SUMMED if any(metric in row.levels for row in field.rows)]
 
 
-def _cost(row: Row, metric: str) -> Cell:
-    return _level(row.levels[metric], SHOWN[metric][2]) if metric in row.levels else ("", "")
-
-
-def _level(level: Estimate, show: Show) -> Cell:
-    return show(level.value), span(level, show)
+def _level(level: Estimate | None, show: Show) -> Cell:
+    return (show(level.value), span(level, show)) if level else ("", "")

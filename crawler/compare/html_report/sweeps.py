@@ -35,6 +35,7 @@ def sweep(book: Book, one: Sweep) -> list[Figure]:
     drawn = book.lines(one, "")
     if not drawn:
         return []
+    alike = sum(other.name == one.name for other in book.found.sweeps)
     scene = Scene(
         x=name,
         y=f"{UNIT} (log)",
@@ -43,6 +44,7 @@ def sweep(book: Book, one: Sweep) -> list[Figure]:
         place=lambda at: f"change places at {show(float(f'{at:.2g}'))}{after}",
         crossings=[(found.low, found.at, found.high) for found in one.crossings.values()],
     )
+    rows = [[show(level), *row] for level, field in one.points for row in book.compared(field)]
     parts = scaling.sweep(one, book.found.base)
     title = sentence(parts[:2])
     reading = (
@@ -55,10 +57,10 @@ def sweep(book: Book, one: Sweep) -> list[Figure]:
     figures = [
         Figure(
             title,
-            _question(book, one),
+            QUESTIONS[one.name] + (f" Here with a latency of {seconds(cells[0].latency)}." if alike > 1 else ""),
             [lambda width: curves(width, drawn, scene, title), *_against(book, one, name)],
             reading,
-            _sweep_table(book, one),
+            Table([name, "engine", "pages/s [95 %]", f"ratio to {book.found.base} [95 %]", "word"], rows),
             book.foot(cells, [one.factor]),
             legend="narrow",
         )
@@ -66,13 +68,6 @@ def sweep(book: Book, one: Sweep) -> list[Figure]:
     if one.name == "concurrency":
         figures.append(_scaling_cost(book, one, name, cells))
     return figures
-
-
-def _question(book: Book, one: Sweep) -> str:
-    """The question of a sweep; with its latency where several sweeps have the same question."""
-    alike = [other for other in book.found.sweeps if other.name == one.name]
-    where = f" Here with a latency of {seconds(one.fields[0].condition.latency)}." if len(alike) > 1 else ""
-    return QUESTIONS[one.name] + where
 
 
 def _against(book: Book, one: Sweep, name: str) -> list[Draw]:
@@ -99,12 +94,6 @@ def _ceilings(one: Sweep) -> dict[str, dict[float, float]]:
     if len(raw) > 1:
         drawn["raw client loop"] = raw
     return {name: line for name, line in drawn.items() if any(math.isfinite(rate) for rate in line.values())}
-
-
-def _sweep_table(book: Book, one: Sweep) -> Table:
-    name, show, _ = LEVELS[one.factor]
-    rows = [[show(level), *row] for level, field in one.points for row in book.compared(field)]
-    return Table([name, "engine", "pages/s [95 %]", f"ratio to {book.found.base} [95 %]", "word"], rows)
 
 
 def _scaling_cost(book: Book, one: Sweep, name: str, cells: Sequence[Condition]) -> Figure:
