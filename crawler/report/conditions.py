@@ -20,7 +20,7 @@ APART = ("mode", "client", "lease")
 def conditions(facts: Facts, client: str) -> str:
     """Mode, client, settings, runs and versions."""
     settings = facts.manifest.settings
-    told = [
+    rows = [
         ("mode, client", f"{remote(str(settings.get('mode', 'async')))}, {remote(client)} (the last run's)"),
         ("runs", f"{facts.manifest.runs:,}"),
         *((name, text) for name, text in _versions()),
@@ -28,7 +28,7 @@ def conditions(facts: Facts, client: str) -> str:
     set_here = [(key, _value(value)) for key, value in settings.items() if key not in APART]
     changed = listed(set_here) if set_here else "<p class=note>All are the defaults.</p>"
     return (
-        card(listed(told))
+        card(listed(rows))
         + card(changed, "Settings of the last run that differ from the defaults")
         + _runs(facts)
         + "<p class=note>Kept are the settings of the last run only. Versions and machine are those of the program that"

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from string import Template
 
-from crawler.report.numbers import number
 from crawler.report.svg import box, cut, escape
 from crawler.system.text import escape_unprintable
 
@@ -39,11 +38,6 @@ def remote(text: str, most: int = LONGEST) -> str:
 def moment(at: float) -> str:
     """A Unix time as text, in UTC."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def lasting(seconds: float) -> str:
-    """A duration in seconds as text, in ms or s."""
-    return f"{number(seconds * 1000)} ms" if abs(seconds) < 1 else f"{number(seconds)} s"
 
 
 def bar(share: float, kind: str) -> str:
@@ -87,7 +81,7 @@ def url(text: str, kind: str = "") -> str:
 
 def listed(pairs: Sequence[tuple[str, str]]) -> str:
     """A definition list of (name, value); values are HTML."""
-    return f"<dl>{''.join(f'<dt>{escape(name)}</dt><dd>{told}</dd>' for name, told in pairs)}</dl>"
+    return f"<dl>{''.join(f'<dt>{escape(name)}</dt><dd>{value}</dd>' for name, value in pairs)}</dl>"
 
 
 def section(key: str, name: str, body: str, note: str = "") -> str:

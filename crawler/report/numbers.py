@@ -33,8 +33,8 @@ def seconds(value: float) -> str:
 
 
 def lasting(value: float) -> str:
-    """A measured time: three digits, natural unit."""
-    return f"{number(value * 1000)} ms" if 0 < value < 1 else f"{number(value)} s"
+    """A measured time: three digits, in ms or s."""
+    return f"{number(value * 1000)} ms" if abs(value) < 1 else f"{number(value)} s"
 
 
 def milliseconds(value: float) -> str:

@@ -16,8 +16,8 @@ from crawler.metrics.summary import state as state_of
 from crawler.report.conditions import conditions, whereabouts
 from crawler.report.drawing import peak, throughput
 from crawler.report.facts import TOP, Facts, FetchFacts, HostFacts
-from crawler.report.html import NOTHING, bar, card, frame, lasting, moment, remote, section, table, url
-from crawler.report.numbers import number
+from crawler.report.html import NOTHING, bar, card, frame, moment, remote, section, table, url
+from crawler.report.numbers import lasting, number
 from crawler.report.politeness_html import politeness
 from crawler.system.text import duration, format_bytes
 
@@ -38,7 +38,7 @@ def page(facts: Facts, client: str) -> str:
         section("urls", "URLs that stand out", _standouts(facts)),
         section("pages", "Pages", _pages(facts)),
         section("conditions", "Conditions", conditions(facts, client)),
-        section("data", "Where the data lies", whereabouts(facts)),
+        section("data", "Where the data is", whereabouts(facts)),
     ]
     return frame(STYLE, title, f"<h1>{title}</h1>{_state(facts)}{_tiles(facts)}", "\n".join(main), _foot(facts))
 
@@ -58,14 +58,14 @@ def _state(facts: Facts) -> str:
     owed = f", {facts.tally.owed:,} of {facts.tally.queued:,} URLs still owed" if facts.tally.owed else ""
     demo = " The built-in test web." if facts.manifest.demo else ""
     missed = f" (missed: {in_words(facts.missed)})" if facts.missed else ""
-    told = f"{state(facts)}{missed}{owed}, as of {moment(facts.taken_at)}.{demo} <code>{remote(facts.out)}</code>"
-    return f'<p class="state">{told}</p>'
+    text = f"{state(facts)}{missed}{owed}, as of {moment(facts.taken_at)}.{demo} <code>{remote(facts.out)}</code>"
+    return f'<p class="state">{text}</p>'
 
 
 def _tiles(facts: Facts) -> str:
     tally = facts.tally
     bad = sum(count for reason, count in tally.reasons.items() if reason not in FINE)
-    told = {
+    values = {
         "URLs fetched": f"{tally.urls:,}",
         "pages stored": f"{tally.pages:,}",
         "bytes, decoded": format_bytes(tally.bytes),
@@ -75,7 +75,7 @@ def _tiles(facts: Facts) -> str:
         "ended otherwise": f"{bad:,}",
         "retries": f"{tally.retries:,}",
     }
-    tiles = "".join(f"<div><b>{value}</b><span>{name}</span></div>" for name, value in told.items())
+    tiles = "".join(f"<div><b>{value}</b><span>{name}</span></div>" for name, value in values.items())
     return f'<div class="tiles">{tiles}</div>'
 
 
@@ -147,10 +147,10 @@ def _troubles(facts: Facts) -> str:
         ]
         for one in facts.troubles
     ]
-    told = sum(one.count for one in facts.troubles)
+    shown = sum(one.count for one in facts.troubles)
     every = sum(count for reason, count in facts.tally.reasons.items() if reason not in FINE)
-    rest = f"<p class=note>{every - told:,} more, of rarer kinds.</p>" if every > told else ""
-    head = ("reason", "URLs", "status", ":what was said", ":the first of them")
+    rest = f"<p class=note>{every - shown:,} more, of rarer kinds.</p>" if every > shown else ""
+    head = ("reason", "URLs", "status", ":detail", ":first URL")
     return card(table(head, rows, "Errors by kind")) + rest
 
 
@@ -163,7 +163,11 @@ def _hosts(facts: Facts) -> str:
     cards = "".join(
         card(table(HOST_HEAD, [_host(host) for host in hosts], name), name) for name, hosts in lists.items()
     )
-    return f"<p class=note>{facts.hosts.count:,} in all; a mean of few fetches says little.</p>{cards}" if cards else ""
+    return (
+        f"<p class=note>{facts.hosts.count:,} in all; a mean of few fetches is not reliable.</p>{cards}"
+        if cards
+        else ""
+    )
 
 
 HOST_HEAD = ("host", "a fetch", "fetched", "not ok", "owed", "URLs", "stored")
@@ -218,7 +222,7 @@ def _histogram(name: str, counts: tuple[tuple[float, int], ...], show: Callable[
 def _types(facts: Facts) -> str:
     if not facts.types:
         return ""
-    rows = [[remote(kind or "none said", 60), f"{count:,}", format_bytes(total)] for kind, count, total in facts.types]
+    rows = [[remote(kind or "not named", 60), f"{count:,}", format_bytes(total)] for kind, count, total in facts.types]
     return card(table(("type", "pages", "stored"), rows, "Content types"), "Content types")
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from crawler.report.facts import Facts, PolitenessFacts, Rest
-from crawler.report.html import NOTHING, card, lasting, table, url
+from crawler.report.html import NOTHING, card, table, url
+from crawler.report.numbers import lasting
 
 UNKNOWN = (
-    "Redirects, errors, repeated attempts and robots.txt itself leave no record with a time of its own, so a request"
-    " may hide between two pages. A gap that is too small proves a breach; none found does not prove that there was"
+    "Redirects, errors, repeated attempts and robots.txt itself leave no record with a time of its own, so there"
+    " may have been a request between two pages. A gap that is too small proves a breach; none found does not prove that there was"
     " none. The log of the server does.",
-    "Retry-After and rests after failures were obeyed or not: what servers asked for in error answers is not kept.",
+    "Whether Retry-After and rests after failures were kept: error answers are not stored.",
     "The rest owed is what the settings and the last Crawl-delay of a host ask for, not an older robots.txt.",
-    "Times are those of this machine, when the last byte was there; the server may have seen requests closer"
+    "Times are those of this machine, when the last byte arrived; the server may have seen requests closer"
     " together or further apart.",
 )
 
@@ -63,11 +64,11 @@ def _limits(facts: Facts) -> list[str]:
     audit, said = facts.audit, []
     if facts.manifest.runs > 1:
         said.append(
-            f"Of {facts.manifest.runs:,} runs only run {audit.run} was looked at, and held against the settings of the"
+            f"Of {facts.manifest.runs:,} runs only run {audit.run} was looked at, and compared with the settings of the"
             " last: those of earlier runs are not kept."
         )
     if audit.older:
         said.append(f"The newest {audit.pages:,} pages were looked at, {audit.older:,} older ones were not.")
     if audit.unread:
-        said.append(f"{audit.unread:,} parts could not be read; <code>verify</code> tells why.")
+        said.append(f"{audit.unread:,} parts could not be read; <code>verify</code> says why.")
     return said

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from crawler.report.drawing import peak, throughput
 from crawler.report.facts import Facts
-from crawler.report.html import NOTHING, card, frame, lasting, moment, remote, section, table
-from crawler.report.numbers import number
+from crawler.report.html import NOTHING, card, frame, moment, remote, section, table
+from crawler.report.numbers import lasting, number
 from crawler.report.page import FINE, LEGEND, STYLE, state
 from crawler.report.politeness_html import smallest
 from crawler.system.text import duration, format_bytes
@@ -22,10 +22,11 @@ NO_CLAIM = (
     "Single runs, each under its own conditions: what differs here may be noise. Whether an engine is faster is"
     " measured by <code>python -m crawler compare</code>, which repeats, randomises and checks."
 )
-Told = tuple[Facts, str]
+Crawl = tuple[Facts, str]
+"""The facts of a crawl and its HTTP client."""
 
 
-def beside(crawls: Sequence[Told]) -> str:
+def beside(crawls: Sequence[Crawl]) -> str:
     """The page of several crawls, each with the HTTP client of its last run."""
     title = f"{len(crawls):,} crawls side by side"
     names = _names([facts.out for facts, _ in crawls])
@@ -51,7 +52,7 @@ def _names(paths: Sequence[str]) -> list[str]:
     return short if len(set(short)) == len(short) and all(short) else list(paths)
 
 
-def _same(crawls: Sequence[Told]) -> str:
+def _same(crawls: Sequence[Crawl]) -> str:
     digests = {facts.tally.digest for facts, _ in crawls}
     if not all(facts.over for facts, _ in crawls):
         return "Not all of them are over, so their work cannot be the same yet."
@@ -60,8 +61,8 @@ def _same(crawls: Sequence[Told]) -> str:
     return f"They did not do the same work: there are {len(digests):,} different digests."
 
 
-def _rows(crawls: Sequence[Told]) -> list[list[str]]:
-    told: dict[str, Callable[[Facts], str]] = {
+def _rows(crawls: Sequence[Crawl]) -> list[list[str]]:
+    cells: dict[str, Callable[[Facts], str]] = {
         "state": state,
         "URLs fetched": lambda facts: f"{facts.tally.urls:,}",
         "owed": lambda facts: f"{facts.tally.owed:,}",
@@ -81,7 +82,9 @@ def _rows(crawls: Sequence[Told]) -> list[list[str]]:
         "store": lambda facts: remote(str(facts.manifest.settings.get("store", "sqlite"))),
         "digest": lambda facts: f"<code>{remote(facts.tally.digest)}</code>",
     }
-    rows = [[name, *(f'<span class="fold">{tell(facts)}</span>' for facts, _ in crawls)] for name, tell in told.items()]
+    rows = [
+        [name, *(f'<span class="fold">{show(facts)}</span>' for facts, _ in crawls)] for name, show in cells.items()
+    ]
     rows.insert(-2, ["client", *(remote(client) for _, client in crawls)])
     return rows
 
@@ -90,7 +93,7 @@ def _fine(facts: Facts) -> int:
     return sum(facts.tally.reasons.get(reason, 0) for reason in FINE)
 
 
-def _ends(crawls: Sequence[Told]) -> list[list[str]]:
+def _ends(crawls: Sequence[Crawl]) -> list[list[str]]:
     """Rows of reasons, then of statuses, with a count for each crawl."""
     counts = [facts.tally.reasons for facts, _ in crawls], [facts.tally.statuses for facts, _ in crawls]
     return [
@@ -100,7 +103,7 @@ def _ends(crawls: Sequence[Told]) -> list[list[str]]:
     ]
 
 
-def _figures(crawls: Sequence[Told], names: Sequence[str]) -> str:
+def _figures(crawls: Sequence[Crawl], names: Sequence[str]) -> str:
     """One figure per crawl, all with the same axes."""
     seconds = max(facts.pace.seconds for facts, _ in crawls)
     rate = max(peak(facts.pace) for facts, _ in crawls)
@@ -111,7 +114,7 @@ def _figures(crawls: Sequence[Told], names: Sequence[str]) -> str:
     )
 
 
-def _settings(crawls: Sequence[Told], heads: Sequence[str]) -> str:
+def _settings(crawls: Sequence[Crawl], heads: Sequence[str]) -> str:
     settings = [facts.manifest.settings for facts, _ in crawls]
     keys = [
         key

@@ -100,8 +100,8 @@ def test_it_can_be_read_with_scripts_off(browser: Chromium, page: Path) -> None:
     with browser.tab(page, scripts=False) as (tab, seen):
         hidden = tab.evaluate(
             "[...document.querySelectorAll('figure')].filter(one => one.querySelector('h3').offsetHeight === 0 ||"
-            " ![...one.querySelectorAll('svg, :scope > .scroll')].some(part => part.getBoundingClientRect().height > 100)"
-            ").length"
+            " ![...one.querySelectorAll('svg, :scope > .scroll')]"
+            ".some(part => part.getBoundingClientRect().height > 100)).length"
         )
         assert hidden == 0
         assert tab.evaluate("document.querySelector('details').open = true, "
