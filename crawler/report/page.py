@@ -38,7 +38,7 @@ def page(facts: Facts, client: str) -> str:
         section("urls", "URLs that stand out", _standouts(facts)),
         section("pages", "Pages", _pages(facts)),
         section("conditions", "Conditions", conditions(facts, client)),
-        section("data", "Where the data is", whereabouts(facts)),
+        section("data", "Where the data lies", whereabouts(facts)),
     ]
     return frame(STYLE, title, f"<h1>{title}</h1>{_state(facts)}{_tiles(facts)}", "\n".join(main), _foot(facts))
 
@@ -163,11 +163,8 @@ def _hosts(facts: Facts) -> str:
     cards = "".join(
         card(table(HOST_HEAD, [_host(host) for host in hosts], name), name) for name, hosts in lists.items()
     )
-    return (
-        f"<p class=note>{facts.hosts.count:,} in all; a mean of few fetches is not reliable.</p>{cards}"
-        if cards
-        else ""
-    )
+    note = f"<p class=note>{facts.hosts.count:,} in all; a mean of few fetches is not reliable.</p>"
+    return note + cards if cards else ""
 
 
 HOST_HEAD = ("host", "a fetch", "fetched", "not ok", "owed", "URLs", "stored")

@@ -8,8 +8,8 @@ from crawler.report.numbers import lasting
 
 UNKNOWN = (
     "Redirects, errors, repeated attempts and robots.txt itself leave no record with a time of its own, so there"
-    " may have been a request between two pages. A gap that is too small proves a breach; none found does not prove that there was"
-    " none. The log of the server does.",
+    " may have been a request between two pages. A gap that is too small proves a breach; that none was found does not"
+    " prove that there was none. Only the log of the server can.",
     "Whether Retry-After and rests after failures were kept: error answers are not stored.",
     "The rest owed is what the settings and the last Crawl-delay of a host ask for, not an older robots.txt.",
     "Times are those of this machine, when the last byte arrived; the server may have seen requests closer"
