@@ -1,7 +1,7 @@
 """A real browser for the tests of pages: headless Chromium, controlled through a pipe and without network access.
 
 One command line, JSON over two pipes (the DevTools protocol), no library. Names resolve to nothing and the emulated
-network is off, so what a page shows it has from itself; every request that it tries is written down.
+network is off, so a page shows only its own content; every request that it tries is recorded.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Set-up that all tests share, and the choice of slow tests.
+"""Set-up shared by all tests, and the choice of slow tests.
 
 Slow are whole crawls, processes that are killed and servers that break: the folders in SLOW except the files in QUICK,
 and single tests marked `slow` elsewhere. `pytest` without arguments leaves them out; `pytest tests` runs all, as CI

@@ -1,7 +1,7 @@
 """CPU time in units of a reference loop, so that a bound on effort means the same on every machine, loaded or not.
 
 One unit is the CPU time of a loop of 100,000 empty iterations in this interpreter (some milliseconds), measured once.
-Bounds in tests lie many times above what the work costs: they catch growth that is not linear; they are no benchmarks.
+Bounds in tests are many times the usual cost of the work: they catch growth that is not linear; they are no benchmarks.
 """
 
 from __future__ import annotations

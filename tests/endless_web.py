@@ -1,7 +1,7 @@
 """Endless and large finite sites as pure functions of (seed, size, length of a text, target, how often it was asked).
 
 Each is a function of a `Made` and a target, "/path?query", that gives a page: its text, its links and, for the oracle,
-the `content` that it shows ("" where it is worth nothing). What a crawl must find of a site is `contents`.
+the `content` that it shows ("" for none). `contents` is what a crawl must find of a site.
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
 """Damage to the files of crawls: `python -m tests.flips [--flips N] [--truncations N] [--seed N] [--keep FOLDER]`.
 
 Crawls of every mode and store are made, complete, limited and killed. Then single bits are flipped in their files, or
-the files cut, each in a copy of its own. For each case the commands that read are run in this process:
+files are truncated, each in its own copy. For each case the commands that read are run in this process:
 
-- `content`: whether status, export, the frontier's rows, the digest, or what a resume begins with, is another than
-  before; and whether any of these fails.
-- `found`: whether `verify` says that something is wrong.
+- `content`: whether status, export, the frontier's rows, the digest, or the state that a resume starts with differs
+  from before; and whether any of these fails.
+- `found`: whether `verify` reports damage.
 - A case is missed where content changed and was not found; a crash is any exception that is not a CrawlerError.
 
-Of a sample all is gone through: `repair`, which must succeed or refuse in one line; then `verify`, which must find
+A sample goes through all steps: `repair`, which must succeed or refuse in one line; then `verify`, which must find
 nothing; then `resume` against the served web, which must end complete with the digest of the oracle. Every case has a
-watchdog. Bits that change nothing (free space, padding, an index of a log) need not be found.
+time limit. Bits that change nothing (free space, padding, an index of a log) need not be found.
 """
 
 from __future__ import annotations

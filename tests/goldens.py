@@ -1,7 +1,7 @@
 """Golden directories: small crawls written by a release, which every later one must read and resume.
 
 `python -m tests.goldens FOLDER` makes those of the format of this release: one archive for each crawl and the outputs
-that were expected of it then. All are crawls of one small web (`WEB`), which later releases serve to go on with them.
+that were expected of it then. All are crawls of one small web (`WEB`), which later releases serve to resume them.
 An archive is made once, by the last release of its format, and never again.
 """
 

@@ -1,7 +1,7 @@
 """Pages that make parsers expensive, each in any size: what a hostile site may send.
 
-`page(name, size)` is the page of that name, at most `size` bytes of it. `bomb(size)` alone takes time and memory in the
-square of its size: never parse it in a process that you need.
+`page(name, size)` is the page of that name, at most `size` bytes of it. Only `bomb(size)` takes time and memory
+quadratic in its size: parse it in a disposable process only.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Does an engine keep its slots busy when every page has a latency? `python -m tests.latency`
 
-One host, a constant latency, a flat list of URLs, as many connections as fetches in flight: the most that is possible
+One host, a constant latency, a flat list of URLs, as many connections as fetches in flight: the highest possible rate
 is slots / latency (Little's law). Pages per second and fetches in flight are counted by the server, in its steady
 window.
 """

@@ -3,7 +3,7 @@
     python -m tests.many_hosts [--hosts 20000] [--large 500] [--pages 30] [--latency 0.05]
 
 A server on one address answers for all hosts, each after the latency; `large` hosts have so many pages, others two.
-One crawl rests a second between two pages of a host, another does not rest. Once only large hosts are in play,
+One crawl has a delay of a second between two pages of a host, another has none. Once only large hosts are left,
 politeness alone limits the first: the share of that rate which it reaches is printed, with the CPU time per page of
 both.
 """

@@ -1,13 +1,12 @@
 """The memory use of a crawl under a limit, measured from outside: `python -m tests.memory [--url URL]`.
 
 For each mode and limit (from the least that the mode needs up) it prints the peak of the summed PSS of the process
-tree, sampled each 20 ms, beside what the crawler says itself; pages/s as a share of a run without a limit just before;
-the pauses, and whether the digest is that of the other. With `--cgroup` each crawl runs in a cgroup of that
-size and is given no option (cgroup v1 or v2, root).
+tree, sampled each 20 ms, and the peak that the crawler reports; pages/s as a share of a run without a limit just
+before; the pauses, and whether the digest is that of the run without a limit. With `--cgroup` each crawl runs in a
+cgroup of that size and is given no option (cgroup v1 or v2, root).
 
-Without `--url` it crawls a site of its own, with few pages that cost much: see `reply`. Others that use the machine at
-the same time make shares smaller or larger, so runs with and without a limit alternate, and the best of `--rounds`
-counts.
+Without `--url` it crawls a built-in site with few expensive pages: see `reply`. Other load on the machine changes the
+shares, so runs with and without a limit alternate, and the best of `--rounds` counts.
 """
 
 from __future__ import annotations

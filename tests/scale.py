@@ -2,9 +2,9 @@
 
     python -m tests.scale [--urls 5000000] [--hosts 100000] [--max-memory 512M] [--out DIR]
 
-The URLs are generated and every fetch is answered at once, but all goes through `Crawl.step` and a `Recorder` on a real
-file, as in a crawl: each page shows the next LINKS URLs, TOGETHER of them on one host, and some that are known. What is
-printed is one JSON object.
+The URLs are generated and every fetch is answered at once, but everything passes through `Crawl.step` and a `Recorder`
+on a real file, as in a crawl: each page links to the next LINKS URLs, TOGETHER of them on one host, and some that are
+known. The output is one JSON object.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     unshare -n -m python -m tests.slow_names [--slow 1000] [--good 100] [--pages 40] [--modes async,threads]
 
-In a network of its own, with a DNS that answers for good hosts at once and for slow ones never, each engine crawls the
-good hosts alone and again between the slow ones. Printed is the share of the good pages per second that is left.
+In a separate network, with a DNS that answers at once for good hosts and never for slow ones, each engine crawls the
+good hosts alone and again between the slow ones. The output is the share of good pages per second that is left.
 """
 
 from __future__ import annotations

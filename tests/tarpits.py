@@ -3,9 +3,9 @@
     python -m tests.tarpits [--mode async] [--good 1000] [--pages 20] [--tarpits 100] [--concurrency 500]
 
 One server answers for all hosts. The good ones have so many pages and a delay of a second after each (politeness); a
-tarpit gives one byte of its head, its body or all it ever says per second; a hostile host has one page of
+tarpit sends its head, its body or its whole answer at one byte per second; a hostile host has one page of
 tests.hostile_pages, of so many bytes, as gzip. The good hosts are crawled alone, then among the tarpits, then among
-hostile hosts, each time until the last good page is asked for. Printed are the good pages per second of each crawl as a
+hostile hosts, each time until the last good page is requested. Printed are the good pages per second of each crawl as a
 share of the first, how late its heartbeats came, in milliseconds, and its CPU time per good page.
 """
 

@@ -1,6 +1,6 @@
 """A web of traps and of ordinary sites as a pure function of (host, target, how often it was requested before).
 
-Every trap is endless, or hands out ever new names for a few pages. Every honest site looks like one in some way: many
+Every trap is endless, or has ever new URLs for a few pages. Every ordinary site resembles a trap in some way: many
 pages of one pattern, dates, ids, numbers that repeat, keys that might be those of a session.
 """
 

@@ -2,11 +2,11 @@
 
     python -m tests.wire [--client aiohttp|native] [--threads] [--rounds 1000]
 
-Every case of the corpus hostile_http, in every round, is fetched and read as in a crawl, with AT_ONCE fetches in the
-air, under the limits that the corpus names. The server closes connections without a word, so a fetch that breaks before
-a head came is tried again, as a crawl does. Then each connection must bring a good page. What is printed is one JSON
-object: how each case ended, the slowest fetch, the time that the good page took, the growth of resident memory since
-the first rounds, and which cases did not always end alike.
+Every case of the corpus hostile_http, in every round, is fetched and read as in a crawl, with AT_ONCE fetches in
+flight, under the limits that the corpus names. The server closes connections unannounced, so a fetch that fails before
+a head arrived is retried, as in a crawl. Then each connection must fetch a good page. The output is one JSON object:
+how each case ended, the slowest fetch, the time that the good page took, the growth of resident memory since the first
+rounds, and the cases whose outcomes differed.
 """
 
 from __future__ import annotations

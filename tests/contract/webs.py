@@ -1,4 +1,4 @@
-"""A small demo web in a process of its own, and settings to crawl it fast.
+"""A small demo web in a separate process, and settings to crawl it fast.
 
 The host that answers with Retry-After is not among the seeds: its waits, one after another, take longer than all the
 rest of a crawl. `WHOLE` is what a crawl of all seeds ends with.

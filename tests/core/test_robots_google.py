@@ -2,9 +2,9 @@
 
 Source: robots_test.cc of https://github.com/google/robotstxt (Apache License 2.0), by the names of its tests. Omitted
 are those that do not apply: line counts, sitemaps, the validity of a name, URLs without a path, and URLs that are not
-canonical (a "ツ" that is not percent-encoded never gets here).
+canonical (the robots code never gets a "ツ" that is not percent-encoded).
 
-We decide otherwise in DIFFERENT, each for a reason.
+Cases in DIFFERENT are decided differently here, each for a reason.
 """
 
 from __future__ import annotations

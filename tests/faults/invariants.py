@@ -2,10 +2,10 @@
 
 - Nothing lost: every URL that the oracle knows is settled, as the oracle says, and no other.
 - Nothing twice: all parts together hold each page once, and the records are those that the rows name.
-- Little again: what the server was asked for again was in flight or uncommitted at a blow, per blow no more than both.
-- Whole records: the audit reads everything back; the digest is the oracle's.
-- Honest numbers: the summary is what a count of the oracle's ends gives.
-- Polite throughout: the referee finds no request too early, forbidden or at once with another.
+- Little again: repeated requests were in flight or uncommitted at a fault, and per fault no more than both together.
+- Complete records: the audit reads everything back; the digest is the oracle's.
+- Correct numbers: the summary equals a count of the oracle's outcomes.
+- Politeness: the referee finds no request too early, forbidden or concurrent with another of its host.
 - Nothing left behind: no unclosed part, no half-written file, no lock held.
 """
 

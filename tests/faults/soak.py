@@ -1,10 +1,10 @@
 """Long crawls with a fault every few seconds, and their resource use over time.
 
 Each mode gets its share of the time. It crawls one demo web after another; nothing is restarted except by the crawler
-itself. Faults: a worker or shard is killed; one is stopped for good; the whole crawler or the server stands still for a
-moment; the disk is full for a moment (a tmpfs, where we are root). When the time is over the crawler is asked to stop.
-Memory, descriptors and threads of the process tree are sampled: what the last third of a crawl took beside the third
-before it says whether they are flat.
+itself. Faults: a worker or shard is killed; one is stopped for good; the whole crawler or the server is stopped for a
+moment; the disk is full for a moment (a tmpfs, needs root). When the time is over the crawler is asked to stop. Memory,
+descriptors and threads of the process tree are sampled; the last third of a crawl is compared with the third before it
+to see whether they grow.
 """
 
 from __future__ import annotations

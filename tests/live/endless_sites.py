@@ -131,7 +131,7 @@ def main() -> None:
     parser.add_argument("--modes", default=",".join(variants.names()))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--traps", type=int, default=30, help="real pages of each trap")
-    parser.add_argument("--pages", type=int, default=3000, help="pages of each honest site")
+    parser.add_argument("--pages", type=int, default=3000, help="pages of each ordinary site")
     parser.add_argument("--length", type=int, default=20, help="words of a page")
     parser.add_argument("--only", default="", help="sites, with .trap or .honest")
     chosen = parser.parse_args()

@@ -2,8 +2,8 @@
 
 `python -m tests.live.guarded_web FOLDER` needs to be started in an empty network and mount namespace (`unshare -n -m`):
 the addresses of the Internet, and the private ones, are all put on its loopback device, with one server and one DNS on
-them. Any connection would succeed, and the server writes down the address it was made to. It crawls this web once by
-each engine and client and prints what came of it, as one JSON object.
+them. Any connection would succeed, and the server records its address. The script crawls this web once with each engine
+and client and prints the results as one JSON object.
 """
 
 from __future__ import annotations

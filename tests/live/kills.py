@@ -1,9 +1,10 @@
-"""Kills real crawls, resumes them, and lets the oracle and the server's log judge: `python -m tests.live.kills --help`.
+"""Kills real crawls, resumes them, and checks them with the oracle and the server's log: `python -m tests.live.kills
+--help`.
 
 A campaign kills one kind of victim at random moments of a crawl of the demo web, from the command line, resuming after
 each kill (in the next mode of the list), until the count is reached; a crawl that completes earlier is followed by
-another. After each kill nothing of the killed session may live on for 5 s. At the end of each crawl all that
-`tests.faults.invariants` names must hold.
+another. No process of a killed session may survive the kill by more than 5 s. At the end of each crawl the invariants
+of `tests.faults.invariants` must hold.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The oracle against real crawls: `python -m tests.live.profiles [--seeds N] [--hosts N] [--pages N] [--profile NAME]`.
 
 For every seed and profile one web is served and crawled in the three modes through the command line. What `verify`
-reads back from disk must have the digest that was worked out without any crawl, and every URL must have ended as
-foretold, after as many attempts. The crawls are hurried (small pages, short times), or they would mostly wait.
+reads back from disk must have the digest that the oracle computes without a crawl, and every URL must have the
+predicted outcome and number of attempts. Pages are small and latencies short, because the crawls would mostly wait
+otherwise.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ PAGES = 12
 
 
 def reply(path: str) -> list[Step]:
-    """The first page sets a session cookie, every page a cookie of its own, and one more cookies than a host may
+    """The first page sets a session cookie, every page its own cookie, and one page more cookies than a host may
     have."""
     if path == "/robots.txt":
         return [response(b"", "Set-Cookie: robots=1; Path=/", "Content-Type: text/plain"), "keep"]

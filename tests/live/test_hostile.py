@@ -48,7 +48,7 @@ def replay() -> Iterator[Replay]:
 def crawl(replay: Replay, mode: str, client: str, out: Path) -> dict[str, End]:
     """One crawl of all cases: the end of every URL.
 
-    Each has a host of its own: the server closes connections unannounced, and none is to be reused.
+    Each has its own host: the server closes connections unannounced, and none is to be reused.
     """
     limits = replay.limits
     keys: dict[str, Any] = {

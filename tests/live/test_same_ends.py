@@ -1,6 +1,6 @@
 """The same bytes have the same outcome in every mode and client: around every limit, truncated anywhere, and at port 0.
 
-Each case has a host of its own. What is compared: reason, status, what was truncated, length and digest of the body,
+Each case has its own host. Compared are reason, status, what was truncated, length and digest of the body,
 and whether the links could be read.
 """
 

@@ -1,8 +1,8 @@
 """Which servers receive a secret, checked on the raw bytes that they received, in every mode and with every client.
 
 Each hop of the matrix is one URL: `/go/N` at the first origin redirects (or links) to `/land/N` at the second, directly
-or by way of others; what arrives there is searched for every secret of the first origin, in any spelling. The landing
-answers 503 first, so attempts after the first are looked at, too.
+or through others. The requests there are searched for every secret of the first origin, in any encoding. The target
+answers 503 first, so that retries are checked, too.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""`python -m tests.live.trap_sites [--pages N] [--modes async,...]`: traps and honest sites in one crawl.
+"""`python -m tests.live.trap_sites [--pages N] [--modes async,...]`: traps and ordinary sites in one crawl.
 
-Twenty honest sites of 500 pages, one with 5,000 of one pattern, and every trap, crawled together with the default
-limits by each mode. Printed: how many requests each trap got, and what share of the honest pages was found.
+Twenty ordinary sites of 500 pages, one with 5,000 of one pattern, and every trap, crawled together with the default
+limits by each mode. Printed: how many requests each trap got, and what share of the ordinary pages was found.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def crawled(web: TrapWeb, mode: str, out: Path, **keys: object) -> Outcome:
 def main() -> None:
     """Crawl the large web in each mode and print the results."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pages", type=int, default=500, help="pages of each of the twenty honest sites")
+    parser.add_argument("--pages", type=int, default=500, help="pages of each of the twenty ordinary sites")
     parser.add_argument("--large", type=int, default=5000, help="pages of the large one")
     parser.add_argument("--modes", default=",".join(variants.names()))
     chosen = parser.parse_args()

@@ -2,7 +2,7 @@
 
 A trial is a crawl of a small web, some of whose hosts are faulty for a while (`Window`). Either all faults end within
 `patience`, counted from the first fault of a host to the end of its last one, and the crawl must end complete; or some
-hosts stay faulty until somebody heals them, and the crawl must name what it missed.
+hosts stay faulty until the test heals them, and the crawl must name the URLs that it missed.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from crawler.testweb.parameters import REAL, Parameters
 from crawler.testweb.profile_web import ProfileWeb
 
 Kind = Literal["refuse", "503", "500", "reset at accept", "reset in head", "reset in body", "empty", "silent", "memory"]
-"""What a faulty host does. refuse: nobody listens (a restart) · 503, 500: it answers so · reset: RST at that place ·
-empty: it closes without an answer · silent: it never answers · memory: it answers 500 or resets, then it restarts."""
+"""What a faulty host does. refuse: no process listens (a restart) · 503, 500: it answers so · reset: RST at that place
+· empty: it closes without an answer · silent: it never answers · memory: it answers 500 or resets, then it restarts."""
 KINDS: tuple[Kind, ...] = (
     *("refuse", "503", "500", "reset at accept", "reset in head", "reset in body", "empty", "silent", "memory"),
 )

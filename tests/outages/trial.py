@@ -1,9 +1,10 @@
 """One crawl while hosts are faulty, and its invariants.
 
 - Faults that end within the patience: the crawl ends complete, every URL as the oracle says, with the oracle's digest.
-- Faults that stay: the crawl ends incomplete (or failed, where no page was stored). Each row that is not as the oracle
-  says has a reason of trouble or a truncated body, and belongs to a faulty host. Whatever the pages that it has link to
-  has a row, and nothing is owed. What the summary says was missed are those rows. Healed and resumed, perhaps more than
+- Faults that stay: the crawl ends incomplete (or failed, where no page was stored). Each row that differs from the
+  oracle has the reason of a failure or a truncated body, and belongs to a faulty host. Every URL linked by a stored
+  page has a row, and nothing is owed. The summary names exactly these rows as missed. Healed and resumed, perhaps more
+  than
   once, the crawl is complete, with the oracle's digest.
 """
 

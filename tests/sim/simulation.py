@@ -2,7 +2,7 @@
 Crawl.
 
 `Simulation(seed).run()` plays one crawl from the seeds to its ending, killing and resuming it on the way, and checks
-after every step what must always hold. No socket, no thread, no real time: 300 of them take seconds.
+the invariants after every step. No socket, no thread, no real time: 300 of them take seconds.
 """
 
 from __future__ import annotations

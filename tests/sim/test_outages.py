@@ -21,7 +21,7 @@ LENGTH = 60.0
 def calm(web: Simulation, hosts: int, attempts: int, away_after: float) -> None:
     """Turn a random web into one without failures except one outage.
 
-    A shard that is started again before its first answer knows no host that has answered: it gives up those that are
+    A shard restarted before its first answer knows no host that has answered: it gives up those that are
     unreachable for NEVER_ANSWERED seconds.
     """
     dice = random.Random(web.seed)
