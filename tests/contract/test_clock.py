@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from time import monotonic, sleep, time
+from time import monotonic, time
 
 import pytest
 
@@ -15,6 +15,8 @@ from crawler.settings import Settings
 from crawler.storage.directory import CrawlDirectory
 from crawler.storage.frontier.memory import MemoryFrontier
 from crawler.system import clock
+
+from .raw_server import until
 
 HOST = "http://a.test"
 HOLD = 1000.0
@@ -28,8 +30,7 @@ def test_a_clock_change_during_a_run_changes_no_hold(jump: float, monkeypatch: p
     keeper.start(lambda: None, answers.append)
     rest_until = monotonic() + HOLD
     keeper.keep(Actions(notes=[HostNote(HOST, rest_until=rest_until)]))
-    while not keeper.clean:
-        sleep(0.001)
+    until(lambda: keeper.clean)
     monkeypatch.setattr(recorder, "time", lambda: time() + jump)
     keeper.keep(Actions(refill_requests=[RefillRequest(HOST, 0, 1, first=True)]))
     keeper.close()

@@ -17,20 +17,22 @@ HOSTS, PAGES = 24, 600
 MODES = os.environ.get("OUTAGE_MODES", "async prefork").split()
 AWAY = float(os.environ.get("OUTAGE_SECONDS", "25"))
 
-# Inside the namespace: the web, the crawler, and a switch. Arguments: folder, mode, seconds before and without network.
+# Runs in the namespace: the web, the crawler, and a switch. Arguments: folder, mode, URLs settled before the outage,
+# seconds without network.
 PLAY = f"""
 import json, subprocess, sys, time
 from pathlib import Path
 from crawler.testweb.process import start_web
 from crawler.testweb.settings import to_toml
 from tests.faults.crawlers import Crawler
-folder, mode, before, away = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]), float(sys.argv[4])
+from tests.live.test_cli import wait_until_settled
+folder, mode, before, away = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
 switch = lambda state: subprocess.run(["ip", "link", "set", "lo", state], check=True)
 switch("up")
 with start_web(hosts={HOSTS}, pages={PAGES}, log=folder / "web.log") as web:
     (folder / "web.toml").write_text("first_byte_timeout = 5.0\\nhost_patience = 120.0\\n" + to_toml(web.settings))
     crawler = Crawler(folder, mode, 16, "--delay", "0.2")
-    time.sleep(before)
+    wait_until_settled(folder / "out", before)
     switch("down")
     time.sleep(away)
     looked = subprocess.run([sys.executable, "-m", "crawler", "status", "--json", folder / "out"], capture_output=True)
@@ -45,7 +47,7 @@ print(json.dumps({{"summary": summary, "looked": json.loads(looked.stdout), "aft
 def test_a_crawl_survives_a_network_outage(tmp_path: Path, mode: str) -> None:
     if os.geteuid() != 0 or subprocess.run(["unshare", "-n", "ip", "link"], capture_output=True).returncode:
         pytest.skip("a network of its own needs root and unshare")
-    command = ["unshare", "-n", sys.executable, "-c", PLAY, str(tmp_path), mode, "5", str(AWAY)]
+    command = ["unshare", "-n", sys.executable, "-c", PLAY, str(tmp_path), mode, "200", str(AWAY)]
     played = subprocess.run(command, capture_output=True, text=True, timeout=AWAY + 180)
     assert played.returncode == 0, played.stderr
     answer = json.loads(played.stdout)
