@@ -80,7 +80,7 @@ class Result(NamedTuple):
     scores: list[Score]
 
 
-class Plan(NamedTuple):
+class RacePlan(NamedTuple):
     """What is measured: the entrants, fetches in flight, rounds; regular expressions of paths that are left out, and
     the user's configuration of the crawls."""
 
@@ -91,7 +91,7 @@ class Plan(NamedTuple):
     configuration: Path | None
 
 
-def measure(url: str, plan: Plan, *, stopped: Stopped, on_progress: OnProgress) -> Result:
+def measure(url: str, plan: RacePlan, *, stopped: Stopped, on_progress: OnProgress) -> Result:
     """Crawl a site (checked by `task.check`) once, then measure all entrants. Raises CrawlerError, Interrupted."""
     with TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)

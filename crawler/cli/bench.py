@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from crawler.bench.entrants import Entrant
     from crawler.bench.peers import Absent
-    from crawler.bench.race import Plan, Result
+    from crawler.bench.race import RacePlan, Result
 
 NONE = "none"
 PAGES = 4000
@@ -61,14 +61,14 @@ def bench(
     from pathlib import Path
 
     from crawler.bench.entrants import ALONE, RAW, Mode
-    from crawler.bench.race import Plan, measure
+    from crawler.bench.race import RacePlan, measure
     from crawler.compare.run_process import Interrupted
     from crawler.errors import UsageError
 
     if url and pages:
         raise UsageError("--pages is for the site that is served without --url")
     there, absent = _peers(peers)
-    plan = Plan(
+    plan = RacePlan(
         entrants=(RAW, *ALONE, *map(Mode, _modes(modes)), *there),
         in_flight=concurrency,
         rounds=rounds,
@@ -84,7 +84,7 @@ def bench(
     return _show(found, absent, as_json)
 
 
-def _site(url: str | None, pages: int | None, plan: Plan, mine: bool) -> AbstractContextManager[str]:
+def _site(url: str | None, pages: int | None, plan: RacePlan, mine: bool) -> AbstractContextManager[str]:
     """The site to measure on, while it is served: the user's, or one of our own. Raises UsageError."""
     from contextlib import nullcontext
 

@@ -133,7 +133,9 @@ class TestRefusals:
         assert "headers" in refusal(headers={A: {"X": [SECRET]}})
 
     def test_a_variable_cannot_hold_a_table(self) -> None:
-        with pytest.raises(UsageError, match="CRAWLER_HEADERS is not supported; set headers in a --config file") as refused:
+        with pytest.raises(
+            UsageError, match="CRAWLER_HEADERS is not supported; set headers in a --config file"
+        ) as refused:
             read_environment({"CRAWLER_HEADERS": SECRET})
         assert SECRET not in str(refused.value)
 

@@ -30,7 +30,12 @@ from crawler.testweb.process import StartedWeb, start_web
 from crawler.testweb.referee import judge
 from tests.contract import webs
 
-MODES = [(mode, client) for mode in variants.names() for client in variants.load(mode).CLIENTS]
+MODES = [
+    pytest.param(mode, client, marks=pytest.mark.slow if mode in variants.FORKED and number else ())
+    for mode in variants.names()
+    for number, client in enumerate(variants.load(mode).CLIENTS)
+]
+"""Slow: every client but the first where workers are processes, as they fetch like coroutines and threads do."""
 EACH_MODE = pytest.mark.parametrize("mode", variants.names())
 
 
@@ -93,7 +98,7 @@ def test_heartbeats_of_all_workers_are_told_and_only_if_wanted(web: LoggedWeb, t
     assert 20 < beat.beats <= possible
     assert beat.beats == sum(count for _, count in beat.counts)
     assert 0 <= beat.p50 <= beat.p99 <= beat.max
-    assert webs.crawl(tmp_path / "without", webs.settings(web.started, mode)).heartbeat is None
+    assert webs.crawl(tmp_path / "without", webs.settings(web.started, mode, max_pages=10)).heartbeat is None
 
 
 @EACH_MODE

@@ -25,7 +25,7 @@ Fields = Mapping[tuple[float, float], Field]
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class BestMode:
     """The finding of one condition: its kind, the leading engines, pages/s of the fastest with its interval."""
 
     kind: str
@@ -73,17 +73,17 @@ def _map(book: Book, slots: int, latencies: Sequence[float], costs: Sequence[flo
     )
 
 
-def choice(field: Field) -> Choice:
+def choice(field: Field) -> BestMode:
     """The finding under one condition."""
     found = leaders(field)
     if not found:
-        return Choice("mute", (), "")
+        return BestMode("mute", (), "")
     best, rest = found
     kind = "open" if "inconclusive" in rest.values() else "tie" if rest else "clear"
-    return Choice(kind, (best.arm, *rest), full(best.levels[field.rate]))
+    return BestMode(kind, (best.arm, *rest), full(best.levels[field.rate]))
 
 
-def finding(choices: Sequence[Choice]) -> str:
+def finding(choices: Sequence[BestMode]) -> str:
     """The number of combinations that each engine wins, of ties, and of open ones."""
     kinds = Counter(one.kind for one in choices)
     clear = Counter(one.engines[0] for one in choices if one.kind == "clear")

@@ -3,11 +3,11 @@
 Rules:
 - A claim is judged by numbers, so it is written twice: in the words of the tutorials, and as bounds of measures. Our
   prediction is written as bounds too, before anything runs. The two often contradict each other.
-- Bounds are of the median of repeated samples, mostly ratios within one round, so that a slow phase of the machine
+- PredictedRange are of the median of repeated samples, mostly ratios within one round, so that a slow phase of the machine
   affects both sides. They hold or do not where the whole confidence interval of that median lies on one side of the
   bound, else they are "inconclusive".
 - The interval inverts the sign test: it assumes no distribution, and one outlier in five leaves it undecided.
-- Bounds that need free cores are undecided while other processes keep them busy, however clear the figures look. A
+- PredictedRange that need free cores are undecided while other processes keep them busy, however clear the figures look. A
   lesson that samples the free cores itself, in the same rounds (`control`), is judged by that.
 - A claim holds if all its bounds do; it does not hold if one does not.
 """
@@ -28,8 +28,8 @@ Prediction = Literal["met", "not met", "inconclusive"]
 ERROR_RATE = 0.05  # of each end of the interval
 
 
-class Bounds(msgspec.Struct, frozen=True):
-    """Bounds of a median, exclusive. `needs`: free cores required to decide whether they hold."""
+class PredictedRange(msgspec.Struct, frozen=True):
+    """Where a median is predicted to be, exclusive. `needs`: free cores required to decide whether they hold."""
 
     low: float = -inf
     high: float = inf
@@ -41,27 +41,27 @@ class Bounds(msgspec.Struct, frozen=True):
         return f"> {number(self.low)}" if self.low > -inf else f"< {number(self.high)}"
 
 
-def above(low: float, *, needs: float = 0.0) -> Bounds:
+def above(low: float, *, needs: float = 0.0) -> PredictedRange:
     """The median is above `low`."""
-    return Bounds(low=low, needs=needs)
+    return PredictedRange(low=low, needs=needs)
 
 
-def below(high: float, *, needs: float = 0.0) -> Bounds:
+def below(high: float, *, needs: float = 0.0) -> PredictedRange:
     """The median is below `high`."""
-    return Bounds(high=high, needs=needs)
+    return PredictedRange(high=high, needs=needs)
 
 
-def between(low: float, high: float) -> Bounds:
+def between(low: float, high: float) -> PredictedRange:
     """The median is between the two."""
-    return Bounds(low, high)
+    return PredictedRange(low, high)
 
 
 class Measure(msgspec.Struct, frozen=True):
     """Something that a lesson samples: its name in the report, what tutorials say of it, what we predict."""
 
     meaning: str
-    claim: Bounds | None = None
-    prediction: Bounds | None = None
+    claim: PredictedRange | None = None
+    prediction: PredictedRange | None = None
 
 
 class Lesson(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,7 +117,7 @@ def interval(samples: Iterable[float]) -> tuple[float, float]:
     return (ordered[cut], ordered[-1 - cut]) if cut >= 0 else (-inf, inf)
 
 
-def decide(bounds: Bounds, samples: Iterable[float], free_cores: float = inf) -> bool | None:
+def decide(bounds: PredictedRange, samples: Iterable[float], free_cores: float = inf) -> bool | None:
     """Whether the median is within the bounds; None where the samples do not decide it."""
     if free_cores < bounds.needs:
         return None
@@ -146,7 +146,7 @@ def judge(
     if lesson.control:
         free_cores = interval(samples[lesson.control])[0]
 
-    def answer(measure: str, bounds: Bounds | None) -> bool | None:
+    def answer(measure: str, bounds: PredictedRange | None) -> bool | None:
         return decide(bounds, samples[measure], free_cores) if bounds else None
 
     figures = tuple(
