@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from crawler.compare.html_report.book import Book
-from crawler.compare.html_report.choice import Choice, finding
+from crawler.compare.html_report.choice import BestMode, finding
 from crawler.compare.html_report.phrases import NO_CLAIM, stretch
 from crawler.compare.html_report.sections import sections
 from crawler.compare.records import Session, Trial
@@ -119,10 +119,10 @@ def test_too_few_blocks_say_nothing_about_engines() -> None:
 
 
 def test_the_map_counts_kinds_of_findings() -> None:
-    choices = [*[Choice("clear", ["async"], "9")] * 2, Choice("tie", ["async", "threads"], "9")]
+    choices = [*[BestMode("clear", ["async"], "9")] * 2, BestMode("tie", ["async", "threads"], "9")]
     assert finding(choices) == "Of 3 kinds of job, fastest for sure: async in 2; a tie in 1"
     assert [str(choice) for choice in choices[1:]] == ["async: 9", "tie of async and threads: 9"]
-    undecided = [Choice("open", ["async", "threads"], "9"), Choice("mute", [], "")]
+    undecided = [BestMode("open", ["async", "threads"], "9"), BestMode("mute", [], "")]
     assert finding(undecided).endswith("no engine in any; not decided in 1; no claim in 1")
     assert [str(choice) for choice in undecided] == [
         "open between async and threads: 9",

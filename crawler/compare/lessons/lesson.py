@@ -3,11 +3,11 @@
 Rules:
 - A claim is judged by numbers, so it is written twice: in the words of the tutorials, and as bounds of measures. Our
   prediction is written as bounds too, before anything runs. The two often contradict each other.
-- PredictedRange are of the median of repeated samples, mostly ratios within one round, so that a slow phase of the machine
+- Bounds are of the median of repeated samples, mostly ratios within one round, so that a slow phase of the machine
   affects both sides. They hold or do not where the whole confidence interval of that median lies on one side of the
   bound, else they are "inconclusive".
 - The interval inverts the sign test: it assumes no distribution, and one outlier in five leaves it undecided.
-- PredictedRange that need free cores are undecided while other processes keep them busy, however clear the figures look. A
+- Bounds that need free cores are undecided while other processes keep them busy, however clear the figures look. A
   lesson that samples the free cores itself, in the same rounds (`control`), is judged by that.
 - A claim holds if all its bounds do; it does not hold if one does not.
 """
