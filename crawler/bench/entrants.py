@@ -121,8 +121,11 @@ class Mode:
 
 
 RAW = Child("raw aiohttp", "aiohttp", "client")
+CURL = Child("raw pycurl, threads", "curl", "client")
 ALONE = (
-    Child("raw pycurl, threads", "curl", "client"),
+    CURL,
+    Child("raw native", "native", "client"),
+    Child("raw native, threads", "native-threads", "client"),
     Child("parse only", "parse", "stage"),
     Child("store only", "store", "stage"),
     Child("frontier only, per row", "frontier", "stage"),

@@ -60,7 +60,7 @@ def bench(
     signals.say = on_interrupt("an unfinished bench has no result")
     from pathlib import Path
 
-    from crawler.bench.entrants import ALONE, RAW, Mode
+    from crawler.bench.entrants import RAW, Mode
     from crawler.bench.race import RacePlan, measure
     from crawler.compare.run_process import Interrupted
     from crawler.errors import UsageError
@@ -68,8 +68,9 @@ def bench(
     if url and pages:
         raise UsageError("--pages is for the site that is served without --url")
     there, absent = _peers(peers)
+    alone = _alone(absent)
     plan = RacePlan(
-        entrants=(RAW, *ALONE, *map(Mode, _modes(modes)), *there),
+        entrants=(RAW, *alone, *map(Mode, _modes(modes)), *there),
         in_flight=concurrency,
         rounds=rounds,
         exclude=exclude,
@@ -119,6 +120,19 @@ def _modes(listed: str) -> tuple[str, ...]:
         mode, _, client = word.partition("+")
         variants.client_of(Settings(mode=mode, client=client or None))
     return words
+
+
+def _alone(absent: list[Absent]) -> list[Entrant]:
+    """The raw loops and the stages; a loop whose client is not installed is added to `absent`."""
+    from importlib.util import find_spec
+
+    from crawler.bench.entrants import ALONE, CURL
+    from crawler.bench.peers import Absent
+
+    if find_spec("pycurl") is not None:
+        return list(ALONE)
+    absent.append(Absent(CURL.name, "pip install 'crawler[clients]'"))
+    return [one for one in ALONE if one is not CURL]
 
 
 def _peers(listed: str) -> tuple[list[Entrant], list[Absent]]:

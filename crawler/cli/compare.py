@@ -32,7 +32,7 @@ QUIET = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.
 @click.group(invoke_without_command=True)
 @click.option("--preset", metavar="NAME", default="quick", show_default=True, help="smoke, quick, standard or full.")
 @click.option("--modes", metavar="A,B", default="", help="Which modes take part.  [all]")
-@click.option("--clients", metavar="A,B", default="", help="HTTP clients to compare too.  [each mode's own]")
+@click.option("--clients", metavar="A,B", default="", help="HTTP clients to compare too.  [native]")
 @click.option("--out", metavar="DIR", help="Where it is kept.  [comparisons/<preset>-<UTC time>]")
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Decides the order of trials.")
 @click.option("--lenient", is_flag=True, help="A busy machine or server only warns; wrong work is still void.")

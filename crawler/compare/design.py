@@ -175,8 +175,12 @@ PRESETS = {
 }
 
 
+SAME_CLIENT = "native"
+"""The client of every arm that names none: so arms differ by their engine alone."""
+
+
 def arms_for(modes: Sequence[str], clients: Sequence[str] = ()) -> tuple[Arm, ...]:
-    """One arm for each mode with its own client, or with each of `clients` that it can use; the first one twice.
+    """One arm for each mode with the same client, or with each of `clients` that it can use; the first one twice.
 
     Raises UsageError for a mode that does not exist, or one that can use none of the clients.
     """
@@ -185,12 +189,12 @@ def arms_for(modes: Sequence[str], clients: Sequence[str] = ()) -> tuple[Arm, ..
     arms: list[Arm] = []
     for mode in dict.fromkeys(modes):
         usable = variants.load(mode).CLIENTS
-        chosen = [client for client in dict.fromkeys(clients) if client in usable] if clients else usable[:1]
+        chosen = [client for client in dict.fromkeys(clients) if client in usable] if clients else [SAME_CLIENT]
         if not chosen:
             raise UsageError(
                 f"--mode {mode} can use none of the clients {', '.join(clients)}, only {', '.join(usable)}"
             )
-        arms += [Arm(mode if client == usable[0] else f"{mode}+{client}", mode, client) for client in chosen]
+        arms += [Arm(mode if client == SAME_CLIENT else f"{mode}+{client}", mode, client) for client in chosen]
     if not arms:
         raise UsageError("nothing to compare: name at least one mode")
     first = arms[0]

@@ -84,9 +84,9 @@ def test_arms_are_modes_with_clients_and_a_twin() -> None:
     assert [arm.twin_of for arm in ARMS] == ["", "", "", "async"]
     both = arms_for(("threads",), ("curl", "urllib3"))
     assert [(arm.name, arm.client) for arm in both] == [
-        ("threads", "curl"),
+        ("threads+curl", "curl"),
         ("threads+urllib3", "urllib3"),
-        ("threads again", "curl"),
+        ("threads+curl again", "curl"),
     ]
     assert len(arms_for(variants.names())) == len(variants.names()) + 1
 

@@ -30,7 +30,7 @@ from tests.live.answers import Answers
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 100
 PAGES = 300
-CLIENTS = ["raw aiohttp", "raw pycurl, threads"]
+CLIENTS = ["raw aiohttp", "raw pycurl, threads", "raw native", "raw native, threads"]
 STAGES = ["parse only", "store only", "frontier only, per row"]
 NUMBER = count()
 LINKS = b"".join(b'<a href="%b">it</a>' % path for path in (b"/steady/", b"/steady/a", b"/steady/b", b"/moody"))

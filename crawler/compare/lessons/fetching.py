@@ -16,5 +16,5 @@ mine = local()
 def fetch(plan: ClientPlan) -> int:
     """Wait for a page of the flat web; each thread of each process opens its client when it needs one."""
     if not hasattr(mine, "session"):
-        mine.session = open_fetcher("curl", plan)
+        mine.session = open_fetcher("native", plan)
     return int(mine.session.fetch(PAGE).status)

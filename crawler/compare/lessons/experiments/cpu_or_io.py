@@ -1,6 +1,6 @@
 """Computing or waiting? One table: three ways of doing things at once, two kinds of work, against one after another.
 
-Waiting is a fetch of a page that takes 20 ms (pycurl, aiohttp for the coroutines). Computing is to parse a page with
+Waiting is a fetch of a page that takes 20 ms (aiohttp for the coroutines). Computing is to parse a page with
 the parser of the standard library, which is Python through and through. Eight workers each.
 """
 

@@ -57,7 +57,7 @@ def run_pool(fetch: Callable[[Request], object], first: int) -> ClientTrial:
 
 def shared(plan: ClientPlan, first: int) -> ClientTrial:
     """One client, and a lock around it."""
-    session, lock = open_fetcher("curl", plan), Lock()
+    session, lock = open_fetcher("native", plan), Lock()
 
     def fetch(request: Request) -> None:
         with lock:
@@ -74,7 +74,7 @@ def thread_local(plan: ClientPlan, first: int) -> ClientTrial:
 
     def fetch(request: Request) -> None:
         if not hasattr(mine, "session"):
-            mine.session = open_fetcher("curl", plan)
+            mine.session = open_fetcher("native", plan)
             opened.append(mine.session)
         mine.session.fetch(request)
 
@@ -88,7 +88,7 @@ def per_request(plan: ClientPlan, first: int) -> ClientTrial:
     """A new client per request, as in code without a session."""
 
     def fetch(request: Request) -> None:
-        session = open_fetcher("curl", plan)
+        session = open_fetcher("native", plan)
         session.fetch(request)
         session.close()
 
