@@ -60,9 +60,7 @@ def test_a_crawl_with_64_descriptors_loses_no_url(mode: str, tmp_path: Path) -> 
 )
 def test_a_fetch_without_a_free_descriptor_is_not_a_failure_of_the_url(client: str, on_a_loop: bool) -> None:
     """Every descriptor is taken before the fetch."""
-    ended = limited(
-        64, 64, "-c", STARVE.format(client, on_a_loop)
-    )
+    ended = limited(64, 64, "-c", STARVE.format(client, on_a_loop))
     assert ended.stdout.strip() == "starved", ended.stderr
 
 
