@@ -154,7 +154,7 @@ def _enrich(path: Path) -> None:
         sender = (owner + 1) % shards
         foreign = OutboxLink(1_000_000, owner, Link(0, known, 1, (f"{HOST}/from",)))
         with closing(directory.frontier(sender)) as frontier:
-            frontier.commit(Batch(mail=[ShardOutput(foreign=[foreign])]), 1.7e9)
+            frontier.commit(Batch(outputs=[ShardOutput(foreign=[foreign])]), 1.7e9)
 
 
 def main() -> None:

@@ -184,25 +184,25 @@ class ArbiterClient:
 
     def _on_step(self, actions: Actions) -> None:
         """Called after a step, which has taken every message received so far."""
-        mail = actions.mail
-        assert mail is not None
+        output = actions.output
+        assert output is not None
         self._processed = self._received
-        self._last_output = mail
-        self._uncommitted += bool(mail)
-        self._send_status(mail.returned)
+        self._last_output = output
+        self._uncommitted += bool(output)
+        self._send_status(output.returned)
 
     def _on_commit(self, outputs: list[ShardOutput]) -> None:
         """Called on the recorder's thread."""
         self._loop.call_soon_threadsafe(self._after_commit, outputs)
 
     def _after_commit(self, outputs: list[ShardOutput]) -> None:
-        messages: list[ControlMessage] = [HostNoteShared(note) for mail in outputs for note in mail.notes]
+        messages: list[ControlMessage] = [HostNoteShared(note) for output in outputs for note in output.notes]
         links: dict[int, list[OutboxLink]] = {}
         receipts: dict[int, list[int]] = {}
-        for mail in outputs:
-            for foreign in mail.foreign:
+        for output in outputs:
+            for foreign in output.foreign:
                 links.setdefault(foreign.to, []).append(foreign)
-            for sender, seq in mail.received:
+            for sender, seq in output.received:
                 receipts.setdefault(sender, []).append(seq)
         messages += [Posted(to, LinksReceived(self._index, tuple(some))) for to, some in links.items()]
         messages += [Posted(to, Acknowledged(tuple(seqs))) for to, seqs in receipts.items()]
@@ -215,13 +215,13 @@ class ArbiterClient:
         self._send_status()
 
     def _send_status(self, returned: int = 0) -> None:
-        mail, job = self._last_output, self._job
-        if mail is None or job is None:
+        output, job = self._last_output, self._job
+        if output is None or job is None:
             return
-        quiet = mail.quiet and job.recorder.clean and not self._uncommitted
+        quiet = output.quiet and job.recorder.clean and not self._uncommitted
         read = self._processed if quiet else 0
         status = Status(
-            read, quiet, mail.wants, returned, mail.seeds_settled, _in_steps(mail.size, job.settings.max_bytes)
+            read, quiet, output.wants, returned, output.seeds_settled, _in_steps(output.size, job.settings.max_bytes)
         )
         if status != self._last_status:
             self._channel.send([status])

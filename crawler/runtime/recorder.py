@@ -3,7 +3,7 @@
 Rules:
 - Order: every writer of this process flushes, then the frontier commits the batch that names their records.
 - A batch closes when the thread is free and CLOSE_AT URLs have settled, or it is old enough: URGENT_AGE seconds where
-  it has a delay that a server asked for, ANSWER_AGE where it has a query to the frontier or mail for another shard
+  it has a delay that a server asked for, ANSWER_AGE where it has a query to the frontier or output for another shard
   (sent after the commit), else MAX_AGE. From MAX_UNCOMMITTED uncommitted settled URLs on, `room` is 0 and only fetches
   in flight still finish: a kill re-fetches no more than these plus what was in flight.
 - Back-pressure is a number: `room` falls to 0 when the disk or a consumer is behind; `wake` is called when it rises
@@ -71,7 +71,7 @@ class Recorder:
         self._wake: Callable[[], None] = lambda: None
         self._post: Callable[[Event], None] = lambda event: None
         self._tell_pause: Callable[[Pause, bool], None] = lambda why, lasts: None
-        self._send: Callable[[list[ShardOutput]], None] = lambda mail: None
+        self._send: Callable[[list[ShardOutput]], None] = lambda output: None
         self._changed = threading.Condition()
         self._batch = Batch()
         self._batch_due = 0.0
@@ -110,7 +110,7 @@ class Recorder:
         self._tell_pause = tell
 
     def after_commit(self, send: Callable[[list[ShardOutput]], None]) -> None:
-        """Call `send` with the mail of each batch, maybe none, after its commit; on the writer thread."""
+        """Call `send` with what each batch has for other shards, maybe none, after its commit; on the writer thread."""
         self._send = send
 
     def start(self, wake: Callable[[], None], post: Callable[[Event], None]) -> None:
@@ -160,13 +160,13 @@ class Recorder:
             batch.add(actions)
             self._clean = False
             self.stats.queued += len(actions.queued)
-            if actions.mail:
-                self.stats.queued -= len(actions.mail.transferred)
+            if actions.output:
+                self.stats.queued -= len(actions.output.transferred)
             self._uncommitted += pages
             due = self._batch_due
             if actions.notes:
                 self._batch_due = min(due, monotonic() + URGENT_AGE)
-            elif actions.refill_requests or actions.undetermined or actions.search is not None or actions.mail:
+            elif actions.refill_requests or actions.undetermined or actions.search is not None or actions.output:
                 self._batch_due = min(due, monotonic() + ANSWER_AGE)
             if first or self._batch_due < due or self._uncommitted >= CLOSE_AT:
                 self._changed.notify()
@@ -268,7 +268,7 @@ class Recorder:
             self.stats.queued += len(self._new)
             left = not empty(self._batch)
             self._clean = not left
-        self._send(batch.mail)
+        self._send(batch.outputs)
         if starving:
             self._wake()
         return left or not closing

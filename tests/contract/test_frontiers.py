@@ -81,12 +81,14 @@ def test_links_are_exchanged_with_other_shards(open_frontier: Open) -> None:
     frontier = open_frontier()
     sent = [OutboxLink(seq, 1, link(seq, via=("http://b.test/",))) for seq in (1, 2, 3)]
     adopted = link(9, attempts=1, status=503)
-    frontier.commit(Batch(queued=[link(4), link(5), adopted], mail=[ShardOutput(foreign=sent, transferred=[4])]), 1.0)
+    frontier.commit(
+        Batch(queued=[link(4), link(5), adopted], outputs=[ShardOutput(foreign=sent, transferred=[4])]), 1.0
+    )
     assert list(frontier.outbox()) == sent
     assert [one.url for one in frontier.owed()] == [link(5).url, link(9).url]
     assert next(one for one in frontier.owed() if one.id == 9) == adopted
     assert frontier.tally().queued == 2
-    frontier.commit(Batch(mail=[ShardOutput(foreign=[sent[1]], acknowledged=[1, 3, 77])]), 2.0)
+    frontier.commit(Batch(outputs=[ShardOutput(foreign=[sent[1]], acknowledged=[1, 3, 77])]), 2.0)
     frontier.close()
     assert list(open_frontier().outbox()) == [sent[1]]
 
@@ -164,7 +166,7 @@ def test_urls_beyond_the_depth_limit_are_kept_once_and_removed_when_admitted(ope
     frontier = open_frontier()
     frontier.commit(Batch(queued=[link(1)], beyond=[beyond(1), beyond(2), beyond(3), beyond(2)]), 1.0)
     frontier.commit(
-        Batch(beyond=[beyond(3, 3), beyond(2, 9), beyond(4)], mail=[ShardOutput(handed=[link(4).url, "x"])]), 2.0
+        Batch(beyond=[beyond(3, 3), beyond(2, 9), beyond(4)], outputs=[ShardOutput(handed=[link(4).url, "x"])]), 2.0
     )
     frontier.close()
     frontier = open_frontier()
@@ -420,7 +422,7 @@ def everything() -> list[Batch]:
         Batch(retries=[link(3, attempts=2, status=500)], notes=[note], budgets=[budget], cookies={jar.home: jar}),
         Batch(settled=[cut], notes=[replace(note, robots=None, joined=True)], budgets=[replace(budget, pages=4)]),
         Batch(
-            mail=[ShardOutput(foreign=foreign, transferred=[2])],
+            outputs=[ShardOutput(foreign=foreign, transferred=[2])],
             cookies={jar.home: replace(jar, cookies=jar.cookies * 2)},
         ),
     ]

@@ -84,7 +84,7 @@ def _others() -> Batch:
         notes=[HostNote(HOST, "User-agent: *\nDisallow: /x", 1.9e9, 1.0)],
         budgets=[Budget(HOST, 7, 3)],
         cookies={HOST: CookieNote(HOST, (Cookie("/", "n", "v"),))},
-        mail=[ShardOutput(foreign=[OutboxLink(1, 0, Link(0, f"{HOST}/0", 1))])],
+        outputs=[ShardOutput(foreign=[OutboxLink(1, 0, Link(0, f"{HOST}/0", 1))])],
     )
 
 

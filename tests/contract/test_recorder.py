@@ -70,7 +70,7 @@ def test_a_stop_ends_the_wait() -> None:
 def test_actions_kept_after_a_pause_that_began_in_an_idle_recorder_are_committed(pauses: list[Pause]) -> None:
     frontier, kept = MemoryFrontier(), threading.Event()
     recorder = Recorder(frontier, seed=1)
-    recorder.after_commit(lambda mail: kept.set() if frontier.tally().queued else None)
+    recorder.after_commit(lambda output: kept.set() if frontier.tally().queued else None)
     recorder.start(lambda: None, lambda event: None)
     for why in pauses:
         recorder.pause(why, True)

@@ -64,7 +64,7 @@ def directory(tmp_path: Path) -> CrawlDirectory:
         on_their_way = [OutboxLink(1, 1, link(count)), OutboxLink(2, 1, link(count + 1))]
         on_their_way += [OutboxLink(3, 1, beyond(1), beyond=True), OutboxLink(4, 1, beyond(2), beyond=True)]
         frontier.commit(Batch(notes=notes, beyond=[beyond(n) for n in range(2, BEYOND)]), 3.0)
-        frontier.commit(Batch(mail=[ShardOutput(foreign=on_their_way)]), 3.0)
+        frontier.commit(Batch(outputs=[ShardOutput(foreign=on_their_way)]), 3.0)
     made.close()
     return CrawlDirectory.open(made.path)
 

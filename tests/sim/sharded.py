@@ -209,17 +209,17 @@ class ShardedSimulation:
             self.web._schedule(fetch, life.coming)
         life.wake_at = actions.wake_at if room else min(actions.wake_at or self.now + 0.2, self.now + 0.2)
         life.uncommitted.add(actions)
-        assert actions.mail is not None
-        if actions.mail:
-            life.unsaid.append(actions.mail)
-        self.passed += len(actions.mail.transferred)
+        assert actions.output is not None
+        if actions.output:
+            life.unsaid.append(actions.output)
+        self.passed += len(actions.output.transferred)
         life.ended = actions.ending is not None
         if not life.ended:
-            self._tell_status(life, actions.mail, actions.mail.returned)
+            self._tell_status(life, actions.output, actions.output.returned)
         if life.ended or self.dice.random() < 0.5:
             self._commit(life)
             if not life.ended:
-                self._tell_status(life, actions.mail, 0)
+                self._tell_status(life, actions.output, 0)
 
     def _commit(self, life: Life) -> None:
         frontier = self.frontiers[life.index]
@@ -228,20 +228,20 @@ class ShardedSimulation:
             heapq.heappush(life.coming, (self.now, self.answers - MANY, answer))
         life.uncommitted = Batch()
         unsaid, life.unsaid = life.unsaid, []
-        for mail in unsaid:
-            for note in mail.notes:
+        for output in unsaid:
+            for note in output.notes:
                 self.spread += note.reach is HostPlacement.SHARED
                 self.gathered += note.reach is HostPlacement.RECLAIMED
                 self._deliver(self.board.note(life.index, note))
-            for foreign in mail.foreign:
+            for foreign in output.foreign:
                 self._deliver([self.board.route(Posted(foreign.to, LinksReceived(life.index, (foreign,))))])
-            for sender, seq in mail.received:
+            for sender, seq in output.received:
                 self._deliver([self.board.route(Posted(sender, Acknowledged((seq,))))])
 
-    def _tell_status(self, life: Life, mail: ShardOutput, returned: int) -> None:
+    def _tell_status(self, life: Life, output: ShardOutput, returned: int) -> None:
         """A shard is idle only after it has sent all its messages."""
-        quiet = mail.quiet and empty(life.uncommitted) and not life.unsaid
-        status = Status(life.read, quiet, mail.wants, returned, mail.seeds_settled, mail.size)
+        quiet = output.quiet and empty(life.uncommitted) and not life.unsaid
+        status = Status(life.read, quiet, output.wants, returned, output.seeds_settled, output.size)
         self._deliver(self.board.update_status(life.index, status))
 
     def _deliver(self, outgoing: list[Outgoing]) -> None:

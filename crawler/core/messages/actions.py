@@ -105,7 +105,7 @@ class Actions(msgspec.Struct):
     attempt and wait for another, `notes` and `budgets` changed. `refill_requests` and `search` ask for what is in the
     frontier. `beyond` are links in scope that the depth limit turned away. `pauses` began in this step; while the
     network is `away` only an occasional probe goes out. `cookies` changed, `cookies_dropped` counts those beyond a cap.
-    `ending` is set when the run is over. `mail` is what one of several shards sends to the others. `not_followed`
+    `ending` is set when the run is over. `output` is what one of several shards sends to the others. `not_followed`
     counts links that were seen and left, less those that are taken after all.
     """
 
@@ -125,7 +125,7 @@ class Actions(msgspec.Struct):
     cookies_dropped: int = 0
     wake_at: float | None = None
     ending: Ending | None = None
-    mail: ShardOutput | None = None
+    output: ShardOutput | None = None
     not_followed: dict[NotFollowed, int] = msgspec.field(default_factory=dict)
 
     def leave(self, kind: NotFollowed, count: int = 1) -> None:

@@ -5,7 +5,7 @@ Rules:
   its host, or where the host is spread the shard of the URL itself. For a host that was gathered the home is still that
   of the URL, which has its marks; it passes what is new on to the owner. So `_sent` (found here, belongs elsewhere) and
   `_seen` (admitted here) are two sets: a link that was sent may come back to be asked for.
-- A link leaves in `mail.foreign` and is owed here until it is acknowledged; what arrives twice is known.
+- A link leaves in `output.foreign` and is owed here until it is acknowledged; what arrives twice is known.
 - Hosts may be forgotten here as anywhere. So which shards ask for their URLs is kept apart (`_reaches`). `_away` are
   links that were passed on and may come back.
 - A URL beyond the depth limit is remembered by the shard that would ask for it, where it becomes known when it is
@@ -57,7 +57,7 @@ class LinkRouting(Crawl):
         self._always_spread = not rules.robots and shard.may_spread(rules.delay, rules.shared_by)
         self._reaches: dict[str, HostPlacement] = {}  # of hosts not placed as OWNER, in memory or not
         self._hosts.on_added = self._introduce
-        self._mail = ShardOutput()
+        self._output = ShardOutput()
 
     @property
     def owed(self) -> int:
@@ -65,8 +65,8 @@ class LinkRouting(Crawl):
         return super().owed + len(self._unacknowledged)
 
     def step(self, events: Iterable[Event], *, room: int, now: float) -> Actions:
-        """`Crawl.step`; the Actions carry `mail`."""
-        self._mail = ShardOutput()
+        """`Crawl.step`; the Actions carry `output`."""
+        self._output = ShardOutput()
         return super().step(events, room=room, now=now)
 
     # ---- where a link belongs ----------------------------------------------------------------------------------------
@@ -113,7 +113,7 @@ class LinkRouting(Crawl):
             super()._leave_beyond(name, link)
             self._depth.remember((name,))
         elif self._depth.is_news(link):
-            self._mail.handed.append(link.url)
+            self._output.handed.append(link.url)
             self._send(link, asker, beyond=True)
 
     def _owe(self, host: Host, link: Link, now: float) -> None:
@@ -149,7 +149,7 @@ class LinkRouting(Crawl):
         self._owed -= 1
         self._seeds_owed -= link.depth == 0
         self._away.add(link.url)
-        self._mail.transferred.append(link.id)
+        self._output.transferred.append(link.id)
         self._send(link, self._asker(host.name, link.url), admitted=True)
 
     def _send(self, link: Link, to: int, admitted: bool = False, beyond: bool = False) -> None:
@@ -157,7 +157,7 @@ class LinkRouting(Crawl):
         self._await_receipt(OutboxLink(self._last_sent, to, link, admitted, beyond))
 
     def _await_receipt(self, foreign: OutboxLink) -> None:
-        self._mail.foreign.append(foreign)
+        self._output.foreign.append(foreign)
         self._unacknowledged[foreign.seq] = foreign
         self._seeds_owed += foreign.link.depth == 0
 
@@ -165,7 +165,7 @@ class LinkRouting(Crawl):
 
     def _received(self, event: LinksReceived, now: float) -> None:
         for foreign in event.links:
-            self._mail.received.append((event.sender, foreign.seq))
+            self._output.received.append((event.sender, foreign.seq))
             self._receive(foreign, now)
 
     def _receive(self, foreign: OutboxLink, now: float) -> None:
@@ -188,13 +188,13 @@ class LinkRouting(Crawl):
                 self._seen.add(link.url)
 
     def _acknowledged(self, seqs: tuple[int, ...]) -> None:
-        self._mail.acknowledged += seqs
+        self._output.acknowledged += seqs
         for foreign in filter(None, (self._unacknowledged.pop(seq, None) for seq in seqs)):
             self._seeds_owed -= foreign.link.depth == 0
 
     def _send_again(self, shard: int) -> None:
         """Send what a shard has not acknowledged once more: it has restarted."""
-        self._mail.foreign += [one for one in self._unacknowledged.values() if one.to == shard]
+        self._output.foreign += [one for one in self._unacknowledged.values() if one.to == shard]
 
     def _resume(self, event: Resumed, now: float) -> None:
         super()._resume(event, now)

@@ -9,7 +9,7 @@ Rules:
   verdict it was sent by. Until a shard has received a verdict, its links go to the owner, which already has it.
 - What other shards have noted of a host is noted here, too, whether the host is in memory or not.
 - A host of which the owner remembers URLs beyond the depth limit is not spread.
-- No shard ends alone: `mail.quiet` reports that nothing more will happen here by itself, and that all it has sent was
+- No shard ends alone: `output.quiet` reports that nothing more will happen here by itself, and that all it has sent was
   acknowledged. The end comes as a `Stop`.
 - Pages are asked for out of grants; a shard that has nothing to spend one on returns it.
 """
@@ -127,7 +127,7 @@ class ShardedCrawl(LinkRouting):
 
     def _join(self, name: str, now: float) -> None:
         super()._join(name, now)
-        self._mail.notes.append(HostNote(name, joined=True))
+        self._output.notes.append(HostNote(name, joined=True))
 
     # ---- hosts are spread and gathered -------------------------------------------------------------------------------
 
@@ -139,7 +139,7 @@ class ShardedCrawl(LinkRouting):
             self._widen(host)
         super()._robots_read(host, text, now)
         if spread:
-            self._mail.notes.append(host.note(now, robots=text))
+            self._output.notes.append(host.note(now, robots=text))
             self._let_go(host)
 
     def _land(self, lease: Lease, event: FetchResult, now: float) -> None:
@@ -157,7 +157,7 @@ class ShardedCrawl(LinkRouting):
             self._let_go(host)
             self._list(host, now)
         if slowed:
-            self._mail.notes.append(host.note(now))
+            self._output.notes.append(host.note(now))
 
     def _list(self, host: Host, now: float) -> None:
         super()._list(host, now)
@@ -167,19 +167,19 @@ class ShardedCrawl(LinkRouting):
     # ---- the end -----------------------------------------------------------------------------------------------------
 
     def _concluded(self, now: float) -> Actions:
-        actions, mail = super()._concluded(now), self._mail
-        actions.mail = mail
-        mail.seeds_settled = not self._seeds_owed
-        mail.size = self._size
+        actions, output = super()._concluded(now), self._output
+        actions.output = output
+        output.seeds_settled = not self._seeds_owed
+        output.size = self._size
         if self._stop_at is not None:
             return actions
-        mail.quiet = actions.ending is not None and not self._unacknowledged
+        output.quiet = actions.ending is not None and not self._unacknowledged
         actions.ending = None
         if self._left is not None:
-            if mail.quiet:
-                mail.returned, self._left = max(0, self._left), min(0, self._left)
+            if output.quiet:
+                output.returned, self._left = max(0, self._left), min(0, self._left)
             waiting = self._owed - self._retrying - len(self._leases)
-            mail.wants = self._left < LOW and waiting > 0 and not self._out_of_bytes
+            output.wants = self._left < LOW and waiting > 0 and not self._out_of_bytes
         return actions
 
 

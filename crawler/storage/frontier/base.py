@@ -34,7 +34,7 @@ from crawler.storage.frontier.rows import SettledRow
 
 
 class Batch(msgspec.Struct):
-    """What one commit stores, and the queries to answer after it; `mail` in crawls of several shards."""
+    """What one commit stores, and the queries to answer after it; `outputs` in crawls of several shards."""
 
     queued: list[Link] = msgspec.field(default_factory=list)
     settled: list[Settled] = msgspec.field(default_factory=list)
@@ -48,7 +48,7 @@ class Batch(msgspec.Struct):
     undetermined: list[Link] = msgspec.field(default_factory=list)
     refill_requests: list[RefillRequest] = msgspec.field(default_factory=list)
     search: HostScan | None = None
-    mail: list[ShardOutput] = msgspec.field(default_factory=list)
+    outputs: list[ShardOutput] = msgspec.field(default_factory=list)
     not_followed: dict[NotFollowed, int] = msgspec.field(default_factory=dict)
 
     def add(self, actions: Actions) -> None:
@@ -65,30 +65,30 @@ class Batch(msgspec.Struct):
         self.cookies_dropped += actions.cookies_dropped
         self.refill_requests += actions.refill_requests
         self.search = actions.search or self.search
-        if actions.mail:
-            self.mail.append(actions.mail)
+        if actions.output:
+            self.outputs.append(actions.output)
         for kind, count in actions.not_followed.items():
             self.not_followed[kind] = self.not_followed.get(kind, 0) + count
 
     @property
     def transferred(self) -> list[int]:
         """Ids of links that now belong to another shard."""
-        return [key for mail in self.mail for key in mail.transferred]
+        return [key for output in self.outputs for key in output.transferred]
 
     @property
     def handed(self) -> list[str]:
         """URLs beyond the depth limit that another shard stores now."""
-        return [url for mail in self.mail for url in mail.handed]
+        return [url for output in self.outputs for url in output.handed]
 
     @property
     def foreign(self) -> list[OutboxLink]:
         """Links to send to other shards."""
-        return [foreign for mail in self.mail for foreign in mail.foreign]
+        return [foreign for output in self.outputs for foreign in output.foreign]
 
     @property
     def acknowledged(self) -> list[int]:
         """Sequence numbers of links that another shard has acknowledged."""
-        return [seq for mail in self.mail for seq in mail.acknowledged]
+        return [seq for output in self.outputs for seq in output.acknowledged]
 
 
 def empty(step: Batch | Actions) -> bool:
@@ -96,7 +96,8 @@ def empty(step: Batch | Actions) -> bool:
     asks = step.refill_requests or step.search is not None
     kept = step.queued or step.settled or step.undetermined or step.retries or step.notes or step.pauses
     counted = step.beyond or step.not_followed
-    return not (kept or counted or step.budgets or step.cookies or asks or step.mail)
+    sent = step.output if isinstance(step, Actions) else step.outputs
+    return not (kept or counted or step.budgets or step.cookies or asks or sent)
 
 
 class Left(msgspec.Struct, frozen=True):
