@@ -107,10 +107,12 @@ def fit(settings: Settings) -> tuple[Settings, MemoryPlan]:
 
 
 def client_of(settings: Settings) -> str:
-    """The HTTP client of a run. Raises UsageError where the mode cannot use the configured one."""
+    """The HTTP client of a run. Raises UsageError where the mode or a proxy cannot be used with the configured one."""
     variant = load(settings.mode)
+    if settings.has_proxies and settings.client not in (None, "native"):
+        raise UsageError(f"only --client native fetches through a proxy, not {settings.client!r}")
     if settings.client is None:
-        return variant.CLIENTS[0]
+        return "native" if settings.has_proxies else variant.CLIENTS[0]
     if settings.client not in variant.CLIENTS:
         usable = ", ".join(variant.CLIENTS)
         raise UsageError(f"--mode {settings.mode} cannot use the client {settings.client!r}; it can use: {usable}")

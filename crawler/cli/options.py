@@ -21,6 +21,7 @@ POLITENESS = (
     click.option("--per-host", type=int, metavar="N", help="Connections to a host without a delay.  [1]"),
     click.option("--no-robots", "robots", is_flag=True, flag_value=False, default=None, help="Ignore robots.txt."),
     click.option("--user-agent", metavar="TEXT", help="User-Agent header to send."),
+    click.option("--proxy", metavar="URL", help="Fetch through http://, https:// or socks5h:// HOST:PORT."),
     click.option("--timeout", type=float, metavar="S", help="Longest time for one fetch, in seconds.  [60]"),
 )
 LIMITS = (

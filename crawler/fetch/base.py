@@ -58,7 +58,8 @@ class ClientPlan(msgspec.Struct, frozen=True, kw_only=True):
     `headers` go with every request. `resolve` overrides names: "host" or "host:port" -> "address:port" or "address"
     (the port of the URL is then kept). `connections` is the most that may be open at once. `ca_file` names certificates
     (PEM) to trust in addition to the usual ones. Private addresses are reachable where `seeds`, `resolve` or
-    `networks` ("net/bits") name them: see crawler/fetch/net/guard.py.
+    `networks` ("net/bits") name them: see crawler/fetch/net/guard.py. `proxy`, `proxies` and `proxy_logins`: those of a
+    ProxyTable, which only the native client has.
     """
 
     limits: Limits = Limits()
@@ -68,6 +69,9 @@ class ClientPlan(msgspec.Struct, frozen=True, kw_only=True):
     ca_file: str = ""
     seeds: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
+    proxy: str = ""
+    proxies: Mapping[str, str] = {}
+    proxy_logins: Mapping[str, str] = {}
 
 
 class Held(Protocol):

@@ -6,6 +6,7 @@ Rules:
   It is not restored where redirects left the origin and came back (`Fetch.without_credentials`).
 - The robots.txt of that origin is fetched with the same secrets as its pages: the rules for an authenticated client may
   differ, and those apply.
+- The login of a proxy goes to that proxy only, and never to a site (crawler/fetch/proxies.py).
 - Nothing is read from a .netrc or the environment unless it is named: `env:NAME`, `file:PATH`, `netrc = PATH`.
 - Values never reach a disk, a log, a report, an error or a command line. The manifest keeps the names of the origins,
   so that a resume without them is refused instead of settling pages as forbidden.
@@ -30,6 +31,7 @@ from crawler.core.urls.canonical import canonical, host_of
 from crawler.errors import UsageError
 from crawler.fetch.base import Headers
 from crawler.fetch.http1.request import invalid_header
+from crawler.fetch.proxies import parse_proxy
 
 TOKEN = re.compile(r"[\x21-\x7e]+")
 NEVER = {
@@ -39,6 +41,7 @@ NEVER = {
     "range": "pages are asked for whole",
     "user-agent": "that is the key user_agent",
 }
+MOST_LOGIN_BYTES = 255  # RFC 1929
 Named = Mapping[str, Mapping[str, str]]
 
 
@@ -66,6 +69,23 @@ def resolve_references(
     }
     told_logins = {_origin(origin): _login(login, _origin(origin)) for origin, login in logins.items()}
     return told_headers, told_logins
+
+
+def resolve_proxy_logins(logins: Mapping[str, Login]) -> dict[str, Login]:
+    """The logins of proxies by `Proxy.url`, with the values of `env:NAME`, `file:PATH` and `netrc`. Raises UsageError,
+    whose message never has a value."""
+    resolved = {}
+    for url, login in logins.items():
+        proxy = parse_proxy(url, {})
+        if proxy is None:
+            raise UsageError(f"proxy_credentials belong to the URL of a proxy, not to {url!r}")
+        found = _login(login, proxy.url)
+        if found.token or not found.user:
+            raise UsageError(f"proxy_credentials of {proxy.url}: give user and password, or netrc")
+        if max(len(found.user.encode()), len(found.password.encode())) > MOST_LOGIN_BYTES:
+            raise UsageError(f"proxy_credentials of {proxy.url}: user and password have at most 255 bytes each")
+        resolved[proxy.url] = found
+    return resolved
 
 
 def headers_by_origin(headers: Named, logins: Mapping[str, Login]) -> dict[str, Headers]:

@@ -15,6 +15,7 @@ from crawler.core.conditions import parse as parse_condition
 from crawler.core.urls.canonical import canonical
 from crawler.core.urls.scope import Scope
 from crawler.errors import UsageError
+from crawler.fetch.proxies import ProxyTable
 from crawler.settings.keys import KEYS, Settings
 from crawler.system.memory import parse_size
 
@@ -58,6 +59,7 @@ def check_values(settings: Settings) -> None:
             ip_network(network)
         except ValueError as error:
             raise UsageError(f"bad value for allow_networks: {error}; expected networks such as 10.0.0.0/8") from None
+    ProxyTable(settings.proxy, settings.proxies, {})
     for host, target in settings.resolve.items():
         for said in (host, target):
             match = WHERE.fullmatch(said)

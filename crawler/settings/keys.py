@@ -63,6 +63,9 @@ class Settings(Rules, frozen=True, kw_only=True, forbid_unknown_fields=True):
     trust_seeds: bool = True
     headers: dict[str, dict[str, str]] = msgspec.field(default_factory=dict)
     credentials: dict[str, Login] = msgspec.field(default_factory=dict)
+    proxy: str = ""
+    proxies: dict[str, str] = msgspec.field(default_factory=dict)
+    proxy_credentials: dict[str, Login] = msgspec.field(default_factory=dict)
 
     def __repr__(self) -> str:
         told = (f"{key}={getattr(self, key)!r}" for key in KEYS if key not in SECRET)
@@ -70,8 +73,13 @@ class Settings(Rules, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def secret_origins(self) -> tuple[str, ...]:
-        """The origins that headers or credentials are configured for, sorted."""
-        return tuple(sorted({*self.headers, *self.credentials}))
+        """The origins and proxies that headers or credentials are configured for, sorted."""
+        return tuple(sorted({*self.headers, *self.credentials, *self.proxy_credentials}))
+
+    @property
+    def has_proxies(self) -> bool:
+        """Whether some host is fetched through a proxy."""
+        return bool(self.proxy or self.proxies)
 
     @property
     def memory(self) -> int | None:
@@ -98,8 +106,11 @@ class Settings(Rules, frozen=True, kw_only=True, forbid_unknown_fields=True):
             ca_file=self.ca_file,
             seeds=naming(self.seeds, self.resolve) if self.trust_seeds else (),
             networks=self.allow_networks,
+            proxy=self.proxy,
+            proxies=self.proxies,
+            proxy_logins={url: f"{login.user}:{login.password}" for url, login in self.proxy_credentials.items()},
         )
 
 
 KEYS = Settings.__struct_fields__
-SECRET = ("headers", "credentials")
+SECRET = ("headers", "credentials", "proxy_credentials")

@@ -22,7 +22,8 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 
 from crawler.errors import UsageError
-from crawler.fetch.secrets import headers_by_origin, resolve_references
+from crawler.fetch.proxies import parse_proxy
+from crawler.fetch.secrets import headers_by_origin, resolve_proxy_logins, resolve_references
 from crawler.settings.checks import check_finite, check_seed, check_values
 from crawler.settings.keys import KEYS, RETIRED, SECRET, Settings
 from crawler.system.failpoints import VARIABLE as FAILPOINTS
@@ -33,6 +34,7 @@ DEBUG = "CRAWLER_DEBUG"  # shows tracebacks, see crawler/__main__.py
 NO_KEYS = (DEBUG, FAILPOINTS)
 PROFILES = ("polite", "fast", "demo")
 LEASE_SLACK = 15.0
+TABLES = ("resolve", "proxies")
 LISTS = ("seeds", "include", "exclude", "allow_networks", "fail_on", "follow_rel")
 KINDS = {
     "int": "a whole number",
@@ -83,7 +85,7 @@ def read_environment(environment: Mapping[str, str] = os.environ) -> dict[str, A
             raise UsageError(
                 f"{name} is not supported; set {key} in a --config file, where a value may be env:NAME or file:PATH"
             )
-        if key == "resolve":
+        if key in TABLES:
             layer[key] = dict(pair.partition("=")[::2] for pair in text.split())
         else:
             layer[key] = tuple(text.split()) if key in LISTS else text
@@ -113,7 +115,11 @@ def merge_layers(*layers: Mapping[str, Any]) -> Settings:
         raise UsageError(f"lease ({settings.lease:g} s) must be longer than timeout ({settings.timeout:g} s)")
     headers, credentials = resolve_references(settings.headers, settings.credentials)
     headers_by_origin(headers, credentials)
-    return msgspec.structs.replace(settings, headers=headers, credentials=credentials)
+    logins = resolve_proxy_logins(settings.proxy_credentials)
+    proxies = {settings.proxy, *settings.proxies.values()}
+    if unused := logins.keys() - {proxy.url for url in proxies if url and (proxy := parse_proxy(url, {}))}:
+        raise UsageError(f"proxy_credentials are for {min(unused)}, which is not a proxy of this configuration")
+    return msgspec.structs.replace(settings, headers=headers, credentials=credentials, proxy_credentials=logins)
 
 
 def _convert(layer: Mapping[str, Any]) -> Settings:

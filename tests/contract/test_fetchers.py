@@ -22,6 +22,7 @@ from crawler.errors import UsageError
 from crawler.fetch import ASYNC_CLIENTS, SYNC_CLIENTS, open_async_fetcher, open_fetcher
 from crawler.fetch.base import ACCEPT_ENCODING, AsyncFetcher, ClientPlan, Fetcher, FetchError, Limits, Request, Response
 from crawler.fetch.net.tls import trusted_certificates, usual_ca_file
+from variants.async_loop import loop_factory
 
 from .raw_server import RawServer, Step, chunked, response, until
 
@@ -43,7 +44,7 @@ class Blocking:
     """An asynchronous client wrapped as a blocking one: its loop runs in its own thread."""
 
     def __init__(self, client: str, plan: ClientPlan) -> None:
-        self._loop = asyncio.new_event_loop()
+        self._loop = (loop_factory() or asyncio.new_event_loop)()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._fetcher = asyncio.run_coroutine_threadsafe(self._open(client, plan), self._loop).result(5)

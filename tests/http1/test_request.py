@@ -45,6 +45,30 @@ def test_headers_of_a_request_replace_those_of_the_plan() -> None:
     assert lines[2:] == [b"Accept-Encoding: gzip", b"accept: b"]
 
 
+def test_through_a_proxy_http_urls_are_sent_in_absolute_form_and_others_as_to_the_site() -> None:
+    judged: list[tuple[str, int]] = []
+    plan = ClientPlan(
+        proxy="http://p:3128", proxies={"s.example": "socks5h://s"}, proxy_logins={"http://p:3128": "u:p"}
+    )
+    encoder = RequestEncoder(plan, lambda host, port: judged.append((host, port)))
+    origin, message = encoder.encode(Request("http://a.example:81/x?y"))
+    assert message.startswith(
+        b"GET http://a.example:81/x?y HTTP/1.1\r\nHost: a.example:81\r\nProxy-Authorization: Basic dTpw\r\nAccept"
+    )
+    assert (origin.host, str(origin.proxy)) == ("", "Proxy(http://p:3128)")
+    assert encoder.encode(Request("http://b.example/"))[0] == origin, "one connection for all sites"
+    for url in ("https://a.example/", "http://s.example/"):
+        origin, message = encoder.encode(Request(url))
+        assert origin.host == url.split("/")[2] and origin.proxy is not None
+        assert message.startswith(b"GET / HTTP/1.1\r\n") and b"Proxy" not in message
+    assert judged == [("a.example", 81), ("b.example", 80), ("a.example", 443), ("s.example", 80)]
+
+
+def test_a_proxy_without_a_login_gets_none() -> None:
+    _, message = RequestEncoder(ClientPlan(proxy="http://p")).encode(Request("http://a.example/"))
+    assert message.startswith(b"GET http://a.example/ HTTP/1.1\r\n") and b"Proxy" not in message
+
+
 def test_an_origin_is_scheme_host_and_port() -> None:
     assert encode("https://[::1]/x")[0] == Origin("https", "::1", 443)
 

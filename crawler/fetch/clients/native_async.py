@@ -13,20 +13,18 @@ import functools
 import socket
 from contextlib import suppress
 from time import monotonic
-from typing import Any
-
-import aiohappyeyeballs
 
 from crawler.core.reasons import FetchErrorKind
 from crawler.fetch.base import ClientPlan, FetchError, Request, Response
 from crawler.fetch.clients.native_connection import ConnectionPool, NativeConnection
+from crawler.fetch.clients.native_dial import connect, connect_through, dial_on_loop
 from crawler.fetch.http1.deadlines import tick
 from crawler.fetch.http1.exchange import Exchange
 from crawler.fetch.http1.request import Origin, RequestEncoder
-from crawler.fetch.net.dial import ATTEMPT_DELAY, in_turn, open_socket
-from crawler.fetch.net.endpoints import EndpointResolver, family_of, resolve_error
+from crawler.fetch.net.endpoints import EndpointResolver, proxy_endpoints, resolve_error
 from crawler.fetch.net.failures import connect_failure
-from crawler.fetch.net.tls import server_name, tls_context
+from crawler.fetch.net.guard import Guard
+from crawler.fetch.net.tls import tls_context
 
 
 class AsyncNativeFetcher:
@@ -35,8 +33,9 @@ class AsyncNativeFetcher:
     def __init__(self, plan: ClientPlan) -> None:
         self._loop = asyncio.get_running_loop()
         self._limits = plan.limits
-        self._encoder = RequestEncoder(plan)
         self._endpoints = EndpointResolver(plan)
+        self._proxy_endpoints = proxy_endpoints(plan)
+        self._encoder = RequestEncoder(plan, self._endpoints.judge_unresolved)
         self._ca_file = plan.ca_file
         if plan.ca_file:
             tls_context(plan.ca_file)
@@ -84,54 +83,34 @@ class AsyncNativeFetcher:
 
     async def _open(self, origin: Origin, wait_for_dns: bool, exchange: Exchange) -> NativeConnection:
         """A new connection. Raises FetchError."""
+        proxy = origin.proxy
+        endpoints, peer = (self._endpoints, origin) if proxy is None else (self._proxy_endpoints, proxy)
         try:
-            name, port = self._endpoints.route(origin.host, origin.port)
-            addresses = await self._endpoints.afind(name, port, wait_for_dns)
+            name, port = endpoints.route(peer.host, peer.port)
+            addresses = await endpoints.afind(name, port, wait_for_dns)
         except OSError as error:
             raise resolve_error(error) from error
         now = monotonic()
         give_up_at, reason = exchange.timer.connect_until(self._limits, now)
         try:
             async with asyncio.timeout(give_up_at - now):
-                return await self._connect(origin, addresses, port)
+                return await self._connect(origin, endpoints.guard, addresses, port)
         except TimeoutError:
             raise FetchError(FetchErrorKind.TIMEOUT, reason) from None
 
-    async def _connect(self, origin: Origin, addresses: tuple[str, ...], port: int) -> NativeConnection:
-        """TCP, and TLS for https. Raises FetchError, TimeoutError."""
+    async def _connect(self, origin: Origin, guard: Guard, addresses: tuple[str, ...], port: int) -> NativeConnection:
+        """TCP, what a proxy needs, and TLS for https. Raises FetchError, TimeoutError."""
         line: socket.socket | None = None
         try:
-            line = await self._dial(addresses, port)
+            line = await dial_on_loop(self._loop, guard, addresses, port)
             make = functools.partial(NativeConnection, self._loop, origin, self._pool.closed, self._limits.max_head)
-            if origin.scheme == "https":
-                context, name = tls_context(self._ca_file), server_name(origin.host)
-                _, made = await self._loop.create_connection(make, sock=line, ssl=context, server_hostname=name)
-            else:
-                _, made = await self._loop.create_connection(make, sock=line)
+            if origin.proxy is not None:
+                return await connect_through(self._loop, origin.proxy, line, origin, self._ca_file, make)
+            return await connect(self._loop, line, origin, self._ca_file, make)
         except TimeoutError:
             raise
         except (OSError, ValueError) as error:
             raise connect_failure(error, tls=line is not None) from error
-        return made
-
-    async def _dial(self, addresses: tuple[str, ...], port: int) -> socket.socket:
-        if len(addresses) == 1:
-            line = open_socket(self._endpoints.guard, addresses[0], port)
-            try:
-                await self._loop.sock_connect(line, (addresses[0], port))
-            except BaseException:
-                line.close()
-                raise
-            return line
-        found: list[Any] = [
-            (family_of(one), socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (one, port)) for one in in_turn(addresses)
-        ]
-        return await aiohappyeyeballs.start_connection(
-            found,
-            happy_eyeballs_delay=ATTEMPT_DELAY,
-            loop=self._loop,
-            socket_factory=lambda info: open_socket(self._endpoints.guard, str(info[4][0]), int(info[4][1])),
-        )
 
     # ---- deadlines ---------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ import ssl
 import struct
 from collections import OrderedDict
 from time import monotonic
+from typing import cast
 
 from crawler.core.reasons import NO_MEMORY, FetchErrorKind
 from crawler.fetch.base import KEEPALIVE_S, MAX_IDLE, ClientPlan, FetchError, Request, Response, one_line
@@ -22,9 +23,11 @@ from crawler.fetch.http1.deadlines import tick
 from crawler.fetch.http1.exchange import Exchange
 from crawler.fetch.http1.request import Origin, RequestEncoder
 from crawler.fetch.net.dial import dial
-from crawler.fetch.net.endpoints import EndpointResolver, resolve_error
+from crawler.fetch.net.endpoints import EndpointResolver, proxy_endpoints, resolve_error
 from crawler.fetch.net.failures import connect_failure
 from crawler.fetch.net.tls import server_name, tls_context
+from crawler.fetch.net.tls_in_tls import TlsInTls
+from crawler.fetch.proxies import Proxy, proxy_failure, tunnel
 
 READ = 128 * 1024
 LONGEST_TICK = 0.25
@@ -36,8 +39,9 @@ class NativeFetcher:
 
     def __init__(self, plan: ClientPlan) -> None:
         self._limits = plan.limits
-        self._encoder = RequestEncoder(plan)
         self._endpoints = EndpointResolver(plan)
+        self._proxy_endpoints = proxy_endpoints(plan)
+        self._encoder = RequestEncoder(plan, self._endpoints.judge_unresolved)
         self._ca_file = plan.ca_file
         if plan.ca_file:
             tls_context(plan.ca_file)
@@ -106,9 +110,11 @@ class NativeFetcher:
 
     def _open(self, origin: Origin, wait_for_dns: bool, exchange: Exchange) -> _Connection:
         """A new connection. Raises FetchError."""
+        proxy = origin.proxy
+        endpoints, peer = (self._endpoints, origin) if proxy is None else (self._proxy_endpoints, proxy)
         try:
-            name, port = self._endpoints.route(origin.host, origin.port)
-            addresses = self._endpoints.find(name, port, wait_for_dns)
+            name, port = endpoints.route(peer.host, peer.port)
+            addresses = endpoints.find(name, port, wait_for_dns)
         except OSError as error:
             raise resolve_error(error) from error
         while len(self._kept) >= self._most_kept:
@@ -116,8 +122,10 @@ class NativeFetcher:
         give_up_at, reason = exchange.timer.connect_until(self._limits, monotonic())
         line: socket.socket | None = None
         try:
-            line = dial(self._endpoints.guard, addresses, port, give_up_at, self._wait)
-            address = str(line.getpeername()[0])
+            line = dial(endpoints.guard, addresses, port, give_up_at, self._wait)
+            address = str(line.getpeername()[0]) if proxy is None else ""
+            if proxy is not None:
+                line = self._through(proxy, line, origin, give_up_at)
             if origin.scheme == "https":
                 line = self._secure(line, origin.host, give_up_at)
         except (OSError, ValueError) as error:
@@ -128,9 +136,29 @@ class NativeFetcher:
             raise connect_failure(error, tls=line is not None) from error
         return _Connection(line, address, self._tick)
 
-    def _secure(self, line: socket.socket, host: str, give_up_at: float) -> ssl.SSLSocket:
-        """TLS on a connected socket, the handshake in short waits. Raises OSError, TimeoutError."""
+    def _through(self, proxy: Proxy, line: socket.socket, origin: Origin, give_up_at: float) -> socket.socket:
+        """What is sent to the proxy before the request: TLS, and where to connect to. Raises FetchError, OSError."""
+        if proxy.scheme == "https":
+            line = self._secure(line, proxy.host, give_up_at)
+        if not origin.host:
+            return line
+        begin = tunnel(proxy, origin.host, origin.port)
+        reply: bytes | None = begin.start()
+        while reply is not None:
+            line.settimeout(max(0.001, give_up_at - monotonic()))
+            if reply:
+                line.sendall(reply)
+            data = line.recv(4096)
+            if not data:
+                raise proxy_failure(proxy, "closed the connection")
+            reply = begin.receive(data)
+        return line
+
+    def _secure(self, line: socket.socket, host: str, give_up_at: float) -> socket.socket:
+        """TLS on a connected socket. Raises OSError, TimeoutError."""
         context = tls_context(self._ca_file)
+        if isinstance(line, ssl.SSLSocket):
+            return cast(socket.socket, TlsInTls(line, context, server_name(host), give_up_at))
         secure = context.wrap_socket(
             line, server_hostname=server_name(host), do_handshake_on_connect=False, suppress_ragged_eofs=False
         )
@@ -167,7 +195,7 @@ class _Connection:
 
     def __init__(self, line: socket.socket, address: str, tick: float) -> None:
         self._line = line
-        self._secure = isinstance(line, ssl.SSLSocket)
+        self._secure = not isinstance(line, socket.socket) or isinstance(line, ssl.SSLSocket)
         self.address = address
         self.used_at = 0.0
         if self._secure:

@@ -10,11 +10,13 @@ Rules:
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 from crawler.core.reasons import FetchErrorKind
 from crawler.errors import UsageError
 from crawler.fetch.base import ACCEPT_ENCODING, ClientPlan, FetchError, Headers, Request
+from crawler.fetch.proxies import Proxy, ProxyTable
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _URL = re.compile(r"(https?)://(?:[^/?#]*@)?([^/?#]*)([^#]*)")
@@ -108,23 +110,37 @@ def encode_headers(headers: Headers) -> bytes:
 
 
 class Origin(NamedTuple):
-    """What a connection leads to."""
+    """What a connection leads to: a site, through `proxy` where there is one. With an empty `host` the connection ends
+    at the proxy, and leads to every site that is asked for in absolute form."""
 
     scheme: str
     host: str
     port: int
+    proxy: Proxy | None = None
+
+
+class _Known(NamedTuple):
+    """What the requests to one scheme and authority begin with."""
+
+    origin: Origin
+    prefix: bytes
+    host: bytes
+    proxy_lines: bytes
 
 
 class RequestEncoder:
-    """Encodes the requests of one client. Raises UsageError where a header of the plan is invalid."""
+    """Encodes the requests of one client. `judge(host, port)` raises for a host that no proxy must be asked for. Raises
+    UsageError where a header or a proxy of the plan is invalid."""
 
-    def __init__(self, plan: ClientPlan) -> None:
+    def __init__(self, plan: ClientPlan, judge: Callable[[str, int], None] = lambda host, port: None) -> None:
         self._headers = plan_headers(plan)
         self._usual = encode_headers(self._headers)
-        self._known: dict[str, tuple[Origin, bytes]] = {}
+        self._proxies = ProxyTable(plan.proxy, plan.proxies, plan.proxy_logins)
+        self._judge = judge
+        self._known: dict[str, _Known] = {}
 
     def encode(self, request: Request) -> tuple[Origin, bytes]:
-        """Where to connect to, and the bytes to send. Raises FetchError(INTERNAL, BLOCKED)."""
+        """Where to connect to, and the bytes to send. Raises FetchError(INTERNAL, BLOCKED), and what `judge` raises."""
         url = request.url
         check_url(url)
         end = url.find("/", _AFTER_SCHEME)
@@ -132,13 +148,29 @@ class RequestEncoder:
         if known is None or "#" in url:
             target = split_url(url)
             path = target.path
-            known = Origin(*target[:3]), host_value(target).encode("ascii")
+            known = self._learn(target)
             if end > 0 and "?" not in url[:end]:
                 if len(self._known) >= _MOST_KNOWN:
                     self._known.clear()
                 self._known[url[:end]] = known
         else:
             path = url[end:]
-        origin, host = known
         lines = self._usual if not request.headers else encode_headers(request_headers(self._headers, request))
-        return origin, b"GET %b HTTP/1.1\r\nHost: %b\r\n%b" % (path.encode("ascii"), host, lines)
+        return known.origin, b"GET %b%b HTTP/1.1\r\nHost: %b\r\n%b%b" % (
+            known.prefix,
+            path.encode("ascii"),
+            known.host,
+            known.proxy_lines,
+            lines,
+        )
+
+    def _learn(self, target: Target) -> _Known:
+        host = host_value(target).encode("ascii")
+        proxy = self._proxies.find(target.host) if self._proxies else None
+        if proxy is None:
+            return _Known(Origin(*target[:3]), b"", host, b"")
+        self._judge(target.host, target.port)
+        if target.scheme == "https" or proxy.scheme == "socks5h":
+            return _Known(Origin(*target[:3], proxy), b"", host, b"")
+        login = f"Proxy-Authorization: {proxy.authorization}\r\n".encode("ascii") if proxy.login else b""
+        return _Known(Origin("http", "", 0, proxy), b"http://" + host, host, login)

@@ -55,6 +55,21 @@ class EndpointResolver:
             return (name,)
         return self.guard.found(name, port, await NAMES.afind(name, self._deadline, wait_for_dns))
 
+    def judge_unresolved(self, host: str, port: int) -> None:
+        """Judges a host whose name a proxy will resolve: by its name, its port, its address if it is one. Raises
+        FetchError(BLOCKED)."""
+        try:
+            self.guard.check_name(host, port)
+            if is_address(host):
+                self.guard.check(host, port)
+        except Blocked as error:
+            raise resolve_error(error) from None
+
+
+def proxy_endpoints(plan: ClientPlan) -> EndpointResolver:
+    """Resolves the hosts of proxies. The operator named them, so they may be anywhere."""
+    return EndpointResolver(ClientPlan(limits=plan.limits, networks=("0.0.0.0/0", "::/0")))
+
 
 def resolve_error(error: OSError) -> FetchError:
     """The FetchError for a failure to get an address: BLOCKED, DNS_PENDING or DNS."""
