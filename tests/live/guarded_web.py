@@ -23,9 +23,12 @@ from typing import Any, ClassVar
 CRAWLS = {
     "async": "aiohttp",
     "prefork": "aiohttp",
-    "threads": "curl",
+    "async-native": "native",
+    "threads": "native",
+    "threads-curl": "curl",
     "threads-urllib3": "urllib3",
-    "processes": "curl",
+    "processes": "native",
+    "processes-curl": "curl",
     "processes-urllib3": "urllib3",
 }
 PUBLIC = ("93.184.216.34", "2606:4700::1111")

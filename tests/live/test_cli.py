@@ -175,7 +175,7 @@ class TestCrawl:
         assert (found["urls"], found["pages"]) == (PAGES + 1, PAGES)
         assert found["statuses"] == {"200": PAGES, "404": 1}
         assert found["reasons"] == {"client_error": 1, "ok": PAGES}
-        assert (found["complete"], found["out"], found["mode"], found["client"]) == (True, "c", "threads", "curl")
+        assert (found["complete"], found["out"], found["mode"], found["client"]) == (True, "c", "threads", "native")
         assert re.fullmatch("[0-9a-f]{32}", found["digest"])
         assert found["bytes"] > 0
         assert found["peak_memory_bytes"] > 1_000_000

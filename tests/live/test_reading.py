@@ -18,8 +18,8 @@ from tests.live.answers import Answers
 ENGINES = [
     ("async", "aiohttp"),
     ("prefork", "aiohttp"),
-    ("threads", "curl"),
-    ("processes", "curl"),
+    ("threads", "native"),
+    ("processes", "native"),
     ("threads", "urllib3"),
     ("processes", "urllib3"),
 ]

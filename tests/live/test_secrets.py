@@ -37,6 +37,10 @@ A, SUB, HTTP, PORT, B = (
 ORIGINS = (A, SUB, HTTP, PORT, B)
 RUNS = [
     ("async", "aiohttp"),
+    ("async", "native"),
+    ("threads", "native"),
+    ("processes", "native"),
+    ("prefork", "native"),
     ("threads", "curl"),
     ("threads", "urllib3"),
     ("processes", "curl"),

@@ -101,9 +101,9 @@ def check_lines(written: bytes) -> None:
 
 CLIENTS = [
     ("async", "aiohttp"),
-    ("threads", "curl"),
+    ("threads", "native"),
     ("threads", "urllib3"),
-    ("processes", "curl"),
+    ("processes", "native"),
     ("prefork", "aiohttp"),
 ]
 

@@ -44,7 +44,6 @@ _EMPTY_IN_XML = re.compile(rb"<(script|style|title|textarea|iframe|noscript|noem
 """Elements that are empty in XML, while HTML takes all that follows as their text."""
 MOST_IMAGES = 256
 _TEXT = XPath("string(/)")
-_SOURCES = XPath("//@src")
 _NAME = "translate(@name, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz')"
 _ORDERS = XPath(f"//meta[{_NAME} = 'robots' or {_NAME} = $token]/@content")
 _VALUED = ("unavailable_after", "max-snippet", "max-image-preview", "max-video-preview")
@@ -174,7 +173,7 @@ def _links(page: Document, url: str, headers: PageHeaders, rules: Rules, resolve
 def _sources(page: Document) -> list[str]:
     """The URLs of what a page embeds. Images that load lazily, or in several sizes, are named in other attributes than
     src."""
-    found = cast(list[str], _SOURCES(page))
+    found = [str(element.attr("src")) for element in page.select("[src]")]  # a third of the time of an XPath
     for image in page.select("img")[:MOST_IMAGES]:
         found += [str(value) for name in ("data-src", "srcset") if (value := image.attr(name))]
     return found
