@@ -117,6 +117,8 @@ class Admission:
     def _owe(self, host: Host, link: Link, now: float) -> None:
         """Queue a link that is owed."""
         tried = link.attempts > 0
+        if link.doubt:
+            host.ledger.has_doubts = True
         if not tried and self._hosts.spills(host, link):
             return
         if host.gone is not None:

@@ -60,7 +60,7 @@ REMEMBERED = 4096
 
 
 class TrapDetector:
-    """What one host was asked for, and what came back."""
+    """What one host was asked for, and what came back. `has_doubts`: one of its URLs was queued under doubt."""
 
     __slots__ = (
         "_doubts",
@@ -156,11 +156,9 @@ class TrapDetector:
             if len(memory) > self.remembered:
                 for mark in list(memory)[: len(memory) // 2]:
                     del memory[mark]
-        self.has_doubts = self.has_doubts or alike
         if first != link.url:
             if first and self._same.compare(first, link.url, exact):
                 return UNIQUE
-            self.has_doubts = True
             if len(self._often) < KEPT:
                 self._often[exact] = None
             return REPEATED

@@ -55,6 +55,12 @@ def path_of(url: str) -> str:
     return url[start:] if end < 0 else url[start:end]
 
 
+def _without_fragment(href: str) -> str:
+    """A href up to its fragment. A space counts before a fragment, not at the end of a href."""
+    text = href.partition("#")[0]
+    return text if not text or text[-1] > " " else href
+
+
 class Resolver:
     """Resolves the hrefs of pages and remembers answers, in about `memory` bytes (roughly, where threads share it).
 
@@ -78,26 +84,23 @@ class Resolver:
         first appearance. The others are put into `refused`, with the reason."""
         parsed: can_ada.URL | None = None
         known, others = self._directory(base)
-        recall = known.get
-        urls: dict[str, None] = {}
-        # A space counts before a fragment, not at the end of a href.
-        bare = [text if not (text := href.partition("#")[0]) or text[-1] > " " else href for href in hrefs]
-        for href in dict.fromkeys(bare):
-            url = recall(href)
-            if url is None:
-                why = others.get(href)
-                if why is None:
-                    parsed = parsed or _parse(base, None)
-                    found = self._learn(known, others, base, parsed, href)
-                    if isinstance(found, NotFollowed):
-                        why = found
-                    else:
-                        urls[found] = None
-                if why is not None and refused is not None:
-                    refused[href] = why
-                continue
-            urls[url] = None
-        return list(urls)
+        distinct = list(dict.fromkeys([href if "#" not in href else _without_fragment(href) for href in hrefs]))
+        urls = [*map(known.get, distinct)]  # nearly all are known: a loop over them would cost more than all the rest
+        place = -1
+        for _ in range(urls.count(None)):
+            place = urls.index(None, place + 1)
+            href = distinct[place]
+            why = others.get(href)
+            if why is None:
+                parsed = parsed or _parse(base, None)
+                found = self._learn(known, others, base, parsed, href)
+                if isinstance(found, NotFollowed):
+                    why = found
+                else:
+                    urls[place] = found
+            if why is not None and refused is not None:
+                refused[href] = why
+        return [url for url in dict.fromkeys(urls) if url is not None]
 
     def _directory(self, base: str) -> tuple[dict[str, str], Refused]:
         path = base.partition("?")[0]

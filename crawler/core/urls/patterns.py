@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from xxhash import xxh3_64_intdigest
 
@@ -110,9 +111,16 @@ def sketch_of(text: str, url: str = "", sources: Iterable[str] = (), links: Iter
 def _files(sources: Iterable[str], links: Iterable[str]) -> Iterator[str]:
     linked = ""
     for source in sources:
-        path = _HOST.sub("", source[:LONGEST_FILE])
-        for name in _ID.findall(path):
+        path, names = _file(source[:LONGEST_FILE])
+        for name in names:
             linked = linked or "\n".join(links)
             if name in linked:
                 path = path.replace(name, "")
         yield path
+
+
+@lru_cache(maxsize=4096)
+def _file(source: str) -> tuple[str, tuple[str, ...]]:
+    """The path of a file that a page embeds, and what in it may be an id; pages of a site embed the same files."""
+    path = _HOST.sub("", source)
+    return path, tuple(_ID.findall(path))
