@@ -33,6 +33,7 @@ PAGES = 4000
 @click.option("--rounds", type=click.IntRange(1, 100), metavar="N", default=5, show_default=True)
 @click.option("--exclude", multiple=True, metavar="RE", help="No path in which this is found. Repeatable.")
 @click.option("--config", metavar="FILE", help="Configuration of the crawls, on top of the profile fast.")
+@click.option("--budget", is_flag=True, help="Measure each stage of a page against its budget instead.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
 @click.pass_obj
@@ -48,6 +49,7 @@ def bench(
     rounds: int,
     exclude: tuple[str, ...],
     config: str | None,
+    budget: bool,
     as_json: bool,
     quiet: bool,
 ) -> int:
@@ -60,17 +62,15 @@ def bench(
     signals.say = on_interrupt("an unfinished bench has no result")
     from pathlib import Path
 
-    from crawler.bench.entrants import RAW, Mode
     from crawler.bench.race import RacePlan, measure
     from crawler.compare.run_process import Interrupted
     from crawler.errors import UsageError
 
     if url and pages:
         raise UsageError("--pages is for the site that is served without --url")
-    there, absent = _peers(peers)
-    alone = _alone(absent)
+    absent: list[Absent] = []
     plan = RacePlan(
-        entrants=(RAW, *alone, *map(Mode, _modes(modes)), *there),
+        entrants=_of_the_budget() if budget else _all(modes, peers, absent),
         in_flight=concurrency,
         rounds=rounds,
         exclude=exclude,
@@ -82,7 +82,7 @@ def bench(
             found = measure(address, plan, stopped=lambda: bool(signals.received), on_progress=show)
     except Interrupted:
         return signals.exit_code
-    return _show(found, absent, as_json)
+    return _show_budget(found, as_json) if budget else _show(found, absent, as_json)
 
 
 def _site(url: str | None, pages: int | None, plan: RacePlan, mine: bool) -> AbstractContextManager[str]:
@@ -120,6 +120,39 @@ def _modes(listed: str) -> tuple[str, ...]:
         mode, _, client = word.partition("+")
         variants.client_of(Settings(mode=mode, client=client or None))
     return words
+
+
+def _show_budget(found: Result, as_json: bool) -> int:
+    """Print what each stage took; returns the exit code, 1 where one is over its budget."""
+    import msgspec
+
+    from crawler.bench.budget import as_fields, as_table, spent_by
+
+    spent = spent_by(found.scores)
+    wrong = [f"WRONG: {score.entrant.name}: {score.wrong}" for score in found.scores if score.wrong]
+    if as_json:
+        click.echo(msgspec.json.encode(as_fields(spent)).decode())
+    else:
+        click.echo("\n".join([*as_table(spent), *wrong]))
+    return 1 if wrong or any(one.is_over for one in spent) else 0
+
+
+def _of_the_budget() -> tuple[Entrant, ...]:
+    from crawler.bench.budget import ENTRANTS
+    from crawler.bench.entrants import RAW
+
+    return (RAW, *ENTRANTS)
+
+
+def _all(modes: str, peers: str, absent: list[Absent]) -> tuple[Entrant, ...]:
+    """What a bench measures; what is not installed is added to `absent`. Raises UsageError for an unknown mode or
+    peer."""
+    from crawler.bench.entrants import RAW, Mode
+
+    there, missing = _peers(peers)
+    alone = _alone(absent)
+    absent += missing
+    return (RAW, *alone, *map(Mode, _modes(modes)), *there)
 
 
 def _alone(absent: list[Absent]) -> list[Entrant]:

@@ -51,7 +51,7 @@ NONE: Mapping[str, Headers] = {}
 class Sandbox(Protocol):
     """Parses heavy pages; HeavyReader implements it."""
 
-    def read(self, body: bytes, url: str, headers: PageHeaders, follow: bool, sketch: bool) -> Reading:
+    def read(self, body: bytes, url: str, headers: PageHeaders, follow: bool, fingerprint: bool) -> Reading:
         """`read_page` in another process."""
 
     def run_exclusive(self, work: Callable[[], T]) -> T:
@@ -171,8 +171,8 @@ class PageProcessor:
         html = is_html(decoded.body, headers)
         return self._page(fetch, response, headers, now, decoded, self._elsewhere.read if html else self._read_here)
 
-    def _read_here(self, body: bytes, url: str, headers: PageHeaders, follow: bool, sketch: bool) -> Reading:
-        return read_page(body, url, headers, self._rules, self._resolver, follow, sketch)
+    def _read_here(self, body: bytes, url: str, headers: PageHeaders, follow: bool, fingerprint: bool) -> Reading:
+        return read_page(body, url, headers, self._rules, self._resolver, follow, fingerprint)
 
     def _page(
         self,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from crawler.bench import peers, task
+from crawler.bench import budget, peers, task
 from crawler.bench.entrants import RAW, Mode, Outcome
 from crawler.bench.present import as_json, table
 from crawler.bench.race import Score
@@ -130,3 +130,41 @@ def test_a_site_elsewhere_needs_its_owners_word(url: str) -> None:
     with pytest.raises(UsageError, match="say --mine"):
         task.check(url, (), None, mine=False)
     assert task.check(url, (), None, mine=True).seeds == (url,)
+
+
+# ---- the budget of a page --------------------------------------------------------------------------------------------
+
+
+def spent(**cpus: float) -> dict[str, budget.Spent]:
+    found = {entrant.name: Score(entrant) for entrant in budget.ENTRANTS}
+    for name, cpu in cpus.items():
+        found[name].cpus.append(cpu)
+    return {one.name: one for one in budget.spent_by([*found.values(), Score(RAW)])}
+
+
+def test_stages_that_are_measured_together_are_told_apart_and_the_rest_is_what_no_stage_took() -> None:
+    found = spent(fetch=0.3, tree=1.0, links=1.5, fingerprint=2.5, decide=0.5, **{budget.WHOLE: 6.0})
+    assert {name: pytest.approx(one.spent) for name, one in found.items()} == {
+        "fetch": 0.3,
+        "tree": 1.0,
+        "links": 0.5,
+        "fingerprint": 1.0,
+        "decide": 0.5,
+        "rest": 6.0 - 3.3,
+        budget.WHOLE: 6.0,
+    }
+
+
+def test_a_stage_is_over_its_budget_where_it_takes_clearly_more_than_the_last_time() -> None:
+    line = budget.LINES["decide"].today
+    assert not spent(decide=line * 1.2)["decide"].is_over
+    over = spent(decide=line * 1.4)
+    assert over["decide"].is_over
+    assert budget.as_table([*over.values()])[1].endswith("OVER")
+    assert budget.as_fields([*over.values()])["decide"]["over"] is True
+
+
+def test_every_line_of_the_budget_has_a_target_below_what_is_spent_today() -> None:
+    assert all(0 < line.target <= line.today for line in budget.LINES.values())
+    stages = sum(line.today for name, line in budget.LINES.items() if name != budget.WHOLE)
+    assert stages == pytest.approx(budget.LINES[budget.WHOLE].today, abs=0.1)

@@ -29,13 +29,13 @@ def read(
     body: bytes = b"",
     robots: bool = False,
     max_body: int = 1000,
-    sketch: bool = False,
+    fingerprint: bool = False,
     **keys: Any,
 ) -> tuple[Page | None, Fetched]:
     rules = Rules(robots_size=20, **keys)
     reader = PageProcessor(rules, Scope(rules, [HERE]), max_body)
     response = Response(status, headers, body, "", 0.1, 0.2)
-    return reader.read(Fetch(1, HERE, robots=robots, want_fingerprint=sketch), response, NOW)
+    return reader.read(Fetch(1, HERE, robots=robots, want_fingerprint=fingerprint), response, NOW)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_links_are_normalised_and_texts_sketched_as_the_fetch_and_the_rules_say(
     assert read(200, HTML, body=body)[1].links == ("http://a.test/~me/",)
     assert read(200, HTML, body=body, respell=False)[1].links == ("http://a.test/%7Eme/",)
     assert read(200, HTML, body=body)[1].fingerprint is None
-    assert read(200, HTML, body=body, sketch=True)[1].fingerprint is not None
+    assert read(200, HTML, body=body, fingerprint=True)[1].fingerprint is not None
 
 
 def test_only_redirects_have_a_location() -> None:

@@ -87,15 +87,15 @@ def test_links_that_are_too_long_are_counted_and_do_not_use_up_the_limit() -> No
 
 
 def test_the_text_of_a_page_with_links_is_sketched_on_request() -> None:
-    def sketch(body: str, follow: bool = True, asked: bool = True) -> tuple[int, int] | None:
+    def fingerprint(body: str, follow: bool = True, asked: bool = True) -> tuple[int, int] | None:
         rules = Rules()
         return read_page(body.encode(), PAGE, PageHeaders("text/html"), rules, Resolver(), follow, asked).fingerprint
 
-    may = sketch("<a href=/5>May</a> 2026")
+    may = fingerprint("<a href=/5>May</a> 2026")
     assert may is not None
-    assert may == sketch("<p>May<a href=/6> 2026</a>"), "markup and links do not affect the sketch"
-    assert may[1] == (sketch("<a href=/5>May</a> 2027") or may)[1] != may[0]
-    assert sketch("May 2026") is sketch("<a href=/5>", follow=False) is sketch("<a href=/5>", asked=False) is None
+    assert may == fingerprint("<p>May<a href=/6> 2026</a>"), "markup and links do not affect the fingerprint"
+    assert may[1] == (fingerprint("<a href=/5>May</a> 2027") or may)[1] != may[0]
+    assert fingerprint("May 2026") is fingerprint("<a href=/5>", follow=False) is fingerprint("<a href=/5>", asked=False) is None
 
 
 def test_inadmissible_hrefs_do_not_use_up_the_limit() -> None:
@@ -394,9 +394,9 @@ def test_links_of_headers_are_resolved_against_the_url_of_the_page() -> None:
 
 
 def sketched(body: str) -> tuple[int, int]:
-    sketch = read_page(body.encode(), PAGE, PageHeaders("text/html"), Rules(), Resolver(), True, True).fingerprint
-    assert sketch is not None
-    return sketch
+    fingerprint = read_page(body.encode(), PAGE, PageHeaders("text/html"), Rules(), Resolver(), True, True).fingerprint
+    assert fingerprint is not None
+    return fingerprint
 
 
 def test_pages_are_distinguished_by_lazily_loaded_images_and_images_in_other_folders() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from crawler.core.reasons import Reason
 from crawler.core.rules import Rules
-from crawler.core.urls.patterns import SKETCHED, check_shape, pattern_of, sketch_of
+from crawler.core.urls.patterns import EXACT, check_shape, pattern_of, fingerprints
 from tests.effort import effort
 
 H = "http://h1.test"
@@ -92,18 +92,18 @@ def test_patterns(url: str, pattern: str) -> None:
 
 
 def test_two_texts_that_differ_in_numbers_and_ids_differ_in_one_fingerprint() -> None:
-    may, june = sketch_of("May 2026, seen by deadbeef"), sketch_of("May 2027 - seen by cafe0123")
+    may, june = fingerprints("May 2026, seen by deadbeef"), fingerprints("May 2027 - seen by cafe0123")
     assert may[0] != june[0]
     assert may[1] == june[1]
-    assert sketch_of("May 2026")[1] != sketch_of("July 2026")[1]
-    assert sketch_of("\ud800") != sketch_of("\ud801"), "undecodable text has a fingerprint, too"
-    here = [sketch_of(f"{name} is not here", f"http://h.test/a/{name.lower()}") for name in ("Amber", "Birch")]
+    assert fingerprints("May 2026")[1] != fingerprints("July 2026")[1]
+    assert fingerprints("\ud800") != fingerprints("\ud801"), "undecodable text has a fingerprint, too"
+    here = [fingerprints(f"{name} is not here", f"http://h.test/a/{name.lower()}") for name in ("Amber", "Birch")]
     assert here[0][0] != here[1][0]
     assert here[0][1] == here[1][1], "words of the URL are ignored"
-    files = [sketch_of("A photo.", sources=[f"/img/{n}.jpg"]) for n in range(2)]
+    files = [fingerprints("A photo.", sources=[f"/img/{n}.jpg"]) for n in range(2)]
     assert files[0][0] != files[1][0]
     assert files[0][1] != files[1][1], "a new image name makes a difference"
-    assert sketch_of("x" * SKETCHED + "y") == sketch_of("x" * SKETCHED + "z")
+    assert fingerprints("x" * EXACT + "y") == fingerprints("x" * EXACT + "z")
 
 
 @pytest.mark.parametrize("unit", ["a", "1a", "a/", "abcdef12-", "aZ3k", "&n=1"])

@@ -39,7 +39,7 @@ def same(n: int) -> tuple[int, int]:
 
 def play(
     detector: TrapDetector,
-    sketch: Sketch,
+    fingerprint: Sketch,
     pages: int,
     url: Name = product,
     new: int = 2,
@@ -56,7 +56,7 @@ def play(
         if refusal is not None:
             return n - start, refusal
         detector.count(link)
-        marks = sketch(n)
+        marks = fingerprint(n)
         landed = detector.land(link, marks)
         named_by = landed if doubt else 0
         names = [url(10**6 + n * 10 + k) for k in range(new)]
@@ -222,8 +222,8 @@ def test_links_of_a_new_page_are_trusted() -> None:
 
 def test_a_very_large_setting_switches_it_off() -> None:
     detector = TrapDetector(Rules(pattern_pages=LIFTED + 1, merge_same_pages=False))
-    for sketch in (same, alike, different):
-        assert play(detector, sketch, 3000, words) == (3000, None)
+    for fingerprint in (same, alike, different):
+        assert play(detector, fingerprint, 3000, words) == (3000, None)
 
 
 def test_pages_of_a_class_are_doubted_where_all_others_of_it_brought_nothing_new() -> None:
@@ -287,8 +287,8 @@ def test_memory_is_bounded() -> None:
 
 
 @settings(max_examples=15)
-@given(sketch=st.sampled_from([alike, different]), lives=st.lists(st.integers(1, 400), max_size=9), kills=st.booleans())
-def test_a_resumed_crawl_continues_with_its_budgets(sketch: Sketch, lives: list[int], kills: bool) -> None:
+@given(fingerprint=st.sampled_from([alike, different]), lives=st.lists(st.integers(1, 400), max_size=9), kills=st.booleans())
+def test_a_resumed_crawl_continues_with_its_budgets(fingerprint: Sketch, lives: list[int], kills: bool) -> None:
     noted: dict[int, Budget] = {}
     total = 0
     for pages in [*lives, 5000]:
@@ -296,11 +296,11 @@ def test_a_resumed_crawl_continues_with_its_budgets(sketch: Sketch, lives: list[
         detector.recall(tuple(noted.values()))
         asked = 0
         for n in range(total, total + pages):
-            link = Link(n, product(n), 1, status=-2 if sketch is alike else 0)
+            link = Link(n, product(n), 1, status=-2 if fingerprint is alike else 0)
             if detector.refuses(link):
                 break
             detector.count(link)
-            landed = detector.land(link, sketch(n))
+            landed = detector.land(link, fingerprint(n))
             detector.named(link, n, landed, [product(10**6 + n * 2), product(10**6 + n * 2 + 1)], [])
             asked += 1
             noted |= {budget.pattern: budget for budget in detector.due(H, product(n))}

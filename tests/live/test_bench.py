@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 
 import variants
+from crawler.bench.budget import LINES
 from crawler.bench.web import BenchWeb, served
 from crawler.metrics.process_tree import descendants
 from crawler.testweb.oracle import crawl_digest, expected
@@ -88,6 +89,14 @@ def test_everybody_is_measured_and_does_the_work_of_the_oracle() -> None:
     modes = {one["name"]: one for one in found["entrants"] if one["kind"] == "mode"}
     assert all(one["memory"] > 10_000_000 for one in modes.values()), "no Python process is smaller"
     assert all(one["rate"]["median"] < 1 for one in modes.values()), "no crawl is faster than its client alone"
+
+
+def test_the_budget_measures_every_stage_of_a_page() -> None:
+    done = bench("--budget", "--pages", str(PAGES), "--rounds", "1", "--concurrency", "4", "--json", "-q")
+    assert done.returncode in (0, 1), done.stderr  # pages of another kind may take more than those of the budget
+    found = json.loads(done.stdout)
+    assert list(found) == list(LINES)
+    assert all(one["spent"] > 0 for name, one in found.items() if name != "rest")
 
 
 def test_the_web_of_our_own_is_found_by_its_address_and_is_what_its_oracle_says(tmp_path: Path) -> None:

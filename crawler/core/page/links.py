@@ -38,7 +38,7 @@ from crawler.core.page.robots import product_token
 from crawler.core.reasons import NotFollowed, ParseSkipped
 from crawler.core.rules import Rules
 from crawler.core.urls.canonical import Resolver
-from crawler.core.urls.patterns import sketch_of
+from crawler.core.urls.patterns import fingerprints
 
 _EMPTY_IN_XML = re.compile(rb"<(script|style|title|textarea|iframe|noscript|noembed|noframes|xmp)(\s[^<>]*)?/>")
 """Elements that are empty in XML, while HTML takes all that follows as their text."""
@@ -123,10 +123,10 @@ def read_page(
     rules: Rules,
     resolver: Resolver,
     follow: bool,
-    sketch: bool = False,
+    fingerprint: bool = False,
 ) -> Reading:
-    """Read the page of `url` (canonical), without its links unless `follow`; `sketch`: compute its fingerprint where it
-    has links.
+    """Read the page of `url` (canonical), without its links unless `follow`; `fingerprint`: compute its fingerprint
+    where it has links.
 
     `resolver` knows which URLs are admitted by path.
     """
@@ -158,8 +158,13 @@ def read_page(
     left: Left = {}
     if follow:
         links, cut, left = _links(page, url, headers, rules, resolver, orders)
-    marks = sketch_of(str(_TEXT(page)), url, _sources(page), links) if sketch and links else None
+    marks = fingerprint_of(page, url, links) if fingerprint and links else None
     return _reading(str(page.encoding), orders, links, cut, marks, left)
+
+
+def fingerprint_of(page: Document, url: str, links: Iterable[str]) -> tuple[int, int]:
+    """The two fingerprints of a parsed page, see crawler/core/urls/patterns.py."""
+    return fingerprints(str(_TEXT(page)), url, _sources(page), links)
 
 
 def _links(page: Document, url: str, headers: PageHeaders, rules: Rules, resolver: Resolver, orders: set[str]) -> Found:
@@ -184,11 +189,11 @@ def _reading(
     orders: set[str],
     links: tuple[str, ...] = (),
     cut: int = 0,
-    sketch: tuple[int, int] | None = None,
+    fingerprint: tuple[int, int] | None = None,
     left: Left | None = None,
 ) -> Reading:
     noindex, nofollow = _asks(orders, "noindex"), _asks(orders, "nofollow")
-    return Reading(charset, links, cut, noindex, nofollow, None, sketch, tuple(left.items()) if left else ())
+    return Reading(charset, links, cut, noindex, nofollow, None, fingerprint, tuple(left.items()) if left else ())
 
 
 def _asks(orders: set[str], word: str) -> bool:

@@ -142,11 +142,11 @@ class TrapDetector:
 
     # ---- after a fetch -----------------------------------------------------------------------------------------------
 
-    def land(self, link: Link, sketch: tuple[int, int] | None) -> Landed:
+    def land(self, link: Link, fingerprint: tuple[int, int] | None) -> Landed:
         """Compare a page with earlier ones by its fingerprints, exact and loose; None where it has no links."""
-        if sketch is None:
+        if fingerprint is None:
             return UNIQUE
-        exact, loose = sketch
+        exact, loose = fingerprint
         first = self._exact.setdefault(exact, link.url)
         alike = loose in self._loose
         self._loose[loose] = None

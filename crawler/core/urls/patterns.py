@@ -6,7 +6,7 @@ Rules:
 - The pattern of a URL is its path and the keys of its query without values. In the path these are collapsed: numbers,
   hexadecimal ids, UUIDs, other mixtures of letters and digits and, beside any of these, English months. A URL in which
   nothing is collapsed shares its pattern with no other, so it has none.
-- `sketch_of` makes the two fingerprints of a page. The exact one covers its text and the files it embeds (the text of a
+- `fingerprints` makes the two marks of a page. The exact one covers its text and the files it embeds (the text of a
   photo page may be the same everywhere). The loose one leaves out of that text what a server makes up: digits, the
   letters of hexadecimal ids, punctuation, and words of the page's own URL. The files are named by their paths without
   hosts, and without long ids that links of the page have, too: these are session ids.
@@ -43,7 +43,7 @@ ECHOES = 16
 """Words of its own URL that are taken out of a text at most."""
 LONGEST_FILE = 1024
 """Characters of the name of a file that count."""
-SKETCHED = 1 << 17
+EXACT = 1 << 17
 """Characters of a text that the exact fingerprint covers."""
 LOOSE = 1 << 14
 """Bytes of it that the loose fingerprint covers."""
@@ -96,11 +96,11 @@ def pattern_of(url: str) -> str:
     return f"{collapsed}?{'&'.join(sorted(keys))}" if keys else collapsed
 
 
-def sketch_of(text: str, url: str = "", sources: Iterable[str] = (), links: Iterable[str] = ()) -> tuple[int, int]:
+def fingerprints(text: str, url: str = "", sources: Iterable[str] = (), links: Iterable[str] = ()) -> tuple[int, int]:
     """The two fingerprints of a page: exact, and loose, that is without what its server may have made up. See the
     module."""
-    files = "\n".join(_files(sources, links))[:SKETCHED].encode("utf-8", "surrogatepass")
-    encoded = text[:SKETCHED].encode("utf-8", "surrogatepass")
+    files = "\n".join(_files(sources, links))[:EXACT].encode("utf-8", "surrogatepass")
+    encoded = text[:EXACT].encode("utf-8", "surrogatepass")
     loose = encoded[:LOOSE].lower()
     echoes = set(_WORD.findall(url.partition("://")[2].lower()))
     for word in sorted(echoes, key=len)[: -ECHOES - 1 : -1]:

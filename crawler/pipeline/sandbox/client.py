@@ -40,10 +40,10 @@ class HeavyReader:
         self._thread: ThreadPoolExecutor | None = None
         self._closed = False
 
-    def read(self, body: bytes, url: str, headers: PageHeaders, follow: bool, sketch: bool = False) -> Reading:
+    def read(self, body: bytes, url: str, headers: PageHeaders, follow: bool, fingerprint: bool = False) -> Reading:
         """`read_page` in the sandbox process; from any thread. Raises what `read_page` raises, and RuntimeError once
         closed or where the worker raised."""
-        order = ParseRequest(url, headers, follow, sketch)
+        order = ParseRequest(url, headers, follow, fingerprint)
         with self._lock:
             for _ in range(TRIES):
                 try:
