@@ -5,7 +5,7 @@
 - frontier: admit and settle every URL in a new frontier, in batches of a crawl's size; reported per row.
 
 Finer ones, for the budget (crawler/bench/budget.py):
-- weigh: look whether a page is costly to parse.
+- parse_cost: look whether a page is costly to parse.
 - tree: make the tree of every page, without reading it.
 - links: the same, and read the links off the tree and resolve them.
 - fingerprint: the same, and the two fingerprints and the digest of each page.
@@ -77,7 +77,7 @@ def frontier(rows: list[SettledRow], folder: Path) -> None:
             kept.commit(Batch(queued=[_admitted(row) for row in some], settled=[_ended(row) for row in some]), time())
 
 
-def weigh(pages: list[Page]) -> None:
+def parse_cost(pages: list[Page]) -> None:
     """Look at every page."""
     for page in pages:
         is_expensive(page.body)
@@ -169,8 +169,8 @@ def _work(stage: str, pages: list[Page], settings: Settings, folder: Path) -> Ca
             return partial(parse, pages, settings)
         case "store":
             return partial(store, pages, settings, folder)
-        case "weigh":
-            return partial(weigh, pages)
+        case "parse_cost":
+            return partial(parse_cost, pages)
         case "tree":
             return partial(tree, pages)
         case "links":

@@ -95,7 +95,12 @@ def test_the_text_of_a_page_with_links_is_sketched_on_request() -> None:
     assert may is not None
     assert may == fingerprint("<p>May<a href=/6> 2026</a>"), "markup and links do not affect the fingerprint"
     assert may[1] == (fingerprint("<a href=/5>May</a> 2027") or may)[1] != may[0]
-    assert fingerprint("May 2026") is fingerprint("<a href=/5>", follow=False) is fingerprint("<a href=/5>", asked=False) is None
+    assert (
+        fingerprint("May 2026")
+        is fingerprint("<a href=/5>", follow=False)
+        is fingerprint("<a href=/5>", asked=False)
+        is None
+    )
 
 
 def test_inadmissible_hrefs_do_not_use_up_the_limit() -> None:

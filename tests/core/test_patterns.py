@@ -6,7 +6,7 @@ import pytest
 
 from crawler.core.reasons import Reason
 from crawler.core.rules import Rules
-from crawler.core.urls.patterns import EXACT, check_shape, pattern_of, fingerprints
+from crawler.core.urls.patterns import EXACT, check_shape, fingerprints, pattern_of
 from tests.effort import effort
 
 H = "http://h1.test"

@@ -287,7 +287,11 @@ def test_memory_is_bounded() -> None:
 
 
 @settings(max_examples=15)
-@given(fingerprint=st.sampled_from([alike, different]), lives=st.lists(st.integers(1, 400), max_size=9), kills=st.booleans())
+@given(
+    fingerprint=st.sampled_from([alike, different]),
+    lives=st.lists(st.integers(1, 400), max_size=9),
+    kills=st.booleans(),
+)
 def test_a_resumed_crawl_continues_with_its_budgets(fingerprint: Sketch, lives: list[int], kills: bool) -> None:
     noted: dict[int, Budget] = {}
     total = 0
