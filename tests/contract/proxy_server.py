@@ -18,7 +18,8 @@ Relay = Callable[[socket.socket], None]
 
 class ProxyServer:
     """A proxy; `asked` has each request to it: the first line of HTTP, or "SOCKS host:port". `heads` has the heads of
-    HTTP requests, `connections` counts those accepted. `answers`: sent one after the other on each
+    HTTP requests, `connections` counts those accepted. `relays`: what follows the first request in absolute form goes
+    to its site as it is, as some real proxies do. `answers`: sent one after the other on each
     connection, each after something was received, instead of serving it."""
 
     def __init__(
@@ -27,6 +28,7 @@ class ProxyServer:
         login: str = "",
         context: ssl.SSLContext | None = None,
         answers: tuple[bytes, ...] = (),
+        relays: bool = False,
     ) -> None:
         self.asked: list[str] = []
         self.heads: list[bytes] = []
@@ -35,6 +37,7 @@ class ProxyServer:
         self._login = login
         self._context = context
         self._answers = answers
+        self._relays = relays
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self._open: set[socket.socket] = set()
         port = self._listener.getsockname()[1]
@@ -94,9 +97,13 @@ class ProxyServer:
             with socket.create_connection(("127.0.0.1", int(authority.rpartition(":")[2]))) as other:
                 lines = [one for one in head.split(b"\r\n")[1:] if one and not one.startswith(b"Proxy-")]
                 other.sendall(b"\r\n".join((f"GET {slash}{path} HTTP/1.1".encode(), *lines, b"", b"")))
+                if self._relays:
+                    _relay(line, other)
+                    return
                 reply = _head(other)
                 length = int(reply.lower().partition(b"content-length:")[2].split()[0])
-                line.sendall(reply + _exactly(other, length - len(reply.partition(b"\r\n\r\n")[2])))
+                kept = reply.replace(b"\r\n", b"\r\nConnection: keep-alive\r\n", 1)
+                line.sendall(kept + _exactly(other, length - len(reply.partition(b"\r\n\r\n")[2])))
 
     def _serve_socks(self, line: socket.socket) -> None:
         version, count = _exactly(line, 2)

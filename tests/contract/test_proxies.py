@@ -21,7 +21,7 @@ from crawler.fetch.base import ClientPlan, Fetcher, Limits, Request
 from crawler.settings import merge_layers
 
 from .proxy_server import ProxyServer
-from .raw_server import RawServer, Step, response
+from .raw_server import RawServer, Step, chunked, response
 from .test_fetchers import start, trouble
 
 LOGIN = "someone:pass word"
@@ -107,6 +107,20 @@ def test_an_http_proxy_gets_urls_in_absolute_form_and_its_connection_serves_all_
     assert proxy.asked == [f"GET http://{host}:{site.port}/x?y HTTP/1.1" for host in ("a.test", "b.test")]
     assert proxy.connections == 1
     assert all(b"Proxy-Authorization" not in head for head in site.requests)
+
+
+def test_a_site_gets_no_request_for_another_where_a_proxy_only_relays(opened: Open) -> None:
+    evil = chunked(b"evil")
+    with (
+        RawServer(lambda path: [evil]) as one,
+        RawServer(lambda path: [response(b"good")]) as two,
+        ProxyServer(login=LOGIN, relays=True) as proxy,
+    ):
+        fetcher = opened(**with_login(proxy))
+        assert fetcher.fetch(Request(f"http://one.test:{one.port}/")).body == b"evil"
+        assert fetcher.fetch(Request(f"http://two.test:{two.port}/")).body == b"good"
+    assert (len(one.requests), len(two.requests), proxy.connections) == (1, 1, 2)
+    assert all(b"Proxy-Authorization" not in head for head in one.requests + two.requests)
 
 
 def test_an_https_site_is_reached_by_connect_and_the_login_stays_at_the_proxy(opened: Open, ca: trustme.CA) -> None:

@@ -55,6 +55,23 @@ def test_a_response_with_a_length_is_complete_at_its_last_byte() -> None:
     assert exchange.reusable
 
 
+@pytest.mark.parametrize(
+    ("lines", "kept"),
+    [
+        ((), False),
+        (("Proxy-Connection: keep-alive",), False),
+        (("connection: x, Keep-Alive",), True),
+        (("Connection: keep-alive", "Connection: close"), False),
+    ],
+)
+def test_a_connection_that_serves_all_sites_is_kept_only_where_the_proxy_says_so(
+    lines: tuple[str, ...], kept: bool
+) -> None:
+    exchange = Exchange(LIMITS, UNCOUNTED, STARTED, shared=True)
+    assert exchange.receive(head("Content-Length: 0", *lines), STARTED)
+    assert exchange.reusable is kept
+
+
 @pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
 def test_some_statuses_have_no_body(status: str) -> None:
     assert ended(begun(head("Date: x", status=f"HTTP/1.1 {status}")))[2:] == (b"", "", True)

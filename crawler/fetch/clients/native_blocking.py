@@ -53,7 +53,7 @@ class NativeFetcher:
     def fetch(self, request: Request) -> Response:
         """Send one request. Raises FetchError; of kind LEASE_EXPIRED where the fetcher was aborted."""
         origin, message = self._encoder.encode(request)
-        exchange = Exchange(self._limits, request.held, monotonic())
+        exchange = Exchange(self._limits, request.held, monotonic(), shared=not origin.host)
         self._check_aborted()
         connection = self._take(origin, exchange)
         try:

@@ -18,6 +18,8 @@ No socket, no clock, no thread: a driver reads and writes (crawler/fetch/clients
 Rules:
 - Once there is a head, a body that does not come to its end is no error but a mark (see `Response.truncated`).
 - A connection is used again only after a complete body with nothing after it, where both sides allow it (`reusable`).
+  One that ends at a proxy and serves all sites is kept only where the proxy says "keep-alive": some merely relay what
+  follows to the site before, which would get the requests for others, the login of the proxy, and answer in their name.
 - `read_head` and `Chunks` alone say what is valid, for every client.
 """
 
@@ -27,14 +29,15 @@ from crawler.core.reasons import FetchErrorKind
 from crawler.fetch.base import FetchError, Held, Limits, Response
 from crawler.fetch.http1.chunks import Chunks
 from crawler.fetch.http1.deadlines import FetchTimer
-from crawler.fetch.http1.framing import Head, check_partial, read_head
+from crawler.fetch.http1.framing import Head, check_partial, read_head, says_keep_alive
 
 _PREFIX = len("HTTP/")
 
 
 class Exchange:
     """One response that is being received. `ended`: nothing more is read for it; `reusable`: its connection may be used
-    again. `timer` has its deadlines; `started_at` in seconds of the driver's clock."""
+    again. `timer` has its deadlines; `started_at` in seconds of the driver's clock. `shared`: the connection ends at a
+    proxy and serves all sites."""
 
     __slots__ = (
         "_blocks",
@@ -45,6 +48,7 @@ class Exchange:
         "_left",
         "_limits",
         "_raw",
+        "_shared",
         "_truncated",
         "ended",
         "ended_at",
@@ -52,7 +56,7 @@ class Exchange:
         "timer",
     )
 
-    def __init__(self, limits: Limits, held: Held, started_at: float) -> None:
+    def __init__(self, limits: Limits, held: Held, started_at: float, shared: bool = False) -> None:
         self.timer = FetchTimer(started_at)
         self.ended = False
         self.ended_at = 0.0
@@ -60,6 +64,7 @@ class Exchange:
         self._limits = limits
         self._held = held
         self._raw = b""
+        self._shared = shared
         self._head: Head | None = None
         self._left: int | None = None  # bytes of the body that have not come; None where only its end will tell
         self._chunks: Chunks | None = None
@@ -113,8 +118,9 @@ class Exchange:
         if chunks is not None and chunks.error is not None:
             raise chunks.error
         if left == 0 or (chunks is not None and chunks.done):
-            assert self._head is not None
-            self.reusable = self._head.keep_alive and not surplus
+            head = self._head
+            assert head is not None
+            self.reusable = head.keep_alive and not surplus and (not self._shared or says_keep_alive(head.fields))
             return self._end(now)
         return False
 

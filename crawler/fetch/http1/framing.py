@@ -147,6 +147,11 @@ def _judge(status: int, persistent: bool, fields: Headers) -> Head:
     return Head(status, fields, length, chunked, keeps, doubt)
 
 
+def says_keep_alive(fields: Headers) -> bool:
+    """Whether a head says in so many words that its connection is kept."""
+    return "keep-alive" in _words(value for name, value in fields if name.lower() == "connection")
+
+
 def _words(values: Iterable[str]) -> list[str]:
     return [word for value in values for part in value.lower().split(",") if (word := part.strip(" \t"))]
 
