@@ -1,6 +1,6 @@
 """The native client, blocking and on a loop, against the servers and proxies that the web runs on.
 
-Each is a real process on loopback: see tests/live/real_servers.py. Those that are not installed are skipped.
+Each is a real process on loopback: see tests/live/server_process.py. Those that are not installed are skipped.
 """
 
 from __future__ import annotations
@@ -27,16 +27,12 @@ from crawler.fetch.decode import decode
 from tests.contract.raw_server import RawServer, response
 from tests.contract.test_fetchers import start, trouble
 
-from .real_servers import (
-    HTTP_SERVER,
+from .real_proxies import PROXIES, SOCKS, WITHOUT_LOGIN
+from .real_servers import HTTP_SERVER, NGINX, SERVERS
+from .server_process import (
     LOGIN,
     NAME,
-    NGINX,
     PAGES,
-    PROXIES,
-    SERVERS,
-    SOCKS,
-    WITHOUT_LOGIN,
     Place,
     Running,
     Server,
