@@ -16,7 +16,6 @@ from collections import deque
 from contextlib import closing, suppress
 from multiprocessing import connection
 from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from time import monotonic
 
 import msgspec
@@ -32,7 +31,7 @@ from variants.pump import SIGNAL_POLL_S
 from variants.pump import run as drive
 from variants.supervision import FOREVER, DeathCount, kill_overdue
 from variants.waker import Waker
-from variants.worker_pool import CLOSE_PATIENCE, WorkerPool
+from variants.worker_pool import CLOSE_PATIENCE, PoolWorker, WorkerPool
 from variants.worker_process import kill
 
 CLIENTS = SYNC_CLIENTS
@@ -42,34 +41,6 @@ MOST_DEATHS = 20
 START_CHECK_PERIOD = 0.1
 
 _decode_landings = msgspec.msgpack.Decoder(list[Fetched | Failed]).decode
-
-
-class PoolWorker:
-    """The parent's view of one worker: the parent's end of the pipe and the open orders (fetch id -> when sent).
-
-    `patience`: seconds it may hold an order, less than a lease: otherwise the Crawl would order the URL again from the
-    same hung worker.
-    """
-
-    def __init__(self, pool: WorkerPool, pid: int, pipe: Connection, patience: float) -> None:
-        self.pid = pid
-        self.pipe = pipe
-        self.orders: dict[int, float] = {}
-        self._patience = patience
-        self._pool = pool
-        self._process = pool.process(pid)
-
-    @property
-    def process(self) -> BaseProcess | None:
-        """Its process, None where the Pool never listed it."""
-        if self._process is None:
-            self._process = self._pool.process(self.pid)
-        return self._process
-
-    @property
-    def answer_due(self) -> float:
-        """When its oldest order has taken too long; FOREVER where it has none."""
-        return next(iter(self.orders.values())) + self._patience if self.orders else FOREVER
 
 
 class PoolWorkers:

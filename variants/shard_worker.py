@@ -43,8 +43,9 @@ from crawler.storage.pages import open_store
 from crawler.system.failpoints import passing
 from crawler.system.gc_tuning import reduced_gc
 from crawler.system.threads import thread_errors
-from variants.async_loop import LoopWorkers, arun, loop_factory
+from variants.async_loop import arun, loop_factory
 from variants.channel import ControlMessage, ShardChannel, ShardExit, ShardProgress, decode_to_shard
+from variants.loop_workers import LoopWorkers
 from variants.worker_process import init_child
 
 PERIOD = 0.1

@@ -27,6 +27,7 @@ import msgspec
 from crawler.errors import CrawlerError, WorkersLost
 from crawler.system.threads import start_thread
 from variants.pool_worker import PoolSpec, serve
+from variants.supervision import FOREVER
 from variants.worker_process import PRELOADED, kill, spawn_errors, start_fork_server
 
 START_PATIENCE = 60.0
@@ -139,6 +140,34 @@ class WorkerPool:
 
     def _listed(self) -> list[BaseProcess]:
         return list(self._pool._pool)  # type: ignore[attr-defined]
+
+
+class PoolWorker:
+    """The parent's view of one worker: the parent's end of the pipe and the open orders (fetch id -> when sent).
+
+    `patience`: seconds it may hold an order, less than a lease: otherwise the Crawl would order the URL again from the
+    same hung worker.
+    """
+
+    def __init__(self, pool: WorkerPool, pid: int, pipe: Connection, patience: float) -> None:
+        self.pid = pid
+        self.pipe = pipe
+        self.orders: dict[int, float] = {}
+        self._patience = patience
+        self._pool = pool
+        self._process = pool.process(pid)
+
+    @property
+    def process(self) -> BaseProcess | None:
+        """Its process, None where the Pool never listed it."""
+        if self._process is None:
+            self._process = self._pool.process(self.pid)
+        return self._process
+
+    @property
+    def answer_due(self) -> float:
+        """When its oldest order has taken too long; FOREVER where it has none."""
+        return next(iter(self.orders.values())) + self._patience if self.orders else FOREVER
 
 
 def _open_pool(context: ForkServerContext, processes: int, initargs: tuple[socket.socket, bytes]) -> Pool:
