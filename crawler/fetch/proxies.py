@@ -5,7 +5,7 @@ Rules:
   most exact pattern counts; "direct" means none.
 - `http://` and `https://` proxies are sent `http` URLs in absolute form (RFC 9112 section 3.2.2). For `https` URLs they
   are asked to connect (CONNECT, RFC 9110 section 9.3.6). `socks5h://` is SOCKS 5 (RFC 1928, 1929) for both.
-- A connection for absolute form serves all sites, and only where the proxy says that it is kept: see http1/exchange.py.
+- A connection for absolute form serves one site, and is kept only where the proxy says so: see http1/exchange.py.
 - Names are resolved by the proxy. So the guard judges names, ports and literal addresses here, but not what a name
   resolves to: that is for the proxy to allow or not.
 - The login of a proxy is sent to that proxy alone, never to a site. A URL of a proxy that holds one is refused: it

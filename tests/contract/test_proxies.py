@@ -21,7 +21,7 @@ from crawler.fetch.base import ClientPlan, Fetcher, Limits, Request
 from crawler.settings import merge_layers
 
 from .proxy_server import ProxyServer
-from .raw_server import RawServer, Step, chunked, response
+from .raw_server import RawServer, Step, response
 from .test_fetchers import start, trouble
 
 LOGIN = "someone:pass word"
@@ -98,19 +98,21 @@ def with_login(proxy: ProxyServer, login: str = LOGIN) -> dict[str, Any]:
 # ---- http ------------------------------------------------------------------------------------------------------------
 
 
-def test_an_http_proxy_gets_urls_in_absolute_form_and_its_connection_serves_all_hosts(opened: Open) -> None:
+def test_an_http_proxy_gets_urls_in_absolute_form_on_a_connection_for_each_site(opened: Open) -> None:
+    hosts = ("a.test", "b.test") * 3
     with RawServer(lambda path: [response(b"page")]) as site, ProxyServer(login=LOGIN) as proxy:
         fetcher = opened(**with_login(proxy))
-        for host in ("a.test", "b.test"):
+        for host in hosts:
             got = fetcher.fetch(Request(f"http://{host}:{site.port}/x?y"))
             assert (got.status, got.body, got.address) == (200, b"page", "")
-    assert proxy.asked == [f"GET http://{host}:{site.port}/x?y HTTP/1.1" for host in ("a.test", "b.test")]
-    assert proxy.connections == 1
+    assert proxy.asked == [f"GET http://{host}:{site.port}/x?y HTTP/1.1" for host in hosts]
+    assert proxy.connections == 2
     assert all(b"Proxy-Authorization" not in head for head in site.requests)
 
 
-def test_a_site_gets_no_request_for_another_where_a_proxy_only_relays(opened: Open) -> None:
-    evil = chunked(b"evil")
+@pytest.mark.parametrize("says", ["X: y", "Connection: keep-alive"])
+def test_a_site_gets_no_request_for_another_where_a_proxy_only_relays(opened: Open, says: str) -> None:
+    evil = response(b"evil", says)
     with (
         RawServer(lambda path: [evil]) as one,
         RawServer(lambda path: [response(b"good")]) as two,

@@ -64,10 +64,10 @@ def test_a_response_with_a_length_is_complete_at_its_last_byte() -> None:
         (("Connection: keep-alive", "Connection: close"), False),
     ],
 )
-def test_a_connection_that_serves_all_sites_is_kept_only_where_the_proxy_says_so(
+def test_a_connection_that_ends_at_a_proxy_is_kept_only_where_the_proxy_says_so(
     lines: tuple[str, ...], kept: bool
 ) -> None:
-    exchange = Exchange(LIMITS, UNCOUNTED, STARTED, shared=True)
+    exchange = Exchange(LIMITS, UNCOUNTED, STARTED, forwarded=True)
     assert exchange.receive(head("Content-Length: 0", *lines), STARTED)
     assert exchange.reusable is kept
 

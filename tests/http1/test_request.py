@@ -55,11 +55,11 @@ def test_through_a_proxy_http_urls_are_sent_in_absolute_form_and_others_as_to_th
     assert message.startswith(
         b"GET http://a.example:81/x?y HTTP/1.1\r\nHost: a.example:81\r\nProxy-Authorization: Basic dTpw\r\nAccept"
     )
-    assert (origin.host, str(origin.proxy)) == ("", "Proxy(http://p:3128)")
-    assert encoder.encode(Request("http://b.example/"))[0] == origin, "one connection for all sites"
+    assert (origin.host, str(origin.proxy), origin.forwarded) == ("a.example", "Proxy(http://p:3128)", True)
+    assert encoder.encode(Request("http://b.example/"))[0] != origin, "a connection for each site"
     for url in ("https://a.example/", "http://s.example/"):
         origin, message = encoder.encode(Request(url))
-        assert origin.host == url.split("/")[2] and origin.proxy is not None
+        assert origin.host == url.split("/")[2] and origin.proxy is not None and not origin.forwarded
         assert message.startswith(b"GET / HTTP/1.1\r\n") and b"Proxy" not in message
     assert judged == [("a.example", 81), ("b.example", 80), ("a.example", 443), ("s.example", 80)]
 

@@ -48,7 +48,7 @@ class AsyncNativeFetcher:
     async def fetch(self, request: Request) -> Response:
         """Send one request. Raises FetchError."""
         origin, message = self._encoder.encode(request)
-        exchange = Exchange(self._limits, request.held, monotonic(), shared=not origin.host)
+        exchange = Exchange(self._limits, request.held, monotonic(), origin.forwarded)
         connection = self._pool.take(origin, exchange.timer.started)
         if connection is None:
             connection = await self._acquire(origin, request.wait_for_dns, exchange)

@@ -53,7 +53,7 @@ class NativeFetcher:
     def fetch(self, request: Request) -> Response:
         """Send one request. Raises FetchError; of kind LEASE_EXPIRED where the fetcher was aborted."""
         origin, message = self._encoder.encode(request)
-        exchange = Exchange(self._limits, request.held, monotonic(), shared=not origin.host)
+        exchange = Exchange(self._limits, request.held, monotonic(), origin.forwarded)
         self._check_aborted()
         connection = self._take(origin, exchange)
         try:
@@ -140,7 +140,7 @@ class NativeFetcher:
         """What is sent to the proxy before the request: TLS, and where to connect to. Raises FetchError, OSError."""
         if proxy.scheme == "https":
             line = self._secure(line, proxy.host, give_up_at)
-        if not origin.host:
+        if origin.forwarded:
             return line
         begin = tunnel(proxy, origin.host, origin.port)
         reply: bytes | None = begin.start()

@@ -61,7 +61,7 @@ async def connect_through(
     """A connection to an origin over a socket that is connected to its proxy. Raises FetchError, OSError."""
     if proxy.scheme == "https":
         return await _through_tls(loop, proxy, line, origin, tls_context(ca_file), make)
-    if origin.host:
+    if not origin.forwarded:
         try:
             await _open_tunnel(loop, proxy, line, origin)
         except BaseException:
@@ -94,7 +94,7 @@ async def _through_tls(
 ) -> NativeConnection:
     """The same where the proxy itself is spoken to by TLS."""
     proxy_name = server_name(proxy.host)
-    if not origin.host:
+    if origin.forwarded:
         _, made = await loop.create_connection(make, sock=line, ssl=context, server_hostname=proxy_name)
         made.address = ""
         return made

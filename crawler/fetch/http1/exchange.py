@@ -18,8 +18,8 @@ No socket, no clock, no thread: a driver reads and writes (crawler/fetch/clients
 Rules:
 - Once there is a head, a body that does not come to its end is no error but a mark (see `Response.truncated`).
 - A connection is used again only after a complete body with nothing after it, where both sides allow it (`reusable`).
-  One that ends at a proxy and serves all sites is kept only where the proxy says "keep-alive": some merely relay what
-  follows to the site before, which would get the requests for others, the login of the proxy, and answer in their name.
+  One that ends at a proxy is kept only where the proxy says "keep-alive": some merely relay what follows to the site,
+  which would get the login of the proxy.
 - `read_head` and `Chunks` alone say what is valid, for every client.
 """
 
@@ -36,19 +36,19 @@ _PREFIX = len("HTTP/")
 
 class Exchange:
     """One response that is being received. `ended`: nothing more is read for it; `reusable`: its connection may be used
-    again. `timer` has its deadlines; `started_at` in seconds of the driver's clock. `shared`: the connection ends at a
-    proxy and serves all sites."""
+    again. `timer` has its deadlines; `started_at` in seconds of the driver's clock. `forwarded`: the connection ends
+    at a proxy that gets requests in absolute form."""
 
     __slots__ = (
         "_blocks",
         "_chunks",
         "_error",
+        "_forwarded",
         "_head",
         "_held",
         "_left",
         "_limits",
         "_raw",
-        "_shared",
         "_truncated",
         "ended",
         "ended_at",
@@ -56,7 +56,7 @@ class Exchange:
         "timer",
     )
 
-    def __init__(self, limits: Limits, held: Held, started_at: float, shared: bool = False) -> None:
+    def __init__(self, limits: Limits, held: Held, started_at: float, forwarded: bool = False) -> None:
         self.timer = FetchTimer(started_at)
         self.ended = False
         self.ended_at = 0.0
@@ -64,7 +64,7 @@ class Exchange:
         self._limits = limits
         self._held = held
         self._raw = b""
-        self._shared = shared
+        self._forwarded = forwarded
         self._head: Head | None = None
         self._left: int | None = None  # bytes of the body that have not come; None where only its end will tell
         self._chunks: Chunks | None = None
@@ -120,7 +120,7 @@ class Exchange:
         if left == 0 or (chunks is not None and chunks.done):
             head = self._head
             assert head is not None
-            self.reusable = head.keep_alive and not surplus and (not self._shared or says_keep_alive(head.fields))
+            self.reusable = head.keep_alive and not surplus and (not self._forwarded or says_keep_alive(head.fields))
             return self._end(now)
         return False
 

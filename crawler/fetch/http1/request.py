@@ -110,13 +110,15 @@ def encode_headers(headers: Headers) -> bytes:
 
 
 class Origin(NamedTuple):
-    """What a connection leads to: a site, through `proxy` where there is one. With an empty `host` the connection ends
-    at the proxy, and leads to every site that is asked for in absolute form."""
+    """What a connection leads to: a site, through `proxy` where there is one. `forwarded`: the connection ends at the
+    proxy, which gets requests in absolute form. Even so it is used for one site only: what a proxy that merely relays
+    would hand on stays with that site."""
 
     scheme: str
     host: str
     port: int
     proxy: Proxy | None = None
+    forwarded: bool = False
 
 
 class _Known(NamedTuple):
@@ -173,4 +175,4 @@ class RequestEncoder:
         if target.scheme == "https" or proxy.scheme == "socks5h":
             return _Known(Origin(*target[:3], proxy), b"", host, b"")
         login = f"Proxy-Authorization: {proxy.authorization}\r\n".encode("ascii") if proxy.login else b""
-        return _Known(Origin("http", "", 0, proxy), b"http://" + host, host, login)
+        return _Known(Origin(*target[:3], proxy, forwarded=True), b"http://" + host, host, login)
