@@ -32,6 +32,7 @@ class Connection(ResponseHandler):
         self.address = ""
         self._max_head = max_head
         self._raw = b""
+        self._has_eof = False
         self._left = 0
         self._ended = False
         self._chunks: Chunks | None = None
@@ -76,6 +77,11 @@ class Connection(ResponseHandler):
         if chunks is not None and chunks.error:
             self._fail(chunks.error)
 
+    def eof_received(self) -> None:
+        """Called by the loop when the server ends the stream, under TLS with a close_notify only."""
+        self._has_eof = True
+        super().eof_received()
+
     def connection_lost(self, exc: BaseException | None) -> None:
         """Called by the loop when the connection has ended."""
         if exc is not None and lacks_memory(exc):
@@ -85,10 +91,10 @@ class Connection(ResponseHandler):
                 check_partial(self._raw, self._max_head)
             except FetchError as error:
                 self._fail(error)
-        if exc is not None and self.head is not None and self.head.length is None and not self.head.chunked:
-            self.set_exception(
-                exc
-            )  # a body delimited by the end of the connection was truncated; aiohttp would take it as complete
+        broken = exc or (None if self._has_eof else ConnectionResetError("closed without the end of the stream"))
+        if broken is not None and self.head is not None and self.head.length is None and not self.head.chunked:
+            # A body delimited by the end of the connection was truncated; aiohttp would take it as complete.
+            self.set_exception(broken)
         super().connection_lost(exc)
 
     def _begin(self, data: bytes) -> bytes:

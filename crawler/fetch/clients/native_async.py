@@ -107,10 +107,12 @@ class AsyncNativeFetcher:
             if origin.proxy is not None:
                 return await connect_through(self._loop, origin.proxy, line, origin, self._ca_file, make)
             return await connect(self._loop, line, origin, self._ca_file, make)
-        except TimeoutError:
+        except BaseException as error:
+            if line is not None:
+                line.close()
+            if isinstance(error, OSError | ValueError) and not isinstance(error, TimeoutError):
+                raise connect_failure(error, tls=line is not None) from error
             raise
-        except (OSError, ValueError) as error:
-            raise connect_failure(error, tls=line is not None) from error
 
     # ---- deadlines ---------------------------------------------------------------------------------------------------
 

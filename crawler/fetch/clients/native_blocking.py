@@ -2,7 +2,8 @@
 
 Rules:
 - It reads with a timeout of one tick and then checks the deadlines itself, so it needs no thread that watches it.
-  `abort` only sets a flag, which is seen within a tick: no other thread ever touches its sockets.
+  `abort` only sets a flag, which is seen within a tick, or with the end of a lookup of a name: no other thread ever
+  touches its sockets.
 - Where the read is plain TCP the kernel keeps the timeout (SO_RCVTIMEO): a timeout of Python's costs a `poll` per read.
 - A kept connection that is readable before a request was closed by the server, or has sent something unasked. It is not
   used again. A request is never sent twice: retries are the Crawl's decision (see `base.KEEPALIVE_S`).
@@ -14,8 +15,9 @@ import socket
 import ssl
 import struct
 from collections import OrderedDict
+from collections.abc import Callable
 from time import monotonic
-from typing import cast
+from typing import TypeVar
 
 from crawler.core.reasons import NO_MEMORY, FetchErrorKind
 from crawler.fetch.base import KEEPALIVE_S, MAX_IDLE, ClientPlan, FetchError, Request, Response, one_line
@@ -29,7 +31,10 @@ from crawler.fetch.net.tls import server_name, tls_context
 from crawler.fetch.net.tls_in_tls import TlsInTls
 from crawler.fetch.proxies import Proxy, proxy_failure, tunnel
 
+T = TypeVar("T")
+Line = socket.socket | TlsInTls
 READ = 128 * 1024
+_TUNNEL_READ = 4_096
 LONGEST_TICK = 0.25
 """Seconds within which `abort` is seen."""
 
@@ -120,59 +125,71 @@ class NativeFetcher:
         while len(self._kept) >= self._most_kept:
             self._kept.popitem(last=False)[1].close()
         give_up_at, reason = exchange.timer.connect_until(self._limits, monotonic())
-        line: socket.socket | None = None
+        line: Line | None = None
         try:
             line = dial(endpoints.guard, addresses, port, give_up_at, self._wait)
             address = str(line.getpeername()[0]) if proxy is None else ""
-            if proxy is not None:
-                line = self._through(proxy, line, origin, give_up_at)
+            if proxy is not None and proxy.scheme == "https":
+                line = self._secure(line, proxy.host, give_up_at)
+            if proxy is not None and not origin.forwarded:
+                self._open_tunnel(proxy, line, origin, give_up_at)
             if origin.scheme == "https":
                 line = self._secure(line, origin.host, give_up_at)
-        except (OSError, ValueError) as error:
+        except BaseException as error:
             if line is not None:
                 line.close()
             if isinstance(error, TimeoutError):
                 raise FetchError(FetchErrorKind.TIMEOUT, reason) from None
-            raise connect_failure(error, tls=line is not None) from error
+            if isinstance(error, OSError | ValueError):
+                raise connect_failure(error, tls=line is not None) from error
+            raise
         return _Connection(line, address, self._tick)
 
-    def _through(self, proxy: Proxy, line: socket.socket, origin: Origin, give_up_at: float) -> socket.socket:
-        """What is sent to the proxy before the request: TLS, and where to connect to. Raises FetchError, OSError."""
-        if proxy.scheme == "https":
-            line = self._secure(line, proxy.host, give_up_at)
-        if origin.forwarded:
-            return line
+    def _open_tunnel(self, proxy: Proxy, line: Line, origin: Origin, give_up_at: float) -> None:
+        """Let a proxy connect to an origin. Raises FetchError, OSError."""
         begin = tunnel(proxy, origin.host, origin.port)
         reply: bytes | None = begin.start()
         while reply is not None:
-            line.settimeout(max(0.001, give_up_at - monotonic()))
             if reply:
                 line.sendall(reply)
-            data = line.recv(4096)
+            data = self._in_ticks(line, lambda: line.recv(_TUNNEL_READ), give_up_at)
             if not data:
                 raise proxy_failure(proxy, "closed the connection")
             reply = begin.receive(data)
-        return line
 
-    def _secure(self, line: socket.socket, host: str, give_up_at: float) -> socket.socket:
-        """TLS on a connected socket. Raises OSError, TimeoutError."""
-        context = tls_context(self._ca_file)
-        if isinstance(line, ssl.SSLSocket):
-            return cast(socket.socket, TlsInTls(line, context, server_name(host), give_up_at))
-        secure = context.wrap_socket(
-            line, server_hostname=server_name(host), do_handshake_on_connect=False, suppress_ragged_eofs=False
-        )
+    def _secure(self, line: Line, host: str, give_up_at: float) -> Line:
+        """TLS on a connected socket, or inside the TLS of one; closes it where that fails. Raises OSError."""
+        context, name = tls_context(self._ca_file), server_name(host)
+        secure: Line
+        if isinstance(line, socket.socket) and not isinstance(line, ssl.SSLSocket):
+            secure = context.wrap_socket(
+                line, server_hostname=name, do_handshake_on_connect=False, suppress_ragged_eofs=False
+            )
+        else:
+            assert isinstance(line, ssl.SSLSocket)
+            secure = TlsInTls(line, context, name)
         try:
-            secure.settimeout(max(0.001, give_up_at - monotonic()))
-            secure.do_handshake()
+            self._in_ticks(secure, secure.do_handshake, give_up_at)
         except BaseException:
             secure.close()
             raise
         return secure
 
+    def _in_ticks(self, line: Line, step: Callable[[], T], give_up_at: float) -> T:
+        """Repeat a step that waits for the network until it succeeds; between two ticks `abort` is seen. Raises
+        TimeoutError, and what the step raises."""
+        while True:
+            line.settimeout(self._wait(give_up_at - monotonic()))
+            try:
+                return step()
+            except TimeoutError:
+                if monotonic() >= give_up_at:
+                    raise
+
     def _wait(self, seconds: float) -> float:
+        """How long to wait now where so many seconds are left; 0 would mean not to wait at all."""
         self._check_aborted()
-        return min(seconds, self._tick)
+        return max(0.001, min(seconds, self._tick))
 
     def _check_aborted(self) -> None:
         if self._aborted:
@@ -191,19 +208,21 @@ class NativeFetcher:
 class _Connection:
     """A connected socket whose reads return after a tick. `used_at`: monotonic seconds."""
 
-    __slots__ = ("_line", "_secure", "address", "used_at")
+    __slots__ = ("_line", "_plain", "address", "used_at")
 
-    def __init__(self, line: socket.socket, address: str, tick: float) -> None:
+    def __init__(self, line: Line, address: str, tick: float) -> None:
         self._line = line
-        self._secure = not isinstance(line, socket.socket) or isinstance(line, ssl.SSLSocket)
+        self._plain = line if isinstance(line, socket.socket) and not isinstance(line, ssl.SSLSocket) else None
         self.address = address
         self.used_at = 0.0
-        if self._secure:
+        if self._plain is None:
             line.settimeout(tick)
         else:
             line.settimeout(None)
             whole = int(tick)
-            line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", whole, int((tick - whole) * 1e6)))
+            self._plain.setsockopt(
+                socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", whole, int((tick - whole) * 1e6))
+            )
 
     def send(self, message: bytes) -> None:
         """Send a request. Raises OSError."""
@@ -221,9 +240,9 @@ class _Connection:
         if now - self.used_at > KEEPALIVE_S:
             return False
         try:
-            if self._secure:
+            if self._plain is None:
                 return self._nothing_unread()
-            self._line.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            self._plain.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:
             return True
         except OSError:

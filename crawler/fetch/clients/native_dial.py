@@ -58,15 +58,12 @@ async def connect(
 async def connect_through(
     loop: asyncio.AbstractEventLoop, proxy: Proxy, line: socket.socket, origin: Origin, ca_file: str, make: Make
 ) -> NativeConnection:
-    """A connection to an origin over a socket that is connected to its proxy. Raises FetchError, OSError."""
+    """A connection to an origin over a socket that is connected to its proxy. The caller closes the socket where this
+    raises FetchError or OSError."""
     if proxy.scheme == "https":
         return await _through_tls(loop, proxy, line, origin, tls_context(ca_file), make)
     if not origin.forwarded:
-        try:
-            await _open_tunnel(loop, proxy, line, origin)
-        except BaseException:
-            line.close()
-            raise
+        await _open_tunnel(loop, proxy, line, origin)
     made = await connect(loop, line, origin, ca_file, make)
     made.address = ""  # that of the proxy says nothing about the host
     return made

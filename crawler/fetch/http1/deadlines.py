@@ -20,8 +20,8 @@ from crawler.fetch.base import Limits
 class FetchTimer:
     """A fetch in flight: monotonic times in seconds, `head_at` 0 until the head is complete, `size` body bytes so far.
 
-    `seen` is the size at `seen_at`, when it had last grown by enough. `ended` is the deadline that ended it, "aborted",
-    or "" while it runs. `excused` is the time (seconds) in which the blocked loop could not read.
+    `seen` is the size at `seen_at`, when it had last grown by enough. `ended` is the deadline that ended it, or ""
+    while it runs. `excused` is the time (seconds) in which the blocked loop could not read.
     """
 
     __slots__ = ("ended", "excused", "head_at", "seen", "seen_at", "size", "started")

@@ -7,7 +7,7 @@ Rules:
   characters and lone CRs, invalid names, Content-Lengths or Locations that contradict each other, transfer codings
   other than chunked, a switch of protocols. So is too much: interim replies, fields, bytes.
 - Tolerated, as every client does: lines that end without CR, folded fields, a repeated equal length, no reason phrase.
-- What is odd but clear (a length beside chunks, a 204 with a body) is `ambiguous`: good for this response, but the
+- What is odd but clear (a length beside chunks, a 204 with a body) is good for this response, but the
   connection is not used again.
 - Nothing here is more lenient than libcurl, which checks a head before we see it.
 """
@@ -43,7 +43,7 @@ class Head(NamedTuple):
     """The head of a final response. `fields` keep order and case, decoded as Latin-1.
 
     `length` is that of the body in bytes, None where it comes in chunks or ends with the connection. `keep_alive`: the
-    connection may be used again. `ambiguous`: it must not be, although the server and HTTP would allow it.
+    connection may be used again.
     """
 
     status: int
@@ -51,7 +51,6 @@ class Head(NamedTuple):
     length: int | None
     chunked: bool
     keep_alive: bool
-    ambiguous: bool
 
     def minimal_head(self) -> bytes:
         """The shortest head with the same framing of the body, for a client's own parser."""
@@ -144,7 +143,7 @@ def _judge(status: int, persistent: bool, fields: Headers) -> Head:
     options = _words(said.get("connection", ()))
     asked = "close" not in options and (persistent or "keep-alive" in options)
     keeps = asked and not doubt and (chunked or length is not None)
-    return Head(status, fields, length, chunked, keeps, doubt)
+    return Head(status, fields, length, chunked, keeps)
 
 
 def says_keep_alive(fields: Headers) -> bool:

@@ -45,8 +45,11 @@ def trusted_certificates(ca_file: str) -> bytes:
 
 
 def server_name(host: str) -> str:
-    """The name that a certificate must be for, also sent by SNI (RFC 6066): without the dot of the root."""
-    return host.rstrip(".") or host
+    """The name that a certificate must be for, also sent by SNI (RFC 6066): without the dot of the root. Raises
+    ValueError for what is no name: `ssl` would do so only when it has taken the socket, and leave that open."""
+    name = host.rstrip(".") or host
+    name.encode("idna")
+    return name
 
 
 _WHY = {

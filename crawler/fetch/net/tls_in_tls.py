@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import ssl
-from time import monotonic
 
 _READ = 64 * 1024
 
 
 class TlsInTls:
-    """A connected TLS socket over another; has the methods of a socket that the native client uses. Raises OSError,
-    TimeoutError."""
+    """A TLS socket over another; has the methods of a socket that the native client uses. Raises OSError, TimeoutError
+    after the timeout of the outer socket: reads and the handshake can then be repeated."""
 
-    def __init__(self, outer: ssl.SSLSocket, context: ssl.SSLContext, name: str, give_up_at: float) -> None:
+    def __init__(self, outer: ssl.SSLSocket, context: ssl.SSLContext, name: str) -> None:
         self._outer = outer
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._inner = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
+
+    def do_handshake(self) -> None:
+        """Agree on keys, and check the certificate of the site."""
         while True:
-            outer.settimeout(max(0.001, give_up_at - monotonic()))
             try:
                 self._inner.do_handshake()
                 self._flush()
