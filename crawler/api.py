@@ -23,7 +23,7 @@ from crawler.core.messages import Actions, Stop
 from crawler.errors import UsageError
 from crawler.fetch import check_client
 from crawler.metrics.summary import Summary
-from crawler.run import execute, final_cleanup, kept_settings, open_directory, prepare, report
+from crawler.run import execute, final_cleanup, job_of, kept_settings, open_directory, prepare, report
 from crawler.runtime.assembly import assemble, limited
 from crawler.runtime.job import Job
 from crawler.runtime.page_stream import PageStream
@@ -109,16 +109,7 @@ def _in_directory(path: Path, settings: Settings, stack: AsyncExitStack) -> tupl
     tap = PageStream(store.writer)
     if settings.report:
         stack.push_async_callback(asyncio.to_thread, report, directory, variants.client_of(settings))
-    job = assemble(
-        settings,
-        directory.manifest.seed,
-        frontier,
-        tap.writer,
-        plan.own,
-        to_unix=directory.to_unix,
-        number=run,
-        folder=directory.path,
-    )
+    job = job_of(directory, settings, plan, run, frontier, tap.writer)
     stack.callback(lambda: job.ran and directory.end_run(job.ran))
     stack.callback(final_cleanup, store, frontier, job.recorder, run)
     return job, tap

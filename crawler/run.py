@@ -15,20 +15,20 @@ from crawler.metrics.counters import RunStats
 from crawler.metrics.process_tree import Meter
 from crawler.metrics.summary import Summary, judge, summarise
 from crawler.runtime.assembly import assemble, limited, metered
-from crawler.runtime.job import Run
+from crawler.runtime.job import Job, Run
 from crawler.runtime.memory_plan import MemoryPlan
 from crawler.runtime.recorder import Recorder
 from crawler.settings import Settings
 from crawler.storage.directory import IMMUTABLE_KEYS, REPORT, CrawlDirectory
-from crawler.storage.frontier.base import FrontierReader
-from crawler.storage.pages.base import Store
+from crawler.storage.frontier.base import Frontier, FrontierReader
+from crawler.storage.pages.base import Store, Writer
 from crawler.storage.reopening import Wanted, ask_again, asks_again
 from crawler.storage.resharding import ensure_layout
 from crawler.system.gc_tuning import reduced_gc
 from crawler.system.threads import thread_errors
 
 Watch = Callable[[Run], None]
-Told = Callable[[dict[str, int]], None]
+OnReopened = Callable[[dict[str, int]], None]
 NOTHING_MORE = Wanted()
 
 
@@ -38,13 +38,13 @@ def execute(
     watch: Watch = lambda run: None,
     started_at: float | None = None,
     wanted: Wanted = NOTHING_MORE,
-    told: Told = lambda counts: None,
+    on_reopened: OnReopened = lambda counts: None,
 ) -> Summary:
     """Crawl in a directory until it is complete, limited or stopped. A finished crawl fetches again what it has missed
     and what is `wanted`; where there is nothing to fetch only the summary is made.
 
-    `told` is called with the number of reopened URLs by reason, `watch` with the run before it starts (to show progress
-    and forward signals). Raises CrawlerError.
+    `on_reopened` is called with the number of reopened URLs by reason, `watch` with the run before it starts (to show
+    progress and forward signals). Raises CrawlerError.
     """
     import variants
 
@@ -54,7 +54,7 @@ def execute(
     out = str(directory.path)
     store, again = prepare(directory, settings, variants.shards_of(settings), wanted)
     if again:
-        told(again)
+        on_reopened(again)
     tally = directory.tally()
     if tally.queued and not tally.owed:
         if settings.report and (directory.path / f".{REPORT}").exists():  # a kill interrupted writing it
@@ -93,22 +93,34 @@ def _run_unsharded(
 
     with closing(directory.frontier()) as frontier:
         number = directory.begin_run(asked, frontier)
-        job = assemble(
-            settings,
-            directory.manifest.seed,
-            frontier,
-            store.writer,
-            plan.own,
-            to_unix=directory.to_unix,
-            number=number,
-            folder=directory.path,
-            worker_shares=plan.worker,
-        )
+        job = job_of(directory, settings, plan, number, frontier, store.writer)
         watch(job)
         with limited(job) as meter, reduced_gc(), thread_errors():
             ran = variants.load(settings.mode).run(job)
         final_cleanup(store, frontier, job.recorder, number)
     return ran, job.stats, meter
+
+
+def job_of(
+    directory: CrawlDirectory,
+    settings: Settings,
+    plan: MemoryPlan,
+    number: int,
+    frontier: Frontier,
+    open_writer: Callable[[str], Writer],
+) -> Job:
+    """The job of one run in a directory; `number` is that of the run."""
+    return assemble(
+        settings,
+        directory.manifest.seed,
+        frontier,
+        open_writer,
+        plan.own,
+        to_unix=directory.to_unix,
+        number=number,
+        folder=directory.path,
+        worker_shares=plan.worker,
+    )
 
 
 def _run_sharded(

@@ -92,7 +92,7 @@ def _begin(greeter: socket.socket, encoded: bytes) -> None:
     except OutOfMemory:
         raise
     except CrawlerError as error:
-        _tell(pipe, ERROR + str(error).encode())
+        _send(pipe, ERROR + str(error).encode())
         os._exit(1)
 
 
@@ -113,7 +113,7 @@ def _serve(pipe: Connection, spec: PoolSpec, writer: Writer) -> None:
         reader.close()
         writer.close()
         if lateness:
-            _tell(pipe, LATENESS + _encode(lateness.message()))
+            _send(pipe, LATENESS + _encode(lateness.message()))
 
 
 def _disk_wait(spec: PoolSpec) -> float:
@@ -146,17 +146,17 @@ def _answer_all(pipe: Connection, pool: FetchThreadPool, writer: Writer, disk_wa
         except Empty:
             pass
         except CrawlerError as error:
-            _tell(pipe, ERROR + str(error).encode())
+            _send(pipe, ERROR + str(error).encode())
             return
         try:
             retry_storage(writer.flush, disk_wait)
         except StorageError as error:
-            _tell(pipe, ERROR + str(error).encode())
+            _send(pipe, ERROR + str(error).encode())
             return
-        _tell(pipe, LANDINGS + _encode(landings))
+        _send(pipe, LANDINGS + _encode(landings))
 
 
-def _tell(pipe: Connection, message: bytes) -> None:
+def _send(pipe: Connection, message: bytes) -> None:
     try:
         pipe.send_bytes(message)
     except OSError:

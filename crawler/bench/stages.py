@@ -9,7 +9,7 @@ Finer ones, for the budget (crawler/bench/budget.py):
 - tree: make the tree of every page, without reading it.
 - links: the same, and read the links off the tree and resolve them.
 - fingerprint: the same, and the two fingerprints and the digest of each page.
-- decide: the whole crawl in the core alone, from the links of its pages.
+- decide: the whole crawl in the core alone, from the links of its pages; reported per URL.
 
 `python -m crawler.bench.stages STAGE CRAWL FOLDER` in a fresh process; it writes only below FOLDER.
 """
@@ -159,6 +159,11 @@ def main(stage: str, crawl: Path, folder: Path) -> None:
         print_result(partial(frontier, rows, folder), len(rows))
         return
     pages = [page for _, page in islice((one for part in kept.parts() for one in kept.pages(part)), MOST_PAGES)]
+    if stage == "decide":
+        answers = answers_of(pages, settings)
+        urls = {*answers, *(link for answer in answers.values() for link in answer.links)}
+        print_result(partial(decide, settings, settings.seeds, answers), len(urls))
+        return
     print_result(_work(stage, pages, settings, folder), len(pages))
 
 
@@ -177,8 +182,6 @@ def _work(stage: str, pages: list[Page], settings: Settings, folder: Path) -> Ca
             return partial(links, pages, settings)
         case "fingerprint":
             return partial(fingerprint, pages, settings)
-        case "decide":
-            return partial(decide, settings, settings.seeds, answers_of(pages, settings))
     raise ValueError(f"no stage {stage!r}")
 
 

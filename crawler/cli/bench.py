@@ -113,12 +113,13 @@ def _show(found: Result, absent: list[Absent], as_json: bool) -> int:
 def _modes(listed: str) -> tuple[str, ...]:
     """The requested modes, each with or without a client. Raises UsageError for an unknown one."""
     import variants
+    from crawler.fetch import check_client
     from crawler.settings import Settings
 
     words = names(listed) or variants.names()
     for word in words:
         mode, _, client = word.partition("+")
-        variants.client_of(Settings(mode=mode, client=client or None))
+        check_client(variants.client_of(Settings(mode=mode, client=client or None)))
     return words
 
 

@@ -122,12 +122,12 @@ def carry_out(order: Order, signals: Signals, as_json: bool, quiet: bool) -> int
                 pace = Pace(stats, run.in_flight, resting=settings.delay > 0)
                 stack.enter_context(progress(pace, signals, f"{settings.mode}, {path}"))
 
-        def told(counts: dict[str, int]) -> None:
+        def on_reopened(counts: dict[str, int]) -> None:
             if not quiet:
                 total = sum(counts.values())
                 write_nonblocking(f"note: fetching {total:,} URL{'s' * (total != 1)} again: {in_words(counts)}")
 
-        summary = execute(directory, settings, watch, process_started_at(), plan.wanted, told)
+        summary = execute(directory, settings, watch, process_started_at(), plan.wanted, on_reopened)
     click.echo(present(summary, stats, as_json))
     stopped = bool(signals.received) and not summary.over
     for line in verdict(directory, summary, settings.fail_on):

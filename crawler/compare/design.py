@@ -22,6 +22,7 @@ import msgspec
 from crawler.compare.records import Arm, Condition, Gate, Session, Trial
 from crawler.compare.workload import GRAPH, POLITE
 from crawler.errors import UsageError
+from crawler.fetch import check_client
 from crawler.testweb.draw import SeededRandom
 
 T = TypeVar("T")
@@ -182,7 +183,8 @@ SAME_CLIENT = "native"
 def arms_for(modes: Sequence[str], clients: Sequence[str] = ()) -> tuple[Arm, ...]:
     """One arm for each mode with the same client, or with each of `clients` that it can use; the first one twice.
 
-    Raises UsageError for a mode that does not exist, or one that can use none of the clients.
+    Raises UsageError for a mode that does not exist, one that can use none of the clients, or a client whose package is
+    not installed.
     """
     import variants
 
@@ -194,6 +196,8 @@ def arms_for(modes: Sequence[str], clients: Sequence[str] = ()) -> tuple[Arm, ..
             raise UsageError(
                 f"--mode {mode} can use none of the clients {', '.join(clients)}, only {', '.join(usable)}"
             )
+        for client in chosen:
+            check_client(client)
         arms += [Arm(mode if client == SAME_CLIENT else f"{mode}+{client}", mode, client) for client in chosen]
     if not arms:
         raise UsageError("nothing to compare: name at least one mode")

@@ -1,7 +1,7 @@
 """One HTTP request, one answer: the interface of every client.
 
 Rules that hold for `native` and `aiohttp`; the plain clients (crawler/fetch/clients/plain.py) leave some to their
-libraries: the exact deadlines, what is valid HTTP, and that a request is sent once.
+libraries: some of the deadlines, what is valid HTTP, and that a request is sent once.
 - It never follows redirects, retries, sleeps, reads robots.txt, keeps cookies, reads netrc or proxy variables, or
   decompresses: those are decisions of the Crawl, or shared code (`decode`).
 - The body is the raw body as sent (after transfer coding), cut at exactly `Limits.max_body` bytes.

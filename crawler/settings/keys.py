@@ -68,8 +68,8 @@ class Settings(Rules, frozen=True, kw_only=True, forbid_unknown_fields=True):
     proxy_credentials: dict[str, Login] = msgspec.field(default_factory=dict)
 
     def __repr__(self) -> str:
-        told = (f"{key}={getattr(self, key)!r}" for key in KEYS if key not in SECRET)
-        return f"Settings({', '.join(told)})"
+        shown = (f"{key}={getattr(self, key)!r}" for key in KEYS if key not in SECRET)
+        return f"Settings({', '.join(shown)})"
 
     @property
     def secret_origins(self) -> tuple[str, ...]:

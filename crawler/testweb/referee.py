@@ -123,13 +123,11 @@ def judge(
     pages = [entry for entry in known if not web.is_robots(entry.host, entry.path)]
     kills = sorted(kills)
     duplicates, excused = _repeated(pages, kills, uncommitted)
-    by_host: defaultdict[str, list[LogEntry]] = defaultdict(list)
+    watches: dict[str, _Watch] = {}
     for entry in known:
-        by_host[entry.host].append(entry)
-    watches = {host: _Watch(web, host, delay, per_host, slack) for host in by_host}
-    for host, watch in watches.items():
-        for entry in by_host[host]:
-            watch.see(_as_asked(entry, kills))
+        if entry.host not in watches:
+            watches[entry.host] = _Watch(web, entry.host, delay, per_host, slack)
+        watches[entry.host].see(_as_asked(entry, kills))
     closed = [_url(entry) for entry in pages if web.closed(entry.host)]
     disallowed = [_url(entry) for entry in pages if not web.allowed(entry.host, entry.path)]
     strangers = [_url(entry) for entry in entries if entry.host not in web.names]

@@ -1,7 +1,7 @@
 """What the plain clients share: libraries used as people use them, to be compared with the native client.
 
 Rules:
-- Names are resolved and judged by the guard here. The library is then told an address, and tries no other.
+- Names are resolved and judged by the guard here. The library gets an address, and tries no other.
 - What the library does is left to it: which replies are valid, when a kept connection may be used again, how exactly a
   deadline is kept. `native` and `aiohttp` promise more (crawler/fetch/base.py).
 """

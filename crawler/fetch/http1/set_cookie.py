@@ -48,35 +48,35 @@ def read(value: str, url: str, now: float) -> SetCookie | None:
     name, content = (before.strip(), after.strip()) if equals else ("", before.strip())
     if not (name or content) or len(name) + len(content) > LONGEST:
         return None
-    told = _attributes(rest)
+    attributes = _attributes(rest)
     host = host_of(url)
     secure = host.startswith("https:")
-    if ("secure" in told and not secure) or not _keeps_promise(name, told, secure):
+    if ("secure" in attributes and not secure) or not _keeps_promise(name, attributes, secure):
         return None
-    home = _home(told.get("domain", ""), host)
+    home = _home(attributes.get("domain", ""), host)
     if home is None:
         return None
-    path = told.get("path", "")
+    path = attributes.get("path", "")
     if not path.startswith("/"):
         path = path_of(url).rpartition("/")[0] or "/"
-    return SetCookie(home, path, name, content, _lasts(told, now))
+    return SetCookie(home, path, name, content, _lasts(attributes, now))
 
 
 def _attributes(parts: list[str]) -> dict[str, str]:
     """The attributes by name in lower case; the last of each name counts."""
-    told = {}
+    attributes = {}
     for part in parts:
         name, _, value = part.partition("=")
         if len(value.strip()) <= LONGEST_ATTRIBUTE:
-            told[name.strip().lower()] = value.strip()
-    return told
+            attributes[name.strip().lower()] = value.strip()
+    return attributes
 
 
-def _keeps_promise(name: str, told: dict[str, str], secure: bool) -> bool:
+def _keeps_promise(name: str, attributes: dict[str, str], secure: bool) -> bool:
     lower = name.lower()
     if lower.startswith("__host-"):
-        return secure and "secure" in told and not told.get("domain") and told.get("path") == "/"
-    return not lower.startswith("__secure-") or (secure and "secure" in told)
+        return secure and "secure" in attributes and not attributes.get("domain") and attributes.get("path") == "/"
+    return not lower.startswith("__secure-") or (secure and "secure" in attributes)
 
 
 def _home(domain: str, host: str) -> str | None:
@@ -98,12 +98,12 @@ def _home(domain: str, host: str) -> str | None:
     return f"{scheme}://.{domain}"
 
 
-def _lasts(told: dict[str, str], now: float) -> float | None:
+def _lasts(attributes: dict[str, str], now: float) -> float | None:
     """Seconds until a cookie expires; None where it lasts as long as the crawl."""
-    age = told.get("max-age", "")
+    age = attributes.get("max-age", "")
     if re.fullmatch(r"-?[0-9]+", age):
         return 0.0 if age.startswith("-") else float(min(int(age[:18]), LONGEST_LIFE))
-    at = _date(told.get("expires", ""))
+    at = _date(attributes.get("expires", ""))
     return None if at is None else min(at - now, LONGEST_LIFE)
 
 

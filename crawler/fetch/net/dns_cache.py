@@ -81,7 +81,7 @@ class DnsCache:
         Unanswered."""
         lookup = self._look_up(name)
         try:
-            return _told(lookup.answer.result(self._wait(lookup, deadline, wait_for_dns)))
+            return _addresses_of(lookup.answer.result(self._wait(lookup, deadline, wait_for_dns)))
         except TimeoutError:
             raise lookup.unanswered(deadline, wait_for_dns) from None
 
@@ -89,10 +89,10 @@ class DnsCache:
         """`find` on an event loop."""
         lookup = self._look_up(name)
         if lookup.answer.done():
-            return _told(lookup.answer.result())
+            return _addresses_of(lookup.answer.result())
         try:
             async with asyncio.timeout(self._wait(lookup, deadline, wait_for_dns)):
-                return _told(await asyncio.wrap_future(lookup.answer))
+                return _addresses_of(await asyncio.wrap_future(lookup.answer))
         except TimeoutError:
             raise lookup.unanswered(deadline, wait_for_dns) from None
 
@@ -160,7 +160,7 @@ def _answer(lookup: _Lookup) -> None:
     lookup.answer.set_result(answer)
 
 
-def _told(answer: tuple[str, ...] | socket.gaierror) -> tuple[str, ...]:
+def _addresses_of(answer: tuple[str, ...] | socket.gaierror) -> tuple[str, ...]:
     """The addresses. Raises a new copy of a failure: one instance raised repeatedly would grow its traceback."""
     if isinstance(answer, socket.gaierror):
         raise socket.gaierror(*answer.args)
