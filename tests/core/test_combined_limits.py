@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import islice, pairwise, product
 
 from crawler.core.crawl import Crawl
 from crawler.core.hosts.host import Host
@@ -67,3 +67,36 @@ def test_a_host_without_links_has_nothing_to_refuse() -> None:
     assert brakes.refuses(host) is None
     assert not brakes.makes_wait(host, 0.0)
     assert host.state is State.NEW
+
+
+def test_a_url_that_only_copies_linked_is_trusted_once_a_new_page_links_it_too() -> None:
+    rules = Rules(delay=0, robots=False, per_host=10)
+    crawl = Crawl(rules, Scope(rules, [f"{A}/"]), 1)
+    named = (f"{A}/{''.join(letters)}" for letters in product("ghijklmn", repeat=4))
+    now, early, copies = 0.0, "", 0
+    open_fetches = {fetch.id: fetch for fetch in crawl.step([Discovered((f"{A}/",))], room=1, now=now).fetches}
+    settled: dict[str, Reason] = {}
+    doubted: list[str] = []
+    links: tuple[str, ...]
+    while open_fetches:
+        now += 1
+        waiting = next((one for one in open_fetches.values() if one.url == f"{A}/new"), None)
+        others = [one for one in open_fetches.values() if one is not waiting]
+        fetch = others[0] if others and (copies < 40 or waiting is None) else waiting
+        assert fetch is not None
+        del open_fetches[fetch.id]
+        if fetch.url == f"{A}/":
+            links, marks = (f"{A}/new", f"{A}/copy", f"{A}/copies"), (0, 0)
+        elif fetch is waiting:
+            early = next(url for url in reversed(doubted) if url not in settled)
+            links, marks = (early,), (2, 2)
+        else:
+            copies += 1
+            links, marks = tuple(islice(named, 3)), (1, 1)
+            doubted += links if copies > 1 else ()
+        actions = crawl.step([Fetched(fetch.id, 200, links, fingerprint=marks)], room=10, now=now)
+        open_fetches |= {one.id: one for one in actions.fetches}
+        settled |= {end.url: end.reason for end in actions.settled}
+    refused = [url for url in doubted if settled.get(url) is Reason.REPEATED_PAGES]
+    assert settled[early] is Reason.OK
+    assert doubted.index(early) > doubted.index(refused[0]), "without the new page it would have been refused as well"
