@@ -5,6 +5,7 @@ Rules:
   (EMFILE) or of the machine (ENFILE), buffers (ENOBUFS) or memory (ENOMEM, EAI_MEMORY).
 - Python has no errno for a thread that cannot be started, only a message. OpenSSL, zlib, zstd and libcurl have messages
   or codes of their own for memory. Messages count only in errors of such libraries, never in what a server sent.
+- hashlib says that a hash is unsupported where OpenSSL has no memory for it. We ask for SHA-256 only, which exists.
 - Resolvers and libcurl hide it: they report "no such name" where they could open nothing. So after a DNS or connect
   failure we probe whether a descriptor and some memory are available. A thread that cannot be started counts as lack of
   memory (for its stack) where a probe finds none either.
@@ -82,6 +83,8 @@ def _of_memory(error: BaseException) -> bool:
     if isinstance(error, OSError) and not isinstance(error, SSLError):
         return error.errno in OF_MEMORY
     module = type(error).__module__
+    if module == "_hashlib":
+        return True
     if module == "pycurl":
         return error.args[:1] in CURL_SAYS
     if isinstance(error, SSLError | zlib.error) or module.startswith(LIBRARIES):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _hashlib
 import re
 import subprocess
 import sys
@@ -199,6 +200,13 @@ def test_bodies_in_flight_are_bounded_and_the_oldest_may_grow() -> None:
     assert bodies.size == 200
     second.release()
     assert bodies.size == 0
+
+
+def test_a_hash_that_openssl_has_no_memory_for_is_a_lack_of_memory() -> None:
+    with pytest.raises(ValueError, match="nsupported") as refused:
+        _hashlib.hmac_digest(b"", b"", "nothing")
+    assert lacks_memory(refused.value)
+    assert not lacks_memory(ValueError(str(refused.value))), "others may say the same"
 
 
 @pytest.mark.slow

@@ -64,25 +64,31 @@ def _base(page: Document, url: str, encoding: str, longest: int) -> str:
 
 
 def _resolved(hrefs: list[str], base: str, rules: Rules, resolver: Resolver, refused: Refused) -> Found:
+    """The distinct links among `hrefs` within the limits of the rules; nearly every page is within them."""
     most = rules.max_links
-    links: dict[str, None] = {}
-    read = long = 0
-    while read < min(len(hrefs), MOST_HREFS) and len(links) < most:
-        found = resolver.resolve_all(base, hrefs[read : read + most], refused)
-        if max(map(len, found), default=0) > rules.max_url_length:
-            short = [url for url in found if len(url) <= rules.max_url_length]
-            long += len(found) - len(short)
-            found = short
-        links.update(dict.fromkeys(found))
+    few = min(most, MOST_HREFS)
+    links = resolver.resolve_all(base, hrefs if len(hrefs) <= few else hrefs[:few], refused)
+    short, long = _short(links, rules.max_url_length)
+    if len(hrefs) <= few and not long:
+        return Found(tuple(short), 0, {})
+    distinct, read = dict.fromkeys(short), few
+    while read < min(len(hrefs), MOST_HREFS) and len(distinct) < most:
+        short, more = _short(resolver.resolve_all(base, hrefs[read : read + most], refused), rules.max_url_length)
+        distinct.update(dict.fromkeys(short))
+        long += more
         read += most
     beyond = len(set(hrefs[read:]).difference(hrefs[:read])) if read < len(hrefs) else 0
-    many = beyond + max(0, len(links) - most)
-    left: Left = {}
-    if long:
-        left[NotFollowed.TOO_LONG] = long
-    if many:
-        left[NotFollowed.TOO_MANY] = many
-    return Found(tuple(links)[:most], long + many, left)
+    many = beyond + max(0, len(distinct) - most)
+    counts = ((NotFollowed.TOO_LONG, long), (NotFollowed.TOO_MANY, many))
+    return Found(tuple(distinct)[:most], long + many, {why: count for why, count in counts if count})
+
+
+def _short(urls: list[str], longest: int) -> tuple[list[str], int]:
+    """Those of these URLs that are not too long, and how many are."""
+    if max(map(len, urls), default=0) <= longest:
+        return urls, 0
+    short = [url for url in urls if len(url) <= longest]
+    return short, len(urls) - len(short)
 
 
 # ---- where links stand -----------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from typing import cast
 
 import can_ada
 
@@ -100,7 +101,9 @@ class Resolver:
                     urls[place] = found
             if why is not None and refused is not None:
                 refused[href] = why
-        return [url for url in dict.fromkeys(urls) if url is not None]
+        found = dict.fromkeys(urls)
+        found.pop(None, None)
+        return cast(list[str], [*found])
 
     def _directory(self, base: str) -> tuple[dict[str, str], Refused]:
         path = base.partition("?")[0]
