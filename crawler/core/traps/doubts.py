@@ -25,6 +25,7 @@ TRIALS = 60
 RARE = 16
 MOST = 500
 VOUCHED = 20_000
+HIGHEST = 1 + max(Landed)
 
 
 class Trust(msgspec.Struct):
@@ -102,10 +103,10 @@ class Doubts:
 
     def vouch(self, known: Iterable[str], landed: Landed) -> None:
         """A page names these known URLs: from now on they are under no more doubt than this page casts."""
-        vouched = self._vouched
-        for url in known:
-            mark = xxh3_64_intdigest(url.encode())
-            vouched[mark] = min(landed, vouched.get(mark, landed))
+        vouched, doubt = self._vouched, int(landed)
+        for mark in map(xxh3_64_intdigest, map(str.encode, known)):
+            if vouched.get(mark, HIGHEST) > doubt:
+                vouched[mark] = doubt
         if len(vouched) > VOUCHED:
             for mark in list(vouched)[: VOUCHED // 2]:
                 del vouched[mark]

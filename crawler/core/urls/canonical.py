@@ -101,9 +101,9 @@ class Resolver:
                     urls[place] = found
             if why is not None and refused is not None:
                 refused[href] = why
-        found = dict.fromkeys(urls)
-        found.pop(None, None)
-        return cast(list[str], [*found])
+        wanted = dict.fromkeys(urls)
+        wanted.pop(None, None)
+        return cast(list[str], [*wanted])
 
     def _directory(self, base: str) -> tuple[dict[str, str], Refused]:
         path = base.partition("?")[0]

@@ -41,6 +41,8 @@ _COUNTED = b"0123456789abcdef \t\r\n\f\v!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 _WORD = re.compile("[a-z]{3,}")
 ECHOES = 16
 """Words of its own URL that are taken out of a text at most."""
+SHORT = 3
+"""Letters that identify a word."""
 LONGEST_FILE = 1024
 """Characters of the name of a file that count."""
 EXACT = 1 << 17
@@ -101,11 +103,23 @@ def fingerprints(text: str, url: str = "", sources: Iterable[str] = (), links: I
     module."""
     files = "\n".join(_files(sources, links))[:EXACT].encode("utf-8", "surrogatepass")
     encoded = text[:EXACT].encode("utf-8", "surrogatepass")
-    loose = encoded[:LOOSE].lower()
-    echoes = set(_WORD.findall(url.partition("://")[2].lower()))
-    for word in sorted(echoes, key=len)[: -ECHOES - 1 : -1]:
-        loose = loose.replace(word.encode(), b"")
-    return xxh3_64_intdigest(encoded + files), xxh3_64_intdigest(loose.translate(None, _COUNTED) + files)
+    return xxh3_64_intdigest(encoded + files), xxh3_64_intdigest(_loose(encoded[:LOOSE], url) + files)
+
+
+def _loose(text: bytes, url: str) -> bytes:
+    """What is left of a text without what a server makes up. Words are looked for when all else is gone, which leaves
+    a third of the text; those of which too little would be left are looked for before."""
+    words = sorted(set(_WORD.findall(url.partition("://")[2].lower())), key=len)[: -ECHOES - 1 : -1]
+    echoes = [(word, word.translate(None, _COUNTED)) for word in map(str.encode, words)]
+    loose = text.lower()
+    for word, rest in echoes:
+        if len(rest) < SHORT:
+            loose = loose.replace(word, b"")
+    loose = loose.translate(None, _COUNTED)
+    for _, rest in echoes:
+        if len(rest) >= SHORT:
+            loose = loose.replace(rest, b"")
+    return loose
 
 
 def _files(sources: Iterable[str], links: Iterable[str]) -> Iterator[str]:
