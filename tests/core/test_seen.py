@@ -50,6 +50,16 @@ def test_it_restores_the_marks_of_an_earlier_run() -> None:
     assert [number for number in range(30) if page(number) in one] == list(range(20))
 
 
+@pytest.mark.parametrize("limit", [0, 3, 100])
+def test_the_urls_of_a_page_are_parted_into_new_and_known_in_their_order(limit: int) -> None:
+    one = Seen(7, limit)
+    for number in (1, 2, 3, 4):
+        one.add(page(number))
+    assert one.partition([*map(page, (4, 9, 1, 8))]) == ([page(9), page(8)], [page(4), page(1)])
+    assert one.partition([*map(page, (3, 2))]) == ([], [page(3), page(2)])
+    assert one.partition([]) == ([], [])
+
+
 def test_without_the_marks_of_an_earlier_run_it_is_a_cache_of_recent_lookups() -> None:
     one = Seen(7, limit=100)
     one.load(None)
