@@ -34,6 +34,7 @@ from crawler.core.urls.scope import Scope
 from crawler.fetch import ASYNC_CLIENTS, open_async_fetcher, open_fetcher
 from crawler.fetch.base import ClientPlan, FetchError, Limits, Request, Response
 from crawler.pipeline.page_processor import PageProcessor
+from crawler.system.memory_shortage import large_blocks_apart
 from tests.corpus import FOLDER, load
 from variants.thread_pool import share_arenas
 
@@ -210,6 +211,7 @@ def resident() -> int:
 
 def rounds(client: str, count: int, threads: bool = False) -> dict[str, Any]:
     """Run so many rounds, on a loop or in threads, and return what they leaked."""
+    large_blocks_apart()  # as in each process of a crawl
     with replaying() as replay:
         tally = Tally(replay, count)
         began, used, start = monotonic(), process_time(), resident()

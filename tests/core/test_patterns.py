@@ -100,9 +100,8 @@ def test_two_texts_that_differ_in_numbers_and_ids_differ_in_one_fingerprint() ->
     here = [fingerprints(f"{name} is not here", f"http://h.test/a/{name.lower()}") for name in ("Amber", "Birch")]
     assert here[0][0] != here[1][0]
     assert here[0][1] == here[1][1], "words of the URL are ignored"
-    short = [
-        fingerprints(f"{name} wins, {name}ging", f"http://h.test/pets/{name.lower()}") for name in ("Cat", "Dog", "Bead")
-    ]
+    names = ("Cat", "Dog", "Bead")
+    short = [fingerprints(f"{name} wins, {name}ging", f"http://h.test/pets/{name.lower()}") for name in names]
     assert len({loose for _, loose in short}) == 1, "also those of which few letters count"
     files = [fingerprints("A photo.", sources=[f"/img/{n}.jpg"]) for n in range(2)]
     assert files[0][0] != files[1][0]
