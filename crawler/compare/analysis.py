@@ -3,12 +3,14 @@ only.
 
 Rules, and why:
 - A and B are compared within a block, as log(A/B), so drift between blocks (a neighbour, the temperature) cancels.
-- The region of practical equivalence (ROPE) is 3 %, or the difference between equal engines in the A/A arm, if that is
-  larger.
-- The word follows from the interval: *faster* or *slower* where all of it lies beyond the ROPE, *equivalent* where all
-  of it lies inside, *inconclusive* otherwise. With fewer than 5 blocks the word is always *inconclusive*.
-- Many pairs are multiple comparisons: *faster* and *slower* must also pass Holm's correction over all pairs shown
-  together.
+- The region of practical equivalence is 3 %, whatever the noise: with a region that grows with the noise, a real
+  difference of 10 % would be called equivalent on a noisy machine.
+- The A/A arm shows how far noise alone reaches. *faster* or *slower*: the whole interval lies beyond the region and
+  beyond that noise. *equivalent*: it lies inside the region, and the A/A arm's interval does, too. *inconclusive*:
+  neither.
+- A word needs LEAST blocks. With fewer it is *too few blocks*, and the ends that are shown are those of the range.
+- Many comparisons are more than one chance to be wrong: *faster* and *slower* must also pass Holm's correction over all
+  comparisons of a figure.
 - Where the A/A interval excludes 1, the measurement separates two equal engines, so nothing is claimed at all.
 """
 
@@ -21,29 +23,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from crawler.compare.intervals import LEAST, RESAMPLES, Estimate, estimate, t_tail
+from crawler.compare.intervals import Estimate, estimate, t_tail
 
 Key = TypeVar("Key")
 Blocks = Mapping[int, float]
 """One metric of one arm under one condition: the value in each block."""
 
-Word = Literal["faster", "slower", "equivalent", "inconclusive"]
+Word = Literal["faster", "slower", "equivalent", "inconclusive", "too few blocks"]
+TOO_FEW: Word = "too few blocks"
 
-FLOOR = 0.03
-"""The smallest ROPE: differences below 3 % do not matter to a user."""
-
-FIRM = 10
-"""With fewer blocks a report is exploratory."""
+ROPE = 0.03
+"""The region of practical equivalence: differences below 3 % do not matter to a user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Arm `a` against arm `b`: the ratio a/b, Holm's p of lying beyond the ROPE, P(a > b in a block), the word."""
+    """Arm `a` against arm `b`: the ratio a/b, the share of blocks in which `a` was ahead, the word."""
 
     a: str
     b: str
     ratio: Estimate
-    p: float
     wins: float
     word: Word
 
@@ -53,10 +52,10 @@ def log_ratios(a: Blocks, b: Blocks) -> list[float]:
     return [math.log(a[k] / b[k]) for k in sorted(a.keys() & b.keys()) if a[k] > 0 and b[k] > 0]
 
 
-def ratio(a: Blocks, b: Blocks, resamples: int = RESAMPLES) -> Estimate | None:
-    """a/b with its intervals, None where no block has both."""
+def ratio(a: Blocks, b: Blocks) -> Estimate | None:
+    """a/b with its interval, None where no block has both."""
     logs = log_ratios(a, b)
-    return estimate(logs, resamples).exp() if logs else None
+    return estimate(logs).exp() if logs else None
 
 
 def level(blocks: Blocks) -> Estimate | None:
@@ -69,21 +68,21 @@ def level(blocks: Blocks) -> Estimate | None:
     return estimate(values)
 
 
-def rope(twin: Estimate | None) -> float:
-    """The half-width of the region of practical equivalence, as a share: 0.03 means ratios from 1/1.03 to 1.03. `twin`
-    is the ratio of the A/A arm."""
+def margin_of(twin: Estimate | None) -> float:
+    """How far from 1 a ratio must be to be a difference, as a share: 0.03 means beyond 1/1.03 and 1.03. More than ROPE
+    where noise alone reaches further. `twin` is the ratio of the A/A arm."""
     if twin is None or not twin.known:
-        return FLOOR
-    return max(FLOOR, math.sqrt(twin.high / twin.low) - 1)
+        return ROPE
+    return max(ROPE, twin.high - 1, 1 / twin.low - 1)
 
 
 def trusted(twin: Estimate | None) -> bool:
     """Whether the A/A arm shows no difference between two equal engines (or there is none)."""
-    return twin is None or twin.low <= 1 <= twin.high
+    return twin is None or not twin.known or twin.low <= 1 <= twin.high
 
 
 def beyond(logs: Sequence[float], margin: float) -> float:
-    """The two-sided p (Student) that the mean log-ratio does not lie beyond the ROPE on its side."""
+    """The two-sided p (Student) that the mean log-ratio does not lie beyond the margin on its side."""
     if len(logs) < 2:
         return 1.0
     distance = abs(statistics.fmean(logs)) - math.log1p(margin)
@@ -103,14 +102,14 @@ def holm(ps: Sequence[float]) -> list[float]:
 
 
 def word(measured: Estimate, margin: float, p: float = 0.0) -> Word:
-    """The word that the interval of a ratio allows."""
-    if measured.n < LEAST:
-        return "inconclusive"
+    """The word that the interval of a ratio allows, where only what is beyond the margin is a difference."""
+    if not measured.known:
+        return TOO_FEW
     if measured.low > 1 + margin and p <= 0.05:
         return "faster"
     if measured.high < 1 / (1 + margin) and p <= 0.05:
         return "slower"
-    if 1 / (1 + margin) <= measured.low and measured.high <= 1 + margin:
+    if margin <= ROPE and measured.low >= 1 / (1 + ROPE) and measured.high <= 1 + ROPE:
         return "equivalent"
     return "inconclusive"
 
@@ -121,17 +120,13 @@ def wins(a: Blocks, b: Blocks) -> float:
     return sum((a[k] > b[k]) + 0.5 * (a[k] == b[k]) for k in both) / len(both) if both else math.nan
 
 
-def family(
-    logs: Mapping[Key, Sequence[float]], margin: float, claims: bool, resamples: int = RESAMPLES
-) -> dict[Key, tuple[Estimate, float, Word]]:
-    """Ratios judged together: each with its p, Holm-corrected over all of them, and its word. Without `claims` all are
-    inconclusive."""
-    ps = holm([beyond(found, margin) for found in logs.values()])
-    judged = {}
+def family(logs: Mapping[Key, Sequence[float]], margins: Mapping[Key, float]) -> dict[Key, tuple[Estimate, Word]]:
+    """Ratios judged together, each with its word. A key without a margin may claim nothing: it is inconclusive."""
+    ps = holm([beyond(found, margins.get(key, ROPE)) for key, found in logs.items()])
+    judged: dict[Key, tuple[Estimate, Word]] = {}
     for (key, found), p in zip(logs.items(), ps, strict=True):
-        measured = estimate(found, resamples).exp()
-        said: Word = word(measured, margin, p) if claims else "inconclusive"
-        judged[key] = (measured, p, said)
+        measured = estimate(found).exp()
+        judged[key] = (measured, word(measured, margins[key], p) if key in margins else "inconclusive")
     return judged
 
 
@@ -140,13 +135,13 @@ def against(
 ) -> dict[str, tuple[Estimate, Word]]:
     """Every arm's ratio to the base and its word, as one family."""
     logs = {arm: found for arm, blocks in others.items() if (found := log_ratios(blocks, base))}
-    return {arm: (measured, said) for arm, (measured, _, said) in family(logs, margin, claims).items()}
+    return family(logs, dict.fromkeys(logs, margin) if claims else {})
 
 
-def pairs(cells: Mapping[str, Blocks], margin: float, claims: bool = True, resamples: int = RESAMPLES) -> list[Pair]:
+def pairs(cells: Mapping[str, Blocks], margin: float, claims: bool = True) -> list[Pair]:
     """Every pair of arms that share a block, as one family."""
     logs = {(a, b): found for a, b in itertools.combinations(cells, 2) if (found := log_ratios(cells[a], cells[b]))}
     return [
-        Pair(a, b, measured, p, wins(cells[a], cells[b]), said)
-        for (a, b), (measured, p, said) in family(logs, margin, claims, resamples).items()
+        Pair(a, b, measured, wins(cells[a], cells[b]), said)
+        for (a, b), (measured, said) in family(logs, dict.fromkeys(logs, margin) if claims else {}).items()
     ]

@@ -1,8 +1,8 @@
 """All arms under one condition: their levels, their ratios to the base, and the ceilings that limit them. Pure.
 
 Rules, and why:
-- All pairs of a headline are one family for Holm's correction; in a sweep, the engines against the base at one level
-  are.
+- All pairs of a headline are one family for Holm's correction; in a sweep, the engines against the base at all of its
+  levels are, since one figure shows them.
 - A crawl of a graph, polite or not, has no real steady window: it grows, and ends with a few slow hosts. Its throughput
   is that of the whole crawl, and its ceiling the limit of any crawl of this web (`least_rate`, see
   crawler.compare.envelope); the share of it is the engine's efficiency. Without that metric the limit of politeness is
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from crawler.compare import analysis, models
 from crawler.compare.analysis import Blocks, Pair, Word
@@ -49,13 +49,13 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """All arms under one condition: the A/A ratio, the ROPE, whether anything may be claimed, the rows, the pairs
-    (headlines only), the ceilings in pages/s by name, the raw loop."""
+    """All arms under one condition: the A/A ratio, the margin beyond which a ratio is a difference, whether anything
+    may be claimed, the rows, the pairs (headlines only), the ceilings in pages/s by name, the raw loop."""
 
     condition: Condition
     rate: str
     twin: Estimate | None
-    rope: float
+    margin: float
     claims: bool
     rows: list[Row]
     pairs: list[Pair]
@@ -81,7 +81,7 @@ def field_of(
     rates = cells.engines_with(condition, rate)
     base = rates.get(cells.base, {})
     twin = analysis.ratio(cells.blocks(condition, cells.twin, rate), base) if cells.twin else None
-    margin, claims = analysis.rope(twin), claims and analysis.trusted(twin)
+    margin, claims = analysis.margin_of(twin), claims and analysis.trusted(twin)
     pairs = analysis.pairs(rates, margin, claims) if all_pairs else []
     others = {arm: blocks for arm, blocks in rates.items() if arm != cells.base}
     against = analysis.against(base, others, margin, claims)
@@ -97,13 +97,29 @@ def field_of(
         condition=condition,
         rate=rate,
         twin=twin,
-        rope=margin,
+        margin=margin,
         claims=claims,
         rows=[row for row in rows if row.levels],
         pairs=pairs,
         ceilings=ceilings,
         raw=analysis.level(cells.shared(condition, "raw_rate")),
     )
+
+
+def judged_together(fields: Sequence[Field], base: str) -> list[Field]:
+    """The fields of one figure with the words of their engines corrected over all of them."""
+    logs: dict[tuple[int, str], list[float]] = {}
+    for place, field in enumerate(fields):
+        ours = next((row.values.get(field.rate, {}) for row in field.rows if row.arm == base), {})
+        for row in field.engines:
+            if row.arm != base and (found := analysis.log_ratios(row.values.get(field.rate, {}), ours)):
+                logs[place, row.arm] = found
+    margins = {key: fields[key[0]].margin for key in logs if fields[key[0]].claims}
+    words = {key: said for key, (_, said) in analysis.family(logs, margins).items()}
+    return [
+        replace(field, rows=[replace(row, word=words.get((place, row.arm), row.word)) for row in field.rows])
+        for place, field in enumerate(fields)
+    ]
 
 
 def _rate_of(cells: Cells, condition: Condition) -> str:

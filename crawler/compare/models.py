@@ -4,9 +4,8 @@ Rules, and why:
 - Ceilings have no free parameter: Little's law, the CPU that a page costs, the raw loop, politeness. A gap to them is a
   fact.
 - A crossing is found on straight lines between the levels in log-log space (monotone between levels, so without
-  artefacts). Its interval ends where the bootstrap-t band around those lines leaves zero: resampling the crossings
-  would make it too short, as percentile bootstraps of few blocks are. Where the band does not leave zero on one side,
-  the two arms tie there, and no crossing is reported, because noise around a tie crosses often.
+  artefacts). Its interval ends where the band of intervals around those lines leaves zero. Where the band does not
+  leave zero on one side, the two arms tie there, and no crossing is reported, because noise around a tie crosses often.
 - A break-even point gets its interval in the same way, from the paired difference of two jobs' durations.
 """
 
@@ -19,8 +18,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from crawler.compare.intervals import estimate
-
-RESAMPLES = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +86,7 @@ def break_even(a: Mapping[int, tuple[float, float]], b: Mapping[int, tuple[float
 
     def apart(size: float) -> bool:
         """Whether the durations of two jobs of this size differ significantly."""
-        band = estimate([start - size * page for start, page in zip(starts, pages, strict=True)], RESAMPLES)
+        band = estimate([start - size * page for start, page in zip(starts, pages, strict=True)])
         return band.low > 0 or band.high < 0
 
     if not (apart(at / 1000) and apart(at * 1000)):

@@ -18,7 +18,8 @@ import msgspec
 from crawler.compare import analysis, models, noise
 from crawler.compare.analysis import Word
 from crawler.compare.cells import Cells
-from crawler.compare.fields import Field, field_of
+from crawler.compare.fields import Field, field_of, judged_together
+from crawler.compare.intervals import LEAST
 from crawler.compare.records import Condition, Session, Trial
 
 FACTORS = {
@@ -66,8 +67,9 @@ class AuditResult:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """All that the report states. `firm` is False below 10 blocks: then the report is exploratory. `claims` is False
-    where the headline's A/A arm differs: then no engines are compared in words."""
+    """All that the report states. `blocks`: those of the arm with the fewest at the headline; `firm` is False where
+    they are too few for any word. `claims` is False where the headline's A/A arm differs: then no engines are compared
+    in words."""
 
     base: str
     twin: str
@@ -94,7 +96,7 @@ def results(session: Session, trials: Sequence[Trial]) -> Results:
         base=cells.base,
         twin=cells.twin,
         blocks=blocks,
-        firm=session.blocks.get("headline", 0) >= analysis.FIRM and blocks >= 0.8 * analysis.FIRM,
+        firm=blocks >= LEAST,
         claims=claims,
         headline=field if compared else None,
         sweeps=_sweeps(cells, claims),
@@ -120,6 +122,7 @@ def _sweep(cells: Cells, claims: bool, name: str, conditions: Sequence[Condition
     ordered = sorted(conditions, key=lambda condition: float(getattr(condition, factor)))
     levels = [float(getattr(condition, factor)) for condition in ordered]
     fields = [field_of(cells, one, ("cold_rate",), all_pairs=False, claims=claims) for one in ordered]
+    fields = judged_together(fields, cells.base)
     crossings, ties = {}, {}
     for arm in cells.engines:
         if arm == cells.base:

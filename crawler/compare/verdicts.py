@@ -14,14 +14,14 @@ from crawler.compare.intervals import Estimate
 
 
 def leaders(field: Field) -> tuple[Row, dict[str, Word]] | None:
-    """The row with the most pages/s, and the engines not shown to be slower than it, with their words: "equivalent" or
-    "inconclusive". None where nothing may be claimed."""
+    """The row with the most pages/s, and the engines not shown to be slower than it, with their words: "equivalent",
+    "inconclusive" or "too few blocks". None where nothing may be claimed."""
     rows = [row for row in field.engines if field.rate in row.values]
     if not rows or not field.claims:
         return None
     best = max(rows, key=lambda row: row.levels[field.rate].value)
     others = {row.arm: row.values[field.rate] for row in rows if row is not best}
-    said = {arm: word for arm, (_, word) in analysis.against(best.values[field.rate], others, field.rope).items()}
+    said = {arm: word for arm, (_, word) in analysis.against(best.values[field.rate], others, field.margin).items()}
     return best, {arm: word for arm in others if (word := said.get(arm, "inconclusive")) != "slower"}
 
 
@@ -54,4 +54,4 @@ def _judged(
     noise_of = analysis.ratio(values.get(twin, {}), values.get(base, {}))
     others = {arm: blocks for arm, blocks in values.items() if arm not in (base, twin)}
     claims = claims and field.claims and analysis.trusted(noise_of)
-    return analysis.against(values.get(base, {}), others, analysis.rope(noise_of), claims)
+    return analysis.against(values.get(base, {}), others, analysis.margin_of(noise_of), claims)

@@ -79,7 +79,7 @@ def choice(field: Field) -> BestMode:
     if not found:
         return BestMode("mute", (), "")
     best, rest = found
-    kind = "open" if "inconclusive" in rest.values() else "tie" if rest else "clear"
+    kind = "clear" if not rest else "tie" if set(rest.values()) == {"equivalent"} else "open"
     return BestMode(kind, (best.arm, *rest), full(best.levels[field.rate]))
 
 

@@ -16,7 +16,7 @@ from crawler.compare.html_report.phrases import NO_CLAIM, listed, sentence
 from crawler.compare.html_report.scaling import sweep
 from crawler.compare.results import Results
 from crawler.compare.verdicts import costs_against
-from crawler.report.numbers import number, percent, seconds, share
+from crawler.report.numbers import counted, number, percent, seconds, share
 
 
 def summary(found: Results) -> list[str]:
@@ -39,13 +39,19 @@ def noise_floor(found: Results) -> str:
     """The apparent difference between two equal engines."""
     field = found.headline
     if not field or not field.twin:
-        return f"There is no A/A arm: differences below {percent(1 + analysis.FLOOR)} are taken as noise."
+        return f"There is no A/A arm: differences below {percent(1 + analysis.ROPE)} are taken as noise."
     twin = field.twin
-    ends = f" [{percent(twin.low)}, {percent(twin.high)}]" if twin.known else " (one block: no interval)"
-    measured = f"The same engine under two names differs by {percent(twin.value)}{ends}"
+    measured = f"The same engine under two names differs by {percent(twin.value)}"
+    if not twin.known:
+        return f"{measured} in {counted(twin.n, 'block')}: too few to tell how far noise reaches."
+    measured += f" [{percent(twin.low)}, {percent(twin.high)}]"
     if not field.claims:
         return f"{measured}: the measurement separates two equal engines, so no difference is claimed."
-    return f"{measured}; what differs by less than {100 * field.rope:.2g} % counts as equal."
+    if field.margin > analysis.ROPE:
+        return (
+            f"{measured}: differences below {100 * field.margin:.2g} % may be noise, and nothing is called equivalent."
+        )
+    return f"{measured}; what differs by less than {100 * analysis.ROPE:.2g} % counts as equal."
 
 
 def headline(field: Field, base: str) -> str:
@@ -58,7 +64,12 @@ def headline(field: Field, base: str) -> str:
     if faster:
         return f"{faster[0].arm} stores {_measured(faster[0])} times as many pages a second as {base}"
     if rows and all(row.word == "equivalent" for row in rows):
-        return f"All engines tie with {base}, within {100 * field.rope:.2g} %"
+        return f"All engines tie with {base}, within {100 * analysis.ROPE:.2g} %"
+    if few := [row for row in rows if row.word == analysis.TOO_FEW]:
+        farthest = max(few, key=lambda row: abs(math.log(_ratio(row))))
+        return (
+            f"{farthest.arm} at {number(_ratio(farthest))} times the pages a second of {base}: too few blocks to claim"
+        )
     still = [row.arm for row in rows if row.word == "inconclusive"]
     if slower:
         least = f"{slower[0].arm} reaches {_measured(slower[0])} of {base}'s pages a second"
@@ -92,7 +103,8 @@ def costs(field: Field, base: str) -> str:
         ends += [min(less, key=lambda arm: less[arm].value)] if less else []
         said = [f"{arm} takes {full((more | less)[arm])} times the {what} of {base}" for arm in ends]
         if found and not said:
-            equal = all(word == "equivalent" for _, word in found.values())
+            said_of = {word for _, word in found.values()}
+            equal = said_of == {"equivalent"}
             said = [f"every engine takes as much {what} as {base}" if equal else f"no difference in {what} is shown"]
         parts += said
     return sentence(parts)
@@ -108,8 +120,10 @@ def polite(field: Field) -> str:
         return NO_CLAIM
     if rows and all(row.word == "equivalent" for row in rows):
         reached = f", at {100 * share:.0f} % of what that allows" if share is not None else ""
-        return f"{asked}: every engine ties within {100 * field.rope:.2g} %{reached}"
-    return f"{asked} allows {number(bound)} pages/s; a tie of all engines is not shown"
+        return f"{asked}: every engine ties within {100 * analysis.ROPE:.2g} %{reached}"
+    few = any(row.word == analysis.TOO_FEW for row in rows)
+    tie = "too few blocks to claim a tie" if few else "a tie of all engines is not shown"
+    return f"{asked} allows {number(bound)} pages/s; {tie}"
 
 
 def graph(field: Field, base: str) -> str:

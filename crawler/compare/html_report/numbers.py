@@ -12,14 +12,15 @@ from crawler.system.text import format_bytes
 
 
 def span(estimate: Estimate, show: Show = number) -> str:
-    """The interval alone; a common unit is not repeated."""
-    if not estimate.known:
-        return "[no interval]"
+    """The interval alone, in brackets; the range where there are too few blocks for one. A common unit is not
+    repeated."""
+    if estimate.n == 1:
+        return "(one block)"
     value, low, high = show(estimate.value), show(estimate.low), show(estimate.high)
     unit = value[value.rfind(" ") :] if " " in value else ""
     if unit and low.endswith(unit) and high.endswith(unit):
         low, high = low.removesuffix(unit), high.removesuffix(unit)
-    return f"[{low}, {high}]"
+    return f"[{low}, {high}]" if estimate.known else f"({low} to {high})"
 
 
 def full(estimate: Estimate, show: Show = number) -> str:

@@ -21,7 +21,7 @@ from crawler.report.svg import NARROW, WIDE, escape, mark
 STYLE = Path(__file__).with_name("comparison.css")
 LONG = 48
 """A cell with more letters may be broken into lines."""
-GLYPHS = {"faster": "▲", "slower": "▼", "equivalent": "≈", "inconclusive": "?"}
+GLYPHS = {"faster": "▲", "slower": "▼", "equivalent": "≈", "inconclusive": "?", "too few blocks": "…"}
 
 
 def page(book: Book, sections: Sequence[Section]) -> str:

@@ -45,6 +45,12 @@ def gates(book: Book) -> tuple[list[Figure], str]:
         [name, checks.get(name, ""), f"{failed[name]:,}", f"{warned[name]:,}", last.get(name, "")]
         for name in sorted({gate.name for _, gate in found})
     ]
+    for arm in book.session.arms:
+        ours = [trial for trial in counted if trial.arm == arm.name]
+        void_here = sum(not trial.valid for trial in ours)
+        rows.append(
+            [arm.name, "trials that are void, of all that were to count", f"{void_here:,} of {len(ours):,}", "", ""]
+        )
     for trial in void:
         where, why = f"{trial.arm}: {conditions(trial.condition)}", "; ".join(trial.failed) or "it reported nothing"
         rows.append([f"trial {trial.order}", where, "void", "", why])
@@ -52,8 +58,8 @@ def gates(book: Book) -> tuple[list[Figure], str]:
         title,
         "Did every engine do the same work?",
         (),
-        "One row per gate, with the number of trials that failed it, the warm-up included, and then each void trial. "
-        "A void trial stays in the data and is never silently repeated.",
+        "One row per gate, with the number of trials that failed it, the warm-up included; then one per arm, and one "
+        "per void trial. A void trial stays in the data and is never silently repeated.",
         Table(["gate", ":what it proves", "failed", "warned", ":as found (last valid trial, or the void one)"], rows),
         book.foot(sorted({trial.condition for trial in trials}, key=repr)[:1], whole=True),
     )
@@ -82,7 +88,7 @@ def order(book: Book) -> tuple[list[Figure], str]:
     ]
     if field and field.twin:
         rows.append(["A/A ratio", full(field.twin)])
-        rows.append(["region of practical equivalence", f"± {100 * field.rope:.2g} %"])
+        rows.append(["what counts as a difference", f"more than {100 * field.margin:.2g} %"])
     figure = Figure(
         title,
         "Could the order of the trials, or other processes, fake a difference?",

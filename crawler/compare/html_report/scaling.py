@@ -33,7 +33,7 @@ def sweep(one: Sweep, base: str) -> list[str]:
         if row.ratio
     ]
     ties = [level for level in one.levels if one.ties and all(level in levels for levels in one.ties.values())]
-    open_words = {"equivalent", "inconclusive", None}
+    open_words = {"equivalent", "inconclusive", analysis.TOO_FEW, None}
     blurred = [
         x for x, field in one.points if field.claims and x not in ties and {r.word for r in field.engines} <= open_words
     ]
@@ -98,7 +98,7 @@ def _turns(before: tuple[Row, Field], after: tuple[Row, Field]) -> Word:
     """The word for an engine's change from one level to another, paired by block."""
     (row, field), (later, beyond) = before, after
     ratio = analysis.ratio(later.values[beyond.rate], row.values[field.rate])
-    return analysis.word(ratio, max(field.rope, beyond.rope)) if ratio else "inconclusive"
+    return analysis.word(ratio, max(field.margin, beyond.margin)) if ratio else "inconclusive"
 
 
 def scaling_cost(one: Sweep, base: str) -> list[str]:

@@ -63,24 +63,18 @@ def pairs(book: Book) -> tuple[list[Figure], str]:
     drawn = [_pair(book, rates, p.a, p.b, p.ratio, p.word) for p in field.pairs]
     if field.twin and book.found.twin in rates:
         drawn.insert(0, _pair(book, rates, book.found.twin, book.found.base, field.twin, "A/A"))
-    rows = []
-    for pair in field.pairs:
-        ratio = pair.ratio
-        student = f"[{number(ratio.t_low)}, {number(ratio.t_high)}]" if ratio.known else ""
-        p = "< 0.001" if pair.p < 0.001 else f"{pair.p:.3f}"
-        word = pair.word + (" (the two intervals disagree)" if ratio.disputed else "")
-        rows.append([f"{pair.a} / {pair.b}", full(ratio), student, p, share(pair.wins), word])
+    rows = [[f"{pair.a} / {pair.b}", full(pair.ratio), share(pair.wins), pair.word] for pair in field.pairs]
     if field.twin:
-        rows.insert(0, [f"{book.found.twin} / {book.found.base}", full(field.twin), "", "", "", "A/A: the noise floor"])
+        rows.insert(0, [f"{book.found.twin} / {book.found.base}", full(field.twin), "", "A/A: the noise floor"])
     title = findings.forest(field)
     figure = Figure(
         title,
         "Which differences are real?",
-        [lambda width: forest(width, drawn, field.rope, title)],
-        f"The band holds what is too small to matter: ± {100 * field.rope:.2g} %. An interval outside the band is a "
-        "difference, one inside is a tie, one across its edge stays open. Pale marks are blocks. The first row "
-        "compares an engine to itself.",
-        Table(["pair", "ratio [bootstrap-t]", "[paired t]", "p (Holm)", "wins blocks", "word"], rows),
+        [lambda width: forest(width, drawn, field.margin, title)],
+        f"The band, ± {100 * field.margin:.2g} %, holds what is too small to matter, and what noise alone can do. An "
+        "interval outside the band is a difference, one across its edge stays open. One inside is a tie, unless noise "
+        "made the band wider than 3 %. Pale marks are blocks. The first row compares an engine to itself.",
+        Table(["pair", "ratio [95 %]", "ahead in", "word"], rows),
         book.foot([field.condition]),
     )
     return [figure], ""

@@ -78,7 +78,7 @@ def _against(book: Book, one: Sweep, name: str) -> list[Draw]:
         x=name,
         y=f"ratio to {book.found.base} (log)",
         show_x=show,
-        ropes={level: field.rope for level, field in one.points},
+        ropes={level: field.margin for level, field in one.points},
     )
     label = f"pages a second against {book.found.base}, by {name}"
     return [lambda width: curves(width, drawn, scene, label, 280)] if drawn else []
