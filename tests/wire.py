@@ -6,7 +6,7 @@ Every case of the corpus hostile_http, in every round, is fetched and read as in
 flight, under the limits that the corpus names. The server closes connections unannounced, so a fetch that fails before
 a head arrived is retried, as in a crawl. Then each connection must fetch a good page. The output is one JSON object:
 how each case ended, the slowest fetch, the time that the good page took, the growth of resident memory since the first
-rounds, and the cases whose outcomes differed.
+rounds, the same without the free memory that the allocator keeps, and the cases whose outcomes differed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from crawler.core.urls.scope import Scope
 from crawler.fetch import ASYNC_CLIENTS, open_async_fetcher, open_fetcher
 from crawler.fetch.base import ClientPlan, FetchError, Limits, Request, Response
 from crawler.pipeline.page_processor import PageProcessor
-from crawler.system.memory_shortage import large_blocks_apart
+from crawler.system.memory_shortage import large_blocks_apart, relieve
 from tests.corpus import FOLDER, load
 from variants.thread_pool import share_arenas
 
@@ -97,6 +97,7 @@ class Tally:
         self.slowest: dict[str, float] = defaultdict(float)
         self.cases = (case["id"] for _ in range(rounds) for case in replay.cases)
         self.resident: list[int] = []
+        self.needed: list[int] = []
         self.done = 0
         self._replay = replay
         self._lock = threading.Lock()
@@ -133,6 +134,8 @@ class Tally:
             self.done += 1
             if self.done % len(self._replay.cases) == 0:
                 self.resident.append(resident())
+                if len(self.resident) == WARM:
+                    self.needed.append(needed())
 
 
 def play_blocking(client: str, replay: Replay, tally: Tally) -> list[float]:
@@ -209,6 +212,12 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
+def needed() -> int:
+    """The same without free memory that the allocator keeps."""
+    relieve()
+    return resident()
+
+
 def rounds(client: str, count: int, threads: bool = False) -> dict[str, Any]:
     """Run so many rounds, on a loop or in threads, and return what they leaked."""
     large_blocks_apart()  # as in each process of a crawl
@@ -230,6 +239,7 @@ def rounds(client: str, count: int, threads: bool = False) -> dict[str, Any]:
             "resident_bytes": max(tally.resident),
             "resident_by_tenths": tally.resident[:: max(1, count // 10)],
             "growth_bytes": tally.resident[-1] - tally.resident[min(WARM, count) - 1],
+            "needed_growth_bytes": needed() - tally.needed[0] if tally.needed else None,
             "max_body": replay.limits["max_body"],
             "unsteady": {case: dict(found) for case, found in tally.endings.items() if len(found) > 1},
             "endings": {case: max(found, key=found.__getitem__) for case, found in tally.endings.items()},
