@@ -111,7 +111,7 @@ def _blocks(headline: int, others: int, *sweeps: str) -> dict[str, int]:
     return {"headline": headline} | dict.fromkeys(sweeps, others)
 
 
-_SWEEPS = ("concurrency", "latency", "cpu", "workers", "payload", "errors", "job size", "graph", "politeness")
+_SWEEPS = ("concurrency", "latency", "cpu", "workers", "payload", "errors", "job size", "spread", "graph", "politeness")
 _QUICK = Condition(sweep="headline", pages=1000, concurrency=32)
 _FIRM = Condition(sweep="headline", pages=5000, concurrency=64, payload=32_768)
 _LONG = msgspec.structs.replace(_FIRM, pages=10_000)
@@ -152,6 +152,7 @@ PRESETS = {
             *_timed(2, *_sweep("payload", _FIRM, payload=(1024, 16_384, 131_072))),
             *_timed(2, *_sweep("errors", _FIRM, errors=(0.0, 0.05, 0.2))),
             *_sweep("job size", _FIRM, pages=(10, 100, 1000, 4000)),
+            *_sweep("spread", _FIRM, spread=(0.0, 0.5)),
             _DEMO,
             _TIE,
         ),

@@ -24,6 +24,7 @@ from crawler.compare.analysis import Blocks, Pair, Word
 from crawler.compare.cells import Cells
 from crawler.compare.intervals import Estimate
 from crawler.compare.records import Condition
+from crawler.compare.workload import FLAT
 
 WHOLE = ("graph", "politeness")
 """The sweeps whose throughput is that of the whole crawl."""
@@ -133,9 +134,12 @@ def _rate_of(cells: Cells, condition: Condition) -> str:
 def _ceilings(cells: Cells, condition: Condition) -> dict[str, float]:
     """Pages/s that no engine can exceed, by the name of the limit."""
     least = analysis.level(cells.shared(condition, "least_rate"))
+    possible = analysis.level(cells.shared(condition, "possible_rate")) if condition.workload == FLAT else None
     name = "politeness" if condition.delay else "the graph"
     ceilings = {
-        "Little's law": models.little(condition.concurrency, condition.latency * (1 + condition.errors)),
+        "Little's law": possible.value
+        if possible
+        else models.little(condition.concurrency, condition.latency * (1 + condition.errors)),
         name: least.value if least else models.politeness(condition.hosts, condition.delay),
     }
     return {name: rate for name, rate in ceilings.items() if math.isfinite(rate)}

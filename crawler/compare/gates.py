@@ -1,21 +1,22 @@
 """Decides whether a trial counts. Each gate checks evidence that does not come from the engine itself.
 
 Gates of correctness, which always decide:
-- G1 the digest of the crawl and its reasons are the oracle's, computed without crawling;
+- G1 the digest of the crawl and its reasons are the oracle's, computed without crawling, and so is the number of links
+  that its pages have and a crawl leaves out, which only an engine that parses every page can know;
 - G2 the stored data, read back, gives the same digest;
 - G3 the server saw every expected (URL, attempt) once, and nothing else;
 - G4 order could not change the result: no limit that depends on it was set, none was reached, no body was cut;
 - G6 no requests came too early, too many at once, or against robots.txt;
 - G7 failures were deterministic: the requests of a URL carried attempt numbers 1, 2, ..., and each got the web's answer
-  to that attempt.
+  to that attempt;
+- G10 nothing was faster than possible: the crawl lasted, from the first request to the last commit, at least as long as
+  any crawl of this web must, and the rate of its steady window is not beyond what the slots allow.
 
 Gates of the machine, which a lenient session turns into warnings ("warning: ..." in the detail):
-- G5 the slots were filled: never more than C requests in flight, and at least 0.90 C on average in the steady window
-  of a flat web that takes 50 ms or more. A slot is also occupied while the engine reads a page. So for a faster web, or
-  for pages that are expensive to read, the gate only requires that 0.90 C were once in flight, which a hidden limit (a
-  connection pool) would prevent. It requires nothing at latency 0, or of a job of fewer than 10 pages a slot, which has
-  no steady window. An engine at its CPU roof (CPU per page times pages/s: 0.8 cores) cannot fill its slots; that is a
-  finding, not a fault.
+- G5 the slots were as many as asked for: never more than C requests in flight, and 0.90 C at least once, which a hidden
+  limit (a connection pool) would prevent. How full the slots were on average is a result, not a condition: a gate on it
+  would void the slow engines. It requires nothing at latency 0, or of a job of fewer than 10 pages a slot. An engine at
+  its CPU roof (CPU per page times pages/s: 0.8 cores) cannot fill its slots; that is a finding, not a fault.
 - G8 the server had headroom: it used at most 0.60 of its one core, it can give three times the rate of this crawl, and
   the raw loop got at least the same rate from it. The lateness of answers (p99) is reported, too.
 - G9 the host was quiet: steal below 1 %, other processes below 10 % of all cores, no swapping, no throttling.
@@ -32,15 +33,17 @@ from crawler.compare import determinism as order
 from crawler.compare.environment import OtherLoad
 from crawler.compare.overhead import percentile
 from crawler.compare.records import Condition, Gate, Trial
+from crawler.compare.stored_rate import StoredRates
 from crawler.compare.workload import FLAT, Oracle
+from crawler.core.reasons import NotFollowed
 from crawler.metrics.summary import Summary
 from crawler.settings import Settings
 from crawler.storage.verify import Audit
+from crawler.testweb.flat import FlatWeb
 from crawler.testweb.log import LogEntry
 from crawler.testweb.referee import Verdict
 
 FILLED = 0.90
-SLOW = 0.05
 SHORTEST = 10
 CPU_ROOF = 0.8
 SERVER_SHARE = 0.60
@@ -48,13 +51,16 @@ RAW_SLACK = 0.9
 HEADROOM = 3.0
 STEAL = 0.01
 FOREIGN = 0.10
+BEYOND = 1.05
+"""How far a rate may be beyond what is possible: the pages of a window were fetched a little before it."""
 WARNING = "warning: "
 
 
 class Evidence(NamedTuple):
     """All observations of one trial.
 
-    `settings` and `first_bytes` (URL -> seconds) as the crawl stored them; `cut`: number of bodies cut at the cap;
+    `settings` and `first_bytes` (URL -> seconds) as the crawl stored them; `rates` by its commits; `cut`: number of
+    bodies cut at the cap;
     `cpu` of the crawler's tree and `server_cpu` in seconds; `raw_rate` and `server_rate` (the server's capacity) in
     pages/s, None where they were not measured; `machine` None where it is unknown.
     """
@@ -66,6 +72,7 @@ class Evidence(NamedTuple):
     audit: Audit
     entries: Sequence[LogEntry]
     first_bytes: Mapping[str, float]
+    rates: StoredRates
     cut: int
     verdict: Verdict
     cpu: float
@@ -77,10 +84,10 @@ class Evidence(NamedTuple):
 
 def judge(evidence: Evidence, *, strict: bool = True) -> tuple[Gate, ...]:
     """The results of all gates, by name. Not `strict`: the gates of the machine only warn."""
-    correctness = [check(evidence) for check in (_oracle, _store, _referee, _order, _politeness, _failures)]
+    correctness = [check(evidence) for check in (_oracle, _store, _referee, _order, _politeness, _failures, _possible)]
     machine = [_concurrency(evidence), _headroom(evidence), quiet(evidence.machine)]
     found = [*correctness, *(machine if strict else map(as_warning, machine))]
-    return tuple(sorted(found, key=lambda gate: gate.name))
+    return tuple(sorted(found, key=lambda gate: int(gate.name[1:])))
 
 
 def crashed(why: str) -> tuple[Gate, ...]:
@@ -110,6 +117,9 @@ def _oracle(evidence: Evidence) -> Gate:
     if summary.reasons != dict(reasons):
         differing = sorted(name for name in reasons | summary.reasons if reasons[name] != summary.reasons.get(name, 0))
         faults += [f"{name} {summary.reasons.get(name, 0)} instead of {reasons[name]}" for name in differing]
+    left_out = summary.not_followed.get(NotFollowed.OUT_OF_SCOPE, 0)
+    if isinstance(oracle.web, FlatWeb) and left_out != oracle.web.left_out:
+        faults.append(f"{left_out} links that leave the host instead of {oracle.web.left_out}: were all pages parsed?")
     return gate("G1", faults, f"digest {oracle.digest}, {len(oracle.ends)} URLs")
 
 
@@ -183,19 +193,29 @@ def _politeness(evidence: Evidence) -> Gate:
 
 def _concurrency(evidence: Evidence) -> Gate:
     condition, verdict = evidence.condition, evidence.verdict
-    slots, mean = condition.concurrency, verdict.steady.mean_in_flight
-    seen = f"mean {mean:.1f}, most {verdict.most_in_flight} of {slots} in flight"
-    faults = [f"too many: {seen}"] if verdict.most_in_flight > slots else []
-    slow = condition.latency >= SLOW and not condition.cpu_ms
-    filled = mean if slow else verdict.most_in_flight
+    slots, mean, most = condition.concurrency, verdict.steady.mean_in_flight, verdict.most_in_flight
+    seen = f"mean {mean:.1f}, most {most} of {slots} in flight"
+    faults = [f"too many: {seen}"] if most > slots else []
     asked = condition.workload == FLAT and condition.latency > 0 and condition.pages >= SHORTEST * slots
-    if asked and filled < FILLED * slots:
+    if asked and most < FILLED * slots:
         busy = evidence.cpu / max(evidence.summary.urls, 1) * verdict.steady.throughput
         if busy < CPU_ROOF:
             faults.append(f"slots left empty with {busy:.2f} cores busy: {seen}")
         else:
             seen += f"; at the CPU roof, {busy:.2f} cores busy"
     return gate("G5", faults, seen)
+
+
+def _possible(evidence: Evidence) -> Gate:
+    rates, least = evidence.rates, evidence.oracle.seconds
+    faults = []
+    if rates.seconds < least / BEYOND:
+        faults.append(
+            f"{rates.seconds:.2f} s from the first request to the last commit, where {least:.2f} s are needed"
+        )
+    if rates.steady > rates.possible * BEYOND:
+        faults.append(f"{rates.steady:.0f} pages/s, where the slots allow {rates.possible:.0f}")
+    return gate("G10", faults, f"{rates.seconds:.2f} s, where {least:.2f} s are needed at least")
 
 
 def _headroom(evidence: Evidence) -> Gate:

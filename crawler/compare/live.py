@@ -11,6 +11,7 @@ Rules, and why:
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -25,7 +26,16 @@ from crawler.compare.environment import LoadMeter, OtherLoad
 from crawler.compare.launch import Cost
 from crawler.compare.overhead import EDGE, percentile
 from crawler.compare.records import Gate, Site, Trial
-from crawler.compare.run_process import LOOK, Crashed, Interrupted, Stopped, read_back, run_watched, summary_of
+from crawler.compare.run_process import (
+    LOOK,
+    Crashed,
+    Interrupted,
+    Stopped,
+    read_back,
+    run_watched,
+    stored_times,
+    summary_of,
+)
 from crawler.errors import CrawlerError
 from crawler.metrics.summary import Summary
 from crawler.settings import Settings
@@ -38,8 +48,9 @@ ENOUGH = 20
 
 
 class SiteFindings(NamedTuple):
-    """The results of a crawl of the site. `ends` is a digest of every URL with its reason and status, `moments` and
-    `first_bytes` are those of its stored pages, `rest_until` is Unix time."""
+    """The results of a crawl of the site. `ends` is a digest of every URL with its reason and status, `moments` are
+    those of its commits, one for each URL, `first_bytes` those of its stored pages. Moments and `rest_until` are Unix
+    time."""
 
     settings: Settings
     summary: Summary
@@ -99,12 +110,13 @@ class LiveTrials:
 
 def findings(path: Path, summary: Summary) -> SiteFindings:
     """Read the results from disk. Raises Crashed where that fails."""
-    pages: list[tuple[float, float]] = []
+    first_bytes: list[float] = []
 
     def see(page: Page) -> None:
-        pages.append((page.fetched_at, page.first_byte))
+        first_bytes.append(page.first_byte)
 
     directory, read = read_back(path, see)
+    moments = sorted(stored_times(directory).values())
     try:
         with closing(directory.open_frontiers()) as frontier:
             rows = sorted(f"{row.url} {row.reason} {row.status}\n" for row in frontier.settled())
@@ -113,8 +125,7 @@ def findings(path: Path, summary: Summary) -> SiteFindings:
         raise Crashed(f"the crawl cannot be read back: {error}") from error
     asked = max((max(note.rest_until, time() + note.delay) for note in notes), default=0.0)
     ends = hashlib.sha256("".join(rows).encode()).hexdigest()[:16]
-    moments, first_bytes = (sorted(column) for column in zip(*pages, strict=True)) if pages else ([], [])
-    return SiteFindings(directory.settings, summary, read, ends, moments, first_bytes, asked)
+    return SiteFindings(directory.settings, summary, read, ends, moments, sorted(first_bytes), asked)
 
 
 def judge(found: SiteFindings, machine: OtherLoad | None, peers: Sequence[Trial], *, strict: bool) -> tuple[Gate, ...]:
@@ -151,7 +162,10 @@ def measured(found: SiteFindings, cost: Cost) -> dict[str, float]:
     metrics |= costs(cost, found.summary)
     edge, moments = len(found.moments) // EDGE, found.moments
     if len(moments) >= ENOUGH and moments[-1 - edge] > moments[edge]:
-        metrics["steady_rate"] = (len(moments) - 1 - 2 * edge) / (moments[-1 - edge] - moments[edge])
-    if len(moments) >= ENOUGH:
+        inside = bisect_right(moments, moments[-1 - edge]) - bisect_right(moments, moments[edge])
+        metrics["steady_rate"] = inside / (moments[-1 - edge] - moments[edge])
+    else:  # all in one commit
+        metrics["steady_rate"] = found.summary.pages_per_second
+    if len(found.first_bytes) >= ENOUGH:
         metrics["first_byte_p50"] = 1000 * percentile(found.first_bytes, 0.5)
     return metrics

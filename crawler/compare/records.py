@@ -24,7 +24,8 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
     """One point of the factors, in seconds, bytes, milliseconds of CPU per page and shares of errors.
 
     `sweep` names the question it belongs to: "headline", "concurrency", "latency", "payload", "cpu", "workers",
-    "errors", "job size" or "politeness".
+    "errors", "job size", "spread", "graph" or "politeness". `spread` is the sigma of the pages' latencies, which are
+    lognormal around `latency`; at 0 they are all alike.
     """
 
     sweep: str
@@ -32,6 +33,7 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
     pages: int = 1000
     concurrency: int = 64
     latency: float = 0.05
+    spread: float = 0.5
     payload: int = 16_384
     cpu_ms: float = 0.0
     errors: float = 0.0
@@ -50,14 +52,14 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     configured: bool
 
 
-CORRECTNESS = ("G1", "G2", "G3", "G4", "G6", "G7")
+CORRECTNESS = ("G1", "G2", "G3", "G4", "G6", "G7", "G10")
 
 
 class Gate(msgspec.Struct, frozen=True):
     """One check of a trial. `detail` is what was found, in numbers.
 
     G1 oracle digest, G2 store audit, G3 referee, G4 order, G5 concurrency, G6 politeness, G7 deterministic failures, G8
-    server headroom, G9 clean host.
+    server headroom, G9 clean host, G10 not faster than possible.
     """
 
     name: str
@@ -114,8 +116,10 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 
 
 METRICS = {
-    "steady_rate": "pages/s in the steady window (server's clock)",
-    "crawl_rate": "pages/s from the first request to the last answer (server's clock)",
+    "steady_rate": "pages/s stored in the steady window, by the store's commits",
+    "crawl_rate": "pages/s stored, from the first request to the last commit",
+    "possible_rate": "pages/s that the slots allow in the steady window, given the web's own times for its pages",
+    "answer_rate": "answers/s in the steady window, by the server's clock",
     "least_rate": "pages/s that no crawl of this web can exceed: answer times, chains of links, rests",
     "cold_rate": "pages/s from process start to exit",
     "cpu_per_1000": "CPU seconds per 1,000 pages, whole process tree",

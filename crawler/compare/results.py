@@ -30,6 +30,7 @@ FACTORS = {
     "workers": "workers",
     "errors": "errors",
     "job size": "pages",
+    "spread": "spread",
 }
 """The sweeps, and the field of the condition that each one varies."""
 

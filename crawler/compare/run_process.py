@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from time import monotonic
 
@@ -93,6 +93,15 @@ def read_back(crawl: Path, see: Callable[[Page], None]) -> tuple[CrawlDirectory,
     try:
         directory = CrawlDirectory.open_readonly(crawl)
         return directory, audit(directory, see)
+    except CrawlerError as error:
+        raise Crashed(f"the crawl cannot be read back: {error}") from error
+
+
+def stored_times(directory: CrawlDirectory) -> dict[str, float]:
+    """When each URL that was fetched was committed, in Unix time. Raises Crashed where that cannot be read."""
+    try:
+        with closing(directory.open_frontiers()) as frontier:
+            return {row.url: row.settled_at for row in frontier.settled() if row.attempts}
     except CrawlerError as error:
         raise Crashed(f"the crawl cannot be read back: {error}") from error
 

@@ -15,7 +15,7 @@ from crawler.compare.design import schedule
 from crawler.compare.records import Session, Trial
 from crawler.errors import Corrupt, UsageError
 
-FORMAT = 1
+FORMAT = 2
 SESSION, TRIALS = "session.json", "trials.jsonl"
 
 

@@ -3,13 +3,15 @@
 Rules, and why:
 - The crawler runs through its command line, so the measurement includes start-up, as for a user.
 - Each trial has its own web on its own port, so no connection, log or TIME_WAIT affects the next one.
-- Rates come from the server's log (one clock for all engines), costs from the kernel's accounting of the process tree.
+- Rates come from the commits of the crawl's frontier (see stored_rate), costs from the kernel's accounting of the
+  process tree.
 - The latency added by an engine is computed afterwards, from the crawl's stored pages and the server's log.
 - A trial that crashes, hangs or is void is recorded; only one that the user interrupts is not.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -19,12 +21,23 @@ from typing import NamedTuple
 from crawler.compare import gates, workload
 from crawler.compare.costs import costs
 from crawler.compare.design import Planned
+from crawler.compare.envelope import stop
 from crawler.compare.environment import LoadMeter, OtherLoad, cpu_of
 from crawler.compare.headroom import capacity
 from crawler.compare.launch import Cost
 from crawler.compare.overhead import overhead
 from crawler.compare.records import Condition, Gate, Trial
-from crawler.compare.run_process import Crashed, Stopped, empty_folder, last_line, read_back, run_watched, summary_of
+from crawler.compare.run_process import (
+    Crashed,
+    Stopped,
+    empty_folder,
+    last_line,
+    read_back,
+    run_watched,
+    stored_times,
+    summary_of,
+)
+from crawler.compare.stored_rate import stored_rates
 from crawler.errors import CrawlerError
 from crawler.metrics.summary import Summary
 from crawler.storage.pages.base import Page
@@ -149,6 +162,13 @@ def _evidence(condition: Condition, folder: Path, seen: TrialSeen, summary: Summ
         cut += page.truncated == "length"
 
     directory, audit = read_back(folder / "crawl", see)
+    stored_at = stored_times(directory)
+    asked_at = min((entry.wall for entry in seen.entries), default=0.0)
+    ends = oracle.ends
+
+    def busy(url: str) -> float:
+        return stop(oracle.web, url, ends[url].attempts).busy if url in ends else 0.0
+
     return gates.Evidence(
         condition=condition,
         oracle=oracle,
@@ -157,6 +177,7 @@ def _evidence(condition: Condition, folder: Path, seen: TrialSeen, summary: Summ
         audit=audit,
         entries=seen.entries,
         first_bytes=first_bytes,
+        rates=stored_rates(stored_at, asked_at, condition.concurrency, busy),
         cut=cut,
         verdict=judge_log(folder / "log", oracle.web, condition.delay, workload.per_host(condition)),
         cpu=seen.cost.cpu,
@@ -169,17 +190,19 @@ def _evidence(condition: Condition, folder: Path, seen: TrialSeen, summary: Summ
 
 def _metrics(evidence: gates.Evidence, seen: TrialSeen) -> dict[str, float]:
     """The metrics, by the names in records.METRICS. A page is a URL that was fetched and settled."""
-    pages, cost, steady = max(evidence.summary.urls, 1), seen.cost, evidence.verdict.steady
+    pages, cost, steady, rates = max(evidence.summary.urls, 1), seen.cost, evidence.verdict.steady, evidence.rates
     first = min((entry.at for entry in seen.entries), default=cost.ended_at)
-    last = max((entry.end for entry in seen.entries), default=cost.ended_at)
     found = {
-        "steady_rate": steady.throughput,
-        "crawl_rate": pages / max(last - first, 1e-9),
+        "steady_rate": rates.steady or rates.whole,
+        "crawl_rate": rates.whole,
+        "answer_rate": steady.throughput,
         "startup": first - cost.started_at,
         "in_flight": steady.mean_in_flight,
         **overhead(evidence.first_bytes, seen.entries),
         **costs(cost, evidence.summary),
     }
+    if math.isfinite(rates.possible):
+        found["possible_rate"] = rates.possible
     if evidence.condition.workload != workload.FLAT:
         found["least_rate"] = pages / evidence.oracle.seconds
     beside = {"raw_rate": evidence.raw_rate, "server_rate": evidence.server_rate}

@@ -4,8 +4,8 @@ Rules, and why:
 - Every engine gets the same number of fetches in flight, or the comparison would measure that number. In `processes` it
   is the product of two flags, in `prefork` each shard has its share, so the number of processes is the largest divisor
   of it that the cores allow.
-- "flat" is one host with a listing, and no rest: only the engine matters. "graph" is the demo web without a rest,
-  "polite" the same with one: there politeness is the limit, and engines should tie.
+- "flat" is one host with a listing, and no rest: only the engine matters. Its pages take lognormal times. "graph" is
+  the demo web without a rest, "polite" the same with one: there politeness is the limit, and engines should tie.
 - A trial has its own environment, without the CRAWLER_* variables of the user.
 """
 
@@ -54,7 +54,7 @@ def oracle_of(condition: Condition) -> Oracle:
     """The oracle of a condition's web."""
     web: AnyWeb
     if condition.workload == FLAT:
-        web = FlatWeb(condition.pages, condition.latency, condition.payload, condition.errors)
+        web = FlatWeb(condition.pages, condition.latency, condition.payload, condition.errors, spread=condition.spread)
     else:
         web = Web(SEED, condition.hosts, condition.pages)
     ends = expected(web)
@@ -66,7 +66,12 @@ def serve(condition: Condition, log: Path) -> StartedWeb:
     """Start the web of a condition in its own process, on its own port. Raises CrawlerError."""
     if condition.workload == FLAT:
         return start_web(
-            flat=condition.pages, latency=condition.latency, size=condition.payload, errors=condition.errors, log=log
+            flat=condition.pages,
+            latency=condition.latency,
+            spread=condition.spread,
+            size=condition.payload,
+            errors=condition.errors,
+            log=log,
         )
     return start_web(seed=SEED, hosts=condition.hosts, pages=condition.pages, log=log)
 

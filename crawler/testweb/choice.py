@@ -21,7 +21,8 @@ PROFILE_NAMES: tuple[str, ...] = get_args(Profile)
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
     """A web. `hosts` and `pages`: None is the profile's own; `numbers` are other parameters of a profile web.
 
-    With `flat` it is the flat web of that many pages: `latency` in seconds, `size` in bytes, `errors` a share.
+    With `flat` it is the flat web of that many pages: `latency` in seconds with a sigma of `spread`, `size` in bytes,
+    `errors` a share.
     """
 
     profile: Profile = "demo"
@@ -30,6 +31,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     pages: int | None = None
     flat: int | None = None
     latency: float = 0.0
+    spread: float = 0.0
     size: int = SIZE
     errors: float = 0.0
     numbers: dict[str, float] = {}
@@ -39,7 +41,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
         """Make the web. Raises UsageError where the parameters are invalid."""
         scheme = "https" if self.tls else "http"
         if self.flat is not None:
-            return FlatWeb(self.flat, self.latency, self.size, self.errors, scheme)
+            return FlatWeb(self.flat, self.latency, self.size, self.errors, scheme, self.spread)
         wanted: dict[str, Any] = {"hosts": self.hosts, "pages": self.pages}
         scale = {name: value for name, value in wanted.items() if value is not None}
         try:
@@ -61,6 +63,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
             if value is not None:
                 yield f"--{name}={value}"
         yield f"--latency={self.latency * 1000}"
+        yield f"--spread={self.spread}"
         yield f"--size={self.size}"
         yield f"--errors={self.errors}"
         for name, number in self.numbers.items():

@@ -37,6 +37,7 @@ def web_options(command: Callable[..., Any]) -> Callable[..., Any]:
         pages: int | None,
         flat: int | None,
         latency: float,
+        spread: float,
         size: int,
         errors: float,
         latency_scale: float | None,
@@ -48,6 +49,7 @@ def web_options(command: Callable[..., Any]) -> Callable[..., Any]:
         choice = _chosen(
             numbers=numbers,
             latency=latency,
+            spread=spread,
             scales={name: scale for name, scale in scales.items() if scale is not None},
             profile=profile,
             seed=seed,
@@ -68,6 +70,12 @@ def web_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--errors", type=click.FloatRange(0, 1), default=0.0, help="Share of flat pages that fail once."),
         click.option(
             "--size", type=click.IntRange(min=0), default=SIZE, show_default=True, help="Bytes of a flat page."
+        ),
+        click.option(
+            "--spread",
+            type=click.FloatRange(0, 2),
+            default=0.0,
+            help="Sigma of the latencies of flat pages; 0: all alike.",
         ),
         click.option("--latency", type=click.FloatRange(min=0), default=0.0, help="Milliseconds per flat page."),
         click.option("--flat", type=click.IntRange(min=0), help="One host whose root lists so many pages, no more."),

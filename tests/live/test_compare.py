@@ -96,7 +96,7 @@ def test_a_tiny_session_is_whole_and_valid(finished: Finished) -> None:
     trials = session_files.read_trials(folder)
     assert [one.order for one in trials] == [0, 1, 2, 3, 4, 5]
     assert [one.valid for one in trials] == [False, False, True, True, True, True]
-    assert all({gate.name for gate in one.gates} == {f"G{number}" for number in range(1, 10)} for one in trials)
+    assert all({gate.name for gate in one.gates} == {f"G{number}" for number in range(1, 11)} for one in trials)
     assert not session_files.verify(folder)
     assert (told[0].done, told[-1].done, told[-1].left) == (0, 6, 0)
     for one in trials:

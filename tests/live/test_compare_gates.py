@@ -118,6 +118,19 @@ def test_an_unclean_host_is_found(honest: Evidence, unclean: OtherLoad) -> None:
     assert "G9" in failed(gates.judge(honest._replace(machine=unclean)))
 
 
+def test_links_that_no_page_was_parsed_for_are_missed(honest: Evidence) -> None:
+    fewer = msgspec.structs.replace(honest.summary, not_followed={"out_of_scope": 3})
+    found = gates.judge(honest._replace(summary=fewer), strict=False)
+    assert failed(found) == {"G1"} and "were all pages parsed?" in found[0].detail
+
+
+def test_what_is_faster_than_possible_is_void(honest: Evidence) -> None:
+    rates, least = honest.rates, honest.oracle.seconds
+    assert rates.seconds > least and rates.steady <= rates.possible * 1.05
+    for impossible in (rates._replace(seconds=least / 2), rates._replace(steady=rates.possible * 1.2)):
+        assert failed(gates.judge(honest._replace(rates=impossible), strict=False)) == {"G10"}
+
+
 def test_empty_slots_are_a_fault_unless_the_cpu_is_busy(honest: Evidence) -> None:
     def seen(mean: float, most: int, latency: float = 0.05, cpu: float = 0.1, **more: float) -> set[str]:
         steady = msgspec.structs.replace(honest.verdict.steady, mean_in_flight=mean)
@@ -126,10 +139,10 @@ def test_empty_slots_are_a_fault_unless_the_cpu_is_busy(honest: Evidence) -> Non
         return failed(gates.judge(honest._replace(verdict=verdict, condition=condition, cpu=cpu)))
 
     assert seen(mean=7.5, most=8) == set()
-    assert seen(mean=4.0, most=8) == {"G5"}
-    assert seen(mean=4.0, most=8, cpu=0.95) == set()
+    assert seen(mean=4.0, most=8) == set(), "an engine that stalls is slow, not void"
+    assert seen(mean=4.0, most=4) == {"G5"}, "but one that never asks for more has a hidden limit"
+    assert seen(mean=4.0, most=4, cpu=0.95) == set()
     assert seen(mean=7.5, most=9, cpu=0.95) == {"G5"}
-    assert seen(mean=4.0, most=8, latency=0.01) == set()
     assert seen(mean=4.0, most=4, latency=0.01) == {"G5"}
     assert seen(mean=0.1, most=2, latency=0.0) == set()
     assert seen(mean=4.0, most=4, pages=20) == set()

@@ -56,6 +56,7 @@ LEVELS: dict[str, tuple[str, Show, str]] = {
     "workers": ("workers", short, " workers"),
     "errors": ("share of failing requests", share, " errors"),
     "pages": ("pages in the job", short, " pages"),
+    "spread": ("spread of the latencies (sigma; 0: all alike)", short, " of spread"),
 }
 """Every factor: its name, the format of its levels, what follows a level in a sentence."""
 
@@ -66,6 +67,7 @@ def conditions(condition: Condition, *, but: Collection[str] = ()) -> str:
         "pages": f"{condition.pages:,} pages",
         "concurrency": f"{condition.concurrency:,} in flight",
         "latency": f"latency {seconds(condition.latency)}" if condition.latency or condition.workload == "flat" else "",
+        "spread": "the same for every page" if condition.latency and not condition.spread else "",
         "payload": f"{format_bytes(condition.payload)} a page" if condition.payload else "",
         "cpu_ms": f"{short(condition.cpu_ms)} ms CPU a page" if condition.cpu_ms else "",
         "errors": f"{share(condition.errors)} errors" if condition.errors else "",

@@ -25,6 +25,7 @@ QUESTIONS = {
     "payload": "Do large pages change the order?",
     "workers": "How far do more workers help?",
     "errors": "What do failing requests cost?",
+    "spread": "Are answers that all take the same time a fair test?",
 }
 
 
