@@ -8,6 +8,7 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from time import perf_counter, time
 
@@ -56,8 +57,14 @@ def visit(
         held.release()
 
 
-async def avisit(fetch: Fetch, fetcher: AsyncFetcher, reader: PageProcessor, writer: Writer) -> FetchResult:
-    """Fetch, read, store, on an event loop."""
+async def avisit(
+    fetch: Fetch,
+    fetcher: AsyncFetcher,
+    reader: PageProcessor,
+    writer: Writer,
+    turn: Callable[[], Awaitable[None]] | None = None,
+) -> FetchResult:
+    """Fetch, read, store, on an event loop. `turn` waits until the response may be read."""
     started = perf_counter()
     held: Held = UNCOUNTED
     try:
@@ -65,6 +72,8 @@ async def avisit(fetch: Fetch, fetcher: AsyncFetcher, reader: PageProcessor, wri
         held = request.held
         response = await fetcher.fetch(request)
         passing("fetch.done")
+        if turn is not None:
+            await turn()
         page, event = await reader.aread(fetch, response, time())
         if page is None:
             return event
