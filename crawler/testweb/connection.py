@@ -127,6 +127,7 @@ class WebConnection(asyncio.Protocol):
             return
         at, path = time.monotonic(), self._url.decode("latin-1")
         self._answering = True
+        self._asked_to_keep = self._parser.should_keep_alive()  # afterwards it has forgotten
         self._late, self._sent = 0.0, 0
         self._answers += 1
         self._entry = LogEntry(
@@ -167,7 +168,7 @@ class WebConnection(asyncio.Protocol):
             head += _FLOOD
         head.append(f"Content-Length: {len(answer.body)}")
         worn = answer.keep and self._answers >= answer.keep
-        self._keep = self._parser.should_keep_alive() and answer.fault != "truncated" and not worn
+        self._keep = self._asked_to_keep and answer.fault != "truncated" and not worn
         if not self._keep:
             head.append("Connection: close")
         self._hold, self._late = hold, time.monotonic() - self._entry.at - answer.delay

@@ -216,6 +216,13 @@ async def test_garbage_and_pipelining_close_the_connection(tmp_path: Path) -> No
         await until(lambda: not server.connections and server.in_flight == 0)
 
 
+async def test_a_client_that_asks_for_it_is_told_that_the_connection_ends() -> None:
+    async with WebServer(FlatWeb(1)) as server, Client(server, FLAT) as client:
+        client.writer.write(b"GET / HTTP/1.1\r\nHost: flat.demo.test\r\nConnection: close\r\n\r\n")
+        async with asyncio.timeout(2):
+            assert b"\r\nConnection: close\r\n" in await client.reader.read()
+
+
 # ---- profile webs only ----------------------------------------------------------------------------------------------
 
 HURRIED = HOSTILE.scaled(hosts=60, pages=600, latency_scale=0.001, size_scale=0.05, drip=400.0, robots_silent=0.1)
