@@ -1,4 +1,4 @@
-"""TLS for the test web: a certificate authority per server run, and one certificate for all of its hosts.
+"""TLS for the test web: a certificate authority per server run, and one certificate (ECDSA) for all of its hosts.
 
 Made by `trustme`, an extra (`pip install "crawler[tls]"`) that a crawl does not need.
 """
@@ -7,22 +7,32 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Sequence
+from ipaddress import ip_address
 from pathlib import Path
 
 from crawler.errors import UsageError
 
 
 def write_certificates(names: Sequence[str], authority: Path, server: Path) -> None:
-    """Write the certificate of a new authority, and the key and certificate of the servers. Raises UsageError."""
+    """Write the certificate of a new authority, and the key and certificate of the servers, whose names may be
+    addresses. Raises UsageError."""
     try:
         import trustme
     except ImportError as error:
         raise UsageError('TLS needs the package trustme: pip install "crawler[tls]"') from error
     new = trustme.CA()
-    domains = dict.fromkeys(name.partition(".")[2] for name in names)
     new.cert_pem.write_to_path(authority)
     server.touch(0o600)
-    new.issue_cert(*(f"*.{domain}" for domain in domains)).private_key_and_cert_chain_pem.write_to_path(server)
+    covered = dict.fromkeys(map(_covering, names))
+    new.issue_cert(*covered).private_key_and_cert_chain_pem.write_to_path(server)
+
+
+def _covering(name: str) -> str:
+    """What a certificate must be for: the address itself, or all names of the domain."""
+    try:
+        return str(ip_address(name))
+    except ValueError:
+        return f"*.{name.partition('.')[2]}"
 
 
 def server_context(server: Path) -> ssl.SSLContext:
