@@ -9,11 +9,14 @@ from time import perf_counter
 
 import msgspec
 
+from crawler.compare.raw import RawAnswers
+
 
 class ChildResult(msgspec.Struct, frozen=True):
     """`count` pages (or rows) took `seconds`, and `cpu` seconds of this process; neither includes starting up.
 
-    `statuses` is the count of each, where pages were fetched; `urls` are the pages, where the child found them itself.
+    Where pages were fetched: `statuses` is the count of each, `size` the bytes of their bodies, `connections` those
+    begun, where they were counted. `urls` are the pages, where the child found them itself.
     """
 
     count: int
@@ -21,13 +24,16 @@ class ChildResult(msgspec.Struct, frozen=True):
     cpu: float
     statuses: Mapping[str, int] = {}
     urls: tuple[str, ...] = ()
+    size: int = 0
+    connections: int = 0
 
 
-def print_result(work: Callable[[], Mapping[str, int] | None], count: int) -> None:
-    """Do the work on `count` pages, which may return counts of statuses, and print the result."""
+def print_result(work: Callable[[], RawAnswers | None], count: int, connections: Callable[[], int] = lambda: 0) -> None:
+    """Do the work on `count` pages, which may return what it received, and print the result."""
     cpu_before, began = cpu(), perf_counter()
-    statuses = work() or {}
-    result = ChildResult(count, perf_counter() - began, cpu() - cpu_before, statuses)
+    received = work() or RawAnswers()
+    seconds, spent = perf_counter() - began, cpu() - cpu_before
+    result = ChildResult(count, seconds, spent, received.statuses, size=received.size, connections=connections())
     sys.stdout.buffer.write(msgspec.json.encode(result) + b"\n")
 
 

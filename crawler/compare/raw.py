@@ -8,9 +8,11 @@ like that of every engine.
 from __future__ import annotations
 
 import asyncio
+import ssl
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,24 +24,41 @@ class RawTarget(NamedTuple):
     host: str = ""
 
 
-async def fetch_all(targets: Iterable[RawTarget], in_flight: int) -> Counter[str]:
-    """Fetch every target once, on this event loop; returns the count of each status."""
+@dataclass
+class RawAnswers:
+    """What a raw loop received: the count of each status, and the bytes of all bodies as they were sent."""
+
+    statuses: Counter[str] = field(default_factory=Counter)
+    size: int = 0
+
+    def add(self, status: int, size: int) -> None:
+        """Count one answer."""
+        self.statuses[str(status)] += 1
+        self.size += size
+
+
+async def fetch_all(
+    targets: Iterable[RawTarget],
+    in_flight: int,
+    headers: Mapping[str, str] | None = None,
+    tls: ssl.SSLContext | None = None,
+) -> RawAnswers:
+    """Fetch every target once, on this event loop. `headers` go with every request; `tls` None: as aiohttp does it."""
     import aiohttp
     from yarl import URL
 
-    left, statuses = iter(targets), Counter[str]()
+    left, received = iter(targets), RawAnswers()
 
     async def one_after_another(session: aiohttp.ClientSession) -> None:
         for url, host in left:
-            headers = {"Host": host} if host else None
-            async with session.get(URL(url, encoded=True), headers=headers, allow_redirects=False) as response:
-                await response.read()
-                statuses[str(response.status)] += 1
+            named = {"Host": host} if host else None
+            async with session.get(URL(url, encoded=True), headers=named, allow_redirects=False) as response:
+                received.add(response.status, len(await response.read()))
 
-    connector = aiohttp.TCPConnector(limit=in_flight)
-    async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
+    connector = aiohttp.TCPConnector(limit=in_flight, ssl=tls or True)
+    async with aiohttp.ClientSession(connector=connector, headers=headers, auto_decompress=False) as session:
         await asyncio.gather(*(one_after_another(session) for _ in range(in_flight)))
-    return statuses
+    return received
 
 
 def at(address: str, url: str) -> RawTarget:
