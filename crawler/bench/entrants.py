@@ -31,8 +31,9 @@ Kind = Literal["client", "stage", "mode", "peer"]
 class Outcome(NamedTuple):
     """One run: URLs per second, CPU seconds per URL, peak memory of the tree in bytes (0: too short to be sampled).
 
-    `urls` are those requested, `digest` that of a crawl, `statuses` the count of each; None where an entrant does not
-    report it.
+    `urls` are those requested, `digest` that of a crawl, `statuses` the count of each, `size` the bytes of all bodies;
+    None where an entrant does not report it. `connections` were begun, 0 where they were not counted. `wrong` describes
+    what is wrong whatever the first crawl found.
     """
 
     rate: float
@@ -41,6 +42,9 @@ class Outcome(NamedTuple):
     urls: frozenset[str] | None = None
     digest: str | None = None
     statuses: Mapping[str, int] | None = None
+    size: int | None = None
+    connections: int = 0
+    wrong: str = ""
 
 
 class Entrant(Protocol):
@@ -122,10 +126,12 @@ class Mode:
 
 RAW = Child("raw aiohttp", "aiohttp", "client")
 CURL = Child("raw pycurl, threads", "curl", "client")
+NATIVE = Child("raw native", "native", "client")
+NATIVE_THREADS = Child("raw native, threads", "native-threads", "client")
 ALONE = (
     CURL,
-    Child("raw native", "native", "client"),
-    Child("raw native, threads", "native-threads", "client"),
+    NATIVE,
+    NATIVE_THREADS,
     Child("parse only", "parse", "stage"),
     Child("store only", "store", "stage"),
     Child("frontier only, per row", "frontier", "stage"),

@@ -14,12 +14,8 @@ from crawler.system.text import escape_unprintable, format_bytes
 
 def table(task: Task, reference: Reference, scores: Sequence[Score], absent: Sequence[Absent]) -> list[str]:
     """The results as lines of a readable table."""
-    rounds = max(len(score.rates) for score in scores)
-    medians = f"medians of {rounds} alternating rounds (and the range)" if rounds > 1 else "one round"
     lines = [
-        f"{escape_unprintable(task.url)}: "
-        f"{len(reference.urls):,} URLs, {format_bytes(reference.size)}, {task.in_flight} in flight",
-        f"{medians}, each relative to a raw aiohttp loop just before",
+        *conditions(task, reference, scores),
         "",
         f"{'':22} {'pages/s : raw':>24} {'CPU per page : raw':>24} {'peak PSS':>10}  work",
     ]
@@ -30,6 +26,17 @@ def table(task: Task, reference: Reference, scores: Sequence[Score], absent: Seq
         f"WRONG: unequal work by {', '.join(wrong)}" if wrong else "equal work: same URLs, answers and digests"
     )
     return lines
+
+
+def conditions(task: Task, reference: Reference, scores: Sequence[Score]) -> list[str]:
+    """The lines above a table: what was measured, how often, and relative to what."""
+    rounds = max(len(score.rates) for score in scores)
+    medians = f"medians of {rounds} alternating rounds (and the range)" if rounds > 1 else "one round"
+    return [
+        f"{escape_unprintable(task.url)}: "
+        f"{len(reference.urls):,} URLs, {format_bytes(reference.size)}, {task.in_flight} in flight",
+        f"{medians}, each relative to a raw aiohttp loop just before",
+    ]
 
 
 def as_json(task: Task, reference: Reference, scores: Sequence[Score], absent: Sequence[Absent]) -> dict[str, Any]:
@@ -69,10 +76,11 @@ def _line(score: Score) -> str:
     if not score.rates:
         return f"{name} {escape_unprintable(score.wrong)}"
     memory = f"{score.memory / 1e6:.0f} MB" if score.memory else "-"
-    return f"{name} {_ratios(score.rates):>24} {_ratios(score.cpus):>24} {memory:>10}  {_work(score)}"
+    return f"{name} {ratios(score.rates):>24} {ratios(score.cpus):>24} {memory:>10}  {work(score)}"
 
 
-def _work(score: Score) -> str:
+def work(score: Score) -> str:
+    """Whether it did the required work, and what was different."""
     if score.entrant.kind == "stage":
         return ""
     unlike = [f"{score.missing:,} URLs missing"] if score.missing else []
@@ -81,14 +89,15 @@ def _work(score: Score) -> str:
     return f"UNLIKE: {', '.join(unlike)}" if unlike else "equal"
 
 
-def _ratios(ratios: Sequence[float]) -> str:
-    if len(ratios) == 1:
-        return f"{ratios[0]:.3g}"
-    return f"{median(ratios):.3g} ({min(ratios):.3g} to {max(ratios):.3g})"
+def ratios(found: Sequence[float]) -> str:
+    """Their median, and the range."""
+    if len(found) == 1:
+        return f"{found[0]:.3g}"
+    return f"{median(found):.3g} ({min(found):.3g} to {max(found):.3g})"
 
 
-def _spread(ratios: Sequence[float]) -> dict[str, float] | None:
+def _spread(found: Sequence[float]) -> dict[str, float] | None:
     """The spread of ratios, None where no run was completed."""
-    if not ratios:
+    if not found:
         return None
-    return {name: round(of(ratios), 4) for name, of in (("median", median), ("least", min), ("most", max))}
+    return {name: round(of(found), 4) for name, of in (("median", median), ("least", min), ("most", max))}

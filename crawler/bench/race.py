@@ -1,14 +1,15 @@
 """Runs all entrants in turn, each right after the baseline, and checks that they did the same work.
 
 Rules, and why:
-- A ratio compares two adjacent runs: the raw aiohttp loop (the baseline) runs before each entrant, and the entrant is
-  compared with that run, so drift of the machine affects both. The loop is an entrant, too: its ratio to itself shows
-  the noise of all ratios.
+- A ratio compares two adjacent runs: the first entrant (the baseline, a raw aiohttp loop) runs before each, and the
+  entrant is compared with that run, so drift of the machine affects both. The loop is an entrant, too: its ratio to
+  itself shows the noise of all ratios.
 - Every round rotates the order by one.
 - Equal work: a first crawl finds the URLs, their statuses and their digest. Every mode must reach the same, and every
   raw loop the same statuses, or the comparison is wrong. Peers follow other rules, so the URLs that they missed or
   requested in addition are counted and shown.
-- An entrant that fails once does not run again.
+- An entrant that fails once does not run again. Without a baseline that does its work there is nothing to compare with:
+  the race ends.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from crawler.bench.entrants import CRAWL, RAW, Entrant, Mode, Outcome
+from crawler.bench.entrants import CRAWL, Entrant, Mode, Outcome
 from crawler.bench.task import Reference, Task, prepare
+from crawler.bench.web import BenchSite
 from crawler.compare import workload
 from crawler.compare.launch import Cost
 from crawler.compare.run_process import Crashed, Stopped, run_watched
@@ -36,7 +38,8 @@ OnProgress = Callable[[str], None]
 
 @dataclass
 class Score:
-    """An entrant over all rounds: ratios to the baseline, one per round, and the largest memory seen, in bytes.
+    """An entrant over all rounds: ratios to the baseline, one per round, the largest memory seen, in bytes, and the
+    most connections, where they were counted.
 
     `missing` and `extra` count URLs that it did not request or requested in addition, the most in any round. `wrong`
     describes any other difference.
@@ -46,6 +49,7 @@ class Score:
     rates: list[float] = field(default_factory=list)
     cpus: list[float] = field(default_factory=list)
     memory: int = 0
+    connections: int = 0
     missing: int = 0
     extra: int = 0
     wrong: str = ""
@@ -60,6 +64,7 @@ class Score:
         self.rates.append(outcome.rate / baseline.rate)
         self.cpus.append(outcome.cpu / baseline.cpu)
         self.memory = max(self.memory, outcome.memory)
+        self.connections = max(self.connections, outcome.connections)
 
     def judge(self, outcome: Outcome, reference: Reference) -> None:
         """Compare a run's work with the reference."""
@@ -67,6 +72,9 @@ class Score:
             self.wrong = f"other answers: {counts(dict(outcome.statuses))} instead of {counts(reference.statuses)}"
         if outcome.digest is not None and outcome.digest != reference.digest:
             self.wrong = f"another digest: {outcome.digest} instead of {reference.digest}"
+        if outcome.size is not None and outcome.size != reference.size:
+            self.wrong = f"other bodies: {outcome.size:,} bytes instead of {reference.size:,}"
+        self.wrong = outcome.wrong or self.wrong
         if outcome.urls is not None:
             self.missing = max(self.missing, len(reference.urls - outcome.urls))
             self.extra = max(self.extra, len(outcome.urls - reference.urls))
@@ -81,8 +89,8 @@ class Result(NamedTuple):
 
 
 class RacePlan(NamedTuple):
-    """What is measured: the entrants, fetches in flight, rounds; regular expressions of paths that are left out, and
-    the user's configuration of the crawls."""
+    """What is measured: the entrants, the baseline first, fetches in flight, rounds; regular expressions of paths that
+    are left out, and the user's configuration of the crawls."""
 
     entrants: tuple[Entrant, ...]
     in_flight: int
@@ -91,13 +99,14 @@ class RacePlan(NamedTuple):
     configuration: Path | None
 
 
-def measure(url: str, plan: RacePlan, *, stopped: Stopped, on_progress: OnProgress) -> Result:
+def measure(site: BenchSite, plan: RacePlan, *, stopped: Stopped, on_progress: OnProgress) -> Result:
     """Crawl a site (checked by `task.check`) once, then measure all entrants. Raises CrawlerError, Interrupted."""
     with TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
-        task = Task(url, plan.in_flight, plan.exclude, plan.configuration, folder / CRAWL, folder / "urls")
-        on_progress(f"crawling {url}")
-        reference = prepare(task, Mode(FIRST).command(task, folder), environment(), stopped)
+        task = Task(site.url, plan.in_flight, plan.exclude, plan.configuration, folder / CRAWL, folder / "urls")
+        on_progress(f"crawling {site.url}")
+        trusting = environment() | ({"CRAWLER_CA_FILE": site.ca_file} if site.ca_file else {})
+        reference = prepare(task, Mode(FIRST).command(task, folder), trusting, stopped)
         return Result(task, reference, Race(task, reference, stopped, on_progress).run(plan.entrants, plan.rounds))
 
 
@@ -111,7 +120,8 @@ class Race:
         self._on_progress = on_progress
 
     def run(self, entrants: Sequence[Entrant], rounds: int) -> list[Score]:
-        """Run all entrants in every round. Raises Interrupted; CrawlerError where the baseline cannot run."""
+        """Run all entrants in every round, each after the first. Raises Interrupted; CrawlerError where the first
+        cannot run, or does other work."""
         scores = [Score(entrant) for entrant in entrants]
         for entrant in entrants:
             if isinstance(entrant, Mode):
@@ -122,7 +132,7 @@ class Race:
             for place, score in enumerate(scores[shift:] + scores[:shift], 1):
                 self._on_progress(f"round {number + 1} of {rounds}, {place} of {len(scores)}: {score.entrant.name}")
                 if not score.wrong:
-                    self._measure(score)
+                    self._measure(score, entrants[0])
         return scores
 
     def _start(self, mode: Mode) -> None:
@@ -131,12 +141,14 @@ class Race:
             folder = Path(name)
             mode.startup = self._watch(mode.starting(self._task, folder), folder).cpu
 
-    def _measure(self, score: Score) -> None:
+    def _measure(self, score: Score, first: Entrant) -> None:
         """Run the baseline, then the entrant."""
         try:
-            baseline = self._run(RAW)
+            baseline = self._run(first)
         except Crashed as why:
-            raise CrawlerError(f"{RAW.name}: {why}") from why
+            raise CrawlerError(f"{first.name}: {why}") from why
+        if baseline.wrong:
+            raise CrawlerError(f"{first.name}: {baseline.wrong}")
         try:
             outcome = self._run(score.entrant)
         except Crashed as why:

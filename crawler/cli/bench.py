@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from crawler.cli.bench_tls import check_tls, over_tls, show_tls
 from crawler.cli.lines import names, on_interrupt, on_one_line, silent
 from crawler.cli.signals import Signals
 
@@ -18,15 +19,19 @@ if TYPE_CHECKING:
     from crawler.bench.entrants import Entrant
     from crawler.bench.peers import Absent
     from crawler.bench.race import RacePlan, Result
+    from crawler.bench.web import BenchSite
 
 NONE = "none"
 PAGES = 4000
+TLS_PAGES = 1000
 
 
 @click.command()
 @click.option("--url", metavar="URL", help="Measure on this site, as fast as it can answer.  [one of our own]")
 @click.option("--mine", is_flag=True, help="The site is yours, though it is not on this machine.")
-@click.option("--pages", type=click.IntRange(10, 100_000), metavar="N", help="Pages of our own site.  [4000]")
+@click.option(
+    "--pages", type=click.IntRange(10, 100_000), metavar="N", help="Pages of our own site.  [4000; --tls 1000]"
+)
 @click.option("--modes", metavar="A,B", default="", help="Modes, or mode+client.  [all]")
 @click.option("--peers", metavar="A,B", default="", help="scrapy, crawlee, wget2 or none.  [those that are there]")
 @click.option("--concurrency", type=click.IntRange(1, 1000), metavar="N", default=32, show_default=True)
@@ -34,6 +39,10 @@ PAGES = 4000
 @click.option("--exclude", multiple=True, metavar="RE", help="No path in which this is found. Repeatable.")
 @click.option("--config", metavar="FILE", help="Configuration of the crawls, on top of the profile fast.")
 @click.option("--budget", is_flag=True, help="Measure each stage of a page against its budget instead.")
+@click.option(
+    "--tls", is_flag=True, help="Measure the raw loops over https instead, with kept and with new connections."
+)
+@click.option("--ca-file", metavar="FILE", help="Certificates (PEM) to trust, for --tls with --url.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
 @click.pass_obj
@@ -50,6 +59,8 @@ def bench(
     exclude: tuple[str, ...],
     config: str | None,
     budget: bool,
+    tls: bool,
+    ca_file: str | None,
     as_json: bool,
     quiet: bool,
 ) -> int:
@@ -68,32 +79,41 @@ def bench(
 
     if url and pages:
         raise UsageError("--pages is for the site that is served without --url")
+    check_tls(url, tls, ca_file, budget)
     absent: list[Absent] = []
     plan = RacePlan(
-        entrants=_of_the_budget() if budget else _all(modes, peers, absent),
+        entrants=() if tls else _of_the_budget() if budget else _all(modes, peers, absent),
         in_flight=concurrency,
         rounds=rounds,
         exclude=exclude,
         configuration=Path(config).absolute() if config else None,
     )
     try:
-        with _site(url, pages, plan, mine) as address:
+        with _site(url, pages, plan, mine, tls, ca_file) as site:
             show = silent if quiet else on_one_line()
-            found = measure(address, plan, stopped=lambda: bool(signals.received), on_progress=show)
+            agreed, plan = over_tls(site, plan) if tls else ("", plan)
+            found = measure(site, plan, stopped=lambda: bool(signals.received), on_progress=show)
     except Interrupted:
         return signals.exit_code
+    if tls:
+        return show_tls(found, agreed, site.counts is not None, as_json)
     return _show_budget(found, as_json) if budget else _show(found, absent, as_json)
 
 
-def _site(url: str | None, pages: int | None, plan: RacePlan, mine: bool) -> AbstractContextManager[str]:
+def _site(
+    url: str | None, pages: int | None, plan: RacePlan, mine: bool, tls: bool, ca_file: str | None
+) -> AbstractContextManager[BenchSite]:
     """The site to measure on, while it is served: the user's, or one of our own. Raises UsageError."""
     from contextlib import nullcontext
+    from pathlib import Path
 
     from crawler.bench.task import check
-    from crawler.bench.web import SITE, served
+    from crawler.bench.web import SITE, BenchSite, served
 
     (site,) = check(url or SITE, plan.exclude, plan.configuration, mine).seeds
-    return nullcontext(site) if url else served(pages or PAGES)
+    if url:
+        return nullcontext(BenchSite(site, str(Path(ca_file).absolute()) if ca_file else ""))
+    return served(pages or (TLS_PAGES if tls else PAGES), tls=tls)
 
 
 def _show(found: Result, absent: list[Absent], as_json: bool) -> int:

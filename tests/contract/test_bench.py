@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from crawler.bench import budget, peers, task
+from crawler.bench.child_result import ChildResult
 from crawler.bench.entrants import RAW, Mode, Outcome
 from crawler.bench.present import as_json, table
 from crawler.bench.race import Score
+from crawler.bench.tls import TlsLoop
+from crawler.bench.web import BenchSite, ServerCounts
 from crawler.compare.launch import Cost
 from crawler.compare.run_process import Crashed
 from crawler.errors import UsageError
@@ -39,6 +43,9 @@ BASELINE = Outcome(rate=100.0, cpu=0.001, memory=0)
         (Outcome(1, 1, 0, urls=URLS | {"http://127.0.0.1/x"}), False, 0, 1, ""),
         (Outcome(1, 1, 0, urls=frozenset()), False, 4, 0, ""),
         (Outcome(1, 1, 0, digest="d2"), False, 0, 0, "another digest: d2 instead of d1"),
+        (Outcome(1, 1, 0, size=4_000), True, 0, 0, ""),
+        (Outcome(1, 1, 0, size=3_999), False, 0, 0, "other bodies: 3,999 bytes instead of 4,000"),
+        (Outcome(1, 1, 0, size=3_999, wrong="it lies"), False, 0, 0, "it lies"),
         (Outcome(1, 1, 0, statuses={"503": 4}), False, 0, 0, "other answers: 503 4 instead of 200 3, 404 1"),
     ],
 )
@@ -168,3 +175,59 @@ def test_every_line_of_the_budget_has_a_target_below_what_is_spent_today() -> No
     assert all(0 < line.target <= line.today for line in budget.LINES.values())
     stages = sum(line.today for name, line in budget.LINES.items() if name != budget.WHOLE)
     assert stages == pytest.approx(budget.LINES[budget.WHOLE].today, abs=0.1)
+
+
+# ---- over https ------------------------------------------------------------------------------------------------------
+
+PATHS = ("/0", "/1", "/2", "/3")
+
+
+def result(connections: int, statuses: dict[str, int] = REFERENCE.statuses, size: int = 4_000) -> ChildResult:
+    return ChildResult(4, 1.0, 0.5, statuses, size=size, connections=connections)
+
+
+def counts(
+    connections: int, paths: tuple[str, ...] = PATHS, handshakes: int | None = None, resumed: int = 0
+) -> ServerCounts:
+    made = connections if handshakes is None else handshakes
+    return ServerCounts(paths, REFERENCE.statuses, 4_000, connections, made, resumed)
+
+
+@pytest.mark.parametrize(
+    ("closing", "told", "counted", "wrong"),
+    [
+        (False, result(2), counts(2), ""),
+        (False, result(1), counts(1), ""),
+        (True, result(4), counts(4), ""),
+        (True, result(4), None, ""),
+        (False, result(3), None, ""),  # a server may end connections when it likes to
+        (False, result(4), None, "4 connections, though 2 kept ones are enough"),
+        (False, result(3), counts(3), "3 connections, though 2 kept ones are enough"),
+        (True, result(2), counts(2), "2 connections for 4 pages"),
+        (True, result(5), None, "5 connections for 4 pages"),
+        (True, result(4), counts(3), "began 4 connections, the server accepted 3"),
+        (False, result(2), counts(4), "began 2 connections, the server accepted 4"),
+        (True, result(4), counts(4, handshakes=3), "4 connections had 3 handshakes, 0 of them resumed"),
+        (True, result(4), counts(4, resumed=1), "4 connections had 4 handshakes, 1 of them resumed"),
+        (False, result(2), counts(2, PATHS[:3]), "4 pages took 3 requests"),
+        (False, result(2), counts(2, (*PATHS, "/0")), "4 pages took 5 requests"),
+        (False, result(2, {"200": 4}), counts(2), "says 200 4, the server 200 3, 404 1"),
+        (False, result(2, size=9), counts(2), "received 9 bytes of bodies, the server sent 4,000"),
+    ],
+)
+def test_a_loop_over_https_must_agree_with_what_the_server_counted(
+    closing: bool, told: ChildResult, counted: ServerCounts | None, wrong: str
+) -> None:
+    loop = TlsLoop(RAW, BenchSite("https://127.0.0.1/"), 2, closing=closing)
+    assert loop.difference(told, counted) == wrong
+
+
+def test_the_urls_of_a_loop_over_https_are_those_that_the_server_was_asked_for(tmp_path: Path) -> None:
+    left = [counts(9), counts(2, ("/0", "/1", "/0", "/1"))]
+    loop = TlsLoop(RAW, BenchSite("https://127.0.0.1/", "ca.pem", lambda: left.pop(0)), 2, closing=False)
+    assert loop.command(TASK, tmp_path)[-2:] == ["ca.pem", "Accept-Encoding=identity"]
+    (tmp_path / "out").write_bytes(msgspec.json.encode(result(2)))
+    outcome = loop.outcome(COST, tmp_path)
+    assert outcome.urls == frozenset({"https://127.0.0.1/0", "https://127.0.0.1/1"}), (
+        "what it did before was not for the loop"
+    )

@@ -9,10 +9,12 @@ import json
 import os
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
@@ -25,6 +27,7 @@ import variants
 from crawler.bench.budget import LINES
 from crawler.bench.web import BenchWeb, served
 from crawler.metrics.process_tree import descendants
+from crawler.testweb.certificates import server_context, write_certificates
 from crawler.testweb.oracle import crawl_digest, expected
 from tests.live.answers import Answers
 
@@ -32,6 +35,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 100
 PAGES = 300
 CLIENTS = ["raw aiohttp", "raw pycurl, threads", "raw native", "raw native, threads"]
+TLS_LOOPS = ["raw aiohttp", "raw native", "raw native, threads"]
 STAGES = ["parse only", "store only", "frontier only, per row"]
 NUMBER = count()
 LINKS = b"".join(b'<a href="%b">it</a>' % path for path in (b"/steady/", b"/steady/a", b"/steady/b", b"/moody"))
@@ -55,11 +59,19 @@ class Site(Answers):
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Site)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/"
-    server.shutdown()
-    server.server_close()
+    with serving() as port:
+        yield f"http://127.0.0.1:{port}/"
+
+
+@contextmanager
+def serving(tls: ssl.SSLContext | None = None) -> Iterator[int]:
+    """The site; yields its port."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Site) as server:
+        if tls:
+            server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
 
 
 def bench(*words: str, path: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -99,10 +111,36 @@ def test_the_budget_measures_every_stage_of_a_page() -> None:
     assert all(one["spent"] > 0 for name, one in found.items() if name != "rest")
 
 
+def test_the_raw_loops_are_measured_over_https_and_the_server_counts_the_same() -> None:
+    done = bench("--tls", "--pages", "60", "--rounds", "1", "--concurrency", "4", "--json", "-q")
+    found = told(done)
+    assert (done.returncode, done.stderr, found["equal"], found["urls"], found["counted"]) == (0, "", True, 60, True)
+    assert found["url"].startswith("https://127.") and found["tls"].startswith("TLSv1.3 ")
+    kept, closing = found["entrants"][:3], found["entrants"][3:]
+    assert [one["name"] for one in kept] == TLS_LOOPS
+    assert [one["name"] for one in closing] == [f"{name}, closing" for name in TLS_LOOPS]
+    assert all(one["equal"] and one["rate"]["median"] > 0 and one["cpu"]["median"] > 0 for one in found["entrants"])
+    assert all(1 <= one["connections"] <= 4 for one in kept) and {one["connections"] for one in closing} == {60}
+    assert all(one["cpu"]["median"] > 1.2 for one in closing), "a handshake for each page is not for nothing"
+
+
+def test_a_site_of_https_is_measured_with_the_authority_that_it_needs(tmp_path: Path) -> None:
+    authority, certificate = tmp_path / "authority.pem", tmp_path / "server.pem"
+    write_certificates(("127.0.0.1",), authority, certificate)
+    with serving(server_context(certificate)) as port:
+        words = ("--tls", "--url", f"https://127.0.0.1:{port}/", "--exclude", "^/moody$", "--rounds", "1", "-q")
+        done, refused = bench(*words, "--ca-file", str(authority)), bench(*words)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith(f"https://127.0.0.1:{port}/: 4 URLs, ") and ", TLSv1.3 " in lines[0]
+    assert lines[-1].endswith("the server's own count is not known")
+    assert refused.returncode == 2 and "certificate" in refused.stderr
+
+
 def test_the_web_of_our_own_is_found_by_its_address_and_is_what_its_oracle_says(tmp_path: Path) -> None:
-    with served(PAGES) as url:
+    with served(PAGES) as site:
         command = [sys.executable, "-m", "crawler", "--profile", "fast", "-q", "--json", "--out", str(tmp_path / "c")]
-        done = subprocess.run([*command, url], capture_output=True, timeout=PATIENCE, check=True)
+        done = subprocess.run([*command, site.url], capture_output=True, timeout=PATIENCE, check=True)
     crawled, ends = json.loads(done.stdout), expected(BenchWeb(PAGES))
     assert crawled["urls"] == len(ends) == PAGES
     assert crawled["bytes"] == sum(end.size for end in ends.values())
@@ -179,6 +217,11 @@ def test_a_peer_of_the_extra_asks_for_the_same_pages_or_is_named_as_absent(site:
         (["--url", "https://example.org/"], "say --mine if it is yours"),
         (["--url", "http://127.0.0.1:8/"], "does not answer"),
         (["--url", "http://127.0.0.1:8/", "--pages", "10"], "--pages is for the site that is served"),
+        (["--tls", "--budget"], "choose one"),
+        (["--tls", "--url", "http://127.0.0.1:8/"], "--tls needs a --url of https"),
+        (["--tls", "--url", "https://127.0.0.1:8/"], "no TLS with https://127.0.0.1:8/: "),
+        (["--ca-file", "a.pem"], "--ca-file is for --tls with --url"),
+        (["--tls", "--url", "https://127.0.0.1:8/", "--ca-file", "/nowhere.pem"], "cannot use ca_file /nowhere.pem"),
         (["--exclude", "("], "regular expression"),
         (["--config", "/nowhere.toml"], "cannot read configuration"),
         (["--rounds", "0"], "0 is not in the range"),
