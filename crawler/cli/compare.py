@@ -115,12 +115,12 @@ def report(directory: str) -> int:
 @compare.command(name="verify")
 @click.argument("directory", metavar="DIR")
 def verify(directory: str) -> int:
-    """Check DIR: each planned trial once, as it was planned; and each report is what the raw trials say."""
+    """Check DIR: each planned trial once; its gates and figures, computed again from its raw log; the reports."""
     import hashlib
     from pathlib import Path
 
     from crawler.compare.session_files import TRIALS, read_trials
-    from crawler.compare.session_files import verify as verify_records
+    from crawler.compare.verify import verify as verify_records
     from crawler.system.text import escape_unprintable
 
     folder = Path(directory)

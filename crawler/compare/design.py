@@ -77,10 +77,15 @@ class Planned(NamedTuple):
             seconds=round(seconds, 4),
             warm_up=self.warm_up,
             gates=gates,
-            metrics={name: round(value, 6) for name, value in metrics.items()},
+            metrics=rounded(metrics),
             ends=ends,
             digest=digest,
         )
+
+
+def rounded(metrics: dict[str, float]) -> dict[str, float]:
+    """Metrics as they are recorded."""
+    return {name: round(value, 6) for name, value in metrics.items()}
 
 
 def _sweep(name: str, centre: Condition, **levels: Sequence[float]) -> tuple[Condition, ...]:

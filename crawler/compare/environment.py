@@ -63,12 +63,14 @@ def unlike(first: dict[str, str], second: dict[str, str]) -> list[str]:
 
 
 class OtherLoad(NamedTuple):
-    """The load of other processes and of other machines. `foreign` and `steal` are shares of all cores."""
+    """The load of other processes and of other machines. `foreign` and `steal` are shares of all cores, `average` is
+    the load average of a minute."""
 
     foreign: float
     steal: float
     swapped: int
     throttled: int
+    average: float = 0.0
 
 
 class LoadMeter:
@@ -88,6 +90,7 @@ class LoadMeter:
             steal=(after.steal - before.steal) / whole,
             swapped=after.swapped - before.swapped,
             throttled=after.throttled - before.throttled,
+            average=os.getloadavg()[0],
         )
 
 

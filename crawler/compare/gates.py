@@ -24,7 +24,6 @@ Gates of the machine, which a lenient session turns into warnings ("warning: ...
 
 from __future__ import annotations
 
-import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -259,8 +258,7 @@ def quiet(machine: OtherLoad | None) -> Gate:
         (machine.swapped > 0, f"{machine.swapped} pages swapped"),
         (machine.throttled > 0, f"throttled {machine.throttled} times"),
     )
-    load = os.getloadavg()[0]
-    seen = f"steal {machine.steal:.1%}, other processes {machine.foreign:.1%} of all cores, load {load:.2f}"
+    seen = f"steal {machine.steal:.1%}, other processes {machine.foreign:.1%} of all cores, load {machine.average:.2f}"
     return gate("G9", [words for wrong, words in tests if wrong], seen)
 
 

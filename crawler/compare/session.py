@@ -115,7 +115,7 @@ def _runner(session: Session, folder: Path, trials: Iterable[Trial]) -> WebTrial
     if session.site:
         delay = session.conditions[0].delay
         return LiveTrials(session.site, configuration_of(session.site, folder), delay, session.seed, strict)
-    return WebTrials(session.seed, strict, trials)
+    return WebTrials(session.seed, strict, trials, folder)
 
 
 class _Pace:

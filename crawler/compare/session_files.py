@@ -11,7 +11,6 @@ from pathlib import Path
 
 import msgspec
 
-from crawler.compare.design import schedule
 from crawler.compare.records import Session, Trial
 from crawler.errors import Corrupt, UsageError
 
@@ -70,21 +69,3 @@ def append(folder: Path, trial: Trial) -> None:
         file.write(msgspec.json.encode(trial) + b"\n")
         file.flush()
         os.fsync(file.fileno())
-
-
-def verify(folder: Path) -> list[str]:
-    """The faults in the records of a session, one line each: each planned trial must be recorded once, and no other."""
-    planned = {one.order: one for one in schedule(read_session(folder))}
-    seen: set[int] = set()
-    problems = []
-    for number, trial in enumerate(read_trials(folder), 1):
-        one = planned.get(trial.order)
-        if trial.order in seen:
-            problems.append(f"line {number}: trial {trial.order} is there twice")
-        seen.add(trial.order)
-        if one is None or not one.planned(trial):
-            what = f"trial {trial.order} ({trial.arm}, block {trial.block})"
-            problems.append(f"line {number}: {what} is not the planned one")
-    if missing := len(planned.keys() - seen):
-        problems.append(f"{missing} of {len(planned)} trials are still owed")
-    return problems

@@ -6,6 +6,7 @@ Rules, and why:
 - Rates come from the commits of the crawl's frontier (see stored_rate), costs from the kernel's accounting of the
   process tree.
 - The latency added by an engine is computed afterwards, from the crawl's stored pages and the server's log.
+- What was observed is kept raw (see raw_logs); gates and metrics are computed from that alone.
 - A trial that crashes, hangs or is void is recorded; only one that the user interrupts is not.
 """
 
@@ -18,7 +19,7 @@ from pathlib import Path
 from time import monotonic, time
 from typing import NamedTuple
 
-from crawler.compare import gates, workload
+from crawler.compare import gates, raw_logs, workload
 from crawler.compare.costs import costs
 from crawler.compare.design import Planned
 from crawler.compare.envelope import stop
@@ -26,6 +27,7 @@ from crawler.compare.environment import LoadMeter, OtherLoad, cpu_of
 from crawler.compare.headroom import capacity
 from crawler.compare.launch import Cost
 from crawler.compare.overhead import overhead
+from crawler.compare.raw_logs import RawTrial
 from crawler.compare.records import Condition, Gate, Trial
 from crawler.compare.run_process import (
     Crashed,
@@ -44,6 +46,7 @@ from crawler.storage.pages.base import Page
 from crawler.testweb.draw import SeededRandom
 from crawler.testweb.log import LogEntry, read_log
 from crawler.testweb.referee import judge as judge_log
+from crawler.testweb.referee import judge_entries
 
 
 class Rates(NamedTuple):
@@ -56,10 +59,11 @@ class Rates(NamedTuple):
 
 class WebTrials:
     """Runs trials on webs of our own. Rates that several trials share are measured once: the raw loop in each block,
-    the server's capacity for each page size. Starts with those recorded in earlier trials."""
+    the server's capacity for each page size. Starts with those recorded in earlier trials. Raw logs go into the
+    folder of the `session`."""
 
-    def __init__(self, seed: int, strict: bool, trials: Iterable[Trial]) -> None:
-        self._seed, self._strict = seed, strict
+    def __init__(self, seed: int, strict: bool, trials: Iterable[Trial], session: Path) -> None:
+        self._seed, self._strict, self._session = seed, strict, session
         self._raw: dict[tuple[int, Condition], float | None] = {}
         self._server: dict[tuple[str, int], float | None] = {}
         for trial in trials:
@@ -78,7 +82,16 @@ class WebTrials:
             with empty_folder(folder / "raw") as raw:
                 self._raw[block] = raw_rate(condition, raw, seed=seed + planned.order, stopped=stopped)
         rates = Rates(self._raw[block], self._server[served])
-        return run_trial(planned, folder, seed=seed, rates=rates, strict=self._strict, stopped=stopped)
+        raw_log = raw_logs.path_of(self._session, planned.order)
+        return run_trial(
+            planned,
+            folder,
+            seed=seed,
+            rates=rates,
+            strict=self._strict,
+            stopped=stopped,
+            keep=lambda raw: raw_logs.write(raw_log, raw),
+        )
 
 
 def _served(condition: Condition) -> tuple[str, int]:
@@ -94,8 +107,18 @@ class TrialSeen(NamedTuple):
     machine: OtherLoad | None
 
 
-def run_trial(planned: Planned, folder: Path, *, seed: int, rates: Rates, strict: bool, stopped: Stopped) -> Trial:
-    """Run one trial in an empty folder. Raises Interrupted, CrawlerError where the web cannot be started."""
+def run_trial(
+    planned: Planned,
+    folder: Path,
+    *,
+    seed: int,
+    rates: Rates,
+    strict: bool,
+    stopped: Stopped,
+    keep: Callable[[RawTrial], None] = lambda raw: None,
+) -> Trial:
+    """Run one trial in an empty folder; `keep` gets what was observed. Raises Interrupted, CrawlerError where the web
+    cannot be started."""
     condition, started_at, began = planned.condition, time(), monotonic()
     seconds, metrics, found = 0.0, dict[str, float](), tuple[Gate, ...]()
     out = folder / "crawl"
@@ -106,11 +129,18 @@ def run_trial(planned: Planned, folder: Path, *, seed: int, rates: Rates, strict
     try:
         seen = _beside_web(condition, folder, command, SeededRandom(seed, "trial", planned.order), stopped)
         seconds = seen.cost.ended_at - seen.cost.started_at
-        evidence = _evidence(condition, folder, seen, summary_of(seen.cost, folder), rates)
-        found, metrics = gates.judge(evidence, strict=strict), _metrics(evidence, seen)
+        raw = _observed(folder, seen, summary_of(seen.cost, folder), rates)
+        keep(raw)
+        found, metrics = judged(condition, raw, strict=strict)
     except Crashed as why:
         found = gates.crashed(str(why))
     return planned.recorded(found, metrics, started_at=started_at, seconds=seconds or monotonic() - began)
+
+
+def judged(condition: Condition, raw: RawTrial, *, strict: bool) -> tuple[tuple[Gate, ...], dict[str, float]]:
+    """The gates of a trial and its metrics, from what was observed alone."""
+    evidence = evidence_of(condition, raw)
+    return gates.judge(evidence, strict=strict), _metrics(evidence, raw.cost)
 
 
 def raw_rate(condition: Condition, folder: Path, *, seed: int, stopped: Stopped) -> float | None:
@@ -152,9 +182,9 @@ def _beside_web(
     return TrialSeen(cost, read_log(log), server_cpu, machine)
 
 
-def _evidence(condition: Condition, folder: Path, seen: TrialSeen, summary: Summary, rates: Rates) -> gates.Evidence:
+def _observed(folder: Path, seen: TrialSeen, summary: Summary, rates: Rates) -> RawTrial:
     """Read the crawl back. Raises Crashed where it cannot be read."""
-    oracle, first_bytes, cut = workload.oracle_of(condition), dict[str, float](), 0
+    first_bytes, cut = dict[str, float](), 0
 
     def see(page: Page) -> None:
         nonlocal cut
@@ -162,25 +192,15 @@ def _evidence(condition: Condition, folder: Path, seen: TrialSeen, summary: Summ
         cut += page.truncated == "length"
 
     directory, audit = read_back(folder / "crawl", see)
-    stored_at = stored_times(directory)
-    asked_at = min((entry.wall for entry in seen.entries), default=0.0)
-    ends = oracle.ends
-
-    def busy(url: str) -> float:
-        return stop(oracle.web, url, ends[url].attempts).busy if url in ends else 0.0
-
-    return gates.Evidence(
-        condition=condition,
-        oracle=oracle,
-        settings=directory.settings,
+    return RawTrial(
+        cost=seen.cost,
         summary=summary,
+        settings=directory.settings,
         audit=audit,
         entries=seen.entries,
         first_bytes=first_bytes,
-        rates=stored_rates(stored_at, asked_at, condition.concurrency, busy),
+        stored_at=stored_times(directory),
         cut=cut,
-        verdict=judge_log(folder / "log", oracle.web, condition.delay, workload.per_host(condition)),
-        cpu=seen.cost.cpu,
         server_cpu=seen.server_cpu,
         raw_rate=rates.raw,
         server_rate=rates.server,
@@ -188,17 +208,45 @@ def _evidence(condition: Condition, folder: Path, seen: TrialSeen, summary: Summ
     )
 
 
-def _metrics(evidence: gates.Evidence, seen: TrialSeen) -> dict[str, float]:
+def evidence_of(condition: Condition, raw: RawTrial) -> gates.Evidence:
+    """What the gates judge."""
+    oracle = workload.oracle_of(condition)
+    ends, slots = oracle.ends, condition.concurrency
+
+    def busy(url: str) -> float:
+        return stop(oracle.web, url, ends[url].attempts).busy if url in ends else 0.0
+
+    asked_at = min((entry.wall for entry in raw.entries), default=0.0)
+    return gates.Evidence(
+        condition=condition,
+        oracle=oracle,
+        settings=raw.settings,
+        summary=raw.summary,
+        audit=raw.audit,
+        entries=raw.entries,
+        first_bytes=raw.first_bytes,
+        rates=stored_rates(raw.stored_at, asked_at, slots, busy),
+        cut=raw.cut,
+        verdict=judge_entries(raw.entries, oracle.web, condition.delay, workload.per_host(condition)),
+        cpu=raw.cost.cpu,
+        server_cpu=raw.server_cpu,
+        raw_rate=raw.raw_rate,
+        server_rate=raw.server_rate,
+        machine=raw.machine,
+    )
+
+
+def _metrics(evidence: gates.Evidence, cost: Cost) -> dict[str, float]:
     """The metrics, by the names in records.METRICS. A page is a URL that was fetched and settled."""
-    pages, cost, steady, rates = max(evidence.summary.urls, 1), seen.cost, evidence.verdict.steady, evidence.rates
-    first = min((entry.at for entry in seen.entries), default=cost.ended_at)
+    pages, steady, rates = max(evidence.summary.urls, 1), evidence.verdict.steady, evidence.rates
+    first = min((entry.at for entry in evidence.entries), default=cost.ended_at)
     found = {
         "steady_rate": rates.steady or rates.whole,
         "crawl_rate": rates.whole,
         "answer_rate": steady.throughput,
         "startup": first - cost.started_at,
         "in_flight": steady.mean_in_flight,
-        **overhead(evidence.first_bytes, seen.entries),
+        **overhead(evidence.first_bytes, evidence.entries),
         **costs(cost, evidence.summary),
     }
     if math.isfinite(rates.possible):

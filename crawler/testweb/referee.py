@@ -113,12 +113,30 @@ def judge(
     since: float = -inf,
     until: float = inf,
 ) -> Verdict:
-    """Judge the requests that arrived in [since, until).
+    """Judge the requests of a log that arrived in [since, until). The rest is as in `judge_entries`. Raises OSError,
+    msgspec.DecodeError."""
+    entries = [entry for entry in read_log(log) if since <= entry.at < until]
+    return judge_entries(
+        entries, web, delay, per_host, kills=kills, uncommitted=uncommitted, untold=untold, slack=slack
+    )
+
+
+def judge_entries(
+    entries: Sequence[LogEntry],
+    web: AnyWeb,
+    delay: float,
+    per_host: int = 1,
+    *,
+    kills: Iterable[float] = (),
+    uncommitted: float = 2.0,
+    untold: float = 0.1,
+    slack: float = 0.002,
+) -> Verdict:
+    """Judge these requests, sorted by arrival.
 
     All times are on the machine's monotonic clock, in seconds. A request may be repeated if it ended at most
-    `uncommitted` seconds before one of `kills`. Raises OSError, msgspec.DecodeError.
+    `uncommitted` seconds before one of `kills`.
     """
-    entries = [entry for entry in read_log(log) if since <= entry.at < until]
     known = [entry for entry in entries if entry.host in web.names]
     pages = [entry for entry in known if not web.is_robots(entry.host, entry.path)]
     kills = sorted(kills)

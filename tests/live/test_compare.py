@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,9 +18,10 @@ from click.testing import CliRunner
 
 from crawler.cli.compare import compare
 from crawler.cli.signals import Signals
-from crawler.compare import gates, headroom, session, session_files, trial, workload
+from crawler.compare import gates, headroom, raw_logs, session, session_files, trial, workload
 from crawler.compare.design import schedule
 from crawler.compare.records import METRICS, Arm, Condition, Gate, Session, Trial
+from crawler.compare.verify import verify
 from crawler.errors import Locked, UsageError
 from crawler.system.file_lock import FileLock
 from crawler.testweb.process import StartedWeb
@@ -97,7 +99,7 @@ def test_a_tiny_session_is_whole_and_valid(finished: Finished) -> None:
     assert [one.order for one in trials] == [0, 1, 2, 3, 4, 5]
     assert [one.valid for one in trials] == [False, False, True, True, True, True]
     assert all({gate.name for gate in one.gates} == {f"G{number}" for number in range(1, 11)} for one in trials)
-    assert not session_files.verify(folder)
+    assert not verify(folder)
     assert (told[0].done, told[-1].done, told[-1].left) == (0, 6, 0)
     for one in trials:
         assert one.metrics.keys() == METRICS.keys() - {"overhead_p99", "heartbeat_p99", "least_rate", "first_byte_p50"}
@@ -129,6 +131,28 @@ def test_reports_are_written_again_and_verified(finished: Finished) -> None:
     assert "report.json is not what the trials say" in told
 
 
+@pytest.mark.parametrize("metric", ["steady_rate", "crawl_rate", "cpu_per_1000", "memory", "overhead_p50"])
+def test_a_figure_that_was_changed_afterwards_is_found(finished: Finished, tmp_path: Path, metric: str) -> None:
+    folder = Path(shutil.copytree(finished.folder, tmp_path / "c"))
+    lines = session_files.read_trials(folder)
+    lines[3].metrics[metric] *= 2
+    (folder / "trials.jsonl").write_bytes(b"".join(msgspec.json.encode(one) + b"\n" for one in lines))
+    found = verify(folder)
+    assert len(found) == 1 and found[0].startswith(f"line 4: trial 3 has {metric} {lines[3].metrics[metric]}")
+
+
+def test_a_void_trial_that_was_made_valid_and_a_lost_raw_log_are_found(finished: Finished, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(finished.folder, tmp_path / "c"))
+    lines = session_files.read_trials(folder)
+    lines[2] = msgspec.structs.replace(lines[2], gates=tuple(Gate(one.name, False) for one in lines[2].gates))
+    (folder / "trials.jsonl").write_bytes(b"".join(msgspec.json.encode(one) + b"\n" for one in lines))
+    raw_logs.path_of(folder, 5).unlink()
+    raw_logs.path_of(folder, 4).write_bytes(b"no log")
+    found = verify(folder)
+    assert found[0] == "line 3: trial 2 has other gates than its raw log gives"
+    assert [line.partition(" cannot be read")[0].rpartition("/")[2] for line in found[1:]] == ["00004.zst", "00005.zst"]
+
+
 def test_a_session_without_trials_has_no_report(tmp_path: Path) -> None:
     session_files.begin(tmp_path / "c", tiny())
     done = CliRunner().invoke(compare, ["report", str(tmp_path / "c")], obj=Signals(), standalone_mode=False)
@@ -142,13 +166,13 @@ def test_a_cut_session_goes_on_where_it_was(tmp_path: Path) -> None:
     assert not session.conduct(folder, on_progress=told.append, stopped=lambda: len(told) > 2)
     kept = (folder / "trials.jsonl").read_bytes()
     assert len(session_files.read_trials(folder)) == 2
-    assert session_files.verify(folder) == ["4 of 6 trials are still owed"]
+    assert verify(folder) == ["4 of 6 trials are still owed"]
     with (folder / "trials.jsonl").open("ab") as file:
         file.write(b'{"block": 1, "ord')  # a kill in the middle of a line
     assert session.conduct(folder)
     assert (folder / "trials.jsonl").read_bytes().startswith(kept)
     assert [one.order for one in session_files.read_trials(folder)] == [0, 1, 2, 3, 4, 5]
-    assert not session_files.verify(folder)
+    assert not verify(folder)
     assert session.conduct(folder), "nothing is owed"
 
 
@@ -190,7 +214,7 @@ def test_records_that_are_not_the_plan_are_found(tmp_path: Path) -> None:
     other = msgspec.structs.replace(good, order=1, arm=first.arm.name)
     assert second.arm != first.arm
     (tmp_path / "trials.jsonl").write_bytes(b"".join(msgspec.json.encode(one) + b"\n" for one in (good, good, other)))
-    assert session_files.verify(tmp_path) == [
+    assert verify(tmp_path) == [
         "line 2: trial 0 is there twice",
         f"line 3: trial 1 ({first.arm.name}, block 0) is not the planned one",
         "4 of 6 trials are still owed",

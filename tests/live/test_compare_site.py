@@ -19,6 +19,7 @@ from crawler.compare import gates, session_files, site
 from crawler.compare.design import schedule
 from crawler.compare.live import LiveTrials
 from crawler.compare.records import Trial
+from crawler.compare.verify import verify
 from crawler.errors import UsageError
 from crawler.testweb.flat import NAME
 from crawler.testweb.log import FLUSH_SECONDS, LogEntry, read_log
@@ -80,7 +81,7 @@ def test_arms_that_agree_are_valid_and_the_report_says_what_is_not_known(on_a_li
         assert "No oracle and no referee" in report
         assert "25 URLs" in report
         assert "provably equal" not in report and "Loopback" not in report
-    assert not session_files.verify(tmp_path / "c")
+    assert not verify(tmp_path / "c")
 
 
 def test_a_site_is_walked_once_and_each_arm_asks_for_that_list(

@@ -1,0 +1,77 @@
+"""The raw observations of a trial, kept with the session, so that all that is stated of it can be computed again.
+
+Rules, and why:
+- One file per trial, `raw/ORDER.zst`: msgpack, compressed with zstd. It holds the server's log, the times of the
+  commits, what the crawl stored and reported, and its costs. It is complete before the trial is recorded.
+- Gates and metrics are pure functions of it and of the condition. `compare verify` computes both again, and so finds
+  every figure that was changed afterwards, in a report or in the recorded trials.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import msgspec
+
+from crawler.compare.environment import OtherLoad
+from crawler.compare.launch import Cost
+from crawler.errors import Corrupt
+from crawler.metrics.summary import Summary
+from crawler.settings import Settings
+from crawler.storage.verify import Audit
+from crawler.testweb.log import LogEntry
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+FOLDER = "raw"
+LEVEL = 9
+MOST = 1 << 30
+"""Bytes that a file may unpack to."""
+
+
+class RawTrial(msgspec.Struct, frozen=True, kw_only=True):
+    """The observations of one trial.
+
+    `settings`, `first_bytes` (URL -> seconds) and `cut` (bodies cut at the cap) as the crawl stored them; `stored_at`:
+    URL -> Unix time of its commit. `server_cpu` in seconds; `raw_rate` and `server_rate` in pages/s, None where they
+    were not measured; `machine` None where it is unknown.
+    """
+
+    cost: Cost
+    summary: Summary
+    settings: Settings
+    audit: Audit
+    entries: list[LogEntry]
+    first_bytes: dict[str, float]
+    stored_at: dict[str, float]
+    cut: int
+    server_cpu: float
+    raw_rate: float | None
+    server_rate: float | None
+    machine: OtherLoad | None
+
+
+def path_of(folder: Path, order: int) -> Path:
+    """The file of a trial of the session in `folder`."""
+    return folder / FOLDER / f"{order:05}.zst"
+
+
+def write(path: Path, raw: RawTrial) -> None:
+    """Write the file, whole or not at all."""
+    path.parent.mkdir(exist_ok=True)
+    beside = path.with_suffix(".part")
+    beside.write_bytes(zstd.compress(msgspec.msgpack.encode(raw), LEVEL))
+    beside.replace(path)
+
+
+def read(path: Path) -> RawTrial:
+    """Read the file of a trial. Raises Corrupt where it is missing or cannot be read."""
+    try:
+        unpacking = zstd.ZstdDecompressor()
+        return msgspec.msgpack.decode(unpacking.decompress(path.read_bytes(), max_length=MOST), type=RawTrial)
+    except (OSError, zstd.ZstdError, msgspec.MsgspecError) as error:
+        raise Corrupt(f"{path} cannot be read: {error}") from error
