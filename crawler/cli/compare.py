@@ -30,7 +30,7 @@ QUIET = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.
 
 
 @click.group(invoke_without_command=True)
-@click.option("--preset", metavar="NAME", default="quick", show_default=True, help="smoke, quick, standard or full.")
+@click.option("--preset", metavar="NAME", default="quick", show_default=True, help="smoke, quick or standard.")
 @click.option("--modes", metavar="A,B", default="", help="Which modes take part.  [all]")
 @click.option("--clients", metavar="A,B", default="", help="HTTP clients to compare too.  [native]")
 @click.option("--out", metavar="DIR", help="Where it is kept.  [comparisons/<preset>-<UTC time>]")
@@ -55,7 +55,7 @@ def compare(
 
     Webs of our own are served on loopback, so no network is needed, unless you name a site with --url or --urls: then
     there is neither an oracle nor a referee, and the arms only have to agree with each other. Presets: smoke (90 s, no
-    claims), quick (about 10 minutes, exploratory), standard (45 minutes), full (hours).
+    claims), quick (about 10 minutes), standard (an hour).
     """
     if context.invoked_subcommand:
         return None
@@ -138,6 +138,7 @@ def verify(directory: str) -> int:
 def carry_on(folder: Path, signals: Signals, quiet: bool) -> int:
     """Run the missing trials, write the report, print the result; returns the exit code. Raises CrawlerError."""
     from crawler.compare.gates import warnings
+    from crawler.compare.report import verdicts
     from crawler.compare.session import conduct
     from crawler.compare.session_files import read_trials
     from crawler.system.text import escape_unprintable
@@ -154,6 +155,8 @@ def carry_on(folder: Path, signals: Signals, quiet: bool) -> int:
     for line in warnings(trials):
         click.echo(f"  warning    {escape_unprintable(line)}")
     if trials:
+        for line in verdicts(folder):
+            click.echo(f"  {escape_unprintable(line)}")
         write_report(folder)
     if not whole:
         click.echo(f"  go on      python -m crawler compare resume {shlex.quote(str(folder))}")

@@ -119,12 +119,9 @@ def _blocks(headline: int, others: int, *sweeps: str) -> dict[str, int]:
 _SWEEPS = ("concurrency", "latency", "cpu", "workers", "payload", "errors", "job size", "spread", "graph", "politeness")
 _QUICK = Condition(sweep="headline", pages=1000, concurrency=32)
 _FIRM = Condition(sweep="headline", pages=5000, concurrency=64, payload=32_768)
-_LONG = msgspec.structs.replace(_FIRM, pages=10_000)
 _DEAR = msgspec.structs.replace(_QUICK, cpu_ms=2.0, latency=0.01)
 _DEMO = Condition(sweep="graph", workload=GRAPH, pages=150, hosts=13, concurrency=16, latency=0.0, payload=0)
 _TIE = msgspec.structs.replace(_DEMO, sweep="politeness", workload=POLITE, delay=0.1)
-_WIDE = msgspec.structs.replace(_DEMO, pages=2000, hosts=40)
-_WIDE_TIE = msgspec.structs.replace(_WIDE, sweep="politeness", workload=POLITE, delay=0.1)
 
 PRESETS = {
     "smoke": Preset(
@@ -137,7 +134,7 @@ PRESETS = {
         strict=False,
     ),
     "quick": Preset(
-        "a first picture in about 10 minutes, exploratory",
+        "a first picture in about 10 minutes",
         (
             _QUICK,
             *_timed(2, *_sweep("concurrency", _QUICK, concurrency=(4, 16, 64))),
@@ -147,7 +144,7 @@ PRESETS = {
         _blocks(5, 5, "concurrency", "latency", "politeness"),
     ),
     "standard": Preset(
-        "claims with intervals, about 45 minutes",
+        "about an hour, on a quiet machine",
         (
             _FIRM,
             *_timed(2, *_sweep("concurrency", _FIRM, concurrency=(1, 4, 16, 64, 256, 512))),
@@ -162,22 +159,6 @@ PRESETS = {
             _TIE,
         ),
         _blocks(10, 5, *_SWEEPS),
-    ),
-    "full": Preset(
-        "everything that can be varied, five hours and more",
-        (
-            _LONG,
-            *_timed(8, *_sweep("concurrency", _LONG, concurrency=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512))),
-            *_timed(8, *_sweep("latency", _LONG, latency=(0.0, 0.001, 0.01, 0.05, 0.2, 1.0))),
-            *_timed(8, *_sweep("cpu", _LONG, latency=(0.0, 0.01, 0.05, 0.2), cpu_ms=(0.0, 0.5, 2.0, 5.0, 20.0))),
-            *_timed(8, *_sweep("workers", _DEAR, workers=(1, 2, 4, 8))),
-            *_sweep("payload", _LONG, pages=(4000,), payload=(1024, 8192, 32_768, 131_072, 524_288)),
-            *_sweep("errors", _LONG, pages=(4000,), errors=(0.0, 0.01, 0.05, 0.1, 0.25)),
-            *_sweep("job size", _LONG, pages=(10, 100, 1000, 10_000, 100_000)),
-            _WIDE,
-            _WIDE_TIE,
-        ),
-        _blocks(20, 10, *_SWEEPS),
     ),
 }
 

@@ -2,7 +2,7 @@
 
 Rules, and why:
 - A server that cannot give three times the rate of the fastest engine would be the bottleneck. So its capacity is
-  measured before the first trial of each page size, and gate G8 compares every trial with it.
+  measured before the first trial of each page size and number of connections, and gate G8 compares every trial with it.
 - The load comes from crawler.compare.load, one process per core. They share the cores with the server, as crawlers do,
   so a machine too small for both shows.
 - Rates are computed from the server's own log, in its steady window.
@@ -25,8 +25,7 @@ from crawler.testweb.flat import NAME
 from crawler.testweb.referee import judge
 
 SECONDS = 2.0
-CONNECTIONS = 32
-PATH = "/page-0.html"
+PAGES = 500
 PATIENCE = 30.0
 
 
@@ -34,19 +33,28 @@ def capacity(condition: Condition, folder: Path) -> float | None:
     """The server's capacity in pages/s under a condition; None for a web that is not flat. Raises CrawlerError."""
     if condition.workload != workload.FLAT:
         return None
-    bare = msgspec.structs.replace(condition, latency=0.0, errors=0.0, pages=1)
+    bare = msgspec.structs.replace(condition, latency=0.0, errors=0.0, pages=PAGES)
     log = folder / "log"
     with workload.serve(bare, log) as web:
         address = next(iter(web.settings.resolve.values()))
+        share = -(-condition.concurrency // cores())
         with ThreadPoolExecutor(cores()) as pool:
-            list(pool.map(_ask, [address] * cores()))
-    return judge(log, workload.oracle_of(bare).web, 0.0, CONNECTIONS).steady.throughput
+            list(pool.map(_ask, [address] * cores(), [share] * cores()))
+    return judge(log, workload.oracle_of(bare).web, 0.0, share * cores()).steady.throughput
 
 
-def _ask(address: str) -> None:
+def _ask(address: str, connections: int) -> None:
     """Run one of the load processes to its end. Raises CrawlerError."""
-    share = str(-(-CONNECTIONS // cores()))
-    command = [sys.executable, "-m", "crawler.compare.load", address, NAME, PATH, share, f"{SECONDS:g}"]
+    command = [
+        sys.executable,
+        "-m",
+        "crawler.compare.load",
+        address,
+        NAME,
+        str(PAGES),
+        str(connections),
+        f"{SECONDS:g}",
+    ]
     try:
         subprocess.run(command, capture_output=True, timeout=PATIENCE, check=True, text=True)
     except subprocess.TimeoutExpired as error:

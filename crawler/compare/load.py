@@ -1,7 +1,7 @@
 """A cheap load generator, to measure the capacity of a server.
 
-`python -m crawler.compare.load ADDRESS HOST PATH CONNECTIONS SECONDS`: each connection requests the same page again and
-again. Only the length of the answer is parsed. The rate is computed from the server's log.
+`python -m crawler.compare.load ADDRESS HOST PAGES CONNECTIONS SECONDS`: each connection requests one of so many pages
+of the flat web after the other. Only the length of the answer is parsed. The rate is computed from the server's log.
 """
 
 from __future__ import annotations
@@ -9,16 +9,18 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
+from collections.abc import Iterator
+from itertools import cycle
 
 LENGTH = re.compile(rb"\r\nContent-Length: *(\d+)", re.IGNORECASE)
 HEAD_END = b"\r\n\r\n"
 
 
 class Asking(asyncio.Protocol):
-    """One connection that repeats a request."""
+    """One connection that makes a request after the other."""
 
-    def __init__(self, request: bytes) -> None:
-        self._request = request
+    def __init__(self, requests: Iterator[bytes]) -> None:
+        self._requests = requests
         self._head = b""
         self._left = 0
 
@@ -41,14 +43,14 @@ class Asking(asyncio.Protocol):
             self._ask()
 
     def _ask(self) -> None:
-        self._transport.write(self._request)  # type: ignore[attr-defined]  # uvloop's transports are none by inheritance
+        self._transport.write(next(self._requests))  # type: ignore[attr-defined]  # uvloop's transports are none by inheritance
 
 
-async def ask(address: str, host: str, path: str, connections: int, seconds: float) -> None:
+async def ask(address: str, host: str, pages: int, connections: int, seconds: float) -> None:
     """Keep the connections busy for `seconds`. Raises OSError where they are refused."""
     loop, (name, _, port) = asyncio.get_running_loop(), address.partition(":")
-    request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
-    made = [await loop.create_connection(lambda: Asking(request), name, int(port)) for _ in range(connections)]
+    requests = cycle([f"GET /page-{n}.html HTTP/1.1\r\nHost: {host}\r\n\r\n".encode() for n in range(pages)])
+    made = [await loop.create_connection(lambda: Asking(requests), name, int(port)) for _ in range(connections)]
     await asyncio.sleep(seconds)
     for transport, _ in made:
         transport.abort()
@@ -57,4 +59,4 @@ async def ask(address: str, host: str, path: str, connections: int, seconds: flo
 if __name__ == "__main__":
     import uvloop
 
-    uvloop.run(ask(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), float(sys.argv[5])))
+    uvloop.run(ask(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), float(sys.argv[5])))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from crawler.compare.costs import StartCost
 from crawler.compare.environment import OtherLoad
 from crawler.compare.launch import Cost
 from crawler.errors import Corrupt
@@ -38,7 +39,7 @@ class RawTrial(msgspec.Struct, frozen=True, kw_only=True):
 
     `settings`, `first_bytes` (URL -> seconds) and `cut` (bodies cut at the cap) as the crawl stored them; `stored_at`:
     URL -> Unix time of its commit. `server_cpu` in seconds; `raw_rate` and `server_rate` in pages/s, None where they
-    were not measured; `machine` None where it is unknown.
+    were not measured; `start`: what the engine spends on starting; `machine` None where it is unknown.
     """
 
     cost: Cost
@@ -52,6 +53,7 @@ class RawTrial(msgspec.Struct, frozen=True, kw_only=True):
     server_cpu: float
     raw_rate: float | None
     server_rate: float | None
+    start: StartCost
     machine: OtherLoad | None
 
 

@@ -17,12 +17,16 @@ from crawler.compare.html_report.findings import summary
 from crawler.compare.html_report.markdown import markdown
 from crawler.compare.html_report.page import page
 from crawler.compare.html_report.sections import sections
+from crawler.compare.html_report.summary import ENGINE, heads
+from crawler.compare.html_report.summary import summary as verdict_rows
 from crawler.compare.records import METRICS, Condition, Session, Trial
 from crawler.compare.results import results
 from crawler.compare.session_files import read_session, read_trials, whole_lines
 from crawler.system.text import csv_safe
 
 FIELDS = Condition.__struct_fields__
+LEFT_OUT = frozenset({ENGINE, "Switches", "Overhead"})
+"""Columns of the summary that a terminal has no room for; the engine comes first anyway."""
 
 
 def write(folder: Path) -> None:
@@ -38,7 +42,21 @@ def write(folder: Path) -> None:
     (folder / "report.md").write_text(markdown(book, parts), encoding="utf-8")
     facts = {"data": data, "session": session, "findings": summary(found), "results": found}
     (folder / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(facts), indent=1) + b"\n")
-    (folder / "trials.csv").write_text(table(trials), encoding="utf-8", newline="")
+    (folder / "trials.csv").write_text(table(session, trials), encoding="utf-8", newline="")
+
+
+def verdicts(folder: Path) -> list[str]:
+    """The first table of the report as lines of text: a row per engine, with its client. Empty without a headline.
+    Raises UsageError, Corrupt."""
+    session, trials, data = read(folder)
+    book = Book(session, trials, results(session, trials), data)
+    named = {name: unit for name, unit in heads(book).items() if name not in LEFT_OUT}
+    rows = [[*row[ENGINE], *(" ".join(row[name]).strip() for name in named)] for row in verdict_rows(book)]
+    if not rows:
+        return []
+    lines = [[ENGINE, "Client", *named], *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
 
 
 def read(folder: Path) -> tuple[Session, list[Trial], str]:
@@ -46,17 +64,26 @@ def read(folder: Path) -> tuple[Session, list[Trial], str]:
     return read_session(folder), read_trials(folder), hashlib.sha256(whole_lines(folder)).hexdigest()
 
 
-def table(trials: list[Trial]) -> str:
-    """All trials as CSV, one row each: arm, condition, valid or not, every metric."""
+def table(session: Session, trials: list[Trial]) -> str:
+    """All trials as CSV, one row each: arm, mode, client, condition, valid or not, every metric."""
+    arms = {arm.name: (arm.mode, arm.client) for arm in session.arms}
     metrics = [*METRICS, *sorted({name for trial in trials for name in trial.metrics} - METRICS.keys())]
     written = io.StringIO()
     rows = csv.writer(written)
-    head = ("order", "block", "arm", *FIELDS, "started_at", "seconds", "warm_up", "valid", "failed")
+    head = ("order", "block", "arm", "mode", "client", *FIELDS, "started_at", "seconds", "warm_up", "valid", "failed")
     rows.writerow([*head, *(csv_safe(name) for name in metrics)])
     for trial in sorted(trials, key=lambda trial: trial.order):
         condition = (getattr(trial.condition, field) for field in FIELDS)
         failed = " ".join(gate.name for gate in trial.gates if not gate.passed)
-        values = (trial.order, trial.block, trial.arm, *condition, trial.started_at, trial.seconds)
+        values = (
+            trial.order,
+            trial.block,
+            trial.arm,
+            *arms.get(trial.arm, ("", "")),
+            *condition,
+            trial.started_at,
+            trial.seconds,
+        )
         values = (*values, trial.warm_up, trial.valid, failed, *(trial.metrics.get(name, "") for name in metrics))
         rows.writerow([csv_safe(value) if isinstance(value, str) else value for value in values])
     return written.getvalue()

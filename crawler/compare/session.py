@@ -22,7 +22,7 @@ from crawler.compare.records import Arm, Condition, Session, Site, Trial
 from crawler.compare.run_process import Interrupted, Stopped, empty_folder
 from crawler.compare.session_files import FORMAT, append, drop_incomplete_line, read_session, read_trials
 from crawler.compare.site import configuration_of
-from crawler.compare.trial import WebTrials
+from crawler.compare.web_trials import WebTrials
 from crawler.errors import UsageError
 from crawler.system.file_lock import FileLock
 

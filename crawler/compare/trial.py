@@ -14,17 +14,16 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic, time
 from typing import NamedTuple
 
-from crawler.compare import gates, raw_logs, workload
-from crawler.compare.costs import costs
+from crawler.compare import gates, workload
+from crawler.compare.costs import NO_START, StartCost, costs
 from crawler.compare.design import Planned
 from crawler.compare.envelope import stop
 from crawler.compare.environment import LoadMeter, OtherLoad, cpu_of
-from crawler.compare.headroom import capacity
 from crawler.compare.launch import Cost
 from crawler.compare.overhead import overhead
 from crawler.compare.raw_logs import RawTrial
@@ -32,70 +31,26 @@ from crawler.compare.records import Condition, Gate, Trial
 from crawler.compare.run_process import (
     Crashed,
     Stopped,
-    empty_folder,
-    last_line,
     read_back,
     run_watched,
     stored_times,
     summary_of,
 )
 from crawler.compare.stored_rate import stored_rates
-from crawler.errors import CrawlerError
 from crawler.metrics.summary import Summary
 from crawler.storage.pages.base import Page
 from crawler.testweb.draw import SeededRandom
 from crawler.testweb.log import LogEntry, read_log
-from crawler.testweb.referee import judge as judge_log
 from crawler.testweb.referee import judge_entries
 
 
 class Rates(NamedTuple):
     """Reference rates of a trial, in pages/s: the raw client loop in the same block, the server's capacity. None where
-    not measured."""
+    not measured. `start`: what the engine spends on starting."""
 
     raw: float | None = None
     server: float | None = None
-
-
-class WebTrials:
-    """Runs trials on webs of our own. Rates that several trials share are measured once: the raw loop in each block,
-    the server's capacity for each page size. Starts with those recorded in earlier trials. Raw logs go into the
-    folder of the `session`."""
-
-    def __init__(self, seed: int, strict: bool, trials: Iterable[Trial], session: Path) -> None:
-        self._seed, self._strict, self._session = seed, strict, session
-        self._raw: dict[tuple[int, Condition], float | None] = {}
-        self._server: dict[tuple[str, int], float | None] = {}
-        for trial in trials:
-            if trial.metrics:
-                self._raw[trial.block, trial.condition] = trial.metrics.get("raw_rate")
-                self._server[_served(trial.condition)] = trial.metrics.get("server_rate")
-
-    def run(self, planned: Planned, folder: Path, trials: Iterable[Trial], stopped: Stopped) -> Trial:
-        """Run one trial in an empty folder; `trials` are not needed here. Raises Interrupted, CrawlerError."""
-        condition, seed = planned.condition, self._seed
-        block, served = (planned.block, condition), _served(condition)
-        if served not in self._server:
-            with empty_folder(folder / "load") as load:
-                self._server[served] = capacity(condition, load)
-        if block not in self._raw:
-            with empty_folder(folder / "raw") as raw:
-                self._raw[block] = raw_rate(condition, raw, seed=seed + planned.order, stopped=stopped)
-        rates = Rates(self._raw[block], self._server[served])
-        raw_log = raw_logs.path_of(self._session, planned.order)
-        return run_trial(
-            planned,
-            folder,
-            seed=seed,
-            rates=rates,
-            strict=self._strict,
-            stopped=stopped,
-            keep=lambda raw: raw_logs.write(raw_log, raw),
-        )
-
-
-def _served(condition: Condition) -> tuple[str, int]:
-    return condition.workload, condition.payload
+    start: StartCost = NO_START
 
 
 class TrialSeen(NamedTuple):
@@ -127,7 +82,7 @@ def run_trial(
         return [sys.executable, "-m", "crawler", *workload.flags(planned.arm, condition, configuration, out)]
 
     try:
-        seen = _beside_web(condition, folder, command, SeededRandom(seed, "trial", planned.order), stopped)
+        seen = beside_web(condition, folder, command, SeededRandom(seed, "trial", planned.order), stopped)
         seconds = seen.cost.ended_at - seen.cost.started_at
         raw = _observed(folder, seen, summary_of(seen.cost, folder), rates)
         keep(raw)
@@ -140,33 +95,10 @@ def run_trial(
 def judged(condition: Condition, raw: RawTrial, *, strict: bool) -> tuple[tuple[Gate, ...], dict[str, float]]:
     """The gates of a trial and its metrics, from what was observed alone."""
     evidence = evidence_of(condition, raw)
-    return gates.judge(evidence, strict=strict), _metrics(evidence, raw.cost)
+    return gates.judge(evidence, strict=strict), _metrics(evidence, raw.cost, raw.start)
 
 
-def raw_rate(condition: Condition, folder: Path, *, seed: int, stopped: Stopped) -> float | None:
-    """Pages/s of the raw client loop, in the server's steady window; None for a web that it cannot crawl (several
-    hosts, rests), and for a sweep that involves more than fetching.
-
-    Raises Interrupted, CrawlerError.
-    """
-    if condition.workload != workload.FLAT or condition.sweep not in workload.BESIDE_RAW:
-        return None
-    urls = folder / "urls"
-    urls.write_text("\n".join(workload.oracle_of(condition).ends), encoding="utf-8")
-
-    def command(configuration: Path, address: str) -> list[str]:
-        return [sys.executable, "-m", "crawler.compare.raw", str(urls), str(condition.concurrency), address]
-
-    try:
-        seen = _beside_web(condition, folder, command, SeededRandom(seed, "raw"), stopped)
-    except Crashed as why:
-        raise CrawlerError(f"the raw loop: {why}") from why
-    if seen.cost.exit_code:
-        raise CrawlerError(f"the raw loop ended with {seen.cost.exit_code}: {last_line(folder)}")
-    return judge_log(folder / "log", workload.oracle_of(condition).web, 0.0, condition.concurrency).steady.throughput
-
-
-def _beside_web(
+def beside_web(
     condition: Condition, folder: Path, command: Callable[[Path, str], list[str]], dice: SeededRandom, stopped: Stopped
 ) -> TrialSeen:
     """Serve the web of the condition and run a command, made from (configuration, address of the first host)."""
@@ -204,6 +136,7 @@ def _observed(folder: Path, seen: TrialSeen, summary: Summary, rates: Rates) -> 
         server_cpu=seen.server_cpu,
         raw_rate=rates.raw,
         server_rate=rates.server,
+        start=rates.start,
         machine=seen.machine,
     )
 
@@ -236,7 +169,7 @@ def evidence_of(condition: Condition, raw: RawTrial) -> gates.Evidence:
     )
 
 
-def _metrics(evidence: gates.Evidence, cost: Cost) -> dict[str, float]:
+def _metrics(evidence: gates.Evidence, cost: Cost, start: StartCost) -> dict[str, float]:
     """The metrics, by the names in records.METRICS. A page is a URL that was fetched and settled."""
     pages, steady, rates = max(evidence.summary.urls, 1), evidence.verdict.steady, evidence.rates
     first = min((entry.at for entry in evidence.entries), default=cost.ended_at)
@@ -247,7 +180,7 @@ def _metrics(evidence: gates.Evidence, cost: Cost) -> dict[str, float]:
         "startup": first - cost.started_at,
         "in_flight": steady.mean_in_flight,
         **overhead(evidence.first_bytes, evidence.entries),
-        **costs(cost, evidence.summary),
+        **costs(cost, evidence.summary, start),
     }
     if math.isfinite(rates.possible):
         found["possible_rate"] = rates.possible

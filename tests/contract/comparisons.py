@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from crawler.compare.records import Arm, Condition, Gate, Session, Trial
+from crawler.compare.session_files import FORMAT
 
 ARMS = (
     Arm("async", "async", "aiohttp"),
@@ -76,7 +77,7 @@ def session(preset: str = "quick", *, seed: int = 7, arms: tuple[Arm, ...] = ARM
     """A planned session."""
     blocks = {"smoke": 3, "quick": 5, "standard": 10}[preset]
     plan = Session(
-        format=1,
+        format=FORMAT,
         preset=preset,
         seed=seed,
         created_at=1_790_000_000.0,

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 from crawler.cli.compare import compare
 from crawler.cli.signals import Signals
-from crawler.compare import gates, headroom, raw_logs, session, session_files, trial, workload
+from crawler.compare import gates, headroom, raw_logs, report, session, session_files, trial, workload
 from crawler.compare.design import schedule
 from crawler.compare.records import METRICS, Arm, Condition, Gate, Session, Trial
 from crawler.compare.verify import verify
@@ -151,6 +151,12 @@ def test_a_void_trial_that_was_made_valid_and_a_lost_raw_log_are_found(finished:
     found = verify(folder)
     assert found[0] == "line 3: trial 2 has other gates than its raw log gives"
     assert [line.partition(" cannot be read")[0].rpartition("/")[2] for line in found[1:]] == ["00004.zst", "00005.zst"]
+
+
+def test_the_verdict_table_has_a_row_per_engine_with_its_client(finished: Finished) -> None:
+    head, *rows = report.verdicts(finished.folder)
+    assert head.split()[:3] == ["Engine", "Client", "Pages/s"] and "Verdict" in head
+    assert [row.split()[:2] for row in rows] == [["async", "aiohttp"], ["async", "again"]]
 
 
 def test_a_session_without_trials_has_no_report(tmp_path: Path) -> None:

@@ -20,7 +20,10 @@ def markdown(book: Book, sections: Sequence[Section]) -> str:
         parts.append(f"**A live site.** {plain(on_site(site))}")
     if found.headline:
         head = [f"{name} ({unit})" if unit else name for name, unit in heads(book).items()]
-        rows = [[row.pop(ENGINE)[0], *(" ".join(cell).strip() for cell in row.values())] for row in summary(book)]
+        rows = [
+            [" with ".join(filter(None, row.pop(ENGINE))), *(" ".join(cell).strip() for cell in row.values())]
+            for row in summary(book)
+        ]
         parts.append(_tabled(Table(head, rows)))
     parts.append(_list(findings.summary(found)))
     for section in sections:
