@@ -32,14 +32,14 @@ class BudgetLine(NamedTuple):
 LINES = {
     "fetch": BudgetLine(0.36, 0.30),
     "parse_cost": BudgetLine(0.43, 0.15),
-    "tree": BudgetLine(1.50, 1.50),
+    "tree": BudgetLine(1.55, 1.50),
     "links": BudgetLine(1.21, 0.70),
     "fingerprint": BudgetLine(1.30, 0.50),
-    "decide": BudgetLine(0.20, 0.20),
+    "decide": BudgetLine(0.22, 0.20),
     "store": BudgetLine(0.99, 0.60),
-    "frontier": BudgetLine(0.20, 0.20),
+    "frontier": BudgetLine(0.21, 0.20),
     "rest": BudgetLine(2.10, 0.90),
-    WHOLE: BudgetLine(8.00, 4.60),
+    WHOLE: BudgetLine(8.40, 4.60),
 }
 ENTRANTS: tuple[Entrant, ...] = (
     Child("fetch", "native", "client"),

@@ -90,7 +90,9 @@ NAMES = list(CASES)
 
 def reply(path: str) -> list[Step]:
     """The answer of the server."""
-    return CASES[NAMES[int(path[1:])]] if path[1:].isdigit() else [head("Content-Length: 0", "Connection: close"), "close"]
+    return (
+        CASES[NAMES[int(path[1:])]] if path[1:].isdigit() else [head("Content-Length: 0", "Connection: close"), "close"]
+    )
 
 
 def crawl(server: RawServer, mode: str, client: str, out: Path) -> dict[str, End]:
