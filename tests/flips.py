@@ -293,6 +293,8 @@ def run(folder: Path, crawls: list[str], flips: int, cuts: int, sample: int, see
             outcomes.append(outcome)
             if outcome.bad:
                 print(outcome, flush=True)
+        pool.close()  # terminating instead may wait forever for a worker that has just begun to end
+        pool.join()
     return outcomes
 
 
