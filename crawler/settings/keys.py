@@ -33,6 +33,7 @@ class Settings(Rules, frozen=True, kw_only=True, forbid_unknown_fields=True):
     # engine
     mode: str = "async"
     client: str | None = None
+    loop: Literal["auto", "uvloop", "asyncio"] = "auto"
     concurrency: Sockets | None = None
     processes: Workers | None = None
     threads_per_process: Sockets | None = None
