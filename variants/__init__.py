@@ -122,7 +122,7 @@ def client_of(settings: Settings) -> str:
     return settings.client
 
 
-def check_loop(settings: Settings) -> None:
-    """Raises UsageError where the mode needs an event loop that is not installed, before a crawl begins."""
-    if settings.mode in ON_LOOP and settings.loop == "uvloop" and find_spec("uvloop") is None:
+def check_loop(mode: str, loop: str) -> None:
+    """Raises UsageError where the mode is to run on an event loop that is not installed, before a crawl begins."""
+    if mode in ON_LOOP and loop == "uvloop" and find_spec("uvloop") is None:
         raise UsageError("--loop uvloop needs the package uvloop: pip install uvloop, or use --loop asyncio")

@@ -18,6 +18,7 @@ from crawler.cli.lines import names, on_interrupt, on_one_line, silent
 from crawler.cli.options import given, with_options
 from crawler.cli.signals import Signals
 from crawler.compare.lessons.commands import lessons
+from crawler.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +33,10 @@ QUIET = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.
 @click.group(invoke_without_command=True)
 @click.option("--preset", metavar="NAME", default="quick", show_default=True, help="smoke, quick or standard.")
 @click.option("--modes", metavar="A,B", default="", help="Which modes take part.  [all]")
-@click.option("--clients", metavar="A,B", default="", help="HTTP clients to compare too.  [native]")
+@click.option("--track", metavar="NAME", help="same: one client for all; idiomatic: the usual ones; or all.  [same]")
+@click.option("--clients", metavar="A,B", default="", help="HTTP clients instead of those of a track.")
+@click.option("--loops", metavar="A,B", default="", help="Loops of async and prefork: uvloop, asyncio.  [uvloop]")
+@click.option("--python", "pythons", multiple=True, metavar="PATH", help="Compare this interpreter, too. Repeatable.")
 @click.option("--out", metavar="DIR", help="Where it is kept.  [comparisons/<preset>-<UTC time>]")
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Decides the order of trials.")
 @click.option("--lenient", is_flag=True, help="A busy machine or server only warns; wrong work is still void.")
@@ -44,7 +48,10 @@ def compare(
     /,
     preset: str,
     modes: str,
+    track: str | None,
     clients: str,
+    loops: str,
+    pythons: tuple[str, ...],
     out: str | None,
     seed: int,
     lenient: bool,
@@ -63,13 +70,16 @@ def compare(
     assert signals is not None
     signals.hold()
     import variants
-    from crawler.compare.design import LIVE, arms_for
+    from crawler.compare.arms import SAME, Asked, arms_for
+    from crawler.compare.design import LIVE
     from crawler.compare.run_process import Interrupted
     from crawler.compare.session import plan
     from crawler.compare.session_files import begin
     from crawler.compare.site import keep_configuration
 
-    arms = arms_for(names(modes) or variants.names(), names(clients))
+    if track and clients:
+        raise UsageError("--track chooses the clients, and so does --clients: give one of them")
+    arms = arms_for(Asked(names(modes) or variants.names(), names(clients), names(loops), pythons, track or SAME))
     asked = given(site)
     try:
         chosen = plan_on_site(asked, lambda: bool(signals.received)) if asked else None
@@ -168,7 +178,6 @@ def write_report(folder: Path) -> None:
     """Write the report of a comparison and print its path. Raises CrawlerError."""
     from crawler.compare.report import write
     from crawler.compare.session_files import read_session, read_trials
-    from crawler.errors import UsageError
 
     read_session(folder)
     if not read_trials(folder):

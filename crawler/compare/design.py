@@ -1,8 +1,8 @@
 """The trials and their order: presets as data, randomised complete blocks in an order that depends only on the seed.
 
 Rules, and why:
-- A block is one pass over all arms of one condition. Drift (a neighbour, the temperature) affects all arms of a block
-  alike, so arms are compared only within blocks.
+- A block is one pass over all arms that take part in a condition. Drift (a neighbour, the temperature) affects all arms
+  of a block alike, so arms are compared only within blocks.
 - The order of arms is drawn anew for each block, and so is the order of conditions in each round: with a fixed order
   drift would be confounded with the arm.
 - Every block has an A/A arm: an engine a second time under another name. The difference is noise.
@@ -21,8 +21,6 @@ import msgspec
 
 from crawler.compare.records import Arm, Condition, Gate, Session, Trial
 from crawler.compare.workload import GRAPH, POLITE
-from crawler.errors import UsageError
-from crawler.fetch import check_client
 from crawler.testweb.draw import SeededRandom
 
 T = TypeVar("T")
@@ -163,35 +161,6 @@ PRESETS = {
 }
 
 
-SAME_CLIENT = "native"
-"""The client of every arm that names none: so arms differ by their engine alone."""
-
-
-def arms_for(modes: Sequence[str], clients: Sequence[str] = ()) -> tuple[Arm, ...]:
-    """One arm for each mode with the same client, or with each of `clients` that it can use; the first one twice.
-
-    Raises UsageError for a mode that does not exist, one that can use none of the clients, or a client whose package is
-    not installed.
-    """
-    import variants
-
-    arms: list[Arm] = []
-    for mode in dict.fromkeys(modes):
-        usable = variants.load(mode).CLIENTS
-        chosen = [client for client in dict.fromkeys(clients) if client in usable] if clients else [SAME_CLIENT]
-        if not chosen:
-            raise UsageError(
-                f"--mode {mode} can use none of the clients {', '.join(clients)}, only {', '.join(usable)}"
-            )
-        for client in chosen:
-            check_client(client)
-        arms += [Arm(mode if client == SAME_CLIENT else f"{mode}+{client}", mode, client) for client in chosen]
-    if not arms:
-        raise UsageError("nothing to compare: name at least one mode")
-    first = arms[0]
-    return (*arms, Arm(f"{first.name} again", first.mode, first.client, twin_of=first.name))
-
-
 def schedule(session: Session) -> tuple[Planned, ...]:
     """Every trial of a session in its order: the warm-up, then round by round one block of each condition."""
     blocks = [(WARM_UP, session.conditions[0])]
@@ -203,7 +172,9 @@ def schedule(session: Session) -> tuple[Planned, ...]:
     trials = [
         (number, arm, condition)
         for place, (number, condition) in enumerate(blocks)
-        for arm in shuffled(session.arms, SeededRandom(session.seed, "arms", place))
+        for arm in shuffled(
+            [arm for arm in session.arms if arm.takes_part(condition)], SeededRandom(session.seed, "arms", place)
+        )
     ]
     return tuple(Planned(order, *trial) for order, trial in enumerate(trials))
 

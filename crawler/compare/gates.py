@@ -16,7 +16,8 @@ Gates of the machine, which a lenient session turns into warnings ("warning: ...
 - G5 the slots were as many as asked for: never more than C requests in flight, and 0.90 C at least once, which a hidden
   limit (a connection pool) would prevent. How full the slots were on average is a result, not a condition: a gate on it
   would void the slow engines. It requires nothing at latency 0, or of a job of fewer than 10 pages a slot. An engine at
-  its CPU roof (CPU per page times pages/s: 0.8 cores) cannot fill its slots; that is a finding, not a fault.
+  its CPU roof (CPU per page times pages/s: 0.8 cores) cannot fill its slots; that is a finding, not a fault. All
+  processes that were asked for took part.
 - G8 the server had headroom: it used at most 0.60 of its one core, it can give three times the rate of this crawl, and
   the raw loop got at least the same rate from it. Its answers were late by at most half their latency, or 20 ms (p99):
   a later server is what is measured.
@@ -61,7 +62,7 @@ class Evidence(NamedTuple):
     """All observations of one trial.
 
     `settings` and `first_bytes` (URL -> seconds) as the crawl stored them; `rates` by its commits; `cut`: number of
-    bodies cut at the cap;
+    bodies cut at the cap; `workers`: processes that stored pages;
     `cpu` of the crawler's tree and `server_cpu` in seconds; `raw_rate` and `server_rate` (the server's capacity) in
     pages/s, None where they were not measured; `machine` None where it is unknown.
     """
@@ -76,6 +77,7 @@ class Evidence(NamedTuple):
     rates: StoredRates
     cut: int
     verdict: Verdict
+    workers: int
     cpu: float
     server_cpu: float
     raw_rate: float | None
@@ -204,6 +206,9 @@ def _concurrency(evidence: Evidence) -> Gate:
             faults.append(f"slots left empty with {busy:.2f} cores busy: {seen}")
         else:
             seen += f"; at the CPU roof, {busy:.2f} cores busy"
+    workers = evidence.settings.processes or 1
+    if asked and evidence.workers < workers:
+        faults.append(f"{evidence.workers} of {workers} processes stored pages")
     return gate("G5", faults, seen)
 
 

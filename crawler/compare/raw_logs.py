@@ -38,8 +38,9 @@ class RawTrial(msgspec.Struct, frozen=True, kw_only=True):
     """The observations of one trial.
 
     `settings`, `first_bytes` (URL -> seconds) and `cut` (bodies cut at the cap) as the crawl stored them; `stored_at`:
-    URL -> Unix time of its commit. `server_cpu` in seconds; `raw_rate` and `server_rate` in pages/s, None where they
-    were not measured; `start`: what the engine spends on starting; `machine` None where it is unknown.
+    URL -> Unix time of its commit. `workers`: processes that stored pages. `server_cpu` in seconds; `raw_rate` and
+    `server_rate` in pages/s, None where they were not measured; `start`: what the engine spends on starting; `machine`
+    None where it is unknown.
     """
 
     cost: Cost
@@ -50,6 +51,7 @@ class RawTrial(msgspec.Struct, frozen=True, kw_only=True):
     first_bytes: dict[str, float]
     stored_at: dict[str, float]
     cut: int
+    workers: int
     server_cpu: float
     raw_rate: float | None
     server_rate: float | None

@@ -1,9 +1,10 @@
 """The records of a comparison on disk: one `session.json`, one line of `trials.jsonl` per trial.
 
-Vocabulary. An *arm* is an engine with its client under a name ("async", "threads", "threads+urllib3", "async again":
-the A/A arm). A *condition* is a point in the space of factors. A *cell* is an arm in a condition on a workload. A
-*trial* is one run of a cell in fresh processes, the unit of replication. A *block* is one pass over all arms of a
-condition in seeded random order. Invalid trials are kept and shown, never silently repeated.
+Vocabulary. An *arm* is an engine with its client, its event loop and its interpreter under a name ("async", "async on
+asyncio", "threads+urllib3", "threads on 3.13.0", "async again": the A/A arm). A *condition* is a point in the space of
+factors. A *cell* is an arm in a condition on a workload. A *trial* is one run of a cell in fresh processes, the unit of
+replication. A *block* is one pass over all arms of a condition in seeded random order. Invalid trials are kept and
+shown, never silently repeated.
 """
 
 from __future__ import annotations
@@ -12,12 +13,30 @@ import msgspec
 
 
 class Arm(msgspec.Struct, frozen=True):
-    """An engine in a comparison. `twin_of` names the arm that an A/A arm repeats, "" for the others."""
+    """An engine in a comparison. `twin_of` names the arm that an A/A arm repeats, "" for the others.
+
+    `loop` is "" for a mode without an event loop. `python` is the path of its interpreter, "" for the one that runs the
+    comparison, and `version` which one that is. `sweeps` are those in which it takes part, all if there are none.
+    """
 
     name: str
     mode: str
     client: str
     twin_of: str = ""
+    loop: str = ""
+    python: str = ""
+    version: str = ""
+    sweeps: tuple[str, ...] = ()
+
+    @property
+    def stack(self) -> str:
+        """What runs the engine: its client, on its loop and its interpreter where that is not the usual one."""
+        below = " ".join(filter(None, [self.loop, self.version if self.python else ""]))
+        return " on ".join(filter(None, [self.client, below]))
+
+    def takes_part(self, condition: Condition) -> bool:
+        """Whether it has trials in a condition."""
+        return not self.sweeps or condition.sweep in self.sweeps
 
 
 class Condition(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,6 +146,7 @@ METRICS = {
     "switches_per_page": "context switches per page, whole process tree, without start_switches",
     "start_cpu": "CPU seconds of a crawl of two pages, measured once for each arm and number of slots",
     "start_switches": "context switches of the same",
+    "workers": "processes that stored pages",
     "threads": "most threads alive at once",
     "descriptors": "most open descriptors at once",
     "startup": "seconds from process start to the first request",

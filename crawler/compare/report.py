@@ -65,12 +65,13 @@ def read(folder: Path) -> tuple[Session, list[Trial], str]:
 
 
 def table(session: Session, trials: list[Trial]) -> str:
-    """All trials as CSV, one row each: arm, mode, client, condition, valid or not, every metric."""
-    arms = {arm.name: (arm.mode, arm.client) for arm in session.arms}
+    """All trials as CSV, one row each: arm and its stack, condition, valid or not, every metric."""
+    arms = {arm.name: (arm.mode, arm.client, arm.loop, arm.version) for arm in session.arms}
     metrics = [*METRICS, *sorted({name for trial in trials for name in trial.metrics} - METRICS.keys())]
     written = io.StringIO()
     rows = csv.writer(written)
-    head = ("order", "block", "arm", "mode", "client", *FIELDS, "started_at", "seconds", "warm_up", "valid", "failed")
+    head = ("order", "block", "arm", "mode", "client", "loop", "python", *FIELDS)
+    head = (*head, "started_at", "seconds", "warm_up", "valid", "failed")
     rows.writerow([*head, *(csv_safe(name) for name in metrics)])
     for trial in sorted(trials, key=lambda trial: trial.order):
         condition = (getattr(trial.condition, field) for field in FIELDS)
@@ -79,7 +80,7 @@ def table(session: Session, trials: list[Trial]) -> str:
             trial.order,
             trial.block,
             trial.arm,
-            *arms.get(trial.arm, ("", "")),
+            *arms.get(trial.arm, ("",) * 4),
             *condition,
             trial.started_at,
             trial.seconds,

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from crawler.compare.design import LIVE, PRESETS, Planned, Preset, schedule
 from crawler.compare.environment import environment, unlike
+from crawler.compare.interpreters import interpreters
 from crawler.compare.live import LiveTrials
 from crawler.compare.records import Arm, Condition, Session, Site, Trial
 from crawler.compare.run_process import Interrupted, Stopped, empty_folder
@@ -71,7 +72,7 @@ def plan(
         arms=arms,
         conditions=chosen.conditions,
         blocks=chosen.blocks,
-        environment=environment() | {GATES: STRICT if chosen.strict and not lenient else LENIENT},
+        environment=environment() | interpreters(arms) | {GATES: STRICT if chosen.strict and not lenient else LENIENT},
         site=site,
     )
 
@@ -84,7 +85,7 @@ def conduct(folder: Path, *, stopped: Stopped = lambda: False, on_progress: OnPr
     """
     session = read_session(folder)
     with _locked(folder):
-        here = environment() | {GATES: session.environment.get(GATES, STRICT)}
+        here = environment() | interpreters(session.arms) | {GATES: session.environment.get(GATES, STRICT)}
         if differing := unlike(session.environment, here):
             raise UsageError(f"{folder} was begun elsewhere and unlike trials are not mixed: {'; '.join(differing)}")
         drop_incomplete_line(folder)

@@ -13,7 +13,6 @@ Rules, and why:
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic, time
@@ -79,7 +78,7 @@ def run_trial(
     out = folder / "crawl"
 
     def command(configuration: Path, address: str) -> list[str]:
-        return [sys.executable, "-m", "crawler", *workload.flags(planned.arm, condition, configuration, out)]
+        return workload.command(planned.arm, condition, configuration, out)
 
     try:
         seen = beside_web(condition, folder, command, SeededRandom(seed, "trial", planned.order), stopped)
@@ -125,6 +124,7 @@ def _observed(folder: Path, seen: TrialSeen, summary: Summary, rates: Rates) -> 
 
     directory, audit = read_back(folder / "crawl", see)
     return RawTrial(
+        workers=len(directory.store().parts()),
         cost=seen.cost,
         summary=summary,
         settings=directory.settings,
@@ -161,6 +161,7 @@ def evidence_of(condition: Condition, raw: RawTrial) -> gates.Evidence:
         rates=stored_rates(raw.stored_at, asked_at, slots, busy),
         cut=raw.cut,
         verdict=judge_entries(raw.entries, oracle.web, condition.delay, workload.per_host(condition)),
+        workers=raw.workers,
         cpu=raw.cost.cpu,
         server_cpu=raw.server_cpu,
         raw_rate=raw.raw_rate,
@@ -178,6 +179,7 @@ def _metrics(evidence: gates.Evidence, cost: Cost, start: StartCost) -> dict[str
         "crawl_rate": rates.whole,
         "answer_rate": steady.throughput,
         "startup": first - cost.started_at,
+        "workers": float(evidence.workers),
         "in_flight": steady.mean_in_flight,
         **overhead(evidence.first_bytes, evidence.entries),
         **costs(cost, evidence.summary, start),

@@ -89,7 +89,7 @@ def start_cost(planned: Planned, folder: Path, *, seed: int, stopped: Stopped) -
     out = folder / "crawl"
 
     def command(configuration: Path, address: str) -> list[str]:
-        return [sys.executable, "-m", "crawler", *workload.flags(planned.arm, small, configuration, out)]
+        return workload.command(planned.arm, small, configuration, out)
 
     try:
         seen = beside_web(small, folder, command, SeededRandom(seed, "start", planned.order), stopped)

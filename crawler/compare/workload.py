@@ -1,9 +1,8 @@
 """From a condition to a workload: the web to serve, the result a crawl of it must have, and the flags of an engine.
 
 Rules, and why:
-- Every engine gets the same number of fetches in flight, or the comparison would measure that number. In `processes` it
-  is the product of two flags, in `prefork` each shard has its share, so the number of processes is the largest divisor
-  of it that the cores allow.
+- Every engine gets the same number of fetches in flight, or the comparison would measure that number. Processes share
+  them, so there are as many as asked for, else one per core, but no more than fetches in flight.
 - "flat" is one host with a listing, and no rest: only the engine matters. Its pages take lognormal times. "graph" is
   the demo web without a rest, "polite" the same with one: there politeness is the limit, and engines should tie.
 - A trial has its own environment, without the CRAWLER_* variables of the user.
@@ -12,6 +11,7 @@ Rules, and why:
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -84,29 +84,35 @@ def write_configuration(condition: Condition, web: StartedWeb, path: Path) -> No
 
 
 def flags(arm: Arm, condition: Condition, configuration: Path, out: Path) -> list[str]:
-    """The command line of the crawler for one trial, without `python -m crawler`."""
+    """The arguments of the crawler for one trial."""
     profile = "fast" if condition.workload == FLAT else "demo"
     words = ["--profile", profile, "--config", str(configuration), "--out", str(out), "--json", "-q"]
     words += ["--delay", str(condition.delay), "--per-host", str(per_host(condition))]
     return words + engine_flags(arm, condition)
 
 
+def command(arm: Arm, condition: Condition, configuration: Path, out: Path) -> list[str]:
+    """The whole command of one trial."""
+    return [*crawler_of(arm), *flags(arm, condition, configuration, out)]
+
+
+def crawler_of(arm: Arm) -> list[str]:
+    """The crawler, run by the interpreter of an arm."""
+    return [arm.python or sys.executable, "-m", "crawler"]
+
+
 def engine_flags(arm: Arm, condition: Condition) -> list[str]:
-    """The flags of an engine: its mode, its client, and how its processes share the fetches in flight."""
+    """The flags of an engine: its mode, client and loop, and how many processes share the fetches in flight."""
     words = ["--mode", arm.mode, "--client", arm.client, "--concurrency", str(condition.concurrency)]
+    words += ["--loop", arm.loop] if arm.loop else []
     if arm.mode in ("processes", "prefork"):
-        words += ["--processes", str(processes_for(condition.concurrency, condition.workers or cores()))]
+        words += ["--processes", str(min(condition.workers or cores(), condition.concurrency))]
     return words
 
 
 def per_host(condition: Condition) -> int:
     """How many pages of a host may be fetched at once."""
     return 1 if condition.workload == POLITE else condition.concurrency
-
-
-def processes_for(concurrency: int, most: int) -> int:
-    """The largest divisor of `concurrency` that is at most `most`."""
-    return max(count for count in range(1, min(most, concurrency) + 1) if concurrency % count == 0)
 
 
 def patience(condition: Condition) -> float:

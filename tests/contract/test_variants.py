@@ -88,10 +88,10 @@ def test_the_event_loop_is_the_one_that_is_asked_for(web: LoggedWeb, tmp_path: P
 @pytest.mark.parametrize("mode", variants.ON_LOOP)
 def test_a_loop_that_is_not_installed_is_refused(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(variants, "find_spec", lambda name: None)
-    variants.check_loop(merge_layers({"mode": mode, "loop": "auto"}))
-    variants.check_loop(merge_layers({"mode": "threads", "loop": "uvloop"}))
+    variants.check_loop(mode, "auto")
+    variants.check_loop("threads", "uvloop")
     with pytest.raises(UsageError, match="pip install uvloop, or use --loop asyncio"):
-        variants.check_loop(merge_layers({"mode": mode, "loop": "uvloop"}))
+        variants.check_loop(mode, "uvloop")
 
 
 @EACH_MODE

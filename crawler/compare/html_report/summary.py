@@ -54,10 +54,10 @@ def heads(book: Book) -> dict[str, str]:
 def summary(book: Book) -> list[dict[str, Cell]]:
     """The rows of the summary, by column."""
     field = book.found.headline
-    clients = {arm.name: arm.client for arm in book.session.arms}
+    stacks = {arm.name: arm.stack for arm in book.session.arms}
     return [
         {
-            ENGINE: (row.arm, clients[row.arm]),
+            ENGINE: (row.arm, stacks[row.arm]),
             "Pages/s": _level(row.levels[field.rate], number),
             _against(book): _level(row.ratio, number) if row.ratio else ("1", "the base"),
             VERDICT: ("A/A" if row.twin else row.word or "base", ""),
