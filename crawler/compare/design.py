@@ -20,7 +20,9 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from crawler.compare.records import Arm, Condition, Gate, Session, Trial
-from crawler.compare.workload import GRAPH, POLITE
+from crawler.compare.workload import FLAT, GRAPH, POLITE
+from crawler.errors import UsageError
+from crawler.testweb.certificates import check_tls
 from crawler.testweb.draw import SeededRandom
 
 T = TypeVar("T")
@@ -159,6 +161,20 @@ PRESETS = {
         _blocks(10, 5, *_SWEEPS),
     ),
 }
+
+
+def chosen(name: str, *, tls: bool = False) -> Preset:
+    """A preset by its name; with `tls` over https, without the conditions on the demo web, which has none. Raises
+    UsageError."""
+    if name not in PRESETS:
+        raise UsageError(f"unknown preset {name!r} (there are: {', '.join(PRESETS)})")
+    preset = PRESETS[name]
+    if not tls:
+        return preset
+    check_tls()
+    conditions = tuple(msgspec.structs.replace(one, tls=True) for one in preset.conditions if one.workload == FLAT)
+    blocks = {one.sweep: preset.blocks[one.sweep] for one in conditions}
+    return msgspec.structs.replace(preset, conditions=conditions, blocks=blocks)
 
 
 def schedule(session: Session) -> tuple[Planned, ...]:

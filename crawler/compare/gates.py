@@ -138,7 +138,7 @@ def _referee(evidence: Evidence) -> Gate:
     web, ends = evidence.oracle.web, evidence.oracle.ends
     expected = {(url, attempt) for url, end in ends.items() for attempt in range(1, end.attempts + 1)}
     asked = Counter(
-        (f"http://{entry.host}{entry.path}", entry.attempt)
+        (entry.url, entry.attempt)
         for entry in evidence.entries
         if entry.host not in web.names or not web.is_robots(entry.host, entry.path)
     )
@@ -167,7 +167,7 @@ def _failures(evidence: Evidence) -> Gate:
     for entry in evidence.entries:
         if entry.host not in web.names:
             continue  # reported by G3
-        url = f"http://{entry.host}{entry.path}"
+        url = entry.url
         if not web.is_robots(entry.host, entry.path):
             attempts[url].append(entry.attempt)
         answer = web.document(entry.host, entry.path, entry.attempt)

@@ -44,7 +44,7 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
 
     `sweep` names the question it belongs to: "headline", "concurrency", "latency", "payload", "cpu", "workers",
     "errors", "job size", "spread", "graph" or "politeness". `spread` is the sigma of the pages' latencies, which are
-    lognormal around `latency`; at 0 they are all alike.
+    lognormal around `latency`; at 0 they are all alike. With `tls` the web is https.
     """
 
     sweep: str
@@ -59,6 +59,7 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
     hosts: int = 1
     delay: float = 0.0
     workers: int = 0
+    tls: bool = False
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):

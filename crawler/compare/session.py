@@ -15,7 +15,7 @@ from statistics import fmean
 from time import monotonic, time
 from typing import NamedTuple
 
-from crawler.compare.design import LIVE, PRESETS, Planned, Preset, schedule
+from crawler.compare.design import LIVE, Planned, Preset, chosen, schedule
 from crawler.compare.environment import environment, unlike
 from crawler.compare.interpreters import interpreters
 from crawler.compare.live import LiveTrials
@@ -51,6 +51,7 @@ def plan(
     seed: int,
     command: str,
     lenient: bool = False,
+    tls: bool = False,
     on_site: tuple[Site, Condition, int] | None = None,
 ) -> Session:
     """A new session in the current environment: of a preset, or on a real site, under a condition, in so many blocks.
@@ -58,11 +59,11 @@ def plan(
     site = None
     if on_site:
         site, condition, blocks = on_site
-        preset, chosen = LIVE, Preset("", (condition,), {condition.sweep: blocks})
-    elif preset in PRESETS:
-        chosen = PRESETS[preset]
+        if tls:
+            raise UsageError("--tls is for webs of our own: whether a site has TLS is in its --url")
+        preset, design = LIVE, Preset("", (condition,), {condition.sweep: blocks})
     else:
-        raise UsageError(f"unknown preset {preset!r} (there are: {', '.join(PRESETS)})")
+        design = chosen(preset, tls=tls)
     return Session(
         format=FORMAT,
         preset=preset,
@@ -70,9 +71,9 @@ def plan(
         created_at=time(),
         command=command,
         arms=arms,
-        conditions=chosen.conditions,
-        blocks=chosen.blocks,
-        environment=environment() | interpreters(arms) | {GATES: STRICT if chosen.strict and not lenient else LENIENT},
+        conditions=design.conditions,
+        blocks=design.blocks,
+        environment=environment() | interpreters(arms) | {GATES: STRICT if design.strict and not lenient else LENIENT},
         site=site,
     )
 

@@ -84,7 +84,13 @@ def start_cost(planned: Planned, folder: Path, *, seed: int, stopped: Stopped) -
     Interrupted, CrawlerError."""
     one = planned.condition
     small = Condition(
-        sweep=one.sweep, pages=1, concurrency=one.concurrency, workers=one.workers, latency=0.0, payload=one.payload
+        sweep=one.sweep,
+        pages=1,
+        concurrency=one.concurrency,
+        workers=one.workers,
+        latency=0.0,
+        payload=one.payload,
+        tls=one.tls,
     )
     out = folder / "crawl"
 
@@ -111,7 +117,8 @@ def raw_rate(condition: Condition, folder: Path, *, seed: int, stopped: Stopped)
     urls.write_text("\n".join(workload.oracle_of(condition).ends), encoding="utf-8")
 
     def command(configuration: Path, address: str) -> list[str]:
-        return [sys.executable, "-m", "crawler.compare.raw", str(urls), str(condition.concurrency), address]
+        words = [sys.executable, "-m", "crawler.compare.raw", str(urls), str(condition.concurrency), address]
+        return [*words, *map(str, filter(None, [workload.authority_of(condition, folder)]))]
 
     try:
         seen = beside_web(condition, folder, command, SeededRandom(seed, "raw"), stopped)

@@ -54,7 +54,14 @@ def oracle_of(condition: Condition) -> Oracle:
     """The oracle of a condition's web."""
     web: AnyWeb
     if condition.workload == FLAT:
-        web = FlatWeb(condition.pages, condition.latency, condition.payload, condition.errors, spread=condition.spread)
+        web = FlatWeb(
+            condition.pages,
+            condition.latency,
+            condition.payload,
+            condition.errors,
+            "https" if condition.tls else "http",
+            condition.spread,
+        )
     else:
         web = Web(SEED, condition.hosts, condition.pages)
     ends = expected(web)
@@ -63,7 +70,10 @@ def oracle_of(condition: Condition) -> Oracle:
 
 
 def serve(condition: Condition, log: Path) -> StartedWeb:
-    """Start the web of a condition in its own process, on its own port. Raises CrawlerError."""
+    """Start the web of a condition in its own process, on its own port. Raises CrawlerError.
+
+    With TLS the certificate to trust is written beside the log.
+    """
     if condition.workload == FLAT:
         return start_web(
             flat=condition.pages,
@@ -72,8 +82,14 @@ def serve(condition: Condition, log: Path) -> StartedWeb:
             size=condition.payload,
             errors=condition.errors,
             log=log,
+            authority=authority_of(condition, log.parent),
         )
     return start_web(seed=SEED, hosts=condition.hosts, pages=condition.pages, log=log)
+
+
+def authority_of(condition: Condition, folder: Path) -> Path | None:
+    """The certificate to trust of a web with TLS that logs into a folder."""
+    return folder / "authority.pem" if condition.tls else None
 
 
 def write_configuration(condition: Condition, web: StartedWeb, path: Path) -> None:

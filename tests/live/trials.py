@@ -14,10 +14,17 @@ UNMEASURED = trial.Rates()
 FLAT = Condition(sweep="headline", pages=120, concurrency=8, latency=0.05, payload=2000)
 
 
-def run(tmp_path: Path, condition: Condition = FLAT, *, strict: bool = False, rates: trial.Rates = UNMEASURED) -> Trial:
-    """Run a trial of `async` below an empty folder."""
+def run(
+    tmp_path: Path,
+    condition: Condition = FLAT,
+    *,
+    strict: bool = False,
+    rates: trial.Rates = UNMEASURED,
+    arm: Arm = ARM,
+) -> Trial:
+    """Run a trial below an empty folder."""
     (tmp_path / "work").mkdir()
-    one = Planned(0, 1, ARM, condition)
+    one = Planned(0, 1, arm, condition)
     return trial.run_trial(one, tmp_path / "work", seed=1, rates=rates, strict=strict, stopped=lambda: False)
 
 

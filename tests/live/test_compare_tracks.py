@@ -1,0 +1,99 @@
+"""Trials of arms on another loop, another interpreter, over TLS, with a number of processes: each as it was asked."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+from crawler.cli.compare import compare
+from crawler.cli.signals import Signals
+from crawler.compare import raw_logs, report, session, session_files, workload
+from crawler.compare.arms import Asked, arms_for
+from crawler.compare.records import Arm, Condition
+from crawler.compare.verify import verify
+from crawler.errors import UsageError
+from tests.live.trials import FLAT, failed, run
+
+HERE = {"cpu": "a test"}
+
+
+def wrapped(path: Path, log: Path) -> str:
+    """An interpreter that notes what it is asked to run."""
+    path.write_text(f'#!/bin/sh\necho "$2" >> {log}\nexec {sys.executable} "$@"\n')
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_a_session_over_tls_on_asyncio_with_two_interpreters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "environment", lambda: dict(HERE))
+    folder, log = tmp_path / "c", tmp_path / "log"
+    other = wrapped(tmp_path / "python", log)
+    arms = arms_for(Asked(("async",), loops=("asyncio",), pythons=(other,)))
+    version = arms[0].version
+    assert [arm.name for arm in arms] == ["async on asyncio", f"async on asyncio {version}", "async on asyncio again"]
+    plan = session.plan("smoke", arms, seed=1, command="", lenient=True, tls=True)
+    assert {condition.workload for condition in plan.conditions} == {workload.FLAT}
+    short = msgspec.structs.replace(FLAT, tls=True)
+    session_files.begin(folder, msgspec.structs.replace(plan, conditions=(short,), blocks={"headline": 1}))
+    assert session.conduct(folder)
+    trials = session_files.read_trials(folder)
+    assert [one.failed for one in trials] == [[]] * 6, "correct on every arm, and no request twice"
+    assert not verify(folder)
+    for one in trials:
+        raw = raw_logs.read(raw_logs.path_of(folder, one.order))
+        assert raw.settings.loop == "asyncio"
+        assert {entry.scheme for entry in raw.entries} == {"https"}
+        assert one.metrics["raw_rate"] > 0 and one.metrics["server_rate"] > 0 and one.metrics["start_cpu"] > 0
+    assert log.read_text().splitlines().count("crawler") == 3, "its two trials, and what it spends on starting"
+    report.write(folder)
+    for name in ("report.html", "report.md"):
+        assert f"native on asyncio {version}" in (folder / name).read_text()
+    assert f"native on asyncio {version}" in report.verdicts(folder)[2]
+    written = list(csv.DictReader(report.table(plan, trials).splitlines()))
+    assert {(row["client"], row["loop"], row["python"]) for row in written} == {("native", "asyncio", version)}
+    answer = {"implementation": "CPython", "version": "3.15.0", "build": "3.15.0", "free_threaded": False, "gil": True}
+    told = json.dumps(answer | {"recent": True, "missing": [], "versions": {}})
+    Path(other).write_text(f"#!/bin/sh\necho '{told}'\n")
+    with pytest.raises(UsageError, match=f"python {other}: CPython {version} .* became CPython 3.15.0"):
+        session.conduct(folder)
+
+
+@pytest.mark.parametrize("mode", ["processes", "prefork"])
+def test_slots_that_cannot_be_shared_evenly_have_all_processes_that_were_asked_for(tmp_path: Path, mode: str) -> None:
+    found = run(tmp_path, msgspec.structs.replace(FLAT, workers=3), arm=Arm(mode, mode, "native"))
+    assert not failed(found), found.gates
+    assert found.metrics["workers"] == 3
+    assert not next(gate.detail for gate in found.gates if gate.name == "G5").startswith("warning"), found.gates
+
+
+def test_a_process_that_took_no_part_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = workload.engine_flags
+
+    def claiming(arm: Arm, condition: Condition) -> list[str]:
+        return [*honest(arm, condition), "--processes", "2"]  # which `threads` leaves unused
+
+    monkeypatch.setattr(workload, "engine_flags", claiming)
+    found = run(tmp_path, FLAT, strict=True, arm=Arm("threads", "threads", "native"))
+    assert "1 of 2 processes stored pages" in next(gate.detail for gate in found.gates if gate.name == "G5")
+    assert "G5" in failed(found)
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--track", "same", "--clients", "curl"], "give one of them"),
+        (["--track", "best"], "unknown track 'best'"),
+        (["--loops", "trio"], "unknown loop 'trio'"),
+        (["--python", "no-such-python"], "there is no such program"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(words: list[str], why: str) -> None:
+    done = CliRunner().invoke(compare, words, obj=Signals(), standalone_mode=False)
+    assert isinstance(done.exception, UsageError)
+    assert why in str(done.exception)
