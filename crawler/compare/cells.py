@@ -43,7 +43,8 @@ class Cells:
 
     def cores_of(self, arm: str) -> int:
         """The cores that an arm can use, one for a single event loop; 0 where the session has no record of them."""
-        first = self.session.environment.get("cores", "").split()[:1]
+        environment = self.session.environment
+        first = (environment.get("placement") or environment.get("cores", "")).split()[:1]
         there = int(first[0]) if first and first[0].isdecimal() else 0
         mode = next((known.mode for known in self.session.arms if known.name == arm), "")
         return 1 if mode == "async" else there

@@ -20,6 +20,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from crawler.compare.launch import proc_value
+from crawler.compare.placement import placement
 from crawler.runtime.job import cores
 
 PACKAGES = ("crawler", "aiohttp", "uvloop", "pycurl", "urllib3", "turbohtml", "msgspec", "httptools", "xxhash")
@@ -33,6 +34,7 @@ def environment() -> dict[str, str]:
     found = {
         "cpu": proc_value("/proc/cpuinfo", "model name") or platform.processor() or platform.machine(),
         "cores": f"{cores()} usable of {os.cpu_count()}",
+        "placement": placement(),
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9:.1f} GB",
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",

@@ -9,7 +9,7 @@ Rules, and why:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from statistics import fmean
 from time import monotonic, time
@@ -19,6 +19,7 @@ from crawler.compare.design import LIVE, Planned, Preset, chosen, schedule
 from crawler.compare.environment import environment, unlike
 from crawler.compare.interpreters import interpreters
 from crawler.compare.live import LiveTrials
+from crawler.compare.placement import server_apart
 from crawler.compare.records import Arm, Condition, Session, Site, Trial
 from crawler.compare.run_process import Interrupted, Stopped, empty_folder
 from crawler.compare.session_files import FORMAT, append, drop_incomplete_line, read_session, read_trials
@@ -85,6 +86,7 @@ def conduct(folder: Path, *, stopped: Stopped = lambda: False, on_progress: OnPr
     Raises UsageError where the environment has changed, Locked, CrawlerError, OSError.
     """
     session = read_session(folder)
+    placed = nullcontext if session.site else server_apart
     with _locked(folder):
         here = environment() | interpreters(session.arms) | {GATES: session.environment.get(GATES, STRICT)}
         if differing := unlike(session.environment, here):
@@ -98,7 +100,7 @@ def conduct(folder: Path, *, stopped: Stopped = lambda: False, on_progress: OnPr
         for place, one in enumerate(missing, 1):
             began = monotonic()
             try:
-                with empty_folder(folder / WORK) as work:
+                with placed(), empty_folder(folder / WORK) as work:
                     trial = runner.run(one, work, there.values(), stopped)
             except Interrupted:
                 return False

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from crawler.compare.envelope import least
+from crawler.compare.placement import place_server
 from crawler.compare.records import Arm, Condition
 from crawler.runtime.job import cores
 from crawler.settings import ENVIRONMENT
@@ -70,12 +71,12 @@ def oracle_of(condition: Condition) -> Oracle:
 
 
 def serve(condition: Condition, log: Path) -> StartedWeb:
-    """Start the web of a condition in its own process, on its own port. Raises CrawlerError.
+    """Start the web of a condition in its own process, on its own port and core. Raises CrawlerError.
 
     With TLS the certificate to trust is written beside the log.
     """
     if condition.workload == FLAT:
-        return start_web(
+        web = start_web(
             flat=condition.pages,
             latency=condition.latency,
             spread=condition.spread,
@@ -84,7 +85,10 @@ def serve(condition: Condition, log: Path) -> StartedWeb:
             log=log,
             authority=authority_of(condition, log.parent),
         )
-    return start_web(seed=SEED, hosts=condition.hosts, pages=condition.pages, log=log)
+    else:
+        web = start_web(seed=SEED, hosts=condition.hosts, pages=condition.pages, log=log)
+    place_server(web.process.pid)
+    return web
 
 
 def authority_of(condition: Condition, folder: Path) -> Path | None:

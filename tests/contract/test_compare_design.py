@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import re
 import sys
@@ -19,6 +20,7 @@ import variants
 from crawler.compare.arms import IDIOMATIC, Asked, arms_for
 from crawler.compare.design import PRESETS, Planned, schedule
 from crawler.compare.interpreters import ZSTD, interpreters, needed_by
+from crawler.compare.placement import place_server, placement, server_apart
 from crawler.compare.records import Arm, Condition, Session
 from crawler.compare.workload import engine_flags
 from crawler.errors import UsageError
@@ -245,3 +247,29 @@ def test_there_are_as_many_processes_as_asked_for(mode: str, concurrency: int, w
     condition = Condition(sweep="workers", concurrency=concurrency, workers=workers)
     flags = engine_flags(Arm(mode, mode, "native"), condition)
     assert flags[flags.index("--processes") + 1] == str(expected)
+
+
+@pytest.mark.parametrize(
+    ("there", "server", "words"),
+    [
+        ({0, 1, 4, 5}, {5}, "3 for a crawler, one more for the server alone"),
+        ({0, 1}, {0, 1}, "2 for a crawler, shared with the server"),
+        ({3}, {3}, "1 for a crawler, shared with the server"),
+    ],
+)
+def test_a_server_has_its_own_core_where_there_are_more_than_two(
+    monkeypatch: pytest.MonkeyPatch, there: set[int], server: set[int], words: str
+) -> None:
+    web, affinity = 77, dict[int, set[int]]({0: there})
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: affinity[pid])
+    monkeypatch.setattr(os, "sched_setaffinity", lambda pid, cores: affinity.update({pid: set(cores)}))
+    assert placement() == words
+    with server_apart():
+        affinity[web] = affinity[0]  # a child inherits it
+        place_server(web)
+        assert affinity[web] == server
+        assert cores() == int(words[0])
+        assert affinity[0] == (there - server or there)
+    assert affinity[0] == there
+    place_server(web)
+    assert affinity[web] == server, "outside nothing is moved"

@@ -21,7 +21,7 @@ SUMMED = {
     "switches_per_page": ("Switches", "per page"),
     "overhead_p99": ("Overhead", "added, p99"),
 }
-MACHINE = ("cpu", "machine", "cores", "memory", "python", "system", "kernel")
+MACHINE = ("cpu", "machine", "cores", "placement", "memory", "python", "system", "kernel")
 
 
 def title(session: Session) -> str:
