@@ -38,6 +38,7 @@ QUIET = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.
 @click.option("--loops", metavar="A,B", default="", help="Loops of async and prefork: uvloop, asyncio.  [uvloop]")
 @click.option("--python", "pythons", multiple=True, metavar="PATH", help="Compare this interpreter, too. Repeatable.")
 @click.option("--tls", is_flag=True, help="Over https, with a certificate of its own.")
+@click.option("--open-loop", is_flag=True, help="Response times, too, at 70 % of the least peak.")
 @click.option("--out", metavar="DIR", help="Where it is kept.  [comparisons/<preset>-<UTC time>]")
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Decides the order of trials.")
 @click.option("--lenient", is_flag=True, help="A busy machine or server only warns; wrong work is still void.")
@@ -54,6 +55,7 @@ def compare(
     loops: str,
     pythons: tuple[str, ...],
     tls: bool,
+    open_loop: bool,
     out: str | None,
     seed: int,
     lenient: bool,
@@ -89,7 +91,16 @@ def compare(
         click.echo("stopped: nothing was measured yet")
         return signals.exit_code
     on_site = chosen.on_site if chosen else None
-    session = plan(preset, arms, seed=seed, command=_command_line(), lenient=lenient, tls=tls, on_site=on_site)
+    session = plan(
+        preset,
+        arms,
+        seed=seed,
+        command=_command_line(),
+        lenient=lenient,
+        tls=tls,
+        open_loop=open_loop,
+        on_site=on_site,
+    )
     folder = _folder(out, LIVE if asked else preset)
     begin(folder, session)
     if chosen:

@@ -19,6 +19,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
+from crawler.compare.open_loop import SWEEP
 from crawler.compare.records import Arm, Condition, Gate, Session, Trial
 from crawler.compare.workload import FLAT, GRAPH, POLITE
 from crawler.errors import UsageError
@@ -28,6 +29,8 @@ from crawler.testweb.draw import SeededRandom
 T = TypeVar("T")
 WARM_UP = 0
 LIVE = "live"
+SHARE_OF_PEAK = 0.7
+OPEN_PAGES = 2000
 
 
 class Preset(msgspec.Struct, frozen=True):
@@ -163,28 +166,39 @@ PRESETS = {
 }
 
 
-def chosen(name: str, *, tls: bool = False) -> Preset:
-    """A preset by its name; with `tls` over https, without the conditions on the demo web, which has none. Raises
-    UsageError."""
+def chosen(name: str, *, tls: bool = False, open_loop: bool = False) -> Preset:
+    """A preset by its name. `tls`: over https, without the conditions on the demo web, which has none. `open_loop`:
+    the headline condition in an open loop, too. Raises UsageError."""
     if name not in PRESETS:
         raise UsageError(f"unknown preset {name!r} (there are: {', '.join(PRESETS)})")
     preset = PRESETS[name]
-    if not tls:
-        return preset
-    check_tls()
-    conditions = tuple(msgspec.structs.replace(one, tls=True) for one in preset.conditions if one.workload == FLAT)
-    blocks = {one.sweep: preset.blocks[one.sweep] for one in conditions}
+    conditions, blocks = preset.conditions, dict(preset.blocks)
+    if open_loop and SWEEP not in blocks:
+        conditions = (*conditions, _opened(conditions[0], enough=preset.strict))
+        blocks[SWEEP] = min(blocks.values())
+    if tls:
+        check_tls()
+        conditions = tuple(msgspec.structs.replace(one, tls=True) for one in conditions if one.workload == FLAT)
+        blocks = {one.sweep: blocks[one.sweep] for one in conditions}
     return msgspec.structs.replace(preset, conditions=conditions, blocks=blocks)
 
 
+def _opened(headline: Condition, *, enough: bool = True) -> Condition:
+    """The headline condition in an open loop, with `enough` pages for a 99th percentile."""
+    pages = OPEN_PAGES if enough else headline.pages
+    return msgspec.structs.replace(headline, sweep=SWEEP, arrivals=SHARE_OF_PEAK, pages=pages)
+
+
 def schedule(session: Session) -> tuple[Planned, ...]:
-    """Every trial of a session in its order: the warm-up, then round by round one block of each condition."""
+    """Every trial of a session in its order: the warm-up, then round by round one block of each condition; those in an
+    open loop last, because they need the peaks of the others."""
     blocks = [(WARM_UP, session.conditions[0])]
-    for number in range(1, max(session.blocks.values()) + 1):
-        owed = [condition for condition in session.conditions if session.blocks[condition.sweep] >= number]
-        blocks += [
-            (number, condition) for condition in shuffled(owed, SeededRandom(session.seed, "conditions", number))
-        ]
+    for opened in (False, True):
+        conditions = [condition for condition in session.conditions if bool(condition.arrivals) is opened]
+        for number in range(1, max((session.blocks[one.sweep] for one in conditions), default=0) + 1):
+            owed = [condition for condition in conditions if session.blocks[condition.sweep] >= number]
+            dice = SeededRandom(session.seed, "conditions", number)
+            blocks += [(number, condition) for condition in shuffled(owed, dice)]
     trials = [
         (number, arm, condition)
         for place, (number, condition) in enumerate(blocks)

@@ -30,7 +30,12 @@ def overhead(first_bytes: Mapping[str, float], entries: Sequence[LogEntry]) -> d
     edge = len(answered) // EDGE
     took = {entry.url: entry.end - entry.at for entry in answered[edge : len(answered) - edge]}
     added = sorted(max(0.0, first_bytes[url] - seconds) * 1000 for url, seconds in took.items() if url in first_bytes)
-    return {name: percentile(added, q) for name, q in QUANTILES.items() if len(added) * (1 - q) >= ENOUGH - 1e-9}
+    return percentiles(added, QUANTILES)
+
+
+def percentiles(ordered: Sequence[float], quantiles: Mapping[str, float]) -> dict[str, float]:
+    """Those of the quantiles for which there are enough values, by name."""
+    return {name: percentile(ordered, q) for name, q in quantiles.items() if len(ordered) * (1 - q) >= ENOUGH - 1e-9}
 
 
 def percentile(ordered: Sequence[float], q: float) -> float:

@@ -37,10 +37,10 @@ MOST = 1 << 30
 class RawTrial(msgspec.Struct, frozen=True, kw_only=True):
     """The observations of one trial.
 
-    `settings`, `first_bytes` (URL -> seconds) and `cut` (bodies cut at the cap) as the crawl stored them; `stored_at`:
-    URL -> Unix time of its commit. `workers`: processes that stored pages. `server_cpu` in seconds; `raw_rate` and
-    `server_rate` in pages/s, None where they were not measured; `start`: what the engine spends on starting; `machine`
-    None where it is unknown.
+    `settings`, `first_bytes` (URL -> seconds), `received_at` (URL -> Unix time, in an open loop) and `cut` (bodies cut
+    at the cap) as the crawl stored them; `stored_at`: URL -> Unix time of its commit. `workers`: processes that stored
+    pages. `server_cpu` in seconds; `raw_rate` and `server_rate` in pages/s, None where they were not measured; `start`:
+    what the engine spends on starting; `machine` None where it is unknown.
     """
 
     cost: Cost
@@ -49,6 +49,7 @@ class RawTrial(msgspec.Struct, frozen=True, kw_only=True):
     audit: Audit
     entries: list[LogEntry]
     first_bytes: dict[str, float]
+    received_at: dict[str, float]
     stored_at: dict[str, float]
     cut: int
     workers: int

@@ -43,8 +43,9 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
     """One point of the factors, in seconds, bytes, milliseconds of CPU per page and shares of errors.
 
     `sweep` names the question it belongs to: "headline", "concurrency", "latency", "payload", "cpu", "workers",
-    "errors", "job size", "spread", "graph" or "politeness". `spread` is the sigma of the pages' latencies, which are
-    lognormal around `latency`; at 0 they are all alike. With `tls` the web is https.
+    "errors", "job size", "spread", "graph", "politeness" or "open loop". `spread` is the sigma of the pages' latencies,
+    which are lognormal around `latency`; at 0 they are all alike. With `tls` the web is https. With `arrivals` fetches
+    start by a schedule, at this share of the least peak (crawler.compare.open_loop).
     """
 
     sweep: str
@@ -60,6 +61,7 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
     delay: float = 0.0
     workers: int = 0
     tls: bool = False
+    arrivals: float = 0.0
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,6 +156,9 @@ METRICS = {
     "overhead_p50": "ms from the start of a fetch to its first byte, less what the server took; median",
     "overhead_p99": "the same, 99th percentile (from 1,000 pages in the steady window on)",
     "first_byte_p50": "ms from the start of a fetch to its first byte, median (live sites: their own time is in it)",
+    "offered_rate": "fetches/s that were to start (open loop)",
+    "response_p50": "ms from the intended start of a fetch until its response was read; median (open loop)",
+    "response_p99": "the same, 99th percentile (from 1,000 pages in the window on)",
     "heartbeat_p50": "ms that our code got to run late, beats of all workers; median",
     "heartbeat_p99": "the same, 99th percentile (from 100 beats on)",
     "in_flight": "mean requests in flight in the steady window (server's count)",

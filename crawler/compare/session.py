@@ -53,6 +53,7 @@ def plan(
     command: str,
     lenient: bool = False,
     tls: bool = False,
+    open_loop: bool = False,
     on_site: tuple[Site, Condition, int] | None = None,
 ) -> Session:
     """A new session in the current environment: of a preset, or on a real site, under a condition, in so many blocks.
@@ -60,11 +61,11 @@ def plan(
     site = None
     if on_site:
         site, condition, blocks = on_site
-        if tls:
-            raise UsageError("--tls is for webs of our own: whether a site has TLS is in its --url")
+        if tls or open_loop:
+            raise UsageError("--tls and --open-loop are for webs of our own, not for a site")
         preset, design = LIVE, Preset("", (condition,), {condition.sweep: blocks})
     else:
-        design = chosen(preset, tls=tls)
+        design = chosen(preset, tls=tls, open_loop=open_loop)
     return Session(
         format=FORMAT,
         preset=preset,
@@ -119,7 +120,7 @@ def _runner(session: Session, folder: Path, trials: Iterable[Trial]) -> WebTrial
     if session.site:
         delay = session.conditions[0].delay
         return LiveTrials(session.site, configuration_of(session.site, folder), delay, session.seed, strict)
-    return WebTrials(session.seed, strict, trials, folder)
+    return WebTrials(session.seed, strict, trials, folder, session.arms)
 
 
 class _Pace:

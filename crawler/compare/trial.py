@@ -18,7 +18,7 @@ from pathlib import Path
 from time import monotonic, time
 from typing import NamedTuple
 
-from crawler.compare import gates, workload
+from crawler.compare import gates, open_loop, workload
 from crawler.compare.costs import NO_START, StartCost, costs
 from crawler.compare.design import Planned
 from crawler.compare.envelope import stop
@@ -45,11 +45,13 @@ from crawler.testweb.referee import judge_entries
 
 class Rates(NamedTuple):
     """Reference rates of a trial, in pages/s: the raw client loop in the same block, the server's capacity. None where
-    not measured. `start`: what the engine spends on starting."""
+    not measured. `start`: what the engine spends on starting. `offered`: fetches/s of an open loop, 0 in a closed one.
+    """
 
     raw: float | None = None
     server: float | None = None
     start: StartCost = NO_START
+    offered: float = 0.0
 
 
 class TrialSeen(NamedTuple):
@@ -81,7 +83,8 @@ def run_trial(
         return workload.command(planned.arm, condition, configuration, out)
 
     try:
-        seen = beside_web(condition, folder, command, SeededRandom(seed, "trial", planned.order), stopped)
+        dice = SeededRandom(seed, "trial", planned.order)
+        seen = beside_web(condition, folder, command, dice, stopped, rates.offered)
         seconds = seen.cost.ended_at - seen.cost.started_at
         raw = _observed(folder, seen, summary_of(seen.cost, folder), rates)
         keep(raw)
@@ -98,14 +101,21 @@ def judged(condition: Condition, raw: RawTrial, *, strict: bool) -> tuple[tuple[
 
 
 def beside_web(
-    condition: Condition, folder: Path, command: Callable[[Path, str], list[str]], dice: SeededRandom, stopped: Stopped
+    condition: Condition,
+    folder: Path,
+    command: Callable[[Path, str], list[str]],
+    dice: SeededRandom,
+    stopped: Stopped,
+    offered: float = 0.0,
 ) -> TrialSeen:
-    """Serve the web of the condition and run a command, made from (configuration, address of the first host)."""
+    """Serve the web of the condition and run a command, made from (configuration, address of the first host); a crawl
+    with so many fetches/s `offered`, as many as it can at 0."""
     log, configuration = folder / "log", folder / "web.toml"
     with workload.serve(condition, log) as web:
         workload.write_configuration(condition, web, configuration)
         address = next(iter(web.settings.resolve.values()))
-        environment, patience = workload.child_environment(dice), workload.patience(condition)
+        environment = workload.child_environment(dice) | ({"CRAWLER_ARRIVALS": str(offered)} if offered else {})
+        patience = workload.patience(condition)
         load, cpu_before = LoadMeter(), cpu_of(web.process.pid)
         cost = run_watched(command(configuration, address), folder, environment, patience, stopped)
         server_cpu = cpu_of(web.process.pid) - cpu_before
@@ -115,11 +125,13 @@ def beside_web(
 
 def _observed(folder: Path, seen: TrialSeen, summary: Summary, rates: Rates) -> RawTrial:
     """Read the crawl back. Raises Crashed where it cannot be read."""
-    first_bytes, cut = dict[str, float](), 0
+    first_bytes, received_at, cut = dict[str, float](), dict[str, float](), 0
 
     def see(page: Page) -> None:
         nonlocal cut
         first_bytes[page.url] = page.first_byte
+        if rates.offered:
+            received_at[page.url] = page.fetched_at
         cut += page.truncated == "length"
 
     directory, audit = read_back(folder / "crawl", see)
@@ -131,6 +143,7 @@ def _observed(folder: Path, seen: TrialSeen, summary: Summary, rates: Rates) -> 
         audit=audit,
         entries=seen.entries,
         first_bytes=first_bytes,
+        received_at=received_at,
         stored_at=stored_times(directory),
         cut=cut,
         server_cpu=seen.server_cpu,
@@ -158,6 +171,7 @@ def evidence_of(condition: Condition, raw: RawTrial) -> gates.Evidence:
         audit=raw.audit,
         entries=raw.entries,
         first_bytes=raw.first_bytes,
+        received_at=raw.received_at,
         rates=stored_rates(raw.stored_at, asked_at, slots, busy),
         cut=raw.cut,
         verdict=judge_entries(raw.entries, oracle.web, condition.delay, workload.per_host(condition)),
@@ -184,6 +198,9 @@ def _metrics(evidence: gates.Evidence, cost: Cost, start: StartCost) -> dict[str
         **overhead(evidence.first_bytes, evidence.entries),
         **costs(cost, evidence.summary, start),
     }
+    if offered := evidence.settings.arrivals:
+        found["offered_rate"] = offered
+        found |= open_loop.response_times(offered, evidence.received_at, evidence.entries)
     if math.isfinite(rates.possible):
         found["possible_rate"] = rates.possible
     if evidence.condition.workload != workload.FLAT:

@@ -39,6 +39,7 @@ class Settings(Rules, frozen=True, kw_only=True, forbid_unknown_fields=True):
     threads_per_process: Sockets | None = None
     heartbeat: Seconds = 0.0
     spin: Seconds = 0.0
+    arrivals: Rate = 0.0
     max_memory: str | None = None
 
     # what and where

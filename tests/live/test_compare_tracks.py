@@ -11,9 +11,10 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
+import variants
 from crawler.cli.compare import compare
 from crawler.cli.signals import Signals
-from crawler.compare import raw_logs, report, session, session_files, workload
+from crawler.compare import raw_logs, report, session, session_files, trial, workload
 from crawler.compare.arms import Asked, arms_for
 from crawler.compare.records import Arm, Condition
 from crawler.compare.verify import verify
@@ -62,6 +63,35 @@ def test_a_session_over_tls_on_asyncio_with_two_interpreters(tmp_path: Path, mon
     Path(other).write_text(f"#!/bin/sh\necho '{told}'\n")
     with pytest.raises(UsageError, match=f"python {other}: CPython {version} .* became CPython 3.15.0"):
         session.conduct(folder)
+
+
+@pytest.mark.parametrize("mode", variants.names())
+def test_in_an_open_loop_fetches_start_by_the_schedule(tmp_path: Path, mode: str) -> None:
+    offered = 80.0
+    opened = msgspec.structs.replace(FLAT, pages=240, arrivals=0.7, sweep="open loop")
+    found = run(tmp_path, opened, rates=trial.Rates(offered=offered), arm=Arm(mode, mode, "native"))
+    assert not failed(found), found.gates
+    assert found.metrics["offered_rate"] == offered
+    assert found.metrics["answer_rate"] == pytest.approx(offered, rel=0.1), "by the server's clock"
+    assert found.metrics["response_p50"] > 25, "the latency of the web is lognormal around 50 ms"
+
+
+def test_what_is_offered_is_a_share_of_the_peaks_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "environment", lambda: dict(HERE))
+    arms = arms_for(Asked(("async",), loops=("uvloop",)))
+    plan = session.plan("smoke", arms, seed=1, command="", lenient=True, open_loop=True)
+    assert [one.sweep for one in plan.conditions if one.arrivals] == ["open loop"]
+    opened = msgspec.structs.replace(FLAT, arrivals=0.7, sweep="open loop")
+    short = msgspec.structs.replace(plan, conditions=(FLAT, opened), blocks={"headline": 1, "open loop": 1})
+    session_files.begin(tmp_path / "c", short)
+    assert session.conduct(tmp_path / "c")
+    trials = session_files.read_trials(tmp_path / "c")
+    assert [one.condition for one in trials] == [FLAT] * 4 + [opened] * 2, "the open loop comes last"
+    least = min(one.metrics["steady_rate"] for one in trials[2:4])
+    assert [one.metrics["offered_rate"] for one in trials[4:]] == [pytest.approx(0.7 * least, rel=1e-4)] * 2
+    assert not verify(tmp_path / "c")
+    report.write(tmp_path / "c")
+    assert "offered to every engine" in (tmp_path / "c" / "report.md").read_text()
 
 
 @pytest.mark.parametrize("mode", ["processes", "prefork"])
