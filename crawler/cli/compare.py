@@ -33,7 +33,7 @@ QUIET = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.
 @click.group(invoke_without_command=True)
 @click.option("--preset", metavar="NAME", default="quick", show_default=True, help="smoke, quick or standard.")
 @click.option("--modes", metavar="A,B", default="", help="Which modes take part.  [all]")
-@click.option("--track", metavar="NAME", help="same: one client for all; idiomatic: the usual ones; or all.  [same]")
+@click.option("--track", metavar="NAME", help="same: one client for all; idiomatic: the usual ones; all: both.")
 @click.option("--clients", metavar="A,B", default="", help="HTTP clients instead of those of a track.")
 @click.option("--loops", metavar="A,B", default="", help="Loops of async and prefork: uvloop, asyncio.  [uvloop]")
 @click.option("--python", "pythons", multiple=True, metavar="PATH", help="Compare this interpreter, too. Repeatable.")
@@ -74,8 +74,9 @@ def compare(
     assert signals is not None
     signals.hold()
     import variants
-    from crawler.compare.arms import SAME, Asked, arms_for
-    from crawler.compare.design import LIVE
+    from crawler.compare.arms import Asked, arms_for
+    from crawler.compare.design import LIVE, preset_of
+    from crawler.compare.records import SAME
     from crawler.compare.run_process import Interrupted
     from crawler.compare.session import plan
     from crawler.compare.session_files import begin
@@ -83,8 +84,9 @@ def compare(
 
     if track and clients:
         raise UsageError("--track chooses the clients, and so does --clients: give one of them")
-    arms = arms_for(Asked(names(modes) or variants.names(), names(clients), names(loops), pythons, track or SAME))
     asked = given(site)
+    track = track or (SAME if asked else preset_of(preset).track)
+    arms = arms_for(Asked(names(modes) or variants.names(), names(clients), names(loops), pythons, track))
     try:
         chosen = plan_on_site(asked, lambda: bool(signals.received)) if asked else None
     except Interrupted:
@@ -228,9 +230,7 @@ def in_words(progress: Progress) -> str:
     """The progress as one readable line."""
     from crawler.system.text import duration
 
-    words = [f"{progress.done} of {progress.of} trials"]
-    if progress.left is not None:
-        words.append(f"about {duration(progress.left)} left")
+    words = [f"{progress.done} of {progress.of} trials", f"about {duration(progress.left)} left"]
     if trial := progress.trial:
         condition = trial.condition
         words.append(

@@ -5,8 +5,9 @@ Rules, and why:
   on uvloop and on asyncio, because the loop is the one part of its stack that the others do not have.
 - In the track "idiomatic" each engine has the clients that people use with it: aiohttp, curl, urllib3. There a
   difference may be the client's.
-- With both tracks the arms of the second, and `async` on asyncio, take part in the headline condition alone, where the
-  question is decided what client and loop are worth. All sweeps with twice the arms would take twice the time.
+- With both tracks the arms of the second, and `async` on asyncio, take part in the headline condition alone, and in as
+  many blocks as a claim needs: that answers what client and loop are worth. All sweeps with twice the arms would take
+  twice the time.
 - Every arm of another interpreter takes part wherever its like on this one does.
 - The first arm is there twice (A/A): the difference is noise.
 """
@@ -19,11 +20,11 @@ from dataclasses import dataclass
 import msgspec
 
 from crawler.compare.interpreters import able, located, this_version
-from crawler.compare.records import Arm
+from crawler.compare.intervals import LEAST
+from crawler.compare.records import BOTH, IDIOMATIC, SAME, Arm
 from crawler.errors import UsageError
 from crawler.fetch import check_client
 
-SAME, IDIOMATIC, BOTH = "same", "idiomatic", "all"
 TRACKS = (SAME, IDIOMATIC, BOTH)
 SAME_CLIENTS = ("native",)
 LOOPS = ("uvloop", "asyncio")
@@ -85,8 +86,9 @@ def _arms(mode: str, clients: Sequence[str], loops: Sequence[str], sweeps: tuple
     """One arm for each client, on each loop where the mode has one."""
     import variants
 
+    version, blocks = this_version(), LEAST if sweeps else 0
     return [
-        Arm(_name(mode, client, loop), mode, client, loop=loop, version=this_version(), sweeps=sweeps)
+        Arm(_name(mode, client, loop), mode, client, loop=loop, version=version, sweeps=sweeps, blocks=blocks)
         for client in clients
         for loop in (dict.fromkeys(loops) if mode in variants.ON_LOOP else ("",))
     ]

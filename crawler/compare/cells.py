@@ -14,7 +14,8 @@ from crawler.compare.records import Condition, Session, Trial
 
 
 class Cells:
-    """`session.arms` that are engines by name, the A/A arm's name ("" without one), the base; values by cell."""
+    """`session.arms` that are engines by name, those that take part `everywhere`, the A/A arm's name ("" without one),
+    the base; values by cell."""
 
     def __init__(self, session: Session, trials: Sequence[Trial]) -> None:
         twin = next((arm for arm in session.arms if arm.twin_of), None)
@@ -23,6 +24,7 @@ class Cells:
         self.twin = twin.name if twin else ""
         self.base = twin.twin_of if twin else session.arms[0].name if session.arms else ""
         self.engines = tuple(arm.name for arm in session.arms if not arm.twin_of)
+        self.everywhere = frozenset(arm.name for arm in session.arms if not arm.sweeps)
         self.arms = tuple(arm.name for arm in session.arms)
         self._values: dict[tuple[Condition, str], dict[int, dict[str, float]]] = {}
         for trial in self.trials:

@@ -11,12 +11,16 @@ from __future__ import annotations
 
 import msgspec
 
+SAME, IDIOMATIC, BOTH = "same", "idiomatic", "all"
+"""The tracks: one client for all engines, the usual clients of each, or both."""
+
 
 class Arm(msgspec.Struct, frozen=True):
     """An engine in a comparison. `twin_of` names the arm that an A/A arm repeats, "" for the others.
 
     `loop` is "" for a mode without an event loop. `python` is the path of its interpreter, "" for the one that runs the
-    comparison, and `version` which one that is. `sweeps` are those in which it takes part, all if there are none.
+    comparison, and `version` which one that is. `sweeps` are those in which it takes part, all if there are none; of
+    `sweeps` it has only the first `blocks`.
     """
 
     name: str
@@ -27,6 +31,7 @@ class Arm(msgspec.Struct, frozen=True):
     python: str = ""
     version: str = ""
     sweeps: tuple[str, ...] = ()
+    blocks: int = 0
 
     @property
     def stack(self) -> str:
@@ -34,9 +39,9 @@ class Arm(msgspec.Struct, frozen=True):
         below = " ".join(filter(None, [self.loop, self.version if self.python else ""]))
         return " on ".join(filter(None, [self.client, below]))
 
-    def takes_part(self, condition: Condition) -> bool:
-        """Whether it has trials in a condition."""
-        return not self.sweeps or condition.sweep in self.sweeps
+    def takes_part(self, condition: Condition, block: int = 0) -> bool:
+        """Whether it has a trial in a block of a condition."""
+        return not self.sweeps or (condition.sweep in self.sweeps and block <= self.blocks)
 
 
 class Condition(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,7 +15,8 @@ from statistics import fmean
 from time import monotonic, time
 from typing import NamedTuple
 
-from crawler.compare.design import LIVE, Planned, Preset, chosen, schedule
+from crawler.compare.design import LIVE, Planned, Preset, preset_of, schedule
+from crawler.compare.duration import expected_seconds, trial_seconds
 from crawler.compare.environment import environment, unlike
 from crawler.compare.interpreters import interpreters
 from crawler.compare.live import LiveTrials
@@ -34,12 +35,12 @@ STRICT, LENIENT = "strict", "lenient: those of the machine only warn"
 
 
 class Progress(NamedTuple):
-    """Progress after a trial, or before the first (`trial` None): trials done, of how many, seconds left if known."""
+    """Progress after a trial, or before the first (`trial` None): trials done, of how many, seconds left."""
 
     trial: Trial | None
     done: int
     of: int
-    left: float | None
+    left: float
 
 
 OnProgress = Callable[[Progress], None]
@@ -65,7 +66,7 @@ def plan(
             raise UsageError("--tls and --open-loop are for webs of our own, not for a site")
         preset, design = LIVE, Preset("", (condition,), {condition.sweep: blocks})
     else:
-        design = chosen(preset, tls=tls, open_loop=open_loop)
+        design = preset_of(preset, tls=tls, open_loop=open_loop)
     return Session(
         format=FORMAT,
         preset=preset,
@@ -132,11 +133,16 @@ class _Pace:
     def took(self, condition: Condition, seconds: float) -> None:
         self._took.setdefault(condition, []).append(seconds)
 
-    def left(self, missing: list[Planned]) -> float | None:
-        if not self._took:
-            return None
-        usual = fmean(seconds for took in self._took.values() for seconds in took)
-        return sum(fmean(self._took.get(one.condition, [usual])) for one in missing)
+    def left(self, missing: list[Planned]) -> float:
+        """Seconds, by the model where there is no trial of a condition, corrected by those that there are."""
+        modelled = sum(trial_seconds(condition) * len(took) for condition, took in self._took.items())
+        if not modelled:
+            return expected_seconds(missing)
+        slower = sum(map(sum, self._took.values())) / modelled
+        return sum(
+            fmean(self._took[one.condition]) if one.condition in self._took else slower * trial_seconds(one.condition)
+            for one in missing
+        )
 
 
 @contextmanager

@@ -17,12 +17,14 @@ import msgspec
 import pytest
 
 import variants
-from crawler.compare.arms import IDIOMATIC, Asked, arms_for
-from crawler.compare.design import PRESETS, Planned, schedule
+from crawler.compare.arms import Asked, arms_for
+from crawler.compare.design import PRESETS, Planned, preset_of, schedule
+from crawler.compare.duration import START, expected_seconds, trial_seconds
 from crawler.compare.interpreters import ZSTD, interpreters, needed_by
+from crawler.compare.intervals import LEAST
 from crawler.compare.placement import place_server, placement, server_apart
-from crawler.compare.records import Arm, Condition, Session
-from crawler.compare.workload import engine_flags
+from crawler.compare.records import IDIOMATIC, Arm, Condition, Session
+from crawler.compare.workload import engine_flags, oracle_of
 from crawler.errors import UsageError
 from crawler.runtime.job import cores
 
@@ -58,8 +60,8 @@ def blocks_of(planned: tuple[Planned, ...]) -> dict[tuple[int, Condition], list[
 def test_every_block_holds_every_arm_once_without_a_break(preset: str, arms: tuple[Arm, ...]) -> None:
     planned = schedule(session(preset, arms=arms))
     assert [one.order for one in planned] == list(range(len(planned)))
-    for (_, condition), block in blocks_of(planned).items():
-        taking_part = [arm for arm in arms if condition.sweep == "headline" or not arm.sweeps]
+    for (number, condition), block in blocks_of(planned).items():
+        taking_part = [arm for arm in arms if (condition.sweep == "headline" and number <= LEAST) or not arm.sweeps]
         assert Counter(one.arm for one in block) == Counter(taking_part)
         assert block[-1].order - block[0].order == len(taking_part) - 1
         assert any(one.arm.twin_of == "async" for one in block)
@@ -273,3 +275,38 @@ def test_a_server_has_its_own_core_where_there_are_more_than_two(
     assert affinity[0] == there
     place_server(web)
     assert affinity[web] == server, "outside nothing is moved"
+
+
+def test_over_tls_only_what_has_it_takes_part() -> None:
+    secure, plain = preset_of("standard", tls=True), preset_of("standard")
+    assert all(condition.tls for condition in secure.conditions) and not any(one.tls for one in plain.conditions)
+    assert {one.sweep for one in plain.conditions} - secure.blocks.keys() == {"graph", "politeness"}
+    assert {one.sweep for one in secure.conditions} == secure.blocks.keys()
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_an_open_loop_is_the_headline_by_a_schedule_and_comes_last(preset: str) -> None:
+    chosen = preset_of(preset, open_loop=True)
+    *_, last = chosen.conditions
+    like = msgspec.structs.replace(last, arrivals=0.0, sweep="headline", pages=chosen.conditions[0].pages)
+    assert (like, last.arrivals) == (chosen.conditions[0], 0.7)
+    plan = msgspec.structs.replace(session(preset), conditions=chosen.conditions, blocks=chosen.blocks)
+    opened = [bool(one.condition.arrivals) for one in schedule(plan)]
+    assert opened == sorted(opened) and any(opened)
+
+
+@pytest.mark.parametrize(("preset", "minutes"), [("smoke", 1.5), ("quick", 13), ("standard", 56)])
+def test_a_preset_with_its_track_takes_as_long_as_it_says(preset: str, minutes: float) -> None:
+    arms = arms_for(Asked(variants.names(), track=PRESETS[preset].track))
+    assert expected_seconds(schedule(session(preset, arms=arms))) <= minutes * 60
+    assert preset != "standard" or {"aiohttp", "curl", "urllib3"} < {arm.client for arm in arms}
+
+
+def test_a_trial_takes_what_slots_or_a_core_need() -> None:
+    slow = Condition(sweep="latency", pages=640, concurrency=64, latency=0.2)
+    assert trial_seconds(slow) - START == pytest.approx(2 + 640 * 0.0005)
+    dear = Condition(sweep="cpu", pages=300, concurrency=64, latency=0.0, cpu_ms=10)
+    assert trial_seconds(dear) - START == pytest.approx(300 * (0.01 + 0.0012 + 0.0005))
+    assert trial_seconds(msgspec.structs.replace(slow, arrivals=0.5)) > trial_seconds(slow) + 1.9
+    polite = PRESETS["standard"].conditions[-2]
+    assert polite.sweep == "politeness" and trial_seconds(polite) > oracle_of(polite).seconds
