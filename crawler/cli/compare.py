@@ -74,7 +74,7 @@ def compare(
     assert signals is not None
     signals.hold()
     import variants
-    from crawler.compare.arms import Asked, arms_for
+    from crawler.compare.arms import LOOPS, Asked, arms_for
     from crawler.compare.design import LIVE, preset_of
     from crawler.compare.records import SAME
     from crawler.compare.run_process import Interrupted
@@ -85,8 +85,14 @@ def compare(
     if track and clients:
         raise UsageError("--track chooses the clients, and so does --clients: give one of them")
     asked = given(site)
-    track = track or (SAME if asked else preset_of(preset).track)
-    arms = arms_for(Asked(names(modes) or variants.names(), names(clients), names(loops), pythons, track))
+    wanted = Asked(
+        names(modes) or variants.names(),
+        names(clients),
+        names(loops) or (LOOPS[:1] if asked else ()),  # a site is not asked more often than it has to be
+        pythons,
+        track or (SAME if asked else preset_of(preset).track),
+    )
+    arms = arms_for(wanted)
     try:
         chosen = plan_on_site(asked, lambda: bool(signals.received)) if asked else None
     except Interrupted:
