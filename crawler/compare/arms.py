@@ -59,7 +59,7 @@ def arms_for(asked: Asked) -> tuple[Arm, ...]:
     if not arms:
         raise UsageError("nothing to compare: name at least one mode")
     for arm in arms:
-        check_client(arm.client)
+        check_client(arm.client, "--track same")
         variants.check_loop(arm.mode, arm.loop)
     for path in map(located, dict.fromkeys(asked.pythons)):
         arms += _on_other(arms, path)

@@ -210,6 +210,13 @@ def test_an_interpreter_is_asked_for_all_that_a_crawl_needs() -> None:
     assert needed_by(arms_for(Asked(("threads",), ("curl",))))[-1] == "pycurl"
 
 
+def test_a_client_that_is_not_installed_is_refused_with_a_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crawler.fetch.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"pycurl: pip install 'crawler\[clients\]', or use --track same"):
+        arms_for(Asked(("threads",), track="all"))
+    assert len(arms_for(Asked(("threads",)))) == 2
+
+
 def test_impossible_arms_are_refused() -> None:
     with pytest.raises(UsageError, match="did you mean 'threads'"):
         arms_for(Asked(("thread",)))
