@@ -16,9 +16,9 @@ from crawler.compare.design import LIVE, Planned, possible
 from crawler.compare.records import Condition
 from crawler.compare.workload import BESIDE_RAW, FLAT, oracle_of
 
-START = 1.1
+START = 1.0
 """Of a trial of hardly a page: web, launcher, crawler, report of both."""
-PAGE, READ_BACK, RAW = 0.0012, 0.0005, 0.0005
+PAGE, READ_BACK, RAW = 0.0012, 0.0004, 0.0004
 """Of a page: its crawl on one core, reading it back, the raw loop."""
 SLACK = 1.1
 """A crawl of a graph against the bound that no crawl of it can reach."""

@@ -19,7 +19,7 @@ import pytest
 import variants
 from crawler.compare.arms import Asked, arms_for
 from crawler.compare.design import PRESETS, Planned, preset_of, schedule
-from crawler.compare.duration import START, expected_seconds, trial_seconds
+from crawler.compare.duration import PAGE, READ_BACK, START, expected_seconds, trial_seconds
 from crawler.compare.interpreters import ZSTD, interpreters, needed_by
 from crawler.compare.intervals import LEAST
 from crawler.compare.placement import place_server, placement, server_apart
@@ -311,9 +311,9 @@ def test_a_preset_with_its_track_takes_as_long_as_it_says(preset: str, minutes: 
 
 def test_a_trial_takes_what_slots_or_a_core_need() -> None:
     slow = Condition(sweep="latency", pages=640, concurrency=64, latency=0.2)
-    assert trial_seconds(slow) - START == pytest.approx(2 + 640 * 0.0005)
+    assert trial_seconds(slow) - START == pytest.approx(2 + 640 * READ_BACK)
     dear = Condition(sweep="cpu", pages=300, concurrency=64, latency=0.0, cpu_ms=10)
-    assert trial_seconds(dear) - START == pytest.approx(300 * (0.01 + 0.0012 + 0.0005))
+    assert trial_seconds(dear) - START == pytest.approx(300 * (0.01 + PAGE + READ_BACK))
     assert trial_seconds(msgspec.structs.replace(slow, arrivals=0.5)) > trial_seconds(slow) + 1.9
     polite = PRESETS["standard"].conditions[-2]
     assert polite.sweep == "politeness" and trial_seconds(polite) > oracle_of(polite).seconds
