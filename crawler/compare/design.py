@@ -31,6 +31,7 @@ T = TypeVar("T")
 WARM_UP = 0
 LIVE = "live"
 SECONDS, RATE, PAGES_PER_SLOT = 1.0, 1000.0, 10
+"""Of a trial in a sweep: how long, if it stores as many pages/s as possible and at most so many; the least of them."""
 SHARE_OF_PEAK = 0.7
 OPEN_PAGES = 2000
 """Enough for a 99th percentile."""
@@ -119,11 +120,6 @@ def possible(condition: Condition) -> float:
     """Pages/s that one core and the latency allow (Little's law)."""
     waiting, burning = condition.latency / condition.concurrency, condition.cpu_ms / 1000
     return 1 / max(waiting, burning) if waiting or burning else float("inf")
-
-
-def _blocks(headline: int, others: int, *sweeps: str) -> dict[str, int]:
-    """The number of blocks of each sweep."""
-    return {"headline": headline} | dict.fromkeys(sweeps, others)
 
 
 def _preset(
