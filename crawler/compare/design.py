@@ -66,6 +66,7 @@ class Planned(NamedTuple):
         seconds: float,
         ends: str = "",
         digest: str = "",
+        raw: str = "",
     ) -> Trial:
         """The record of this trial."""
         return Trial(
@@ -80,6 +81,7 @@ class Planned(NamedTuple):
             metrics=rounded(metrics),
             ends=ends,
             digest=digest,
+            raw=raw,
         )
 
 

@@ -52,14 +52,14 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     configured: bool
 
 
-CORRECTNESS = ("G1", "G2", "G3", "G4", "G6", "G7", "G10")
+CORRECTNESS = ("G1", "G2", "G3", "G4", "G6", "G7", "G10", "G11")
 
 
 class Gate(msgspec.Struct, frozen=True):
     """One check of a trial. `detail` is what was found, in numbers.
 
     G1 oracle digest, G2 store audit, G3 referee, G4 order, G5 concurrency, G6 politeness, G7 deterministic failures, G8
-    server headroom, G9 clean host, G10 not faster than possible.
+    server headroom, G9 clean host, G10 not faster than possible, G11 durability, G12 steadiness (it only warns).
     """
 
     name: str
@@ -69,7 +69,8 @@ class Gate(msgspec.Struct, frozen=True):
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """One run. `metrics` by name, see METRICS; empty where the run crashed. `order` counts the trials of a session.
-    On a live site `ends` is a digest of every URL with its reason and status, `digest` covers the bodies, too.
+    On a live site `ends` is a digest of every URL with its reason and status, `digest` covers the bodies, too. `raw` is
+    the SHA-256 of its raw log, "" where it left none.
     """
 
     block: int
@@ -83,6 +84,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, float]
     ends: str = ""
     digest: str = ""
+    raw: str = ""
 
     @property
     def valid(self) -> bool:
@@ -121,12 +123,17 @@ METRICS = {
     "possible_rate": "pages/s that the slots allow in the steady window, given the web's own times for its pages",
     "answer_rate": "answers/s in the steady window, by the server's clock",
     "least_rate": "pages/s that no crawl of this web can exceed: answer times, chains of links, rests",
+    "drift": "second half of the steady window against the first, in shares of the possible pages/s, less 1",
     "cold_rate": "pages/s from process start to exit",
     "cpu_per_1000": "CPU seconds per 1,000 pages, whole process tree, without start_cpu",
     "memory": "peak sum of PSS in bytes",
     "switches_per_page": "context switches per page, whole process tree, without start_switches",
     "start_cpu": "CPU seconds of a crawl of two pages, measured once for each arm and number of slots",
     "start_switches": "context switches of the same",
+    "commits": "commits of the crawl",
+    "largest_commit": "pages of the largest commit",
+    "longest_uncommitted": "longest time from one commit to the next, in seconds",
+    "unsynced": "bytes of the crawl's databases that the kernel had not yet written to disk when it ended",
     "threads": "most threads alive at once",
     "descriptors": "most open descriptors at once",
     "startup": "seconds from process start to the first request",

@@ -22,6 +22,7 @@ from typing import NamedTuple
 from crawler.compare import gates, workload
 from crawler.compare.costs import NO_START, StartCost, costs
 from crawler.compare.design import Planned
+from crawler.compare.durability import Durability, FileWatch, commits
 from crawler.compare.envelope import stop
 from crawler.compare.environment import LoadMeter, OtherLoad, cpu_of
 from crawler.compare.launch import Cost
@@ -60,6 +61,7 @@ class TrialSeen(NamedTuple):
     entries: list[LogEntry]
     server_cpu: float
     machine: OtherLoad | None
+    durability: Durability
 
 
 def run_trial(
@@ -70,12 +72,12 @@ def run_trial(
     rates: Rates,
     strict: bool,
     stopped: Stopped,
-    keep: Callable[[RawTrial], None] = lambda raw: None,
+    keep: Callable[[RawTrial], str] = lambda raw: "",
 ) -> Trial:
-    """Run one trial in an empty folder; `keep` gets what was observed. Raises Interrupted, CrawlerError where the web
-    cannot be started."""
+    """Run one trial in an empty folder; `keep` gets what was observed, and returns its digest. Raises Interrupted,
+    CrawlerError where the web cannot be started."""
     condition, started_at, began = planned.condition, time(), monotonic()
-    seconds, metrics, found = 0.0, dict[str, float](), tuple[Gate, ...]()
+    seconds, metrics, found, kept = 0.0, dict[str, float](), tuple[Gate, ...](), ""
     out = folder / "crawl"
 
     def command(configuration: Path, address: str) -> list[str]:
@@ -84,12 +86,13 @@ def run_trial(
     try:
         seen = beside_web(condition, folder, command, SeededRandom(seed, "trial", planned.order), stopped)
         seconds = seen.cost.ended_at - seen.cost.started_at
-        raw = _observed(folder, seen, summary_of(seen.cost, folder), rates)
-        keep(raw)
+        raw = _observed(folder, seen, summary_of(seen.cost, folder), rates, started_at)
+        kept = keep(raw)
         found, metrics = judged(condition, raw, strict=strict)
     except Crashed as why:
         found = gates.crashed(str(why))
-    return planned.recorded(found, metrics, started_at=started_at, seconds=seconds or monotonic() - began)
+    seconds = seconds or monotonic() - began
+    return planned.recorded(found, metrics, started_at=started_at, seconds=seconds, raw=kept)
 
 
 def judged(condition: Condition, raw: RawTrial, *, strict: bool) -> tuple[tuple[Gate, ...], dict[str, float]]:
@@ -107,14 +110,15 @@ def beside_web(
         workload.write_configuration(condition, web, configuration)
         address = next(iter(web.settings.resolve.values()))
         environment, patience = workload.child_environment(dice), workload.patience(condition)
-        load, cpu_before = LoadMeter(), cpu_of(web.process.pid)
-        cost = run_watched(command(configuration, address), folder, environment, patience, stopped)
+        load, cpu_before, files = LoadMeter(), cpu_of(web.process.pid), FileWatch(folder / "crawl")
+        cost = run_watched(command(configuration, address), folder, environment, patience, stopped, files.look)
         server_cpu = cpu_of(web.process.pid) - cpu_before
         machine = load.others(cost.cpu + cost.own_cpu + server_cpu)
-    return TrialSeen(cost, read_log(log), server_cpu, machine)
+        durability = files.end()
+    return TrialSeen(cost, read_log(log), server_cpu, machine, durability)
 
 
-def _observed(folder: Path, seen: TrialSeen, summary: Summary, rates: Rates) -> RawTrial:
+def _observed(folder: Path, seen: TrialSeen, summary: Summary, rates: Rates, started_at: float) -> RawTrial:
     """Read the crawl back. Raises Crashed where it cannot be read."""
     first_bytes, cut = dict[str, float](), 0
 
@@ -125,6 +129,7 @@ def _observed(folder: Path, seen: TrialSeen, summary: Summary, rates: Rates) -> 
 
     directory, audit = read_back(folder / "crawl", see)
     return RawTrial(
+        started_at=started_at,
         cost=seen.cost,
         summary=summary,
         settings=directory.settings,
@@ -138,6 +143,7 @@ def _observed(folder: Path, seen: TrialSeen, summary: Summary, rates: Rates) -> 
         server_rate=rates.server,
         start=rates.start,
         machine=seen.machine,
+        durability=seen.durability,
     )
 
 
@@ -158,6 +164,8 @@ def evidence_of(condition: Condition, raw: RawTrial) -> gates.Evidence:
         audit=raw.audit,
         entries=raw.entries,
         first_bytes=raw.first_bytes,
+        stored_at=raw.stored_at,
+        durability=raw.durability,
         rates=stored_rates(raw.stored_at, asked_at, slots, busy),
         cut=raw.cut,
         verdict=judge_entries(raw.entries, oracle.web, condition.delay, workload.per_host(condition)),
@@ -181,10 +189,24 @@ def _metrics(evidence: gates.Evidence, cost: Cost, start: StartCost) -> dict[str
         "in_flight": steady.mean_in_flight,
         **overhead(evidence.first_bytes, evidence.entries),
         **costs(cost, evidence.summary, start),
+        **_kept(evidence),
     }
+    if rates.drift is not None and evidence.condition.workload == workload.FLAT:
+        found["drift"] = rates.drift
     if math.isfinite(rates.possible):
         found["possible_rate"] = rates.possible
     if evidence.condition.workload != workload.FLAT:
         found["least_rate"] = pages / evidence.oracle.seconds
     beside = {"raw_rate": evidence.raw_rate, "server_rate": evidence.server_rate}
     return found | {name: rate for name, rate in beside.items() if rate is not None}
+
+
+def _kept(evidence: gates.Evidence) -> dict[str, float]:
+    """The metrics of durability."""
+    made, left = commits(evidence.stored_at), evidence.durability.unsynced
+    found = {
+        "commits": float(made.number),
+        "largest_commit": float(made.largest),
+        "longest_uncommitted": made.longest,
+    }
+    return found if left is None else found | {"unsynced": float(left)}

@@ -46,7 +46,7 @@ def _recomputed(folder: Path, session: Session, trial: Trial) -> list[str]:
     if not trial.metrics:
         return []
     try:
-        raw = raw_logs.read(raw_logs.path_of(folder, trial.order))
+        raw = raw_logs.read(raw_logs.path_of(folder, trial.order), trial.raw)
     except Corrupt as error:
         return [str(error)]
     gates, measured = judged(trial.condition, raw, strict=session.environment.get(GATES) == STRICT)

@@ -21,6 +21,9 @@ CHECKS = {
     "G7": "failures: they depend on URL and attempt only",
     "G8": "server: it had capacity to spare",
     "G9": "machine: it was quiet",
+    "G10": "limits: nothing was faster than the web and the slots allow",
+    "G11": "durability: committed and synced as asked for, by the files themselves",
+    "G12": "steadiness: both halves of the steady window alike, within 10 %",
 }
 ON_SITE = {"G1": "agreement: URLs, reasons and statuses as in the first valid arm of the block; there is no oracle"}
 
@@ -43,7 +46,7 @@ def gates(book: Book) -> tuple[list[Figure], str]:
         title += f"; {len(void):,} did not and are void"
     rows = [
         [name, checks.get(name, ""), f"{failed[name]:,}", f"{warned[name]:,}", last.get(name, "")]
-        for name in sorted({gate.name for _, gate in found})
+        for name in sorted({gate.name for _, gate in found}, key=lambda name: (len(name), name))
     ]
     for arm in book.session.arms:
         ours = [trial for trial in counted if trial.arm == arm.name]
