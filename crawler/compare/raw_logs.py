@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -33,6 +34,7 @@ else:
 
 FOLDER = "raw"
 LEVEL = 9
+Raw = TypeVar("Raw", bound=msgspec.Struct)
 MOST = 1 << 30
 """Bytes that a file may unpack to."""
 
@@ -68,7 +70,7 @@ def path_of(folder: Path, order: int) -> Path:
     return folder / FOLDER / f"{order:05}.zst"
 
 
-def write(path: Path, raw: RawTrial) -> str:
+def write(path: Path, raw: msgspec.Struct) -> str:
     """Write the file, whole or not at all; returns its SHA-256."""
     path.parent.mkdir(exist_ok=True)
     beside = path.with_suffix(".part")
@@ -78,13 +80,14 @@ def write(path: Path, raw: RawTrial) -> str:
     return hashlib.sha256(packed).hexdigest()
 
 
-def read(path: Path, digest: str) -> RawTrial:
-    """Read the file of a trial. Raises Corrupt where it is missing, cannot be read, or has another SHA-256."""
+def read(path: Path, digest: str, kind: type[Raw]) -> Raw:
+    """Read the file of a trial, a RawTrial or a RawSite. Raises Corrupt where it is missing, cannot be read, or has
+    another SHA-256."""
     try:
         packed = path.read_bytes()
         if hashlib.sha256(packed).hexdigest() != digest:
             raise Corrupt(f"{path} is not the raw log that was recorded with its trial")
         unpacked = zstd.ZstdDecompressor().decompress(packed, max_length=MOST)
-        return msgspec.msgpack.decode(unpacked, type=RawTrial)
+        return msgspec.msgpack.decode(unpacked, type=kind)
     except (OSError, zstd.ZstdError, msgspec.MsgspecError) as error:
         raise Corrupt(f"{path} cannot be read: {error}") from error

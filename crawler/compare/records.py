@@ -8,6 +8,8 @@ condition in seeded random order. Invalid trials are kept and shown, never silen
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 
@@ -102,8 +104,21 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
         return any(gate.name in CORRECTNESS and not gate.passed for gate in self.gates)
 
 
+class Prediction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is expected of the pages/s of arm `a` against arm `b`: a word, or that the ratio lies `between` two; in the
+    conditions of a `sweep` that have the factors in `where`."""
+
+    a: str
+    b: str
+    expect: Literal["faster", "slower", "equivalent"] | None = None
+    between: tuple[float, float] | None = None
+    sweep: str = "headline"
+    where: dict[str, float] = {}
+
+
 class Session(msgspec.Struct, frozen=True, kw_only=True):
-    """The plan and the environment: enough to run it again, and to refuse to resume it in another environment."""
+    """The plan and the environment: enough to run it again, and to refuse to resume it in another environment.
+    `preregistration`: the SHA-256 of what was fixed before the first trial."""
 
     format: int
     preset: str
@@ -115,6 +130,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     blocks: dict[str, int]
     environment: dict[str, str]
     site: Site | None = None
+    predictions: tuple[Prediction, ...] = ()
+    preregistration: str = ""
 
 
 METRICS = {

@@ -20,6 +20,7 @@ from crawler.compare.analysis import Word
 from crawler.compare.cells import Cells
 from crawler.compare.fields import Field, field_of, judged_together
 from crawler.compare.intervals import LEAST
+from crawler.compare.predictions import JudgedPrediction, judged
 from crawler.compare.records import Condition, Session, Trial
 
 FACTORS = {
@@ -83,6 +84,7 @@ class Results:
     graph: list[Field]
     even: dict[str, models.Crossing]
     audit: AuditResult
+    predictions: list[JudgedPrediction]
 
 
 def results(session: Session, trials: Sequence[Trial]) -> Results:
@@ -105,6 +107,7 @@ def results(session: Session, trials: Sequence[Trial]) -> Results:
         graph=[field_of(cells, one, claims=claims) for one in session.conditions if one.sweep == "graph"],
         even=_break_even(cells, headline) if headline and claims else {},
         audit=_audit(cells),
+        predictions=judged(cells, claims),
     )
 
 

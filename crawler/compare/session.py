@@ -18,10 +18,11 @@ from typing import NamedTuple
 from crawler.compare.design import LIVE, PRESETS, Planned, Preset, schedule
 from crawler.compare.environment import environment, unlike
 from crawler.compare.live import LiveTrials
+from crawler.compare.predictions import read, shipped
+from crawler.compare.preregistration import faults
 from crawler.compare.records import Arm, Condition, Session, Site, Trial
 from crawler.compare.run_process import Interrupted, Stopped, empty_folder
 from crawler.compare.session_files import FORMAT, append, drop_incomplete_line, read_session, read_trials
-from crawler.compare.site import configuration_of
 from crawler.compare.web_trials import WebTrials
 from crawler.errors import UsageError
 from crawler.system.file_lock import FileLock
@@ -51,9 +52,10 @@ def plan(
     command: str,
     lenient: bool = False,
     on_site: tuple[Site, Condition, int] | None = None,
+    predictions: Path | None = None,
 ) -> Session:
-    """A new session in the current environment: of a preset, or on a real site, under a condition, in so many blocks.
-    Raises UsageError."""
+    """A new session in the current environment: of a preset, or on a real site, under a condition, in so many blocks;
+    with the `predictions` of a file, or those that come with the package. Raises UsageError."""
     site = None
     if on_site:
         site, condition, blocks = on_site
@@ -62,6 +64,7 @@ def plan(
         chosen = PRESETS[preset]
     else:
         raise UsageError(f"unknown preset {preset!r} (there are: {', '.join(PRESETS)})")
+    conditions = chosen.conditions
     return Session(
         format=FORMAT,
         preset=preset,
@@ -69,10 +72,11 @@ def plan(
         created_at=time(),
         command=command,
         arms=arms,
-        conditions=chosen.conditions,
+        conditions=conditions,
         blocks=chosen.blocks,
         environment=environment() | {GATES: STRICT if chosen.strict and not lenient else LENIENT},
         site=site,
+        predictions=(read(predictions, arms, conditions) if predictions else shipped(arms, conditions)),
     )
 
 
@@ -80,9 +84,11 @@ def conduct(folder: Path, *, stopped: Stopped = lambda: False, on_progress: OnPr
     """Run the missing trials of a session; returns whether all are recorded now. `stopped` is polled: True ends it
     early.
 
-    Raises UsageError where the environment has changed, Locked, CrawlerError, OSError.
+    Raises UsageError where the environment, or what was fixed before, has changed, Locked, CrawlerError, OSError.
     """
     session = read_session(folder)
+    if changed := faults(folder, session):
+        raise UsageError(f"{folder} is not as it was fixed before its first trial: {'; '.join(changed)}")
     with _locked(folder):
         here = environment() | {GATES: session.environment.get(GATES, STRICT)}
         if differing := unlike(session.environment, here):
@@ -114,7 +120,7 @@ def _runner(session: Session, folder: Path, trials: Iterable[Trial]) -> WebTrial
     strict = session.environment.get(GATES) == STRICT
     if session.site:
         delay = session.conditions[0].delay
-        return LiveTrials(session.site, configuration_of(session.site, folder), delay, session.seed, strict)
+        return LiveTrials(session.site, folder, delay, session.seed, strict)
     return WebTrials(session.seed, strict, trials, folder)
 
 

@@ -28,7 +28,7 @@ from crawler.compare.environment import LoadMeter, OtherLoad, cpu_of
 from crawler.compare.launch import Cost
 from crawler.compare.overhead import overhead
 from crawler.compare.raw_logs import RawTrial
-from crawler.compare.records import Condition, Gate, Trial
+from crawler.compare.records import Condition, Trial
 from crawler.compare.run_process import (
     Crashed,
     Stopped,
@@ -77,7 +77,6 @@ def run_trial(
     """Run one trial in an empty folder; `keep` gets what was observed, and returns its digest. Raises Interrupted,
     CrawlerError where the web cannot be started."""
     condition, started_at, began = planned.condition, time(), monotonic()
-    seconds, metrics, found, kept = 0.0, dict[str, float](), tuple[Gate, ...](), ""
     out = folder / "crawl"
 
     def command(configuration: Path, address: str) -> list[str]:
@@ -85,20 +84,23 @@ def run_trial(
 
     try:
         seen = beside_web(condition, folder, command, SeededRandom(seed, "trial", planned.order), stopped)
-        seconds = seen.cost.ended_at - seen.cost.started_at
         raw = _observed(folder, seen, summary_of(seen.cost, folder), rates, started_at)
-        kept = keep(raw)
-        found, metrics = judged(condition, raw, strict=strict)
+        return recorded(planned, raw, keep(raw), strict=strict)
     except Crashed as why:
         found = gates.crashed(str(why))
-    seconds = seconds or monotonic() - began
-    return planned.recorded(found, metrics, started_at=started_at, seconds=seconds, raw=kept)
+    return planned.recorded(found, {}, started_at=started_at, seconds=monotonic() - began)
 
 
-def judged(condition: Condition, raw: RawTrial, *, strict: bool) -> tuple[tuple[Gate, ...], dict[str, float]]:
-    """The gates of a trial and its metrics, from what was observed alone."""
-    evidence = evidence_of(condition, raw)
-    return gates.judge(evidence, strict=strict), _metrics(evidence, raw.cost, raw.start)
+def recorded(planned: Planned, raw: RawTrial, digest: str, *, strict: bool) -> Trial:
+    """The record of a trial, from what was observed alone; `digest` is that of its raw log."""
+    evidence = evidence_of(planned.condition, raw)
+    return planned.recorded(
+        gates.judge(evidence, strict=strict),
+        _metrics(evidence, raw.cost, raw.start),
+        started_at=raw.started_at,
+        seconds=raw.cost.ended_at - raw.cost.started_at,
+        raw=digest,
+    )
 
 
 def beside_web(
