@@ -19,10 +19,11 @@ Gates of the machine, which a lenient session turns into warnings ("warning: ...
 - G5 the slots were as many as asked for: never more than C requests in flight, and 0.90 C at least once, which a hidden
   limit (a connection pool) would prevent. How full the slots were on average is a result, not a condition: a gate on it
   would void the slow engines. It requires nothing at latency 0, or of a job of fewer than 10 pages a slot. An engine at
-  its CPU roof (CPU per page times pages/s: 0.8 cores) cannot fill its slots; that is a finding, not a fault.
+  its CPU roof (CPU per page times pages/s: 0.8 cores) cannot fill its slots; that is a finding, not a fault. Where
+  worker processes were asked for, they and their parent were alive at once;
 - G8 the server had headroom: it used at most 0.60 of its one core, it can give three times the rate of this crawl, and
   the raw loop got at least the same rate from it. Its answers were late by at most half their latency, or 20 ms (p99):
-  a later server is what is measured.
+  a later server is what is measured. None was early: one that gives all pages the same time, say, answers in waves;
 - G12 the rate was steady: the halves of the steady window differ by at most DRIFT. It only warns, in a strict session
   too: to void an engine that slows down would hide that it does.
 - G9 the host was quiet: steal below 1 %, other processes below 10 % of all cores, no swapping, no throttling.
@@ -54,6 +55,8 @@ SERVER_SHARE = 0.60
 RAW_SLACK = 0.9
 HEADROOM = 3.0
 LATE = 0.02
+EARLY = 0.005
+"""Seconds; timers have a resolution of 1 ms."""
 STEAL = 0.01
 FOREIGN = 0.10
 CLOCKS = 0.02
@@ -70,8 +73,9 @@ class Evidence(NamedTuple):
 
     `settings`, `first_bytes` (URL -> seconds) and `stored_at` (URL -> Unix time of its commit) as the crawl stored
     them; `durability` as its files showed it; `rates` by its commits; `cut`: number of bodies cut at the cap; `cpu` of
-    the crawler's tree and `server_cpu` in seconds; `raw_rate` and `server_rate` (the server's capacity) in pages/s,
-    None where they were not measured; `machine` None where it is unknown.
+    the crawler's tree and `server_cpu` in seconds; `processes`: most alive at once (0: not seen); `raw_rate` and
+    `server_rate` (the server's capacity) in pages/s, None where they were not measured; `machine` None where it is
+    unknown.
     """
 
     condition: Condition
@@ -87,6 +91,7 @@ class Evidence(NamedTuple):
     cut: int
     verdict: Verdict
     cpu: float
+    processes: int
     server_cpu: float
     raw_rate: float | None
     server_rate: float | None
@@ -214,8 +219,11 @@ def _concurrency(evidence: Evidence) -> Gate:
     slots, mean, most = condition.concurrency, verdict.steady.mean_in_flight, verdict.most_in_flight
     seen = f"mean {mean:.1f}, most {most} of {slots} in flight"
     faults = [f"too many: {seen}"] if most > slots else []
-    asked = condition.workload == FLAT and condition.latency > 0 and condition.pages >= SHORTEST * slots
-    if asked and most < FILLED * slots:
+    workers, alive = evidence.settings.processes or 0, evidence.processes
+    long = condition.pages >= SHORTEST * slots
+    if long and workers and 0 < alive <= workers:
+        faults.append(f"{alive} processes alive at once, where {workers} workers and their parent were asked for")
+    if long and condition.workload == FLAT and condition.latency > 0 and most < FILLED * slots:
         busy = evidence.cpu / max(evidence.summary.urls, 1) * verdict.steady.throughput
         if busy < CPU_ROOF:
             faults.append(f"slots left empty with {busy:.2f} cores busy: {seen}")
@@ -268,7 +276,10 @@ def _headroom(evidence: Evidence) -> Gate:
     entries, faults = evidence.entries, []
     served = max((entry.end for entry in entries), default=0.0) - min((entry.at for entry in entries), default=0.0)
     share, rate = evidence.server_cpu / max(served, 1e-9), evidence.verdict.steady.throughput
-    late, allowed = _lateness(evidence), max(LATE, evidence.condition.latency / 2)
+    early, late = _lateness(evidence)
+    allowed = max(LATE, evidence.condition.latency / 2)
+    if early > EARLY * 1000:
+        faults.append(f"the server answered up to {early:.1f} ms early: it has other latencies than were asked for")
     if late > allowed * 1000:
         faults.append(f"the server answered late by {late:.1f} ms at p99, where {allowed * 1000:.0f} ms are allowed")
     if share > SERVER_SHARE:
@@ -285,15 +296,15 @@ def _headroom(evidence: Evidence) -> Gate:
     return gate("G8", faults, seen)
 
 
-def _lateness(evidence: Evidence) -> float:
-    """Lateness of the server's answers, 99th percentile, in ms."""
+def _lateness(evidence: Evidence) -> tuple[float, float]:
+    """By how much the server's earliest answer was early, and the 99th percentile of their lateness, in ms."""
     web = evidence.oracle.web
     late = sorted(
         entry.end - entry.at - web.document(entry.host, entry.path, entry.attempt).delay
         for entry in evidence.entries
         if entry.host in web.names and entry.status
     )
-    return 1000 * percentile(late, 0.99) if late else 0.0
+    return (-1000 * late[0], 1000 * percentile(late, 0.99)) if late else (0.0, 0.0)
 
 
 def quiet(machine: OtherLoad | None) -> Gate:

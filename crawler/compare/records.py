@@ -151,6 +151,7 @@ METRICS = {
     "largest_commit": "pages of the largest commit",
     "longest_uncommitted": "longest time from one commit to the next, in seconds",
     "unsynced": "bytes of the crawl's databases that the kernel had not yet written to disk when it ended",
+    "processes": "most processes alive at once",
     "threads": "most threads alive at once",
     "descriptors": "most open descriptors at once",
     "startup": "seconds from process start to the first request",

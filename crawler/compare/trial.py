@@ -172,6 +172,7 @@ def evidence_of(condition: Condition, raw: RawTrial) -> gates.Evidence:
         cut=raw.cut,
         verdict=judge_entries(raw.entries, oracle.web, condition.delay, workload.per_host(condition)),
         cpu=raw.cost.cpu,
+        processes=raw.cost.processes,
         server_cpu=raw.server_cpu,
         raw_rate=raw.raw_rate,
         server_rate=raw.server_rate,

@@ -29,7 +29,7 @@ def verify(folder: Path) -> list[str]:
     problems = preregistration.faults(folder, session)
     planned = {one.order: one for one in schedule(session)}
     problems += _unplanned(planned, trials)
-    for number, one in enumerate(trials, 1):
+    for number, one in sorted(enumerate(trials, 1), key=lambda line: repr(line[1].condition)):  # one oracle at a time
         if one.order in planned:
             found = _recomputed(folder, session, planned[one.order], trials, one)
             problems += [f"line {number}: {problem}" for problem in found]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
-from crawler.compare import trial
+from crawler.compare import trial, workload
 from crawler.compare.design import Planned
 from crawler.compare.launch import Cost
 from crawler.compare.records import Arm, Condition, Trial
@@ -124,3 +124,13 @@ def test_an_engine_that_stalls_is_slower_and_not_void(tmp_path: Path, monkeypatc
         assert failed(found) <= MACHINE
         shares[name] = found.metrics["steady_rate"] / found.metrics["possible_rate"]
     assert shares["stalls"] < 0.95 * shares["honest"]
+
+
+def test_a_web_that_answers_in_waves_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = workload.serve
+    alike = msgspec.structs.replace(FLAT, spread=0.0)
+    monkeypatch.setattr(trial, "run_watched", planted_run)
+    monkeypatch.setattr(workload, "serve", lambda condition, log: honest(alike, log))
+    found = run(tmp_path, "honest", FLAT)
+    assert "G8" in failed(found)
+    assert "ms early: it has other latencies" in next(gate.detail for gate in found.gates if gate.name == "G8")
