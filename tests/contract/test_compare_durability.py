@@ -21,10 +21,15 @@ def test_commits_are_counted_by_their_times() -> None:
 def test_a_commit_that_no_file_shows_is_found() -> None:
     stored = {"/a": 10.0, "/b": 11.0, "/c": 12.0}
     idle = [Look(at=at / 5, written_at=9.0) for at in range(45, 75)]
-    assert unseen(stored, idle) == 3
-    assert unseen(stored, [Look(look.at, look.at) for look in idle]) == 0
-    assert unseen(stored, [Look(look.at, min(look.at, 11.5)) for look in idle]) == 1
-    assert unseen(stored, []) == 0, "nobody looked"
+    assert unseen(stored, idle) == (3, 3)
+    assert unseen(stored, [Look(look.at, look.at) for look in idle]) == (0, 3)
+    assert unseen(stored, [Look(look.at, min(look.at, 11.5)) for look in idle]) == (1, 3)
+    assert unseen(stored, []) == (0, 0), "nobody looked"
+    assert faults(stored, Durability(looks=tuple(idle)), 6) == [
+        "3 of 3 commits are stated for times at which no file was written"
+    ]
+    slow = [Look(look.at, min(look.at, 11.5)) for look in idle]
+    assert faults(stored, Durability(looks=tuple(slow)), 6) == [], "a slow disk is no fault"
 
 
 def test_too_much_at_stake_is_a_fault() -> None:
