@@ -153,15 +153,13 @@ def test_the_report_for_programs_names_its_sources(finished: Path) -> None:
 # ---- several machines ------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same comparison on a machine that is called another."""
-    folder, there = tmp_path_factory.mktemp("elsewhere") / "c", HERE | {"cpu": "another"}
-    plan = msgspec.structs.replace(tiny(), seed=8, environment=tiny().environment | there)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "environment", lambda: dict(there))
-        session_files.begin(folder, plan)
-        assert session.conduct(folder)
+@pytest.fixture
+def elsewhere(finished: Path, tmp_path: Path) -> Path:
+    """The same comparison, with the same trials, on a machine that is called another."""
+    folder = tmp_path / "elsewhere"
+    session_files.begin(folder, msgspec.structs.replace(tiny(), environment=tiny().environment | {"cpu": "another"}))
+    shutil.copy(finished / "trials.jsonl", folder)
+    shutil.copytree(finished / "raw", folder / "raw")
     return folder
 
 
