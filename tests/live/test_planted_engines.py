@@ -69,8 +69,8 @@ TABLE = {
     ),
 }
 """By the name of each engine in tests/live/planted.py."""
-MAY_BREAK_A_REST = "has_a_hidden_limit"
-"""What waits in the client was ordered before a host asked for a rest."""
+MAY_BREAK_A_REST = ("has_a_hidden_limit", "parses_at_the_end")
+"""What waits in the engine was ordered before a host asked for a rest."""
 
 
 @pytest.fixture(autouse=True)
@@ -109,7 +109,7 @@ def test_a_planted_fault_is_found(name: str, honest: Callable[[Condition], Metri
         assert found.metrics, found.failed
         assert one.gates <= failed(found), found.gates
         assert one.shown is None or one.shown(found.metrics, honest(one.condition))
-        if not one.gates and name != MAY_BREAK_A_REST:
+        if not one.gates and name not in MAY_BREAK_A_REST:
             assert failed(found) <= MACHINE, "a slow engine is slow, not void"
 
 
