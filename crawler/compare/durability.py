@@ -10,7 +10,8 @@ Rules, and why:
   is written and then synced shows which.
 - One or two commits may show late, where the disk is slow: the next one only begins when they are done. Most of them do
   not, unless they are made up.
-- A kill may cost what is not committed: at most MAX_UNCOMMITTED pages and those in flight, see runtime/recorder.py.
+- A kill may cost what is not committed: at most MAX_UNCOMMITTED pages (runtime/recorder.py), and for each slot the page
+  that landed in the step in which they became so many and the one that it fetched then.
 """
 
 from __future__ import annotations
@@ -145,7 +146,7 @@ def unseen(stored_at: Mapping[str, float], looks: Iterable[Look]) -> tuple[int, 
 
 def faults(stored_at: Mapping[str, float], seen: Durability, slots: int) -> list[str]:
     """Where a crawl with so many slots kept less than it should, one line each."""
-    most, largest = MAX_UNCOMMITTED + slots, commits(stored_at).largest
+    most, largest = MAX_UNCOMMITTED + 2 * slots, commits(stored_at).largest
     found = [f"{name} is not in WAL mode" for name in seen.other_journal]
     if largest > most:
         found.append(f"{largest} pages in one commit, where a kill may cost {most}")

@@ -39,7 +39,7 @@ RULES: dict[str, float | str] = {
     "G9: steal": gates.STEAL,
     "G9: other processes": gates.FOREIGN,
     "G10: beyond what is possible": gates.BEYOND,
-    "G11: pages that a kill may cost, and those in flight": MAX_UNCOMMITTED,
+    "G11: pages that a kill may cost, and two a slot": MAX_UNCOMMITTED,
     "G12: drift that is warned of": gates.DRIFT,
 }
 """The rules of the analysis in this version, by name."""

@@ -34,8 +34,8 @@ def test_a_commit_that_no_file_shows_is_found() -> None:
 
 def test_too_much_at_stake_is_a_fault() -> None:
     safe = Durability(unsynced=0)
-    assert faults({f"/{n}": 1.0 for n in range(70)}, safe, 6) == []
-    assert faults({f"/{n}": 1.0 for n in range(71)}, safe, 6) == ["71 pages in one commit, where a kill may cost 70"]
+    assert faults({f"/{n}": 1.0 for n in range(76)}, safe, 6) == []
+    assert faults({f"/{n}": 1.0 for n in range(77)}, safe, 6) == ["77 pages in one commit, where a kill may cost 76"]
     assert faults({}, Durability(unsynced=4096), 6) == ["4096 bytes were left to be synced"]
     assert faults({}, Durability(other_journal=("0001-000.sqlite",)), 6) == ["0001-000.sqlite is not in WAL mode"]
     assert faults({}, Durability(), 6) == [], "a kernel that does not tell is no fault"
