@@ -20,6 +20,7 @@ import msgspec
 from crawler.compare import analysis
 from crawler.compare.cells import Cells
 from crawler.compare.fields import rate_of
+from crawler.compare.html_report.numbers import full
 from crawler.compare.intervals import Estimate
 from crawler.compare.records import Arm, Condition, Prediction
 from crawler.errors import UsageError
@@ -97,6 +98,14 @@ def in_words(one: Prediction) -> str:
     else:
         expected = f"{one.expect} {'to' if one.expect == 'equivalent' else 'than'}"
     return f"{one.a} {expected} {one.b} ({where})"
+
+
+def verdict(one: JudgedPrediction) -> tuple[str, str]:
+    """A prediction and what came of it."""
+    return (
+        f"predicted: {in_words(one.prediction)}",
+        f"{one.outcome}, {full(one.ratio) if one.ratio else 'not measured'}",
+    )
 
 
 def tally(found: Iterable[JudgedPrediction]) -> Mapping[Outcome, int]:

@@ -18,12 +18,11 @@ import msgspec
 from crawler.compare.html_report.book import Book
 from crawler.compare.html_report.findings import summary
 from crawler.compare.html_report.markdown import markdown
-from crawler.compare.html_report.numbers import full
 from crawler.compare.html_report.page import page
 from crawler.compare.html_report.sections import sections
 from crawler.compare.html_report.summary import ENGINE, heads
 from crawler.compare.html_report.summary import summary as verdict_rows
-from crawler.compare.predictions import in_words
+from crawler.compare.predictions import verdict
 from crawler.compare.records import METRICS, Condition, Session, Trial
 from crawler.compare.results import results
 from crawler.compare.session_files import read_session, read_trials, whole_lines
@@ -74,11 +73,7 @@ def verdicts(folder: Path) -> list[str]:
     lines = [[ENGINE, "Client", *named], *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-    predicted = [
-        f"predicted: {in_words(one.prediction)}: {one.outcome}, {full(one.ratio) if one.ratio else 'not measured'}"
-        for one in found.predictions
-    ]
-    return table + predicted
+    return table + [": ".join(verdict(one)) for one in found.predictions]
 
 
 def read(folder: Path) -> tuple[Session, list[Trial], str]:

@@ -278,6 +278,7 @@ def serve_slowly(condition: Condition, log: Path) -> StartedWeb:
         f"--log={log}",
         f"--flat={condition.pages}",
         "--latency=50",
+        f"--spread={condition.spread}",
     ]
     process = subprocess.Popen(
         [sys.executable, "-c", code, *told, f"--size={condition.payload}"],

@@ -10,6 +10,7 @@ from crawler.compare.html_report import findings
 from crawler.compare.html_report.book import Book, Figure, Table
 from crawler.compare.html_report.numbers import conditions, full
 from crawler.compare.html_report.timeline import OrderedTrial, timeline
+from crawler.compare.predictions import verdict
 
 CHECKS = {
     "G1": "oracle: every record as computed without crawling",
@@ -92,6 +93,7 @@ def order(book: Book) -> tuple[list[Figure], str]:
     if field and field.twin:
         rows.append(["A/A ratio", full(field.twin)])
         rows.append(["what counts as a difference", f"more than {100 * field.margin:.2g} %"])
+    rows += [list(verdict(one)) for one in book.found.predictions]
     figure = Figure(
         title,
         "Could the order of the trials, or other processes, fake a difference?",
