@@ -61,7 +61,7 @@ def read(path: Path, arms: Sequence[Arm], conditions: Sequence[Condition]) -> tu
     for one in found:
         if (one.expect is None) == (one.between is None) or one.where.keys() - FACTORS:
             raise UsageError(f"{path}: {in_words(one)} needs either `expect` or `between`, and factors in `where`")
-        if one not in fitting(found, arms, conditions):
+        if not fitting((one,), arms, conditions):
             raise UsageError(f"{path}: {in_words(one)} is about arms or conditions that this comparison has not")
     return found
 

@@ -16,6 +16,7 @@ from tests.contract import comparisons
 
 FLAT = Condition(sweep="headline", pages=100, concurrency=8)
 ARMS = comparisons.ARMS
+FINE = "[[prediction]]\na = 'threads'\nb = 'async'\nexpect = 'slower'\n"
 
 
 def trials(ratio: float, blocks: int = 6, noise: float = 0.001) -> list[Trial]:
@@ -95,6 +96,10 @@ def test_a_file_of_predictions_is_read(tmp_path: Path) -> None:
         ("[[prediction]]\na = 'threads'\nb = 'async'\n", "either `expect` or `between`"),
         ("[[prediction]]\na = 'threads'\nb = 'async'\nexpect = 'best'\n", "Invalid enum value"),
         ("[[prediction]]\na = 'threads'\nb = 'async'\nexpect = 'slower'\nwhere = { size = 3 }\n", "factors in"),
+        (
+            f"{FINE}[[prediction]]\na = 'threads'\nb = 'async'\nexpect = 'slower'\nwhere = {{ size = 3 }}\n",
+            "factors in",
+        ),
         ("[[prediction]]\na = 'fibers'\nb = 'async'\nexpect = 'slower'\n", "has not"),
         ("[[prediction]]\na = 'threads'\nb = 'async'\nexpect = 'slower'\nsweep = 'cpu'\n", "has not"),
     ],
