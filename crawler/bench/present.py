@@ -1,7 +1,12 @@
-"""The output of a bench: ratios to the raw aiohttp loop, as a table or as one JSON object. No absolute times."""
+"""The output of a bench: ratios to the raw aiohttp loop, as a table or as one JSON object. No absolute times.
+
+Ratios are summed up as in a comparison (crawler.compare.intervals): the geometric mean, with its 95 % interval from
+LEAST rounds on, and with the range where there are fewer.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from statistics import median
 from typing import Any
@@ -9,6 +14,7 @@ from typing import Any
 from crawler.bench.peers import Absent
 from crawler.bench.race import Score
 from crawler.bench.task import Reference, Task
+from crawler.compare.intervals import LEAST, Estimate, estimate
 from crawler.system.text import escape_unprintable, format_bytes
 
 
@@ -31,11 +37,12 @@ def table(task: Task, reference: Reference, scores: Sequence[Score], absent: Seq
 def conditions(task: Task, reference: Reference, scores: Sequence[Score]) -> list[str]:
     """The lines above a table: what was measured, how often, and relative to what."""
     rounds = max(len(score.rates) for score in scores)
-    medians = f"medians of {rounds} alternating rounds (and the range)" if rounds > 1 else "one round"
+    ends = "[95 % interval]" if rounds >= LEAST else f"(range: an interval needs {LEAST} rounds)"
+    means = f"geometric means of {rounds} alternating rounds {ends}" if rounds > 1 else "one round"
     return [
         f"{escape_unprintable(task.url)}: "
         f"{len(reference.urls):,} URLs, {format_bytes(reference.size)}, {task.in_flight} in flight",
-        f"{medians}, each relative to a raw aiohttp loop just before",
+        f"{means}, each relative to a raw aiohttp loop just before",
     ]
 
 
@@ -90,14 +97,24 @@ def work(score: Score) -> str:
 
 
 def ratios(found: Sequence[float]) -> str:
-    """Their median, and the range."""
-    if len(found) == 1:
-        return f"{found[0]:.3g}"
-    return f"{median(found):.3g} ({min(found):.3g} to {max(found):.3g})"
+    """Their geometric mean, with its interval in brackets, or the range in parentheses."""
+    mean = _mean(found)
+    if mean.n == 1:
+        return f"{mean.value:.3g}"
+    left, right = "[]" if mean.known else "()"
+    return f"{mean.value:.3g} {left}{mean.low:.3g} to {mean.high:.3g}{right}"
 
 
-def _spread(found: Sequence[float]) -> dict[str, float] | None:
-    """The spread of ratios, None where no run was completed."""
+def _mean(found: Sequence[float]) -> Estimate:
+    return estimate([math.log(one) for one in found]).exp()
+
+
+def _spread(found: Sequence[float]) -> dict[str, float | None] | None:
+    """The spread of ratios, None where no run was completed; `low` and `high` are None without an interval."""
     if not found:
         return None
-    return {name: round(of(found), 4) for name, of in (("median", median), ("least", min), ("most", max))}
+    mean = _mean(found)
+    told = {"median": median(found), "least": min(found), "most": max(found), "mean": mean.value}
+    ends = (mean.low, mean.high) if mean.known else (None, None)
+    rounded = {name: round(value, 4) for name, value in told.items()}
+    return rounded | dict(zip(("low", "high"), (end if end is None else round(end, 4) for end in ends), strict=True))

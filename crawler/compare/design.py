@@ -75,6 +75,7 @@ class Planned(NamedTuple):
         seconds: float,
         ends: str = "",
         digest: str = "",
+        raw: str = "",
     ) -> Trial:
         """The record of this trial."""
         return Trial(
@@ -89,6 +90,7 @@ class Planned(NamedTuple):
             metrics=rounded(metrics),
             ends=ends,
             digest=digest,
+            raw=raw,
         )
 
 

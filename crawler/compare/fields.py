@@ -79,7 +79,7 @@ def field_of(
 ) -> Field:
     """All arms under one condition; `more` are metrics besides throughput and costs. Without `claims` every word is
     "inconclusive"."""
-    rate = _rate_of(cells, condition)
+    rate = rate_of(cells, condition)
     rates = cells.engines_with(condition, rate)
     base = rates.get(cells.base, {})
     twin = analysis.ratio(cells.blocks(condition, cells.twin, rate), base) if cells.twin else None
@@ -128,7 +128,7 @@ def judged_together(fields: Sequence[Field], base: str) -> list[Field]:
     ]
 
 
-def _rate_of(cells: Cells, condition: Condition) -> str:
+def rate_of(cells: Cells, condition: Condition) -> str:
     """The metric shown as throughput under a condition: for job sizes the cold rate, which that sweep is about."""
     if condition.sweep == "job size":
         return "cold_rate"

@@ -9,6 +9,8 @@ shown, never silently repeated.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 SAME, IDIOMATIC, BOTH = "same", "idiomatic", "all"
@@ -79,14 +81,14 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     configured: bool
 
 
-CORRECTNESS = ("G1", "G2", "G3", "G4", "G6", "G7", "G10")
+CORRECTNESS = ("G1", "G2", "G3", "G4", "G6", "G7", "G10", "G11")
 
 
 class Gate(msgspec.Struct, frozen=True):
     """One check of a trial. `detail` is what was found, in numbers.
 
     G1 oracle digest, G2 store audit, G3 referee, G4 order, G5 concurrency, G6 politeness, G7 deterministic failures, G8
-    server headroom, G9 clean host, G10 not faster than possible.
+    server headroom, G9 clean host, G10 not faster than possible, G11 durability, G12 steadiness (it only warns).
     """
 
     name: str
@@ -96,7 +98,8 @@ class Gate(msgspec.Struct, frozen=True):
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """One run. `metrics` by name, see METRICS; empty where the run crashed. `order` counts the trials of a session.
-    On a live site `ends` is a digest of every URL with its reason and status, `digest` covers the bodies, too.
+    On a live site `ends` is a digest of every URL with its reason and status, `digest` covers the bodies, too. `raw` is
+    the SHA-256 of its raw log, "" where it left none.
     """
 
     block: int
@@ -110,6 +113,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, float]
     ends: str = ""
     digest: str = ""
+    raw: str = ""
 
     @property
     def valid(self) -> bool:
@@ -127,8 +131,21 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
         return any(gate.name in CORRECTNESS and not gate.passed for gate in self.gates)
 
 
+class Prediction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is expected of the pages/s of arm `a` against arm `b`: a word, or that the ratio lies `between` two; in the
+    conditions of a `sweep` that have the factors in `where`."""
+
+    a: str
+    b: str
+    expect: Literal["faster", "slower", "equivalent"] | None = None
+    between: tuple[float, float] | None = None
+    sweep: str = "headline"
+    where: dict[str, float] = {}
+
+
 class Session(msgspec.Struct, frozen=True, kw_only=True):
-    """The plan and the environment: enough to run it again, and to refuse to resume it in another environment."""
+    """The plan and the environment: enough to run it again, and to refuse to resume it in another environment.
+    `preregistration`: the SHA-256 of what was fixed before the first trial."""
 
     format: int
     preset: str
@@ -140,6 +157,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     blocks: dict[str, int]
     environment: dict[str, str]
     site: Site | None = None
+    predictions: tuple[Prediction, ...] = ()
+    preregistration: str = ""
 
 
 METRICS = {
@@ -148,13 +167,18 @@ METRICS = {
     "possible_rate": "pages/s that the slots allow in the steady window, given the web's own times for its pages",
     "answer_rate": "answers/s in the steady window, by the server's clock",
     "least_rate": "pages/s that no crawl of this web can exceed: answer times, chains of links, rests",
+    "drift": "second half of the steady window against the first, in shares of the possible pages/s, less 1",
     "cold_rate": "pages/s from process start to exit",
     "cpu_per_1000": "CPU seconds per 1,000 pages, whole process tree, without start_cpu",
     "memory": "peak sum of PSS in bytes",
     "switches_per_page": "context switches per page, whole process tree, without start_switches",
     "start_cpu": "CPU seconds of a crawl of two pages, measured once for each arm and number of slots",
     "start_switches": "context switches of the same",
-    "workers": "processes that stored pages",
+    "commits": "commits of the crawl",
+    "largest_commit": "pages of the largest commit",
+    "longest_uncommitted": "longest time from one commit to the next, in seconds",
+    "unsynced": "bytes of the crawl's databases that the kernel had not yet written to disk when it ended",
+    "processes": "most processes alive at once",
     "threads": "most threads alive at once",
     "descriptors": "most open descriptors at once",
     "startup": "seconds from process start to the first request",

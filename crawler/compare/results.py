@@ -20,6 +20,7 @@ from crawler.compare.analysis import Word
 from crawler.compare.cells import Cells
 from crawler.compare.fields import Field, field_of, judged_together
 from crawler.compare.intervals import LEAST
+from crawler.compare.predictions import JudgedPrediction, judged
 from crawler.compare.records import Condition, Session, Trial
 
 FACTORS = {
@@ -85,6 +86,7 @@ class Results:
     open_loop: list[Field]
     even: dict[str, models.Crossing]
     audit: AuditResult
+    predictions: list[JudgedPrediction]
 
 
 def results(session: Session, trials: Sequence[Trial]) -> Results:
@@ -108,6 +110,7 @@ def results(session: Session, trials: Sequence[Trial]) -> Results:
         open_loop=[field_of(cells, one, RESPONSES, claims=claims) for one in session.conditions if one.arrivals],
         even=_break_even(cells, headline) if headline and claims else {},
         audit=_audit(cells),
+        predictions=judged(cells, claims),
     )
 
 

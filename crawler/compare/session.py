@@ -21,10 +21,11 @@ from crawler.compare.environment import environment, unlike
 from crawler.compare.interpreters import interpreters
 from crawler.compare.live import LiveTrials
 from crawler.compare.placement import server_apart
+from crawler.compare.predictions import read, shipped
+from crawler.compare.preregistration import faults
 from crawler.compare.records import Arm, Condition, Session, Site, Trial
 from crawler.compare.run_process import Interrupted, Stopped, empty_folder
 from crawler.compare.session_files import FORMAT, append, drop_incomplete_line, read_session, read_trials
-from crawler.compare.site import configuration_of
 from crawler.compare.web_trials import WebTrials
 from crawler.errors import UsageError
 from crawler.system.file_lock import FileLock
@@ -56,9 +57,10 @@ def plan(
     tls: bool = False,
     open_loop: bool = False,
     on_site: tuple[Site, Condition, int] | None = None,
+    predictions: Path | None = None,
 ) -> Session:
-    """A new session in the current environment: of a preset, or on a real site, under a condition, in so many blocks.
-    Raises UsageError."""
+    """A new session in the current environment: of a preset, or on a real site, under a condition, in so many blocks;
+    with the `predictions` of a file, or those that come with the package. Raises UsageError."""
     site = None
     if on_site:
         site, condition, blocks = on_site
@@ -67,6 +69,7 @@ def plan(
         preset, design = LIVE, Preset("", (condition,), {condition.sweep: blocks})
     else:
         design = preset_of(preset, tls=tls, open_loop=open_loop)
+    conditions = design.conditions
     return Session(
         format=FORMAT,
         preset=preset,
@@ -74,10 +77,11 @@ def plan(
         created_at=time(),
         command=command,
         arms=arms,
-        conditions=design.conditions,
+        conditions=conditions,
         blocks=design.blocks,
         environment=environment() | interpreters(arms) | {GATES: STRICT if design.strict and not lenient else LENIENT},
         site=site,
+        predictions=(read(predictions, arms, conditions) if predictions else shipped(arms, conditions)),
     )
 
 
@@ -85,10 +89,12 @@ def conduct(folder: Path, *, stopped: Stopped = lambda: False, on_progress: OnPr
     """Run the missing trials of a session; returns whether all are recorded now. `stopped` is polled: True ends it
     early.
 
-    Raises UsageError where the environment has changed, Locked, CrawlerError, OSError.
+    Raises UsageError where the environment, or what was fixed before, has changed, Locked, CrawlerError, OSError.
     """
     session = read_session(folder)
     placed = nullcontext if session.site else server_apart
+    if changed := faults(folder, session):
+        raise UsageError(f"{folder} is not as it was fixed before its first trial: {'; '.join(changed)}")
     with _locked(folder):
         here = environment() | interpreters(session.arms) | {GATES: session.environment.get(GATES, STRICT)}
         if differing := unlike(session.environment, here):
@@ -120,7 +126,7 @@ def _runner(session: Session, folder: Path, trials: Iterable[Trial]) -> WebTrial
     strict = session.environment.get(GATES) == STRICT
     if session.site:
         delay = session.conditions[0].delay
-        return LiveTrials(session.site, configuration_of(session.site, folder), delay, session.seed, strict)
+        return LiveTrials(session.site, folder, delay, session.seed, strict)
     return WebTrials(session.seed, strict, trials, folder, session.arms)
 
 

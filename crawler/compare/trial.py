@@ -21,12 +21,13 @@ from typing import NamedTuple
 from crawler.compare import gates, open_loop, workload
 from crawler.compare.costs import NO_START, StartCost, costs
 from crawler.compare.design import Planned
+from crawler.compare.durability import Durability, FileWatch, commits
 from crawler.compare.envelope import stop
 from crawler.compare.environment import LoadMeter, OtherLoad, cpu_of
 from crawler.compare.launch import Cost
 from crawler.compare.overhead import overhead
 from crawler.compare.raw_logs import RawTrial
-from crawler.compare.records import Condition, Gate, Trial
+from crawler.compare.records import Condition, Trial
 from crawler.compare.run_process import (
     Crashed,
     Stopped,
@@ -61,6 +62,7 @@ class TrialSeen(NamedTuple):
     entries: list[LogEntry]
     server_cpu: float
     machine: OtherLoad | None
+    durability: Durability
 
 
 def run_trial(
@@ -71,12 +73,11 @@ def run_trial(
     rates: Rates,
     strict: bool,
     stopped: Stopped,
-    keep: Callable[[RawTrial], None] = lambda raw: None,
+    keep: Callable[[RawTrial], str] = lambda raw: "",
 ) -> Trial:
-    """Run one trial in an empty folder; `keep` gets what was observed. Raises Interrupted, CrawlerError where the web
-    cannot be started."""
+    """Run one trial in an empty folder; `keep` gets what was observed, and returns its digest. Raises Interrupted,
+    CrawlerError where the web cannot be started."""
     condition, started_at, began = planned.condition, time(), monotonic()
-    seconds, metrics, found = 0.0, dict[str, float](), tuple[Gate, ...]()
     out = folder / "crawl"
 
     def command(configuration: Path, address: str) -> list[str]:
@@ -85,19 +86,23 @@ def run_trial(
     try:
         dice = SeededRandom(seed, "trial", planned.order)
         seen = beside_web(condition, folder, command, dice, stopped, rates.offered)
-        seconds = seen.cost.ended_at - seen.cost.started_at
-        raw = _observed(folder, seen, summary_of(seen.cost, folder), rates)
-        keep(raw)
-        found, metrics = judged(condition, raw, strict=strict)
+        raw = _observed(folder, seen, summary_of(seen.cost, folder), rates, started_at)
+        return recorded(planned, raw, keep(raw), strict=strict)
     except Crashed as why:
         found = gates.crashed(str(why))
-    return planned.recorded(found, metrics, started_at=started_at, seconds=seconds or monotonic() - began)
+    return planned.recorded(found, {}, started_at=started_at, seconds=monotonic() - began)
 
 
-def judged(condition: Condition, raw: RawTrial, *, strict: bool) -> tuple[tuple[Gate, ...], dict[str, float]]:
-    """The gates of a trial and its metrics, from what was observed alone."""
-    evidence = evidence_of(condition, raw)
-    return gates.judge(evidence, strict=strict), _metrics(evidence, raw.cost, raw.start)
+def recorded(planned: Planned, raw: RawTrial, digest: str, *, strict: bool) -> Trial:
+    """The record of a trial, from what was observed alone; `digest` is that of its raw log."""
+    evidence = evidence_of(planned.condition, raw)
+    return planned.recorded(
+        gates.judge(evidence, strict=strict),
+        _metrics(evidence, raw.cost, raw.start),
+        started_at=raw.started_at,
+        seconds=raw.cost.ended_at - raw.cost.started_at,
+        raw=digest,
+    )
 
 
 def beside_web(
@@ -116,14 +121,15 @@ def beside_web(
         address = next(iter(web.settings.resolve.values()))
         environment = workload.child_environment(dice) | ({"CRAWLER_ARRIVALS": str(offered)} if offered else {})
         patience = workload.patience(condition)
-        load, cpu_before = LoadMeter(), cpu_of(web.process.pid)
-        cost = run_watched(command(configuration, address), folder, environment, patience, stopped)
+        load, cpu_before, files = LoadMeter(), cpu_of(web.process.pid), FileWatch(folder / "crawl")
+        cost = run_watched(command(configuration, address), folder, environment, patience, stopped, files.look)
         server_cpu = cpu_of(web.process.pid) - cpu_before
         machine = load.others(cost.cpu + cost.own_cpu + server_cpu)
-    return TrialSeen(cost, read_log(log), server_cpu, machine)
+        durability = files.end()
+    return TrialSeen(cost, read_log(log), server_cpu, machine, durability)
 
 
-def _observed(folder: Path, seen: TrialSeen, summary: Summary, rates: Rates) -> RawTrial:
+def _observed(folder: Path, seen: TrialSeen, summary: Summary, rates: Rates, started_at: float) -> RawTrial:
     """Read the crawl back. Raises Crashed where it cannot be read."""
     first_bytes, received_at, cut = dict[str, float](), dict[str, float](), 0
 
@@ -136,7 +142,7 @@ def _observed(folder: Path, seen: TrialSeen, summary: Summary, rates: Rates) -> 
 
     directory, audit = read_back(folder / "crawl", see)
     return RawTrial(
-        workers=len(directory.store().parts()),
+        started_at=started_at,
         cost=seen.cost,
         summary=summary,
         settings=directory.settings,
@@ -151,6 +157,7 @@ def _observed(folder: Path, seen: TrialSeen, summary: Summary, rates: Rates) -> 
         server_rate=rates.server,
         start=rates.start,
         machine=seen.machine,
+        durability=seen.durability,
     )
 
 
@@ -172,11 +179,13 @@ def evidence_of(condition: Condition, raw: RawTrial) -> gates.Evidence:
         entries=raw.entries,
         first_bytes=raw.first_bytes,
         received_at=raw.received_at,
+        stored_at=raw.stored_at,
+        durability=raw.durability,
         rates=stored_rates(raw.stored_at, asked_at, slots, busy),
         cut=raw.cut,
         verdict=judge_entries(raw.entries, oracle.web, condition.delay, workload.per_host(condition)),
-        workers=raw.workers,
         cpu=raw.cost.cpu,
+        processes=raw.cost.processes,
         server_cpu=raw.server_cpu,
         raw_rate=raw.raw_rate,
         server_rate=raw.server_rate,
@@ -193,17 +202,30 @@ def _metrics(evidence: gates.Evidence, cost: Cost, start: StartCost) -> dict[str
         "crawl_rate": rates.whole,
         "answer_rate": steady.throughput,
         "startup": first - cost.started_at,
-        "workers": float(evidence.workers),
         "in_flight": steady.mean_in_flight,
         **overhead(evidence.first_bytes, evidence.entries),
         **costs(cost, evidence.summary, start),
+        **_kept(evidence),
     }
     if offered := evidence.settings.arrivals:
         found["offered_rate"] = offered
         found |= open_loop.response_times(offered, evidence.received_at, evidence.entries)
+    if rates.drift is not None and evidence.condition.workload == workload.FLAT:
+        found["drift"] = rates.drift
     if math.isfinite(rates.possible):
         found["possible_rate"] = rates.possible
     if evidence.condition.workload != workload.FLAT:
         found["least_rate"] = pages / evidence.oracle.seconds
     beside = {"raw_rate": evidence.raw_rate, "server_rate": evidence.server_rate}
     return found | {name: rate for name, rate in beside.items() if rate is not None}
+
+
+def _kept(evidence: gates.Evidence) -> dict[str, float]:
+    """The metrics of durability."""
+    made, left = commits(evidence.stored_at), evidence.durability.unsynced
+    found = {
+        "commits": float(made.number),
+        "largest_commit": float(made.largest),
+        "longest_uncommitted": made.longest,
+    }
+    return found if left is None else found | {"unsynced": float(left)}

@@ -20,6 +20,7 @@ from typing import NamedTuple
 from crawler.compare.envelope import least
 from crawler.compare.placement import place_server
 from crawler.compare.records import Arm, Condition
+from crawler.core.reasons import NotFollowed
 from crawler.runtime.job import cores
 from crawler.settings import ENVIRONMENT
 from crawler.testweb.document import AnyWeb
@@ -42,12 +43,14 @@ MOST_PADDING = 4096
 
 class Oracle(NamedTuple):
     """The result that any crawl of a web must have, computed without crawling. `seconds`: the lower bound of its
-    duration under the condition."""
+    duration under the condition. `left_out`: how many links of its pages are not followed, by kind; only an engine that
+    parses every page can count them."""
 
     web: AnyWeb
     ends: Mapping[str, Expected]
     digest: str
     seconds: float
+    left_out: Mapping[NotFollowed, int]
 
 
 @lru_cache(maxsize=4)
@@ -63,11 +66,14 @@ def oracle_of(condition: Condition) -> Oracle:
             "https" if condition.tls else "http",
             condition.spread,
         )
+        ends = expected(web)
+        left_out = {NotFollowed.OUT_OF_SCOPE: web.left_out}
     else:
         web = Web(SEED, condition.hosts, condition.pages)
-    ends = expected(web)
+        ends = expected(web)
+        left_out = {NotFollowed.SCHEME: web.left_out(ends)}
     seconds = least(web, ends, condition.concurrency, condition.delay)
-    return Oracle(web, ends, crawl_digest(ends), seconds)
+    return Oracle(web, ends, crawl_digest(ends), seconds, left_out)
 
 
 def serve(condition: Condition, log: Path) -> StartedWeb:

@@ -10,10 +10,11 @@ import pytest
 from crawler.bench import budget, peers, task
 from crawler.bench.child_result import ChildResult
 from crawler.bench.entrants import RAW, Mode, Outcome
-from crawler.bench.present import as_json, table
+from crawler.bench.present import as_json, ratios, table
 from crawler.bench.race import Score
 from crawler.bench.tls import TlsLoop
 from crawler.bench.web import BenchSite, ServerCounts
+from crawler.compare import analysis
 from crawler.compare.launch import Cost
 from crawler.compare.run_process import Crashed
 from crawler.errors import UsageError
@@ -28,6 +29,7 @@ COST = Cost(
     switches=0,
     memory=7_000_000,
     threads=1,
+    processes=1,
     descriptors=1,
     own_cpu=0.0,
 )
@@ -72,10 +74,10 @@ def scores() -> list[Score]:
     return [mode, peer]
 
 
-def test_the_table_has_medians_ranges_and_who_is_absent() -> None:
+def test_the_table_has_means_ranges_and_who_is_absent() -> None:
     lines = table(TASK, REFERENCE, scores(), [peers.Absent("scrapy", "pip install it")])
     assert lines[0] == "http://127.0.0.1/: 4 URLs, 4.0 kB, 8 in flight"
-    assert " ".join(lines[4].split()) == "async 0.2 (0.1 to 0.3) 4 (3 to 5) 50 MB equal"
+    assert " ".join(lines[4].split()) == "async 0.182 (0.1 to 0.3) 3.91 (3 to 5) 50 MB equal"
     assert " ".join(lines[5].split()) == "wget2 failed: no luck"
     assert " ".join(lines[6].split()) == "scrapy not here; to measure it too: pip install it"
     assert lines[-1] == "equal work: same URLs, answers and digests", "a peer is nobody of ours"
@@ -85,8 +87,19 @@ def test_the_json_object_says_the_same() -> None:
     told = as_json(TASK, REFERENCE, scores(), [])
     mode, peer = told["entrants"]
     assert told["equal"] and mode["equal"] and not peer["equal"]
-    assert mode["rate"] == {"median": 0.2, "least": 0.1, "most": 0.3}
+    assert mode["rate"] == {"median": 0.2, "least": 0.1, "most": 0.3, "mean": 0.1817, "low": None, "high": None}
     assert (peer["rate"], peer["cpu"], peer["wrong"]) == (None, None, "failed: no luck")
+
+
+def test_five_rounds_have_the_interval_of_a_comparison_instead_of_the_range() -> None:
+    found = [0.19, 0.2, 0.2, 0.2, 0.21]
+    mean = analysis.level(dict(enumerate(found)))
+    assert mean is not None and mean.known
+    assert ratios(found) == f"0.2 [{mean.low:.3g} to {mean.high:.3g}]"
+    score = Score(Mode("async"), rates=found, cpus=found)
+    told = as_json(TASK, REFERENCE, [score], [])["entrants"][0]["rate"]
+    assert (told["low"], told["high"]) == (round(mean.low, 4), round(mean.high, 4))
+    assert "[95 % interval]" in table(TASK, REFERENCE, [score], [])[1]
 
 
 def test_a_mode_is_asked_for_by_its_word_and_says_why_it_failed(tmp_path: Path) -> None:

@@ -152,7 +152,7 @@ def test_a_site_is_measured_with_its_excludes_and_told_in_ratios(site: str) -> N
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert lines[0].startswith(f"{site}: 4 URLs, ")
-    assert "medians of 2 alternating rounds" in lines[1]
+    assert "geometric means of 2 alternating rounds (range: an interval needs 5 rounds)" in lines[1]
     assert lines[-1] == "equal work: same URLs, answers and digests"
     assert {"async", "threads+urllib3"} <= {line.split(" ")[0] for line in lines}
 

@@ -41,7 +41,8 @@ def machine(session: Session) -> str:
 def provenance(session: Session) -> dict[str, str]:
     """How and where the session ran."""
     blocks = ", ".join(f"{sweep} {count}" for sweep, count in session.blocks.items())
-    return {"command": session.command, "seed": str(session.seed), "blocks": blocks, **session.environment}
+    ran = {"command": session.command, "preregistration": session.preregistration, "seed": str(session.seed)}
+    return {**ran, "blocks": blocks, **session.environment}
 
 
 def heads(book: Book) -> dict[str, str]:
