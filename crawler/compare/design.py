@@ -167,7 +167,7 @@ PRESETS = {
     "standard": _preset(
         "less than an hour, on a quiet machine",
         _FIRM,
-        *_timed(*_sweep("concurrency", _FIRM, concurrency=(1, 8, 64, 256))),
+        *_timed(*_sweep("concurrency", _FIRM, concurrency=(1, 4, 16, 64, 256))),
         *_timed(*_sweep("latency", _FIRM, latency=(0.0, 0.01, 0.2))),
         *_timed(*_sweep("cpu", _QUICK, latency=(0.01, 0.05, 0.2), cpu_ms=(0.0, 2.0, 6.0))),
         *_timed(*_sweep("workers", _DEAR, workers=(1, 2, 4))),
