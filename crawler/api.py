@@ -162,6 +162,7 @@ def _settings(seeds: tuple[str, ...], use: str | None, keys: dict[str, Any], nee
     if needed and not settings.seeds:
         raise UsageError("nothing to crawl: name at least one URL")
     check_client(variants.client_of(settings))
+    variants.check_loop(settings.mode, settings.loop)
     variants.fit(settings)
     open_scope(settings)
     check_authority(settings)

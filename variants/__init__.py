@@ -7,6 +7,7 @@ the default number of fetches in flight.
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 import msgspec
@@ -27,6 +28,8 @@ SHARDED = ("prefork",)
 """The modes in which each process owns a shard of the crawl. In the others one process owns the whole crawl."""
 FORKED = ("processes", "prefork")
 """The modes that fetch in worker processes."""
+ON_LOOP = ("async", "prefork")
+"""The modes that fetch on event loops, which the key `loop` chooses."""
 
 
 class Variant(Protocol):
@@ -117,3 +120,9 @@ def client_of(settings: Settings) -> str:
         usable = ", ".join(variant.CLIENTS)
         raise UsageError(f"--mode {settings.mode} cannot use the client {settings.client!r}; it can use: {usable}")
     return settings.client
+
+
+def check_loop(mode: str, loop: str) -> None:
+    """Raises UsageError where the mode is to run on an event loop that is not installed, before a crawl begins."""
+    if mode in ON_LOOP and loop == "uvloop" and find_spec("uvloop") is None:
+        raise UsageError("--loop uvloop needs the package uvloop: pip install uvloop, or use --loop asyncio")

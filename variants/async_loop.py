@@ -1,6 +1,7 @@
 """`async`: one thread, one event loop, one coroutine per fetch.
 
-The loop is uvloop where it is installed. All CPU work runs on this one thread, so parsing is the limit.
+The loop is uvloop where it is installed, unless the key `loop` names one. All CPU work runs on this one thread, so
+parsing is the limit.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import aclosing, closing
+from importlib.util import find_spec
 
 from crawler.core.reasons import Ending
 from crawler.fetch import ASYNC_CLIENTS
@@ -22,7 +24,7 @@ CONCURRENCY = 100
 
 def run(job: Job) -> Ending:
     """Run a job on a new event loop."""
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory(job.settings.loop)) as runner:
         return runner.run(arun(job))
 
 
@@ -41,10 +43,10 @@ async def arun(job: Job, attached: Callable[[LoopWorkers], None] = lambda worker
                 return await drive(job.crawl, workers, job.recorder, job.initial_events())
 
 
-def loop_factory() -> type[asyncio.AbstractEventLoop] | None:
-    """uvloop where it is installed, else None (asyncio's default)."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
+def loop_factory(loop: str) -> type[asyncio.AbstractEventLoop]:
+    """The class of the event loop that the key `loop` names; "auto" is uvloop where it is installed."""
+    if loop == "asyncio" or (loop == "auto" and find_spec("uvloop") is None):
+        return asyncio.SelectorEventLoop
+    import uvloop
+
     return uvloop.Loop

@@ -200,7 +200,7 @@ class Arbiter:
 
 def run(run: Run) -> Ending:
     """Run a crawl on one process per shard. Raises StorageError, WorkersLost."""
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory(run.settings.loop)) as runner:
         return runner.run(_arbitrate(run))
 
 

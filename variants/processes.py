@@ -44,11 +44,12 @@ _decode_landings = msgspec.msgpack.Decoder(list[Fetched | Failed]).decode
 
 
 class PoolWorkers:
-    """A pool of processes as workers, `threads` in each."""
+    """A pool of processes as workers, `threads` in each, and at most so many fetches in flight in all."""
 
-    def __init__(self, job: Job, processes: int, threads: int) -> None:
+    def __init__(self, job: Job, processes: int, threads: int, most: int) -> None:
         self._job = job
         self._threads = threads
+        self._most = most
         self._patience = job.settings.lease - min(HUNG_SLACK, job.settings.lease / 10)
         self._workers: dict[Connection, PoolWorker] = {}
         self._deaths = DeathCount(MOST_DEATHS, simpler_mode="threads")
@@ -59,8 +60,9 @@ class PoolWorkers:
 
     @property
     def room(self) -> int:
-        """Number of free threads, over all workers."""
-        return sum(max(0, self._threads - len(worker.orders)) for worker in self._workers.values())
+        """Number of free threads, over all workers, as far as `most` allows."""
+        free = sum(max(0, self._threads - len(worker.orders)) for worker in self._workers.values())
+        return max(0, min(free, self._most - self.in_flight))
 
     @property
     def in_flight(self) -> int:
@@ -176,10 +178,11 @@ class PoolWorkers:
 def run(job: Job) -> Ending:
     """Run a job on processes. Raises StorageError, WorkersLost."""
     settings = job.settings
-    processes = settings.processes or cores()
-    threads = settings.threads_per_process or -(-(settings.concurrency or CONCURRENCY) // processes)
+    processes, most = settings.processes or cores(), settings.concurrency or CONCURRENCY
+    threads = settings.threads_per_process or -(-most // processes)
     threads = min(threads, job.limit_concurrency(max(threads, processes)))
-    with closing(PoolWorkers(job, processes, threads)) as workers:
+    most = processes * threads if settings.threads_per_process else most
+    with closing(PoolWorkers(job, processes, threads, most)) as workers:
         job.attach(workers)
         with closing(job.recorder):
             return drive(job.crawl, workers, job.recorder, job.initial_events())

@@ -66,7 +66,7 @@ def run(crawl: Crawl, workers: Workers, recorder: Recorder, first: list[Event]) 
     actions = crawl.step(first, room=recorder.room_for(workers.room, workers.in_flight), now=monotonic())
     while actions.ending is None:
         recorder.keep(actions)
-        events = workers.exchange(actions.fetches, actions.wake_at)
+        events = workers.exchange(actions.fetches, recorder.wait_until(actions.wake_at))
         actions = crawl.step(events, room=recorder.room_for(workers.room, workers.in_flight), now=monotonic())
     recorder.keep(actions)
     return actions.ending
@@ -77,7 +77,7 @@ async def arun(crawl: Crawl, workers: AsyncWorkers, recorder: Recorder, first: l
     actions = crawl.step(first, room=recorder.room_for(workers.room, workers.in_flight), now=monotonic())
     while actions.ending is None:
         recorder.keep(actions)
-        events = await workers.exchange(actions.fetches, actions.wake_at)
+        events = await workers.exchange(actions.fetches, recorder.wait_until(actions.wake_at))
         actions = crawl.step(events, room=recorder.room_for(workers.room, workers.in_flight), now=monotonic())
     recorder.keep(actions)
     return actions.ending

@@ -57,9 +57,11 @@ def prepare_start() -> None:
 
 def spec_of(run: Run, shard: int, in_flight: Sequence[int], incarnation: int, verdicts: Sequence[Verdict]) -> ShardSpec:
     """The parameters of a shard. `in_flight`: the fetches that each shard may have in flight."""
-    share = in_flight[shard]
+    share, settings = in_flight[shard], run.settings
     return ShardSpec(
-        settings=replace(run.settings, concurrency=share, client=client_of(run.settings)),
+        settings=replace(
+            settings, concurrency=share, client=client_of(settings), arrivals=settings.arrivals / len(in_flight)
+        ),
         folder=str(run.folder),
         seed=run.seed,
         run=run.number,

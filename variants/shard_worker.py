@@ -72,7 +72,7 @@ def serve(encoded: bytes, channel: socket.socket) -> None:
     try:
         init_child()
         spec = msgspec.json.decode(encoded, type=ShardSpec)
-        with reduced_gc(), asyncio.Runner(loop_factory=loop_factory()) as runner:
+        with reduced_gc(), asyncio.Runner(loop_factory=loop_factory(spec.settings.loop)) as runner:
             runner.run(_crawl(spec, channel))
     except Exception as error:
         if not isinstance(error, CrawlerError) and not lacks_memory(error):

@@ -18,6 +18,7 @@ from crawler.cli.lines import names, on_interrupt, on_one_line, silent
 from crawler.cli.options import given, with_options
 from crawler.cli.signals import Signals
 from crawler.compare.lessons.commands import lessons
+from crawler.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,9 +33,15 @@ QUIET = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.
 @click.group(invoke_without_command=True)
 @click.option("--preset", metavar="NAME", default="quick", show_default=True, help="smoke, quick or standard.")
 @click.option("--modes", metavar="A,B", default="", help="Which modes take part.  [all]")
-@click.option("--clients", metavar="A,B", default="", help="HTTP clients to compare too.  [native]")
+@click.option("--track", metavar="NAME", help="same: one client for all; idiomatic: the usual ones; all: both.")
+@click.option("--clients", metavar="A,B", default="", help="HTTP clients instead of those of a track.")
+@click.option("--loops", metavar="A,B", default="", help="Loops of async and prefork: uvloop, asyncio.  [uvloop]")
+@click.option("--python", "pythons", multiple=True, metavar="PATH", help="Compare this interpreter, too. Repeatable.")
+@click.option("--tls", is_flag=True, help="Over https, with a certificate of its own.")
+@click.option("--open-loop", is_flag=True, help="Response times, too, at 70 % of the least peak.")
 @click.option("--out", metavar="DIR", help="Where it is kept.  [comparisons/<preset>-<UTC time>]")
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Decides the order of trials.")
+@click.option("--predictions", metavar="FILE", help="What you expect, in TOML.  [what the package expects]")
 @click.option("--lenient", is_flag=True, help="A busy machine or server only warns; wrong work is still void.")
 @with_options(OPTIONS)
 @QUIET
@@ -44,9 +51,15 @@ def compare(
     /,
     preset: str,
     modes: str,
+    track: str | None,
     clients: str,
+    loops: str,
+    pythons: tuple[str, ...],
+    tls: bool,
+    open_loop: bool,
     out: str | None,
     seed: int,
+    predictions: str | None,
     lenient: bool,
     quiet: bool,
     **site: Any,
@@ -62,22 +75,46 @@ def compare(
     signals = context.find_object(Signals)
     assert signals is not None
     signals.hold()
+    from pathlib import Path
+
     import variants
-    from crawler.compare.design import LIVE, arms_for
+    from crawler.compare.arms import LOOPS, Asked, arms_for
+    from crawler.compare.design import LIVE, preset_of
+    from crawler.compare.records import SAME
     from crawler.compare.run_process import Interrupted
     from crawler.compare.session import plan
     from crawler.compare.session_files import begin
     from crawler.compare.site import keep_configuration
 
-    arms = arms_for(names(modes) or variants.names(), names(clients))
+    if track and clients:
+        raise UsageError("--track chooses the clients, and so does --clients: give one of them")
     asked = given(site)
+    wanted = Asked(
+        names(modes) or variants.names(),
+        names(clients),
+        names(loops) or (LOOPS[:1] if asked else ()),  # a site is not asked more often than it has to be
+        pythons,
+        track or (SAME if asked else preset_of(preset).track),
+    )
+    arms = arms_for(wanted)
     try:
         chosen = plan_on_site(asked, lambda: bool(signals.received)) if asked else None
     except Interrupted:
         click.echo("stopped: nothing was measured yet")
         return signals.exit_code
     on_site = chosen.on_site if chosen else None
-    session = plan(preset, arms, seed=seed, command=_command_line(), lenient=lenient, on_site=on_site)
+    expected = Path(predictions) if predictions else None
+    session = plan(
+        preset,
+        arms,
+        seed=seed,
+        command=_command_line(),
+        lenient=lenient,
+        tls=tls,
+        open_loop=open_loop,
+        on_site=on_site,
+        predictions=expected,
+    )
     folder = _folder(out, LIVE if asked else preset)
     begin(folder, session)
     if chosen:
@@ -115,24 +152,50 @@ def report(directory: str) -> int:
 @compare.command(name="verify")
 @click.argument("directory", metavar="DIR")
 def verify(directory: str) -> int:
-    """Check DIR: each planned trial once; its gates and figures, computed again from its raw log; the reports."""
+    """Check DIR: what was fixed before; each planned trial once; all figures, computed again from the raw logs."""
     import hashlib
     from pathlib import Path
 
+    from crawler.compare.merge import is_merged, verify_merged
     from crawler.compare.session_files import TRIALS, read_trials
+    from crawler.compare.verify import unchecked
     from crawler.compare.verify import verify as verify_records
-    from crawler.system.text import escape_unprintable
 
     folder = Path(directory)
+    if is_merged(folder):
+        problems, others = verify_merged(folder)
+        click.echo(f"{'WRONG' if problems else 'fine'}: a merge of comparisons")
+        return _tell(problems, others)
     problems, trials = verify_records(folder), read_trials(folder)
-    problems += [f"{name} is not what the trials say; write it again: compare report" for name in differing(folder)]
     voided = [trial for trial in trials if trial.failed]
     click.echo(f"{'WRONG' if problems else 'fine'}: {len(trials)} trials, {len(voided)} of them void")
     if trials:
         click.echo(f"  sha256     {hashlib.sha256((folder / TRIALS).read_bytes()).hexdigest()} of {TRIALS}")
-    for problem in problems:
-        click.echo(f"  problem    {escape_unprintable(problem)}")
+    return _tell(problems, unchecked(folder))
+
+
+def _tell(problems: list[str], unchecked: list[str]) -> int:
+    """Print what a verification found; returns its exit code."""
+    from crawler.system.text import escape_unprintable
+
+    for head, lines in (("problem  ", problems), ("unchecked", unchecked)):
+        for line in lines:
+            click.echo(f"  {head}  {escape_unprintable(line)}")
     return 1 if problems else 0
+
+
+@compare.command(name="merge")
+@click.argument("directories", metavar="DIR...", nargs=-1, required=True)
+@click.option("--out", metavar="DIR", required=True, help="Where the merge is kept.")
+def merge(directories: tuple[str, ...], out: str) -> int:
+    """Put comparisons of one design on several machines side by side, and tell what all machines agree on."""
+    from pathlib import Path
+
+    from crawler.compare.merge import merge as merge_sessions
+
+    merge_sessions([Path(directory) for directory in directories], Path(out))
+    click.echo(f"  merged     {Path(out) / 'merge.md'}")
+    return 0
 
 
 def carry_on(folder: Path, signals: Signals, quiet: bool) -> int:
@@ -140,9 +203,10 @@ def carry_on(folder: Path, signals: Signals, quiet: bool) -> int:
     from crawler.compare.gates import warnings
     from crawler.compare.report import verdicts
     from crawler.compare.session import conduct
-    from crawler.compare.session_files import read_trials
+    from crawler.compare.session_files import read_session, read_trials
     from crawler.system.text import escape_unprintable
 
+    click.echo(f"preregistered: sha256 {read_session(folder).preregistration}", err=True)
     signals.say = on_interrupt("what was measured is kept; press Ctrl-C again to end at once")
     whole = conduct(
         folder, stopped=lambda: bool(signals.received), on_progress=_shower(silent if quiet else on_one_line())
@@ -168,33 +232,12 @@ def write_report(folder: Path) -> None:
     """Write the report of a comparison and print its path. Raises CrawlerError."""
     from crawler.compare.report import write
     from crawler.compare.session_files import read_session, read_trials
-    from crawler.errors import UsageError
 
     read_session(folder)
     if not read_trials(folder):
         raise UsageError(f"{folder} has no trials yet; go on with it: compare resume {folder}")
     write(folder)
     click.echo(f"  report     {folder / 'report.html'}")
-
-
-def differing(folder: Path) -> list[str]:
-    """The reports in a folder that differ, byte for byte, from what its raw trials give."""
-    import shutil
-    from pathlib import Path
-    from tempfile import TemporaryDirectory
-
-    from crawler.compare.report import write
-    from crawler.compare.session_files import SESSION, TRIALS
-
-    if not (folder / TRIALS).exists():
-        return []
-    with TemporaryDirectory() as name:
-        again = Path(name)
-        for raw in (SESSION, TRIALS):
-            shutil.copy(folder / raw, again / raw)
-        write(again)
-        both = [path for path in sorted(again.iterdir()) if (folder / path.name).exists()]
-        return [path.name for path in both if path.read_bytes() != (folder / path.name).read_bytes()]
 
 
 def _shower(say: Say) -> Callable[[Progress], None]:
@@ -206,9 +249,7 @@ def in_words(progress: Progress) -> str:
     """The progress as one readable line."""
     from crawler.system.text import duration
 
-    words = [f"{progress.done} of {progress.of} trials"]
-    if progress.left is not None:
-        words.append(f"about {duration(progress.left)} left")
+    words = [f"{progress.done} of {progress.of} trials", f"about {duration(progress.left)} left"]
     if trial := progress.trial:
         condition = trial.condition
         words.append(

@@ -90,6 +90,7 @@ def make_plan(order: Order) -> Plan:
         settings = merge_layers(profile("demo") if demo and not order.profile else profiled, *said)
         ignored = ()
     check_client(variants.client_of(settings))
+    variants.check_loop(settings.mode, settings.loop)
     _, memory = variants.fit(settings)
     open_scope(settings)
     check_authority(settings)

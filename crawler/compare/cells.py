@@ -14,7 +14,8 @@ from crawler.compare.records import Condition, Session, Trial
 
 
 class Cells:
-    """`session.arms` that are engines by name, the A/A arm's name ("" without one), the base; values by cell."""
+    """`session.arms` that are engines by name, those that take part `everywhere`, the A/A arm's name ("" without one),
+    the base; values by cell."""
 
     def __init__(self, session: Session, trials: Sequence[Trial]) -> None:
         twin = next((arm for arm in session.arms if arm.twin_of), None)
@@ -23,6 +24,7 @@ class Cells:
         self.twin = twin.name if twin else ""
         self.base = twin.twin_of if twin else session.arms[0].name if session.arms else ""
         self.engines = tuple(arm.name for arm in session.arms if not arm.twin_of)
+        self.everywhere = frozenset(arm.name for arm in session.arms if not arm.sweeps)
         self.arms = tuple(arm.name for arm in session.arms)
         self._values: dict[tuple[Condition, str], dict[int, dict[str, float]]] = {}
         for trial in self.trials:
@@ -43,7 +45,8 @@ class Cells:
 
     def cores_of(self, arm: str) -> int:
         """The cores that an arm can use, one for a single event loop; 0 where the session has no record of them."""
-        first = self.session.environment.get("cores", "").split()[:1]
+        environment = self.session.environment
+        first = (environment.get("placement") or environment.get("cores", "")).split()[:1]
         there = int(first[0]) if first and first[0].isdecimal() else 0
         mode = next((known.mode for known in self.session.arms if known.name == arm), "")
         return 1 if mode == "async" else there

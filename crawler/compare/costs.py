@@ -38,6 +38,7 @@ def costs(cost: Cost, summary: Summary, start: StartCost = NO_START) -> dict[str
         "cpu_per_1000": max(cost.cpu - start.cpu, 0.0) / beyond * 1000,
         "memory": float(max(cost.memory, summary.peak_memory_bytes)),
         "switches_per_page": max(cost.switches - start.switches, 0.0) / beyond,
+        "processes": float(cost.processes),
         "threads": float(cost.threads),
         "descriptors": float(cost.descriptors),
         **({"start_cpu": start.cpu, "start_switches": start.switches} if start.urls else {}),

@@ -20,6 +20,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from crawler.compare.launch import proc_value
+from crawler.compare.placement import placement
 from crawler.runtime.job import cores
 
 PACKAGES = ("crawler", "aiohttp", "uvloop", "pycurl", "urllib3", "turbohtml", "msgspec", "httptools", "xxhash")
@@ -30,13 +31,14 @@ NOT_UNDER_TEST = ("crawler/compare/", "crawler/cli/")
 
 def environment() -> dict[str, str]:
     """The machine, the Python, the libraries and the crawler itself, as text by key."""
-    build = sys.version.split(" ", 1)[0]
     found = {
         "cpu": proc_value("/proc/cpuinfo", "model name") or platform.processor() or platform.machine(),
         "cores": f"{cores()} usable of {os.cpu_count()}",
+        "placement": placement(),
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9:.1f} GB",
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "python": f"{platform.python_implementation()} {build}",
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "build": " ".join(sys.version.split()),
         "gil": "on" if getattr(sys, "_is_gil_enabled", lambda: True)() else "off",
         "switch interval": f"{sys.getswitchinterval() * 1000:g} ms",
         "load": " ".join(f"{load:.2f}" for load in os.getloadavg()),

@@ -2,7 +2,8 @@
 
 Rules, and why:
 - All pairs of a headline are one family for Holm's correction; in a sweep, the engines against the base at all of its
-  levels are, since one figure shows them.
+  levels are, since one figure shows them. Arms that take part in a headline alone (other clients, another loop) are
+  only compared with the base: in all pairs they would cost the others their words.
 - A crawl of a graph, polite or not, has no real steady window: it grows, and ends with a few slow hosts. Its throughput
   is that of the whole crawl, and its ceiling the limit of any crawl of this web (`least_rate`, see
   crawler.compare.envelope); the share of it is the engine's efficiency. Without that metric the limit of politeness is
@@ -78,17 +79,21 @@ def field_of(
 ) -> Field:
     """All arms under one condition; `more` are metrics besides throughput and costs. Without `claims` every word is
     "inconclusive"."""
-    rate = _rate_of(cells, condition)
+    rate = rate_of(cells, condition)
     rates = cells.engines_with(condition, rate)
     base = rates.get(cells.base, {})
     twin = analysis.ratio(cells.blocks(condition, cells.twin, rate), base) if cells.twin else None
     margin, claims = analysis.margin_of(twin), claims and analysis.trusted(twin)
-    pairs = analysis.pairs(rates, margin, claims) if all_pairs else []
+    everywhere = {arm: blocks for arm, blocks in rates.items() if arm in cells.everywhere}
+    pairs = analysis.pairs(everywhere, margin, claims) if all_pairs else []
     others = {arm: blocks for arm, blocks in rates.items() if arm != cells.base}
     against = analysis.against(base, others, margin, claims)
     if all_pairs:
         words = _words_against(pairs, cells.base)
-        against = {arm: (ratio, words.get(arm, "inconclusive")) for arm, (ratio, _) in against.items()}
+        against = {
+            arm: (ratio, words.get(arm, "inconclusive" if arm in everywhere else word))
+            for arm, (ratio, word) in against.items()
+        }
     if twin:
         against[cells.twin] = (twin, analysis.word(twin, margin) if claims else "inconclusive")
     ceilings = _ceilings(cells, condition)
@@ -123,7 +128,7 @@ def judged_together(fields: Sequence[Field], base: str) -> list[Field]:
     ]
 
 
-def _rate_of(cells: Cells, condition: Condition) -> str:
+def rate_of(cells: Cells, condition: Condition) -> str:
     """The metric shown as throughput under a condition: for job sizes the cold rate, which that sweep is about."""
     if condition.sweep == "job size":
         return "cold_rate"

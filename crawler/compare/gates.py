@@ -4,22 +4,28 @@ Gates of correctness, which always decide:
 - G1 the digest of the crawl and its reasons are the oracle's, computed without crawling, and so is the number of links
   that its pages have and a crawl leaves out, which only an engine that parses every page can know;
 - G2 the stored data, read back, gives the same digest;
-- G3 the server saw every expected (URL, attempt) once, and nothing else;
+- G3 the server saw every expected (URL, attempt) once, and nothing else. An answer that is no page may be asked for
+  again: a fetch uses up no attempt while its host seems to be down;
 - G4 order could not change the result: no limit that depends on it was set, none was reached, no body was cut;
 - G6 no requests came too early, too many at once, or against robots.txt;
 - G7 failures were deterministic: the requests of a URL carried attempt numbers 1, 2, ..., and each got the web's answer
   to that attempt;
 - G10 nothing was faster than possible: the crawl lasted, from the first request to the last commit, at least as long as
-  any crawl of this web must, and the rate of its steady window is not beyond what the slots allow.
+  any crawl of this web must, the rate of its steady window is not beyond what the slots allow, and no page was
+  committed before it was answered;
+- G11 as much was kept as safely as by every engine (see durability).
 
 Gates of the machine, which a lenient session turns into warnings ("warning: ..." in the detail):
 - G5 the slots were as many as asked for: never more than C requests in flight, and 0.90 C at least once, which a hidden
   limit (a connection pool) would prevent. How full the slots were on average is a result, not a condition: a gate on it
-  would void the slow engines. It requires nothing at latency 0, or of a job of fewer than 10 pages a slot. An engine at
-  its CPU roof (CPU per page times pages/s: 0.8 cores) cannot fill its slots; that is a finding, not a fault.
+  would void the slow engines. It requires nothing at latency 0, of a job of fewer than 10 pages a slot, or of an open
+  loop, whose schedule decides. An engine at its CPU roof (CPU per page times pages/s: 0.8 cores) cannot fill its slots;
+  that is a finding, not a fault. Where worker processes were asked for, they and their parent were alive at once;
 - G8 the server had headroom: it used at most 0.60 of its one core, it can give three times the rate of this crawl, and
   the raw loop got at least the same rate from it. Its answers were late by at most half their latency, or 20 ms (p99):
-  a later server is what is measured.
+  a later server is what is measured. None was early: one that gives all pages the same time, say, answers in waves;
+- G12 the rate was steady: the halves of the steady window differ by at most DRIFT. It only warns, in a strict session
+  too: to void an engine that slows down would hide that it does.
 - G9 the host was quiet: steal below 1 %, other processes below 10 % of all cores, no swapping, no throttling.
 """
 
@@ -30,16 +36,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from crawler.compare import determinism as order
+from crawler.compare import durability
 from crawler.compare.environment import OtherLoad
 from crawler.compare.overhead import percentile
 from crawler.compare.records import Condition, Gate, Trial
 from crawler.compare.stored_rate import StoredRates
 from crawler.compare.workload import FLAT, Oracle
-from crawler.core.reasons import NotFollowed
 from crawler.metrics.summary import Summary
 from crawler.settings import Settings
 from crawler.storage.verify import Audit
-from crawler.testweb.flat import FlatWeb
 from crawler.testweb.log import LogEntry
 from crawler.testweb.referee import Verdict
 
@@ -50,20 +55,27 @@ SERVER_SHARE = 0.60
 RAW_SLACK = 0.9
 HEADROOM = 3.0
 LATE = 0.02
+EARLY = 0.005
+"""Seconds; timers have a resolution of 1 ms."""
 STEAL = 0.01
 FOREIGN = 0.10
+CLOCKS = 0.02
+"""Seconds by which the clocks of server and crawler may differ: both are that of the machine."""
+DRIFT = 0.10
 BEYOND = 1.05
 """How far a rate may be beyond what is possible: the pages of a window were fetched a little before it."""
 WARNING = "warning: "
+OK, TOO_MANY, SERVER_ERROR = 200, 429, 500
 
 
 class Evidence(NamedTuple):
     """All observations of one trial.
 
-    `settings` and `first_bytes` (URL -> seconds) as the crawl stored them; `rates` by its commits; `cut`: number of
-    bodies cut at the cap;
-    `cpu` of the crawler's tree and `server_cpu` in seconds; `raw_rate` and `server_rate` (the server's capacity) in
-    pages/s, None where they were not measured; `machine` None where it is unknown.
+    `settings`, `first_bytes` (URL -> seconds), `received_at` (URL -> Unix time, in an open loop) and `stored_at` (URL
+    -> Unix time of its commit) as the crawl stored them; `durability` as its files showed it; `rates` by its commits;
+    `cut`: number of bodies cut at the cap; `cpu` of the crawler's tree and `server_cpu` in seconds; `processes`: most
+    alive at once (0: not seen); `raw_rate` and `server_rate` (the server's capacity) in pages/s, None where they were
+    not measured; `machine` None where it is unknown.
     """
 
     condition: Condition
@@ -73,10 +85,14 @@ class Evidence(NamedTuple):
     audit: Audit
     entries: Sequence[LogEntry]
     first_bytes: Mapping[str, float]
+    received_at: Mapping[str, float]
+    stored_at: Mapping[str, float]
+    durability: durability.Durability
     rates: StoredRates
     cut: int
     verdict: Verdict
     cpu: float
+    processes: int
     server_cpu: float
     raw_rate: float | None
     server_rate: float | None
@@ -85,9 +101,10 @@ class Evidence(NamedTuple):
 
 def judge(evidence: Evidence, *, strict: bool = True) -> tuple[Gate, ...]:
     """The results of all gates, by name. Not `strict`: the gates of the machine only warn."""
-    correctness = [check(evidence) for check in (_oracle, _store, _referee, _order, _politeness, _failures, _possible)]
+    checks = (_oracle, _store, _referee, _order, _politeness, _failures, _possible, _durability)
+    correctness = [check(evidence) for check in checks]
     machine = [_concurrency(evidence), _headroom(evidence), quiet(evidence.machine)]
-    found = [*correctness, *(machine if strict else map(as_warning, machine))]
+    found = [*correctness, *(machine if strict else map(as_warning, machine)), as_warning(_steadiness(evidence))]
     return tuple(sorted(found, key=lambda gate: int(gate.name[1:])))
 
 
@@ -118,9 +135,9 @@ def _oracle(evidence: Evidence) -> Gate:
     if summary.reasons != dict(reasons):
         differing = sorted(name for name in reasons | summary.reasons if reasons[name] != summary.reasons.get(name, 0))
         faults += [f"{name} {summary.reasons.get(name, 0)} instead of {reasons[name]}" for name in differing]
-    left_out = summary.not_followed.get(NotFollowed.OUT_OF_SCOPE, 0)
-    if isinstance(oracle.web, FlatWeb) and left_out != oracle.web.left_out:
-        faults.append(f"{left_out} links that leave the host instead of {oracle.web.left_out}: were all pages parsed?")
+    for kind, count in oracle.left_out.items():
+        if (seen := summary.not_followed.get(kind, 0)) != count:
+            faults.append(f"{seen} links left out ({kind}) instead of {count}: were all pages parsed?")
     return gate("G1", faults, f"digest {oracle.digest}, {len(oracle.ends)} URLs")
 
 
@@ -135,20 +152,26 @@ def _store(evidence: Evidence) -> Gate:
 def _referee(evidence: Evidence) -> Gate:
     web, ends = evidence.oracle.web, evidence.oracle.ends
     expected = {(url, attempt) for url, end in ends.items() for attempt in range(1, end.attempts + 1)}
-    asked = Counter(
-        (f"http://{entry.host}{entry.path}", entry.attempt)
-        for entry in evidence.entries
-        if entry.host not in web.names or not web.is_robots(entry.host, entry.path)
-    )
+    asked, answered = Counter[tuple[str, int]](), Counter[tuple[str, int]]()
+    for entry in evidence.entries:
+        if entry.host not in web.names or not web.is_robots(entry.host, entry.path):
+            key = entry.url, entry.attempt
+            asked[key] += 1
+            answered[key] += _is_page(entry)
     kinds = {
         "missing": sorted(expected - asked.keys()),
         "unexpected": sorted(asked.keys() - expected),
-        "twice": sorted(key for key, times in asked.items() if times > 1),
+        "twice": sorted(key for key, times in answered.items() if times > 1),
     }
     faults = [f"{len(found)} {kind}: {found[0][0]} attempt {found[0][1]}" for kind, found in kinds.items() if found]
     return gate(
         "G3", faults, f"{len(asked)} requests, each once; robots.txt {len(evidence.entries) - asked.total()} times"
     )
+
+
+def _is_page(entry: LogEntry) -> bool:
+    """Whether a host that answers so is up."""
+    return bool(entry.status) and entry.status != TOO_MANY and entry.status < SERVER_ERROR
 
 
 def _order(evidence: Evidence) -> Gate:
@@ -165,8 +188,8 @@ def _failures(evidence: Evidence) -> Gate:
     for entry in evidence.entries:
         if entry.host not in web.names:
             continue  # reported by G3
-        url = f"http://{entry.host}{entry.path}"
-        if not web.is_robots(entry.host, entry.path):
+        url = entry.url
+        if not web.is_robots(entry.host, entry.path) and (_is_page(entry) or entry.attempt not in attempts[url]):
             attempts[url].append(entry.attempt)
         answer = web.document(entry.host, entry.path, entry.attempt)
         status = 0 if answer.fault == "reset" else answer.status
@@ -197,8 +220,12 @@ def _concurrency(evidence: Evidence) -> Gate:
     slots, mean, most = condition.concurrency, verdict.steady.mean_in_flight, verdict.most_in_flight
     seen = f"mean {mean:.1f}, most {most} of {slots} in flight"
     faults = [f"too many: {seen}"] if most > slots else []
-    asked = condition.workload == FLAT and condition.latency > 0 and condition.pages >= SHORTEST * slots
-    if asked and most < FILLED * slots:
+    workers, alive = evidence.settings.processes or 0, evidence.processes
+    long = condition.pages >= SHORTEST * slots
+    if long and workers and 0 < alive <= workers:
+        faults.append(f"{alive} processes alive at once, where {workers} workers and their parent were asked for")
+    filled = long and condition.workload == FLAT and condition.latency > 0 and not condition.arrivals
+    if filled and most < FILLED * slots:
         busy = evidence.cpu / max(evidence.summary.urls, 1) * verdict.steady.throughput
         if busy < CPU_ROOF:
             faults.append(f"slots left empty with {busy:.2f} cores busy: {seen}")
@@ -216,14 +243,45 @@ def _possible(evidence: Evidence) -> Gate:
         )
     if rates.steady > rates.possible * BEYOND:
         faults.append(f"{rates.steady:.0f} pages/s, where the slots allow {rates.possible:.0f}")
+    early = [url for url, at in _answered(evidence).items() if evidence.stored_at.get(url, at) < at - CLOCKS]
+    if early:
+        faults.append(f"{len(early)} pages are stated as committed before they were answered: {early[0]}")
     return gate("G10", faults, f"{rates.seconds:.2f} s, where {least:.2f} s are needed at least")
+
+
+def _answered(evidence: Evidence) -> dict[str, float]:
+    """URL -> when the server had first sent its page, in Unix time."""
+    return {
+        f"http://{entry.host}{entry.path}": entry.wall + entry.end - entry.at
+        for entry in reversed(evidence.entries)
+        if entry.status == OK
+    }
+
+
+def _durability(evidence: Evidence) -> Gate:
+    seen, made = evidence.durability, durability.commits(evidence.stored_at)
+    faults = durability.faults(evidence.stored_at, seen, evidence.condition.concurrency)
+    left = "unsynced bytes unknown" if seen.unsynced is None else f"{seen.unsynced} bytes unsynced"
+    told = f"{made.number} commits of at most {made.largest} pages, {made.longest:.2f} s apart at most, {left}"
+    return gate("G11", faults, told)
+
+
+def _steadiness(evidence: Evidence) -> Gate:
+    drift = evidence.rates.drift if evidence.condition.workload == FLAT else None
+    if drift is None:
+        return Gate("G12", True, "no steady window to compare the halves of")
+    told = f"the second half of the steady window {drift:+.1%} against the first"
+    return gate("G12", [told] if abs(drift) > DRIFT else [], told)
 
 
 def _headroom(evidence: Evidence) -> Gate:
     entries, faults = evidence.entries, []
     served = max((entry.end for entry in entries), default=0.0) - min((entry.at for entry in entries), default=0.0)
     share, rate = evidence.server_cpu / max(served, 1e-9), evidence.verdict.steady.throughput
-    late, allowed = _lateness(evidence), max(LATE, evidence.condition.latency / 2)
+    early, late = _lateness(evidence)
+    allowed = max(LATE, evidence.condition.latency / 2)
+    if early > EARLY * 1000:
+        faults.append(f"the server answered up to {early:.1f} ms early: it has other latencies than were asked for")
     if late > allowed * 1000:
         faults.append(f"the server answered late by {late:.1f} ms at p99, where {allowed * 1000:.0f} ms are allowed")
     if share > SERVER_SHARE:
@@ -240,15 +298,15 @@ def _headroom(evidence: Evidence) -> Gate:
     return gate("G8", faults, seen)
 
 
-def _lateness(evidence: Evidence) -> float:
-    """Lateness of the server's answers, 99th percentile, in ms."""
+def _lateness(evidence: Evidence) -> tuple[float, float]:
+    """By how much the server's earliest answer was early, and the 99th percentile of their lateness, in ms."""
     web = evidence.oracle.web
     late = sorted(
         entry.end - entry.at - web.document(entry.host, entry.path, entry.attempt).delay
         for entry in evidence.entries
         if entry.host in web.names and entry.status
     )
-    return 1000 * percentile(late, 0.99) if late else 0.0
+    return (-1000 * late[0], 1000 * percentile(late, 0.99)) if late else (0.0, 0.0)
 
 
 def quiet(machine: OtherLoad | None) -> Gate:

@@ -38,23 +38,16 @@ def capacity(condition: Condition, folder: Path) -> float | None:
     with workload.serve(bare, log) as web:
         address = next(iter(web.settings.resolve.values()))
         share = -(-condition.concurrency // cores())
+        words = [address, NAME, str(PAGES), str(share), f"{SECONDS:g}"]
+        words += map(str, filter(None, [workload.authority_of(condition, folder)]))
         with ThreadPoolExecutor(cores()) as pool:
-            list(pool.map(_ask, [address] * cores(), [share] * cores()))
+            list(pool.map(_ask, [words] * cores()))
     return judge(log, workload.oracle_of(bare).web, 0.0, share * cores()).steady.throughput
 
 
-def _ask(address: str, connections: int) -> None:
+def _ask(words: list[str]) -> None:
     """Run one of the load processes to its end. Raises CrawlerError."""
-    command = [
-        sys.executable,
-        "-m",
-        "crawler.compare.load",
-        address,
-        NAME,
-        str(PAGES),
-        str(connections),
-        f"{SECONDS:g}",
-    ]
+    command = [sys.executable, "-m", "crawler.compare.load", *words]
     try:
         subprocess.run(command, capture_output=True, timeout=PATIENCE, check=True, text=True)
     except subprocess.TimeoutExpired as error:

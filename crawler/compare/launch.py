@@ -33,7 +33,8 @@ PR_SET_CHILD_SUBREAPER = 36
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
     """The cost of a command. Times are on the monotonic clock of the machine; `memory` is the peak of the summed PSS in
-    bytes. `own_cpu` is the CPU of this process itself, in seconds; it is not part of `cpu`."""
+    bytes; `processes`, `threads` and `descriptors` are peaks, too. `own_cpu` is the CPU of this process itself, in
+    seconds; it is not part of `cpu`."""
 
     exit_code: int
     started_at: float
@@ -41,6 +42,7 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     cpu: float
     switches: int
     memory: int
+    processes: int
     threads: int
     descriptors: int
     own_cpu: float
@@ -50,7 +52,7 @@ class Peaks:
     """The largest sampled sums over the process tree below this process."""
 
     def __init__(self) -> None:
-        self.memory = self.threads = self.descriptors = 0
+        self.memory = self.processes = self.threads = self.descriptors = 0
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, name="peaks", daemon=True)
 
@@ -68,6 +70,7 @@ class Peaks:
             seen = [_look(pid) for pid in descendants(os.getpid())]
             memory, threads, descriptors = (sum(column) for column in zip((0, 0, 0), *seen, strict=True))
             self.memory = max(self.memory, memory)
+            self.processes = max(self.processes, len(seen))
             self.threads = max(self.threads, threads)
             self.descriptors = max(self.descriptors, descriptors)
 
@@ -120,6 +123,7 @@ def launch(command: list[str], out: Path, err: Path) -> Cost:
         cpu=cpu,
         switches=switches,
         memory=peaks.memory,
+        processes=peaks.processes,
         threads=peaks.threads,
         descriptors=peaks.descriptors,
         own_cpu=own.ru_utime + own.ru_stime,

@@ -18,8 +18,10 @@ from pathlib import Path
 from time import monotonic, sleep, time
 from typing import NamedTuple
 
+import msgspec
+
 from crawler.compare import determinism as order
-from crawler.compare import gates, site, workload
+from crawler.compare import gates, raw_logs, site, workload
 from crawler.compare.costs import costs
 from crawler.compare.design import Planned
 from crawler.compare.environment import LoadMeter, OtherLoad
@@ -61,12 +63,23 @@ class SiteFindings(NamedTuple):
     rest_until: float
 
 
-class LiveTrials:
-    """Runs trials on a site one after another, with the rests that the site requires in between."""
+class RawSite(msgspec.Struct, frozen=True, kw_only=True):
+    """The raw log of one trial on a site. `started_at` in Unix time."""
 
-    def __init__(self, named: Site, configuration: Path | None, delay: float, seed: int, strict: bool) -> None:
+    started_at: float
+    cost: Cost
+    found: SiteFindings
+    machine: OtherLoad | None
+
+
+class LiveTrials:
+    """Runs trials on a site one after another, with the rests that the site requires in between; `session` is the
+    folder of the comparison."""
+
+    def __init__(self, named: Site, session: Path, delay: float, seed: int, strict: bool) -> None:
         self._site = named
-        self._configuration = configuration
+        self._session = session
+        self._configuration = site.configuration_of(named, session)
         self._delay = delay
         self._seed = seed
         self._strict = strict
@@ -76,21 +89,18 @@ class LiveTrials:
         """Run one trial in an empty folder, and compare it with the `trials` of its block. Raises Interrupted."""
         self._rest(stopped)
         started_at, began = time(), monotonic()
-        metrics, judged, ends, digest = dict[str, float](), tuple[Gate, ...](), "", ""
         try:
             cost, machine = self._crawl(planned, folder, stopped)
             found = findings(folder / "crawl", summary_of(cost, folder))
             self._rest_until = max(self._rest_until, found.rest_until)
-            metrics, ends, digest = measured(found, cost), found.ends, found.summary.digest
-            where = planned.block, planned.condition
-            peers = [trial for trial in trials if trial.ends and (trial.block, trial.condition) == where]
-            judged = judge(found, machine, peers, strict=self._strict)
+            raw = RawSite(started_at=started_at, cost=cost, found=found, machine=machine)
+            kept = raw_logs.write(raw_logs.path_of(self._session, planned.order), raw)
+            return recorded(planned, raw, kept, trials, strict=self._strict)
         except Crashed as why:
-            judged = gates.crashed(str(why))
+            crashed = gates.crashed(str(why))
         finally:
             self._rest_until = max(self._rest_until, time() + self._delay)
-        seconds = monotonic() - began
-        return planned.recorded(judged, metrics, started_at=started_at, seconds=seconds, ends=ends, digest=digest)
+        return planned.recorded(crashed, {}, started_at=started_at, seconds=monotonic() - began)
 
     def _rest(self, stopped: Stopped) -> None:
         while (left := self._rest_until - time()) > 0:
@@ -126,6 +136,22 @@ def findings(path: Path, summary: Summary) -> SiteFindings:
     asked = max((max(note.rest_until, time() + note.delay) for note in notes), default=0.0)
     ends = hashlib.sha256("".join(rows).encode()).hexdigest()[:16]
     return SiteFindings(directory.settings, summary, read, ends, moments, sorted(first_bytes), asked)
+
+
+def recorded(planned: Planned, raw: RawSite, digest: str, trials: Iterable[Trial], *, strict: bool) -> Trial:
+    """The record of a trial, from what was observed and the earlier `trials` of its block; `digest` is that of its raw
+    log."""
+    where = planned.block, planned.condition
+    peers = [one for one in trials if one.ends and (one.block, one.condition) == where and one.order < planned.order]
+    return planned.recorded(
+        judge(raw.found, raw.machine, peers, strict=strict),
+        measured(raw.found, raw.cost),
+        started_at=raw.started_at,
+        seconds=raw.cost.ended_at - raw.cost.started_at,
+        ends=raw.found.ends,
+        digest=raw.found.summary.digest,
+        raw=digest,
+    )
 
 
 def judge(found: SiteFindings, machine: OtherLoad | None, peers: Sequence[Trial], *, strict: bool) -> tuple[Gate, ...]:

@@ -1,13 +1,15 @@
 """A cheap load generator, to measure the capacity of a server.
 
-`python -m crawler.compare.load ADDRESS HOST PAGES CONNECTIONS SECONDS`: each connection requests one of so many pages
-of the flat web after the other. Only the length of the answer is parsed. The rate is computed from the server's log.
+`python -m crawler.compare.load ADDRESS HOST PAGES CONNECTIONS SECONDS [AUTHORITY]`: each connection requests one of so
+many pages of the flat web after the other, over TLS where there is a certificate to trust. Only the length of the
+answer is parsed. The rate is computed from the server's log.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
+import ssl
 import sys
 from collections.abc import Iterator
 from itertools import cycle
@@ -46,17 +48,31 @@ class Asking(asyncio.Protocol):
         self._transport.write(next(self._requests))  # type: ignore[attr-defined]  # uvloop's transports are none by inheritance
 
 
-async def ask(address: str, host: str, pages: int, connections: int, seconds: float) -> None:
+async def ask(
+    address: str, host: str, pages: int, connections: int, seconds: float, tls: ssl.SSLContext | None = None
+) -> None:
     """Keep the connections busy for `seconds`. Raises OSError where they are refused."""
     loop, (name, _, port) = asyncio.get_running_loop(), address.partition(":")
     requests = cycle([f"GET /page-{n}.html HTTP/1.1\r\nHost: {host}\r\n\r\n".encode() for n in range(pages)])
-    made = [await loop.create_connection(lambda: Asking(requests), name, int(port)) for _ in range(connections)]
+    named = host if tls else None
+    made = [
+        await loop.create_connection(lambda: Asking(requests), name, int(port), ssl=tls, server_hostname=named)
+        for _ in range(connections)
+    ]
     await asyncio.sleep(seconds)
     for transport, _ in made:
         transport.abort()
 
 
-if __name__ == "__main__":
+def main(address: str, host: str, pages: str, connections: str, seconds: str, authority: str = "") -> None:
+    """Load a server as the arguments say."""
     import uvloop
 
-    uvloop.run(ask(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), float(sys.argv[5])))
+    from crawler.fetch.net.tls import tls_context
+
+    tls = tls_context(authority) if authority else None
+    uvloop.run(ask(address, host, int(pages), int(connections), float(seconds), tls))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

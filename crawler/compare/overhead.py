@@ -28,9 +28,14 @@ def overhead(first_bytes: Mapping[str, float], entries: Sequence[LogEntry]) -> d
     """The QUANTILES that have enough values, in milliseconds, by name. `first_bytes`: URL -> seconds."""
     answered = sorted((entry for entry in entries if 200 <= entry.status <= 299), key=lambda entry: entry.end)
     edge = len(answered) // EDGE
-    took = {f"http://{entry.host}{entry.path}": entry.end - entry.at for entry in answered[edge : len(answered) - edge]}
+    took = {entry.url: entry.end - entry.at for entry in answered[edge : len(answered) - edge]}
     added = sorted(max(0.0, first_bytes[url] - seconds) * 1000 for url, seconds in took.items() if url in first_bytes)
-    return {name: percentile(added, q) for name, q in QUANTILES.items() if len(added) * (1 - q) >= ENOUGH - 1e-9}
+    return percentiles(added, QUANTILES)
+
+
+def percentiles(ordered: Sequence[float], quantiles: Mapping[str, float]) -> dict[str, float]:
+    """Those of the quantiles for which there are enough values, by name."""
+    return {name: percentile(ordered, q) for name, q in quantiles.items() if len(ordered) * (1 - q) >= ENOUGH - 1e-9}
 
 
 def percentile(ordered: Sequence[float], q: float) -> float:

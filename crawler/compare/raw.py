@@ -1,8 +1,8 @@
 """The raw client loop: fetches without a crawler. One process, one event loop, known URLs, as many in flight as the
 condition says, bodies read and discarded. No engine can be faster without a faster client.
 
-`python -m crawler.compare.raw URLS CONCURRENCY ADDRESS` in a fresh process; its rate is computed from the server's log,
-like that of every engine.
+`python -m crawler.compare.raw URLS CONCURRENCY ADDRESS [AUTHORITY]` in a fresh process, with the certificate to trust
+where the URLs are https; its rate is computed from the server's log, like that of every engine.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 
 class RawTarget(NamedTuple):
-    """The URL to fetch and its Host header; "" where the URL has the host."""
+    """The URL to fetch and its Host header, which the certificate is for, too; "" where the URL has the host."""
 
     url: str
     host: str = ""
@@ -52,7 +52,10 @@ async def fetch_all(
     async def one_after_another(session: aiohttp.ClientSession) -> None:
         for url, host in left:
             named = {"Host": host} if host else None
-            async with session.get(URL(url, encoded=True), headers=named, allow_redirects=False) as response:
+            asked = session.get(
+                URL(url, encoded=True), headers=named, allow_redirects=False, server_hostname=host or None
+            )
+            async with asked as response:
                 received.add(response.status, len(await response.read()))
 
     connector = aiohttp.TCPConnector(limit=in_flight, ssl=tls or True)
@@ -63,11 +66,20 @@ async def fetch_all(
 
 def at(address: str, url: str) -> RawTarget:
     """A URL of the one host that is served at an address ("127.0.0.1:80")."""
-    host, _, path = url.removeprefix("http://").partition("/")
-    return RawTarget(f"http://{address}/{path}", host)
+    scheme, _, rest = url.partition("://")
+    host, _, path = rest.partition("/")
+    return RawTarget(f"{scheme}://{address}/{path}", host)
+
+
+def main(urls: str, in_flight: str, address: str, authority: str = "") -> None:
+    """Fetch the URLs in a file."""
+    import uvloop
+
+    from crawler.fetch.net.tls import tls_context
+
+    targets = [at(address, url) for url in Path(urls).read_text().split()]
+    uvloop.run(fetch_all(targets, int(in_flight), tls=tls_context(authority) if authority else None))
 
 
 if __name__ == "__main__":
-    import uvloop
-
-    uvloop.run(fetch_all((at(sys.argv[3], url) for url in Path(sys.argv[1]).read_text().split()), int(sys.argv[2])))
+    main(*sys.argv[1:])

@@ -1,5 +1,8 @@
 """The report of a comparison: read the raw trials, write `report.html`, `report.md`, `report.json` and `trials.csv`.
 
+`report.json` is for programs: its `format`, the design and the machine as in `session.json`, the SHA-256 of what was
+fixed before (`preregistration`), of the trials (`data`) and of each raw log (`raw`, by order), then what was found.
+
 Equal trials give equal files, byte for byte: no clock and no random numbers are used.
 """
 
@@ -19,6 +22,7 @@ from crawler.compare.html_report.page import page
 from crawler.compare.html_report.sections import sections
 from crawler.compare.html_report.summary import ENGINE, heads
 from crawler.compare.html_report.summary import summary as verdict_rows
+from crawler.compare.predictions import verdict
 from crawler.compare.records import METRICS, Condition, Session, Trial
 from crawler.compare.results import results
 from crawler.compare.session_files import read_session, read_trials, whole_lines
@@ -34,29 +38,42 @@ def write(folder: Path) -> None:
 
     Raises OSError where files cannot be written, UsageError and Corrupt where they are not of a comparison.
     """
+    for name, content in contents(folder).items():
+        (folder / name).write_bytes(content)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The reports of a folder by name, as `write` writes them. Raises UsageError, Corrupt."""
     session, trials, data = read(folder)
     found = results(session, trials)
     book = Book(session, trials, found, data)
     parts = sections(book)
-    (folder / "report.html").write_text(page(book, parts), encoding="utf-8")
-    (folder / "report.md").write_text(markdown(book, parts), encoding="utf-8")
-    facts = {"data": data, "session": session, "findings": summary(found), "results": found}
-    (folder / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(facts), indent=1) + b"\n")
-    (folder / "trials.csv").write_text(table(session, trials), encoding="utf-8", newline="")
+    design = {name: getattr(session, name) for name in session.__struct_fields__ if name != "environment"}
+    raw = {str(trial.order): trial.raw for trial in trials}
+    facts = design | {"machine": session.environment, "data": data, "raw": raw}
+    facts |= {"findings": summary(found), "results": found}
+    return {
+        "report.html": page(book, parts).encode(),
+        "report.md": markdown(book, parts).encode(),
+        "report.json": msgspec.json.format(msgspec.json.encode(facts), indent=1) + b"\n",
+        "trials.csv": table(session, trials).encode(),
+    }
 
 
 def verdicts(folder: Path) -> list[str]:
-    """The first table of the report as lines of text: a row per engine, with its client. Empty without a headline.
-    Raises UsageError, Corrupt."""
+    """The first table of the report as lines of text: a row per engine, with its client; then what came of each
+    prediction. Empty without a headline. Raises UsageError, Corrupt."""
     session, trials, data = read(folder)
-    book = Book(session, trials, results(session, trials), data)
+    found = results(session, trials)
+    book = Book(session, trials, found, data)
     named = {name: unit for name, unit in heads(book).items() if name not in LEFT_OUT}
     rows = [[*row[ENGINE], *(" ".join(row[name]).strip() for name in named)] for row in verdict_rows(book)]
     if not rows:
         return []
     lines = [[ENGINE, "Client", *named], *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    return table + [": ".join(verdict(one)) for one in found.predictions]
 
 
 def read(folder: Path) -> tuple[Session, list[Trial], str]:
@@ -65,12 +82,13 @@ def read(folder: Path) -> tuple[Session, list[Trial], str]:
 
 
 def table(session: Session, trials: list[Trial]) -> str:
-    """All trials as CSV, one row each: arm, mode, client, condition, valid or not, every metric."""
-    arms = {arm.name: (arm.mode, arm.client) for arm in session.arms}
+    """All trials as CSV, one row each: arm and its stack, condition, valid or not, every metric."""
+    arms = {arm.name: (arm.mode, arm.client, arm.loop, arm.version) for arm in session.arms}
     metrics = [*METRICS, *sorted({name for trial in trials for name in trial.metrics} - METRICS.keys())]
     written = io.StringIO()
     rows = csv.writer(written)
-    head = ("order", "block", "arm", "mode", "client", *FIELDS, "started_at", "seconds", "warm_up", "valid", "failed")
+    head = ("order", "block", "arm", "mode", "client", "loop", "python", *FIELDS)
+    head = (*head, "started_at", "seconds", "warm_up", "valid", "failed")
     rows.writerow([*head, *(csv_safe(name) for name in metrics)])
     for trial in sorted(trials, key=lambda trial: trial.order):
         condition = (getattr(trial.condition, field) for field in FIELDS)
@@ -79,7 +97,7 @@ def table(session: Session, trials: list[Trial]) -> str:
             trial.order,
             trial.block,
             trial.arm,
-            *arms.get(trial.arm, ("", "")),
+            *arms.get(trial.arm, ("",) * 4),
             *condition,
             trial.started_at,
             trial.seconds,

@@ -20,6 +20,7 @@ from crawler.compare.analysis import Word
 from crawler.compare.cells import Cells
 from crawler.compare.fields import Field, field_of, judged_together
 from crawler.compare.intervals import LEAST
+from crawler.compare.predictions import JudgedPrediction, judged
 from crawler.compare.records import Condition, Session, Trial
 
 FACTORS = {
@@ -34,6 +35,7 @@ FACTORS = {
 }
 """The sweeps, and the field of the condition that each one varies."""
 
+RESPONSES = ("offered_rate", "response_p50", "response_p99")
 MORE = ("cold_rate", "startup", "threads", "descriptors", "overhead_p50", "heartbeat_p50", "heartbeat_p99", "in_flight")
 
 
@@ -81,8 +83,10 @@ class Results:
     sweeps: list[Sweep]
     polite: list[Field]
     graph: list[Field]
+    open_loop: list[Field]
     even: dict[str, models.Crossing]
     audit: AuditResult
+    predictions: list[JudgedPrediction]
 
 
 def results(session: Session, trials: Sequence[Trial]) -> Results:
@@ -103,8 +107,10 @@ def results(session: Session, trials: Sequence[Trial]) -> Results:
         sweeps=_sweeps(cells, claims),
         polite=[field_of(cells, one, claims=claims) for one in session.conditions if one.sweep == "politeness"],
         graph=[field_of(cells, one, claims=claims) for one in session.conditions if one.sweep == "graph"],
+        open_loop=[field_of(cells, one, RESPONSES, claims=claims) for one in session.conditions if one.arrivals],
         even=_break_even(cells, headline) if headline and claims else {},
         audit=_audit(cells),
+        predictions=judged(cells, claims),
     )
 
 

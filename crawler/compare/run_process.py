@@ -45,10 +45,15 @@ def empty_folder(path: Path) -> Iterator[Path]:
 
 
 def run_watched(
-    command: Sequence[str], folder: Path, environment: dict[str, str], patience: float, stopped: Stopped
+    command: Sequence[str],
+    folder: Path,
+    environment: dict[str, str],
+    patience: float,
+    stopped: Stopped,
+    look: Callable[[], None] = lambda: None,
 ) -> Cost:
-    """Run a command with its output in `out` and `err` of the folder. It has its own session, so that Ctrl-C in our
-    terminal does not reach it.
+    """Run a command with its output in `out` and `err` of the folder; `look` is called every LOOK seconds. It has its
+    own session, so that Ctrl-C in our terminal does not reach it.
 
     Raises Crashed where it does not end in `patience` seconds, Interrupted.
     """
@@ -65,6 +70,7 @@ def run_watched(
                 printed, _ = launcher.communicate(timeout=LOOK)
                 break
             except subprocess.TimeoutExpired:
+                look()
                 if stopped():
                     raise Interrupted from None
                 if monotonic() > give_up_at:

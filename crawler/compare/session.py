@@ -9,19 +9,23 @@ Rules, and why:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from statistics import fmean
 from time import monotonic, time
 from typing import NamedTuple
 
-from crawler.compare.design import LIVE, PRESETS, Planned, Preset, schedule
+from crawler.compare.design import LIVE, Planned, Preset, preset_of, schedule
+from crawler.compare.duration import expected_seconds, trial_seconds
 from crawler.compare.environment import environment, unlike
+from crawler.compare.interpreters import interpreters
 from crawler.compare.live import LiveTrials
+from crawler.compare.placement import server_apart
+from crawler.compare.predictions import read, shipped
+from crawler.compare.preregistration import faults
 from crawler.compare.records import Arm, Condition, Session, Site, Trial
 from crawler.compare.run_process import Interrupted, Stopped, empty_folder
 from crawler.compare.session_files import FORMAT, append, drop_incomplete_line, read_session, read_trials
-from crawler.compare.site import configuration_of
 from crawler.compare.web_trials import WebTrials
 from crawler.errors import UsageError
 from crawler.system.file_lock import FileLock
@@ -32,12 +36,12 @@ STRICT, LENIENT = "strict", "lenient: those of the machine only warn"
 
 
 class Progress(NamedTuple):
-    """Progress after a trial, or before the first (`trial` None): trials done, of how many, seconds left if known."""
+    """Progress after a trial, or before the first (`trial` None): trials done, of how many, seconds left."""
 
     trial: Trial | None
     done: int
     of: int
-    left: float | None
+    left: float
 
 
 OnProgress = Callable[[Progress], None]
@@ -50,18 +54,22 @@ def plan(
     seed: int,
     command: str,
     lenient: bool = False,
+    tls: bool = False,
+    open_loop: bool = False,
     on_site: tuple[Site, Condition, int] | None = None,
+    predictions: Path | None = None,
 ) -> Session:
-    """A new session in the current environment: of a preset, or on a real site, under a condition, in so many blocks.
-    Raises UsageError."""
+    """A new session in the current environment: of a preset, or on a real site, under a condition, in so many blocks;
+    with the `predictions` of a file, or those that come with the package. Raises UsageError."""
     site = None
     if on_site:
         site, condition, blocks = on_site
-        preset, chosen = LIVE, Preset("", (condition,), {condition.sweep: blocks})
-    elif preset in PRESETS:
-        chosen = PRESETS[preset]
+        if tls or open_loop:
+            raise UsageError("--tls and --open-loop are for webs of our own, not for a site")
+        preset, design = LIVE, Preset("", (condition,), {condition.sweep: blocks})
     else:
-        raise UsageError(f"unknown preset {preset!r} (there are: {', '.join(PRESETS)})")
+        design = preset_of(preset, tls=tls, open_loop=open_loop)
+    conditions = design.conditions
     return Session(
         format=FORMAT,
         preset=preset,
@@ -69,10 +77,11 @@ def plan(
         created_at=time(),
         command=command,
         arms=arms,
-        conditions=chosen.conditions,
-        blocks=chosen.blocks,
-        environment=environment() | {GATES: STRICT if chosen.strict and not lenient else LENIENT},
+        conditions=conditions,
+        blocks=design.blocks,
+        environment=environment() | interpreters(arms) | {GATES: STRICT if design.strict and not lenient else LENIENT},
         site=site,
+        predictions=(read(predictions, arms, conditions) if predictions else shipped(arms, conditions)),
     )
 
 
@@ -80,11 +89,14 @@ def conduct(folder: Path, *, stopped: Stopped = lambda: False, on_progress: OnPr
     """Run the missing trials of a session; returns whether all are recorded now. `stopped` is polled: True ends it
     early.
 
-    Raises UsageError where the environment has changed, Locked, CrawlerError, OSError.
+    Raises UsageError where the environment, or what was fixed before, has changed, Locked, CrawlerError, OSError.
     """
     session = read_session(folder)
+    placed = nullcontext if session.site else server_apart
+    if changed := faults(folder, session):
+        raise UsageError(f"{folder} is not as it was fixed before its first trial: {'; '.join(changed)}")
     with _locked(folder):
-        here = environment() | {GATES: session.environment.get(GATES, STRICT)}
+        here = environment() | interpreters(session.arms) | {GATES: session.environment.get(GATES, STRICT)}
         if differing := unlike(session.environment, here):
             raise UsageError(f"{folder} was begun elsewhere and unlike trials are not mixed: {'; '.join(differing)}")
         drop_incomplete_line(folder)
@@ -96,7 +108,7 @@ def conduct(folder: Path, *, stopped: Stopped = lambda: False, on_progress: OnPr
         for place, one in enumerate(missing, 1):
             began = monotonic()
             try:
-                with empty_folder(folder / WORK) as work:
+                with placed(), empty_folder(folder / WORK) as work:
                     trial = runner.run(one, work, there.values(), stopped)
             except Interrupted:
                 return False
@@ -114,8 +126,8 @@ def _runner(session: Session, folder: Path, trials: Iterable[Trial]) -> WebTrial
     strict = session.environment.get(GATES) == STRICT
     if session.site:
         delay = session.conditions[0].delay
-        return LiveTrials(session.site, configuration_of(session.site, folder), delay, session.seed, strict)
-    return WebTrials(session.seed, strict, trials, folder)
+        return LiveTrials(session.site, folder, delay, session.seed, strict)
+    return WebTrials(session.seed, strict, trials, folder, session.arms)
 
 
 class _Pace:
@@ -127,11 +139,16 @@ class _Pace:
     def took(self, condition: Condition, seconds: float) -> None:
         self._took.setdefault(condition, []).append(seconds)
 
-    def left(self, missing: list[Planned]) -> float | None:
-        if not self._took:
-            return None
-        usual = fmean(seconds for took in self._took.values() for seconds in took)
-        return sum(fmean(self._took.get(one.condition, [usual])) for one in missing)
+    def left(self, missing: list[Planned]) -> float:
+        """Seconds, by the model where there is no trial of a condition, corrected by those that there are."""
+        modelled = sum(trial_seconds(condition) * len(took) for condition, took in self._took.items())
+        if not modelled:
+            return expected_seconds(missing)
+        slower = sum(map(sum, self._took.values())) / modelled
+        return sum(
+            fmean(self._took[one.condition]) if one.condition in self._took else slower * trial_seconds(one.condition)
+            for one in missing
+        )
 
 
 @contextmanager

@@ -1,4 +1,5 @@
-"""A comparison on disk: `session.json` has the plan and the environment, `trials.jsonl` one line per recorded trial.
+"""A comparison on disk: `session.json` has the plan and the environment, `preregistration.json` the same with the rules
+of the analysis (see preregistration), `trials.jsonl` one line per recorded trial.
 
 A trial is written and synced before the next one begins, so no crash loses a measurement; a last line cut short by a
 kill is ignored, and its trial runs again.
@@ -11,21 +12,23 @@ from pathlib import Path
 
 import msgspec
 
+from crawler.compare.preregistration import FILE, encoded, registered
 from crawler.compare.records import Session, Trial
 from crawler.errors import Corrupt, UsageError
 
-FORMAT = 2
+FORMAT = 3
 SESSION, TRIALS = "session.json", "trials.jsonl"
 
 
 def begin(folder: Path, session: Session) -> None:
-    """Create the folder of a session. Raises UsageError where it is not empty, OSError."""
+    """Create the folder of a session, and fix it. Raises UsageError where it is not empty, OSError."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         hint = f"; go on with it: compare resume {folder}" if (folder / SESSION).is_file() else ""
         raise UsageError(f"{folder} is there already{hint}")
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / FILE).write_bytes(encoded(session))
     beside = folder / f".{SESSION}"
-    beside.write_bytes(msgspec.json.format(msgspec.json.encode(session)) + b"\n")
+    beside.write_bytes(msgspec.json.format(msgspec.json.encode(registered(session))) + b"\n")
     beside.replace(folder / SESSION)
 
 

@@ -109,7 +109,7 @@ def configuration_of(site: Site, folder: Path) -> Path | None:
 
 def command(arm: Arm, site: Site, one: Condition, configuration: Path | None, out: Path) -> list[str]:
     """The command line of one trial."""
-    words = [sys.executable, "-m", "crawler", *_flags(site.profile, configuration, out)]
+    words = [*workload.crawler_of(arm), *_flags(site.profile, configuration, out)]
     return [*words, *workload.engine_flags(arm, one), "--max-depth", "0", *site.urls]
 
 

@@ -13,21 +13,21 @@ Rules, and why:
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic, time
 from typing import NamedTuple
 
-from crawler.compare import gates, workload
+from crawler.compare import gates, open_loop, workload
 from crawler.compare.costs import NO_START, StartCost, costs
 from crawler.compare.design import Planned
+from crawler.compare.durability import Durability, FileWatch, commits
 from crawler.compare.envelope import stop
 from crawler.compare.environment import LoadMeter, OtherLoad, cpu_of
 from crawler.compare.launch import Cost
 from crawler.compare.overhead import overhead
 from crawler.compare.raw_logs import RawTrial
-from crawler.compare.records import Condition, Gate, Trial
+from crawler.compare.records import Condition, Trial
 from crawler.compare.run_process import (
     Crashed,
     Stopped,
@@ -46,11 +46,13 @@ from crawler.testweb.referee import judge_entries
 
 class Rates(NamedTuple):
     """Reference rates of a trial, in pages/s: the raw client loop in the same block, the server's capacity. None where
-    not measured. `start`: what the engine spends on starting."""
+    not measured. `start`: what the engine spends on starting. `offered`: fetches/s of an open loop, 0 in a closed one.
+    """
 
     raw: float | None = None
     server: float | None = None
     start: StartCost = NO_START
+    offered: float = 0.0
 
 
 class TrialSeen(NamedTuple):
@@ -60,6 +62,7 @@ class TrialSeen(NamedTuple):
     entries: list[LogEntry]
     server_cpu: float
     machine: OtherLoad | None
+    durability: Durability
 
 
 def run_trial(
@@ -70,67 +73,83 @@ def run_trial(
     rates: Rates,
     strict: bool,
     stopped: Stopped,
-    keep: Callable[[RawTrial], None] = lambda raw: None,
+    keep: Callable[[RawTrial], str] = lambda raw: "",
 ) -> Trial:
-    """Run one trial in an empty folder; `keep` gets what was observed. Raises Interrupted, CrawlerError where the web
-    cannot be started."""
+    """Run one trial in an empty folder; `keep` gets what was observed, and returns its digest. Raises Interrupted,
+    CrawlerError where the web cannot be started."""
     condition, started_at, began = planned.condition, time(), monotonic()
-    seconds, metrics, found = 0.0, dict[str, float](), tuple[Gate, ...]()
     out = folder / "crawl"
 
     def command(configuration: Path, address: str) -> list[str]:
-        return [sys.executable, "-m", "crawler", *workload.flags(planned.arm, condition, configuration, out)]
+        return workload.command(planned.arm, condition, configuration, out)
 
     try:
-        seen = beside_web(condition, folder, command, SeededRandom(seed, "trial", planned.order), stopped)
-        seconds = seen.cost.ended_at - seen.cost.started_at
-        raw = _observed(folder, seen, summary_of(seen.cost, folder), rates)
-        keep(raw)
-        found, metrics = judged(condition, raw, strict=strict)
+        dice = SeededRandom(seed, "trial", planned.order)
+        seen = beside_web(condition, folder, command, dice, stopped, rates.offered)
+        raw = _observed(folder, seen, summary_of(seen.cost, folder), rates, started_at)
+        return recorded(planned, raw, keep(raw), strict=strict)
     except Crashed as why:
         found = gates.crashed(str(why))
-    return planned.recorded(found, metrics, started_at=started_at, seconds=seconds or monotonic() - began)
+    return planned.recorded(found, {}, started_at=started_at, seconds=monotonic() - began)
 
 
-def judged(condition: Condition, raw: RawTrial, *, strict: bool) -> tuple[tuple[Gate, ...], dict[str, float]]:
-    """The gates of a trial and its metrics, from what was observed alone."""
-    evidence = evidence_of(condition, raw)
-    return gates.judge(evidence, strict=strict), _metrics(evidence, raw.cost, raw.start)
+def recorded(planned: Planned, raw: RawTrial, digest: str, *, strict: bool) -> Trial:
+    """The record of a trial, from what was observed alone; `digest` is that of its raw log."""
+    evidence = evidence_of(planned.condition, raw)
+    return planned.recorded(
+        gates.judge(evidence, strict=strict),
+        _metrics(evidence, raw.cost, raw.start),
+        started_at=raw.started_at,
+        seconds=raw.cost.ended_at - raw.cost.started_at,
+        raw=digest,
+    )
 
 
 def beside_web(
-    condition: Condition, folder: Path, command: Callable[[Path, str], list[str]], dice: SeededRandom, stopped: Stopped
+    condition: Condition,
+    folder: Path,
+    command: Callable[[Path, str], list[str]],
+    dice: SeededRandom,
+    stopped: Stopped,
+    offered: float = 0.0,
 ) -> TrialSeen:
-    """Serve the web of the condition and run a command, made from (configuration, address of the first host)."""
+    """Serve the web of the condition and run a command, made from (configuration, address of the first host); a crawl
+    with so many fetches/s `offered`, as many as it can at 0."""
     log, configuration = folder / "log", folder / "web.toml"
     with workload.serve(condition, log) as web:
         workload.write_configuration(condition, web, configuration)
         address = next(iter(web.settings.resolve.values()))
-        environment, patience = workload.child_environment(dice), workload.patience(condition)
-        load, cpu_before = LoadMeter(), cpu_of(web.process.pid)
-        cost = run_watched(command(configuration, address), folder, environment, patience, stopped)
+        environment = workload.child_environment(dice) | ({"CRAWLER_ARRIVALS": str(offered)} if offered else {})
+        patience = workload.patience(condition)
+        load, cpu_before, files = LoadMeter(), cpu_of(web.process.pid), FileWatch(folder / "crawl")
+        cost = run_watched(command(configuration, address), folder, environment, patience, stopped, files.look)
         server_cpu = cpu_of(web.process.pid) - cpu_before
         machine = load.others(cost.cpu + cost.own_cpu + server_cpu)
-    return TrialSeen(cost, read_log(log), server_cpu, machine)
+        durability = files.end()
+    return TrialSeen(cost, read_log(log), server_cpu, machine, durability)
 
 
-def _observed(folder: Path, seen: TrialSeen, summary: Summary, rates: Rates) -> RawTrial:
+def _observed(folder: Path, seen: TrialSeen, summary: Summary, rates: Rates, started_at: float) -> RawTrial:
     """Read the crawl back. Raises Crashed where it cannot be read."""
-    first_bytes, cut = dict[str, float](), 0
+    first_bytes, received_at, cut = dict[str, float](), dict[str, float](), 0
 
     def see(page: Page) -> None:
         nonlocal cut
         first_bytes[page.url] = page.first_byte
+        if rates.offered:
+            received_at[page.url] = page.fetched_at
         cut += page.truncated == "length"
 
     directory, audit = read_back(folder / "crawl", see)
     return RawTrial(
+        started_at=started_at,
         cost=seen.cost,
         summary=summary,
         settings=directory.settings,
         audit=audit,
         entries=seen.entries,
         first_bytes=first_bytes,
+        received_at=received_at,
         stored_at=stored_times(directory),
         cut=cut,
         server_cpu=seen.server_cpu,
@@ -138,6 +157,7 @@ def _observed(folder: Path, seen: TrialSeen, summary: Summary, rates: Rates) -> 
         server_rate=rates.server,
         start=rates.start,
         machine=seen.machine,
+        durability=seen.durability,
     )
 
 
@@ -158,10 +178,14 @@ def evidence_of(condition: Condition, raw: RawTrial) -> gates.Evidence:
         audit=raw.audit,
         entries=raw.entries,
         first_bytes=raw.first_bytes,
+        received_at=raw.received_at,
+        stored_at=raw.stored_at,
+        durability=raw.durability,
         rates=stored_rates(raw.stored_at, asked_at, slots, busy),
         cut=raw.cut,
         verdict=judge_entries(raw.entries, oracle.web, condition.delay, workload.per_host(condition)),
         cpu=raw.cost.cpu,
+        processes=raw.cost.processes,
         server_cpu=raw.server_cpu,
         raw_rate=raw.raw_rate,
         server_rate=raw.server_rate,
@@ -181,10 +205,27 @@ def _metrics(evidence: gates.Evidence, cost: Cost, start: StartCost) -> dict[str
         "in_flight": steady.mean_in_flight,
         **overhead(evidence.first_bytes, evidence.entries),
         **costs(cost, evidence.summary, start),
+        **_kept(evidence),
     }
+    if offered := evidence.settings.arrivals:
+        found["offered_rate"] = offered
+        found |= open_loop.response_times(offered, evidence.received_at, evidence.entries)
+    if rates.drift is not None and evidence.condition.workload == workload.FLAT:
+        found["drift"] = rates.drift
     if math.isfinite(rates.possible):
         found["possible_rate"] = rates.possible
     if evidence.condition.workload != workload.FLAT:
         found["least_rate"] = pages / evidence.oracle.seconds
     beside = {"raw_rate": evidence.raw_rate, "server_rate": evidence.server_rate}
     return found | {name: rate for name, rate in beside.items() if rate is not None}
+
+
+def _kept(evidence: gates.Evidence) -> dict[str, float]:
+    """The metrics of durability."""
+    made, left = commits(evidence.stored_at), evidence.durability.unsynced
+    found = {
+        "commits": float(made.number),
+        "largest_commit": float(made.largest),
+        "longest_uncommitted": made.longest,
+    }
+    return found if left is None else found | {"unsynced": float(left)}

@@ -9,14 +9,15 @@ Rules, and why:
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from time import time
 
-from crawler.compare import raw_logs, workload
+from crawler.compare import gates, open_loop, raw_logs, workload
 from crawler.compare.costs import NO_START, StartCost
 from crawler.compare.design import Planned
 from crawler.compare.headroom import capacity
-from crawler.compare.records import Condition, Trial
+from crawler.compare.records import Arm, Condition, Trial
 from crawler.compare.run_process import Crashed, Stopped, empty_folder, last_line, summary_of
 from crawler.compare.trial import Rates, beside_web, run_trial
 from crawler.errors import CrawlerError
@@ -31,8 +32,8 @@ class WebTrials:
     """Runs trials on webs of our own; their raw logs go into the folder of the `session`. Starts with the references
     that were recorded in earlier `trials`."""
 
-    def __init__(self, seed: int, strict: bool, trials: Iterable[Trial], session: Path) -> None:
-        self._seed, self._strict, self._session = seed, strict, session
+    def __init__(self, seed: int, strict: bool, trials: Iterable[Trial], session: Path, arms: Sequence[Arm]) -> None:
+        self._seed, self._strict, self._session, self._arms = seed, strict, session, arms
         self._raw: dict[tuple[int, Condition], float | None] = {}
         self._server: dict[tuple[str, int, int], float | None] = {}
         self._starts: dict[tuple[str, int, int], StartCost] = {}
@@ -45,8 +46,14 @@ class WebTrials:
                 self._server[_served(trial.condition)] = trial.metrics.get("server_rate")
 
     def run(self, planned: Planned, folder: Path, trials: Iterable[Trial], stopped: Stopped) -> Trial:
-        """Run one trial in an empty folder; `trials` are not needed here. Raises Interrupted, CrawlerError."""
+        """Run one trial in an empty folder; the earlier `trials` tell the peaks that an open loop is a share of. Raises
+        Interrupted, CrawlerError."""
         condition, seed = planned.condition, self._seed
+        arms = {arm.name for arm in self._arms if arm.takes_part(condition)}
+        offered = open_loop.offered_rate(condition, arms, trials) if condition.arrivals else 0.0
+        if offered is None:
+            why = gates.crashed("no arm has a valid trial in the closed loop, so there is no peak to offer a share of")
+            return planned.recorded(why, {}, started_at=time(), seconds=0)
         block, served = (planned.block, condition), _served(condition)
         if served not in self._server:
             with empty_folder(folder / "load") as load:
@@ -58,7 +65,7 @@ class WebTrials:
         if started not in self._starts:
             with empty_folder(folder / "start") as start:
                 self._starts[started] = start_cost(planned, start, seed=seed, stopped=stopped)
-        rates = Rates(self._raw[block], self._server[served], self._starts[started])
+        rates = Rates(self._raw[block], self._server[served], self._starts[started], offered)
         raw_log = raw_logs.path_of(self._session, planned.order)
         return run_trial(
             planned,
@@ -84,12 +91,18 @@ def start_cost(planned: Planned, folder: Path, *, seed: int, stopped: Stopped) -
     Interrupted, CrawlerError."""
     one = planned.condition
     small = Condition(
-        sweep=one.sweep, pages=1, concurrency=one.concurrency, workers=one.workers, latency=0.0, payload=one.payload
+        sweep=one.sweep,
+        pages=1,
+        concurrency=one.concurrency,
+        workers=one.workers,
+        latency=0.0,
+        payload=one.payload,
+        tls=one.tls,
     )
     out = folder / "crawl"
 
     def command(configuration: Path, address: str) -> list[str]:
-        return [sys.executable, "-m", "crawler", *workload.flags(planned.arm, small, configuration, out)]
+        return workload.command(planned.arm, small, configuration, out)
 
     try:
         seen = beside_web(small, folder, command, SeededRandom(seed, "start", planned.order), stopped)
@@ -111,7 +124,8 @@ def raw_rate(condition: Condition, folder: Path, *, seed: int, stopped: Stopped)
     urls.write_text("\n".join(workload.oracle_of(condition).ends), encoding="utf-8")
 
     def command(configuration: Path, address: str) -> list[str]:
-        return [sys.executable, "-m", "crawler.compare.raw", str(urls), str(condition.concurrency), address]
+        words = [sys.executable, "-m", "crawler.compare.raw", str(urls), str(condition.concurrency), address]
+        return [*words, *map(str, filter(None, [workload.authority_of(condition, folder)]))]
 
     try:
         seen = beside_web(condition, folder, command, SeededRandom(seed, "raw"), stopped)

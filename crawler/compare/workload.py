@@ -1,9 +1,8 @@
 """From a condition to a workload: the web to serve, the result a crawl of it must have, and the flags of an engine.
 
 Rules, and why:
-- Every engine gets the same number of fetches in flight, or the comparison would measure that number. In `processes` it
-  is the product of two flags, in `prefork` each shard has its share, so the number of processes is the largest divisor
-  of it that the cores allow.
+- Every engine gets the same number of fetches in flight, or the comparison would measure that number. Processes share
+  them, so there are as many as asked for, else one per core, but no more than fetches in flight.
 - "flat" is one host with a listing, and no rest: only the engine matters. Its pages take lognormal times. "graph" is
   the demo web without a rest, "polite" the same with one: there politeness is the limit, and engines should tie.
 - A trial has its own environment, without the CRAWLER_* variables of the user.
@@ -12,13 +11,16 @@ Rules, and why:
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 from crawler.compare.envelope import least
+from crawler.compare.placement import place_server
 from crawler.compare.records import Arm, Condition
+from crawler.core.reasons import NotFollowed
 from crawler.runtime.job import cores
 from crawler.settings import ENVIRONMENT
 from crawler.testweb.document import AnyWeb
@@ -41,12 +43,14 @@ MOST_PADDING = 4096
 
 class Oracle(NamedTuple):
     """The result that any crawl of a web must have, computed without crawling. `seconds`: the lower bound of its
-    duration under the condition."""
+    duration under the condition. `left_out`: how many links of its pages are not followed, by kind; only an engine that
+    parses every page can count them."""
 
     web: AnyWeb
     ends: Mapping[str, Expected]
     digest: str
     seconds: float
+    left_out: Mapping[NotFollowed, int]
 
 
 @lru_cache(maxsize=4)
@@ -54,26 +58,48 @@ def oracle_of(condition: Condition) -> Oracle:
     """The oracle of a condition's web."""
     web: AnyWeb
     if condition.workload == FLAT:
-        web = FlatWeb(condition.pages, condition.latency, condition.payload, condition.errors, spread=condition.spread)
+        web = FlatWeb(
+            condition.pages,
+            condition.latency,
+            condition.payload,
+            condition.errors,
+            "https" if condition.tls else "http",
+            condition.spread,
+        )
+        ends = expected(web)
+        left_out = {NotFollowed.OUT_OF_SCOPE: web.left_out}
     else:
         web = Web(SEED, condition.hosts, condition.pages)
-    ends = expected(web)
+        ends = expected(web)
+        left_out = {NotFollowed.SCHEME: web.left_out(ends)}
     seconds = least(web, ends, condition.concurrency, condition.delay)
-    return Oracle(web, ends, crawl_digest(ends), seconds)
+    return Oracle(web, ends, crawl_digest(ends), seconds, left_out)
 
 
 def serve(condition: Condition, log: Path) -> StartedWeb:
-    """Start the web of a condition in its own process, on its own port. Raises CrawlerError."""
+    """Start the web of a condition in its own process, on its own port and core. Raises CrawlerError.
+
+    With TLS the certificate to trust is written beside the log.
+    """
     if condition.workload == FLAT:
-        return start_web(
+        web = start_web(
             flat=condition.pages,
             latency=condition.latency,
             spread=condition.spread,
             size=condition.payload,
             errors=condition.errors,
             log=log,
+            authority=authority_of(condition, log.parent),
         )
-    return start_web(seed=SEED, hosts=condition.hosts, pages=condition.pages, log=log)
+    else:
+        web = start_web(seed=SEED, hosts=condition.hosts, pages=condition.pages, log=log)
+    place_server(web.process.pid)
+    return web
+
+
+def authority_of(condition: Condition, folder: Path) -> Path | None:
+    """The certificate to trust of a web with TLS that logs into a folder."""
+    return folder / "authority.pem" if condition.tls else None
 
 
 def write_configuration(condition: Condition, web: StartedWeb, path: Path) -> None:
@@ -84,29 +110,35 @@ def write_configuration(condition: Condition, web: StartedWeb, path: Path) -> No
 
 
 def flags(arm: Arm, condition: Condition, configuration: Path, out: Path) -> list[str]:
-    """The command line of the crawler for one trial, without `python -m crawler`."""
+    """The arguments of the crawler for one trial."""
     profile = "fast" if condition.workload == FLAT else "demo"
     words = ["--profile", profile, "--config", str(configuration), "--out", str(out), "--json", "-q"]
     words += ["--delay", str(condition.delay), "--per-host", str(per_host(condition))]
     return words + engine_flags(arm, condition)
 
 
+def command(arm: Arm, condition: Condition, configuration: Path, out: Path) -> list[str]:
+    """The whole command of one trial."""
+    return [*crawler_of(arm), *flags(arm, condition, configuration, out)]
+
+
+def crawler_of(arm: Arm) -> list[str]:
+    """The crawler, run by the interpreter of an arm."""
+    return [arm.python or sys.executable, "-m", "crawler"]
+
+
 def engine_flags(arm: Arm, condition: Condition) -> list[str]:
-    """The flags of an engine: its mode, its client, and how its processes share the fetches in flight."""
+    """The flags of an engine: its mode, client and loop, and how many processes share the fetches in flight."""
     words = ["--mode", arm.mode, "--client", arm.client, "--concurrency", str(condition.concurrency)]
+    words += ["--loop", arm.loop] if arm.loop else []
     if arm.mode in ("processes", "prefork"):
-        words += ["--processes", str(processes_for(condition.concurrency, condition.workers or cores()))]
+        words += ["--processes", str(min(condition.workers or cores(), condition.concurrency))]
     return words
 
 
 def per_host(condition: Condition) -> int:
     """How many pages of a host may be fetched at once."""
     return 1 if condition.workload == POLITE else condition.concurrency
-
-
-def processes_for(concurrency: int, most: int) -> int:
-    """The largest divisor of `concurrency` that is at most `most`."""
-    return max(count for count in range(1, min(most, concurrency) + 1) if concurrency % count == 0)
 
 
 def patience(condition: Condition) -> float:

@@ -17,12 +17,12 @@ EXTRA = {"curl": "pycurl", "urllib3": "urllib3"}
 """The clients of the extra `clients`, and the package that each needs."""
 
 
-def check_client(client: str) -> None:
-    """Raises UsageError where a client cannot work here, before a crawl begins. Finds the package without an import."""
+def check_client(client: str, instead: str = "--client native") -> None:
+    """Raises UsageError where a client cannot work here, before a crawl begins; it says what to use `instead`. Finds
+    the package without an import."""
     if client in EXTRA and find_spec(EXTRA[client]) is None:
         raise UsageError(
-            f"the client {client!r} needs the package {EXTRA[client]}: pip install 'crawler[clients]', or use "
-            "--client native"
+            f"the client {client!r} needs the package {EXTRA[client]}: pip install 'crawler[clients]', or use {instead}"
         )
     if client == "aiohttp":
         package = find_spec("aiohttp")

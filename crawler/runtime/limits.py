@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from time import monotonic
 
 from crawler.core.reasons import Pause
 from crawler.metrics.process_tree import tree_memory
+from crawler.runtime.arrivals import ArrivalSchedule
 from crawler.runtime.disk_limit import DiskLimiter
 from crawler.runtime.job import Job
 from crawler.runtime.memory_limit import MemoryLimiter
@@ -25,6 +27,10 @@ def install_limiters(job: Job) -> Callable[[int], None]:
     if shares.lowered:
         recorder.pause(Pause.MEMORY, True)
         recorder.pause(Pause.MEMORY, False)
+    if settings.arrivals:
+        schedule = ArrivalSchedule(settings.arrivals)
+        recorder.observe(schedule.see)
+        recorder.limit_by_time(lambda: schedule.room(monotonic()), schedule.next_at)
     if job.folder is None:
         return memory.on_sample
     disk = DiskLimiter(job.folder, settings.disk_reserve, settings.disk_wait, job.wake, recorder.pause)

@@ -67,6 +67,7 @@ class Recorder:
         self._observers: list[Callable[[Actions], None]] = []
         self._brakes: list[Callable[[], int]] = []
         self._most: Callable[[], int] = lambda: PLENTY
+        self._room_at: Callable[[float], float | None] | None = None
         self._max_buffered = MAX_BUFFERED
         self._wake: Callable[[], None] = lambda: None
         self._post: Callable[[Event], None] = lambda event: None
@@ -96,6 +97,12 @@ class Recorder:
     def add_limiter(self, room: Callable[[], int]) -> None:
         """Add a bound on `room`; the limiter itself must wake the workers when it rises."""
         self._brakes.append(room)
+
+    def limit_by_time(self, room: Callable[[], int], room_at: Callable[[float], float | None]) -> None:
+        """Add a bound on `room` that rises by itself: `room_at` tells from the time when it next does, None for no
+        matter."""
+        self._brakes.append(room)
+        self._room_at = room_at
 
     def limit_in_flight(self, most: Callable[[], int]) -> None:
         """Bound the fetches in flight; the limiter itself must wake the workers when the bound rises."""
@@ -186,6 +193,11 @@ class Recorder:
     def room_for(self, free: int, in_flight: int) -> int:
         """How many more fetches may start in an engine with `free` slots and `in_flight` fetches."""
         return min(free, self.room, self._most() - in_flight)
+
+    def wait_until(self, wake_at: float | None) -> float | None:
+        """The end of a wait that may last until `wake_at`: a limiter may allow more before."""
+        room_at = self._room_at(monotonic()) if self._room_at else None
+        return wake_at if room_at is None or (wake_at is not None and wake_at < room_at) else room_at
 
     @property
     def clean(self) -> bool:

@@ -33,11 +33,13 @@ class Settings(Rules, frozen=True, kw_only=True, forbid_unknown_fields=True):
     # engine
     mode: str = "async"
     client: str | None = None
+    loop: Literal["auto", "uvloop", "asyncio"] = "auto"
     concurrency: Sockets | None = None
     processes: Workers | None = None
     threads_per_process: Sockets | None = None
     heartbeat: Seconds = 0.0
     spin: Seconds = 0.0
+    arrivals: Rate = 0.0
     max_memory: str | None = None
 
     # what and where

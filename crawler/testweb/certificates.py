@@ -7,19 +7,25 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Sequence
+from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
 
 from crawler.errors import UsageError
 
 
+def check_tls() -> None:
+    """Raises UsageError where no certificate can be made, before a server is started."""
+    if find_spec("trustme") is None:
+        raise UsageError('TLS needs the package trustme: pip install "crawler[tls]"')
+
+
 def write_certificates(names: Sequence[str], authority: Path, server: Path) -> None:
     """Write the certificate of a new authority, and the key and certificate of the servers, whose names may be
     addresses. Raises UsageError."""
-    try:
-        import trustme
-    except ImportError as error:
-        raise UsageError('TLS needs the package trustme: pip install "crawler[tls]"') from error
+    check_tls()
+    import trustme
+
     new = trustme.CA()
     new.cert_pem.write_to_path(authority)
     server.touch(0o600)

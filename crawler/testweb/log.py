@@ -40,6 +40,11 @@ class LogEntry(msgspec.Struct, frozen=True):
     sent: int = 0
     scheme: str = "http"
 
+    @property
+    def url(self) -> str:
+        """What was asked for, without a port, as in the links of the web."""
+        return f"{self.scheme}://{self.host}{self.path}"
+
 
 class RequestLog:
     """Appends entries to a file. Not thread-safe."""

@@ -9,13 +9,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from crawler.testweb.document import ACCEPT, Anchor, Answer, Document, answer_for
 from crawler.testweb.draw import SeededRandom
 from crawler.testweb.edge_cases import MOVED_ROBOTS, Scripts, Turn, scripts_of
 from crawler.testweb.hosts import PARTS, SMALL, Part, WebHost, make_host, part_of, plain_sizes, robots_text
 from crawler.testweb.markup import followed, html, title_of
+from crawler.testweb.oracle import split
 from crawler.testweb.prose import paragraphs
 from crawler.testweb.site import relative
 
@@ -76,6 +77,14 @@ class Web:
     def closed(self, host: str) -> bool:
         """Whether robots.txt always answers 503."""
         return self.hosts[host].part is Part.CLOSED
+
+    def left_out(self, urls: Iterable[str]) -> int:
+        """How many links of these pages have a scheme that no crawl follows: one on each page of the tree of a host."""
+        return sum(self._is_ordinary(*split(url)) for url in urls)
+
+    def _is_ordinary(self, name: str, path: str) -> bool:
+        may = self.allowed(name, path) and not self.closed(name) and path not in self._scripts[name]
+        return may and self.hosts[name].site.number(path) is not None
 
     def _ordinary(self, host: WebHost, k: int, delay: float) -> Document:
         """Page k of the tree of a host."""

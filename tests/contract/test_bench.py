@@ -29,6 +29,7 @@ COST = Cost(
     switches=0,
     memory=7_000_000,
     threads=1,
+    processes=1,
     descriptors=1,
     own_cpu=0.0,
 )

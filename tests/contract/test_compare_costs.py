@@ -29,6 +29,7 @@ def spent(pages: int) -> tuple[Cost, Summary]:
         switches=100 + 3 * pages,
         memory=50_000_000,
         threads=2,
+        processes=1,
         descriptors=9,
         own_cpu=0.0,
     )

@@ -44,7 +44,7 @@ class Blocking:
     """An asynchronous client wrapped as a blocking one: its loop runs in its own thread."""
 
     def __init__(self, client: str, plan: ClientPlan) -> None:
-        self._loop = (loop_factory() or asyncio.new_event_loop)()
+        self._loop = loop_factory("auto")()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._fetcher = asyncio.run_coroutine_threadsafe(self._open(client, plan), self._loop).result(5)

@@ -34,6 +34,26 @@ def test_an_engine_that_parses_everything_at_the_end_is_not_faster() -> None:
     assert found.steady > 1.05 * found.possible, "its steady window is beyond what is possible, which voids it"
 
 
+def test_the_halves_of_the_window_are_compared() -> None:
+    def drift(stored: dict[str, float], busy: float = 0.05) -> float | None:
+        return stored_rates(stored, 100.0, 10, lambda url: busy).drift
+
+    even = evenly(1000, 200.0)
+    slowing = {url: 100 + (at - 100) * (1 + (at - 100) / 10) for url, at in even.items()}
+    assert drift(even) == pytest.approx(0, abs=0.01)
+    assert drift(slowing) == pytest.approx(-0.3, abs=0.1)
+    assert drift(slowing, busy=0.0) == pytest.approx(drift(slowing)), "a web that takes no time has the same"
+    assert drift({url: 100 + math.ceil(at - 100) for url, at in even.items()}) is None, "five commits"
+
+
+def test_pages_that_take_longer_are_no_drift() -> None:
+    def busy(url: str) -> float:
+        return 0.04 if int(url[1:]) < 500 else 0.08
+
+    rising = evenly(500, 250.0) | {f"/{500 + n}": 102 + n / 125 for n in range(500)}
+    assert stored_rates(rising, 100.0, 10, busy).drift == pytest.approx(0, abs=0.02)
+
+
 def test_a_few_pages_have_no_steady_window() -> None:
     for stored in ({}, evenly(2, 10.0), dict.fromkeys("abcdef", 105.0)):
         found = stored_rates(stored, 100.0, 4, lambda url: 0.0)

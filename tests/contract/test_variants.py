@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -70,6 +71,27 @@ def test_it_settles_what_the_oracle_expects_and_is_polite(
     verdict = judge(web.log, webs.WEB, webs.DELAY)
     assert verdict.clean, verdict
     assert verdict.duplicates == []
+
+
+@pytest.mark.parametrize(("loop", "package"), [("uvloop", "uvloop"), ("asyncio", "asyncio"), ("auto", "uvloop")])
+def test_the_event_loop_is_the_one_that_is_asked_for(web: LoggedWeb, tmp_path: Path, loop: str, package: str) -> None:
+    ran = set[str]()
+
+    def see(run: Run) -> None:
+        assert isinstance(run, Job)
+        run.recorder.observe(lambda actions: ran.add(type(asyncio.get_running_loop()).__module__.partition(".")[0]))
+
+    assert webs.crawl(tmp_path / "out", webs.settings(web.started, "async", loop=loop), see).digest == webs.DIGEST
+    assert ran == {package}
+
+
+@pytest.mark.parametrize("mode", variants.ON_LOOP)
+def test_a_loop_that_is_not_installed_is_refused(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(variants, "find_spec", lambda name: None)
+    variants.check_loop(mode, "auto")
+    variants.check_loop("threads", "uvloop")
+    with pytest.raises(UsageError, match="pip install uvloop, or use --loop asyncio"):
+        variants.check_loop(mode, "uvloop")
 
 
 @EACH_MODE

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from crawler.compare import gates
+from crawler.compare.durability import Look
 from crawler.compare.environment import OtherLoad
 from crawler.compare.gates import Evidence
 from crawler.compare.records import Gate
@@ -108,6 +109,40 @@ def test_a_server_without_headroom_is_found(honest: Evidence) -> None:
     warned = gates.judge(honest._replace(raw_rate=1.0), strict=False)
     assert not failed(warned)
     assert next(gate.detail for gate in warned if gate.name == "G8").startswith("warning: the raw loop got 1 pages/s")
+
+
+def test_fewer_workers_than_asked_for_are_found(honest: Evidence) -> None:
+    forked = honest._replace(settings=msgspec.structs.replace(honest.settings, processes=4))
+    for alive, expected in ((4, {"G5"}), (2, {"G5"}), (5, set()), (0, set())):
+        assert failed(gates.judge(forked._replace(processes=alive))) == expected, alive
+
+
+def test_answers_that_came_early_are_found(honest: Evidence) -> None:
+    entries = [msgspec.structs.replace(entry, end=entry.at + 0.001) for entry in honest.entries]
+    found = gates.judge(honest._replace(entries=entries, stored_at={}))
+    assert "G8" in failed(found)
+    assert "ms early" in next(gate.detail for gate in found if gate.name == "G8")
+
+
+@pytest.mark.parametrize(
+    ("made", "word"),
+    [
+        ({"unsynced": 8192}, "8192 bytes were left to be synced"),
+        ({"other_journal": ("frontier.sqlite",)}, "frontier.sqlite is not in WAL mode"),
+        ({"looks": tuple(Look(at, 1.0) for at in (1e9, 2e9))}, "commits are stated for times"),
+    ],
+)
+def test_less_durability_is_found(honest: Evidence, made: dict[str, object], word: str) -> None:
+    less = msgspec.structs.replace(honest.durability, **made)
+    found = gates.judge(honest._replace(durability=less), strict=False)
+    assert failed(found) == {"G11"} and word in found[10].detail
+
+
+def test_drift_only_warns(honest: Evidence) -> None:
+    for drift, warned in ((0.2, True), (-0.2, True), (0.05, False), (None, False)):
+        found = gates.judge(honest._replace(rates=honest.rates._replace(drift=drift)))
+        assert "G12" not in failed(found)
+        assert found[11].detail.startswith(gates.WARNING) == warned
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from crawler.compare import gates, session_files, site
 from crawler.compare.design import schedule
 from crawler.compare.live import LiveTrials
 from crawler.compare.records import Trial
-from crawler.compare.verify import verify
+from crawler.compare.verify import unchecked, verify
 from crawler.errors import UsageError
 from crawler.testweb.flat import NAME
 from crawler.testweb.log import FLUSH_SECONDS, LogEntry, read_log
@@ -82,6 +82,10 @@ def test_arms_that_agree_are_valid_and_the_report_says_what_is_not_known(on_a_li
         assert "25 URLs" in report
         assert "provably equal" not in report and "Loopback" not in report
     assert not verify(tmp_path / "c")
+    assert unchecked(tmp_path / "c") == ["site.toml: it configures the crawls"]
+    trials[3].metrics["steady_rate"] *= 2
+    (tmp_path / "c" / "trials.jsonl").write_bytes(msgspec.json.Encoder().encode_lines(trials))
+    assert verify(tmp_path / "c")[0].startswith("line 4: trial 3 has steady_rate")
 
 
 def test_a_site_is_walked_once_and_each_arm_asks_for_that_list(
@@ -120,7 +124,7 @@ def test_bodies_that_differ_only_warn(on_a_list: list[str], tmp_path: Path) -> N
     plan, trials = session_files.read_session(tmp_path / "c"), session_files.read_trials(tmp_path / "c")
     assert plan.site
     changed = [msgspec.structs.replace(one, digest="0" * 32) for one in trials if one.block == 1]
-    again = LiveTrials(plan.site, site.configuration_of(plan.site, tmp_path / "c"), 0.0, plan.seed, strict=False)
+    again = LiveTrials(plan.site, tmp_path / "c", 0.0, plan.seed, strict=False)
     (tmp_path / "work").mkdir()
     planned = schedule(plan)[-1]
     found: Trial = again.run(planned, tmp_path / "work", changed, lambda: False)

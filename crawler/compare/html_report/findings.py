@@ -14,13 +14,14 @@ from crawler.compare.fields import Field, Row
 from crawler.compare.html_report.numbers import full
 from crawler.compare.html_report.phrases import NO_CLAIM, listed, sentence
 from crawler.compare.html_report.scaling import sweep
+from crawler.compare.predictions import OUTCOMES, tally
 from crawler.compare.results import Results
 from crawler.compare.verdicts import costs_against
 from crawler.report.numbers import counted, number, percent, seconds, share
 
 
 def summary(found: Results) -> list[str]:
-    """The main findings, at most eight sentences without repetition."""
+    """The main findings, at most nine sentences without repetition."""
     said = []
     if found.headline:
         said.append(noise_floor(found))
@@ -29,9 +30,13 @@ def summary(found: Results) -> list[str]:
     swept = [asked[name] for name in ("concurrency", "latency", "cpu") if name in asked]
     said += [sentence(sweep(one, found.base)[:3]) for one in swept]
     said += [polite(field) for field in found.polite[:1] if field.engines]
+    if found.predictions:
+        came = tally(found.predictions)
+        outcomes = ", ".join(f"{came[outcome]} {outcome}" for outcome in OUTCOMES)
+        said.append(f"Of {counted(len(found.predictions), 'prediction')} made before the first trial: {outcomes}.")
     if found.audit.void:
-        counted = found.audit.void + found.audit.valid
-        said.append(f"{found.audit.void:,} of {counted:,} trials failed a gate: shown, not counted.")
+        judged = found.audit.void + found.audit.valid
+        said.append(f"{found.audit.void:,} of {judged:,} trials failed a gate: shown, not counted.")
     return [text if text.endswith(".") else f"{text}." for text in dict.fromkeys(said) if text]
 
 

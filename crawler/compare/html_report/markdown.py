@@ -24,12 +24,12 @@ def markdown(book: Book, sections: Sequence[Section]) -> str:
             [" with ".join(filter(None, row.pop(ENGINE))), *(" ".join(cell).strip() for cell in row.values())]
             for row in summary(book)
         ]
-        parts.append(_tabled(Table(head, rows)))
+        parts.append(tabled(Table(head, rows)))
     parts.append(_list(findings.summary(found)))
     for section in sections:
         for figure in section.figures:
             parts += [f"## {plain(section.name)}", f"**{plain(figure.title)}**", plain(figure.question)]
-            parts += [_tabled(figure.table), f"*{plain(figure.foot)}*", f"*{plain(book.session.command)}*"]
+            parts += [tabled(figure.table), f"*{plain(figure.foot)}*", f"*{plain(book.session.command)}*"]
     parts += ["## Method", _list(how(site)), "## What this cannot show", _list(blind_spots(site))]
     missing = [f"{section.name}: {section.missing}" for section in sections if not section.figures]
     if missing:
@@ -46,7 +46,8 @@ def plain(text: str) -> str:
     return line
 
 
-def _tabled(table: Table) -> str:
+def tabled(table: Table) -> str:
+    """A table in Markdown, its cells escaped."""
     head = [name.removeprefix(":") for name in table.head]
     lines = [[plain(cell) for cell in line] for line in (head, *table.rows)]
     lines.insert(1, ["---"] * len(table.head))

@@ -22,6 +22,9 @@ _METHOD = (
     "Where the A/A interval excludes 1, the measurement separates two equal engines, and no difference is claimed.",
     "Sweeps are read level by level. A crossing is interpolated between levels in log space, and reported only "
     "where the intervals exclude a tie on both sides of it and the words differ there.",
+    "Rates are those of the commits between the first and the last tenth of the pages. Where the halves of that window "
+    "differ by more than 10 %, the trial carries a warning.",
+    "Design, rules and predictions were fixed before the first trial, in preregistration.json; its hash is below.",
     "Outliers are counted and shown, never dropped. CPU, memory and switches are sums over the whole process tree.",
     "Ceilings have no free parameter: Little's law is slots / latency; a CPU roof is the cores an engine can use "
     "divided by its CPU seconds per page (one core for one event loop); politeness is hosts / delay; a graph allows "

@@ -38,6 +38,8 @@ SHOWN: dict[str, tuple[str, str, Show]] = {
     "threads": ("Threads", "most at once", number),
     "startup": ("Start-up", "process start to first request", lasting),
     "overhead_p99": ("Overhead p99", "first byte minus server's delay", milliseconds),
+    "response_p50": ("Response, median", "intended start to whole response", milliseconds),
+    "response_p99": ("Response p99", "intended start to whole response", milliseconds),
     "heartbeat_p99": ("Heartbeat p99", "how late our code gets to run", milliseconds),
 }
 """Every metric that is shown: its name, its unit, the format of its values."""
@@ -72,6 +74,8 @@ def conditions(condition: Condition, *, but: Collection[str] = ()) -> str:
         "cpu_ms": f"{short(condition.cpu_ms)} ms CPU a page" if condition.cpu_ms else "",
         "errors": f"{share(condition.errors)} errors" if condition.errors else "",
         "hosts": f"{condition.hosts:,} hosts" if condition.hosts > 1 else "",
+        "tls": "https" if condition.tls else "",
+        "arrivals": f"open loop at {share(condition.arrivals)} of the least peak" if condition.arrivals else "",
         "delay": f"one request per {seconds(condition.delay)} and host" if condition.delay else "",
         "workers": f"{condition.workers} workers" if condition.workers else "",
     }

@@ -10,6 +10,7 @@ from crawler.compare.html_report import findings
 from crawler.compare.html_report.book import Book, Figure, Table
 from crawler.compare.html_report.numbers import conditions, full
 from crawler.compare.html_report.timeline import OrderedTrial, timeline
+from crawler.compare.predictions import verdict
 
 CHECKS = {
     "G1": "oracle: every record as computed without crawling",
@@ -21,6 +22,9 @@ CHECKS = {
     "G7": "failures: they depend on URL and attempt only",
     "G8": "server: it had capacity to spare",
     "G9": "machine: it was quiet",
+    "G10": "limits: nothing was faster than the web and the slots allow",
+    "G11": "durability: committed and synced as asked for, by the files themselves",
+    "G12": "steadiness: both halves of the steady window alike, within 10 %",
 }
 ON_SITE = {"G1": "agreement: URLs, reasons and statuses as in the first valid arm of the block; there is no oracle"}
 
@@ -43,7 +47,7 @@ def gates(book: Book) -> tuple[list[Figure], str]:
         title += f"; {len(void):,} did not and are void"
     rows = [
         [name, checks.get(name, ""), f"{failed[name]:,}", f"{warned[name]:,}", last.get(name, "")]
-        for name in sorted({gate.name for _, gate in found})
+        for name in sorted({gate.name for _, gate in found}, key=lambda name: (len(name), name))
     ]
     for arm in book.session.arms:
         ours = [trial for trial in counted if trial.arm == arm.name]
@@ -89,6 +93,7 @@ def order(book: Book) -> tuple[list[Figure], str]:
     if field and field.twin:
         rows.append(["A/A ratio", full(field.twin)])
         rows.append(["what counts as a difference", f"more than {100 * field.margin:.2g} %"])
+    rows += [list(verdict(one)) for one in book.found.predictions]
     figure = Figure(
         title,
         "Could the order of the trials, or other processes, fake a difference?",

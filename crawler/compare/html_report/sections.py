@@ -9,6 +9,7 @@ from crawler.compare.html_report.book import Book, Section
 from crawler.compare.html_report.choice import decision
 from crawler.compare.html_report.costs import cost, start
 from crawler.compare.html_report.proof import gates, order
+from crawler.compare.html_report.responses import responses
 from crawler.compare.html_report.speed import graph, headline, pairs, polite
 from crawler.compare.html_report.sweeps import sweep
 
@@ -28,6 +29,7 @@ def sections(book: Book) -> list[Section]:
     found = book.found
     politely = [polite(book, field) for field in found.polite if field.engines]
     by_links = [graph(book, field) for field in found.graph if field.engines]
+    in_time = [figure for field in found.open_loop if (figure := responses(book, field))]
     return [
         Section("map", "Which engine for which job", *decision(book)),
         Section("work", "The same work", *gates(book)),
@@ -40,6 +42,7 @@ def sections(book: Book) -> list[Section]:
         Section("cost", "Memory, CPU and switches", *cost(book)),
         *(_section(book, name) for name in ("payload", "workers", "errors")),
         Section("graph", "Finding pages by their links", by_links, "no graph was crawled"),
+        Section("responses", "Response times under a given load", in_time, "no open loop was run"),
         Section("politeness", "Politeness", politely, "no condition with a delay was run"),
     ]
 

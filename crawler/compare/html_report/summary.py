@@ -21,7 +21,7 @@ SUMMED = {
     "switches_per_page": ("Switches", "per page"),
     "overhead_p99": ("Overhead", "added, p99"),
 }
-MACHINE = ("cpu", "machine", "cores", "memory", "python", "system", "kernel")
+MACHINE = ("cpu", "machine", "cores", "placement", "memory", "python", "system", "kernel")
 
 
 def title(session: Session) -> str:
@@ -41,7 +41,8 @@ def machine(session: Session) -> str:
 def provenance(session: Session) -> dict[str, str]:
     """How and where the session ran."""
     blocks = ", ".join(f"{sweep} {count}" for sweep, count in session.blocks.items())
-    return {"command": session.command, "seed": str(session.seed), "blocks": blocks, **session.environment}
+    ran = {"command": session.command, "preregistration": session.preregistration, "seed": str(session.seed)}
+    return {**ran, "blocks": blocks, **session.environment}
 
 
 def heads(book: Book) -> dict[str, str]:
@@ -54,10 +55,10 @@ def heads(book: Book) -> dict[str, str]:
 def summary(book: Book) -> list[dict[str, Cell]]:
     """The rows of the summary, by column."""
     field = book.found.headline
-    clients = {arm.name: arm.client for arm in book.session.arms}
+    stacks = {arm.name: arm.stack for arm in book.session.arms}
     return [
         {
-            ENGINE: (row.arm, clients[row.arm]),
+            ENGINE: (row.arm, stacks[row.arm]),
             "Pages/s": _level(row.levels[field.rate], number),
             _against(book): _level(row.ratio, number) if row.ratio else ("1", "the base"),
             VERDICT: ("A/A" if row.twin else row.word or "base", ""),
