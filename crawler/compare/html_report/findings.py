@@ -104,8 +104,12 @@ def costs(field: Field, base: str) -> str:
         said = [f"{arm} takes {full((more | less)[arm])} times the {what} of {base}" for arm in ends]
         if found and not said:
             said_of = {word for _, word in found.values()}
-            equal = said_of == {"equivalent"}
-            said = [f"every engine takes as much {what} as {base}" if equal else f"no difference in {what} is shown"]
+            if analysis.TOO_FEW in said_of:
+                said = [f"too few blocks to compare {what}"]
+            elif said_of == {"equivalent"}:
+                said = [f"every engine takes as much {what} as {base}"]
+            else:
+                said = [f"no difference in {what} is shown"]
         parts += said
     return sentence(parts)
 

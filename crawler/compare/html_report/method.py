@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from crawler.compare.gates import WARNING
 from crawler.compare.intervals import LEAST
-from crawler.compare.records import Site
+from crawler.compare.records import Site, Trial
 from crawler.compare.results import Results
 from crawler.report.numbers import counted
 
@@ -14,8 +17,8 @@ _METHOD = (
     "Ratios are geometric means of within-block ratios with their 95 % intervals: Student's, taken at a nominal 97 %, "
     "which simulated sessions with drift, bursts and skewed noise show to hold the truth in 93 % of cases or more. "
     "Levels are geometric means over blocks.",
-    f"A word needs {LEAST} blocks. With fewer, the smallest and the largest value stand in round brackets, and nothing "
-    "is claimed.",
+    f"A verdict needs {LEAST} blocks. With fewer, the smallest and the largest value stand in round brackets, and "
+    "nothing is claimed.",
     "The region of practical equivalence is 3 %. Faster and slower: the interval lies wholly beyond it and beyond the "
     "A/A arm's interval, and Holm's correction over all comparisons of a figure is passed. Equivalent: both intervals "
     "lie wholly inside the region. Anything else is inconclusive.",
@@ -73,9 +76,18 @@ def on_site(site: Site) -> str:
     )
 
 
+def disturbed(trials: Sequence[Trial]) -> str:
+    """How many trials other processes disturbed, void or not, with an example; "" if none."""
+    quiet = [gate for trial in trials for gate in trial.gates if gate.name == "G9"]
+    seen = [gate.detail.removeprefix(WARNING) for gate in quiet if not gate.passed or gate.detail.startswith(WARNING)]
+    if not seen:
+        return ""
+    return f"Other processes disturbed {len(seen):,} of {counted(len(trials), 'trial')}, the first so: {seen[0]}."
+
+
 def conditions_of_claims(found: Results) -> str:
     """Why a report claims nothing."""
     return (
-        f"{counted(found.blocks, 'valid block')} of the arm with the fewest at the headline condition, and a word "
-        f"needs {LEAST}: what follows describes these trials and promises nothing."
+        f"A verdict needs {LEAST} valid blocks of every engine; at the headline condition some engine has only "
+        f"{found.blocks}. What follows describes these trials, not the engines."
     )

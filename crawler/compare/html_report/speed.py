@@ -16,6 +16,10 @@ from crawler.compare.intervals import Estimate
 from crawler.report.numbers import number, share
 
 UNIT = "pages/s"
+RULE = (
+    "With five blocks or more, an interval wholly outside it is a difference, one wholly inside is a tie unless noise "
+    "made the band wider than 3 %, and one across its edge stays open."
+)
 
 
 def headline(book: Book) -> tuple[list[Figure], str]:
@@ -40,14 +44,12 @@ def headline(book: Book) -> tuple[list[Figure], str]:
     rows += [[name, number(rate), "", "", ""] for name, rate in ceilings.items()]
     lane_rows = book.lanes(field, field.rate)
     title = findings.headline(field, book.found.base)
-    unit = f"{UNIT}, {'steady window' if field.rate == 'steady_rate' else 'start to exit'}"
+    unit = f"{UNIT}, {'in the steady window' if field.rate == 'steady_rate' else 'start to exit'}"
     figure = Figure(
         title,
         "How many pages a second does each engine store, and what stands in its way?",
-        [lambda width: lanes(width, lane_rows, unit, number, ceilings, title)],
-        "Each pale mark is a trial, the large one the geometric mean with its 95 % interval. Dashed: what no engine "
-        "can exceed (Little's law: slots / latency) and what a client that throws its pages away reaches. The short "
-        "bar is the engine's own CPU roof: its cores doing nothing but this.",
+        [lanes(lane_rows, unit, number, ceilings, title)],
+        "Little's law: slots / latency, which no engine can exceed. The raw client loop throws its pages away.",
         Table(["engine or ceiling", "pages/s [95 %]", "from a cold start [95 %]", "CPU roof", "reached"], rows),
         book.foot([field.condition]),
     )
@@ -60,9 +62,10 @@ def pairs(book: Book) -> tuple[list[Figure], str]:
     if not field or not field.pairs:
         return [], "fewer than two engines share a block of the headline condition"
     rates = {row.arm: row.values[field.rate] for row in field.rows if field.rate in row.values}
-    drawn = [_pair(book, rates, p.a, p.b, p.ratio, p.word) for p in field.pairs]
-    if field.twin and book.found.twin in rates:
-        drawn.insert(0, _pair(book, rates, book.found.twin, book.found.base, field.twin, "A/A"))
+    drawn = [_pair(book, rates, pair.a, pair.b, pair.ratio) for pair in field.pairs]
+    twin = bool(field.twin and book.found.twin in rates)
+    if field.twin and twin:
+        drawn.insert(0, _pair(book, rates, book.found.twin, book.found.base, field.twin))
     rows = [[f"{pair.a} / {pair.b}", full(pair.ratio), share(pair.wins), pair.word] for pair in field.pairs]
     if field.twin:
         rows.insert(0, [f"{book.found.twin} / {book.found.base}", full(field.twin), "", "A/A: the noise floor"])
@@ -70,19 +73,17 @@ def pairs(book: Book) -> tuple[list[Figure], str]:
     figure = Figure(
         title,
         "Which differences are real?",
-        [lambda width: forest(width, drawn, field.margin, title)],
-        f"The band, ± {100 * field.margin:.2g} %, holds what is too small to matter, and what noise alone can do. An "
-        "interval outside the band is a difference, one across its edge stays open. One inside is a tie, unless noise "
-        "made the band wider than 3 %. Pale marks are blocks. The first row compares an engine to itself.",
-        Table(["pair", "ratio [95 %]", "ahead in", "word"], rows),
+        [forest(drawn, field.margin, title)],
+        f"The band is ± {100 * field.margin:.2g} %. {RULE}" + (" The first row compares an engine to itself." * twin),
+        Table(["pair", "ratio [95 %]", "ahead in", "verdict"], rows),
         book.foot([field.condition]),
     )
     return [figure], ""
 
 
-def _pair(book: Book, rates: Mapping[str, Blocks], a: str, b: str, ratio: Estimate, said: str) -> Lane:
+def _pair(book: Book, rates: Mapping[str, Blocks], a: str, b: str, ratio: Estimate) -> Lane:
     values = [math.exp(log) for log in analysis.log_ratios(rates[a], rates[b])]
-    return Lane(book.index[a], f"{a} / {b}", values, ratio, said=said)
+    return Lane(book.index[a], f"{a} / {b}", values, ratio)
 
 
 def graph(book: Book, field: Field) -> Figure:
@@ -93,8 +94,8 @@ def graph(book: Book, field: Field) -> Figure:
         "the graph",
         findings.graph(field, book.found.base),
         "How near does each engine come to the fastest possible crawl of a web that has to be discovered?",
-        "Dashed: what no crawl can exceed, worked out from the web alone: all its answers, as many at once as there "
-        "are slots (Brent), or its longest chain of links (Graham), whichever takes longer. The gap is the engine's.",
+        "No crawl of this web can be faster than all its answers, as many at once as there are slots (Brent), nor than "
+        "its longest chain of links (Graham). The gap to that is the engine's.",
     )
 
 
@@ -106,12 +107,11 @@ def polite(book: Book, field: Field) -> Figure:
         "politeness",
         findings.polite(field),
         "Does the engine matter for a polite crawl?",
-        "Dashed: hosts / delay, what politeness allows. A tie here is shown (the interval lies inside the region of "
-        "practical equivalence), not merely a difference that was missed.",
+        "Politeness allows hosts / delay. Equivalent means shown to be equal, by an interval wholly inside ± 3 %.",
     )
 
 
-def _limited(book: Book, field: Field, limit: str, title: str, question: str, reading: str) -> Figure:
+def _limited(book: Book, field: Field, limit: str, title: str, question: str, remark: str) -> Figure:
     """Throughput of a whole crawl, which one limit bounds for every engine."""
     ceilings = {name: rate for name, rate in field.ceilings.items() if name == limit}
     unit = f"{UNIT}, first request to last answer" if field.rate == "crawl_rate" else UNIT
@@ -123,7 +123,7 @@ def _limited(book: Book, field: Field, limit: str, title: str, question: str, re
         "engine",
         "pages/s [95 %]",
         f"ratio to {book.found.base}",
-        "word",
+        "verdict",
         "CPU",
         "memory",
         "share of the possible",
@@ -131,8 +131,8 @@ def _limited(book: Book, field: Field, limit: str, title: str, question: str, re
     return Figure(
         title,
         question,
-        [lambda width: lanes(width, drawn, unit, number, ceilings, title)],
-        reading,
+        [lanes(drawn, unit, number, ceilings, title)],
+        remark,
         Table(heads, rows),
         book.foot([field.condition]),
     )
