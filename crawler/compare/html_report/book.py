@@ -27,7 +27,7 @@ KEYS = {
 }
 """What the marks of all figures mean, by their class in a drawing."""
 SPECIAL = {
-    "ceiling": "Dashed lines are ceilings, named there.",
+    "ceiling": "Broken lines are ceilings, named above.",
     "roof": "A short thick bar is what the CPU of the engine's own cores allows.",
     "cross": "Dotted is where engines change places, with its 95 % interval.",
     "void": "Crosses are void trials.",

@@ -1,7 +1,7 @@
 """Figures along a factor, one line per engine. Pure: numbers in, SVG out.
 
-Dots are trials, spread slightly to both sides of their level, because noise is often smaller than a marker. The page
-has the names of the engines in a legend.
+Dots are trials, spread slightly to both sides of their level, because noise is often smaller than a marker. No text
+stands among the marks: the page has the engines in a legend, the ceilings are named above the figure.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """The frame of the lines: name and format of both axes, dashed lines by name (level -> value), crossings on the x
-    axis (low, at, high) with their text, and for ratios the ROPE (level -> half-width around 1)."""
+    """The frame of the lines: name and format of both axes, ceilings by name (level -> value), crossings on the x
+    axis (low, at, high), and for ratios the ROPE (level -> half-width around 1)."""
 
     x: str
     y: str
     show_x: Show = short
     show_y: Show = short
     ceilings: Mapping[str, Mapping[float, float]] = field(default_factory=dict)
-    crossings: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
+    crossings: Sequence[tuple[float, float, float]] = ()
     ropes: Mapping[float, float] = field(default_factory=dict)
 
 
@@ -55,9 +55,10 @@ def curves(lines: Sequence[Line], scene: Scene, label: str) -> str:
     parts = [words(4, 14, scene.y, "axis"), left_axis(up, LEFT, RIGHT, 6, scene.show_y)]
     parts += [_levels(across, levels, scene.show_x), words(RIGHT, HEIGHT - 8, scene.x, "axis", "end")]
     parts.append(_ropes(scene.ropes, across, up))
-    parts += [_crossing(text, *at, across) for text, at in scene.crossings.items()]
-    for place, (name, points) in enumerate(scene.ceilings.items()):
-        parts.append(_ceiling(name, sorted(points.items()), across, up, place))
+    for low, at, high in scene.crossings:
+        parts.append(box(across.at(low), TOP, across.at(high) - across.at(low), BOTTOM - TOP, "between"))
+        parts.append(rule(across.at(at), TOP, across.at(at), BOTTOM, "cross"))
+    parts.append(_ceilings(scene.ceilings, across, up))
     lines = sorted(lines, key=lambda line: line.index)
     gaps = [across.at(later) - across.at(level) for level, later in itertools.pairwise(levels)]
     fan = min([15.0, *(0.3 * gap for gap in gaps)])
@@ -78,25 +79,16 @@ def _levels(axis: Axis, levels: Sequence[float], show: Show) -> str:
     return "".join(parts)
 
 
-def _crossing(text: str, low: float, at: float, high: float, across: Axis) -> str:
-    """The place where two engines change places: its interval as a band over the axis, and its text below the top."""
-    x = across.at(at)
-    side, anchor = (-6, "end") if x > (LEFT + RIGHT) / 2 else (6, "start")
-    area = box(across.at(low), TOP, across.at(high) - across.at(low), BOTTOM - TOP, "between")
-    return area + rule(x, TOP, x, BOTTOM, "cross") + words(x + side, BOTTOM - 8, text, "named", anchor)
-
-
-def _ceiling(name: str, points: Sequence[tuple[float, float]], across: Axis, up: Axis, place: int) -> str:
-    """The part of a dashed line inside the figure, with its name at the upper end, apart from the other names."""
-    drawn = [(across.at(x), up.at(y)) for x, y in _clipped(points, up.high)]
-    if len(drawn) < 2:
-        return ""
-    x, y = drawn[-1]
-    if abs(y - drawn[0][1]) < 24:
-        return path(drawn, "ceiling") + words(x - 130 * place, min(y for _, y in drawn) - 8, name, "named", "end")
-    falling, side = y > drawn[0][1], 10 + 28 * place
-    x = drawn[0][0] + side if falling else x - side
-    return path(drawn, "ceiling") + words(x, up.end + 14 + 18 * place, name, "named", "start" if falling else "end")
+def _ceilings(ceilings: Mapping[str, Mapping[float, float]], across: Axis, up: Axis) -> str:
+    """The parts of the ceilings inside the figure, dashed each in its own way, and their names above it."""
+    parts, x = [], float(RIGHT)
+    for (name, points), kind in zip(ceilings.items(), ("ceiling", "ceiling short"), strict=False):
+        drawn = [(across.at(at), up.at(rate)) for at, rate in _clipped(sorted(points.items()), up.high)]
+        if len(drawn) > 1:
+            start = x - 6.6 * len(name)
+            parts += [path(drawn, kind), rule(start - 30, 10, start - 6, 10, kind), words(start, 14, name, "named")]
+            x = start - 44
+    return "".join(parts)
 
 
 def _clipped(points: Sequence[tuple[float, float]], top: float) -> list[tuple[float, float]]:

@@ -62,10 +62,12 @@ def forest(rows: Sequence[Lane], rope: float, label: str) -> str:
     parts = [box(low, top, high - low, bottom - top, "band")]
     for tick in _ratio_ticks(axis):
         x = axis.at(tick)
-        parts.append(rule(x, top, x, bottom, "one" if tick == 1 else "grid"))
+        parts.append(rule(x, top, x, bottom, "grid"))
         parts.append(words(x, bottom + 17, f"{tick:g}", "tick", "middle"))
     parts.append(words(4, 14, "ratio of pages/s (log scale)", "axis"))
-    parts += [_lane(axis, row, top + STEP * place, number) for place, row in enumerate(rows)]
+    for place, row in enumerate(rows):
+        y = top + STEP * place
+        parts += [rule(axis.at(1), y + 24, axis.at(1), y + 52, "one"), _lane(axis, row, y, number)]
     return svg(CHART, bottom + 28, "".join(parts), label)
 
 

@@ -67,9 +67,8 @@ def headline(field: Field, base: str) -> str:
         return f"All engines tie with {base}, within {100 * analysis.ROPE:.2g} %"
     if few := [row for row in rows if row.word == analysis.TOO_FEW]:
         farthest = max(few, key=lambda row: abs(math.log(_ratio(row))))
-        return (
-            f"{farthest.arm} at {number(_ratio(farthest))} times the pages a second of {base}: too few blocks to claim"
-        )
+        seen = f"{farthest.arm} stored {number(_ratio(farthest))} times as many pages a second as {base}"
+        return f"{seen}: observed, but too few blocks to claim"
     still = [row.arm for row in rows if row.word == "inconclusive"]
     if slower:
         least = f"{slower[0].arm} reaches {_measured(slower[0])} of {base}'s pages a second"

@@ -22,13 +22,14 @@ _METHOD = (
     "The region of practical equivalence is 3 %. Faster and slower: the interval lies wholly beyond it and beyond the "
     "A/A arm's interval, and Holm's correction over all comparisons of a figure is passed. Equivalent: both intervals "
     "lie wholly inside the region. Anything else is inconclusive.",
-    "Where the A/A interval excludes 1, the measurement separates two equal engines, and no difference is claimed.",
+    "The A/A arm is the base engine once more, under another name. Where the interval of its ratio excludes 1, the "
+    "measurement separates two equal engines, and no difference is claimed.",
     "Sweeps are read level by level. A crossing is interpolated between levels in log space, and reported only "
-    "where the intervals exclude a tie on both sides of it and the words differ there.",
+    "where the intervals exclude a tie on both sides of it and the verdicts differ there.",
     "Outliers are counted and shown, never dropped. CPU, memory and switches are sums over the whole process tree.",
-    "Ceilings have no free parameter: Little's law is slots / latency; a CPU roof is the cores an engine can use "
-    "divided by its CPU seconds per page (one core for one event loop); politeness is hosts / delay; a graph allows "
-    "what its answers, its longest chain of links and its rests allow.",
+    "Ceilings are computed, not fitted. Little's law: slots / latency. CPU roof: the cores that an engine can use / "
+    "its CPU seconds per page (one core for one event loop). Politeness: hosts / delay. A linked web: the time of all "
+    "its answers / slots, or of its longest chain of links with the pauses between, whichever is longer.",
 )
 
 _PROOF = (

@@ -20,7 +20,7 @@ from crawler.report.html import frame, listed, section, table
 from crawler.report.svg import colour, escape, mark
 
 STYLE = Path(__file__).with_name("comparison.css")
-LONG = 48
+LONG = 30
 """A cell with more letters may be broken into lines."""
 MANY = 24
 """A table with more rows is collapsed."""

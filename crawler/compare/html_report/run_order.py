@@ -71,7 +71,9 @@ def timeline(
         parts += [rule(x - side, bottom - 12, x + side, bottom - 4, "void") for side in (4, -4)]
     for arm, at in index.items():
         ours = [trial.order for trial in trials if trial.arm == arm and trial.order in residuals]
-        parts.append(dots(at, [(across.at(one), up.at(residuals[one])) for one in ours], 2.4))
+        parts.append(
+            dots(at, [(across.at(one), up.at(residuals[one])) for one in ours], 3.4 if len(trials) < 200 else 2.4)
+        )
     if drift is not None:
         parts.append(rule(across.start, up.at(-drift / 2), across.end, up.at(drift / 2), "trend"))
     return svg(CHART, HEIGHT, "".join(parts), label)

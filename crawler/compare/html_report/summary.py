@@ -60,7 +60,7 @@ def summary(book: Book) -> list[dict[str, Cell]]:
             ENGINE: (row.arm, clients[row.arm]),
             "Pages/s": _level(row.levels[field.rate], number),
             _against(book): _level(row.ratio, number) if row.ratio else ("1", "the base"),
-            VERDICT: ("A/A" if row.twin else row.word or "base", ""),
+            VERDICT: ("A/A", "the noise") if row.twin else (row.word or "base", ""),
             **{SUMMED[metric][0]: _level(row.levels.get(metric), SHOWN[metric][2]) for metric in _measured(field)},
             "Reached": (share(row.share), f"of {row.ceiling}") if row.share is not None else ("", ""),
         }

@@ -31,7 +31,7 @@ QUESTIONS = {
 
 def sweep(book: Book, one: Sweep) -> list[Figure]:
     """The figures of one factor: throughput over its levels, and its costs."""
-    name, show, after = LEVELS[one.factor]
+    name, show, _ = LEVELS[one.factor]
     cells = [field.condition for field in one.fields]
     drawn = book.lines(one, "")
     if not drawn:
@@ -42,10 +42,7 @@ def sweep(book: Book, one: Sweep) -> list[Figure]:
         y=f"{UNIT} (log)",
         show_x=show,
         ceilings=_ceilings(one),
-        crossings={
-            f"{arm} and {book.found.base}: {show(float(f'{found.at:.2g}'))}{after}": (found.low, found.at, found.high)
-            for arm, found in one.crossings.items()
-        },
+        crossings=[(found.low, found.at, found.high) for found in one.crossings.values()],
     )
     rows = [[show(level), *row] for level, field in one.points for row in book.compared(field)]
     parts = scaling.sweep(one, book.found.base)
