@@ -114,7 +114,8 @@ def test_engines_that_are_all_alike_are_not_told_apart(plan: Session) -> None:
 def test_too_few_blocks_say_nothing_about_engines() -> None:
     plan = comparisons.session("smoke")
     titles = told(plan, comparisons.trials(plan))
-    assert re.fullmatch(r"threads\+urllib3 stored 0\.\d+ times .* async: observed, but too few blocks to claim", titles["headline"][0])
+    observed = r"threads\+urllib3 stored 0\.\d+ times .* async: observed, but too few blocks to claim"
+    assert re.fullmatch(observed, titles["headline"][0])
     assert re.fullmatch(r"0 of (\d) pairs differ by more than the noise, \1 stay open", titles["pairs"][0])
 
 

@@ -64,7 +64,7 @@ class Figure:
     @property
     def reading(self) -> str:
         """How to read it: the marks that only some figures have, where they are drawn, then the remark."""
-        return f"{keys(SPECIAL, self.drawings)} {self.remark}".lstrip()
+        return f"{keys(SPECIAL, self.drawings)} {self.remark}".strip()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from crawler.compare.html_report import findings
 from crawler.compare.html_report.book import KEYS, Book, Figure, Section, keys
-from crawler.compare.html_report.method import blind_spots, conditions_of_claims, disturbed, how, on_site
-from crawler.compare.html_report.summary import ENGINE, VERDICT, heads, machine, provenance, summary, title
+from crawler.compare.html_report.method import blind_spots, how
+from crawler.compare.html_report.summary import ENGINE, VERDICT, banners, heads, machine, provenance, summary, title
 from crawler.report.html import frame, listed, section, table
 from crawler.report.svg import colour, escape, mark
 
@@ -45,19 +45,11 @@ def page(book: Book, sections: Sequence[Section]) -> str:
 
 
 def _top(book: Book) -> str:
-    found, site = book.found, book.session.site
-    parts = [f"<p class=note>{escape(machine(book.session))}</p>"]
-    if not found.firm:
-        why = escape(conditions_of_claims(found))
-        parts.append(f'<p class=note><span class="mark">exploratory: no claims</span> {why}</p>')
-    if site:
-        parts.append(f'<p class=note><span class="mark">a live site</span> {escape(on_site(site))}</p>')
-    if noise := disturbed(book.trials):
-        parts.append(f'<p class=note><span class="mark">a busy machine</span> {escape(noise)}</p>')
-    if found.headline:
+    warned = [f'<span class="mark">{mark}</span> {escape(text)}' for mark, text in banners(book)]
+    parts = [f"<p class=note>{text}</p>" for text in (escape(machine(book.session)), *warned)]
+    if book.found.headline:
         parts.append(_summary(book))
-    parts.append(_list(findings.summary(found), "findings"))
-    return "\n".join(parts)
+    return "\n".join([*parts, _list(findings.summary(book.found), "findings")])
 
 
 def _summary(book: Book) -> str:
@@ -101,7 +93,8 @@ def _nav(shown: Sequence[Section]) -> str:
 
 def _figure(book: Book, figure: Figure) -> str:
     """A figure with its table, which is collapsed where there is a drawing or where it is long."""
-    numbers, reading = _table(figure), f"<p class=note>How to read it: {escape(figure.reading)}</p>"
+    numbers, told = _table(figure), figure.reading
+    reading = f"<p class=note>How to read it: {escape(told)}</p>" if told else ""
     if figure.drawings or len(figure.table.rows) > MANY:
         numbers = f"<details><summary>The numbers</summary>{numbers}</details>"
     if figure.drawings:

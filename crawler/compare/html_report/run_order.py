@@ -32,7 +32,6 @@ def _drift(book: Book, cells: Cells, residuals: Mapping[int, float]) -> Figure:
     out, title = audit.outliers, findings.drift(book.found)
     rows = [
         ["outliers (Tukey's fences, per cell)", f"{out.mild} mild, {out.severe} severe of {out.of}; none dropped"],
-        ["trials", f"{audit.valid} valid, {audit.void} void, {audit.warm_up} warm-up"],
     ]
     if field and field.twin:
         rows.append(["A/A ratio", full(field.twin)])

@@ -11,15 +11,20 @@ from crawler.compare.fields import Field
 from crawler.compare.html_report import findings
 from crawler.compare.html_report.book import Book, Figure, Table
 from crawler.compare.html_report.figures import Lane, forest, lanes
-from crawler.compare.html_report.numbers import cell, full
+from crawler.compare.html_report.numbers import full
 from crawler.compare.intervals import Estimate
 from crawler.report.numbers import number, share
+from crawler.report.svg import escape
 
 UNIT = "pages/s"
 RULE = (
     "With five blocks or more, an interval wholly outside it is a difference, one wholly inside is a tie unless noise "
     "made the band wider than 3 %, and one across its edge stays open."
 )
+MEANINGS = {
+    "Little's law": "Little's law is slots / latency, which no engine can exceed.",
+    "raw client loop": "The raw client loop throws its pages away.",
+}
 
 
 def headline(book: Book) -> tuple[list[Figure], str]:
@@ -30,27 +35,18 @@ def headline(book: Book) -> tuple[list[Figure], str]:
     ceilings = dict(field.ceilings)
     if field.raw:
         ceilings["raw client loop"] = field.raw.value
-    rows = [
-        [
-            row.arm,
-            full(row.levels[field.rate]),
-            cell(row, "cold_rate"),
-            number(row.roof) if math.isfinite(row.roof) else "",
-            f"{share(row.share)} of {row.ceiling}" if row.share is not None else "",
-        ]
-        for row in field.rows
-        if field.rate in row.levels
-    ]
+    rows = book.compared(field, ("cold_rate",))
+    rows += [[f"the CPU roof of {row.arm}", number(row.roof), "", "", ""] for row in field.rows if row.roof < math.inf]
     rows += [[name, number(rate), "", "", ""] for name, rate in ceilings.items()]
-    lane_rows = book.lanes(field, field.rate)
-    title = findings.headline(field, book.found.base)
+    title, against = findings.headline(field, book.found.base), f"ratio to {book.found.base}"
     unit = f"{UNIT}, {'in the steady window' if field.rate == 'steady_rate' else 'start to exit'}"
+    drawn = lanes(book.lanes(field, field.rate), unit, number, ceilings, title)
     figure = Figure(
         title,
         "How many pages a second does each engine store, and what stands in its way?",
-        [lanes(lane_rows, unit, number, ceilings, title)],
-        "Little's law: slots / latency, which no engine can exceed. The raw client loop throws its pages away.",
-        Table(["engine or ceiling", "pages/s [95 %]", "from a cold start [95 %]", "CPU roof", "reached"], rows),
+        [drawn],
+        " ".join(said for name, said in MEANINGS.items() if escape(name) in drawn),
+        Table(["engine or ceiling", "pages/s [95 %]", against, "verdict", "from a cold start [95 %]"], rows),
         book.foot([field.condition]),
     )
     return [figure], ""
@@ -116,23 +112,14 @@ def _limited(book: Book, field: Field, limit: str, title: str, question: str, re
     ceilings = {name: rate for name, rate in field.ceilings.items() if name == limit}
     unit = f"{UNIT}, first request to last answer" if field.rate == "crawl_rate" else UNIT
     drawn = book.lanes(field, field.rate)
-    bound = ceilings.get(limit, math.inf)
+    bound, against = ceilings.get(limit, math.inf), f"ratio to {book.found.base}"
     reached = [share(row.levels[field.rate].value / bound) for row in field.rows if field.rate in row.levels]
     rows = [[*row, part] for row, part in zip(book.compared(field, ("cpu_per_1000", "memory")), reached, strict=True)]
-    heads = [
-        "engine",
-        "pages/s [95 %]",
-        f"ratio to {book.found.base}",
-        "verdict",
-        "CPU",
-        "memory",
-        "share of the possible",
-    ]
     return Figure(
         title,
         question,
         [lanes(drawn, unit, number, ceilings, title)],
         remark,
-        Table(heads, rows),
+        Table(["engine", "pages/s [95 %]", against, "verdict", "CPU", "memory", "share of the possible"], rows),
         book.foot([field.condition]),
     )

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from crawler.compare.fields import Field
 from crawler.compare.html_report.book import Book
+from crawler.compare.html_report.method import conditions_of_claims, disturbed, on_site
 from crawler.compare.html_report.numbers import SHOWN, span
 from crawler.compare.intervals import Estimate
 from crawler.compare.records import Session
@@ -42,6 +43,17 @@ def provenance(session: Session) -> dict[str, str]:
     """How and where the session ran."""
     blocks = ", ".join(f"{sweep} {count}" for sweep, count in session.blocks.items())
     return {"command": session.command, "seed": str(session.seed), "blocks": blocks, **session.environment}
+
+
+def banners(book: Book) -> list[tuple[str, str]]:
+    """What a reader must know before the table: a mark and its text each."""
+    found, site = book.found, book.session.site
+    warned = {
+        "exploratory: no claims": "" if found.firm else conditions_of_claims(found),
+        "a live site": on_site(site) if site else "",
+        "a busy machine": disturbed(book.trials),
+    }
+    return [(mark, text) for mark, text in warned.items() if text]
 
 
 def heads(book: Book) -> dict[str, str]:
