@@ -93,9 +93,9 @@ def _interval(axis: Axis, level: Estimate, y: float) -> str:
     if not level.known:
         return ""
     parts = [rule(axis.at(level.low), y, axis.at(level.high), y, "ci")]
-    for beyond, x, side in ((level.high > axis.high, axis.end, -7), (level.low < axis.low, axis.start, 7)):
+    for beyond, x, side in ((level.high > axis.high, axis.end, 6), (level.low < axis.low, axis.start, -6)):
         if beyond:
-            parts.append(path([(x + side, y - 5), (x, y), (x + side, y + 5)], "arrow"))
+            parts.append(path([(x + side, y - 5), (x + 2 * side, y), (x + side, y + 5)], "arrow"))
     return "".join(parts)
 
 

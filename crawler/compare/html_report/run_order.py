@@ -42,7 +42,7 @@ def _drift(book: Book, cells: Cells, residuals: Mapping[int, float]) -> Figure:
         [timeline(cells.trials, residuals, book.index, audit.drift.total if audit.drift else None, title)],
         "Each trial stands against the mean of its own cell. Within a block the order of the arms is random, so a "
         "drift affects all alike.",
-        Table(["question", "found"], rows),
+        Table(["question", ":found"], rows),
         book.foot([trial.condition for trial in cells.trials][:1], whole=True),
     )
 

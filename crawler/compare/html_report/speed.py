@@ -71,7 +71,7 @@ def pairs(book: Book) -> tuple[list[Figure], str]:
         "Which differences are real?",
         [forest(drawn, field.margin, title)],
         f"The band is ± {100 * field.margin:.2g} %. {RULE}" + (" The first row compares an engine to itself." * twin),
-        Table(["pair", "ratio [95 %]", "ahead in", "verdict"], rows),
+        Table(["pair", "ratio [95 %]", "ahead in blocks", "verdict"], rows),
         book.foot([field.condition]),
     )
     return [figure], ""

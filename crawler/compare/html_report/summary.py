@@ -20,7 +20,7 @@ SUMMED = {
     "cpu_per_1000": ("CPU", "s / 1,000 pages"),
     "memory": ("Memory", "peak PSS"),
     "switches_per_page": ("Switches", "per page"),
-    "overhead_p99": ("Overhead", "added, p99"),
+    "overhead_p99": ("Overhead", "first byte, p99"),
 }
 MACHINE = ("cpu", "machine", "cores", "memory", "python", "system", "kernel")
 
@@ -71,8 +71,8 @@ def summary(book: Book) -> list[dict[str, Cell]]:
         {
             ENGINE: (row.arm, clients[row.arm]),
             "Pages/s": _level(row.levels[field.rate], number),
-            _against(book): _level(row.ratio, number) if row.ratio else ("1", "the base"),
-            VERDICT: ("A/A", "the noise") if row.twin else (row.word or "base", ""),
+            _against(book): _level(row.ratio, number) if row.ratio else ("1", ""),
+            VERDICT: ("A/A: noise" if row.twin else row.word or "base", ""),
             **{SUMMED[metric][0]: _level(row.levels.get(metric), SHOWN[metric][2]) for metric in _measured(field)},
             "Reached": (share(row.share), f"of {row.ceiling}") if row.share is not None else ("", ""),
         }
