@@ -75,7 +75,7 @@ def test_every_figure_has_title_footer_drawings_and_table(folder: Path) -> None:
 def test_only_what_is_drawn_is_explained(folder: Path) -> None:
     document = turbohtml.parse(html(folder))
     for figure in document.select("figure"):
-        reading = text_of(figure, "p.note")
+        reading = " ".join(note.text for note in figure.select("p.note"))
         for name in ("Little's law", "raw client loop"):
             assert name not in reading or name in "".join(part.text for part in figure.select("svg.chart .named"))
         for kind, meaning in SPECIAL.items():

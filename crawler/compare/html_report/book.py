@@ -21,6 +21,7 @@ from crawler.report.numbers import counted
 KEYS = {
     "d": "Pale marks are single trials or, of ratios, single blocks.",
     "m": "The mark on a line is their geometric mean.",
+    "through": "Lines only connect: verdicts and intervals hold level by level.",
     "ci": "The bar through it is its 95 % interval.",
     "band": "The shaded band holds what is too small to matter.",
     "arrow": "At an arrow an interval goes on beyond the axis.",

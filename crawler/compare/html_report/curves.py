@@ -94,13 +94,13 @@ def _ceilings(ceilings: Mapping[str, Mapping[float, float]], across: Axis, up: A
 def _clipped(points: Sequence[tuple[float, float]], top: float) -> list[tuple[float, float]]:
     """The part of a line (straight in log-log) below `top`, clipped there."""
     kept: list[tuple[float, float]] = []
-    finite = [(x, y) for x, y in points if math.isfinite(y) and x > 0]
+    finite = [(x, y) for x, y in points if math.isfinite(y)]
     for (x, y), (later, then) in itertools.pairwise(finite):
         if y <= top and not kept:
             kept.append((x, y))
         if (y - top) * (then - top) < 0:
             share = math.log(top / y) / math.log(then / y)
-            kept.append((x * (later / x) ** share, top))
+            kept.append((x * (later / x) ** share if x else later, top))
         if then <= top:
             kept.append((later, then))
     return kept

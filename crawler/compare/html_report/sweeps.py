@@ -47,17 +47,12 @@ def sweep(book: Book, one: Sweep) -> list[Figure]:
     rows = [[show(level), *row] for level, field in one.points for row in book.compared(field)]
     parts = scaling.sweep(one, book.found.base)
     title = sentence(parts[:2])
-    against = _against(book, one, name)
-    remark = "Verdicts and intervals hold level by level, not for the whole line."
-    if against:
-        remark = f"The second drawing is the first as a multiple of {book.found.base} in each block. {remark}"
-    if parts[2:]:
-        remark += f" Also: {'; '.join(parts[2:])}."
+    remark = f"Also: {'; '.join(parts[2:])}." if parts[2:] else ""
     figures = [
         Figure(
             title,
             QUESTIONS[one.name] + (f" Here with a latency of {seconds(cells[0].latency)}." if alike > 1 else ""),
-            [curves(drawn, scene, title), *against],
+            [curves(drawn, scene, title), *_against(book, one, name)],
             remark,
             Table([name, "engine", "pages/s [95 %]", f"ratio to {book.found.base} [95 %]", "verdict"], rows),
             book.foot(cells, [one.factor]),
