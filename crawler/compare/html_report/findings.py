@@ -142,7 +142,7 @@ def graph(field: Field, base: str) -> str:
         parts.append(f"finding every page by its links, engines reach {reached}")
     words = {row.word for row in field.engines if row.word}
     different = [row for row in field.engines if row.word in ("faster", "slower")]
-    parts += [f"{row.arm} {_measured(row)} times the pages/s of {base}" for row in different]
+    parts += [f"{row.arm} reaches {_measured(row)} times the pages/s of {base}" for row in different]
     if words == {"equivalent"}:
         parts.append(f"every engine ties with {base}")
     elif not different:

@@ -46,6 +46,7 @@ def gates(book: Book) -> tuple[list[Figure], str]:
     by_arm = [
         [arm.name, f"{run[arm.name]:,}", f"{void[arm.name]:,}", f"{warm[arm.name]:,}"] for arm in book.session.arms
     ]
+    lost = ", ".join(f"{arm} {void[arm]:,}" for arm in run if void[arm])
     foot = book.foot([trials[0].condition], whole=True)
     figures = [
         Figure(
@@ -57,7 +58,7 @@ def gates(book: Book) -> tuple[list[Figure], str]:
             foot,
         ),
         Figure(
-            f"Void trials by engine: {', '.join(f'{arm} {void[arm]:,}' for arm in run if void[arm]) or 'none, 0'}",
+            f"Void trials by engine: {lost}" if lost else "No trial of any engine is void",
             "Does an engine lose more trials than the others?",
             (),
             "An engine that loses many is judged by what is left of it. The reason of each is in the table of all "
