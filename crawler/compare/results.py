@@ -88,6 +88,12 @@ class Results:
     audit: AuditResult
     predictions: list[JudgedPrediction]
 
+    @property
+    def fields(self) -> list[Field]:
+        """The fields of all questions."""
+        swept = [field for sweep in self.sweeps for field in sweep.fields]
+        return [*([self.headline] if self.headline else []), *swept, *self.polite, *self.graph]
+
 
 def results(session: Session, trials: Sequence[Trial]) -> Results:
     """Compute the results from the raw trials."""

@@ -3,8 +3,10 @@
 Rules, and why:
 - An engine has one colour (Okabe & Ito's palette for colour-blind readers) AND one marker everywhere, as print in grey
   keeps only the marker. The A/A arm is grey and hollow, because it shows the noise floor.
-- Every figure is drawn twice, wide and narrow, at its true size, because a wide one shrunk to a phone is unreadable.
-  The page shows the one that fits.
+- A figure of a comparison is drawn once, CHART pixels wide, for a phone; a larger screen sets several side by side.
+  A wide figure shrunk to a phone is unreadable. The one figure of a crawl, a timeline, is drawn wide and narrow.
+- It is static SVG, not a chart library or a specification for one: the page needs no script, and equal numbers give an
+  equal file.
 - Colours are classes, so that the page decides on light, dark and print. All text of a figure is escaped here only.
 """
 
@@ -18,7 +20,7 @@ from dataclasses import dataclass
 
 from crawler.report.numbers import Show, short, trimmed
 
-WIDE, NARROW = 960, 360
+WIDE, NARROW, CHART = 960, 360, 400
 COLOURS = 8
 SHAPES: tuple[tuple[tuple[float, float], ...], ...] = (
     (),  # a circle
@@ -169,24 +171,9 @@ def left_axis(axis: Axis, left: float, right: float, most: int, show: Show = sho
     )
 
 
-def apart(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Positions near the wanted ones, `gap` from each other, between low and high: labels that do not overlap."""
-    order = sorted(range(len(wanted)), key=wanted.__getitem__)
-    placed = [0.0] * len(wanted)
-    at = low
-    for index in order:
-        at = placed[index] = max(at, wanted[index])
-        at += gap
-    limit = high
-    for index in reversed(order):
-        limit = placed[index] = min(limit, placed[index])
-        limit -= gap
-    return placed
-
-
 def svg(width: float, height: float, body: str, label: str) -> str:
-    """An SVG element at its true size; the page shows it on screens that it fits."""
-    kind = "wide" if width > NARROW else "narrow"
+    """An SVG element. The page shows "wide" and "narrow" ones where they fit, and scales a "chart" a little."""
+    kind = {WIDE: "wide", NARROW: "narrow"}.get(int(width), "chart")
     return (
         f'<svg class="{kind}" viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" role="img" '
         f'aria-label="{escape(label)}">{body}</svg>'

@@ -23,7 +23,7 @@ from tests.contract import comparisons
 Spoil = Callable[[Trial], dict[str, float]]
 
 COMPARING = re.compile(
-    r"times|\bties?\b|\bbeats?|change places|helps up to|slows? down|caught up|grows|fastest for sure: [^n]"
+    r"times|\bties?\b|\bbeats?|change places|helps up to|slows? down|caught up|grows|shown to be fastest: [^n]"
 )
 """Words with which a title compares engines; "no engine in any" does not."""
 
@@ -76,7 +76,7 @@ def test_where_the_headlines_twin_differs_no_title_compares_engines(plan: Sessio
     titles = told(plan, spoilt(plan, better_twin))
     for key in ("headline", "pairs", "start", "cost", "politeness", "sweep-concurrency", "sweep-latency", "sweep-cpu"):
         assert set(titles[key]) == {NO_CLAIM}, key
-    assert titles["map"] == ["Of 15 kinds of job, fastest for sure: no engine in any; no claim in 15"]
+    assert titles["map"] == ["Of 15 kinds of job, shown to be fastest: no engine in any; no claim in 15"]
     assert not [title for part in titles.values() for title in part if COMPARING.search(title)]
 
 
@@ -114,13 +114,14 @@ def test_engines_that_are_all_alike_are_not_told_apart(plan: Session) -> None:
 def test_too_few_blocks_say_nothing_about_engines() -> None:
     plan = comparisons.session("smoke")
     titles = told(plan, comparisons.trials(plan))
-    assert re.fullmatch(r"threads\+urllib3 at 0\.\d+ times .* async: too few blocks to claim", titles["headline"][0])
+    observed = r"threads\+urllib3 stored 0\.\d+ times .* async: observed, but too few blocks to claim"
+    assert re.fullmatch(observed, titles["headline"][0])
     assert re.fullmatch(r"0 of (\d) pairs differ by more than the noise, \1 stay open", titles["pairs"][0])
 
 
 def test_the_map_counts_kinds_of_findings() -> None:
     choices = [*[BestMode("clear", ["async"], "9")] * 2, BestMode("tie", ["async", "threads"], "9")]
-    assert finding(choices) == "Of 3 kinds of job, fastest for sure: async in 2; a tie in 1"
+    assert finding(choices) == "Of 3 kinds of job, shown to be fastest: async in 2; a tie in 1"
     assert [str(choice) for choice in choices[1:]] == ["async: 9", "tie of async and threads: 9"]
     undecided = [BestMode("open", ["async", "threads"], "9"), BestMode("mute", [], "")]
     assert finding(undecided).endswith("no engine in any; not decided in 1; no claim in 1")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import itertools
 import json
 import re
 import shutil
@@ -15,11 +14,15 @@ import pytest
 import turbohtml
 
 from crawler.compare import report
+from crawler.compare.html_report.book import KEYS, SPECIAL
+from crawler.compare.html_report.figures import Lane, forest
 from crawler.compare.html_report.numbers import span
-from crawler.compare.records import Arm, Condition
+from crawler.compare.html_report.page import MANY
+from crawler.compare.intervals import Estimate
+from crawler.compare.records import Arm, Condition, Gate
 from crawler.compare.results import results
 from crawler.report.numbers import number, seconds, trimmed
-from crawler.report.svg import Axis, apart, escape, linear, logarithmic
+from crawler.report.svg import Axis, escape, linear, logarithmic
 from tests.contract import comparisons
 
 FILES = ("report.html", "report.md", "report.json", "trials.csv")
@@ -59,14 +62,65 @@ def test_every_figure_has_title_footer_drawings_and_table(folder: Path) -> None:
     assert len(figures) >= 5
     for figure in figures:
         assert text_of(figure, "h3").strip()
-        assert "python -m crawler compare" in text_of(figure, "footer")
-        drawings, tables = figure.select("svg.wide"), figure.select("table")
-        assert len(drawings) == len(figure.select("svg.narrow")) and len(tables) == 1
+        assert "data " in text_of(figure, "footer")
+        drawings, tables = figure.select("svg.chart"), figure.select("table")
+        assert len(tables) == 1
         assert all(drawing.attrs["aria-label"] for drawing in drawings)
-        assert bool(drawings) == bool(figure.select("details")), "a table without a drawing is not collapsed"
         rows = figure.select("table tr")
         assert len(rows) >= 2
+        assert bool(figure.select("details")) == (bool(drawings) or len(rows) > 1 + MANY)
         assert len({len(row.select("th, td")) for row in rows}) == 1
+
+
+def test_only_what_is_drawn_is_explained(folder: Path) -> None:
+    document = turbohtml.parse(html(folder))
+    for figure in document.select("figure"):
+        reading = " ".join(note.text for note in figure.select("p.note"))
+        for name in ("Little's law", "raw client loop"):
+            assert name not in reading or name in "".join(part.text for part in figure.select("svg.chart .named"))
+        for kind, meaning in SPECIAL.items():
+            assert (meaning in reading) == bool(figure.select(f"svg.chart .{kind}")), kind
+        legend = {item.text.strip() for item in figure.select(".legend li")}
+        assert legend <= {arm.name for arm in comparisons.ARMS}
+    for kind, meaning in KEYS.items():
+        assert (meaning in text_of(document, "main")) == bool(document.select(f"svg.chart .{kind}")), kind
+
+
+def test_every_trial_is_in_a_table(folder: Path) -> None:
+    session, trials, _ = report.read(folder)
+    [table] = [one for one in turbohtml.parse(html(folder)).select("#order table") if "block" in text_of(one, "thead")]
+    cells = [cell.text for row in table.select("tbody tr") for cell in row.select("td")[1:]]
+    assert len(cells) == len(trials) and all(cells)
+    assert sum("void (" in cell for cell in cells) == sum(not (one.valid or one.warm_up) for one in trials) == 3
+    assert sum("warm-up" in cell for cell in cells) == len(session.arms)
+
+
+def test_void_trials_are_counted_for_each_arm(folder: Path) -> None:
+    _, trials, _ = report.read(folder)
+    rows = [[cell.text for cell in row.select("th, td")] for row in turbohtml.parse(html(folder)).select("#work tr")]
+    for arm in comparisons.ARMS:
+        ours = [trial for trial in trials if trial.arm == arm.name and not trial.warm_up]
+        assert [arm.name, f"{len(ours):,}", f"{sum(not one.valid for one in ours)}", "1"] in rows
+
+
+def test_a_busy_machine_is_in_the_banner(folder: Path, tmp_path: Path) -> None:
+    session, trials, _ = report.read(folder)
+    noise = Gate("G9", True, "warning: other processes took 31.0% of all cores")
+    loud = [msgspec.structs.replace(one, gates=(noise,)) if one.order in (3, 4) else one for one in trials]
+    comparisons.write(tmp_path, session, loud)
+    report.write(tmp_path)
+    said = f"Other processes disturbed 2 of {len(trials):,} trials, the first so: other processes took 31.0% of all"
+    assert said in text_of(turbohtml.parse(html(tmp_path)), "header")
+    assert said in (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "a busy machine" not in html(folder)
+
+
+def test_an_interval_beyond_the_axis_ends_in_an_arrow() -> None:
+    far = Lane(0, "a / b", [30.0, 40.0], Estimate(35.0, 25.0, 60.0, 5))
+    near = Lane(0, "a / b", [1.0, 1.1], Estimate(1.05, 1.0, 1.1, 5))
+    assert 'class="arrow"' in forest([far], 0.03, "") and 'class="arrow"' not in forest([near], 0.03, "")
+    few = Lane(0, "a / b", [1.0, 90.0], Estimate(9.0, 1.0, 90.0, 2))
+    assert not re.search('class="(arrow|ci)', forest([few], 0.03, ""))
 
 
 def test_ids_are_unique_and_links_lead_somewhere(folder: Path) -> None:
@@ -209,9 +263,3 @@ def test_axes_keep_order_and_a_slot_for_zero() -> None:
     assert places == sorted(places) and len(set(places)) == 4 and places[0] == 0
     assert linear([3.0, 7.0], 0, 100).at(0) == 0
     assert Axis(1, 1000, 0, 100, log=True).ticks(4) == [1, 10, 100, 1000]
-
-
-def test_labels_are_moved_apart() -> None:
-    placed = apart([50, 51, 52, 300], 18, 0, 310)
-    assert all(after - before >= 18 for before, after in itertools.pairwise(placed))
-    assert all(0 <= y <= 310 for y in apart([300.0] * 5, 18, 0, 310))

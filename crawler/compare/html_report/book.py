@@ -6,7 +6,7 @@ A figure's title is its finding; its question is below, its conditions in the fo
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from crawler.compare import analysis
@@ -17,10 +17,30 @@ from crawler.compare.html_report.numbers import cell, conditions, full
 from crawler.compare.records import Condition, Session, Trial
 from crawler.compare.results import Results, Sweep
 from crawler.report.numbers import counted
-from crawler.report.svg import WIDE
 
-Draw = Callable[[int], str]
-"""Draws at a width in pixels; returns SVG."""
+KEYS = {
+    "d": "Pale marks are single trials or, of ratios, single blocks.",
+    "m": "The mark on a line is their geometric mean.",
+    "through": "Lines only connect: verdicts and intervals hold level by level.",
+    "ci": "The bar through it is its 95 % interval.",
+    "band": "The shaded band holds what is too small to matter.",
+    "arrow": "At an arrow an interval goes on beyond the axis.",
+}
+"""What the marks of all figures mean, by their class in a drawing."""
+SPECIAL = {
+    "ceiling": "Broken lines are ceilings, named above.",
+    "roof": "A short thick bar is what the CPU of the engine's own cores allows.",
+    "cross": "Dotted is where engines change places, with its 95 % interval.",
+    "void": "Crosses are void trials.",
+    "trend": "The sloping line is the drift (Theil-Sen).",
+}
+"""Likewise, the marks that only some figures have."""
+
+
+def keys(meanings: Mapping[str, str], drawings: Sequence[str]) -> str:
+    """What the marks mean that are really drawn."""
+    drawn = " ".join(drawings)
+    return " ".join(said for kind, said in meanings.items() if f'class="{kind}"' in drawn or f'class="{kind} ' in drawn)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +53,19 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A finding with its question, drawings, how to read them, table and foot. `wide`: the pixels of a drawing on a
-    large screen; two stand side by side where it is small. `legend`: on which screens ("both", "narrow") it is shown.
-    """
+    """A finding with its question, drawings (SVG), what else to know of them, table and foot."""
 
     title: str
     question: str
-    drawings: Sequence[Draw]
-    reading: str
+    drawings: Sequence[str]
+    remark: str
     table: Table
     foot: str
-    wide: int = WIDE
-    legend: str = ""
+
+    @property
+    def reading(self) -> str:
+        """How to read it: the marks that only some figures have, where they are drawn, then the remark."""
+        return f"{keys(SPECIAL, self.drawings)} {self.remark}".strip()
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,4 +90,4 @@ def finding(choices: Sequence[BestMode]) -> str:
     ahead = ", ".join(f"{name} in {count}" for name, count in clear.most_common()) or "no engine in any"
     names = {"tie": "a tie", "open": "not decided", "mute": "no claim"}
     rest = [f"{said} in {kinds[kind]}" for kind, said in names.items() if kinds[kind]]
-    return "; ".join([f"Of {len(choices)} kinds of job, fastest for sure: {ahead}", *rest])
+    return "; ".join([f"Of {len(choices)} kinds of job, shown to be fastest: {ahead}", *rest])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from crawler.compare.fields import COSTS
 from crawler.compare.html_report import findings
-from crawler.compare.html_report.book import Book, Draw, Figure, Table
+from crawler.compare.html_report.book import Book, Figure, Table
 from crawler.compare.html_report.figures import lanes
 from crawler.compare.html_report.numbers import SHOWN, cell
 from crawler.report.numbers import number
@@ -44,19 +44,17 @@ def cost(book: Book) -> tuple[list[Figure], str]:
     if not field or not metrics:
         return [], "no trial reports CPU or memory"
 
-    def panel(metric: str) -> Draw:
+    def panel(metric: str) -> str:
         what, unit, show = SHOWN[metric]
-        return lambda width: lanes(width, book.lanes(field, metric), f"{what}: {unit}", show, {}, what)
+        return lanes(book.lanes(field, metric), f"{what}: {unit}", show, {}, what)
 
     rows = [[row.arm, *(cell(row, metric) for metric in metrics)] for row in field.rows]
     figure = Figure(
         findings.costs(field, book.found.base) or "What the engines cost",
         "What does each engine take from the machine at the headline condition? The whole process tree counts.",
         [panel(metric) for metric in metrics],
-        "Each pale mark is a trial. All axes start at 0; less is better. Memory is the sum of PSS, so pages that "
-        "processes share are counted once.",
+        "All axes start at 0; less is better. Memory is the sum of PSS, so what processes share is counted once.",
         Table(["engine", *(SHOWN[metric][0] for metric in metrics)], rows),
         book.foot([field.condition]),
-        wide=468,
     )
     return [figure], ""

@@ -72,9 +72,8 @@ def headline(field: Field, base: str) -> str:
         return f"All engines tie with {base}, within {100 * analysis.ROPE:.2g} %"
     if few := [row for row in rows if row.word == analysis.TOO_FEW]:
         farthest = max(few, key=lambda row: abs(math.log(_ratio(row))))
-        return (
-            f"{farthest.arm} at {number(_ratio(farthest))} times the pages a second of {base}: too few blocks to claim"
-        )
+        seen = f"{farthest.arm} stored {number(_ratio(farthest))} times as many pages a second as {base}"
+        return f"{seen}: observed, but too few blocks to claim"
     still = [row.arm for row in rows if row.word == "inconclusive"]
     if slower:
         least = f"{slower[0].arm} reaches {_measured(slower[0])} of {base}'s pages a second"
@@ -109,8 +108,12 @@ def costs(field: Field, base: str) -> str:
         said = [f"{arm} takes {full((more | less)[arm])} times the {what} of {base}" for arm in ends]
         if found and not said:
             said_of = {word for _, word in found.values()}
-            equal = said_of == {"equivalent"}
-            said = [f"every engine takes as much {what} as {base}" if equal else f"no difference in {what} is shown"]
+            if analysis.TOO_FEW in said_of:
+                said = [f"too few blocks to compare {what}"]
+            elif said_of == {"equivalent"}:
+                said = [f"every engine takes as much {what} as {base}"]
+            else:
+                said = [f"no difference in {what} is shown"]
         parts += said
     return sentence(parts)
 
@@ -144,7 +147,7 @@ def graph(field: Field, base: str) -> str:
         parts.append(f"finding every page by its links, engines reach {reached}")
     words = {row.word for row in field.engines if row.word}
     different = [row for row in field.engines if row.word in ("faster", "slower")]
-    parts += [f"{row.arm} {_measured(row)} times the pages/s of {base}" for row in different]
+    parts += [f"{row.arm} reaches {_measured(row)} times the pages/s of {base}" for row in different]
     if words == {"equivalent"}:
         parts.append(f"every engine ties with {base}")
     elif not different:

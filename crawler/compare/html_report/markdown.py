@@ -6,18 +6,15 @@ from collections.abc import Sequence
 
 from crawler.compare.html_report import findings
 from crawler.compare.html_report.book import Book, Section, Table
-from crawler.compare.html_report.method import blind_spots, conditions_of_claims, how, on_site
-from crawler.compare.html_report.summary import ENGINE, heads, machine, provenance, summary, title
+from crawler.compare.html_report.method import blind_spots, how
+from crawler.compare.html_report.summary import ENGINE, banners, heads, machine, provenance, summary, title
 
 
 def markdown(book: Book, sections: Sequence[Section]) -> str:
     """The whole report."""
     found, site = book.found, book.session.site
     parts = [f"# {plain(title(book.session))}", plain(machine(book.session))]
-    if not found.firm:
-        parts.append(f"**Exploratory: no claims.** {conditions_of_claims(found)}")
-    if site:
-        parts.append(f"**A live site.** {plain(on_site(site))}")
+    parts += [f"**{mark.capitalize()}.** {plain(text)}" for mark, text in banners(book)]
     if found.headline:
         head = [f"{name} ({unit})" if unit else name for name, unit in heads(book).items()]
         rows = [
@@ -29,7 +26,8 @@ def markdown(book: Book, sections: Sequence[Section]) -> str:
     for section in sections:
         for figure in section.figures:
             parts += [f"## {plain(section.name)}", f"**{plain(figure.title)}**", plain(figure.question)]
-            parts += [tabled(figure.table), f"*{plain(figure.foot)}*", f"*{plain(book.session.command)}*"]
+            parts += [plain(figure.remark)] if figure.remark else []
+            parts += [tabled(figure.table), f"*{plain(figure.foot)}*"]
     parts += ["## Method", _list(how(site)), "## What this cannot show", _list(blind_spots(site))]
     missing = [f"{section.name}: {section.missing}" for section in sections if not section.figures]
     if missing:

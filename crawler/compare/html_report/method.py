@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from crawler.compare.gates import WARNING
 from crawler.compare.intervals import LEAST
-from crawler.compare.records import Site
+from crawler.compare.records import Site, Trial
 from crawler.compare.results import Results
 from crawler.report.numbers import counted
 
@@ -14,21 +17,22 @@ _METHOD = (
     "Ratios are geometric means of within-block ratios with their 95 % intervals: Student's, taken at a nominal 97 %, "
     "which simulated sessions with drift, bursts and skewed noise show to hold the truth in 93 % of cases or more. "
     "Levels are geometric means over blocks.",
-    f"A word needs {LEAST} blocks. With fewer, the smallest and the largest value stand in round brackets, and nothing "
-    "is claimed.",
+    f"A verdict needs {LEAST} blocks. With fewer, the smallest and the largest value stand in round brackets, and "
+    "nothing is claimed.",
     "The region of practical equivalence is 3 %. Faster and slower: the interval lies wholly beyond it and beyond the "
     "A/A arm's interval, and Holm's correction over all comparisons of a figure is passed. Equivalent: both intervals "
     "lie wholly inside the region. Anything else is inconclusive.",
-    "Where the A/A interval excludes 1, the measurement separates two equal engines, and no difference is claimed.",
+    "The A/A arm is the base engine once more, under another name. Where the interval of its ratio excludes 1, the "
+    "measurement separates two equal engines, and no difference is claimed.",
     "Sweeps are read level by level. A crossing is interpolated between levels in log space, and reported only "
-    "where the intervals exclude a tie on both sides of it and the words differ there.",
+    "where the intervals exclude a tie on both sides of it and the verdicts differ there.",
     "Rates are those of the commits between the first and the last tenth of the pages. Where the halves of that window "
     "differ by more than 10 %, the trial carries a warning.",
     "Design, rules and predictions were fixed before the first trial, in preregistration.json; its hash is below.",
     "Outliers are counted and shown, never dropped. CPU, memory and switches are sums over the whole process tree.",
-    "Ceilings have no free parameter: Little's law is slots / latency; a CPU roof is the cores an engine can use "
-    "divided by its CPU seconds per page (one core for one event loop); politeness is hosts / delay; a graph allows "
-    "what its answers, its longest chain of links and its rests allow.",
+    "Ceilings are computed, not fitted. Little's law: slots / latency. CPU roof: the cores that an engine can use / "
+    "its CPU seconds per page (one core for one event loop). Politeness: hosts / delay. A linked web: the time of all "
+    "its answers / slots, or of its longest chain of links with the pauses between, whichever is longer.",
 )
 
 _PROOF = (
@@ -76,9 +80,18 @@ def on_site(site: Site) -> str:
     )
 
 
+def disturbed(trials: Sequence[Trial]) -> str:
+    """How many trials other processes disturbed, void or not, with an example; "" if none."""
+    quiet = [gate for trial in trials for gate in trial.gates if gate.name == "G9"]
+    seen = [gate.detail.removeprefix(WARNING) for gate in quiet if not gate.passed or gate.detail.startswith(WARNING)]
+    if not seen:
+        return ""
+    return f"Other processes disturbed {len(seen):,} of {counted(len(trials), 'trial')}, the first so: {seen[0]}."
+
+
 def conditions_of_claims(found: Results) -> str:
     """Why a report claims nothing."""
     return (
-        f"{counted(found.blocks, 'valid block')} of the arm with the fewest at the headline condition, and a word "
-        f"needs {LEAST}: what follows describes these trials and promises nothing."
+        f"A verdict needs {LEAST} valid blocks of every engine; at the headline condition some engine has only "
+        f"{found.blocks}. What follows describes these trials, not the engines."
     )

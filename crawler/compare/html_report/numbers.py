@@ -58,7 +58,7 @@ LEVELS: dict[str, tuple[str, Show, str]] = {
     "workers": ("workers", short, " workers"),
     "errors": ("share of failing requests", share, " errors"),
     "pages": ("pages in the job", short, " pages"),
-    "spread": ("spread of the latencies (sigma; 0: all alike)", short, " of spread"),
+    "spread": ("spread of the latencies (0: all alike)", "sigma {:g}".format, ""),
 }
 """Every factor: its name, the format of its levels, what follows a level in a sentence."""
 

@@ -3,7 +3,8 @@
 Rules, and why:
 - All external text (names, details, commands, the environment) passes `escape`, here or in the figures.
 - Figures are static drawings, made once: a marker shows its value as a tooltip, the table below has every number, and
-  `trials.csv` every trial.
+  `trials.csv` every metric of every trial.
+- The legend and the text on how to read a figure are made from what is drawn: they explain nothing that is not there.
 """
 
 from __future__ import annotations
@@ -12,15 +13,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from crawler.compare.html_report import findings
-from crawler.compare.html_report.book import Book, Figure, Section
-from crawler.compare.html_report.method import blind_spots, conditions_of_claims, how, on_site
-from crawler.compare.html_report.summary import ENGINE, VERDICT, heads, machine, provenance, summary, title
+from crawler.compare.html_report.book import KEYS, Book, Figure, Section, keys
+from crawler.compare.html_report.method import blind_spots, how
+from crawler.compare.html_report.summary import ENGINE, VERDICT, banners, heads, machine, provenance, summary, title
 from crawler.report.html import frame, listed, section, table
-from crawler.report.svg import NARROW, WIDE, escape, mark
+from crawler.report.svg import colour, escape, mark
 
 STYLE = Path(__file__).with_name("comparison.css")
-LONG = 48
+LONG = 30
 """A cell with more letters may be broken into lines."""
+MANY = 24
+"""A table with more rows is collapsed."""
 GLYPHS = {"faster": "▲", "slower": "▼", "equivalent": "≈", "inconclusive": "?", "too few blocks": "…"}
 
 
@@ -29,7 +32,9 @@ def page(book: Book, sections: Sequence[Section]) -> str:
     shown = [part for part in sections if part.figures]
     parts = [section(part.key, part.name, "\n".join(_figure(book, one) for one in part.figures)) for part in shown]
     left_out = [part for part in sections if not part.figures]
-    main = "\n".join([_nav(shown), *parts, _method(book, left_out)])
+    marks = keys(KEYS, [drawing for part in shown for figure in part.figures for drawing in figure.drawings])
+    reading = f"<p class=note>In all figures: {escape(marks)} Each figure's numbers are in the table below it.</p>"
+    main = "\n".join([_nav(shown), reading if marks else "", *parts, _method(book, left_out)])
     foot = (
         "<p>Rebuilt from the raw trials at any time: <code>python -m crawler compare report DIR</code>. "
         f"SHA-256 of the trials: <code>{escape(book.data)}</code>.</p>"
@@ -40,17 +45,11 @@ def page(book: Book, sections: Sequence[Section]) -> str:
 
 
 def _top(book: Book) -> str:
-    found, site = book.found, book.session.site
-    parts = [f"<p class=note>{escape(machine(book.session))}</p>"]
-    if not found.firm:
-        why = escape(conditions_of_claims(found))
-        parts.append(f'<p class=note><span class="mark">exploratory: no claims</span> {why}</p>')
-    if site:
-        parts.append(f'<p class=note><span class="mark">a live site</span> {escape(on_site(site))}</p>')
-    if found.headline:
+    warned = [f'<span class="mark">{mark}</span> {escape(text)}' for mark, text in banners(book)]
+    parts = [f"<p class=note>{text}</p>" for text in (escape(machine(book.session)), *warned)]
+    if book.found.headline:
         parts.append(_summary(book))
-    parts.append(_list(findings.summary(found), "findings"))
-    return "\n".join(parts)
+    return "\n".join([*parts, _list(findings.summary(book.found), "findings")])
 
 
 def _summary(book: Book) -> str:
@@ -93,24 +92,23 @@ def _nav(shown: Sequence[Section]) -> str:
 
 
 def _figure(book: Book, figure: Figure) -> str:
-    """A figure with its table, which is collapsed where there is a drawing."""
-    drawn = "".join(f"<div>{draw(figure.wide)}{draw(NARROW)}</div>" for draw in figure.drawings)
-    numbers = _table(figure)
-    if drawn:
-        two = " two" if figure.wide < WIDE else ""
-        drawn = f'{_legend(book.index, figure.legend)}<div class="panels{two}">{drawn}</div>'
+    """A figure with its table, which is collapsed where there is a drawing or where it is long."""
+    numbers, told = _table(figure), figure.reading
+    reading = f"<p class=note>How to read it: {escape(told)}</p>" if told else ""
+    if figure.drawings or len(figure.table.rows) > MANY:
         numbers = f"<details><summary>The numbers</summary>{numbers}</details>"
+    if figure.drawings:
+        drawn = "".join(f"<div>{drawing}</div>" for drawing in figure.drawings)
+        reading = f'{_legend(book.index, figure)}<div class="panels">{drawn}<div>{reading}</div></div>'
     said = f"<h3>{escape(figure.title)}</h3><p class=question>{escape(figure.question)}</p>"
-    return (
-        f"<figure><figcaption>{said}</figcaption>{drawn}"
-        f"<p class=note>How to read it: {escape(figure.reading)}</p>{numbers}"
-        f"<footer>{escape(figure.foot)}<br><code>{escape(book.session.command)}</code></footer></figure>"
-    )
+    return f"<figure><figcaption>{said}</figcaption>{reading}{numbers}<footer>{escape(figure.foot)}</footer></figure>"
 
 
-def _legend(index: Mapping[str, int], where: str) -> str:
-    keys = "".join(f"<li>{_key(at)} {escape(name)}</li>" for name, at in index.items())
-    return f'<ul class="legend {where}">{keys}</ul>' if where else ""
+def _legend(index: Mapping[str, int], figure: Figure) -> str:
+    """The engines that are drawn, where the drawings do not name them."""
+    drawn = "".join(figure.drawings)
+    named = [f"<li>{_key(at)} {escape(name)}</li>" for name, at in index.items() if f' {colour(at)}"' in drawn]
+    return f'<ul class="legend">{"".join(named)}</ul>' if 'class="name"' not in drawn else ""
 
 
 def _table(figure: Figure) -> str:

@@ -32,9 +32,9 @@ def responses(book: Book, field: Field) -> Figure | None:
     return Figure(
         title,
         "How long does a fetch take when the load does not wait for the engine?",
-        [lambda width: lanes(width, book.lanes(field, metric), f"{what}: {unit}", show, {}, title)],
+        [lanes(book.lanes(field, metric), f"{what}: {unit}", show, {}, title)],
         "Fetches start by a schedule, whether earlier ones have ended or not. Times count from the intended start, so "
-        "what a stall of the engine delays is in them. The axis starts at 0; less is better.",
-        Table(["engine", *(SHOWN[name][0] for name in METRICS), f"{what} : {book.found.base}", "word"], rows),
+        "what a stall of the engine delays is in them. Less is better.",
+        Table(["engine", *(SHOWN[name][0] for name in METRICS), f"{what} : {book.found.base}", "verdict"], rows),
         book.foot([field.condition]),
     )

@@ -8,8 +8,9 @@ from __future__ import annotations
 from crawler.compare.html_report.book import Book, Section
 from crawler.compare.html_report.choice import decision
 from crawler.compare.html_report.costs import cost, start
-from crawler.compare.html_report.proof import gates, order
+from crawler.compare.html_report.proof import gates
 from crawler.compare.html_report.responses import responses
+from crawler.compare.html_report.run_order import order
 from crawler.compare.html_report.speed import graph, headline, pairs, polite
 from crawler.compare.html_report.sweeps import sweep
 
@@ -21,6 +22,7 @@ SWEEPS = {
     "payload": "Size of pages",
     "workers": "Workers",
     "errors": "Failing servers",
+    "spread": "Spread of latencies",
 }
 
 
@@ -31,19 +33,19 @@ def sections(book: Book) -> list[Section]:
     by_links = [graph(book, field) for field in found.graph if field.engines]
     in_time = [figure for field in found.open_loop if (figure := responses(book, field))]
     return [
-        Section("map", "Which engine for which job", *decision(book)),
-        Section("work", "The same work", *gates(book)),
-        Section("order", "Run order and noise", *order(book)),
         Section("headline", "Throughput and its ceilings", *headline(book)),
         Section("pairs", "Pair by pair", *pairs(book)),
+        Section("map", "Which engine for which job", *decision(book)),
         *(_section(book, name) for name in ("concurrency", "latency", "cpu")),
         Section("start", "Starting up", *start(book)),
         _section(book, "job size"),
         Section("cost", "Memory, CPU and switches", *cost(book)),
-        *(_section(book, name) for name in ("payload", "workers", "errors")),
+        *(_section(book, name) for name in ("payload", "workers", "errors", "spread")),
         Section("graph", "Finding pages by their links", by_links, "no graph was crawled"),
         Section("responses", "Response times under a given load", in_time, "no open loop was run"),
         Section("politeness", "Politeness", politely, "no condition with a delay was run"),
+        Section("work", "The same work", *gates(book)),
+        Section("order", "Run order, noise and every trial", *order(book)),
     ]
 
 

@@ -11,11 +11,20 @@ from crawler.compare.fields import Field
 from crawler.compare.html_report import findings
 from crawler.compare.html_report.book import Book, Figure, Table
 from crawler.compare.html_report.figures import Lane, forest, lanes
-from crawler.compare.html_report.numbers import cell, full
+from crawler.compare.html_report.numbers import full
 from crawler.compare.intervals import Estimate
 from crawler.report.numbers import number, share
+from crawler.report.svg import escape
 
 UNIT = "pages/s"
+RULE = (
+    "With five blocks or more, an interval wholly outside it is a difference, one wholly inside is a tie unless noise "
+    "made the band wider than 3 %, and one across its edge stays open."
+)
+MEANINGS = {
+    "Little's law": "Little's law is slots / latency, which no engine can exceed.",
+    "raw client loop": "The raw client loop throws its pages away.",
+}
 
 
 def headline(book: Book) -> tuple[list[Figure], str]:
@@ -26,29 +35,18 @@ def headline(book: Book) -> tuple[list[Figure], str]:
     ceilings = dict(field.ceilings)
     if field.raw:
         ceilings["raw client loop"] = field.raw.value
-    rows = [
-        [
-            row.arm,
-            full(row.levels[field.rate]),
-            cell(row, "cold_rate"),
-            number(row.roof) if math.isfinite(row.roof) else "",
-            f"{share(row.share)} of {row.ceiling}" if row.share is not None else "",
-        ]
-        for row in field.rows
-        if field.rate in row.levels
-    ]
+    rows = book.compared(field, ("cold_rate",))
+    rows += [[f"the CPU roof of {row.arm}", number(row.roof), "", "", ""] for row in field.rows if row.roof < math.inf]
     rows += [[name, number(rate), "", "", ""] for name, rate in ceilings.items()]
-    lane_rows = book.lanes(field, field.rate)
-    title = findings.headline(field, book.found.base)
-    unit = f"{UNIT}, {'steady window' if field.rate == 'steady_rate' else 'start to exit'}"
+    title, against = findings.headline(field, book.found.base), f"ratio to {book.found.base}"
+    unit = f"{UNIT}, {'in the steady window' if field.rate == 'steady_rate' else 'start to exit'}"
+    drawn = lanes(book.lanes(field, field.rate), unit, number, ceilings, title)
     figure = Figure(
         title,
         "How many pages a second does each engine store, and what stands in its way?",
-        [lambda width: lanes(width, lane_rows, unit, number, ceilings, title)],
-        "Each pale mark is a trial, the large one the geometric mean with its 95 % interval. Dashed: what no engine "
-        "can exceed (Little's law: slots / latency) and what a client that throws its pages away reaches. The short "
-        "bar is the engine's own CPU roof: its cores doing nothing but this.",
-        Table(["engine or ceiling", "pages/s [95 %]", "from a cold start [95 %]", "CPU roof", "reached"], rows),
+        [drawn],
+        " ".join(said for name, said in MEANINGS.items() if escape(name) in drawn),
+        Table(["engine or ceiling", "pages/s [95 %]", against, "verdict", "from a cold start [95 %]"], rows),
         book.foot([field.condition]),
     )
     return [figure], ""
@@ -60,9 +58,10 @@ def pairs(book: Book) -> tuple[list[Figure], str]:
     if not field or not field.pairs:
         return [], "fewer than two engines share a block of the headline condition"
     rates = {row.arm: row.values[field.rate] for row in field.rows if field.rate in row.values}
-    drawn = [_pair(book, rates, p.a, p.b, p.ratio, p.word) for p in field.pairs]
-    if field.twin and book.found.twin in rates:
-        drawn.insert(0, _pair(book, rates, book.found.twin, book.found.base, field.twin, "A/A"))
+    drawn = [_pair(book, rates, pair.a, pair.b, pair.ratio) for pair in field.pairs]
+    twin = bool(field.twin and book.found.twin in rates)
+    if field.twin and twin:
+        drawn.insert(0, _pair(book, rates, book.found.twin, book.found.base, field.twin))
     rows = [[f"{pair.a} / {pair.b}", full(pair.ratio), share(pair.wins), pair.word] for pair in field.pairs]
     if field.twin:
         rows.insert(0, [f"{book.found.twin} / {book.found.base}", full(field.twin), "", "A/A: the noise floor"])
@@ -70,19 +69,17 @@ def pairs(book: Book) -> tuple[list[Figure], str]:
     figure = Figure(
         title,
         "Which differences are real?",
-        [lambda width: forest(width, drawn, field.margin, title)],
-        f"The band, ± {100 * field.margin:.2g} %, holds what is too small to matter, and what noise alone can do. An "
-        "interval outside the band is a difference, one across its edge stays open. One inside is a tie, unless noise "
-        "made the band wider than 3 %. Pale marks are blocks. The first row compares an engine to itself.",
-        Table(["pair", "ratio [95 %]", "ahead in", "word"], rows),
+        [forest(drawn, field.margin, title)],
+        f"The band is ± {100 * field.margin:.2g} %. {RULE}" + (" The first row compares an engine to itself." * twin),
+        Table(["pair", "ratio [95 %]", "ahead in blocks", "verdict"], rows),
         book.foot([field.condition]),
     )
     return [figure], ""
 
 
-def _pair(book: Book, rates: Mapping[str, Blocks], a: str, b: str, ratio: Estimate, said: str) -> Lane:
+def _pair(book: Book, rates: Mapping[str, Blocks], a: str, b: str, ratio: Estimate) -> Lane:
     values = [math.exp(log) for log in analysis.log_ratios(rates[a], rates[b])]
-    return Lane(book.index[a], f"{a} / {b}", values, ratio, said=said)
+    return Lane(book.index[a], f"{a} / {b}", values, ratio)
 
 
 def graph(book: Book, field: Field) -> Figure:
@@ -93,8 +90,8 @@ def graph(book: Book, field: Field) -> Figure:
         "the graph",
         findings.graph(field, book.found.base),
         "How near does each engine come to the fastest possible crawl of a web that has to be discovered?",
-        "Dashed: what no crawl can exceed, worked out from the web alone: all its answers, as many at once as there "
-        "are slots (Brent), or its longest chain of links (Graham), whichever takes longer. The gap is the engine's.",
+        "No crawl of this web can be faster than all its answers, as many at once as there are slots (Brent), nor than "
+        "its longest chain of links (Graham). The gap to that is the engine's.",
     )
 
 
@@ -106,33 +103,23 @@ def polite(book: Book, field: Field) -> Figure:
         "politeness",
         findings.polite(field),
         "Does the engine matter for a polite crawl?",
-        "Dashed: hosts / delay, what politeness allows. A tie here is shown (the interval lies inside the region of "
-        "practical equivalence), not merely a difference that was missed.",
+        "Politeness allows hosts / delay. Equivalent means shown to be equal, by an interval wholly inside ± 3 %.",
     )
 
 
-def _limited(book: Book, field: Field, limit: str, title: str, question: str, reading: str) -> Figure:
+def _limited(book: Book, field: Field, limit: str, title: str, question: str, remark: str) -> Figure:
     """Throughput of a whole crawl, which one limit bounds for every engine."""
     ceilings = {name: rate for name, rate in field.ceilings.items() if name == limit}
     unit = f"{UNIT}, first request to last answer" if field.rate == "crawl_rate" else UNIT
     drawn = book.lanes(field, field.rate)
-    bound = ceilings.get(limit, math.inf)
+    bound, against = ceilings.get(limit, math.inf), f"ratio to {book.found.base}"
     reached = [share(row.levels[field.rate].value / bound) for row in field.rows if field.rate in row.levels]
     rows = [[*row, part] for row, part in zip(book.compared(field, ("cpu_per_1000", "memory")), reached, strict=True)]
-    heads = [
-        "engine",
-        "pages/s [95 %]",
-        f"ratio to {book.found.base}",
-        "word",
-        "CPU",
-        "memory",
-        "share of the possible",
-    ]
     return Figure(
         title,
         question,
-        [lambda width: lanes(width, drawn, unit, number, ceilings, title)],
-        reading,
-        Table(heads, rows),
+        [lanes(drawn, unit, number, ceilings, title)],
+        remark,
+        Table(["engine", "pages/s [95 %]", against, "verdict", "CPU", "memory", "share of the possible"], rows),
         book.foot([field.condition]),
     )

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from crawler.compare.fields import Field
 from crawler.compare.html_report.book import Book
+from crawler.compare.html_report.method import conditions_of_claims, disturbed, on_site
 from crawler.compare.html_report.numbers import SHOWN, span
 from crawler.compare.intervals import Estimate
 from crawler.compare.records import Session
@@ -19,7 +20,7 @@ SUMMED = {
     "cpu_per_1000": ("CPU", "s / 1,000 pages"),
     "memory": ("Memory", "peak PSS"),
     "switches_per_page": ("Switches", "per page"),
-    "overhead_p99": ("Overhead", "added, p99"),
+    "overhead_p99": ("Overhead", "first byte, p99"),
 }
 MACHINE = ("cpu", "machine", "cores", "placement", "memory", "python", "system", "kernel")
 
@@ -45,6 +46,17 @@ def provenance(session: Session) -> dict[str, str]:
     return {**ran, "blocks": blocks, **session.environment}
 
 
+def banners(book: Book) -> list[tuple[str, str]]:
+    """What a reader must know before the table: a mark and its text each."""
+    found, site = book.found, book.session.site
+    warned = {
+        "exploratory: no claims": "" if found.firm else conditions_of_claims(found),
+        "a live site": on_site(site) if site else "",
+        "a busy machine": disturbed(book.trials),
+    }
+    return [(mark, text) for mark, text in warned.items() if text]
+
+
 def heads(book: Book) -> dict[str, str]:
     """The name of each column of the summary, and its unit. Empty without a headline."""
     field = book.found.headline
@@ -60,8 +72,8 @@ def summary(book: Book) -> list[dict[str, Cell]]:
         {
             ENGINE: (row.arm, stacks[row.arm]),
             "Pages/s": _level(row.levels[field.rate], number),
-            _against(book): _level(row.ratio, number) if row.ratio else ("1", "the base"),
-            VERDICT: ("A/A" if row.twin else row.word or "base", ""),
+            _against(book): _level(row.ratio, number) if row.ratio else ("1", ""),
+            VERDICT: ("A/A: noise" if row.twin else row.word or "base", ""),
             **{SUMMED[metric][0]: _level(row.levels.get(metric), SHOWN[metric][2]) for metric in _measured(field)},
             "Reached": (share(row.share), f"of {row.ceiling}") if row.share is not None else ("", ""),
         }

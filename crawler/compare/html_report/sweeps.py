@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from crawler.compare.fields import COSTS
 from crawler.compare.html_report import scaling
-from crawler.compare.html_report.book import Book, Draw, Figure, Table
+from crawler.compare.html_report.book import Book, Figure, Table
 from crawler.compare.html_report.curves import Scene, curves
 from crawler.compare.html_report.numbers import LEVELS, SHOWN, cell
 from crawler.compare.html_report.phrases import capital, sentence
@@ -31,7 +31,7 @@ QUESTIONS = {
 
 def sweep(book: Book, one: Sweep) -> list[Figure]:
     """The figures of one factor: throughput over its levels, and its costs."""
-    name, show, after = LEVELS[one.factor]
+    name, show, _ = LEVELS[one.factor]
     cells = [field.condition for field in one.fields]
     drawn = book.lines(one, "")
     if not drawn:
@@ -42,28 +42,20 @@ def sweep(book: Book, one: Sweep) -> list[Figure]:
         y=f"{UNIT} (log)",
         show_x=show,
         ceilings=_ceilings(one),
-        place=lambda at: f"change places at {show(float(f'{at:.2g}'))}{after}",
         crossings=[(found.low, found.at, found.high) for found in one.crossings.values()],
     )
     rows = [[show(level), *row] for level, field in one.points for row in book.compared(field)]
     parts = scaling.sweep(one, book.found.base)
     title = sentence(parts[:2])
-    reading = (
-        "Pale marks are trials, the line goes through their geometric means (95 % intervals as bars). Dashed: "
-        f"ceilings. Below, the same as a multiple of {book.found.base} in each block: the band is too small to matter. "
-        "Words and intervals hold level by level, not for the whole line."
-    )
-    if parts[2:]:
-        reading += f" Also: {'; '.join(parts[2:])}."
+    remark = f"Also: {'; '.join(parts[2:])}." if parts[2:] else ""
     figures = [
         Figure(
             title,
             QUESTIONS[one.name] + (f" Here with a latency of {seconds(cells[0].latency)}." if alike > 1 else ""),
-            [lambda width: curves(width, drawn, scene, title), *_against(book, one, name)],
-            reading,
-            Table([name, "engine", "pages/s [95 %]", f"ratio to {book.found.base} [95 %]", "word"], rows),
+            [curves(drawn, scene, title), *_against(book, one, name)],
+            remark,
+            Table([name, "engine", "pages/s [95 %]", f"ratio to {book.found.base} [95 %]", "verdict"], rows),
             book.foot(cells, [one.factor]),
-            legend="narrow",
         )
     ]
     if one.name == "concurrency":
@@ -71,7 +63,7 @@ def sweep(book: Book, one: Sweep) -> list[Figure]:
     return figures
 
 
-def _against(book: Book, one: Sweep, name: str) -> list[Draw]:
+def _against(book: Book, one: Sweep, name: str) -> list[str]:
     """Pages/s against the base, to show differences that a log axis over decades hides."""
     show = LEVELS[one.factor][1]
     drawn = [line for line in book.ratios(one) if line.index >= 0]
@@ -82,7 +74,7 @@ def _against(book: Book, one: Sweep, name: str) -> list[Draw]:
         ropes={level: field.margin for level, field in one.points},
     )
     label = f"pages a second against {book.found.base}, by {name}"
-    return [lambda width: curves(width, drawn, scene, label, 280)] if drawn else []
+    return [curves(drawn, scene, label)] if drawn else []
 
 
 def _ceilings(one: Sweep) -> dict[str, dict[float, float]]:
@@ -102,10 +94,10 @@ def _scaling_cost(book: Book, one: Sweep, name: str, cells: Sequence[Condition])
     parts = scaling.scaling_cost(one, book.found.base)
     title = capital(parts[0])
 
-    def panel(metric: str) -> Draw:
+    def panel(metric: str) -> str:
         what, unit, show = SHOWN[metric]
         scene = Scene(x=name, y=f"{what}: {unit} (log)", show_y=show)
-        return lambda width: curves(width, book.lines(one, metric), scene, f"{what} against {name}", 330)
+        return curves(book.lines(one, metric), scene, f"{what} against {name}")
 
     rows = [
         [short(level), row.arm, *(cell(row, metric) for metric in metrics)]
@@ -115,7 +107,7 @@ def _scaling_cost(book: Book, one: Sweep, name: str, cells: Sequence[Condition])
     ]
     return Figure(
         title,
-        "What does scaling cost? Thrashing shows here before it shows in the pages a second.",
+        "What do more requests in flight cost? Thrashing shows here before it shows in pages/s.",
         [panel(metric) for metric in metrics],
         "The same trials as above, seen from the cost side. Lower is better in all panels. "
         + (
@@ -126,6 +118,4 @@ def _scaling_cost(book: Book, one: Sweep, name: str, cells: Sequence[Condition])
         + (f" Also: {'; '.join(parts[1:])}." if parts[1:] else ""),
         Table([name, "engine", *(SHOWN[metric][0] for metric in metrics)], rows),
         book.foot(cells, [one.factor]),
-        wide=468,
-        legend="both",
     )
