@@ -35,6 +35,7 @@ class Table:
 class Figure:
     """A finding with its question, drawings, how to read them, table and foot. `wide`: the pixels of a drawing on a
     large screen; two stand side by side where it is small. `legend`: on which screens ("both", "narrow") it is shown.
+    `form`: HTML that the page's script brings to life.
     """
 
     title: str
@@ -45,6 +46,7 @@ class Figure:
     foot: str
     wide: int = WIDE
     legend: str = ""
+    form: str = ""
 
 
 @dataclass(frozen=True, slots=True)

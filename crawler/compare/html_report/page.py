@@ -1,7 +1,8 @@
-"""The report as one self-contained HTML page: no script, no font, no request. Pure: text in, text out.
+"""The report as one self-contained HTML page: no font, no request, one script. Pure: text in, text out.
 
 Rules, and why:
 - All external text (names, details, commands, the environment) passes `escape`, here or in the figures.
+- The only script is that of the calculator, and only where there is one; all else is in the page without it.
 - Figures are static drawings, made once: a marker shows its value as a tooltip, the table below has every number, and
   `trials.csv` every trial.
 """
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from crawler.compare.html_report import findings
 from crawler.compare.html_report.book import Book, Figure, Section
+from crawler.compare.html_report.calculator import SCRIPT
 from crawler.compare.html_report.method import blind_spots, conditions_of_claims, how, on_site
 from crawler.compare.html_report.summary import ENGINE, VERDICT, heads, machine, provenance, summary, title
 from crawler.report.html import frame, listed, section, table
@@ -36,7 +38,8 @@ def page(book: Book, sections: Sequence[Section]) -> str:
     )
     name = escape(title(book.session))
     kind = "" if book.found.firm else ' class="draft"'
-    return frame(STYLE, name, f"<h1>{name}</h1>\n{_top(book)}", main, foot, kind)
+    script = SCRIPT.read_text(encoding="utf-8") if any(one.form for part in shown for one in part.figures) else ""
+    return frame(STYLE, name, f"<h1>{name}</h1>\n{_top(book)}", main, foot, kind, script)
 
 
 def _top(book: Book) -> str:
@@ -102,7 +105,7 @@ def _figure(book: Book, figure: Figure) -> str:
         numbers = f"<details><summary>The numbers</summary>{numbers}</details>"
     said = f"<h3>{escape(figure.title)}</h3><p class=question>{escape(figure.question)}</p>"
     return (
-        f"<figure><figcaption>{said}</figcaption>{drawn}"
+        f"<figure><figcaption>{said}</figcaption>{drawn}{figure.form}"
         f"<p class=note>How to read it: {escape(figure.reading)}</p>{numbers}"
         f"<footer>{escape(figure.foot)}<br><code>{escape(book.session.command)}</code></footer></figure>"
     )

@@ -6,6 +6,7 @@ A section without data is left out, and the page lists which and why.
 from __future__ import annotations
 
 from crawler.compare.html_report.book import Book, Section
+from crawler.compare.html_report.calculator import calculator
 from crawler.compare.html_report.choice import decision
 from crawler.compare.html_report.costs import cost, start
 from crawler.compare.html_report.proof import gates, order
@@ -30,6 +31,7 @@ def sections(book: Book) -> list[Section]:
     by_links = [graph(book, field) for field in found.graph if field.engines]
     return [
         Section("map", "Which engine for which job", *decision(book)),
+        Section("calculator", "Your job", *calculator(book)),
         Section("work", "The same work", *gates(book)),
         Section("order", "Run order and noise", *order(book)),
         Section("headline", "Throughput and its ceilings", *headline(book)),
