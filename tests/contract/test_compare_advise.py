@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from crawler.cli.compare_advise import DurationType
 from crawler.compare.advise.answer import EngineForecast, advice, extrapolated, forecasts, lines, notes
-from crawler.compare.advise.fit import LEAST, CostModel, fit_session
+from crawler.compare.advise.fit import LEAST, fit_session
+from crawler.compare.advise.fitted import CostModel
 from crawler.compare.advise.least_squares import minimise, solve
 from crawler.compare.advise.model import EngineCosts, Work, forecast, polite_rate, smooth_minimum
 from crawler.compare.advise.points import points_of

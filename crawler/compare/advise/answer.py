@@ -16,7 +16,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from crawler.compare.advise.fit import ENOUGH_ERRORS, LEAST, SHARE, CostModel, FittedEngine, Measured
+from crawler.compare.advise.fit import LEAST
+from crawler.compare.advise.fitted import ENOUGH_ERRORS, SHARE, CostModel, FittedEngine, Measured
 from crawler.compare.advise.model import LIMITS, EngineCosts, Work, forecast
 from crawler.compare.html_report.phrases import listed
 from crawler.report.numbers import Show, number, seconds, share, short

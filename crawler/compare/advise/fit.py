@@ -7,8 +7,6 @@ Rules, and why:
   it (workers, say), it stays what is usual instead of wandering off. Its centre and width are in PRIORS.
 - The error of the model is that on points left out of the fit, one after another. It holds noise and the faults of the
   model alike; an interval of the parameters would hold the noise alone, and be much too narrow.
-- The interval of a forecast is the jackknife's (Barber et al. 2021): SHARE of such errors are within its reach. Fewer
-  points than that takes are told, and the reach is then the largest error.
 - Below LEAST points nothing is fitted: an engine then has no costs, and its forecast is what no engine can exceed.
 """
 
@@ -20,6 +18,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from crawler.compare.advise.fitted import CostModel, FittedEngine, Measured
 from crawler.compare.advise.least_squares import minimise
 from crawler.compare.advise.model import EngineCosts, forecast
 from crawler.compare.advise.points import Point, jobs_of, points_of, starts_of
@@ -28,9 +27,6 @@ from crawler.compare.records import Session, Trial
 
 LEAST = 6
 """Points that a fit takes."""
-SHARE = 0.9
-ENOUGH_ERRORS = 9
-"""Errors of which one can be the SHARE-quantile: ceil((9 + 1) * 0.9) = 9."""
 CPU_WEIGHT = 0.5
 PRIORS = {
     "hold": (math.log(0.002), 1.5),
@@ -45,66 +41,6 @@ PRIORS = {
 SPREAD = 0.1
 """The error of a point that weighs as much as a parameter one width away from the centre of its prior."""
 WIDEST = 6
-
-
-class FittedEngine(msgspec.Struct, frozen=True, kw_only=True):
-    """An engine's costs, and log(forecast / measured) at each point left out of the fit; none where nothing was fitted.
-    `points`: how many there were. `jobs`: the same errors of the seconds of whole jobs."""
-
-    name: str
-    costs: EngineCosts
-    points: int
-    errors: tuple[float, ...] = ()
-    jobs: tuple[float, ...] = ()
-
-    @property
-    def fitted(self) -> bool:
-        """Whether there were enough points."""
-        return bool(self.errors)
-
-    @property
-    def reach(self) -> float:
-        """How far a forecast's interval reaches to both sides, as a factor."""
-        rank = min(math.ceil((len(self.errors) + 1) * SHARE), len(self.errors))
-        return math.exp(sorted(map(abs, self.errors))[rank - 1])
-
-
-class Measured(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a model is from. `created_at`: Unix time; `slots`, `payload`: those of the headline; `blocks`: of a sweep,
-    the fewest; `ranges`: the lowest and highest value of each factor of a job."""
-
-    preset: str
-    created_at: float
-    cpu: str
-    python: str
-    cores: int
-    blocks: int
-    slots: int
-    payload: int
-    ranges: dict[str, tuple[float, float]]
-
-    @property
-    def factor_ranges(self) -> dict[str, tuple[float, float]]:
-        """The measured ranges, the cores included: with fewer of them the model only leaves some out."""
-        return self.ranges | {"cores": (1, self.cores)}
-
-
-class CostModel(msgspec.Struct, frozen=True, kw_only=True):
-    """The engines of a comparison."""
-
-    format: int = 1
-    measured: Measured
-    engines: tuple[FittedEngine, ...]
-
-    @property
-    def error(self) -> float | None:
-        """The median error at points left out of the fits, as a share; None without a fit."""
-        return _median_error([error for engine in self.engines for error in engine.errors])
-
-    @property
-    def job_error(self) -> float | None:
-        """The median error of the seconds of whole jobs, as a share; None where there were none."""
-        return _median_error([error for engine in self.engines for error in engine.jobs])
 
 
 def fit_session(session: Session, trials: Sequence[Trial]) -> CostModel:
@@ -187,7 +123,3 @@ def _measured(cells: Cells, points: Sequence[Point]) -> Measured:
         payload=headline.payload,
         ranges={name: (min(found), max(found)) for name, found in values.items()},
     )
-
-
-def _median_error(errors: Sequence[float]) -> float | None:
-    return statistics.median(abs(math.expm1(error)) for error in errors) if errors else None

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from crawler.compare.advise.fit import CostModel, fit_session
+from crawler.compare.advise.fit import fit_session
+from crawler.compare.advise.fitted import CostModel
 from crawler.compare.session_files import read_session, read_trials
 from crawler.errors import Corrupt, UsageError
 

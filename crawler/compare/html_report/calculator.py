@@ -14,7 +14,8 @@ from pathlib import Path
 import msgspec
 
 from crawler.compare.advise.answer import FACTORS, advice, forecasts, origin, rate_of, source
-from crawler.compare.advise.fit import LEAST, SHARE, CostModel, fit_session
+from crawler.compare.advise.fit import LEAST, fit_session
+from crawler.compare.advise.fitted import SHARE, CostModel
 from crawler.compare.advise.model import LIMITS, Work
 from crawler.compare.html_report.book import Book, Figure, Table
 from crawler.report.numbers import seconds, share
