@@ -18,14 +18,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import variants
 from crawler.cli.compare_advise import DurationType
+from crawler.compare.advise import shipped
 from crawler.compare.advise.answer import EngineForecast, advice, extrapolated, forecasts, lines, notes
 from crawler.compare.advise.fit import LEAST, fit_session
 from crawler.compare.advise.fitted import CostModel
 from crawler.compare.advise.least_squares import minimise, solve
 from crawler.compare.advise.model import EngineCosts, Work, forecast, polite_rate, smooth_minimum
 from crawler.compare.advise.points import points_of
-from crawler.compare.advise.shipped import model_of
 from crawler.compare.cells import Cells
 from crawler.compare.html_report.calculator import SCRIPT, embedded, usual_jobs
 from crawler.compare.records import Trial
@@ -33,6 +34,8 @@ from crawler.errors import Corrupt, UsageError
 from tests import simulated_costs
 from tests.contract import comparisons
 from tests.simulated_costs import TRUTH
+
+without_model = pytest.mark.skipif(not shipped.SHIPPED.is_file(), reason="no standard run is in the package yet")
 
 works = st.builds(
     Work,
@@ -272,6 +275,35 @@ def advise(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
+@without_model
+def test_the_command_has_a_line_for_each_mode_without_a_comparison() -> None:
+    ran = advise("--latency", "80ms", "--page-cpu", "1.2ms", "--cores", "4", "--hosts", "200", "--delay", "1")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    for mode in TRUTH:
+        assert sum(line.startswith(f"{mode} ") and "[" in line for line in ran.stdout.splitlines()) == 1
+    assert "model   " in ran.stdout and "advice  " in ran.stdout and "median error" in ran.stdout
+
+
+@without_model
+def test_the_model_in_the_package_knows_every_mode_and_its_error() -> None:
+    model = shipped.shipped()
+    assert {engine.name for engine in model.engines if engine.fitted} == set(variants.names())
+    assert model.error is not None and model.error <= 0.15
+
+
+def test_a_package_without_a_model_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(shipped, "SHIPPED", tmp_path / "none.json")
+    with pytest.raises(UsageError, match="--from DIR"):
+        shipped.shipped()
+
+
+def test_a_model_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> None:
+    comparisons.write(tmp_path, *_simulated("smoke"))
+    ran = advise("--from", tmp_path, "--latency", "1ms", "--save", tmp_path / "nowhere" / "model.json")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "cannot be written" in ran.stderr and len(ran.stderr.splitlines()) == 1
+
+
 def test_the_command_fits_a_comparison_and_keeps_its_model(tmp_path: Path) -> None:
     plan, run = _simulated("quick")
     comparisons.write(tmp_path / "c", plan, run)
@@ -304,10 +336,10 @@ def test_a_comparison_without_trials_and_a_damaged_model_are_refused(tmp_path: P
     plan, _ = _simulated("quick")
     comparisons.write(tmp_path / "empty", plan, [])
     with pytest.raises(UsageError, match="no valid trials"):
-        model_of(tmp_path / "empty")
+        shipped.model_of(tmp_path / "empty")
     (tmp_path / "model.json").write_text('{"format": 1}')
     with pytest.raises(Corrupt, match="not a cost model"):
-        model_of(tmp_path / "model.json")
+        shipped.model_of(tmp_path / "model.json")
 
 
 @pytest.mark.parametrize(

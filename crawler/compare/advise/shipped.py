@@ -16,6 +16,8 @@ SHIPPED = Path(__file__).with_name("standard.json")
 
 def shipped() -> CostModel:
     """The model in the package. Raises UsageError where it is missing, Corrupt."""
+    if not SHIPPED.is_file():
+        raise UsageError("no cost model is in this package: name a comparison of yours with --from DIR")
     return _read(SHIPPED)
 
 
