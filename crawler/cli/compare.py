@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from crawler.cli.compare_advise import advise
 from crawler.cli.compare_site import OPTIONS, plan_on_site
 from crawler.cli.lines import names, on_interrupt, on_one_line, silent
 from crawler.cli.options import given, with_options
@@ -125,6 +126,7 @@ def compare(
 
 
 compare.add_command(lessons)
+compare.add_command(advise)
 
 
 @compare.command(name="resume")

@@ -33,6 +33,9 @@ class Cells:
         steady = any("steady_rate" in trial.metrics for trial in self.trials if trial.valid)
         self.rate = "steady_rate" if steady else "cold_rate"
         """The metric shown as throughput: jobs too short for a steady window have only the cold one."""
+        first = (session.environment.get("placement") or session.environment.get("cores", "")).split()[:1]
+        self.cores = int(first[0]) if first and first[0].isdecimal() else 0
+        """The cores that the engines have; 0 where the session has no record of them."""
 
     def blocks(self, condition: Condition, arm: str, metric: str) -> Blocks:
         """The metric in every block in which the arm was valid."""
@@ -45,11 +48,8 @@ class Cells:
 
     def cores_of(self, arm: str) -> int:
         """The cores that an arm can use, one for a single event loop; 0 where the session has no record of them."""
-        environment = self.session.environment
-        first = (environment.get("placement") or environment.get("cores", "")).split()[:1]
-        there = int(first[0]) if first and first[0].isdecimal() else 0
         mode = next((known.mode for known in self.session.arms if known.name == arm), "")
-        return 1 if mode == "async" else there
+        return 1 if mode == "async" else self.cores
 
     def engines_with(self, condition: Condition, metric: str) -> dict[str, Blocks]:
         """The metric of every engine that has it, in the order of the session, without the A/A arm."""

@@ -7,6 +7,8 @@ from reordering its neighbours. Remote text is never used as a link, an attribut
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,13 +23,17 @@ NOTHING = "\N{EN DASH}"
 BAR = 90
 
 
-def frame(style: Path, title: str, top: str, main: str, foot: str, kind: str = "") -> str:
-    """A whole page; the policy in the frame lets it load and run nothing. `style` is a file of further CSS, `kind` the
-    attributes of the body; the other arguments are HTML."""
+def frame(style: Path, title: str, top: str, main: str, foot: str, kind: str = "", script: str = "") -> str:
+    """A whole page; the policy in the frame lets it load nothing, and run only `script`, which it names by its hash.
+    `style` is a file of further CSS, `kind` the attributes of the body; the other arguments are HTML."""
     bare = title.replace("<bdi>", "").replace("</bdi>", "")
     css = style.read_text(encoding="utf-8").strip()
     page = Template(FRAME.read_text(encoding="utf-8"))
-    return page.substitute(style=css, title=bare, top=top, main=main, foot=foot, kind=kind)
+    policy, run = "", ""
+    if script:
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        policy, run = f" script-src 'sha256-{digest}';", f"<script>{script}</script>\n"
+    return page.substitute(style=css, title=bare, top=top, main=main, foot=foot, kind=kind, policy=policy, script=run)
 
 
 def remote(text: str, most: int = LONGEST) -> str:

@@ -108,6 +108,21 @@ def test_it_can_be_read_with_scripts_off(browser: Chromium, page: Path) -> None:
     assert seen.errors == []
 
 
+def test_the_calculator_answers_while_one_types(browser: Chromium, page: Path) -> None:
+    with browser.tab(page) as (tab, seen):
+        before, after, wrong = tab.evaluate(
+            "(() => { const form = document.querySelector('.calculator'), field = form.querySelector('[name=delay]');"
+            " const show = (value) => { field.value = value; field.dispatchEvent(new Event('input'));"
+            "  return [form.hidden, form.querySelector('output').textContent,"
+            "   [...form.querySelectorAll('tbody tr')].map(row => row.lastChild.textContent)]; };"
+            " return [show('0'), show('10'), show('')]; })()"
+        )
+    assert not before[0] and len(before[2]) == 4 and "politeness: hosts and delay" not in before[2]
+    assert after[2] == ["politeness: hosts and delay"] * 4 and "cannot be told from it" in after[1]
+    assert wrong[2] == [] and wrong[1].endswith("a number from 0 to 3600")
+    assert seen.requests == [] and seen.errors == []
+
+
 def test_no_name_becomes_a_script(browser: Chromium, tmp_path: Path) -> None:
     hostile = "</script><script>window.taken = 1</script><img src='http://127.0.0.1:9/x' onerror='window.taken = 1'>"
     arms = (Arm(hostile, "async", hostile), Arm("threads", "threads", "curl"), Arm("again", "async", "x", hostile))

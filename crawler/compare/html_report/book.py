@@ -53,7 +53,8 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A finding with its question, drawings (SVG), what else to know of them, table and foot."""
+    """A finding with its question, drawings (SVG), what else to know of them, table and foot. `form`: HTML that the
+    page's script brings to life."""
 
     title: str
     question: str
@@ -61,6 +62,7 @@ class Figure:
     remark: str
     table: Table
     foot: str
+    form: str = ""
 
     @property
     def reading(self) -> str:

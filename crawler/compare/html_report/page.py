@@ -1,7 +1,8 @@
-"""The report as one self-contained HTML page: no script, no font, no request. Pure: text in, text out.
+"""The report as one self-contained HTML page: no font, no request, one script. Pure: text in, text out.
 
 Rules, and why:
 - All external text (names, details, commands, the environment) passes `escape`, here or in the figures.
+- The only script is that of the calculator, and only where there is one; all else is in the page without it.
 - Figures are static drawings, made once: a marker shows its value as a tooltip, the table below has every number, and
   `trials.csv` every metric of every trial.
 - The legend and the text on how to read a figure are made from what is drawn: they explain nothing that is not there.
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from crawler.compare.html_report import findings
 from crawler.compare.html_report.book import KEYS, Book, Figure, Section, keys
+from crawler.compare.html_report.calculator import SCRIPT
 from crawler.compare.html_report.method import blind_spots, how
 from crawler.compare.html_report.summary import ENGINE, VERDICT, banners, heads, machine, provenance, summary, title
 from crawler.report.html import frame, listed, section, table
@@ -41,7 +43,8 @@ def page(book: Book, sections: Sequence[Section]) -> str:
     )
     name = escape(title(book.session))
     kind = "" if book.found.firm else ' class="draft"'
-    return frame(STYLE, name, f"<h1>{name}</h1>\n{_top(book)}", main, foot, kind)
+    script = SCRIPT.read_text(encoding="utf-8") if any(one.form for part in shown for one in part.figures) else ""
+    return frame(STYLE, name, f"<h1>{name}</h1>\n{_top(book)}", main, foot, kind, script)
 
 
 def _top(book: Book) -> str:
@@ -101,7 +104,8 @@ def _figure(book: Book, figure: Figure) -> str:
         drawn = "".join(f"<div>{drawing}</div>" for drawing in figure.drawings)
         reading = f'{_legend(book.index, figure)}<div class="panels">{drawn}<div>{reading}</div></div>'
     said = f"<h3>{escape(figure.title)}</h3><p class=question>{escape(figure.question)}</p>"
-    return f"<figure><figcaption>{said}</figcaption>{reading}{numbers}<footer>{escape(figure.foot)}</footer></figure>"
+    foot = f"<footer>{escape(figure.foot)}</footer>"
+    return f"<figure><figcaption>{said}</figcaption>{figure.form}{reading}{numbers}{foot}</figure>"
 
 
 def _legend(index: Mapping[str, int], figure: Figure) -> str:

@@ -6,6 +6,7 @@ A section without data is left out, and the page lists which and why.
 from __future__ import annotations
 
 from crawler.compare.html_report.book import Book, Section
+from crawler.compare.html_report.calculator import calculator
 from crawler.compare.html_report.choice import decision
 from crawler.compare.html_report.costs import cost, start
 from crawler.compare.html_report.proof import gates
@@ -36,6 +37,7 @@ def sections(book: Book) -> list[Section]:
         Section("headline", "Throughput and its ceilings", *headline(book)),
         Section("pairs", "Pair by pair", *pairs(book)),
         Section("map", "Which engine for which job", *decision(book)),
+        Section("calculator", "Your job", *calculator(book)),
         *(_section(book, name) for name in ("concurrency", "latency", "cpu")),
         Section("start", "Starting up", *start(book)),
         _section(book, "job size"),
