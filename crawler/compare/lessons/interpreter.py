@@ -15,6 +15,7 @@ from crawler.system.text import escape_unprintable
 
 LEAST = (3, 11)
 PATIENCE = 20.0
+LONGEST = 120  # characters of another program's error
 PROBE = """
 import json, platform, sys
 gil = getattr(sys, "_is_gil_enabled", lambda: True)()
@@ -52,7 +53,7 @@ def interpreter(python: str = sys.executable) -> Interpreter:
         exact = ".".join(map(str, version))
     except (OSError, subprocess.SubprocessError, ValueError, TypeError) as error:
         said = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
-        line = escape_unprintable(said[-1])[:200] if said else "no answer"
+        line = escape_unprintable(said[-said[0].startswith("Traceback")])[:LONGEST] if said else "no answer"
         raise UsageError(f"--python {python}: it is no Python from {needed} on: {line}") from error
     if tuple(version[:2]) < LEAST:
         raise UsageError(f"--python {python}: it is Python {exact}; name one from {needed} on")
