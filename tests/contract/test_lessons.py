@@ -35,6 +35,7 @@ from crawler.compare.lessons.lesson import (
 )
 from crawler.compare.lessons.pages import LoopSession, connect, fetch, get, page_server
 from crawler.compare.lessons.predictions import Predictions, choose, parse, read
+from crawler.compare.lessons.rounds import answer_of
 from crawler.compare.lessons.runner import teach
 
 FILES = sorted(path.stem for path in Path(experiments.__file__).parent.glob("*.py") if path.stem != "__init__")
@@ -415,6 +416,14 @@ def test_quick_lessons_run(tmp_path: Path) -> None:
 def test_facts_are_as_predicted(name: str) -> None:
     outcome = teach(name, HERE, read())
     assert outcome.prediction == "held", outcome.reasons
+
+
+def test_a_case_that_hangs_or_ends_silently_has_no_answer() -> None:
+    began = monotonic()
+    assert answer_of(lambda tell: sleep(60), patience=0.2) is None
+    assert answer_of(lambda tell: None, patience=60) is None
+    assert answer_of(lambda tell, number: tell.send(number + 1), 1, patience=60) == 2
+    assert monotonic() - began < 30
 
 
 def test_a_page_is_the_number_of_its_connection() -> None:
