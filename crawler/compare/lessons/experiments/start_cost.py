@@ -79,7 +79,7 @@ def run() -> Samples:
 
 LESSON = Lesson(
     title="Starting a process",
-    claim="Creating a process is cheap where there is fork (Unix), and expensive where there is not (spawn, as on Windows).",
+    claim="Creating a process is cheap where there is fork (Unix), and expensive where there is not (Windows).",
     measures={
         "spawn": ratio("starts/s, fork : spawn", claim=above(3)),
         "forkserver": ratio("starts/s, fork : forkserver"),
