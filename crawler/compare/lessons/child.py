@@ -1,6 +1,7 @@
 """The process of one lesson: `python -m crawler.compare.lessons.child PACKAGE NAME` prints its samples as JSON.
 
-It ends with its parent. Imports are lazy, because processes that a lesson spawns import this module again.
+It ends with its parent. It may run on an interpreter without any package, so it imports only the standard library.
+Imports are lazy, because processes that a lesson spawns import this module again.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from contextlib import suppress
 
 def main(package: str, name: str) -> None:
     """Run a lesson and print its samples."""
-    import msgspec
+    import json
 
     from crawler.compare.lessons.experiments import load
     from crawler.system.parent_death import die_with_parent
@@ -19,7 +20,7 @@ def main(package: str, name: str) -> None:
     die_with_parent()
     samples = load(name, package).run()
     _stop_fork_server()
-    sys.stdout.write(msgspec.json.encode(samples).decode())
+    sys.stdout.write(json.dumps(samples))
 
 
 def _stop_fork_server() -> None:

@@ -1,11 +1,13 @@
-"""What lessons share to measure: rounds A B C A B C, ratios within a round, busy work."""
+"""What lessons share to measure: rounds A B C A B C, ratios within a round, busy work, cases that may hang."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from multiprocessing import get_context
 from threading import Thread
 from time import perf_counter, process_time
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
@@ -63,3 +65,33 @@ def in_parallel(workers: list[Thread]) -> None:
         thread.start()
     for thread in workers:
         thread.join()
+
+
+def busy_loop() -> None:
+    """The busy loop of the tutorials, in portions of about 50 us."""
+    x = 0
+    for _ in range(1000):
+        x = x ^ 1
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def answer_of(case: Callable[..., None], *args: object, method: str = "fork", patience: float = 5.0) -> Any:
+    """What `case(pipe, *args)` sends from a process of its own; None where it ends or `patience` seconds pass without
+    an answer. The process is killed in any case, so it may hang."""
+    context = get_context(method)
+    listen, tell = context.Pipe(duplex=False)
+    process = context.Process(target=case, args=(tell, *args))  # type: ignore[attr-defined]
+    process.start()
+    tell.close()
+    try:
+        return listen.recv() if listen.poll(patience) else None
+    except EOFError:
+        return None
+    finally:
+        process.kill()
+        process.join()
+        listen.close()

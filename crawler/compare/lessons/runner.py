@@ -12,7 +12,6 @@ import os
 import resource
 import signal
 import subprocess
-import sys
 from contextlib import suppress
 from tempfile import TemporaryFile
 from time import perf_counter
@@ -22,46 +21,62 @@ import msgspec
 from crawler.compare.environment import LoadMeter, environment
 from crawler.compare.lessons import experiments
 from crawler.compare.lessons.experiments import load
-from crawler.compare.lessons.lesson import Lesson, LessonOutcome, Samples, failed, judge
+from crawler.compare.lessons.interpreter import Interpreter
+from crawler.compare.lessons.judge import LessonOutcome, failed, judge
+from crawler.compare.lessons.lesson import Lesson, Samples
+from crawler.compare.lessons.predictions import Predictions
 from crawler.compare.workload import child_environment
 from crawler.runtime.job import cores
 from crawler.system.text import escape_unprintable
 
 PATIENCE = 30.0
 CHILD = "crawler.compare.lessons.child"
-CONDITIONS = ("python", "gil", "system", "cores", "switch interval")
 
 
-def teach(name: str, package: str = experiments.__name__, patience: float = PATIENCE) -> LessonOutcome:
-    """Run one lesson and judge it; an error becomes one line of the outcome."""
+def teach(
+    name: str,
+    python: Interpreter,
+    predictions: Predictions,
+    package: str = experiments.__name__,
+    patience: float = PATIENCE,
+) -> LessonOutcome:
+    """Run one lesson on an interpreter and judge it; an error becomes one line of the outcome."""
     lesson: Lesson | None = None
     began, cpu, load_meter = perf_counter(), _our_cpu(), LoadMeter()
     try:
         lesson = load(name, package)
         if cores() < lesson.cores:
             return failed(name, lesson, f"it needs {lesson.cores} cores, and {cores()} may be used")
-        written, trouble = _in_a_process(name, package, patience)
+        written, trouble = _in_a_process(python.path, name, package, patience)
         seconds = perf_counter() - began
         if trouble:
             return failed(name, lesson, trouble, seconds)
         other = load_meter.others(_our_cpu() - cpu)
         busy = (other.foreign + other.steal) * (os.cpu_count() or 1) if other else -1.0
         samples = msgspec.json.decode(written, type=Samples)
-        return judge(name, lesson, samples, seconds=seconds, others=busy, free_cores=cores() - max(0.0, busy))
+        free, predicted = cores() - max(0.0, busy), predictions.of(name, python.build)
+        return judge(name, lesson, predicted, samples, seconds=seconds, others=busy, free_cores=free)
     except Exception as error:  # lessons may have bugs, which must not end the others
         return failed(name, lesson, _one_line(f"{type(error).__name__}: {error}"), perf_counter() - began)
 
 
-def conditions() -> dict[str, str]:
-    """The machine and the Python of the measurement."""
+def conditions(python: Interpreter, predictions: Predictions) -> dict[str, str]:
+    """The Python, the machine and the predictions of the measurement."""
     here = environment()
-    return {name: here[name] for name in CONDITIONS}
+    return {
+        "python": python.name,
+        "gil": "on" if python.build.gil else "off",
+        "switch interval": f"{python.interval * 1000:g} ms",
+        "system": here["system"],
+        "cores": here["cores"],
+        "predictions": f"sha256 {predictions.sha256}",
+    }
 
 
-def _in_a_process(name: str, package: str, patience: float) -> tuple[bytes, str]:
+def _in_a_process(python: str, name: str, package: str, patience: float) -> tuple[bytes, str]:
     """The output of the lesson, and its error ("" for none)."""
     with TemporaryFile() as out, TemporaryFile() as err:
-        command = [sys.executable, "-m", CHILD, package, name]
+        command = [python, "-m", CHILD, package, name]
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=child_environment(), start_new_session=True
         )

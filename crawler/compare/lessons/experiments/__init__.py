@@ -9,16 +9,29 @@ if TYPE_CHECKING:
     from crawler.compare.lessons.lesson import Lesson
 
 NAMES = (
+    "thread_identity",
+    "shared_or_copied",
     "gil",
+    "hundred_threads",
+    "switch_interval",
+    "free_threading",
     "lost_update",
+    "contended_lock",
+    "deadlock",
+    "local_isolation",
     "thread_local",
-    "cpu_or_io",
-    "pool_size",
     "start_cost",
+    "pickle_failures",
     "queue_and_pipe",
+    "pool_waits",
+    "pool_size",
     "master_worker",
     "switching",
+    "running_tasks",
+    "cpu_or_io",
+    "native_code",
     "blocking_the_loop",
+    "loop_per_core",
 )
 
 

@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from crawler.compare.lessons.lesson import Lesson, Measure, Samples, above, below
+from crawler.compare.lessons.lesson import Lesson, Samples, above, level
 from crawler.compare.lessons.rounds import alternate
 
 BLOCK = 0.1
@@ -80,13 +80,11 @@ LESSON = Lesson(
     title="Blocking the event loop",
     claim="A coroutine must never block: one blocking call stops every task of the loop for as long as it lasts.",
     measures={
-        "nothing": Measure("worst lateness of a heartbeat : 100 ms, awaiting sleep", prediction=below(0.3)),
-        "wait": Measure("the same, a call that sleeps 100 ms in a coroutine", claim=above(0.8), prediction=above(0.8)),
-        "wait_in_thread": Measure("the same by asyncio.to_thread", prediction=below(0.3)),
-        "compute": Measure(
-            "the same, a call that computes 100 ms in a coroutine", claim=above(0.8), prediction=above(0.8)
-        ),
-        "compute_in_thread": Measure("the same by asyncio.to_thread", prediction=below(0.3)),
+        "nothing": level("worst lateness of a heartbeat : 100 ms, awaiting sleep"),
+        "wait": level("the same, a call that sleeps 100 ms in a coroutine", claim=above(0.8)),
+        "wait_in_thread": level("the same by asyncio.to_thread"),
+        "compute": level("the same, a call that computes 100 ms in a coroutine", claim=above(0.8)),
+        "compute_in_thread": level("the same by asyncio.to_thread"),
     },
     why=(
         "The loop runs one callback at a time and has no way to interrupt it. A thread takes a waiting call off "

@@ -11,20 +11,13 @@ from __future__ import annotations
 from hashlib import sha256
 from multiprocessing import get_context
 
-from crawler.compare.lessons.lesson import Lesson, Measure, Samples, above, below
-from crawler.compare.lessons.rounds import Effort, alternate, effort, ratios
+from crawler.compare.lessons.lesson import Lesson, Samples, above, level, ratio
+from crawler.compare.lessons.rounds import Effort, alternate, busy_loop, effort, ratios
 
 BUSY = 2
 SECONDS = 0.08
 ROUNDS = 16
 BLOCK = bytes(1_000_000)
-
-
-def loop() -> None:
-    """The busy loop of the tutorials, in portions of about 50 us."""
-    x = 0
-    for _ in range(1000):
-        x = x ^ 1
 
 
 def hash_block() -> None:
@@ -34,7 +27,7 @@ def hash_block() -> None:
 
 def alone(_: int) -> Effort:
     """The work of one process with one thread."""
-    return effort(loop, 1, SECONDS)
+    return effort(busy_loop, 1, SECONDS)
 
 
 def run() -> Samples:
@@ -47,8 +40,8 @@ def run() -> Samples:
     with get_context("fork").Pool(BUSY) as pool:
         efforts = alternate(
             ROUNDS,
-            one_thread=lambda: effort(loop, 1, SECONDS),
-            two_threads=lambda: effort(loop, BUSY, SECONDS),
+            one_thread=lambda: effort(busy_loop, 1, SECONDS),
+            two_threads=lambda: effort(busy_loop, BUSY, SECONDS),
             one_process=lambda: processes(1),
             two_processes=lambda: processes(BUSY),
             one_hashing=lambda: effort(hash_block, 1, SECONDS),
@@ -71,13 +64,11 @@ LESSON = Lesson(
         "show 400 %."
     ),
     measures={
-        "cores_used": Measure(
-            "cores used by 2 busy threads (1.6 is 160 %)", claim=above(1.2, needs=1.2), prediction=below(1.1, needs=1.2)
-        ),
-        "cores_free": Measure("cores used by 2 threads that hash in C, in turn with them"),
-        "threads": Measure("work of 2 threads : work of 1", prediction=below(1.1, needs=1.6)),
-        "processes": Measure("work of 2 processes : work of 1", prediction=above(1.3, needs=1.6)),
-        "hashing": Measure("SHA-256 in 2 threads : in 1", prediction=above(1.3, needs=1.6)),
+        "cores_used": level("cores used by 2 busy threads (1.6 is 160 %)", claim=above(1.2), needs=1.2),
+        "cores_free": level("cores used by 2 threads that hash in C, in turn with them"),
+        "threads": ratio("work/s, 2 threads : 1", needs=1.6),
+        "processes": ratio("work/s, 2 processes : 1", needs=1.6),
+        "hashing": ratio("SHA-256/s, 2 threads : 1", needs=1.6),
     },
     why=(
         "Since CPython 3.2 a waiting thread sleeps until it is handed the lock, so all threads together use one "

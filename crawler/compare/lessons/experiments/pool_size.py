@@ -9,12 +9,9 @@ from __future__ import annotations
 from multiprocessing import get_context
 from multiprocessing.pool import Pool, ThreadPool
 
-from crawler.compare.lessons.fetching import fetch
-from crawler.compare.lessons.lesson import Lesson, Measure, Samples, above, below
-from crawler.compare.lessons.rounds import alternate, ratios, timed
-from crawler.fetch.base import ClientPlan
-from crawler.runtime.job import cores
-from crawler.testweb.process import start_web
+from crawler.compare.lessons.lesson import Lesson, Samples, below, level, ratio
+from crawler.compare.lessons.pages import fetch, page_server
+from crawler.compare.lessons.rounds import alternate, cores, ratios, timed
 
 LATENCY = 0.05
 TIMES = 8
@@ -26,11 +23,10 @@ def compute(rounds: int) -> int:
     return sum(x ^ 1 for x in range(rounds))
 
 
-def fetching(pool: Pool, workers: int, plan: ClientPlan) -> float:
+def fetching(pool: Pool, workers: int, port: int) -> float:
     """Pages per second."""
     pages = workers * 2
-    seconds = timed(lambda: pool.map(fetch, [plan] * pages, chunksize=1))
-    return pages / seconds
+    return pages / timed(lambda: pool.map(fetch, [port] * pages, chunksize=1))
 
 
 def computing(pool: Pool) -> float:
@@ -44,17 +40,16 @@ def run() -> Samples:
     context = get_context("forkserver")
     context.set_forkserver_preload([__name__])
     with (
-        start_web(flat=1, latency=LATENCY) as web,
+        page_server(LATENCY) as port,
         context.Pool(few) as small,
         context.Pool(many) as large,
         ThreadPool(many) as threads,
     ):
-        plan = ClientPlan(resolve=web.settings.resolve)
         rates = alternate(
             ROUNDS,
-            small_fetching=lambda: fetching(small, few, plan),
-            large_fetching=lambda: fetching(large, many, plan),
-            threads_fetching=lambda: fetching(threads, many, plan),
+            small_fetching=lambda: fetching(small, few, port),
+            large_fetching=lambda: fetching(large, many, port),
+            threads_fetching=lambda: fetching(threads, many, port),
             small_computing=lambda: computing(small),
             large_computing=lambda: computing(large),
         )
@@ -70,16 +65,10 @@ LESSON = Lesson(
     title="Pool size and cores",
     claim="The default size of a Pool is the number of cores, because more workers than cores gain nothing.",
     measures={
-        "waiting": Measure(
-            f"pages/s at 50 ms each, Pool of {TIMES} x cores : Pool of cores",
-            claim=below(1.2),
-            prediction=above(TIMES / 2),
-        ),
-        "possible": Measure("pages/s of the Pool of cores : workers / latency (Little's law)", prediction=above(0.8)),
-        "threads": Measure("pages/s, as many threads in one process : the large Pool", prediction=above(0.7)),
-        "computing": Measure(
-            "computed tasks/s, the large Pool : the Pool of cores", claim=below(1.2), prediction=below(1.2)
-        ),
+        "waiting": ratio(f"pages/s at 50 ms each, Pool of {TIMES} x cores : Pool of cores", claim=below(1.2)),
+        "possible": level("pages/s of the Pool of cores : workers / latency (Little's law)"),
+        "threads": ratio("pages/s, as many threads in one process : the large Pool"),
+        "computing": ratio("computed tasks/s, the large Pool : the Pool of cores", claim=below(1.2), needs=1.6),
     },
     why=(
         "A worker that waits needs no core: throughput is workers / latency until the CPU is full, so the number "

@@ -14,7 +14,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any, NamedTuple
 
-from crawler.compare.lessons.lesson import Lesson, Measure, Samples, above, below, between
+from crawler.compare.lessons.lesson import Lesson, Samples, between, level, ratio
 from crawler.compare.lessons.rounds import alternate, ratios, timed
 
 SMALL = ("http://flat.demo.test/page-1234.html", 200, 17)
@@ -113,16 +113,16 @@ LESSON = Lesson(
     title="Queue and Pipe",
     claim="Processes exchange data through a Queue or a Pipe; which of the two is a matter of taste.",
     measures={
-        "queue": Measure("small messages one way, Queue : Pipe", claim=between(0.67, 1.5), prediction=above(1.5)),
-        "queue_trip": Measure("there and back, Queue : Pipe", claim=between(0.67, 1.5), prediction=above(1.5)),
-        "simple_trip": Measure("there and back, SimpleQueue : Pipe", prediction=between(0.5, 1.5)),
-        "processes": Measure("small messages one way, a Pipe to a process : a queue to a thread", prediction=above(3)),
-        "body": Measure("one way through a Pipe, 100 kB bodies : small messages", prediction=above(3)),
-        "body_thread": Measure("one way to a thread, 100 kB bodies : small messages", prediction=below(1.5)),
-        "pipe_small_us": Measure("microseconds per small message one way, Pipe"),
-        "pipe_body_us": Measure("microseconds per 100 kB body one way, Pipe"),
-        "pipe_trip_us": Measure("microseconds there and back, Pipe"),
-        "queue_trip_us": Measure("microseconds there and back, Queue"),
+        "queue": ratio("small messages/s one way, Pipe : Queue", claim=between(0.67, 1.5)),
+        "queue_trip": ratio("round trips/s, Pipe : Queue", claim=between(0.67, 1.5)),
+        "simple_trip": ratio("round trips/s, Pipe : SimpleQueue"),
+        "processes": ratio("small messages/s one way, a queue to a thread : a Pipe to a process"),
+        "body": ratio("messages/s through a Pipe, small ones : bodies of 100 kB"),
+        "body_thread": ratio("messages/s to a thread, small ones : bodies of 100 kB"),
+        "pipe_small_us": level("microseconds per small message one way, Pipe"),
+        "pipe_body_us": level("microseconds per 100 kB body one way, Pipe"),
+        "pipe_trip_us": level("microseconds there and back, Pipe"),
+        "queue_trip_us": level("microseconds there and back, Queue"),
     },
     why=(
         "A Queue is a Pipe with a lock at each end and a thread that feeds it, and waking that thread is what a "

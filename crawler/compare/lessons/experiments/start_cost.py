@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from threading import Thread
 
-from crawler.compare.lessons.lesson import Lesson, Measure, Samples, above
+from crawler.compare.lessons.lesson import Lesson, Samples, above, level, ratio
 from crawler.compare.lessons.rounds import alternate, ratios, timed
 
 ROUNDS = 8
@@ -79,17 +79,17 @@ def run() -> Samples:
 
 LESSON = Lesson(
     title="Starting a process",
-    claim="Creating a process is cheap where there is fork (Unix), and dear where there is not (spawn, as on Windows).",
+    claim="Creating a process is cheap where there is fork (Unix), and expensive where there is not (Windows).",
     measures={
-        "spawn": Measure("start by spawn : by fork", claim=above(3), prediction=above(10)),
-        "forkserver": Measure("start by forkserver : by fork", prediction=above(1)),
-        "thread": Measure("start of a process by fork : of a thread", prediction=above(3)),
-        "large": Measure(f"fork of a process with {BALLAST:,} more objects : of a small one", prediction=above(1.5)),
-        "fork_ms": Measure("milliseconds to start by fork"),
+        "spawn": ratio("starts/s, fork : spawn", claim=above(3)),
+        "forkserver": ratio("starts/s, fork : forkserver"),
+        "thread": ratio("starts/s, a thread : a process by fork"),
+        "large": ratio(f"starts/s by fork, small parent : one with {BALLAST:,} more objects"),
+        "fork_ms": level("milliseconds to start by fork"),
     },
     why=(
         "spawn starts an interpreter and imports the program again; fork copies page tables only, and so gets "
-        "dearer with the parent's memory. forkserver is the default since 3.14 because fork copies locks that "
+        "slower with the parent's memory. forkserver is the default since 3.14 because fork copies locks that "
         "other threads hold."
     ),
     run=run,

@@ -13,7 +13,7 @@ import time
 from threading import Thread
 from typing import NamedTuple
 
-from crawler.compare.lessons.lesson import Lesson, Measure, Samples, above, below
+from crawler.compare.lessons.lesson import Lesson, Samples, below, level, ratio
 from crawler.compare.lessons.rounds import alternate, ratios
 
 TASKS = 1000
@@ -131,17 +131,13 @@ LESSON = Lesson(
     title="Switching between a thousand tasks",
     claim="With thousands of threads the system is busy switching between them and hardly gets anything else done.",
     measures={
-        "pace": Measure(
-            f"{TASKS:,} threads, wakings spread: seconds planned : taken", claim=below(0.5), prediction=above(0.9)
-        ),
-        "cpu": Measure("CPU per waking, spread, threads : coroutines", prediction=above(1.5)),
-        "switches": Measure("context switches per waking, spread, threads", prediction=below(2)),
-        "coroutine_switches": Measure("context switches per waking, spread, coroutines", prediction=below(0.5)),
-        "burst_switches": Measure(f"context switches per waking, {BURST} at once, threads"),
-        "burst_cpu": Measure(f"CPU per waking, {BURST} at once, threads : coroutines"),
-        "burst_seconds": Measure(
-            f"time until all are awake, {BURST} at once, threads : coroutines", prediction=above(2)
-        ),
+        "pace": level(f"{TASKS:,} threads, wakings spread: seconds planned : taken", claim=below(0.5)),
+        "cpu": ratio("wakings per CPU second, spread, coroutines : threads"),
+        "switches": level("context switches per waking, spread, threads"),
+        "coroutine_switches": level("context switches per waking, spread, coroutines"),
+        "burst_switches": level(f"context switches per waking, {BURST} at once, threads"),
+        "burst_cpu": ratio(f"wakings per CPU second, {BURST} at once, coroutines : threads"),
+        "burst_seconds": ratio(f"wakings/s, {BURST} at once, coroutines : threads"),
     },
     why=(
         "A thread that wakes is one context switch, which the system hardly feels at 10,000 a second; trouble "
