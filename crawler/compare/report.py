@@ -29,6 +29,8 @@ from crawler.compare.session_files import read_session, read_trials, whole_lines
 from crawler.system.text import csv_safe
 
 FIELDS = Condition.__struct_fields__
+ENDS = ("interval", "range")
+"""The unit of a column whose values are shown with both ends."""
 LEFT_OUT = frozenset({ENGINE, "Switches", "Overhead"})
 """Columns of the summary that a terminal has no room for; the engine comes first anyway."""
 
@@ -67,10 +69,14 @@ def verdicts(folder: Path) -> list[str]:
     found = results(session, trials)
     book = Book(session, trials, found, data)
     named = {name: unit for name, unit in heads(book).items() if name not in LEFT_OUT}
-    rows = [[*row[ENGINE], *(" ".join(row[name]).strip() for name in named)] for row in verdict_rows(book)]
+    spans = [name for name, unit in named.items() if unit.endswith(ENDS)]
+    rows = [
+        [*row[ENGINE], *(" ".join(row[name] if name in spans else row[name][:1]).strip() for name in named)]
+        for row in verdict_rows(book)
+    ]
     if not rows:
         return []
-    lines = [[ENGINE, "Client", *named], *rows]
+    lines = [[ENGINE, "Client", *named], ["", "", *named.values()], *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     return table + [": ".join(verdict(one)) for one in found.predictions]

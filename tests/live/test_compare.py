@@ -109,8 +109,9 @@ def command(*words: str) -> tuple[int, str]:
 
 
 def test_the_verdict_table_has_a_row_per_engine_with_its_client(finished: Finished) -> None:
-    head, *rows, predicted = report.verdicts(finished.folder)
+    head, units, *rows, predicted = report.verdicts(finished.folder)
     assert predicted.startswith("predicted: async again equivalent to async (headline): open")
+    assert units.split()[0] == "range", "two blocks have no interval"
     assert head.split()[:3] == ["Engine", "Client", "Pages/s"] and "Verdict" in head
     assert [row.split()[:2] for row in rows] == [["async", "aiohttp"], ["async", "again"]]
 

@@ -55,7 +55,7 @@ def test_a_session_over_tls_on_asyncio_with_two_interpreters(tmp_path: Path, mon
     report.write(folder)
     for name in ("report.html", "report.md"):
         assert f"native on asyncio {version}" in (folder / name).read_text()
-    assert f"native on asyncio {version}" in report.verdicts(folder)[2]
+    assert f"native on asyncio {version}" in report.verdicts(folder)[3]
     written = list(csv.DictReader(report.table(plan, trials).splitlines()))
     assert {(row["client"], row["loop"], row["python"]) for row in written} == {("native", "asyncio", version)}
     answer = {"implementation": "CPython", "version": "3.15.0", "build": "3.15.0", "free_threaded": False, "gil": True}

@@ -60,7 +60,8 @@ def banners(book: Book) -> list[tuple[str, str]]:
 def heads(book: Book) -> dict[str, str]:
     """The name of each column of the summary, and its unit. Empty without a headline."""
     field = book.found.headline
-    units = {ENGINE: "", "Pages/s": "95 % interval", _against(book): "ratio, 95 % interval", VERDICT: ""}
+    ends = "95 % interval" if book.found.firm else "range"
+    units = {ENGINE: "", "Pages/s": ends, _against(book): f"ratio, {ends}", VERDICT: ""}
     return units | dict(SUMMED[metric] for metric in _measured(field)) | {"Reached": "of its ceiling"} if field else {}
 
 
