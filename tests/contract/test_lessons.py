@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from crawler.cli.compare import compare
 from crawler.compare.lessons import experiments, present
 from crawler.compare.lessons.experiments import load
-from crawler.compare.lessons.interpreter import Build, Interpreter, interpreter
+from crawler.compare.lessons.interpreter import Build, LessonPython, interpreter
 from crawler.compare.lessons.judge import decide, failed, interval, judge, together, within, word_of
 from crawler.compare.lessons.lesson import (
     Expected,
@@ -379,7 +379,7 @@ def test_child_processes_of_a_lesson_are_killed(broken: str) -> None:
 def test_a_failing_lesson_does_not_end_the_set(broken: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(experiments, "NAMES", ("first", "second"))
 
-    def one(name: str, python: Interpreter, predictions: Predictions) -> object:
+    def one(name: str, python: LessonPython, predictions: Predictions) -> object:
         if name == "first":
             return teach("crash", python, predictions, broken)
         return judge(name, example(), PREDICTED, taught())

@@ -31,7 +31,7 @@ class Build(NamedTuple):
     gil: bool
 
 
-class Interpreter(NamedTuple):
+class LessonPython(NamedTuple):
     """An interpreter: its path, its build, its name for people, its switch interval in seconds."""
 
     path: str
@@ -40,7 +40,7 @@ class Interpreter(NamedTuple):
     interval: float
 
 
-def interpreter(python: str = sys.executable) -> Interpreter:
+def interpreter(python: str = sys.executable) -> LessonPython:
     """The interpreter at a path, or of a name on the PATH. Raises UsageError where it is no Python that can be used."""
     path, needed = shutil.which(python), ".".join(map(str, LEAST))
     if not path:
@@ -58,4 +58,4 @@ def interpreter(python: str = sys.executable) -> Interpreter:
     if tuple(version[:2]) < LEAST:
         raise UsageError(f"--python {python}: it is Python {exact}; name one from {needed} on")
     name = f"{implementation} {exact}{'' if gil else ', free-threaded'}"
-    return Interpreter(path, Build((version[0], version[1]), gil), name, interval)
+    return LessonPython(path, Build((version[0], version[1]), gil), name, interval)

@@ -21,7 +21,7 @@ import msgspec
 from crawler.compare.environment import LoadMeter, environment
 from crawler.compare.lessons import experiments
 from crawler.compare.lessons.experiments import load
-from crawler.compare.lessons.interpreter import Interpreter
+from crawler.compare.lessons.interpreter import LessonPython
 from crawler.compare.lessons.judge import LessonOutcome, failed, judge
 from crawler.compare.lessons.lesson import Lesson, Samples
 from crawler.compare.lessons.predictions import Predictions
@@ -35,7 +35,7 @@ CHILD = "crawler.compare.lessons.child"
 
 def teach(
     name: str,
-    python: Interpreter,
+    python: LessonPython,
     predictions: Predictions,
     package: str = experiments.__name__,
     patience: float = PATIENCE,
@@ -60,7 +60,7 @@ def teach(
         return failed(name, lesson, _one_line(f"{type(error).__name__}: {error}"), perf_counter() - began)
 
 
-def conditions(python: Interpreter, predictions: Predictions) -> dict[str, str]:
+def conditions(python: LessonPython, predictions: Predictions) -> dict[str, str]:
     """The Python, the machine and the predictions of the measurement."""
     here = environment()
     return {
