@@ -83,7 +83,8 @@ def check_seed(url: str) -> str:
     found = canonical(url)
     if found is None:
         scheme = url.partition(":")[0] if ":" in url else ""
-        if scheme and scheme.lower() not in ("http", "https") and scheme.isalnum() and "." not in scheme:
+        port = url.partition(":")[2].partition("/")[0].isdecimal()  # localhost:8090 is a host, not a scheme
+        if scheme and scheme.lower() not in ("http", "https") and scheme.isalnum() and not port:
             raise UsageError(f"cannot crawl {url!r}: only http and https URLs, not {scheme}")
         hint = "" if "://" in url or not url else f"; did you mean http://{url} ?"
         raise UsageError(f"not a URL: {url!r}{hint}")

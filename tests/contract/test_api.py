@@ -28,6 +28,7 @@ def test_every_public_name_can_be_imported_from_the_package() -> None:
     assert {name: getattr(crawler, name).__name__ for name in crawler.__all__} == {
         name: name for name in crawler.__all__
     }
+    assert set(crawler.__all__) <= set(dir(crawler)), "an editor offers what dir() tells"
     with pytest.raises(AttributeError):
         _ = crawler.Craw
 

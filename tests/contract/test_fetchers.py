@@ -683,6 +683,23 @@ def test_a_port_that_does_not_speak_tls(opened: Open) -> None:
         pool.submit(greet)
         error = trouble(opened(limits=Limits(connect=2)), f"https://127.0.0.1:{listener.getsockname()[1]}/")
     assert error.kind is FetchErrorKind.TLS
+    assert "SSLContext" not in error.detail
+
+
+@strict
+def test_https_on_a_port_of_http_says_so(opened: Open) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+
+        def answer() -> None:
+            line, _ = listener.accept()
+            with line:
+                line.recv(65_536)
+                line.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+        pool.submit(answer)
+        error = trouble(opened(limits=Limits(connect=2)), f"https://127.0.0.1:{listener.getsockname()[1]}/")
+    assert error.kind is FetchErrorKind.TLS
+    assert error.detail.startswith("the port answers without TLS: is it http:// ?")
 
 
 @strict

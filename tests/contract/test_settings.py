@@ -168,6 +168,10 @@ class TestRefusals:
         [
             ("ftp://a.test/", "not ftp"),
             ("a.test/x", "did you mean http://a.test/x"),
+            ("localhost:8090", "did you mean http://localhost:8090"),
+            ("localhost:8090/x?y=1", "did you mean http://localhost:8090/x"),
+            ("127.0.0.1:8090", "did you mean http://127.0.0.1:8090"),
+            ("mailto:a", "not mailto"),
             ("http://", "not a URL"),
             ("http://a b.test/", "not a URL"),
             ("", "not a URL"),

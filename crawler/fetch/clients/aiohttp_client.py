@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import ssl
 import time
 from contextlib import suppress
 from typing import Any, cast
@@ -31,8 +30,8 @@ from crawler.fetch.exhaustion import lacks_memory
 from crawler.fetch.http1.deadlines import FetchTimer, tick
 from crawler.fetch.http1.request import check_url, plan_headers, request_headers
 from crawler.fetch.net.endpoints import resolve_error
-from crawler.fetch.net.guard import Blocked
-from crawler.fetch.net.tls import BROKEN_CONNECTIONS, tls_context
+from crawler.fetch.net.failures import connect_failure
+from crawler.fetch.net.tls import tls_context
 
 
 class AiohttpFetcher:
@@ -214,8 +213,10 @@ def _failure(error: Exception) -> FetchError:
     match error:
         case TimeoutError():  # aiohttp's are that, too
             return FetchError(FetchErrorKind.TIMEOUT, "connect")
-        case aiohttp.ClientConnectorDNSError() | aiohttp.ClientConnectorError(os_error=Blocked()):
+        case aiohttp.ClientConnectorDNSError():
             return resolve_error(error.os_error)
+        case aiohttp.ClientConnectorError(os_error=cause):  # its own text names the SSLContext, or is only the address
+            return connect_failure(cause, tls=False)
         case aiohttp.ClientError():
             return FetchError(_trouble(error), one_line(error))
         case OSError():
@@ -226,12 +227,8 @@ def _failure(error: Exception) -> FetchError:
 def _trouble(error: aiohttp.ClientError) -> FetchErrorKind:
     """The kind of a failure before the head was complete. The order matters: the classes derive from each other."""
     match error:
-        case aiohttp.ClientConnectorError(os_error=cause) if isinstance(cause, BROKEN_CONNECTIONS):
-            return FetchErrorKind.DISCONNECT  # in a TLS handshake, too
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
+        case aiohttp.ClientSSLError():
             return FetchErrorKind.TLS
-        case aiohttp.ClientConnectorError(os_error=cause):
-            return FetchErrorKind.TLS if isinstance(cause, ssl.SSLError) else FetchErrorKind.CONNECT
         case aiohttp.ClientOSError() | aiohttp.ServerDisconnectedError() | aiohttp.ClientPayloadError():
             return FetchErrorKind.DISCONNECT
         case aiohttp.ClientResponseError():

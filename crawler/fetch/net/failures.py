@@ -8,7 +8,7 @@ from crawler.core.reasons import FetchErrorKind
 from crawler.fetch.base import FetchError, one_line
 from crawler.fetch.net.endpoints import resolve_error
 from crawler.fetch.net.guard import Blocked
-from crawler.fetch.net.tls import BROKEN_CONNECTIONS, why_not_trusted
+from crawler.fetch.net.tls import BROKEN_CONNECTIONS, handshake_failure
 
 
 def connect_failure(error: Exception, *, tls: bool) -> FetchError:
@@ -18,8 +18,8 @@ def connect_failure(error: Exception, *, tls: bool) -> FetchError:
         return resolve_error(error)
     if isinstance(error, BROKEN_CONNECTIONS):
         return FetchError(FetchErrorKind.DISCONNECT, one_line(error))
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return FetchError(FetchErrorKind.TLS, why_not_trusted(error))
-    if tls or isinstance(error, ssl.SSLError):
+    if isinstance(error, ssl.SSLError):
+        return FetchError(FetchErrorKind.TLS, handshake_failure(error))
+    if tls:
         return FetchError(FetchErrorKind.TLS, one_line(error))
     return FetchError(FetchErrorKind.CONNECT, one_line(error))

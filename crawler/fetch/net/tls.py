@@ -65,8 +65,15 @@ _WHY = {
 """OpenSSL's verification results (x509_vfy.h) in words."""
 
 
-def why_not_trusted(error: ssl.SSLCertVerificationError) -> str:
-    """What is wrong with a certificate, in one line."""
+_NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"})
+"""What OpenSSL, by version, calls bytes that are no TLS record."""
+
+
+def handshake_failure(error: ssl.SSLError) -> str:
+    """Why a handshake failed, in one line: what is wrong with the certificate, or that the port speaks no TLS."""
     said = one_line(error)
-    why = _WHY.get(error.verify_code)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        why = _WHY.get(error.verify_code)
+    else:
+        why = "the port answers without TLS: is it http:// ?" if error.reason in _NO_TLS else None
     return f"{why} ({said})"[:300] if why else said
