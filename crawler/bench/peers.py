@@ -25,6 +25,7 @@ from crawler.bench.task import Task
 from crawler.compare.launch import Cost
 from crawler.compare.run_process import Crashed, last_line
 from crawler.core.urls.canonical import canonical
+from crawler.system.invocation import pip_install
 
 RESULT = "result"
 OTHER_TAGS = "audio,base,body,embed,form,frame,iframe,img,input,link,meta,object,script,source,track,video"
@@ -131,7 +132,7 @@ def find(names: tuple[str, ...] = NAMES) -> tuple[list[Entrant], list[Absent]]:
         if peer:
             there.append(peer)
         else:
-            how = "apt-get install wget2" if name == "wget2" else "pip install 'crawler[peers]'"
+            how = "apt-get install wget2" if name == "wget2" else pip_install("peers")
             absent.append(Absent(name, how))
     return there, absent
 

@@ -67,7 +67,7 @@ def bench(
     """Measure raw client loops, single stages and whole crawls by every mode over one site, on this machine.
 
     Prints ratios to the raw aiohttp loop and checks that all did the same work. Without --url nothing leaves this
-    machine. Scrapy, Crawlee (pip install 'crawler[peers]') and wget2 take part where they are installed.
+    machine. Scrapy, Crawlee (both in the extra `peers`) and wget2 take part where they are installed.
     """
     signals.hold()
     signals.say = on_interrupt("an unfinished bench has no result")
@@ -182,10 +182,11 @@ def _alone(absent: list[Absent]) -> list[Entrant]:
 
     from crawler.bench.entrants import ALONE, CURL
     from crawler.bench.peers import Absent
+    from crawler.system.invocation import pip_install
 
     if find_spec("pycurl") is not None:
         return list(ALONE)
-    absent.append(Absent(CURL.name, "pip install 'crawler[clients]'"))
+    absent.append(Absent(CURL.name, pip_install("clients")))
     return [one for one in ALONE if one is not CURL]
 
 

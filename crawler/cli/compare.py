@@ -206,6 +206,7 @@ def carry_on(folder: Path, signals: Signals, quiet: bool) -> int:
     from crawler.compare.report import verdicts
     from crawler.compare.session import conduct
     from crawler.compare.session_files import read_session, read_trials
+    from crawler.system.invocation import called
     from crawler.system.text import escape_unprintable
 
     click.echo(f"preregistered: sha256 {read_session(folder).preregistration}", err=True)
@@ -225,7 +226,7 @@ def carry_on(folder: Path, signals: Signals, quiet: bool) -> int:
             click.echo(f"  {escape_unprintable(line)}")
         write_report(folder)
     if not whole:
-        click.echo(f"  go on      python -m crawler compare resume {shlex.quote(str(folder))}")
+        click.echo(f"  go on      {called()} compare resume {shlex.quote(str(folder))}")
         return signals.exit_code
     return 1 if any(trial.wrong for trial in trials) else 0
 

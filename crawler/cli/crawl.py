@@ -32,8 +32,10 @@ def tell_version(context: click.Context, option: click.Parameter, wanted: bool) 
         return
     from importlib.metadata import PackageNotFoundError, version
 
+    from crawler.system.invocation import DISTRIBUTION
+
     try:
-        click.echo(f"crawler {version('crawler')}")
+        click.echo(f"crawler {version(DISTRIBUTION)}")
     except PackageNotFoundError:
         click.echo("crawler, not installed: run from a checkout")
     context.exit()

@@ -16,6 +16,7 @@ from crawler.core.reasons import Ending
 from crawler.metrics.counters import RunStats
 from crawler.metrics.summary import WORDS, Summary
 from crawler.storage.directory import REPORT
+from crawler.system.invocation import called
 from crawler.system.text import counts, duration, escape_unprintable, format_bytes
 
 SLOWEST = 3
@@ -104,10 +105,10 @@ def _directory_lines(summary: Summary, out: str) -> list[str]:
     if (Path(out) / REPORT).exists():
         lines.append(f"  report     {escape_unprintable(str(Path(out) / REPORT))}")
     if summary.over and not summary.complete:
-        lines.append(f"  retry      python -m crawler resume {name}")
+        lines.append(f"  retry      {called()} resume {name}")
     elif not summary.complete:
         limit = " (with a higher limit)" if summary.ending == "limit" else ""
-        lines.append(f"  resume     python -m crawler resume {name}{limit}")
-    lines.append(f"  check      python -m crawler verify {name}")
-    lines.append(f"  use        python -m crawler export {name} --format csv -o urls.csv")
+        lines.append(f"  resume     {called()} resume {name}{limit}")
+    lines.append(f"  check      {called()} verify {name}")
+    lines.append(f"  use        {called()} export {name} --format csv -o urls.csv")
     return lines

@@ -35,6 +35,7 @@ def _in_words(done: Repaired) -> str:
     """The result as readable lines."""
     import shlex
 
+    from crawler.system.invocation import called
     from crawler.system.text import escape_unprintable
 
     if not done.rebuilt:
@@ -44,6 +45,6 @@ def _in_words(done: Repaired) -> str:
             f"repaired: {done.kept:,} settled URLs kept, {done.recovered:,} rebuilt from their pages",
             f"  owed       {done.owed:,} URLs, {done.again:,} of which had been settled",
             f"  broken     {escape_unprintable(', '.join(done.broken)) or 'no file'} (kept as .broken)",
-            f"  resume     python -m crawler resume {escape_unprintable(shlex.quote(done.out))}",
+            f"  resume     {called()} resume {escape_unprintable(shlex.quote(done.out))}",
         ]
     )

@@ -19,8 +19,9 @@ def verdict(directory: CrawlDirectory, summary: Summary, conditions: Iterable[st
     from crawler.core.endings import in_words
     from crawler.core.reasons import Ending
     from crawler.metrics.summary import judge
+    from crawler.system.invocation import called
 
-    resume = f"python -m crawler resume {shlex.quote(str(directory.path))}"
+    resume = f"{called()} resume {shlex.quote(str(directory.path))}"
     if summary.ending == Ending.FAILED:
         yield f"error: nothing could be fetched: {_why(directory, summary)}; retry: {resume}"
     if summary.ending == Ending.INCOMPLETE:

@@ -21,14 +21,14 @@ def verify(directory: str, as_json: bool) -> int:
 
     from crawler.cli.present import as_object
     from crawler.errors import Corrupt
-    from crawler.storage.crawl_files import REPAIR
+    from crawler.storage.crawl_files import repair_hint
     from crawler.storage.directory import CrawlDirectory
     from crawler.storage.verify import audit
 
     found = audit(CrawlDirectory.open_readonly(Path(directory)))
     click.echo(as_object(found) if as_json else _in_words(found))
     if found.wrong:
-        raise Corrupt(f"{directory} is damaged, problems found: {found.wrong:,}; {REPAIR.format(directory)}")
+        raise Corrupt(f"{directory} is damaged, problems found: {found.wrong:,}; {repair_hint(Path(directory))}")
     return 0
 
 

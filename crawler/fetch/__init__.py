@@ -8,6 +8,7 @@ from importlib.util import find_spec
 
 from crawler.errors import UsageError
 from crawler.fetch.base import NO_C_PARSER, AsyncFetcher, ClientPlan, Fetcher
+from crawler.system.invocation import pip_install
 
 SYNC_CLIENTS = ("native", "curl", "urllib3")
 ASYNC_CLIENTS = ("aiohttp", "native")
@@ -22,7 +23,7 @@ def check_client(client: str, instead: str = "--client native") -> None:
     the package without an import."""
     if client in EXTRA and find_spec(EXTRA[client]) is None:
         raise UsageError(
-            f"the client {client!r} needs the package {EXTRA[client]}: pip install 'crawler[clients]', or use {instead}"
+            f"the client {client!r} needs the package {EXTRA[client]}: {pip_install('clients')}, or use {instead}"
         )
     if client == "aiohttp":
         package = find_spec("aiohttp")

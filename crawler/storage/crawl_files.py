@@ -23,14 +23,19 @@ from crawler.storage.frontier.base import FrontierReader
 from crawler.storage.frontier.joined import join
 from crawler.storage.frontier.sqlite import SqliteFrontier
 from crawler.storage.integrity import frontier_faults, lost_commits
-from crawler.storage.manifest import FORMAT, Manifest
+from crawler.storage.manifest import FORMAT, Manifest, rebuild_hint
 from crawler.storage.pages import open_store
 from crawler.storage.pages.base import Store
+from crawler.system.invocation import called
 from crawler.system.logs import open_log
 
 FRONTIER = "frontier.sqlite"
-REPAIR = "restore it from a backup, or rebuild it: python -m crawler repair {}"
 CHECKED_BELOW = 256 * 1024 * 1024
+
+
+def repair_hint(path: Path) -> str:
+    """What to do about a damaged crawl in `path`."""
+    return f"restore it from a backup, or {rebuild_hint(path)}"
 
 
 class CrawlFiles:
@@ -60,13 +65,13 @@ class CrawlFiles:
         if self.manifest.layout and rows != tally.queued:
             raise Corrupt(
                 f"{self.path} is damaged (it has {rows} URLs, but its tally says {tally.queued}); "
-                + REPAIR.format(self.path)
+                + repair_hint(self.path)
             )
 
     def _check(self, path: Path) -> None:
         """Raises Corrupt for a fault in a frontier's file. Lost commits are only logged: the rest is consistent."""
         for fault in frontier_faults(path, self.manifest.seed, self.moving, for_run=True):
-            raise Corrupt(f"{fault}; {REPAIR.format(self.path)}")
+            raise Corrupt(f"{fault}; {repair_hint(self.path)}")
         if lost := lost_commits(path):
             open_log().warning("lost commits", file=str(path), commits=lost, hint="what is missing is fetched again")
 
@@ -98,7 +103,7 @@ class CrawlFiles:
         """The existing files of all frontiers, for readers. Raises UsageError, Corrupt."""
         needed = [self._frontier_path(shard) for shard in range(self.manifest.shards)]
         if not any(path.exists() for path in needed):
-            raise UsageError(f"{self.path} has not been started yet; start it: python -m crawler resume {self.path}")
+            raise UsageError(f"{self.path} has not been started yet; start it: {called()} resume {self.path}")
         return sorted({*(path for path in needed if path.exists()), *self.path.glob(f"shard-*/{FRONTIER}")})
 
     def _frontier_path(self, shard: int) -> Path:
@@ -106,9 +111,9 @@ class CrawlFiles:
         path = frontier_path(self.path, shard)
         if self.manifest.layout and shard < self.manifest.shards:
             if not path.exists():
-                raise Corrupt(f"{path} is missing; {REPAIR.format(self.path)}")
+                raise Corrupt(f"{path} is missing; {repair_hint(self.path)}")
             if path.stat().st_size == 0:
-                raise Corrupt(f"{path} is damaged (it is empty); {REPAIR.format(self.path)}")
+                raise Corrupt(f"{path} is damaged (it is empty); {repair_hint(self.path)}")
         return path
 
     def shards_there(self) -> list[int]:

@@ -37,7 +37,7 @@ from crawler.storage.crawl_files import FRONTIER, CrawlFiles, frontier_path
 from crawler.storage.database import PRIVATE, storage_errors
 from crawler.storage.directory_lock import LOCK
 from crawler.storage.frontier.sqlite import SqliteFrontier
-from crawler.storage.manifest import BESIDE, FORMAT, MANIFEST, REBUILD, Manifest, is_lost
+from crawler.storage.manifest import BESIDE, FORMAT, MANIFEST, Manifest, is_lost, rebuild_hint
 from crawler.system import clock
 from crawler.system.failpoints import passing
 from crawler.system.file_lock import FileLock
@@ -91,7 +91,7 @@ class CrawlDirectory(CrawlFiles):
         with ExitStack() as stack:
             directory = cls(path, begun, directory_lock.take(path, stack))
             if is_lost(path):
-                raise Corrupt(f"{path / MANIFEST} is missing; {REBUILD.format(path)}")
+                raise Corrupt(f"{path / MANIFEST} is missing; {rebuild_hint(path)}")
             if cls.exists(path):
                 if not fresh:
                     raise UsageError(f"{path} is a crawl already; continue it with --resume or replace it with --fresh")
@@ -140,7 +140,7 @@ class CrawlDirectory(CrawlFiles):
             kept = {key: value for key, value in self.manifest.settings.items() if key not in RETIRED}
             return msgspec.convert(kept, Settings)
         except msgspec.ValidationError as error:
-            raise Corrupt(f"{self.path / MANIFEST} is damaged ({error}); {REBUILD.format(self.path)}") from error
+            raise Corrupt(f"{self.path / MANIFEST} is damaged ({error}); {rebuild_hint(self.path)}") from error
 
     @property
     def ours(self) -> bool:

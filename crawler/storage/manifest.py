@@ -25,6 +25,7 @@ from crawler.storage.database import row_checksum, storage_errors
 from crawler.storage.frontier.meta import MANIFEST as COPY
 from crawler.storage.recovery import first_rows
 from crawler.system.failpoints import passing
+from crawler.system.invocation import called
 
 MANIFEST = "crawl.json"
 FORMAT = 4
@@ -38,7 +39,11 @@ OLD_SCOPE = "host"
 MARK = b',\n  "checksum": "'
 END = b'"\n}\n'
 BESIDE = f".{MANIFEST}"
-REBUILD = "rebuild it: python -m crawler repair {}"
+
+
+def rebuild_hint(path: Path) -> str:
+    """The command that rebuilds the crawl in `path`."""
+    return f"rebuild it: {called()} repair {path}"
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,17 +81,17 @@ def read(path: Path) -> Manifest:
         content = file.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         if is_lost(path):
-            raise Corrupt(f"{file} is missing; {REBUILD.format(path)}") from None
+            raise Corrupt(f"{file} is missing; {rebuild_hint(path)}") from None
         raise UsageError(f"{path} is not a crawl (no {MANIFEST} in it)") from None
     except OSError as error:
         raise StorageError(f"cannot read {file}: {error.strerror}") from error
     head, mark, rest = content.rpartition(MARK)
     if mark and rest != xxh3_64_hexdigest(head).encode() + END:
-        raise Corrupt(f"{file} is damaged, or was edited; {REBUILD.format(path)}")
+        raise Corrupt(f"{file} is damaged, or was edited; {rebuild_hint(path)}")
     try:
         manifest = msgspec.json.decode(content, type=Manifest)
     except (msgspec.DecodeError, UnicodeError) as error:
-        raise Corrupt(f"{file} is damaged ({error}); {REBUILD.format(path)}") from error
+        raise Corrupt(f"{file} is damaged ({error}); {rebuild_hint(path)}") from error
     if not OLDEST <= manifest.format <= FORMAT:
         age = "a newer" if manifest.format > FORMAT else "an older"
         raise StorageError(
@@ -94,7 +99,7 @@ def read(path: Path) -> Manifest:
             f"use {age} version of the crawler"
         )
     if not mark and manifest.format > WITHOUT_CHECKSUM:
-        raise Corrupt(f"{file} is damaged, or was edited; {REBUILD.format(path)}")
+        raise Corrupt(f"{file} is damaged, or was edited; {rebuild_hint(path)}")
     manifest.settings.setdefault("scope", OLD_SCOPE)
     return manifest
 

@@ -26,7 +26,7 @@ from crawler.core.settling import read_back
 from crawler.errors import Corrupt, StorageError
 from crawler.metrics.counters import Tally
 from crawler.metrics.summary import state
-from crawler.storage.crawl_files import REPAIR
+from crawler.storage.crawl_files import repair_hint
 from crawler.storage.directory import CrawlDirectory, come_to
 from crawler.storage.frontier.base import FrontierReader
 from crawler.storage.frontier.rows import SettledRow
@@ -90,7 +90,7 @@ def audit(directory: CrawlDirectory, see: See = lambda page: None) -> Audit:
             _read_back(directory, frontier, found, see)
     except StorageError as error:
         first = found.problems[0] if found.problems else str(error)
-        raise Corrupt(first if "repair" in first else f"{first}; {REPAIR.format(directory.path)}") from error
+        raise Corrupt(first if "repair" in first else f"{first}; {repair_hint(directory.path)}") from error
     return found
 
 

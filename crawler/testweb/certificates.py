@@ -1,6 +1,6 @@
 """TLS for the test web: a certificate authority per server run, and one certificate (ECDSA) for all of its hosts.
 
-Made by `trustme`, an extra (`pip install "crawler[tls]"`) that a crawl does not need.
+Made by `trustme`, in the extra `tls`, that a crawl does not need.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from crawler.errors import UsageError
+from crawler.system.invocation import pip_install
 
 
 def check_tls() -> None:
     """Raises UsageError where no certificate can be made, before a server is started."""
     if find_spec("trustme") is None:
-        raise UsageError('TLS needs the package trustme: pip install "crawler[tls]"')
+        raise UsageError(f"TLS needs the package trustme: {pip_install('tls')}")
 
 
 def write_certificates(names: Sequence[str], authority: Path, server: Path) -> None:

@@ -18,6 +18,7 @@ from crawler.compare import analysis
 from crawler.compare.launch import Cost
 from crawler.compare.run_process import Crashed
 from crawler.errors import UsageError
+from crawler.system.invocation import pip_install
 
 URLS = frozenset(f"http://127.0.0.1/{n}" for n in range(4))
 REFERENCE = task.Reference(URLS, {"200": 3, "404": 1}, "d1", 4_000)
@@ -120,7 +121,7 @@ def test_peers_that_are_not_there_are_named_with_how_to_get_them(
     monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
     there, absent = peers.find(("scrapy", "wget2"))
     assert (there, [one.name for one in absent]) == ([], ["scrapy", "wget2"])
-    assert absent[0].how == "pip install 'crawler[peers]'"
+    assert absent[0].how == pip_install("peers")
     program = tmp_path / "scrapy"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)

@@ -27,6 +27,7 @@ import variants
 from crawler.bench.budget import LINES
 from crawler.bench.web import BenchWeb, served
 from crawler.metrics.process_tree import descendants
+from crawler.system.invocation import pip_install
 from crawler.testweb.certificates import server_context, write_certificates
 from crawler.testweb.oracle import crawl_digest, expected
 from tests.live.answers import Answers
@@ -201,7 +202,7 @@ def test_a_peer_of_the_extra_asks_for_the_same_pages_or_is_named_as_absent(site:
     words = ("--url", site, "--exclude", "^/moody$", "--modes", "async", "--peers", peer, "--rounds", "1")
     found = told(bench(*words, "--json", "-q"))
     if found["absent"]:
-        assert found["absent"] == [{"name": peer, "how": "pip install 'crawler[peers]'"}]
+        assert found["absent"] == [{"name": peer, "how": pip_install("peers")}]
     else:
         one = found["entrants"][-1]
         assert (one["name"], one["equal"], one["wrong"]) == (peer, True, "")
