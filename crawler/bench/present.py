@@ -20,18 +20,33 @@ from crawler.system.text import escape_unprintable, format_bytes
 
 def table(task: Task, reference: Reference, scores: Sequence[Score], absent: Sequence[Absent]) -> list[str]:
     """The results as lines of a readable table."""
-    lines = [
-        *conditions(task, reference, scores),
-        "",
-        f"{'':22} {'pages/s : raw':>24} {'CPU per page : raw':>24} {'peak PSS':>10}  work",
+    rows: list[tuple[str, ...]] = [("pages/s : raw", "CPU/page : raw", "PSS", "work")]
+    rows += [
+        (ratios(one.rates), ratios(one.cpus), f"{one.memory / 1e6:.0f} MB" if one.memory else "-", work(one))
+        if one.rates
+        else (escape_unprintable(one.wrong),)
+        for one in scores
     ]
-    lines += [_line(score) for score in scores]
-    lines += [f"{one.name:22} not here; to measure it too: {one.how}" for one in absent]
+    rows += [(f"not here; to measure it too: {one.how}",) for one in absent]
+    names = ["", *(score.entrant.name for score in scores), *(one.name for one in absent)]
+    lines = [*conditions(task, reference, scores), "", *aligned(names, rows)]
     wrong = [score.entrant.name for score in of_ours(scores) if not score.equal]
     lines.append(
         f"WRONG: unequal work by {', '.join(wrong)}" if wrong else "equal work: same URLs, answers and digests"
     )
     return lines
+
+
+def aligned(names: Sequence[str], rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Lines of columns as wide as their cells, so that a usual table fits into 80 columns. The name of each row stands
+    left, the last cell too, whose width does not count; a row of one cell is a remark."""
+    cells = [row[:-1] for row in rows if len(row) > 1]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    width = max(map(len, names))
+    return [
+        " ".join([name.ljust(width), *map(str.rjust, row[:-1], widths), row[-1]]).rstrip()
+        for name, row in zip(names, rows, strict=True)
+    ]
 
 
 def conditions(task: Task, reference: Reference, scores: Sequence[Score]) -> list[str]:
@@ -42,7 +57,8 @@ def conditions(task: Task, reference: Reference, scores: Sequence[Score]) -> lis
     return [
         f"{escape_unprintable(task.url)}: "
         f"{len(reference.urls):,} URLs, {format_bytes(reference.size)}, {task.in_flight} in flight",
-        f"{means}, each relative to a raw aiohttp loop just before",
+        f"{means},",
+        "each relative to a raw aiohttp loop just before",
     ]
 
 
@@ -78,14 +94,6 @@ def of_ours(scores: Sequence[Score]) -> list[Score]:
     return [score for score in scores if score.entrant.kind != "peer"]
 
 
-def _line(score: Score) -> str:
-    name = f"{score.entrant.name:22}"
-    if not score.rates:
-        return f"{name} {escape_unprintable(score.wrong)}"
-    memory = f"{score.memory / 1e6:.0f} MB" if score.memory else "-"
-    return f"{name} {ratios(score.rates):>24} {ratios(score.cpus):>24} {memory:>10}  {work(score)}"
-
-
 def work(score: Score) -> str:
     """Whether it did the required work, and what was different."""
     if score.entrant.kind == "stage":
@@ -102,7 +110,7 @@ def ratios(found: Sequence[float]) -> str:
     if mean.n == 1:
         return f"{mean.value:.3g}"
     left, right = "[]" if mean.known else "()"
-    return f"{mean.value:.3g} {left}{mean.low:.3g} to {mean.high:.3g}{right}"
+    return f"{mean.value:.3g} {left}{mean.low:.3g}, {mean.high:.3g}{right}"
 
 
 def _mean(found: Sequence[float]) -> Estimate:

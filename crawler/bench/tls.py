@@ -19,8 +19,8 @@ from urllib.parse import urljoin, urlsplit
 
 from crawler.bench.child_result import ChildResult
 from crawler.bench.entrants import NATIVE, NATIVE_THREADS, RAW, Child, Kind, Outcome, read_result
-from crawler.bench.present import as_json, conditions, of_ours, ratios, work
-from crawler.bench.race import Result, Score
+from crawler.bench.present import aligned, as_json, conditions, of_ours, ratios, work
+from crawler.bench.race import Result
 from crawler.bench.task import Task
 from crawler.bench.web import BenchSite, ServerCounts
 from crawler.compare.launch import Cost
@@ -117,11 +117,18 @@ def as_table(found: Result, agreed: str, *, counted: bool) -> list[str]:
     lines = [
         f"{first}, {agreed}",
         *other,
-        "closing: one connection per page, with a full handshake; else they are kept",
+        "closing: one connection per page, with a full handshake; else they are kept;",
+        "opened: connections to the server",
         "",
     ]
-    lines.append(f"{'':30} {'pages/s : raw':>24} {'CPU per page : raw':>24} {'connections':>12}  work")
-    lines += map(_line, found.scores)
+    rows: list[tuple[str, ...]] = [("pages/s : raw", "CPU/page : raw", "opened", "work")]
+    rows += [
+        (ratios(one.rates), ratios(one.cpus), f"{one.connections:,}", work(one))
+        if one.rates
+        else (escape_unprintable(one.wrong),)
+        for one in found.scores
+    ]
+    lines += aligned(["", *(score.entrant.name for score in found.scores)], rows)
     wrong = [score.entrant.name for score in of_ours(found.scores) if not score.equal]
     by = "the server counted the same" if counted else "the server's own count is not known"
     equal = f"equal work: same URLs, answers, bytes and connections; {by}"
@@ -134,10 +141,3 @@ def as_fields(found: Result, agreed: str, *, counted: bool) -> dict[str, Any]:
     for entrant, score in zip(fields["entrants"], found.scores, strict=True):
         entrant["connections"] = score.connections
     return fields | {"tls": agreed, "counted": counted}
-
-
-def _line(score: Score) -> str:
-    name = f"{score.entrant.name:30}"
-    if not score.rates:
-        return f"{name} {escape_unprintable(score.wrong)}"
-    return f"{name} {ratios(score.rates):>24} {ratios(score.cpus):>24} {score.connections:>12,}  {work(score)}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from crawler.cli.bench_tls import check_tls, over_tls, show_tls
-from crawler.cli.lines import names, on_interrupt, on_one_line, silent
+from crawler.cli.lines import erase_line, names, on_interrupt, on_one_line, silent
 from crawler.cli.signals import Signals
 
 if TYPE_CHECKING:
@@ -95,6 +95,8 @@ def bench(
             found = measure(site, plan, stopped=lambda: bool(signals.received), on_progress=show)
     except Interrupted:
         return signals.exit_code
+    finally:
+        erase_line()
     if tls:
         return show_tls(found, agreed, site.counts is not None, as_json)
     return _show_budget(found, as_json) if budget else _show(found, absent, as_json)

@@ -15,7 +15,7 @@ import click
 
 from crawler.cli.compare_advise import advise
 from crawler.cli.compare_site import OPTIONS, plan_on_site
-from crawler.cli.lines import names, on_interrupt, on_one_line, silent
+from crawler.cli.lines import erase_line, names, on_interrupt, on_one_line, silent
 from crawler.cli.options import given, with_options
 from crawler.cli.signals import Signals
 from crawler.compare.lessons.commands import lessons
@@ -214,6 +214,7 @@ def carry_on(folder: Path, signals: Signals, quiet: bool) -> int:
     whole = conduct(
         folder, stopped=lambda: bool(signals.received), on_progress=_shower(silent if quiet else on_one_line())
     )
+    erase_line()
     trials = [trial for trial in read_trials(folder) if not trial.warm_up]
     voided = [trial for trial in trials if trial.failed]
     click.echo(f"{'complete' if whole else 'stopped'}: {len(trials)} trials, {len(voided)} of them void")

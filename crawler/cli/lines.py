@@ -6,7 +6,10 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from shutil import get_terminal_size
 from typing import Protocol
+
+from rich.cells import cell_len, set_cell_size
 
 from crawler.system.text import escape_unprintable
 
@@ -18,15 +21,38 @@ class Say(Protocol):
         """Show a line."""
 
 
+ERASE = "\r\x1b[K"  # what stands on the line of the cursor
+
+
 def on_one_line() -> Say:
-    """A `Say` that writes to stderr."""
-    start, end = ("\r\x1b[K", "") if sys.stderr.isatty() else ("", "\n")
+    """A `Say` that writes to stderr. On a terminal a line is cut to its width: of one that wraps, only the last row
+    could be overwritten."""
+    live = sys.stderr.isatty()
 
     def say(words: str, last: bool = False) -> None:
-        sys.stderr.write(f"{start}{escape_unprintable(words)}{chr(10) if last else end}")
+        line = escape_unprintable(words)
+        text = f"{ERASE}{fitted(line, _width())}" if live else line
+        sys.stderr.write(text + ("\n" if last or not live else ""))
         sys.stderr.flush()
 
     return say
+
+
+def fitted(line: str, width: int) -> str:
+    """The line, cut to `width` columns, with an ellipsis where something is left out."""
+    return line if cell_len(line) <= width else f"{set_cell_size(line, width - 1)}…"
+
+
+def _width() -> int:
+    """The columns of a line. The last one stays free: some terminals wrap when it is written."""
+    return get_terminal_size().columns - 1
+
+
+def erase_line() -> None:
+    """Take the line of progress off a terminal, before something else is written there."""
+    if sys.stderr.isatty():
+        sys.stderr.write(ERASE)
+        sys.stderr.flush()
 
 
 def silent(words: str, last: bool = False) -> None:
@@ -34,12 +60,13 @@ def silent(words: str, last: bool = False) -> None:
 
 
 def on_interrupt(words: str) -> Callable[[str], None]:
-    """What `Signals.say` calls: writes straight to stderr, after the progress line, because the signal may have
+    """What `Signals.say` calls: writes straight to stderr, over the progress line, because the signal may have
     interrupted the buffered stream."""
+    start = ERASE if sys.stderr.isatty() else ""
 
     def say(_: str) -> None:
         with suppress(OSError):
-            os.write(2, f"\nstopping: {words}\n".encode())
+            os.write(2, f"{start}stopping: {words}\n".encode())
 
     return say
 

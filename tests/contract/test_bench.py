@@ -78,9 +78,9 @@ def scores() -> list[Score]:
 def test_the_table_has_means_ranges_and_who_is_absent() -> None:
     lines = table(TASK, REFERENCE, scores(), [peers.Absent("scrapy", "pip install it")])
     assert lines[0] == "http://127.0.0.1/: 4 URLs, 4.0 kB, 8 in flight"
-    assert " ".join(lines[4].split()) == "async 0.182 (0.1 to 0.3) 3.91 (3 to 5) 50 MB equal"
-    assert " ".join(lines[5].split()) == "wget2 failed: no luck"
-    assert " ".join(lines[6].split()) == "scrapy not here; to measure it too: pip install it"
+    assert " ".join(lines[5].split()) == "async 0.182 (0.1, 0.3) 3.91 (3, 5) 50 MB equal"
+    assert " ".join(lines[6].split()) == "wget2 failed: no luck"
+    assert " ".join(lines[7].split()) == "scrapy not here; to measure it too: pip install it"
     assert lines[-1] == "equal work: same URLs, answers and digests", "a peer is nobody of ours"
 
 
@@ -96,7 +96,7 @@ def test_five_rounds_have_the_interval_of_a_comparison_instead_of_the_range() ->
     found = [0.19, 0.2, 0.2, 0.2, 0.21]
     mean = analysis.level(dict(enumerate(found)))
     assert mean is not None and mean.known
-    assert ratios(found) == f"0.2 [{mean.low:.3g} to {mean.high:.3g}]"
+    assert ratios(found) == f"0.2 [{mean.low:.3g}, {mean.high:.3g}]"
     score = Score(Mode("async"), rates=found, cpus=found)
     told = as_json(TASK, REFERENCE, [score], [])["entrants"][0]["rate"]
     assert (told["low"], told["high"]) == (round(mean.low, 4), round(mean.high, 4))

@@ -1,0 +1,30 @@
+"""Lines of progress on a terminal are cut to its width."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from crawler.bench.present import aligned
+from crawler.cli.lines import fitted
+
+
+@given(st.text(st.characters(categories=["L", "N", "P", "S"])), st.integers(1, 100))
+def test_a_line_never_takes_more_columns_than_there_are(line: str, width: int) -> None:
+    shown = fitted(line, width)
+    assert cell_len(shown) <= width
+    assert shown == line or (shown.endswith("…") and cell_len(line) > width)
+
+
+def test_a_wide_letter_is_not_cut_in_two() -> None:
+    assert fitted("漢字漢字", 4) == "漢 …"
+
+
+def test_the_columns_of_a_table_are_as_wide_as_their_cells() -> None:
+    rows = [("rate", "size", "work"), ("0.5 [0.4, 0.6]", "7 MB", "equal"), ("no luck",)]
+    assert aligned(["", "async", "wget2"], rows) == [
+        "                rate size work",
+        "async 0.5 [0.4, 0.6] 7 MB equal",
+        "wget2 no luck",
+    ]
