@@ -49,7 +49,8 @@ def _open_streams() -> None:
 
 
 def _run(signals: Signals) -> int:
-    """Run the command; returns its exit code."""
+    """Run the command, or answer a shell that completes one; returns its exit code."""
+    import os
     import sys
     from pathlib import Path
 
@@ -58,6 +59,10 @@ def _run(signals: Signals) -> int:
     from crawler.cli.group import cli
 
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    if instruction := os.environ.get("_CRAWLER_COMPLETE"):
+        from crawler.cli.completion import answer
+
+        return answer(cli, instruction)
     name = Path(sys.argv[0]).name
     name = "python -m crawler" if name.startswith("__main__") else name
     try:

@@ -42,7 +42,7 @@ def tell_version(context: click.Context, option: click.Parameter, wanted: bool) 
 
 
 VERSION = click.option(
-    "--version", is_flag=True, is_eager=True, expose_value=False, callback=tell_version, help="Print the version."
+    "-V", "--version", is_flag=True, is_eager=True, expose_value=False, callback=tell_version, help="Print the version."
 )
 
 

@@ -7,11 +7,16 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import click
 
 from crawler.cli.signals import Signals
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+HELP = ("-h", "--help")
 COMMANDS = {
     "crawl": ("crawler.cli.crawl", "Crawl; without a URL the built-in test web. The default command."),
     "resume": ("crawler.cli.resume", "Continue a crawl, in any mode."),
@@ -22,6 +27,7 @@ COMMANDS = {
     "report": ("crawler.cli.report", "Write a crawl's report.html, or several crawls side by side."),
     "compare": ("crawler.cli.compare", "Compare the modes on the same work; writes a report."),
     "bench": ("crawler.cli.bench", "Measure against the raw client loops and other crawlers, in ratios."),
+    "completion": ("crawler.cli.completion", "Print what a shell needs to complete commands and options."),
     "testweb": ("crawler.testweb.commands", "Serve or describe the built-in test web."),
 }
 STOPPED_IN_ORDER = ("crawl", "resume", "compare", "bench")
@@ -34,8 +40,11 @@ class DefaultGroup(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put `crawl` before arguments that do not begin with a command."""
         first = args[0] if args else ""
-        if first not in COMMANDS and first != "--help":
-            _refuse_words(first)
+        if ctx.resilient_parsing and not args:  # a shell completes the first word
+            return super().parse_args(ctx, args)
+        if first not in COMMANDS and first not in HELP:
+            if not ctx.resilient_parsing:
+                _refuse_words(first)
             args = ["crawl", *args]
         return super().parse_args(ctx, args)
 
@@ -50,7 +59,17 @@ class DefaultGroup(click.Group):
         if cmd_name not in STOPPED_IN_ORDER and (signals := ctx.find_object(Signals)) is not None:
             signals.release()
         command: click.Command = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name)
+        if ctx.resilient_parsing:
+            from crawler.cli.completion import offer_values
+
+            offer_values(command)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """The commands, and the options of the default command."""
+        crawl = self.get_command(ctx, "crawl")
+        assert crawl is not None
+        return [*super().shell_complete(ctx, incomplete), *crawl.shell_complete(ctx, incomplete)]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands, then the options of `crawl`."""
@@ -69,7 +88,12 @@ def _refuse_words(first: str) -> None:
         raise click.UsageError(f"{first!r} is neither a command nor a URL{hint}")
 
 
-@click.group(cls=DefaultGroup, subcommand_metavar="[crawl] [OPTIONS] [URL]... | COMMAND ...", options_metavar="")
+@click.group(
+    cls=DefaultGroup,
+    subcommand_metavar="[crawl] [OPTIONS] [URL]... | COMMAND ...",
+    options_metavar="",
+    context_settings={"help_option_names": HELP},
+)
 def cli() -> None:
     """Crawl web sites: fast, politely, without losing a URL.
 
