@@ -9,17 +9,35 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from crawler.api import acrawl, crawl
-    from crawler.errors import CrawlerError, StorageError, UsageError
+    from crawler.api import AsyncCrawl, acrawl, crawl
+    from crawler.errors import CallbackError, CrawlerError, StorageError, UsageError
     from crawler.metrics.summary import Summary
+    from crawler.runtime.callbacks import Failure, Progress
     from crawler.settings import Settings
     from crawler.storage.pages.base import Page
 
-__all__ = ["CrawlerError", "Page", "Settings", "StorageError", "Summary", "UsageError", "acrawl", "crawl"]
+__all__ = [
+    "AsyncCrawl",
+    "CallbackError",
+    "CrawlerError",
+    "Failure",
+    "Page",
+    "Progress",
+    "Settings",
+    "StorageError",
+    "Summary",
+    "UsageError",
+    "acrawl",
+    "crawl",
+]
 
 _HOMES = {
+    "AsyncCrawl": "crawler.api",
+    "CallbackError": "crawler.errors",
     "CrawlerError": "crawler.errors",
+    "Failure": "crawler.runtime.callbacks",
     "Page": "crawler.storage.pages.base",
+    "Progress": "crawler.runtime.callbacks",
     "Settings": "crawler.settings",
     "StorageError": "crawler.errors",
     "Summary": "crawler.metrics.summary",
@@ -39,3 +57,7 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

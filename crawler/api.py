@@ -13,25 +13,43 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, closing, suppress
 from pathlib import Path
 from typing import Any
 
 from crawler.core.bounds import PLENTY
 from crawler.core.messages import Actions, Stop
+from crawler.core.reasons import Ending
 from crawler.errors import UsageError
 from crawler.fetch import check_client
-from crawler.metrics.summary import Summary
+from crawler.metrics.counters import InFlight, RunStats, Tally
+from crawler.metrics.process_tree import Meter
+from crawler.metrics.summary import Summary, judge, summarise
 from crawler.run import execute, final_cleanup, job_of, kept_settings, open_directory, prepare, report
 from crawler.runtime.assembly import assemble, limited
+from crawler.runtime.callbacks import Callbacks, Failure, Progress, callbacks_of, failures_of, progress_of
 from crawler.runtime.job import Job
 from crawler.runtime.page_stream import PageStream
-from crawler.settings import Settings, check_authority, merge_layers, open_scope, profile, refuse_unknown
+from crawler.settings import (
+    Settings,
+    check_authority,
+    function_name,
+    merge_layers,
+    open_scope,
+    profile,
+    refuse_unknown,
+)
 from crawler.storage.directory import CrawlDirectory
 from crawler.storage.frontier.memory import MemoryFrontier
 from crawler.storage.pages.base import Page
 from crawler.storage.reopening import Wanted, check_names
+
+Filter = Callable[[str], bool] | str
+OnPage = Callable[[Page], object] | str
+OnError = Callable[[Failure], object] | str
+OnProgress = Callable[[Progress], object] | str
+MOST_FAILURES = 10_000
 
 
 def crawl(
@@ -42,6 +60,10 @@ def crawl(
     use: str | None = None,
     retry_failed: bool = False,
     retry_reasons: Sequence[str] = (),
+    filter: Filter | None = None,
+    on_page: OnPage | None = None,
+    on_error: OnError | None = None,
+    on_progress: OnProgress | None = None,
     **keys: Any,
 ) -> Summary:
     """Crawl into the directory `out`, in any mode, and return the summary.
@@ -49,7 +71,12 @@ def crawl(
     `use` names a profile ("polite", "fast"); `keys` are configuration keys. `resume` continues an existing crawl (of
     the same seeds, which may be left out) and starts one where there is none; `fresh` replaces it. Resuming a finished
     crawl fetches again the URLs that failed, or those that ended with one of `retry_reasons`; `retry_failed` does so in
-    an unfinished crawl, too. Raises UsageError, StorageError, WorkersLost.
+    an unfinished crawl, too.
+
+    `filter` decides on each URL that is found, True to crawl it; the others are functions that are told of pages,
+    failures and progress, see crawler/runtime/callbacks.py. Each is a function or its name, "module:name"; in mode
+    "prefork", where other processes call all but `on_progress`, its name. Raises UsageError, StorageError, WorkersLost,
+    CallbackError.
     """
     import variants
 
@@ -57,62 +84,177 @@ def crawl(
     check_names(wanted.reasons)
     there = Path(out)
     going_on = resume and CrawlDirectory.exists(there)
-    settings = _settings(seeds, use, keys, needed=not going_on)
+    callbacks = _told(keys, filter=filter, on_page=on_page, on_error=on_error, on_progress=on_progress)
+    settings = _settings(seeds, use, keys, callbacks, needed=not going_on)
     if (settings.mode == "async" or variants.is_sharded(settings)) and _loop_is_running():
         raise UsageError("crawl() blocks and an event loop is running in this thread; use `async for` over acrawl()")
     directory = open_directory(there, settings, resume=resume, fresh=fresh, demo=False)
     with closing(directory):
         if going_on:
             _refuse_other_seeds(directory, settings)
-        return execute(directory, kept_settings(directory, settings, wanted), wanted=wanted)
+        return execute(directory, kept_settings(directory, settings, wanted), wanted=wanted, callbacks=callbacks)
 
 
-async def acrawl(
-    *seeds: str, out: str | Path | None = None, use: str | None = None, **keys: Any
-) -> AsyncGenerator[Page, None]:
-    """Crawl on the running event loop and yield each stored page once, when its URL is settled.
+def acrawl(
+    *seeds: str,
+    out: str | Path | None = None,
+    use: str | None = None,
+    filter: Filter | None = None,
+    on_page: OnPage | None = None,
+    on_error: OnError | None = None,
+    on_progress: OnProgress | None = None,
+    **keys: Any,
+) -> AsyncCrawl:
+    """Crawl on the running event loop: iterate over what it returns to get each stored page once, when its URL is
+    settled.
 
     Without `out` nothing is written to disk. With it the pages are also stored there, and an unfinished crawl in that
-    directory is resumed. Pages that are settled but not consumed when the generator is closed stay on disk and are not
-    yielded again. A slow consumer slows the crawl. To end the crawl early close the generator, or use
-    `contextlib.aclosing`. Raises UsageError, StorageError.
+    directory is resumed. Pages that are settled but not consumed when the crawl is closed stay on disk and are not
+    yielded again. A slow consumer slows the crawl. The functions are those of `crawl`. Raises UsageError; the iteration
+    raises UsageError, StorageError, CallbackError.
     """
     if keys.setdefault("mode", "async") != "async":
         raise UsageError("acrawl() runs on the event loop that is running: mode 'async' only; crawl() runs any mode")
-    settings = _settings(seeds, use, keys, needed=out is None or not CrawlDirectory.exists(Path(out)))
-    async with AsyncExitStack() as stack:
-        job, tap = _in_memory(settings) if out is None else _in_directory(Path(out), settings, stack)
-        stack.enter_context(limited(job))
-        pages = await stack.enter_async_context(aclosing(_pages(job, tap)))
-        async for page in pages:
-            yield page
+    callbacks = _told(keys, filter=filter, on_page=on_page, on_error=on_error, on_progress=on_progress)
+    needed = out is None or not CrawlDirectory.exists(Path(out))
+    settings = _settings(seeds, use, keys, callbacks, needed=needed)
+    return AsyncCrawl(_Crawling(settings, None if out is None else Path(out), callbacks))
 
 
-def _in_memory(settings: Settings) -> tuple[Job, PageStream]:
-    import variants
+class AsyncCrawl:
+    """A crawl on the running event loop: an asynchronous iterator over its pages, and a context manager that ends it.
 
-    settings, plan = variants.fit(settings)
-    tap = PageStream()
-    return assemble(settings, secrets.randbits(63), MemoryFrontier(), tap.writer, plan.own), tap
+    It begins with the first page that is asked for.
+    """
+
+    def __init__(self, crawling: _Crawling) -> None:
+        self._crawling = crawling
+        self._pages = crawling.pages()
+
+    def __aiter__(self) -> AsyncCrawl:
+        return self
+
+    async def __anext__(self) -> Page:
+        return await self._pages.__anext__()
+
+    async def __aenter__(self) -> AsyncCrawl:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End the crawl at once, and wait until all it has settled is stored. Raises StorageError."""
+        await self._pages.aclose()
+
+    def stop(self) -> None:
+        """Start no more fetches. The iteration goes on with the pages that are in flight, and ends."""
+        self._crawling.stop()
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """The URLs that have ended without their page so far: the first MOST_FAILURES. `summary` counts all."""
+        return tuple(self._crawling.failures)
+
+    @property
+    def progress(self) -> Progress:
+        """Where the crawl stands."""
+        return self._crawling.progress
+
+    @property
+    def summary(self) -> Summary | None:
+        """The summary, None until the crawl has ended."""
+        return self._crawling.summary
 
 
-def _in_directory(path: Path, settings: Settings, stack: AsyncExitStack) -> tuple[Job, PageStream]:
-    import variants
+class _Crawling:
+    """What an AsyncCrawl shares with its generator. The generator must not refer to the AsyncCrawl: so one that is
+    dropped in the middle is freed at once, which closes the generator."""
 
-    directory = stack.enter_context(closing(open_directory(path, settings, resume=True, fresh=False, demo=False)))
-    _refuse_other_seeds(directory, settings)
-    settings = kept_settings(directory, settings)
-    asked, (settings, plan) = settings, variants.fit(settings)
-    store, _ = prepare(directory, settings, shards=1)
-    frontier = stack.enter_context(closing(directory.frontier()))
-    run = directory.begin_run(asked, frontier)
-    tap = PageStream(store.writer)
-    if settings.report:
-        stack.push_async_callback(asyncio.to_thread, report, directory, variants.client_of(settings))
-    job = job_of(directory, settings, plan, run, frontier, tap.writer)
-    stack.callback(lambda: job.ran and directory.end_run(job.ran))
-    stack.callback(final_cleanup, store, frontier, job.recorder, run)
-    return job, tap
+    def __init__(self, settings: Settings, path: Path | None, callbacks: Callbacks) -> None:
+        self.failures: list[Failure] = []
+        self.summary: Summary | None = None
+        self.stream = PageStream()
+        self._settings = settings
+        self._path = path
+        self._callbacks = callbacks
+        self._job: Job | None = None
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Stop, or do not begin."""
+        self._stopped = True
+        if self._job is not None:
+            self._job.post(Stop())
+
+    @property
+    def progress(self) -> Progress:
+        """Where the crawl stands."""
+        return progress_of(self._job.stats, self._job.in_flight) if self._job else progress_of(RunStats(), InFlight())
+
+    async def pages(self) -> AsyncGenerator[Page, None]:
+        """Crawl, and yield the pages."""
+        async with AsyncExitStack() as stack:
+            job, tally = self._in_memory() if self._path is None else self._in_directory(self._path, stack)
+            self._job = job
+            job.track_in_flight()
+            job.recorder.observe(self._note_failures)
+            meter = stack.enter_context(limited(job))
+            stack.callback(self._summarise, job, tally, meter)
+            if self._stopped:
+                job.post(Stop())
+            pages = await stack.enter_async_context(aclosing(_pages(job, self.stream)))
+            async for page in pages:
+                yield page
+
+    def _note_failures(self, actions: Actions) -> None:
+        if (room := MOST_FAILURES - len(self.failures)) > 0:
+            self.failures += failures_of(actions)[:room]
+
+    def _summarise(self, job: Job, tally: Callable[[], Tally], meter: Meter) -> None:
+        import variants
+
+        stats = job.stats
+        self.summary = summarise(
+            tally(),
+            out=None if self._path is None else str(self._path),
+            mode=job.settings.mode,
+            client=variants.client_of(job.settings),
+            ran=job.ran or Ending.STOPPED,
+            stats=stats,
+            seconds=stats.seconds,
+            cpu_seconds=meter.cpu_seconds,
+            peak_memory_bytes=meter.peak_memory,
+        )
+        judge(self.summary, job.settings.fail_on)
+
+    def _in_memory(self) -> tuple[Job, Callable[[], Tally]]:
+        import variants
+
+        settings, plan = variants.fit(self._settings)
+        frontier, seed = MemoryFrontier(), secrets.randbits(63)
+        told = callbacks_of(settings, self._callbacks)
+        return assemble(settings, seed, frontier, self.stream.writer, plan.own, callbacks=told), frontier.tally
+
+    def _in_directory(self, path: Path, stack: AsyncExitStack) -> tuple[Job, Callable[[], Tally]]:
+        import variants
+
+        directory = open_directory(path, self._settings, resume=True, fresh=False, demo=False)
+        stack.enter_context(closing(directory))
+        _refuse_other_seeds(directory, self._settings)
+        settings = kept_settings(directory, self._settings)
+        told = callbacks_of(settings, self._callbacks)
+        asked, (settings, plan) = settings, variants.fit(settings)
+        store, _ = prepare(directory, settings, shards=1)
+        frontier = stack.enter_context(closing(directory.frontier()))
+        run = directory.begin_run(asked, frontier)
+        self.stream = PageStream(store.writer)
+        if settings.report:
+            stack.push_async_callback(asyncio.to_thread, report, directory, variants.client_of(settings))
+        job = job_of(directory, settings, plan, run, frontier, self.stream.writer, told)
+        stack.callback(lambda: job.ran and directory.end_run(job.ran))
+        stack.callback(final_cleanup, store, frontier, job.recorder, run)
+        return job, frontier.tally
 
 
 async def _pages(job: Job, tap: PageStream) -> AsyncGenerator[Page, None]:
@@ -154,7 +296,19 @@ def _refuse_other_seeds(directory: CrawlDirectory, settings: Settings) -> None:
         )
 
 
-def _settings(seeds: tuple[str, ...], use: str | None, keys: dict[str, Any], needed: bool = True) -> Settings:
+def _told(keys: dict[str, Any], **given: Callable[..., Any] | str | None) -> Callbacks:
+    """The functions that were given as such; the names of the others go into `keys`, and that of the filter always: the
+    crawl keeps it."""
+    keys |= {name: value for name, value in given.items() if isinstance(value, str)}
+    functions = {name: value for name, value in given.items() if callable(value)}
+    if "filter" in functions:
+        keys["filter"] = function_name(functions["filter"])
+    return Callbacks(**functions)
+
+
+def _settings(
+    seeds: tuple[str, ...], use: str | None, keys: dict[str, Any], given: Callbacks, needed: bool = True
+) -> Settings:
     import variants
 
     refuse_unknown(keys, "the arguments")
@@ -166,7 +320,17 @@ def _settings(seeds: tuple[str, ...], use: str | None, keys: dict[str, Any], nee
     variants.fit(settings)
     open_scope(settings)
     check_authority(settings)
+    callbacks_of(settings, given)
+    if variants.is_sharded(settings):
+        _refuse_functions(given, settings.mode)
     return settings
+
+
+def _refuse_functions(given: Callbacks, mode: str) -> None:
+    for name, function in given._asdict().items():
+        if function is not None and name != "on_progress":
+            named = function_name(function)
+            raise UsageError(f"mode {mode!r} calls {name} in other processes: give its name, {name}={named!r}")
 
 
 def _loop_is_running() -> bool:

@@ -2,6 +2,7 @@
 
 CrawlerError
 ├── UsageError       a command line, configuration, URL or path that cannot be used     exit 2
+├── CallbackError    a function of the program raised while the crawl ran             exit 2
 ├── WorkersLost      worker processes crash faster than they are replaced               exit 3
 ├── OutOfMemory      no memory is left for what the whole crawl needs                   exit 3
 └── StorageError     disk, store, frontier or lock                                      exit 3
@@ -30,6 +31,12 @@ class CrawlerError(Exception):
 
 class UsageError(CrawlerError):
     """A command line, configuration, URL or path cannot be used."""
+
+    exit_code = 2
+
+
+class CallbackError(CrawlerError):
+    """A filter or callback of the program raised; that error is the `__cause__`, unless it was another process's."""
 
     exit_code = 2
 

@@ -15,6 +15,7 @@ from crawler.metrics.counters import RunStats
 from crawler.metrics.process_tree import Meter
 from crawler.metrics.summary import Summary, judge, summarise
 from crawler.runtime.assembly import assemble, limited, metered
+from crawler.runtime.callbacks import NOBODY, Callbacks, ProgressTeller, callbacks_of
 from crawler.runtime.job import Job, Run
 from crawler.runtime.memory_plan import MemoryPlan
 from crawler.runtime.recorder import Recorder
@@ -39,17 +40,19 @@ def execute(
     started_at: float | None = None,
     wanted: Wanted = NOTHING_MORE,
     on_reopened: OnReopened = lambda counts: None,
+    callbacks: Callbacks = NOBODY,
 ) -> Summary:
     """Crawl in a directory until it is complete, limited or stopped. A finished crawl fetches again what it has missed
     and what is `wanted`; where there is nothing to fetch only the summary is made.
 
     `on_reopened` is called with the number of reopened URLs by reason, `watch` with the run before it starts (to show
-    progress and forward signals). Raises CrawlerError.
+    progress and forward signals). `callbacks` that are not given are those that the settings name. Raises CrawlerError.
     """
     import variants
 
     started_at = monotonic() if started_at is None else started_at
     asked, (settings, plan) = settings, variants.fit(settings)
+    callbacks = callbacks_of(settings, callbacks)
     client = variants.client_of(settings)
     out = str(directory.path)
     store, again = prepare(directory, settings, variants.shards_of(settings), wanted)
@@ -64,7 +67,7 @@ def execute(
         return summary
     sharded = variants.is_sharded(settings)
     run_engine = _run_sharded if sharded else _run_unsharded
-    ran, stats, meter = run_engine(directory, store, settings, asked, plan, watch)
+    ran, stats, meter = run_engine(directory, store, settings, asked, plan, watch, callbacks)
     directory.end_run(ran)
     if settings.report:
         report(directory, client, 0.0 if ran is Ending.STOPPED else stats.seconds)
@@ -86,14 +89,20 @@ def execute(
 
 
 def _run_unsharded(
-    directory: CrawlDirectory, store: Store, settings: Settings, asked: Settings, plan: MemoryPlan, watch: Watch
+    directory: CrawlDirectory,
+    store: Store,
+    settings: Settings,
+    asked: Settings,
+    plan: MemoryPlan,
+    watch: Watch,
+    callbacks: Callbacks,
 ) -> tuple[Ending, RunStats, Meter]:
     """Run an engine whose parent decides, on the one frontier."""
     import variants
 
     with closing(directory.frontier()) as frontier:
         number = directory.begin_run(asked, frontier)
-        job = job_of(directory, settings, plan, number, frontier, store.writer)
+        job = job_of(directory, settings, plan, number, frontier, store.writer, callbacks)
         watch(job)
         with limited(job) as meter, reduced_gc(), thread_errors():
             ran = variants.load(settings.mode).run(job)
@@ -108,6 +117,7 @@ def job_of(
     number: int,
     frontier: Frontier,
     open_writer: Callable[[str], Writer],
+    callbacks: Callbacks,
 ) -> Job:
     """The job of one run in a directory; `number` is that of the run."""
     return assemble(
@@ -120,11 +130,18 @@ def job_of(
         number=number,
         folder=directory.path,
         worker_shares=plan.worker,
+        callbacks=callbacks,
     )
 
 
 def _run_sharded(
-    directory: CrawlDirectory, store: Store, settings: Settings, asked: Settings, plan: MemoryPlan, watch: Watch
+    directory: CrawlDirectory,
+    store: Store,
+    settings: Settings,
+    asked: Settings,
+    plan: MemoryPlan,
+    watch: Watch,
+    callbacks: Callbacks,
 ) -> tuple[Ending, RunStats, Meter]:
     """Run an engine whose processes each decide for a shard, on their own frontiers."""
     import variants
@@ -140,9 +157,12 @@ def _run_sharded(
         plan.own,
         plan.worker,
     )
+    teller = ProgressTeller(callbacks.on_progress or (lambda progress: None), run.stats, run.in_flight)
+    run.on_change = teller.tell
     watch(run)
     with metered() as meter, reduced_gc(), thread_errors():
         ran = variants.load_sharded(settings.mode).run(run)
+    teller.tell(last=True)
     remove_all_orphans(store, directory)
     return ran, run.stats, meter
 
@@ -210,6 +230,11 @@ def kept_settings(directory: CrawlDirectory, settings: Settings, wanted: Wanted 
     Raises UsageError where the secrets of the last run were not given again: a directory stores none.
     """
     mine = directory.settings
+    if settings.filter not in ("", mine.filter):
+        begun = f"the filter {mine.filter}" if mine.filter else "no filter"
+        raise UsageError(
+            f"{directory.path} was begun with {begun} and cannot go on with {settings.filter}; choose another out"
+        )
     missing = set(directory.manifest.secret_origins) - set(settings.secret_origins)
     if missing and asks_again(directory, wanted):
         name = min(missing)

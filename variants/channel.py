@@ -41,13 +41,14 @@ class ShardProgress(Message, frozen=True):
 
 class ShardExit(Message, frozen=True):
     """The last message of a shard: URLs still owed, first fetch and last commit (monotonic clock), lateness of its
-    heartbeat. `error` is why it stopped early, "" where it did not."""
+    heartbeat. `error` is why it stopped early, "" where it did not; `by_callback`: a function of the user raised."""
 
     owed: int = 0
     first_fetch_at: float | None = None
     last_commit_at: float | None = None
     lateness: Lateness = Lateness((), 0.0)
     error: str = ""
+    by_callback: bool = False
 
 
 ToShard = LinksReceived | Acknowledged | QuotaGranted | HostNoteShared | SeedsSettled | Stop | ShardRestarted

@@ -24,7 +24,7 @@ from crawler.core.messages import Event, HostNoteShared, Stop
 from crawler.core.reasons import Ending
 from crawler.core.shards.coordinator import Outgoing, Posted, ShardCoordinator, Status
 from crawler.core.shards.shard import Shard
-from crawler.errors import StorageError, WorkersLost
+from crawler.errors import CallbackError, CrawlerError, StorageError, WorkersLost
 from crawler.fetch import ASYNC_CLIENTS
 from crawler.runtime.job import Run
 from crawler.system.file_limits import ensure_fd_limit
@@ -34,6 +34,7 @@ from variants.async_loop import loop_factory
 from variants.channel import ShardChannel, ShardExit, ShardProgress, decode_to_arbiter
 from variants.shard_process import ShardProcess, prepare_start, read_shards, requested_pages, spec_of, start_shard
 from variants.supervision import DeathCount, kill_overdue
+from variants.worker_process import NO_START
 
 CLIENTS = ASYNC_CLIENTS
 MOST_DEATHS = 10
@@ -52,6 +53,7 @@ class Arbiter:
         self._deaths = DeathCount(MOST_DEATHS, simpler_mode="async")
         self._incarnations = self._owed = 0
         self._is_stopped = self._stopping = False
+        self._has_started = False
         self._failure: Exception | None = None
         self._ended = asyncio.Event()
         ensure_fd_limit(max(self._in_flight))
@@ -62,7 +64,7 @@ class Arbiter:
         prepare_start()
 
     async def run(self) -> Ending:
-        """Run all shards to the ending. Raises StorageError, WorkersLost."""
+        """Run all shards to the ending. Raises CrawlerError, StorageError, WorkersLost."""
         for shard, requested in enumerate(self._requested):
             await self._spawn(shard, requested)
         watch = self._loop.create_task(self._watch())
@@ -113,7 +115,7 @@ class Arbiter:
             try:
                 self._deaths.died()
             except WorkersLost as error:
-                self._fail(error)
+                self._fail(error if self._has_started else CrawlerError(NO_START))
             else:
                 if not self._is_stopped:
                     requested = requested_pages(self._run, shard)
@@ -143,6 +145,7 @@ class Arbiter:
     def _on_message(self, shard: int, frame: bytes) -> None:
         one = self._shards[shard]
         one.on_message()
+        self._has_started = True
         for message in decode_to_arbiter(frame):
             match message:
                 case Posted():
@@ -168,6 +171,10 @@ class Arbiter:
             self._deaths.progressed()
         self._run.stats.merge(progress.counts)
         self._run.in_flight.elsewhere[shard] = progress.pages, progress.hosts, progress.paused
+        try:
+            self._run.on_change()
+        except CallbackError as error:
+            self._fail(error)
 
     def _on_exit(self, one: ShardProcess, last: ShardExit) -> None:
         one.exit = last
@@ -175,7 +182,7 @@ class Arbiter:
         self._run.stats.lateness.merge(last.lateness)
         self._run.stats.widen(last.first_fetch_at, last.last_commit_at)
         if last.error:
-            self._fail(StorageError(last.error))
+            self._fail((CallbackError if last.by_callback else StorageError)(last.error))
 
     def _stop(self) -> None:
         if not self._stopping:

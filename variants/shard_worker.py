@@ -30,7 +30,7 @@ from crawler.core.messages import (
 )
 from crawler.core.shards.coordinator import Posted, Status, Verdict
 from crawler.core.shards.shard import Shard
-from crawler.errors import CrawlerError
+from crawler.errors import CallbackError, CrawlerError
 from crawler.fetch.exhaustion import lacks_memory
 from crawler.runtime.assembly import assemble, limited
 from crawler.runtime.job import Job
@@ -107,7 +107,7 @@ async def _crawl(spec: ShardSpec, channel: socket.socket) -> None:
             await arun(job, client.start)
         await client.end()
     except CrawlerError as error:
-        await client.end(str(error))
+        await client.end(str(error), isinstance(error, CallbackError))
 
 
 class ArbiterClient:
@@ -145,11 +145,11 @@ class ArbiterClient:
             workers.take(event)
         self._send_periodically()
 
-    async def end(self, error: str = "") -> None:
+    async def end(self, error: str = "", by_callback: bool = False) -> None:
         """Send the last message and close."""
         await asyncio.sleep(0)  # let the loop run `_after_commit` for the last commit
         self._over = True
-        last = ShardExit(error=error)
+        last = ShardExit(error=error, by_callback=by_callback)
         if self._job is not None:
             self._send_progress(self._job)
             stats = self._job.stats
@@ -159,6 +159,7 @@ class ArbiterClient:
                 stats.last_commit_at,
                 stats.lateness.message(),
                 error,
+                by_callback,
             )
         self._channel.send([last])
         self._channel.close()

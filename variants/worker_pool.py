@@ -28,7 +28,7 @@ from crawler.errors import CrawlerError, WorkersLost
 from crawler.system.threads import start_thread
 from variants.pool_worker import PoolSpec, serve
 from variants.supervision import FOREVER
-from variants.worker_process import PRELOADED, kill, spawn_errors, start_fork_server
+from variants.worker_process import NO_START, PRELOADED, kill, spawn_errors, start_fork_server
 
 START_PATIENCE = 60.0
 CLOSE_PATIENCE = 5.0
@@ -83,10 +83,7 @@ class WorkerPool:
         or do not connect in time."""
         self._seen |= {process.pid for process in active_children()}
         if len(self._seen) - self._connected > 2 * self._processes + MOST_FAILED_STARTS:
-            raise CrawlerError(
-                "worker processes die while they start; a program that uses mode 'processes' must be a file that does "
-                'its work under `if __name__ == "__main__":`'
-            )
+            raise CrawlerError(NO_START)
         if monotonic() >= self._give_up_at:
             raise WorkersLost(
                 f"no worker process has started within {START_PATIENCE:.0f} s; resume, or use another mode"

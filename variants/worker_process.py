@@ -26,6 +26,10 @@ from crawler.system.parent_death import die_with_parent
 PRELOADED = "variants.fork_server"
 NO_MEMORY_EXIT = 77
 """The exit status of a worker that ran out of memory."""
+NO_START = (
+    "worker processes die while they start; a program that uses mode 'processes' or 'prefork' must be a file that does "
+    'its work under `if __name__ == "__main__":`'
+)
 TRACKER_IS_QUIET = "ignore:resource_tracker:UserWarning"
 
 

@@ -38,6 +38,7 @@ SCOPE = (
     click.option("--scope", metavar="REACH", help="Hosts to crawl: site, host, domain or any.  [site]"),
     click.option("--include", multiple=True, metavar="RE", help="Only paths that match. Repeatable."),
     click.option("--exclude", multiple=True, metavar="RE", help="Skip paths that match. Repeatable."),
+    click.option("--filter", metavar="MODULE:NAME", help="Crawl URLs for which this Python function is true."),
     click.option("--store", metavar="NAME", help="sqlite or files.  [sqlite]"),
 )
 CONFIGURATION = (

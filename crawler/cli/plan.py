@@ -22,6 +22,7 @@ from crawler.core.urls.canonical import host_of
 from crawler.errors import StorageError, UsageError
 from crawler.fetch import check_client
 from crawler.run import NOTHING_MORE, kept_settings
+from crawler.runtime.callbacks import callbacks_of
 from crawler.settings import (
     RETIRED,
     Settings,
@@ -93,6 +94,7 @@ def make_plan(order: Order) -> Plan:
     variants.check_loop(settings.mode, settings.loop)
     _, memory = variants.fit(settings)
     open_scope(settings)
+    callbacks_of(settings)
     check_authority(settings)
     # the directory may be moved, so its path is not stored in its settings
     settings = msgspec.structs.replace(settings, out=None)

@@ -79,6 +79,10 @@ class Admission:
             if self._awaits_seeds:
                 self._deferred.keep(name, url, depth, kind)
             return False
+        judge = self._scope.url_filter
+        if judge is not None and (depth or via) and not judge(url):
+            self._actions.leave(NotFollowed.EXCLUDED)
+            return False
         link = Link(self._next_id, url, depth, via, status=-doubt)
         if not self._is_ours(name, link):
             return url == self._passed_on

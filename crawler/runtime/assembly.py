@@ -9,16 +9,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from crawler.core.messages import Event
+from crawler.core.messages import Actions, Event
 from crawler.core.shards.shard import Shard
 from crawler.metrics.process_tree import Meter
+from crawler.runtime.callbacks import Callbacks, ProgressTeller, callbacks_of, failures_of
 from crawler.runtime.job import Job
 from crawler.runtime.limits import install_limiters
 from crawler.runtime.memory_plan import Shares
+from crawler.runtime.page_stream import PageStream
 from crawler.runtime.recorder import Recorder
 from crawler.settings import Settings
 from crawler.storage.frontier.base import Frontier
-from crawler.storage.pages.base import Writer
+from crawler.storage.pages import open_store
+from crawler.storage.pages.base import Page, Writer
 from crawler.system.threads import thread_errors
 
 
@@ -36,11 +39,22 @@ def assemble(
     incarnation: int = 0,
     verdicts: Sequence[Event] = (),
     worker_shares: Shares | None = None,
+    callbacks: Callbacks | None = None,
 ) -> Job:
     """A job and its recorder, see Job. `shares` bounds what both keep in memory; `to_unix` is the offset from the clock
-    of the crawl to Unix time, in seconds (None: that of now)."""
+    of the crawl to Unix time, in seconds (None: that of now). `callbacks` None: those that the settings name; a shard
+    leaves the progress to the process that watches all. Raises UsageError.
+    """
+    callbacks = callbacks_of(settings) if callbacks is None else callbacks
     recorder = Recorder(frontier, seed, settings.disk_wait, shares.bounds.marks, to_unix)
-    return Job(
+    if callbacks.on_page is not None:
+        read = open_store(settings.store, folder, settings.disk_wait).read if folder else None
+        pages = PageStream(open_writer, read)
+        open_writer = pages.writer
+        recorder.observe(_tell_pages(pages, callbacks.on_page))
+    if (on_error := callbacks.on_error) is not None:
+        recorder.observe(lambda actions: [on_error(failure) for failure in failures_of(actions)])
+    job = Job(
         settings,
         seed,
         recorder,
@@ -53,6 +67,23 @@ def assemble(
         shares=shares,
         worker_shares=shares if worker_shares is None else worker_shares,
     )
+    job.scope.url_filter = callbacks.filter
+    if callbacks.on_progress is not None and shard is None:
+        job.track_in_flight()
+        teller = ProgressTeller(callbacks.on_progress, job.stats, job.in_flight)
+        recorder.observe(lambda actions: teller.tell(last=actions.ending is not None))
+    return job
+
+
+def _tell_pages(pages: PageStream, on_page: Callable[[Page], object]) -> Callable[[Actions], None]:
+    """An observer that hands on each page which settles."""
+
+    def tell(actions: Actions) -> None:
+        pages.observe(actions)
+        while pages.pages:
+            on_page(pages.pages.popleft())
+
+    return tell
 
 
 @contextmanager

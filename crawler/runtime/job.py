@@ -41,7 +41,7 @@ class Run:
 
     `number` counts the runs of a directory, from 1; `folder` is the crawl's. `to_unix`: the offset from the monotonic
     clock to Unix time, in seconds. `shares`: the memory this process may take, `worker_shares`: that of each process
-    which fetches for it.
+    which fetches for it. `on_change` is called when other processes have reported counts.
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class Run:
         self.shares = shares
         self.worker_shares = worker_shares
         self.in_flight = InFlight()
+        self.on_change: Callable[[], None] = lambda: None
         self._workers: EngineControl | None = None
         self._early: list[Event] = []
 

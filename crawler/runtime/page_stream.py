@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from crawler.core.messages import Actions
+from crawler.core.messages import Actions, Settled
 from crawler.storage.pages.base import Page, Writer
 
 MAX_WAITING = 100
@@ -71,11 +71,17 @@ class NullWriter:
 
 
 class PageStream:
-    """Wraps writers in TapWriters. `pages` are settled and wait for the consumer; at MAX_WAITING the crawl waits."""
+    """Wraps writers in TapWriters. `pages` are settled and wait for the consumer; at MAX_WAITING the crawl waits.
 
-    def __init__(self, behind: Callable[[str], Writer] = NullWriter) -> None:
+    `read` reads a page, by part and position, that another process has written.
+    """
+
+    def __init__(
+        self, behind: Callable[[str], Writer] = NullWriter, read: Callable[[str, int], Page] | None = None
+    ) -> None:
         self.pages: deque[Page] = deque()
         self._behind = behind
+        self._read = read
         self._unsettled: dict[int, Page] = {}
 
     def writer(self, part: str) -> Writer:
@@ -90,8 +96,14 @@ class PageStream:
         """Move settled pages to `pages`. The page of an attempt that will be retried is dropped."""
         for end in actions.settled:
             if end.part:
-                self.pages.append(self._unsettled.pop(end.position))
+                self.pages.append(self._take(end))
         for link in actions.retries:
-            stale = [position for position, page in self._unsettled.items() if page.url == link.url]
+            unsettled = list(self._unsettled.items())  # other threads may add to it
+            stale = [position for position, page in unsettled if page.url == link.url]
             for position in stale:
                 del self._unsettled[position]
+
+    def _take(self, end: Settled) -> Page:
+        if self._read is not None and end.position not in self._unsettled:
+            return self._read(end.part, end.position)
+        return self._unsettled.pop(end.position)

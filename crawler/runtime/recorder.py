@@ -64,7 +64,7 @@ class Recorder:
         self.to_unix = time() - monotonic() if to_unix is None else to_unix
         self._most_marks = min(most_marks, MOST_MARKS)
         self._writers: list[Writer] = []
-        self._observers: list[Callable[[Actions], None]] = []
+        self._observers: list[Callable[[Actions], object]] = []
         self._brakes: list[Callable[[], int]] = []
         self._most: Callable[[], int] = lambda: PLENTY
         self._room_at: Callable[[float], float | None] | None = None
@@ -90,7 +90,7 @@ class Recorder:
         """Flush this writer before every commit."""
         self._writers.append(writer)
 
-    def observe(self, observer: Callable[[Actions], None]) -> None:
+    def observe(self, observer: Callable[[Actions], object]) -> None:
         """Call `observer` with every Actions, in the pump's thread."""
         self._observers.append(observer)
 

@@ -1,6 +1,7 @@
 """The settings of a run: every key of the configuration, and how layers of them become one frozen `Settings`."""
 
 from crawler.settings.checks import check_authority, check_seed, open_scope
+from crawler.settings.functions import find_function, function_name
 from crawler.settings.keys import KEYS, RETIRED, SECRET, Settings
 from crawler.settings.layers import (
     DEBUG,
@@ -24,6 +25,8 @@ __all__ = [
     "Settings",
     "check_authority",
     "check_seed",
+    "find_function",
+    "function_name",
     "merge_layers",
     "open_scope",
     "profile",

@@ -51,6 +51,12 @@ class Settings(Rules, frozen=True, kw_only=True, forbid_unknown_fields=True):
     report: bool = True
     fail_on: tuple[str, ...] = ()
 
+    # functions of the user, "module:name"
+    filter: str = ""
+    on_page: str = ""
+    on_error: str = ""
+    on_progress: str = ""
+
     # fetch
     connect_timeout: Timeout = 10.0
     first_byte_timeout: Timeout = 20.0

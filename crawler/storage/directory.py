@@ -49,6 +49,7 @@ IMMUTABLE_KEYS = (
     "scope",
     "include",
     "exclude",
+    "filter",
     "store",
     "max_body",
     "max_links",

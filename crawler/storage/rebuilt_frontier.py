@@ -27,7 +27,7 @@ from crawler.core.urls.canonical import Resolver, canonical, host_of
 from crawler.core.urls.normalization import normalizer
 from crawler.core.urls.scope import Scope
 from crawler.metrics.counters import Tally
-from crawler.settings import open_scope
+from crawler.settings import find_function, open_scope
 from crawler.storage.database import from_sql_text
 from crawler.storage.directory import CrawlDirectory
 from crawler.storage.frontier.beyond import forget_known, keep_rows
@@ -79,6 +79,7 @@ class RebuiltFrontier:
         self._seed = directory.manifest.seed
         self._settings = directory.settings
         self._scope: Scope = open_scope(self._settings)
+        self._filter = find_function("filter", self._settings.filter) or (lambda url: True)
         self._seeds = {canonical(url) for url in self._settings.seeds}
         self._records = records
         self._named: set[tuple[str, int]] = set()
@@ -187,7 +188,7 @@ class RebuiltFrontier:
                 named = self._connection.execute(query, (part, position)).fetchone()
                 if named:
                     for link in _links(page, self._settings, resolver):
-                        if self._scope.admits_host(host_of(link)):
+                        if self._scope.admits_host(host_of(link)) and self._filter(link):
                             self._owe(link, named[0] + 1, limited=True)
 
     def _owe(self, url: str, depth: int, via: str | None = None, *, limited: bool = False) -> None:

@@ -152,7 +152,7 @@ async def test_a_slow_consumer_slows_the_crawl(web: StartedWeb, monkeypatch: pyt
     async with aclosing(crawler.acrawl(*webs.seeds(web), concurrency=4, **keys(web))) as pages:
         async for _ in pages:
             await asyncio.sleep(0.02)
-            held.append(pages.ag_frame.f_locals["tap"].full())  # type: ignore[attr-defined]
+            held.append(pages._crawling.stream.full())
             if len(held) == 30:
                 break
     assert any(held), "the queue was never full, so the test shows nothing"

@@ -9,13 +9,15 @@ Rules:
   server, so there both are the same. "domain" means every host that shares a registrable domain with a seed, see
   crawler/core/urls/domains.py.
 - The host that a seed redirects to joins as one host, whatever its domain.
+- `url_filter` is a function of the user that sees the whole URL. It judges every link and redirect that is within the
+  rest of the scope, where the crawl decides; no seed. So it is the same for every engine.
 - `left_out` reports whether a host that is not ours differs from one of ours only in its scheme or "www.".
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from crawler.core.reasons import NotFollowed
 from crawler.core.rules import Rules
@@ -30,6 +32,7 @@ class Scope:
     """
 
     def __init__(self, rules: Rules, seeds: Iterable[str]) -> None:
+        self.url_filter: Callable[[str], bool] | None = None
         self._reach = rules.scope
         self._include = [_compile("include", text) for text in rules.include]
         self._exclude = [_compile("exclude", text) for text in rules.exclude]
