@@ -12,17 +12,17 @@ if TYPE_CHECKING:
     from crawler.api import AsyncCrawl, acrawl, crawl
     from crawler.errors import CallbackError, CrawlerError, StorageError, UsageError
     from crawler.metrics.summary import Summary
-    from crawler.runtime.callbacks import Failure, Progress
+    from crawler.runtime.callbacks import CrawlProgress, FailedUrl
     from crawler.settings import Settings
     from crawler.storage.pages.base import Page
 
 __all__ = [
     "AsyncCrawl",
     "CallbackError",
+    "CrawlProgress",
     "CrawlerError",
-    "Failure",
+    "FailedUrl",
     "Page",
-    "Progress",
     "Settings",
     "StorageError",
     "Summary",
@@ -34,10 +34,10 @@ __all__ = [
 _HOMES = {
     "AsyncCrawl": "crawler.api",
     "CallbackError": "crawler.errors",
+    "CrawlProgress": "crawler.runtime.callbacks",
     "CrawlerError": "crawler.errors",
-    "Failure": "crawler.runtime.callbacks",
+    "FailedUrl": "crawler.runtime.callbacks",
     "Page": "crawler.storage.pages.base",
-    "Progress": "crawler.runtime.callbacks",
     "Settings": "crawler.settings",
     "StorageError": "crawler.errors",
     "Summary": "crawler.metrics.summary",
@@ -57,7 +57,3 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     return getattr(import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})

@@ -28,7 +28,7 @@ from crawler.metrics.process_tree import Meter
 from crawler.metrics.summary import Summary, judge, summarise
 from crawler.run import execute, final_cleanup, job_of, kept_settings, open_directory, prepare, report
 from crawler.runtime.assembly import assemble, limited
-from crawler.runtime.callbacks import Callbacks, Failure, Progress, callbacks_of, failures_of, progress_of
+from crawler.runtime.callbacks import Callbacks, CrawlProgress, FailedUrl, callbacks_of, failures_of, progress_of
 from crawler.runtime.job import Job
 from crawler.runtime.page_stream import PageStream
 from crawler.settings import (
@@ -47,8 +47,8 @@ from crawler.storage.reopening import Wanted, check_names
 
 Filter = Callable[[str], bool] | str
 OnPage = Callable[[Page], object] | str
-OnError = Callable[[Failure], object] | str
-OnProgress = Callable[[Progress], object] | str
+OnError = Callable[[FailedUrl], object] | str
+OnProgress = Callable[[CrawlProgress], object] | str
 MOST_FAILURES = 10_000
 
 
@@ -152,18 +152,18 @@ class AsyncCrawl:
         self._crawling.stop()
 
     @property
-    def failures(self) -> tuple[Failure, ...]:
+    def failures(self) -> tuple[FailedUrl, ...]:
         """The URLs that have ended without their page so far: the first MOST_FAILURES. `summary` counts all."""
         return tuple(self._crawling.failures)
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> CrawlProgress:
         """Where the crawl stands."""
         return self._crawling.progress
 
     @property
     def summary(self) -> Summary | None:
-        """The summary, None until the crawl has ended."""
+        """The summary; None until the crawl has ended, and where it ended with an error."""
         return self._crawling.summary
 
 
@@ -172,7 +172,7 @@ class _Crawling:
     dropped in the middle is freed at once, which closes the generator."""
 
     def __init__(self, settings: Settings, path: Path | None, callbacks: Callbacks) -> None:
-        self.failures: list[Failure] = []
+        self.failures: list[FailedUrl] = []
         self.summary: Summary | None = None
         self.stream = PageStream()
         self._settings = settings
@@ -188,7 +188,7 @@ class _Crawling:
             self._job.post(Stop())
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> CrawlProgress:
         """Where the crawl stands."""
         return progress_of(self._job.stats, self._job.in_flight) if self._job else progress_of(RunStats(), InFlight())
 
@@ -200,7 +200,12 @@ class _Crawling:
             job.track_in_flight()
             job.recorder.observe(self._note_failures)
             meter = stack.enter_context(limited(job))
-            stack.callback(self._summarise, job, tally, meter)
+
+            def conclude(kind: type[BaseException] | None, error: object, at: object) -> None:
+                if kind is None or kind is GeneratorExit:  # not after an error, which a summary might hide
+                    self._summarise(job, tally, meter)
+
+            stack.push(conclude)
             if self._stopped:
                 job.post(Stop())
             pages = await stack.enter_async_context(aclosing(_pages(job, self.stream)))

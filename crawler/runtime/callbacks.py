@@ -32,7 +32,7 @@ Answer = TypeVar("Answer")
 FINE = frozenset({Reason.OK, Reason.REDIRECT})
 
 
-class Failure(NamedTuple):
+class FailedUrl(NamedTuple):
     """A URL that ended without its page: 4xx and 5xx, network errors, refusals of robots.txt. `status` is 0 where there
     was no response; `attempts` is 0 where it was never asked for; `trouble`: a resume asks again."""
 
@@ -44,7 +44,7 @@ class Failure(NamedTuple):
     trouble: bool
 
 
-class Progress(NamedTuple):
+class CrawlProgress(NamedTuple):
     """Where a run stands. `settled` URLs have ended in this run, `queued` is owed; `bytes` of stored bodies; `errors`
     counts failures by reason; `paused`: why it waits, "" where it does not; `seconds` since the first fetch."""
 
@@ -63,8 +63,8 @@ class Callbacks(NamedTuple):
 
     filter: Callable[[str], bool] | None = None
     on_page: Callable[[Page], object] | None = None
-    on_error: Callable[[Failure], object] | None = None
-    on_progress: Callable[[Progress], object] | None = None
+    on_error: Callable[[FailedUrl], object] | None = None
+    on_progress: Callable[[CrawlProgress], object] | None = None
 
 
 NAMES = Callbacks._fields
@@ -93,19 +93,19 @@ def _guarded(name: str, function: Callable[Given, Answer]) -> Callable[Given, An
     return call
 
 
-def failures_of(actions: Actions) -> list[Failure]:
+def failures_of(actions: Actions) -> list[FailedUrl]:
     """The URLs that ended without their page in one step."""
     return [
-        Failure(end.url, end.reason.value, end.status, end.attempts, end.detail, end.reason in TROUBLES)
+        FailedUrl(end.url, end.reason.value, end.status, end.attempts, end.detail, end.reason in TROUBLES)
         for end in actions.settled
         if end.reason not in FINE
     ]
 
 
-def progress_of(stats: RunStats, in_flight: InFlight) -> Progress:
+def progress_of(stats: RunStats, in_flight: InFlight) -> CrawlProgress:
     """Where a run stands now; from any thread."""
     begun = stats.first_fetch_at
-    return Progress(
+    return CrawlProgress(
         settled=stats.settled,
         queued=max(0, stats.queued - stats.settled),
         pages=stats.pages,
@@ -121,7 +121,7 @@ class ProgressTeller:
     """Tells `on_progress` where a run stands, at most once in PROGRESS_PERIOD seconds and only where something has
     happened."""
 
-    def __init__(self, on_progress: Callable[[Progress], object], stats: RunStats, in_flight: InFlight) -> None:
+    def __init__(self, on_progress: Callable[[CrawlProgress], object], stats: RunStats, in_flight: InFlight) -> None:
         self._on_progress = on_progress
         self._stats = stats
         self._in_flight = in_flight
