@@ -33,7 +33,7 @@ from variants.async_loop import CONCURRENCY as CONCURRENCY
 from variants.async_loop import loop_factory
 from variants.channel import ShardChannel, ShardExit, ShardProgress, decode_to_arbiter
 from variants.shard_process import ShardProcess, prepare_start, read_shards, requested_pages, spec_of, start_shard
-from variants.supervision import DeathCount, kill_overdue
+from variants.supervision import EXIT_PATIENCE, DeathCount, kill_overdue
 from variants.worker_process import NO_START
 
 CLIENTS = ASYNC_CLIENTS
@@ -111,11 +111,14 @@ class Arbiter:
             return
         self._run.in_flight.elsewhere.pop(shard, None)
         if one.exit is None:
+            if not self._has_started:
+                one.process.join(EXIT_PATIENCE)  # before the kill, which would hide its own exit status
             one.end()
             try:
                 self._deaths.died()
             except WorkersLost as error:
-                self._fail(error if self._has_started else CrawlerError(NO_START))
+                raised = not self._has_started and one.process.exitcode == 1
+                self._fail(CrawlerError(NO_START) if raised else error)
             else:
                 if not self._is_stopped:
                     requested = requested_pages(self._run, shard)
