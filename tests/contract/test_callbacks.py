@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import crawler
 import variants
 from crawler.settings.functions import find_function, function_name
 from crawler.storage.directory import CrawlDirectory
+from crawler.storage.repair import repair
 from crawler.testweb.process import StartedWeb, start_web
 from tests.contract import callbacks, webs
 from tests.contract.test_api import PAGES, keys
@@ -95,6 +97,16 @@ def test_a_resume_with_another_filter_is_refused(web: StartedWeb, tmp_path: Path
     crawler.crawl(*webs.seeds(web), out=tmp_path / "bare", max_pages=5, **keys(web))
     with pytest.raises(crawler.UsageError, match="begun with no filter"):
         crawler.crawl(out=tmp_path / "bare", resume=True, filter=callbacks.keep, **keys(web))
+
+
+def test_a_repair_owes_only_what_the_filter_admits(web: StartedWeb, tmp_path: Path, kept: set[str]) -> None:
+    out = tmp_path / "out"
+    crawler.crawl(*webs.seeds(web), out=out, filter=callbacks.keep, **keys(web))
+    (out / "shard-0000" / "frontier.sqlite").unlink()
+    with closing(CrawlDirectory.open(out)) as directory:
+        assert repair(directory).recovered > 0
+    crawler.crawl(out=out, resume=True, **keys(web))
+    assert urls(out) == kept
 
 
 # ---- callbacks -------------------------------------------------------------------------------------------------------
