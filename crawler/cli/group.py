@@ -27,6 +27,7 @@ COMMANDS = {
     "report": ("crawler.cli.report", "Write a crawl's report.html, or several crawls side by side."),
     "compare": ("crawler.cli.compare", "Compare the modes on the same work; writes a report."),
     "bench": ("crawler.cli.bench", "Measure against the raw client loops and other crawlers, in ratios."),
+    "config": ("crawler.cli.config", "Write, show and explain the configuration."),
     "completion": ("crawler.cli.completion", "Print what a shell needs to complete commands and options."),
     "testweb": ("crawler.testweb.commands", "Serve or describe the built-in test web."),
 }

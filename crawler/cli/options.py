@@ -42,7 +42,7 @@ SCOPE = (
     click.option("--store", metavar="NAME", help="sqlite or files.  [sqlite]"),
 )
 CONFIGURATION = (
-    click.option("--config", metavar="FILE", help="TOML file; config/default.toml explains every key."),
+    click.option("--config", metavar="FILE", help="TOML file; `config init` writes one with every key."),
     click.option("--profile", metavar="NAME", help="polite, fast or demo."),
 )
 AGAIN = (
