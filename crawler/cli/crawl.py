@@ -12,6 +12,8 @@ from crawler.cli.signals import Signals
 from crawler.system.stderr import PATIENCE, write_nonblocking
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from crawler.cli.plan import Order, Plan
     from crawler.metrics.counters import RunStats
     from crawler.metrics.summary import Summary
@@ -63,6 +65,7 @@ def crawl(
     profile: str | None,
     as_json: bool,
     quiet: bool,
+    log_format: str | None,
     **flags: Any,
 ) -> int:
     """Crawl from these URLs; without one, crawl the built-in test web.
@@ -78,10 +81,10 @@ def crawl(
 
     wanted = Wanted(retry_failed, retry_reason)
     order = Order(given(flags | {"seeds": urls}), config, profile, resume, fresh, wanted)
-    return carry_out(order, signals, as_json, quiet)
+    return carry_out(order, signals, as_json, quiet, log_format)
 
 
-def carry_out(order: Order, signals: Signals, as_json: bool, quiet: bool) -> int:
+def carry_out(order: Order, signals: Signals, as_json: bool, quiet: bool, log_format: str | None) -> int:
     """Crawl as ordered and print the summary; returns the exit code. Raises CrawlerError."""
     from contextlib import ExitStack
 
@@ -121,8 +124,8 @@ def carry_out(order: Order, signals: Signals, as_json: bool, quiet: bool) -> int
             run.track_in_flight()
             signals.drain(run, lambda: run.in_flight.pages)
             if not quiet:
-                pace = Pace(stats, run.in_flight, resting=settings.delay > 0)
-                stack.enter_context(progress(pace, signals, f"{settings.mode}, {path}"))
+                pace = Pace(stats, run.in_flight, settings.delay)
+                stack.enter_context(progress(pace, signals, _title(plan, path), log_format))
 
         def on_reopened(counts: dict[str, int]) -> None:
             if not quiet:
@@ -135,6 +138,12 @@ def carry_out(order: Order, signals: Signals, as_json: bool, quiet: bool) -> int
     for line in verdict(directory, summary, settings.fail_on):
         write_nonblocking(escape_unprintable(line), PATIENCE)
     return signals.exit_code if stopped and not summary.fail_on_held else exit_code(summary)
+
+
+def _title(plan: Plan, path: Path) -> str:
+    """What the progress is about, with a hint for a site of one's own that is crawled as if it were a stranger's."""
+    hint = " · your own site? --profile fast" if plan.settings.delay and not plan.demo else ""
+    return f"{plan.settings.mode}, {path}{hint}"
 
 
 def nothing_done(settings: Settings) -> Summary:

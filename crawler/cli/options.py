@@ -54,6 +54,7 @@ AGAIN = (
 OUTPUT = (
     click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object."),
     click.option("-q", "--quiet", is_flag=True, help="No progress on stderr."),
+    click.option("--log-format", type=click.Choice(("text", "json")), help="Progress as lines.  [json off a terminal]"),
 )
 
 

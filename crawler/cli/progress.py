@@ -3,8 +3,9 @@
 Rules:
 - Read-only: its own thread reads, at most twice a second, counts that the recorder keeps anyway.
 - The libraries that draw and log are imported on that thread, so a short crawl does not wait for them.
-- The time left is shown only where it can be estimated: while the queue is not growing and no host has to rest between
-  fetches. A polite crawl lasts as long as its largest host, whose size is unknown.
+- The time left is what crawler/metrics/time_left.py makes of the counts. Where hosts rest between fetches, it is said
+  why the crawl takes so long, because an idle crawler looks broken.
+- Colours are left out where NO_COLOR is set, which rich sees to.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ import msgspec
 
 from crawler.cli.signals import Signals
 from crawler.metrics.counters import InFlight, RunStats
+from crawler.metrics.time_left import by_pace, by_rests
 from crawler.system.logs import open_log
 from crawler.system.memory_shortage import wait_for
-from crawler.system.text import duration, escape_unprintable, format_bytes
+from crawler.system.stderr import write_nonblocking
+from crawler.system.text import duration, escape_unprintable, format_bytes, roughly
 from crawler.system.threads import start_thread
 
 LIVE_PERIOD = 0.5
@@ -39,7 +42,8 @@ PAUSES = {
 
 class View(msgspec.Struct, frozen=True):
     """A snapshot of a run. `rate` is URLs settled after a fetch per second, over the last ten seconds; `eta` in
-    seconds; `paused` is why no fetch starts, "" where fetches do."""
+    seconds, with a `delay` of the URLs that are known only, on so many `hosts`; `paused` is why no fetch starts, ""
+    where fetches do."""
 
     seconds: float
     urls: int
@@ -52,13 +56,16 @@ class View(msgspec.Struct, frozen=True):
     errors: int
     eta: float | None
     paused: str
+    settled: int
+    delay: float
+    hosts: int
 
 
 class Pace:
-    """Turns counts into rates. `resting`: hosts rest between fetches, so the rates do not predict the end."""
+    """Turns counts into rates. `delay`: seconds that a host rests between fetches."""
 
-    def __init__(self, stats: RunStats, in_flight: InFlight, resting: bool = False) -> None:
-        self._resting = resting
+    def __init__(self, stats: RunStats, in_flight: InFlight, delay: float = 0.0) -> None:
+        self._delay = delay
         self._stats = stats
         self._in_flight = in_flight
         self._started_at = monotonic()
@@ -74,6 +81,13 @@ class Pace:
         self._seen.append((now, stats.urls, stats.settled, owed))
         past = max(now - then, 1e-9)
         pace = (stats.settled - settled) / past
+        hosts = list(dict(stats.hosts).values())
+        if self._delay:
+            fetched = sum(host.fetched for host in hosts)
+            rest = self._delay + sum(host.seconds for host in hosts) / max(fetched, 1)
+            left: float | None = by_rests(owed, len(hosts), rest, pace if past >= WINDOW / 2 else 0.0)
+        else:
+            left = by_pace(owed, owed_then, pace)
         return View(
             seconds=round(now - self._started_at, 1),
             urls=stats.urls,
@@ -84,16 +98,21 @@ class Pace:
             in_flight=self._in_flight.pages,
             hosts_in_flight=self._in_flight.hosts,
             errors=sum(dict(stats.errors).values()),
-            eta=round(owed / pace, 1) if pace > 0 and owed <= owed_then and not self._resting else None,
+            eta=None if left is None else round(left, 1),
             paused=self._in_flight.paused,
+            settled=stats.settled,
+            delay=self._delay,
+            hosts=len(hosts),
         )
 
 
 @contextmanager
-def progress(pace: Pace, signals: Signals, title: str) -> Iterator[None]:
-    """Show progress until the block ends. `title` names the mode and the directory."""
+def progress(pace: Pace, signals: Signals, title: str, log_format: str | None = None) -> Iterator[None]:
+    """Show progress until the block ends. `title` names the mode and the directory. `log_format`: "text" or "json" for
+    lines instead of a live display; None for JSON lines where stderr is no terminal."""
     ended = threading.Event()
-    show = _show_live if sys.stderr.isatty() else _log
+    live = log_format is None and sys.stderr.isatty()
+    show = _show_live if live else _log_text if log_format == "text" else _log
     thread = start_thread(show, "progress", pace, ended, signals, title)
     say = signals.say
     try:
@@ -105,8 +124,10 @@ def progress(pace: Pace, signals: Signals, title: str) -> Iterator[None]:
 
 
 def _show_live(pace: Pace, ended: threading.Event, signals: Signals, title: str) -> None:
-    from rich.console import Console
+    from rich.console import Console, Group
     from rich.live import Live
+    from rich.padding import Padding
+    from rich.progress_bar import ProgressBar
     from rich.text import Text
 
     notices = [escape_unprintable(title)]
@@ -115,17 +136,28 @@ def _show_live(pace: Pace, ended: threading.Event, signals: Signals, title: str)
     with suppress(OSError, MemoryError), live:
         signals.say = notices.append
         while not wait_for(ended, LIVE_PERIOD):
-            live.update(Text("\n".join((*notices, in_words(pace.look(monotonic()))))), refresh=True)
+            view = pace.look(monotonic())
+            # a bar ends without a line end, which Padding adds
+            bar = Padding(ProgressBar(total=max(view.settled + view.queue, 1), completed=view.settled), 0)
+            style = "yellow" if view.paused else ""
+            live.update(Group(Text("\n".join(notices), "bold"), bar, Text(in_words(view), style)), refresh=True)
 
 
 def in_words(view: View) -> str:
     """A snapshot as one readable line."""
-    left = "" if view.eta is None else f" · about {duration(view.eta)} left"
+    flying = f" · {view.in_flight} in flight on {view.hosts_in_flight} host{'s' * (view.hosts_in_flight != 1)}"
+    if view.delay and not view.in_flight:  # hosts rest most of the time, which says nothing
+        flying = ""
+    left = "" if view.eta is None else f" · about {roughly(view.eta)} left"
     if view.paused:
         left = f" · PAUSED: {PAUSES[view.paused]}"
+    elif view.delay:
+        least = "about" if view.hosts <= 1 else "at least"
+        known = f": {least} {roughly(view.eta or 0)} for the {view.queue:,} URLs known" if view.queue else ""
+        left = f" · {view.delay:g} s between fetches of a host{known}"
     return (
         f"{duration(view.seconds)} · {view.pages:,} pages · {view.rate:g} URLs/s · {format_bytes(view.bytes)}"
-        f" · queue {view.queue:,} · {view.in_flight} in flight on {view.hosts_in_flight} hosts"
+        f" · queue {view.queue:,}{flying}"
         f" · {view.errors:,} not ok{left}"
     )
 
@@ -138,3 +170,8 @@ def _log(pace: Pace, ended: threading.Event, signals: Signals, title: str) -> No
         while not ended.is_set():
             log.info("progress", run=title, **msgspec.structs.asdict(pace.look(monotonic())))
             wait_for(ended, LOG_PERIOD)
+
+
+def _log_text(pace: Pace, ended: threading.Event, signals: Signals, title: str) -> None:
+    while not wait_for(ended, LOG_PERIOD):
+        write_nonblocking(in_words(pace.look(monotonic())))

@@ -24,6 +24,7 @@ def resume(
     profile: str | None,
     as_json: bool,
     quiet: bool,
+    log_format: str | None,
     **flags: Any,
 ) -> int:
     """Continue the crawl in DIR, in any mode and with any limits.
@@ -42,4 +43,4 @@ def resume(
     CrawlDirectory.open_readonly(Path(directory))
     wanted = Wanted(retry_failed, retry_reason)
     order = Order(given(flags | {"out": directory}), config, profile, resume=True, wanted=wanted)
-    return carry_out(order, signals, as_json, quiet)
+    return carry_out(order, signals, as_json, quiet, log_format)

@@ -35,7 +35,7 @@ from crawler.metrics.counters import InFlight, RunStats
 from crawler.metrics.summary import Summary
 from crawler.storage.directory import CrawlDirectory
 from crawler.storage.manifest import FORMAT
-from crawler.system.text import counts, duration, escape_unprintable, format_bytes
+from crawler.system.text import counts, duration, escape_unprintable, format_bytes, roughly
 from tests.live.answers import Answers
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -700,10 +700,13 @@ class TestProgress:
         assert view.rate == pytest.approx(10.0, rel=0.05)
         assert view.eta == pytest.approx(8.0, rel=0.05)
         assert (view.queue, view.pages, view.bytes) == (80, 20, 200)
-        resting = Pace(stats, InFlight(), resting=True)
+        resting = Pace(stats, InFlight(), delay=0.1)
         stats.add([self.settled(number) for number in range(20, 30)])
         polite = resting.look(time.monotonic() + 2.0)
-        assert (polite.rate > 0, polite.eta) == (True, None)
+        assert polite.rate > 0 and polite.eta is not None
+        assert polite.eta == pytest.approx(70 * (0.1 + stats.hosts["http://a.test"].seconds / 30), abs=0.1)
+        told = f"0.1 s between fetches of a host: about {roughly(polite.eta)} for the 70 URLs known"
+        assert in_words(polite).endswith(told)
         stats.queued += 500
         growing = pace.look(now + 4.0)
         assert growing.eta is None
@@ -722,6 +725,13 @@ class TestProgress:
             "59.9 s",
             "1:01 min",
             "1:02:05 h",
+        ]
+        assert [roughly(seconds) for seconds in (0.4, 59.4, 59.6, 892, 7500)] == [
+            "0 s",
+            "59 s",
+            "1 min",
+            "15 min",
+            "2 h 5 min",
         ]
         assert counts({"a": 1, "b": 2000}) == "b 2,000, a 1"
         assert counts({}) == "none"
