@@ -16,7 +16,7 @@ VARIABLE = "_CRAWLER_COMPLETE"
 PROGRAM = "crawler"
 SHELLS = ("bash", "zsh", "fish")
 FILES = ("config", "output", "ca_file", "predictions", "save")
-FOLDERS = ("directory", "directories", "out", "origin")
+FOLDERS = ("directory", "directories", "out", "origin", "folder")
 
 
 @click.command()

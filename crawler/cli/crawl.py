@@ -88,7 +88,9 @@ def carry_out(order: Order, signals: Signals, as_json: bool, quiet: bool, log_fo
     """Crawl as ordered and print the summary; returns the exit code. Raises CrawlerError."""
     from contextlib import ExitStack
 
-    from crawler.cli.plan import make_plan, new_path
+    from msgspec.structs import replace
+
+    from crawler.cli.plan import discard, make_plan, new_path, useless
     from crawler.cli.present import present
     from crawler.cli.progress import Pace, progress
     from crawler.cli.verdict import verdict
@@ -133,9 +135,14 @@ def carry_out(order: Order, signals: Signals, as_json: bool, quiet: bool, log_fo
                 write_nonblocking(f"note: fetching {total:,} URL{'s' * (total != 1)} again: {in_words(counts)}")
 
         summary = execute(directory, settings, watch, process_started_at(), plan.wanted, on_reopened)
-    click.echo(present(summary, stats, as_json))
+    lines = list(verdict(directory, summary, settings.fail_on, kept=not useless(plan, summary)))
+    if useless(plan, summary):
+        discard(path)
+        summary = replace(summary, out=None)
+    if as_json or summary.out is not None:
+        click.echo(present(summary, stats, as_json))
     stopped = bool(signals.received) and not summary.over
-    for line in verdict(directory, summary, settings.fail_on):
+    for line in lines:
         write_nonblocking(escape_unprintable(line), PATIENCE)
     return signals.exit_code if stopped and not summary.fail_on_held else exit_code(summary)
 

@@ -21,6 +21,7 @@ COMMANDS = {
     "crawl": ("crawler.cli.crawl", "Crawl; without a URL the built-in test web. The default command."),
     "resume": ("crawler.cli.resume", "Continue a crawl, in any mode."),
     "status": ("crawler.cli.status", "Show how far a crawl is, also while it runs."),
+    "list": ("crawler.cli.listing", "List the crawls in a folder: state, pages, when, size."),
     "verify": ("crawler.cli.verify", "Read everything back and check it."),
     "repair": ("crawler.cli.repair", "Rebuild a damaged crawl from what is left of it."),
     "export": ("crawler.cli.export", "Write one row per settled URL."),

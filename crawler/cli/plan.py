@@ -5,12 +5,15 @@ Rules:
 - Later layers win: defaults, the last run of the directory (on resume), profile, file, environment, flags. On resume
   the keys that decide the scope and how pages are stored do not change (`directory.IMMUTABLE_KEYS`).
 - A client belongs to its mode: a resume that changes the mode uses the new mode's default client.
+- A try that fetched nothing leaves no directory, unless --out named one.
 - Without any URL, and nothing to resume: the built-in test web with the demo profile.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -18,9 +21,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from crawler.core.reasons import Ending
 from crawler.core.urls.canonical import host_of
 from crawler.errors import StorageError, UsageError
 from crawler.fetch import check_client
+from crawler.metrics.summary import Summary
 from crawler.run import NOTHING_MORE, kept_settings
 from crawler.runtime.callbacks import callbacks_of
 from crawler.settings import (
@@ -109,6 +114,19 @@ def _stored(known: CrawlDirectory, *later: Mapping[str, Any]) -> dict[str, Any]:
     if mode != known.settings.mode:
         layer.pop("client", None)
     return layer
+
+
+def useless(plan: Plan, summary: Summary) -> bool:
+    """Whether nothing is worth keeping: nothing could be fetched into a directory that nobody has named."""
+    return plan.path is None and summary.ending == Ending.FAILED
+
+
+def discard(path: Path) -> None:
+    """Remove a directory that `new_path` made, and the folder of crawls where it is empty then. What cannot be removed
+    stays: the crawl has ended, and how is more important."""
+    shutil.rmtree(path, ignore_errors=True)
+    with suppress(OSError):
+        path.parent.rmdir()
 
 
 def new_path(plan: Plan) -> Path:

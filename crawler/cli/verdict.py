@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 LARGEST = 3
 
 
-def verdict(directory: CrawlDirectory, summary: Summary, conditions: Iterable[str]) -> Iterator[str]:
-    """The lines for a crawl that failed, is incomplete, or meets a condition of `fail_on`."""
+def verdict(directory: CrawlDirectory, summary: Summary, conditions: Iterable[str], kept: bool) -> Iterator[str]:
+    """The lines for a crawl that failed, is incomplete, or meets a condition of `fail_on`. `kept`: its directory stays,
+    so it can be resumed."""
     from crawler.core.endings import in_words
     from crawler.core.reasons import Ending
     from crawler.metrics.summary import judge
@@ -23,7 +24,7 @@ def verdict(directory: CrawlDirectory, summary: Summary, conditions: Iterable[st
 
     resume = f"{called()} resume {shlex.quote(str(directory.path))}"
     if summary.ending == Ending.FAILED:
-        yield f"error: nothing could be fetched: {_why(directory, summary)}; retry: {resume}"
+        yield f"error: nothing could be fetched: {_why(directory, summary)}{f'; retry: {resume}' * kept}"
     if summary.ending == Ending.INCOMPLETE:
         again = resume + _named(summary.incomplete_because)
         yield f"warning: incomplete: missed {in_words(summary.incomplete_because, LARGEST)}; retry: {again}"
