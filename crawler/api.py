@@ -40,7 +40,7 @@ from crawler.settings import (
     profile,
     refuse_unknown,
 )
-from crawler.storage.directory import CrawlDirectory
+from crawler.storage.directory import IMMUTABLE_KEYS, CrawlDirectory
 from crawler.storage.frontier.memory import MemoryFrontier
 from crawler.storage.pages.base import Page
 from crawler.storage.reopening import Wanted, check_names
@@ -60,6 +60,7 @@ def crawl(
     use: str | None = None,
     retry_failed: bool = False,
     retry_reasons: Sequence[str] = (),
+    add_seeds: bool = False,
     filter: Filter | None = None,
     on_page: OnPage | None = None,
     on_error: OnError | None = None,
@@ -69,7 +70,8 @@ def crawl(
     """Crawl into the directory `out`, in any mode, and return the summary.
 
     `use` names a profile ("polite", "fast"); `keys` are configuration keys. `resume` continues an existing crawl (of
-    the same seeds, which may be left out) and starts one where there is none; `fresh` replaces it. Resuming a finished
+    the same seeds, which may be left out; `add_seeds` adds others) and starts one where there is none; `fresh` replaces
+    it. Keys that decide the scope or the store may be left out too, and cannot change. Resuming a finished
     crawl fetches again the URLs that failed, or those that ended with one of `retry_reasons`; `retry_failed` does so in
     an unfinished crawl, too.
 
@@ -80,18 +82,16 @@ def crawl(
     """
     import variants
 
-    wanted = Wanted(retry_failed, tuple(retry_reasons))
+    wanted = Wanted(retry_failed, tuple(retry_reasons), add_seeds)
     check_names(wanted.reasons)
     there = Path(out)
     going_on = resume and CrawlDirectory.exists(there)
     callbacks = _told(keys, filter=filter, on_page=on_page, on_error=on_error, on_progress=on_progress)
-    settings = _settings(seeds, use, keys, callbacks, needed=not going_on)
+    settings = _settings(seeds, use, keys, callbacks, there if going_on else None)
     if (settings.mode == "async" or variants.is_sharded(settings)) and _loop_is_running():
         raise UsageError("crawl() blocks and an event loop is running in this thread; use `async for` over acrawl()")
     directory = open_directory(there, settings, resume=resume, fresh=fresh, demo=False)
     with closing(directory):
-        if going_on:
-            _refuse_other_seeds(directory, settings)
         return execute(directory, kept_settings(directory, settings, wanted), wanted=wanted, callbacks=callbacks)
 
 
@@ -103,22 +103,23 @@ def acrawl(
     on_page: OnPage | None = None,
     on_error: OnError | None = None,
     on_progress: OnProgress | None = None,
+    add_seeds: bool = False,
     **keys: Any,
 ) -> AsyncCrawl:
     """Crawl on the running event loop: iterate over what it returns to get each stored page once, when its URL is
     settled.
 
     Without `out` nothing is written to disk. With it the pages are also stored there, and an unfinished crawl in that
-    directory is resumed. Pages that are settled but not consumed when the crawl is closed stay on disk and are not
-    yielded again. A slow consumer slows the crawl. The functions are those of `crawl`. Raises UsageError; the iteration
-    raises UsageError, StorageError, CallbackError.
+    directory is resumed (`add_seeds` adds seeds to it). Pages that are settled but not consumed when the crawl is
+    closed stay on disk and are not yielded again. A slow consumer slows the crawl. The functions are those of `crawl`.
+    Raises UsageError; the iteration raises UsageError, StorageError, CallbackError.
     """
     if keys.setdefault("mode", "async") != "async":
         raise UsageError("acrawl() runs on the event loop that is running: mode 'async' only; crawl() runs any mode")
     callbacks = _told(keys, filter=filter, on_page=on_page, on_error=on_error, on_progress=on_progress)
-    needed = out is None or not CrawlDirectory.exists(Path(out))
-    settings = _settings(seeds, use, keys, callbacks, needed=needed)
-    return AsyncCrawl(_Crawling(settings, None if out is None else Path(out), callbacks))
+    path = None if out is None else Path(out)
+    settings = _settings(seeds, use, keys, callbacks, path if path and CrawlDirectory.exists(path) else None)
+    return AsyncCrawl(_Crawling(settings, path, callbacks, Wanted(seeds=add_seeds)))
 
 
 class AsyncCrawl:
@@ -171,13 +172,14 @@ class _Crawling:
     """What an AsyncCrawl shares with its generator. The generator must not refer to the AsyncCrawl: so one that is
     dropped in the middle is freed at once, which closes the generator."""
 
-    def __init__(self, settings: Settings, path: Path | None, callbacks: Callbacks) -> None:
+    def __init__(self, settings: Settings, path: Path | None, callbacks: Callbacks, wanted: Wanted) -> None:
         self.failures: list[FailedUrl] = []
         self.summary: Summary | None = None
         self.stream = PageStream()
         self._settings = settings
         self._path = path
         self._callbacks = callbacks
+        self._wanted = wanted
         self._job: Job | None = None
         self._stopped = False
 
@@ -246,8 +248,7 @@ class _Crawling:
 
         directory = open_directory(path, self._settings, resume=True, fresh=False, demo=False)
         stack.enter_context(closing(directory))
-        _refuse_other_seeds(directory, self._settings)
-        settings = kept_settings(directory, self._settings)
+        settings = kept_settings(directory, self._settings, self._wanted)
         told = callbacks_of(settings, self._callbacks)
         asked, (settings, plan) = settings, variants.fit(settings)
         store, _ = prepare(directory, settings, shards=1)
@@ -293,14 +294,6 @@ async def _pages(job: Job, tap: PageStream) -> AsyncGenerator[Page, None]:
                 await asyncio.wait({engine})
 
 
-def _refuse_other_seeds(directory: CrawlDirectory, settings: Settings) -> None:
-    kept = directory.settings.seeds
-    if settings.seeds and set(settings.seeds) != set(kept):
-        raise UsageError(
-            f"{directory.path} is a crawl of {', '.join(kept[:3])}; name the same seeds, none, or another out"
-        )
-
-
 def _told(keys: dict[str, Any], **given: Callable[..., Any] | str | None) -> Callbacks:
     """The functions that were given as such; the names of the others go into `keys`, and that of the filter always: the
     crawl keeps it."""
@@ -312,13 +305,16 @@ def _told(keys: dict[str, Any], **given: Callable[..., Any] | str | None) -> Cal
 
 
 def _settings(
-    seeds: tuple[str, ...], use: str | None, keys: dict[str, Any], given: Callbacks, needed: bool = True
+    seeds: tuple[str, ...], use: str | None, keys: dict[str, Any], given: Callbacks, existing: Path | None
 ) -> Settings:
+    """The checked settings of a crawl; of an `existing` one with all it cannot change but its seeds."""
     import variants
 
     refuse_unknown(keys, "the arguments")
-    settings = merge_layers(profile(use) if use else {}, keys, {"seeds": seeds} if seeds else {})
-    if needed and not settings.seeds:
+    began = CrawlDirectory.open_readonly(existing).manifest.settings if existing else {}
+    kept = {key: began[key] for key in IMMUTABLE_KEYS if key in began and key != "seeds"}
+    settings = merge_layers(kept, profile(use) if use else {}, keys, {"seeds": seeds} if seeds else {})
+    if not existing and not settings.seeds:
         raise UsageError("nothing to crawl: name at least one URL")
     check_client(variants.client_of(settings))
     variants.check_loop(settings.mode, settings.loop)

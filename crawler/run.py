@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from time import monotonic
@@ -59,7 +59,7 @@ def execute(
     if again:
         on_reopened(again)
     tally = directory.tally()
-    if tally.queued and not tally.owed:
+    if tally.queued and not tally.owed and not directory.adds_seeds(settings):
         if settings.report and (directory.path / f".{REPORT}").exists():  # a kill interrupted writing it
             report(directory, client)
         summary = summarise(tally, out=out, mode=settings.mode, client=client, ran=Ending.COMPLETE, stats=RunStats())
@@ -225,15 +225,27 @@ def _sweep(store: Store, frontier: FrontierReader, run: int, records: Mapping[st
 
 
 def kept_settings(directory: CrawlDirectory, settings: Settings, wanted: Wanted = NOTHING_MORE) -> Settings:
-    """`settings` with the IMMUTABLE_KEYS of the directory.
+    """`settings` for the crawl of a directory: with its seeds, and with others where they are `wanted`.
 
-    Raises UsageError where the secrets of the last run were not given again: a directory stores none.
+    Raises UsageError where they would change what cannot change (IMMUTABLE_KEYS), and where the secrets of the last run
+    were not given again: a directory stores none.
     """
     mine = directory.settings
     if settings.filter not in ("", mine.filter):
         begun = f"the filter {mine.filter}" if mine.filter else "no filter"
         raise UsageError(
             f"{directory.path} was begun with {begun} and cannot go on with {settings.filter}; choose another out"
+        )
+    changed = [key for key in IMMUTABLE_KEYS if key != "seeds" and getattr(settings, key) != getattr(mine, key)]
+    if changed:
+        raise UsageError(
+            f"the crawl of {directory.path} began with another {', '.join(changed)}, which cannot change: "
+            "leave it as it was, replace the crawl with --fresh, or start one in another --out"
+        )
+    if settings.seeds and set(settings.seeds) != set(mine.seeds) and not wanted.seeds:
+        raise UsageError(
+            f"{directory.path} is a crawl of {_some(mine.seeds)}; name the same seeds or none, add others with"
+            " --add-seeds (in Python add_seeds=True), or crawl them in another --out"
         )
     missing = set(directory.manifest.secret_origins) - set(settings.secret_origins)
     if missing and asks_again(directory, wanted):
@@ -242,7 +254,11 @@ def kept_settings(directory: CrawlDirectory, settings: Settings, wanted: Wanted 
             f"the last run of {directory.path} had headers or credentials for {name}, which are not kept: give them"
             f' again with --config, or [headers."{name}"] without any to go on without'
         )
-    return msgspec.structs.replace(settings, **{key: getattr(mine, key) for key in IMMUTABLE_KEYS})
+    return msgspec.structs.replace(settings, seeds=tuple(dict.fromkeys((*mine.seeds, *settings.seeds))))
+
+
+def _some(urls: Sequence[str]) -> str:
+    return ", ".join(urls[:3]) + (f" and {len(urls) - 3:,} more" if len(urls) > 3 else "")
 
 
 def open_directory(path: Path, settings: Settings, *, resume: bool, fresh: bool, demo: bool) -> CrawlDirectory:

@@ -61,6 +61,7 @@ def crawl(
     fresh: bool,
     retry_failed: bool,
     retry_reason: tuple[str, ...],
+    add_seeds: bool,
     config: str | None,
     profile: str | None,
     as_json: bool,
@@ -70,7 +71,7 @@ def crawl(
 ) -> int:
     """Crawl from these URLs; without one, crawl the built-in test web.
 
-    A resumed crawl keeps its URLs, --scope, --include, --exclude and --store.
+    A resumed crawl keeps its URLs, --scope, --include, --exclude and --store; --add-seeds gives it more URLs.
 
     Exit codes: 0 complete or incomplete, 1 stopped by a limit, 2 invalid usage, 3 store, disk or lock,
     4 nothing could be fetched, or a condition of --fail-on holds, 130 and 143 interrupted.
@@ -79,7 +80,7 @@ def crawl(
     from crawler.cli.plan import Order
     from crawler.storage.reopening import Wanted
 
-    wanted = Wanted(retry_failed, retry_reason)
+    wanted = Wanted(retry_failed, retry_reason, add_seeds)
     order = Order(given(flags | {"seeds": urls}), config, profile, resume, fresh, wanted)
     return carry_out(order, signals, as_json, quiet, log_format)
 
@@ -165,13 +166,13 @@ def nothing_done(settings: Settings) -> Summary:
 
 
 def take_note(plan: Plan) -> None:
-    """Print notes on options that are ignored, retired or lowered, and on failpoints."""
+    """Print notes on seeds that are added, on options that are retired or lowered, and on failpoints."""
     from crawler.settings import RETIRED
     from crawler.system.failpoints import VARIABLE as FAILPOINTS
     from crawler.system.text import escape_unprintable
 
-    if plan.ignored:
-        write_nonblocking(f"note: ignored {', '.join(plan.ignored)}: a resumed crawl keeps the values it started with")
+    if plan.wanted.seeds:
+        write_nonblocking(f"note: {plan.added:,} seed{'s' * (plan.added != 1)} added to the crawl")
     for key in plan.retired:
         write_nonblocking(f"note: {key} has no effect any more; set {RETIRED[key]} instead")
     if plan.memory_note:

@@ -50,6 +50,7 @@ AGAIN = (
     click.option(
         "--retry-reason", multiple=True, metavar="NAME", help="Fetch again the URLs with this reason. Repeatable."
     ),
+    click.option("--add-seeds", is_flag=True, help="Add the URLs named here to the crawl."),
 )
 OUTPUT = (
     click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object."),

@@ -2,8 +2,8 @@
 
 Rules:
 - Everything that can be checked without writing to disk is checked here, before anything is created.
-- Later layers win: defaults, the last run of the directory (on resume), profile, file, environment, flags. On resume
-  the keys that decide the scope and how pages are stored do not change (`directory.IMMUTABLE_KEYS`).
+- Later layers win: defaults, the last run of the directory (on resume), profile, file, environment, flags. A resume
+  that would change the seeds, the scope or how pages are stored (`directory.IMMUTABLE_KEYS`) is refused.
 - A client belongs to its mode: a resume that changes the mode uses the new mode's default client.
 - A try that fetched nothing leaves no directory, unless --out named one.
 - Without any URL, and nothing to resume: the built-in test web with the demo profile.
@@ -38,7 +38,7 @@ from crawler.settings import (
     read_environment,
     read_file,
 )
-from crawler.storage.directory import IMMUTABLE_KEYS, CrawlDirectory
+from crawler.storage.directory import CrawlDirectory
 from crawler.storage.reopening import Wanted, check_names
 
 CRAWLS = Path("crawls")
@@ -57,15 +57,15 @@ class Order(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """The checked plan of a run. `path` None: a new directory with the default name. `ignored` keys cannot change on
-    resume, `retired` ones have no effect. `memory_note`: what was lowered to fit into memory."""
+    """The checked plan of a run. `path` None: a new directory with the default name. `added`: how many seeds a crawl is
+    given that it did not have. `retired` keys have no effect. `memory_note`: what was lowered to fit into memory."""
 
     path: Path | None
     settings: Settings
     resume: bool
     fresh: bool
     demo: bool
-    ignored: tuple[str, ...]
+    added: int
     retired: tuple[str, ...]
     wanted: Wanted
     memory_note: str = ""
@@ -79,22 +79,26 @@ def make_plan(order: Order) -> Plan:
         raise UsageError("--resume continues a crawl and --fresh replaces it: choose one")
     check_names(order.wanted.reasons)
     if order.wanted and not order.resume:
-        raise UsageError("--retry-failed and --retry-reason need an existing crawl: add --resume")
+        raise UsageError("--retry-failed, --retry-reason and --add-seeds need an existing crawl: add --resume")
     said = [read_file(Path(order.config)) if order.config else {}, read_environment(), order.flags]
     profiled = profile(order.profile) if order.profile else {}
     out = next((layer["out"] for layer in reversed(said) if "out" in layer), None)
     path = Path(merge_layers({"out": out}).out or "") if out is not None else None
     known = CrawlDirectory.open_readonly(path) if path and order.resume and CrawlDirectory.exists(path) else None
+    named = any(layer.get("seeds") for layer in (profiled, *said))
+    if order.wanted.seeds and not named:
+        raise UsageError("--add-seeds needs the seeds to add: name at least one URL")
     if known:
         demo = known.manifest.demo
+        if demo and order.wanted.seeds:
+            raise UsageError(f"{path} is a crawl of the built-in test web, which takes no other seeds")
         settings = merge_layers(_stored(known, profiled, *said), profiled, *said)
-        kept = kept_settings(known, settings, order.wanted)
-        ignored = tuple(key for key in IMMUTABLE_KEYS if getattr(kept, key) != getattr(settings, key))
-        settings = kept
+        settings = kept_settings(known, settings, order.wanted)
+        added = len(settings.seeds) - len(set(known.settings.seeds))
     else:
-        demo = not any(layer.get("seeds") for layer in (profiled, *said))
+        demo = not named
         settings = merge_layers(profile("demo") if demo and not order.profile else profiled, *said)
-        ignored = ()
+        added = 0
     check_client(variants.client_of(settings))
     variants.check_loop(settings.mode, settings.loop)
     _, memory = variants.fit(settings)
@@ -104,7 +108,7 @@ def make_plan(order: Order) -> Plan:
     # the directory may be moved, so its path is not stored in its settings
     settings = msgspec.structs.replace(settings, out=None)
     retired = tuple(key for key in RETIRED if any(key in layer for layer in said))
-    return Plan(path, settings, order.resume, order.fresh, demo, ignored, retired, order.wanted, memory.note)
+    return Plan(path, settings, order.resume, order.fresh, demo, added, retired, order.wanted, memory.note)
 
 
 def _stored(known: CrawlDirectory, *later: Mapping[str, Any]) -> dict[str, Any]:

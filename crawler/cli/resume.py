@@ -12,14 +12,17 @@ from crawler.cli.signals import Signals
 
 @click.command()
 @click.argument("directory", metavar="DIR")
+@click.argument("urls", nargs=-1, metavar="[URL]...")
 @with_options(ENGINE, POLITENESS, LIMITS, AGAIN, CONFIGURATION, OUTPUT)
 @click.pass_obj
 def resume(
     signals: Signals,
     /,
     directory: str,
+    urls: tuple[str, ...],
     retry_failed: bool,
     retry_reason: tuple[str, ...],
+    add_seeds: bool,
     config: str | None,
     profile: str | None,
     as_json: bool,
@@ -30,7 +33,8 @@ def resume(
     """Continue the crawl in DIR, in any mode and with any limits.
 
     A crawl that is over fetches again what ended with an error; a complete one only prints its summary. The scope of a
-    crawl and its store cannot change.
+    crawl and its store cannot change. --add-seeds crawls from these URLs too: their hosts are in scope for pages that
+    are fetched from now on, and a URL that is known keeps its depth.
     """
     signals.hold()
     from pathlib import Path
@@ -41,6 +45,6 @@ def resume(
     from crawler.storage.reopening import Wanted
 
     CrawlDirectory.open_readonly(Path(directory))
-    wanted = Wanted(retry_failed, retry_reason)
-    order = Order(given(flags | {"out": directory}), config, profile, resume=True, wanted=wanted)
+    wanted = Wanted(retry_failed, retry_reason, add_seeds)
+    order = Order(given(flags | {"out": directory, "seeds": urls}), config, profile, resume=True, wanted=wanted)
     return carry_out(order, signals, as_json, quiet, log_format)

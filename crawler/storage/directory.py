@@ -14,7 +14,9 @@ Rules:
   being moved.
 - New directories and databases are private to their owner: pages and cookies may be secret. An existing directory keeps
   its mode.
-- The settings that decide which URLs are in scope and how pages are stored (`IMMUTABLE_KEYS`) never change.
+- The settings that decide which URLs are in scope and how pages are stored (`IMMUTABLE_KEYS`) never change, except
+  that seeds may be added. Until a run completes after that, nobody knows whether all of them were admitted, so the
+  crawl is not over even where it owes no URL.
 """
 
 from __future__ import annotations
@@ -159,6 +161,10 @@ class CrawlDirectory(CrawlFiles):
         files = self.path.glob(f"shard-*/{FRONTIER}*")
         return clock.offset(self.manifest.boot, self.manifest.to_unix, files)
 
+    def adds_seeds(self, settings: Settings) -> bool:
+        """Whether a run with these settings has seeds that may not have been admitted yet."""
+        return self.manifest.adding or not set(self.manifest.settings.get("seeds", ())).issuperset(settings.seeds)
+
     def begin_run(self, settings: Settings, frontier: SqliteFrontier | None = None) -> int:
         """Count one more run with these settings; returns its number. Stores a copy of the manifest in the open
         `frontier`, or without one in all there are."""
@@ -170,6 +176,7 @@ class CrawlDirectory(CrawlFiles):
             to_unix=self.to_unix,
             secret_origins=settings.secret_origins,
             ending="",
+            adding=self.adds_seeds(settings),
         )
         copy = msgspec.json.encode(self.manifest)
         if frontier is not None:
@@ -183,7 +190,7 @@ class CrawlDirectory(CrawlFiles):
     def end_run(self, ran: Ending) -> Conclusion:
         """Store how a run ended; returns the conclusion of the crawl."""
         found = self.tally().conclude(ran)
-        self.change_manifest(ending=found.ending.value)
+        self.change_manifest(ending=found.ending.value, adding=self.manifest.adding and ran is not Ending.COMPLETE)
         return found
 
     def intend(self, again: tuple[str, ...]) -> None:
@@ -203,7 +210,7 @@ class CrawlDirectory(CrawlFiles):
 
 def come_to(manifest: Manifest, tally: Tally) -> Conclusion | None:
     """The conclusion of a crawl; None where URLs are owed and the last run has no ending: it runs or was killed."""
-    over = tally.queued and not tally.owed
+    over = tally.queued and not tally.owed and not manifest.adding
     if not over and manifest.ending not in (Ending.LIMIT, Ending.STOPPED):
         return None
     return tally.conclude(Ending.LIMIT if manifest.ending == Ending.LIMIT else Ending.STOPPED)

@@ -50,7 +50,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """The content of `crawl.json`. `settings` are the keys of the last run that differ from the defaults, without
     secrets: of those only the origins are kept, `secret_origins`. `to_unix` is the offset (seconds) from its monotonic
     clock, of that `boot`, to Unix time. `ending` is that of the last run, "" while it runs and where it was killed;
-    `again` names what is being reopened, see crawler/storage/reopening.py."""
+    `again` names what is being reopened, see crawler/storage/reopening.py; `adding`: a run was given more seeds than
+    the runs before it, and none has completed since."""
 
     format: int
     seed: int
@@ -65,6 +66,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     secret_origins: tuple[str, ...] = ()
     ending: str = ""
     again: tuple[str, ...] = ()
+    adding: bool = False
 
 
 def encode(manifest: Manifest) -> bytes:

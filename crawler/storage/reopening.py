@@ -23,13 +23,15 @@ from crawler.system.failpoints import passing
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """The URLs that the user wants reopened: all that `failed`, and those that ended with one of these `reasons`."""
+    """What the user wants of an existing crawl: that the URLs are reopened that `failed`, and those that ended with one
+    of these `reasons`; that other `seeds` than its own are added to it."""
 
     failed: bool = False
     reasons: tuple[str, ...] = ()
+    seeds: bool = False
 
     def __bool__(self) -> bool:
-        return self.failed or bool(self.reasons)
+        return self.failed or bool(self.reasons) or self.seeds
 
 
 def check_names(names: Iterable[str]) -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 import crawler
 import variants
-from crawler.storage.directory import CrawlDirectory
+from crawler.storage.directory import CrawlDirectory, come_to
 from crawler.testweb.process import StartedWeb, start_web
 from tests.contract import webs
 
@@ -117,6 +118,32 @@ def test_a_resume_needs_no_seeds_and_refuses_others(web: StartedWeb, tmp_path: P
         crawler.crawl("http://elsewhere.test/", out=tmp_path / "out", resume=True, **keys(web))
     assert crawler.crawl(out=tmp_path / "out", resume=True, **keys(web)).digest == webs.DIGEST
     assert crawler.crawl(*webs.seeds(web), out=tmp_path / "out", resume=True, **keys(web)).over
+    with pytest.raises(crawler.UsageError, match="began with another max_body"):
+        crawler.crawl(out=tmp_path / "out", resume=True, max_body=5, **keys(web))
+
+
+@pytest.mark.parametrize("mode", variants.names())
+def test_added_seeds_end_as_if_they_had_been_there_at_first(web: StartedWeb, tmp_path: Path, mode: str) -> None:
+    first, *others = webs.seeds(web)
+    out, options = tmp_path / "out", {"mode": mode, "scope": "host", "processes": 2, **keys(web)}
+    begun = crawler.crawl(first, out=out, **options)
+    assert begun.over
+    assert begun.digest != webs.DIGEST
+    summary = crawler.crawl(*others, out=out, resume=True, add_seeds=True, **options)
+    assert summary.digest == webs.DIGEST
+
+
+def test_seeds_that_a_killed_run_was_to_add_are_admitted_by_the_next(web: StartedWeb, tmp_path: Path) -> None:
+    first, *others = webs.seeds(web)
+    out, options = tmp_path / "out", {"scope": "host", **keys(web)}
+    begun = crawler.crawl(first, out=out, **options)
+    with closing(CrawlDirectory.open(out)) as directory:
+        directory.begin_run(replace(directory.settings, seeds=(first, *others)))  # and is killed here
+        assert come_to(directory.manifest, directory.tally()) is None
+    summary = crawler.crawl(out=out, resume=True, **options)
+    assert summary.over
+    assert summary.urls > begun.urls
+    assert not CrawlDirectory.open_readonly(out).manifest.adding
 
 
 async def test_acrawl_obeys_the_limits_of_disk_and_memory(
@@ -140,7 +167,7 @@ async def test_acrawl_leaves_a_crawl_that_it_refuses_unchanged(web: StartedWeb, 
     out, seeds = tmp_path / "out", webs.seeds(web)
     limit: dict[str, Any] = {"mode": "prefork", "processes": 2, "max_pages": 20}
     await asyncio.to_thread(crawler.crawl, *seeds, out=out, **limit, **keys(web))
-    with pytest.raises(crawler.UsageError, match="another out"):
+    with pytest.raises(crawler.UsageError, match=r"is a crawl of .* and 12 more"):
         async for _ in crawler.acrawl("http://other.test/", out=out, **keys(web)):
             pass
     assert len(list(out.glob("shard-*"))) == 2

@@ -367,12 +367,26 @@ class TestDirectory:
     def test_settings_that_cannot_change_are_refused(self, site: str, tmp_path: Path) -> None:
         crawl(site, tmp_path, "--max-pages", "2")
         ran = crawl(site, tmp_path, "--resume", "--exclude", "page", "--store", "files", "--max-pages", "99")
-        assert ran.err == "note: ignored exclude, store: a resumed crawl keeps the values it started with\n"
-        assert ran.json["urls"] == PAGES + 1
+        assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+        assert "began with another exclude, store" in ran.err
         (tmp_path / "my.toml").write_text('seeds = ["http://other.test/"]\nout = "c"\n')
         from_file = run("--resume", "--config", "my.toml", "--json", cwd=tmp_path)
-        assert (from_file.code, from_file.err.startswith("note: ignored seeds:")) == (0, True)
-        assert run("--resume", "--config", "my.toml", "-q", cwd=tmp_path).err == ""
+        assert (from_file.code, from_file.out, from_file.err.count("\n")) == (2, "", 1)
+        assert "--add-seeds" in from_file.err
+        assert crawl(site, tmp_path, "--resume", "--max-pages", "99").json["urls"] == PAGES + 1
+
+    def test_seeds_are_added_to_a_finished_crawl(self, site: str, tmp_path: Path) -> None:
+        first = crawl(site, tmp_path)
+        assert "name at least one URL" in run("resume", "c", "--add-seeds", cwd=tmp_path).err
+        assert "add --resume" in run(site, "--add-seeds", "--out", "c", cwd=tmp_path).err
+        more = f"{site}/unlinked"
+        ran = run("resume", "c", more, "--add-seeds", "--json", cwd=tmp_path)
+        assert "note: 1 seed added to the crawl\n" in ran.err
+        assert (ran.code, ran.json["urls_this_run"], ran.json["urls"]) == (0, 1, first.json["urls"] + 1)
+        assert run("resume", "c", more, "-q", cwd=tmp_path).code == 2
+        again = run("resume", "c", more, "--add-seeds", "--json", cwd=tmp_path)
+        assert (again.json["urls_this_run"], again.json["digest"]) == (0, ran.json["digest"])
+        assert run("verify", "c", cwd=tmp_path).code == 0
 
     def test_a_crawl_killed_before_its_manifest_was_written(self, site: str, tmp_path: Path) -> None:
         (tmp_path / "c").mkdir()

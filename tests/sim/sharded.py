@@ -62,8 +62,8 @@ class Life:
 class ShardedSimulation:
     """One crawl of `count` shards. `dice` decides everything, so a failing seed can be replayed."""
 
-    def __init__(self, seed: int, depths: tuple[int | None, ...] = ()) -> None:
-        self.web = Simulation(seed, depths=depths)
+    def __init__(self, seed: int, depths: tuple[int | None, ...] = (), grows: bool = False) -> None:
+        self.web = Simulation(seed, depths=depths, grows=grows)
         self.web.silence = 0.01
         self.bounds = self.web.bounds
         self.answers = 0
@@ -91,7 +91,7 @@ class ShardedSimulation:
 
     def run(self) -> ShardedSimulation:
         """Run to the end; on the way single shards and all shards are killed."""
-        while not self._life_of_all():
+        while not self._life_of_all() or self.web.grow():
             self.whole_kills += 1
             self.web.resumes += 1
             self.web.now += self.dice.choice([0.1, 10.0])
@@ -279,6 +279,7 @@ class ShardedSimulation:
         assert all(len(set(one.urls())) == len(list(one.urls())) for one in self.frontiers), "a shard has a URL twice"
         assert limited or not any(list(one.outbox()) for one in self.frontiers), "a link is never acknowledged"
         assert limited or not owed, "the crawl is complete but owes URLs"
+        assert limited or set(self.web.seeds) <= set(urls), "a seed was not admitted"
         if self.rules.max_pages is not None and not (self.kills or self.whole_kills):
             assert sum(frontier.tally().urls for frontier in self.frontiers) <= self.rules.max_pages
         if not limited:

@@ -71,6 +71,8 @@ class Simulation:
     large: bool = False
     depths: tuple[int | None, ...] = ()
     """The depth limits of the runs in order, the last one repeats; empty: chosen by the dice."""
+    grows: bool = False
+    """When a run ends for the first time, whatever its ending, the next one is given more seeds of the same hosts."""
     steps: int = 0
     now: float = 1000.0
     lost_leases: int = 0
@@ -232,13 +234,26 @@ class Simulation:
             ending = self._life()
             if ending is not None:
                 self.endings.append(ending)
-            if ending in (Ending.COMPLETE, Ending.LIMIT):
+            if not self.grow() and ending in (Ending.COMPLETE, Ending.LIMIT):
                 break
             self.resumes += 1
             self.now += self.dice.choice([0.1, 10.0])
         assert ending is not None
         self._check_end(ending)
         return self
+
+    def grow(self) -> bool:
+        """Add seeds for the next run, if that is still to be done."""
+        grows, self.grows = self.grows, False
+        if grows:
+            pages = [host_of(seed) + path for seed in self.seeds for path in self.hosts[host_of(seed)].pages]
+            same = [url for url in pages if not self._redirects(url)]  # to another host, which would join the scope
+            self.seeds += tuple(self.dice.sample(same, len(same) // 2))
+        return grows
+
+    def _redirects(self, url: str) -> bool:
+        answers = self.hosts[host_of(url)].pages[url.removeprefix(host_of(url))]
+        return any(isinstance(answer, Fetched) and 300 <= answer.status < 400 for answer in answers)
 
     def limit_depth(self, frontiers: Sequence[MemoryFrontier]) -> None:
         """Start a run with its own depth limit."""
@@ -425,6 +440,7 @@ class Simulation:
         assert {host_of(url) for url in urls} <= in_scope, "a foreign URL was admitted"
         if ending is Ending.COMPLETE:
             assert len(rows) == len(urls), "the crawl is complete but owes URLs"
+            assert set(self.seeds) <= set(urls), "a seed was not admitted"
         else:
             assert self.rules.max_pages is not None or self.rules.max_bytes is not None
         if self.rules.max_pages is not None and not self.resumes:
