@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crawler.cli.options import AGAIN, CONFIGURATION, ENGINE, LIMITS, OUTPUT, POLITENESS, SCOPE, given, with_options
+from crawler.cli.options import (
+    AGAIN,
+    CONFIGURATION,
+    ENGINE,
+    LIMITS,
+    OUTPUT,
+    POLITENESS,
+    SCOPE,
+    Sectioned,
+    given,
+    with_options,
+)
 from crawler.cli.signals import Signals
 from crawler.system.stderr import PATIENCE, write_nonblocking
 
@@ -48,7 +59,7 @@ VERSION = click.option(
 )
 
 
-@click.command(short_help="Crawl.")
+@click.command(cls=Sectioned, short_help="Crawl.")
 @click.argument("urls", nargs=-1, metavar="[URL]...")
 @with_options(ENGINE, POLITENESS, LIMITS, SCOPE, WHERE, AGAIN, CONFIGURATION, OUTPUT)
 @VERSION

@@ -32,6 +32,14 @@ COMMANDS = {
     "completion": ("crawler.cli.completion", "Print what a shell needs to complete commands and options."),
     "testweb": ("crawler.testweb.commands", "Serve or describe the built-in test web."),
 }
+EXAMPLES = (
+    ("", "crawl the built-in test web"),
+    ("https://example.org/ --out crawls/mine", "politely: one connection, 1 s between fetches"),
+    ("--profile fast http://localhost:8000/", "a server of your own"),
+    ("resume crawls/mine --mode processes", "go on after Ctrl-C or a limit, in any mode"),
+    ("export crawls/mine --format csv -o urls.csv", "one row per URL"),
+    ("config explain delay", "what a key means, and where it is set"),
+)
 STOPPED_IN_ORDER = ("crawl", "resume", "compare", "bench")
 """Commands that shut down in an orderly way on a signal. All others exit at once."""
 
@@ -79,7 +87,12 @@ class DefaultGroup(click.Group):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
         crawl = self.get_command(ctx, "crawl")
         assert crawl is not None
-        click.Command.format_options(crawl, ctx, formatter)
+        crawl.format_options(click.Context(crawl, parent=ctx), formatter)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The examples, with the command as it was called."""
+        with formatter.section("Examples"):
+            formatter.write_dl([(f"{ctx.command_path} {words}".rstrip(), meaning) for words, meaning in EXAMPLES])
 
 
 def _refuse_words(first: str) -> None:

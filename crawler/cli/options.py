@@ -59,6 +59,46 @@ OUTPUT = (
 )
 
 
+SECTIONS = {
+    "Engine": ENGINE,
+    "Politeness": POLITENESS,
+    "Limits": LIMITS,
+    "Scope and storage": SCOPE,
+    "Asking again": AGAIN,
+    "Configuration": CONFIGURATION,
+    "Output": OUTPUT,
+}
+"""The groups of options, as --help shows them."""
+
+
+class Sectioned(click.Command):
+    """A command whose --help lists its options in the groups of SECTIONS; what is in none of them comes first."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, a section for each group."""
+        options = [one for one in self.get_params(ctx) if isinstance(one, click.Option)]
+        rows = {one.name or "": row for one in options if (row := one.get_help_record(ctx))}
+        sections = [
+            (title, [row for name in _named(group) if (row := rows.pop(name, None))])
+            for title, group in SECTIONS.items()
+        ]
+        for title, found in [("Options", [*rows.values()]), *sections]:
+            if found:
+                with formatter.section(title):
+                    formatter.write_dl(found)
+
+
+def _named(group: tuple[Callable[[Callable[[], None]], Callable[[], None]], ...]) -> list[str]:
+    """The parameter names of a group of options, in its order."""
+
+    def nothing() -> None:
+        pass
+
+    for option in reversed(group):
+        option(nothing)
+    return [one.name or "" for one in click.command(nothing).params]
+
+
 def with_options(*groups: tuple[Callable[[Command], Command], ...]) -> Callable[[Command], Command]:
     """Decorate a command with groups of options; --help lists them in this order."""
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 
-from crawler.cli.options import AGAIN, CONFIGURATION, ENGINE, LIMITS, OUTPUT, POLITENESS, given, with_options
+from crawler.cli.options import AGAIN, CONFIGURATION, ENGINE, LIMITS, OUTPUT, POLITENESS, Sectioned, given, with_options
 from crawler.cli.signals import Signals
 
 
-@click.command()
+@click.command(cls=Sectioned)
 @click.argument("directory", metavar="DIR")
 @click.argument("urls", nargs=-1, metavar="[URL]...")
 @with_options(ENGINE, POLITENESS, LIMITS, AGAIN, CONFIGURATION, OUTPUT)
