@@ -31,6 +31,7 @@ from crawler.system.threads import start_thread
 LIVE_PERIOD = 0.5
 LOG_PERIOD = 10.0
 WINDOW = 10.0
+TELLING = 5  # URLs from whose pace the time left is told where hosts rest; fewer may be a coincidence
 PAUSES = {
     "outage": "the network seems to be away",
     "disk": "the disk is full or nearly full",
@@ -85,7 +86,7 @@ class Pace:
         if self._delay:
             fetched = sum(host.fetched for host in hosts)
             rest = self._delay + sum(host.seconds for host in hosts) / max(fetched, 1)
-            left: float | None = by_rests(owed, len(hosts), rest, pace if past >= WINDOW / 2 else 0.0)
+            left: float | None = by_rests(owed, len(hosts), rest, pace if stats.settled - settled >= TELLING else 0.0)
         else:
             left = by_pace(owed, owed_then, pace)
         return View(
