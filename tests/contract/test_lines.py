@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import time
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from crawler.bench.present import aligned
 from crawler.cli.lines import fitted
+from crawler.cli.progress import Pace, progress
+from crawler.cli.signals import Signals
+from crawler.metrics.counters import InFlight, RunStats
 
 
 @given(st.text(st.characters(categories=["L", "N", "P", "S"])), st.integers(1, 100))
@@ -28,3 +35,17 @@ def test_the_columns_of_a_table_are_as_wide_as_their_cells() -> None:
         "async 0.5 [0.4, 0.6] 7 MB equal",
         "wget2 no luck",
     ]
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_progress_is_lines_in_the_format_that_was_asked_for(
+    log_format: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crawler.cli.progress.LOG_PERIOD", 0.02)
+    with progress(Pace(RunStats(queued=3), InFlight()), Signals(), "async, crawls/a", log_format):
+        time.sleep(0.5)
+    first = capfd.readouterr().err.splitlines()[0]
+    if log_format == "json":
+        assert json.loads(first)["queue"] == 3
+    else:
+        assert " · queue 3 · 0 in flight on 0 hosts · " in first
