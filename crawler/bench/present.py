@@ -105,7 +105,10 @@ def work(score: Score) -> str:
 
 
 def ratios(found: Sequence[float]) -> str:
-    """Their geometric mean, with its interval in brackets, or the range in parentheses."""
+    """Their geometric mean, with its interval in brackets, or the range in parentheses. A crawl so short
+    that its CPU is not more than that of starting up has no ratio."""
+    if min(found) <= 0:
+        return "too little to tell"
     mean = _mean(found)
     if mean.n == 1:
         return f"{mean.value:.3g}"
@@ -118,8 +121,9 @@ def _mean(found: Sequence[float]) -> Estimate:
 
 
 def _spread(found: Sequence[float]) -> dict[str, float | None] | None:
-    """The spread of ratios, None where no run was completed; `low` and `high` are None without an interval."""
-    if not found:
+    """The spread of ratios, None where no run was completed or took too little to tell; `low` and `high` are None
+    without an interval."""
+    if not found or min(found) <= 0:
         return None
     mean = _mean(found)
     told = {"median": median(found), "least": min(found), "most": max(found), "mean": mean.value}

@@ -103,6 +103,13 @@ def test_five_rounds_have_the_interval_of_a_comparison_instead_of_the_range() ->
     assert "[95 % interval]" in table(TASK, REFERENCE, [score], [])[1]
 
 
+def test_cpu_that_start_up_alone_takes_has_no_ratio() -> None:
+    score = Score(Mode("async"), rates=[0.2, 0.3], cpus=[0.4, -0.1])
+    assert "too little to tell" in table(TASK, REFERENCE, [score], [])[-2]
+    told = as_json(TASK, REFERENCE, [score], [])["entrants"][0]
+    assert told["cpu"] is None and told["rate"] is not None
+
+
 def test_a_mode_is_asked_for_by_its_word_and_says_why_it_failed(tmp_path: Path) -> None:
     mode = Mode("threads+urllib3")
     told = mode.command(TASK, tmp_path)
