@@ -430,7 +430,7 @@ class TestRunning:
             assert (status["running"], status["complete"]) == (live.pid, False)
             assert 0 < status["settled"] < status["queued"] <= 127
             for flag in ("--resume", "--fresh"):
-                refused = run(f"{site}/", "--out", "c", flag, cwd=tmp_path)
+                refused = run(f"{site}/slow/0", "--out", "c", flag, cwd=tmp_path)
                 assert (refused.code, refused.err.count("\n")) == (3, 1)
                 assert f"in use by process {live.pid}" in refused.err
             assert run("verify", "c", cwd=tmp_path).code == 0
