@@ -1,7 +1,7 @@
 """The end of a URL as a message, from what is known of it when it settles; what went wrong in words.
 
 The detail of a response states which links of its page were not taken, as text that `read_back` parses: a frontier has
-no columns for it, and when a URL is asked again these counts must be subtracted.
+no columns for it, and when a URL is asked again these counts must be subtracted. That of a redirect is its target.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 
 from crawler.core.messages import Fetched, FetchResult, Link, Settled
 from crawler.core.reasons import ParseSkipped, Reason
+from crawler.core.urls.redirects import REDIRECTS
 
 UNREAD = "links not read: "
 CUT = "links not taken: "
@@ -34,7 +35,7 @@ def settled_from(link: Link, reason: Reason, event: FetchResult | None, detail: 
             event.cut,
             event.content_type,
             event.seconds,
-            not_taken(event.unread, event.cut) if event.unread or event.cut else "",
+            not_taken(event.unread, event.cut) if event.unread or event.cut else target_of(event),
             event.unread,
             seed,
         )
@@ -46,6 +47,11 @@ def settled_from(link: Link, reason: Reason, event: FetchResult | None, detail: 
 def not_taken(unread: ParseSkipped | None, cut: int) -> str:
     """The detail of a row: why the links of its page were not read, how many were cut."""
     return "; ".join(([UNREAD + unread] if unread else []) + ([f"{CUT}{cut}"] if cut else []))
+
+
+def target_of(event: Fetched) -> str:
+    """The detail of a redirect: the URL that it leads to, "" where there is none."""
+    return event.location if event.status in REDIRECTS else ""
 
 
 def read_back(status: int, detail: str) -> tuple[ParseSkipped | None, int]:

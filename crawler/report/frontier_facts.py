@@ -25,6 +25,8 @@ RUNS = 20
 """Number of last runs shown separately; pauses between earlier ones are not cut out."""
 HOST = "substr(url, 1, 7 + instr(substr(url, 9), '/'))"
 FINE = "reason IN ('ok', 'redirect')"
+KIND = "CASE WHEN reason GLOB 'redirect*' THEN '' ELSE detail END"
+"""The detail, as far as it tells kinds of error apart: that of a redirect is its target."""
 FETCHED = "reason IS NOT NULL AND attempts > 0"
 WIDTHS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600, 86_400)
 DURATIONS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
@@ -121,8 +123,8 @@ def hosts(connection: sqlite3.Connection) -> HostCounts:
 def troubles(connection: sqlite3.Connection) -> tuple[TroubleFacts, ...]:
     """Kinds of error, the most frequent first. With min(id) SQLite takes the URL from the same row."""
     rows = connection.execute(
-        f"""SELECT reason, status, CAST(coalesce(detail, '') AS TEXT), count(*) AS often, url, min(id) FROM url
-        WHERE reason IS NOT NULL AND NOT {FINE} GROUP BY reason, status, detail
+        f"""SELECT reason, status, CAST(coalesce({KIND}, '') AS TEXT), count(*) AS often, url, min(id) FROM url
+        WHERE reason IS NOT NULL AND NOT {FINE} GROUP BY reason, status, {KIND}
         ORDER BY often DESC, min(id) LIMIT {TOP}"""
     )
     return tuple(TroubleFacts(*row[:5]) for row in rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
 
@@ -37,7 +37,9 @@ from crawler.storage.database import add_checksum
 from crawler.storage.export import as_csv, as_jsonl
 from crawler.storage.frontier.answers import answers
 from crawler.storage.frontier.base import Batch, Frontier, Left
+from crawler.storage.frontier.joined import join
 from crawler.storage.frontier.memory import MemoryFrontier
+from crawler.storage.frontier.rows import SettledRow
 from crawler.storage.frontier.schema import COLUMNS, open_file
 from crawler.storage.frontier.sqlite import SqliteFrontier
 from tests.hostile_text import all_of_them
@@ -75,6 +77,27 @@ def test_a_new_frontier_is_empty(open_frontier: Open) -> None:
     )
     assert frontier.next_id() == 1
     assert frontier.tally().urls == 0
+
+
+def test_settled_urls_are_found_and_read_in_the_order_of_urls(open_frontier: Open) -> None:
+    frontier, other = open_frontier(), MemoryFrontier()
+    frontier.commit(Batch(queued=[link(2), link(9), link(10), link(4)]), 1.0)
+    frontier.commit(Batch(settled=[page(10), page(2), page(9)]), 2.0)
+    other.commit(Batch(queued=[link(1)], settled=[page(1)]), 1.0)
+    frontiers = join([frontier, other])
+    assert _numbers(frontier.settled()) == [2, 9, 10]
+    assert _numbers(frontier.settled(by_url=True)) == [10, 2, 9]
+    assert _numbers(frontiers.settled(by_url=True)) == [1, 10, 2, 9]
+    found = frontiers.find("http://a.test/9")
+    assert found is not None
+    assert (found.url, found.depth, found.digest) == ("http://a.test/9", 1, page(9).digest)
+    assert frontiers.find("http://a.test/1") is not None
+    assert frontiers.find("http://a.test/4") is None, "it is owed"
+    assert frontiers.find("http://a.test/5") is None
+
+
+def _numbers(rows: Iterable[SettledRow]) -> list[int]:
+    return [int(row.url.removeprefix("http://a.test/")) for row in rows]
 
 
 def test_links_are_exchanged_with_other_shards(open_frontier: Open) -> None:

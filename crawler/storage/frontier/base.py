@@ -125,8 +125,11 @@ class FrontierReader(Protocol):
     def notes(self) -> Iterator[HostNote]:
         """The latest note of every host, in Unix time."""
 
-    def settled(self) -> Iterator[SettledRow]:
-        """Every settled URL, in the order they were admitted."""
+    def settled(self, by_url: bool = False) -> Iterator[SettledRow]:
+        """Every settled URL, in the order they were admitted, or in that of the URLs."""
+
+    def find(self, url: str) -> SettledRow | None:
+        """The row of one URL; None where it is not settled."""
 
     def beyond(self) -> Iterator[Link]:
         """The URLs in scope that the depth limit kept out, without an id, in the order they were found."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from heapq import merge
 from itertools import chain
 
 from crawler.core.messages import HostNote, Link
@@ -38,9 +39,14 @@ class JoinedFrontier:
         """The notes of every shard: a host may have several."""
         return chain.from_iterable(one.notes() for one in self._frontiers)
 
-    def settled(self) -> Iterator[SettledRow]:
+    def settled(self, by_url: bool = False) -> Iterator[SettledRow]:
         """Every settled URL."""
-        return chain.from_iterable(one.settled() for one in self._frontiers)
+        rows = [one.settled(by_url) for one in self._frontiers]
+        return merge(*rows, key=lambda row: row.url) if by_url else chain.from_iterable(rows)
+
+    def find(self, url: str) -> SettledRow | None:
+        """The row of one URL."""
+        return next((row for one in self._frontiers if (row := one.find(url)) is not None), None)
 
     def beyond(self) -> Iterator[Link]:
         """The URLs beyond the depth limit."""

@@ -176,10 +176,19 @@ class MemoryFrontier:
         """The budgets of a host."""
         return tuple(self._budgets.get(host, {}).values())
 
-    def settled(self) -> Iterator[SettledRow]:
+    def settled(self, by_url: bool = False) -> Iterator[SettledRow]:
         """Every settled URL."""
-        for key, (end, at) in sorted(self._ends.items()):
-            yield row_of(end, self._links[key].depth, at)
+        keys = sorted(self._ends, key=lambda key: self._links[key].url) if by_url else sorted(self._ends)
+        return map(self._row, keys)
+
+    def find(self, url: str) -> SettledRow | None:
+        """The row of one URL."""
+        key = self._ids.get(url)
+        return self._row(key) if key in self._ends else None
+
+    def _row(self, key: int) -> SettledRow:
+        end, at = self._ends[key]
+        return row_of(end, self._links[key].depth, at)
 
     def named(self, parts: Iterable[str]) -> dict[str, dict[int, str]]:
         """Positions that settled rows name, by part."""

@@ -47,6 +47,8 @@ RETRIED = """SELECT {} FROM url INDEXED BY retried
     WHERE host = ? AND reason IS NULL AND attempts > 0 ORDER BY id"""
 NEXT_HOST = "SELECT {} FROM url INDEXED BY owed WHERE host > ? AND reason IS NULL ORDER BY host LIMIT 1"
 SETTLED = "SELECT {} FROM url WHERE reason IS NOT NULL ORDER BY id"
+BY_URL = "SELECT {} FROM url WHERE reason IS NOT NULL ORDER BY url"
+ONE = "SELECT {} FROM url WHERE reason IS NOT NULL AND url = ?"
 WHOLE = f"checksum IS row_checksum({', '.join(COLUMNS['url'])})"
 ALL = ", ".join(COLUMNS["url"])
 
@@ -128,12 +130,16 @@ class SqliteReader:
         with self._decoding():
             return tuple(msgspec.json.decode(spent, type=Budget) for (spent,) in rows)
 
-    def settled(self) -> Iterator[SettledRow]:
+    def settled(self, by_url: bool = False) -> Iterator[SettledRow]:
         """Every settled URL."""
-        return self._settled(SETTLED)
+        return self._settled(BY_URL if by_url else SETTLED)
 
-    def _settled(self, query: str) -> Iterator[SettledRow]:
-        for values in self._whole(query, ALL):
+    def find(self, url: str) -> SettledRow | None:
+        """The row of one URL."""
+        return next(self._settled(ONE, url), None)
+
+    def _settled(self, query: str, *wanted: object) -> Iterator[SettledRow]:
+        for values in self._whole(query, ALL, *wanted):
             try:
                 yield settled_row_of(values)
             except UNREADABLE as error:

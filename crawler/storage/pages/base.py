@@ -14,13 +14,20 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 import msgspec
+from turbohtml import Document, Element
 
+from crawler.core.page import content
+from crawler.core.page.links import page_headers
 from crawler.fetch.base import Headers
 
 
 class Page(msgspec.Struct, frozen=True):
     """One stored response. `fetched_at` is Unix time, `seconds` the duration of the fetch and `first_byte` that until
-    the head was complete, `digest` the 16-byte term of the URL."""
+    the head was complete, `digest` the 16-byte term of the URL. `truncated` is why the body is not whole ("": it is).
+    `depth` counts the links from a seed; a store has none (None), a row of the frontier does.
+
+    What is parsed is parsed where it is asked for, once per call. Nothing of it raises for any body.
+    """
 
     url: str
     status: int
@@ -34,6 +41,37 @@ class Page(msgspec.Struct, frozen=True):
     truncated: str = ""
     noindex: bool = False
     first_byte: float = 0.0
+    depth: int | None = None
+
+    def header(self, name: str) -> str:
+        """The first value of a header, whatever the case of its name; "" where there is none."""
+        wanted = name.lower()
+        return next((value for key, value in self.headers if key.lower() == wanted), "")
+
+    @property
+    def document(self) -> Document | None:
+        """The parsed page, see turbohtml; None where the body is no HTML."""
+        return content.document(self.body, page_headers(self.headers))
+
+    @property
+    def title(self) -> str:
+        """The text of the first `title`, "" where there is none."""
+        return content.title(self.document)
+
+    @property
+    def text(self) -> str:
+        """What a reader sees of it, without tags, scripts and styles; "" where the body is no text."""
+        return content.text(self.document, self.body, page_headers(self.headers))
+
+    @property
+    def links(self) -> tuple[str, ...]:
+        """The distinct http(s) URLs that it links to, in canonical form, in scope or not."""
+        return content.links(self.body, self.url, page_headers(self.headers))
+
+    def css(self, selector: str) -> list[Element]:
+        """The elements that a CSS selector matches, in the order of the page. Raises ValueError for an invalid one."""
+        page = self.document
+        return list(page.select(selector)) if page is not None else []
 
 
 class Writer(Protocol):
