@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from crawler.runtime.callbacks import CrawlProgress, FailedUrl
     from crawler.settings import Settings
     from crawler.storage.pages.base import Page
+    from crawler.storage.stored_crawl import open
 
 __all__ = [
     "AsyncCrawl",
@@ -29,6 +30,7 @@ __all__ = [
     "UsageError",
     "acrawl",
     "crawl",
+    "open",
 ]
 
 _HOMES = {
@@ -44,6 +46,7 @@ _HOMES = {
     "UsageError": "crawler.errors",
     "acrawl": "crawler.api",
     "crawl": "crawler.api",
+    "open": "crawler.storage.stored_crawl",
 }
 
 

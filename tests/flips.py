@@ -36,7 +36,7 @@ import msgspec
 from crawler.errors import CrawlerError
 from crawler.runtime.recorder import resumption
 from crawler.storage.directory import CrawlDirectory
-from crawler.storage.export import as_jsonl
+from crawler.storage.export import as_jsonl, columns_of
 from crawler.storage.repair import repair
 from crawler.storage.verify import audit
 from crawler.testweb.oracle import crawl_digest, expected
@@ -126,7 +126,7 @@ def _status(directory: CrawlDirectory) -> Any:
 
 def _export(directory: CrawlDirectory) -> Any:
     with closing(directory.open_frontiers()) as frontier:
-        return sorted(as_jsonl(frontier.settled()))
+        return sorted(as_jsonl(map(columns_of, frontier.settled())))
 
 
 def _resume(directory: CrawlDirectory) -> Any:

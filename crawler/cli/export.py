@@ -1,4 +1,4 @@
-"""`export DIR`: one row per settled URL, to stdout or to a file.
+"""`export DIR`: one row per settled URL, with the content of its page if wanted, to stdout or to a file.
 
 Rules:
 - A regular file is created or replaced atomically, when it is complete; through a symlink, the target is.
@@ -22,19 +22,41 @@ if TYPE_CHECKING:
 @click.argument("directory", metavar="DIR")
 @click.option("--format", "kind", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True)
 @click.option("-o", "--output", metavar="FILE", help="Write here, not to stdout.")
+@click.option("--fields", metavar="NAMES", help="Only these, as url,title,linked_from.  [what needs no page]")
+@click.option("--where", multiple=True, metavar="COND", help="Only rows with reason=ok, status>=400 ... Repeatable.")
+@click.option("--bodies", metavar="FOLDER", help="Write the bodies there as files, too; body_file names them.")
 @click.pass_obj
-def export(signals: Signals, /, directory: str, kind: str, output: str | None) -> int:
-    """Write one row per settled URL of the crawl in DIR."""
+def export(
+    signals: Signals,
+    /,
+    directory: str,
+    kind: str,
+    output: str | None,
+    fields: str | None,
+    where: tuple[str, ...],
+    bodies: str | None,
+) -> int:
+    """Write one row per settled URL of the crawl in DIR.
+
+    \b
+    Fields: url, status, reason, depth, fetched_at, content_type, digest,
+    length, attempts, seconds, truncated, detail, redirect_target; of stored
+    pages title, headers, text, body, body_file; and linked_from: the first
+    5 pages, in the order of URLs, that link there.
+    """
     import sys
     from pathlib import Path
 
     from crawler.errors import StorageError, UsageError
-    from crawler.storage.directory import CrawlDirectory
-    from crawler.storage.export import as_csv, as_jsonl
+    from crawler.storage.export import COLUMNS, NUMBERS, as_csv, as_jsonl, fields_of, records
+    from crawler.storage.row_filter import condition
+    from crawler.storage.stored_crawl import open as open_crawl
 
+    names = fields_of(fields, bodies is not None)
+    conditions = [condition(text, COLUMNS, NUMBERS) for text in where]
     # not closed: it ends with the process, and closing would disturb the rows that a broken pipe leaves unread
-    frontier = CrawlDirectory.open_readonly(Path(directory)).open_frontiers()
-    lines = (as_csv if kind == "csv" else as_jsonl)(frontier.settled())
+    rows = records(open_crawl(directory), names, conditions, Path(bodies) if bodies is not None else None)
+    lines = as_csv(rows, names) if kind == "csv" else as_jsonl(rows)
     if output is None or output == "-":
         sys.stdout.buffer.writelines(line.encode() for line in lines)
         return 0

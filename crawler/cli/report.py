@@ -24,6 +24,7 @@ def report(directories: tuple[str, ...], output: str | None) -> int:
     from pathlib import Path
 
     from crawler.errors import UsageError
+    from crawler.report.broken_links import search
     from crawler.report.page import page
     from crawler.report.reading import look, read
     from crawler.report.side_by_side import beside
@@ -34,6 +35,8 @@ def report(directories: tuple[str, ...], output: str | None) -> int:
         raise UsageError("several crawls make one page side by side: name its file with -o FILE")
     crawls = [look(Path(name)) for name in directories]
     told = [(read(crawl), _client(crawl)) for crawl in crawls]
+    if len(crawls) == 1:
+        told = [(search(told[0][0], crawls[0]), told[0][1])]
     path = Path(output) if output is not None else crawls[0].path / REPORT
     _write(path, page(*told[0]) if len(told) == 1 else beside(told))
     click.echo(f"  report     {escape_unprintable(str(path))}")

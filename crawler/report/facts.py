@@ -13,6 +13,8 @@ from crawler.metrics.counters import Tally
 from crawler.storage.directory import come_to
 from crawler.storage.manifest import Manifest
 
+MOST_BROKEN = 200
+"""Maximum length of the list of broken links."""
 TOP = 10
 """Maximum length of a list of hosts, URLs, errors or types."""
 
@@ -84,6 +86,14 @@ class TroubleFacts(msgspec.Struct, frozen=True):
     url: str
 
 
+class BrokenLink(msgspec.Struct, frozen=True):
+    """A URL that answered 4xx or 5xx, and the first pages that link to it."""
+
+    url: str
+    status: int
+    linked_from: tuple[str, ...] = ()
+
+
 class FetchFacts(msgspec.Struct, frozen=True):
     """One of the slowest fetches or largest pages."""
 
@@ -123,7 +133,8 @@ class PolitenessFacts(msgspec.Struct, frozen=True):
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """One crawl. `durations`, `sizes`: (upper edge, count) of fetches and pages; `running`: the pid of a live run."""
+    """One crawl. `durations`, `sizes`: (upper edge, count) of fetches and pages; `running`: the pid of a live run;
+    `links_searched`: all pages were searched for links to what is `broken`."""
 
     out: str
     taken_at: float
@@ -133,6 +144,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     pace: PaceFacts = PaceFacts()
     hosts: HostCounts = HostCounts()
     troubles: tuple[TroubleFacts, ...] = ()
+    broken: tuple[BrokenLink, ...] = ()
+    links_searched: bool = False
     slowest: tuple[FetchFacts, ...] = ()
     largest: tuple[FetchFacts, ...] = ()
     durations: tuple[tuple[float, int], ...] = ()

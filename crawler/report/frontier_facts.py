@@ -15,7 +15,18 @@ from typing import Any
 import msgspec
 
 from crawler.metrics.counters import Tally
-from crawler.report.facts import TOP, Bar, FetchFacts, HostCounts, HostFacts, PaceFacts, Span, TroubleFacts
+from crawler.report.facts import (
+    MOST_BROKEN,
+    TOP,
+    Bar,
+    BrokenLink,
+    FetchFacts,
+    HostCounts,
+    HostFacts,
+    PaceFacts,
+    Span,
+    TroubleFacts,
+)
 from crawler.storage.frontier.meta import SEEDS_ANSWERED, says_seeds_answered
 
 BARS = 90
@@ -128,6 +139,14 @@ def troubles(connection: sqlite3.Connection) -> tuple[TroubleFacts, ...]:
         ORDER BY often DESC, min(id) LIMIT {TOP}"""
     )
     return tuple(TroubleFacts(*row[:5]) for row in rows)
+
+
+def broken(connection: sqlite3.Connection) -> tuple[BrokenLink, ...]:
+    """The URLs that answered 4xx or 5xx, the first MOST_BROKEN in their order."""
+    rows = connection.execute(
+        f"SELECT url, status FROM url WHERE reason IS NOT NULL AND status >= 400 ORDER BY url LIMIT {MOST_BROKEN}"
+    )
+    return tuple(BrokenLink(*row) for row in rows)
 
 
 def slowest(connection: sqlite3.Connection) -> tuple[FetchFacts, ...]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from crawler.core.endings import in_words
 from crawler.metrics.summary import state as state_of
+from crawler.report.broken_links import broken_links
 from crawler.report.conditions import conditions, whereabouts
 from crawler.report.drawing import peak, throughput
 from crawler.report.facts import TOP, Facts, FetchFacts, HostFacts
@@ -151,7 +152,7 @@ def _troubles(facts: Facts) -> str:
     every = sum(count for reason, count in facts.tally.reasons.items() if reason not in FINE)
     rest = f"<p class=note>{every - shown:,} more, of rarer kinds.</p>" if every > shown else ""
     head = ("reason", "URLs", "status", ":detail", ":first URL")
-    return card(table(head, rows, "Errors by kind")) + rest
+    return card(table(head, rows, "Errors by kind")) + rest + broken_links(facts)
 
 
 def _hosts(facts: Facts) -> str:

@@ -60,6 +60,7 @@ def _facts(directory: CrawlDirectory, connection: sqlite3.Connection) -> Facts:
         pace=ours.pace(connection),
         hosts=ours.hosts(connection),
         troubles=ours.troubles(connection),
+        broken=ours.broken(connection),
         slowest=ours.slowest(connection),
         largest=ours.largest(connection),
         durations=ours.durations(connection),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from crawler.report.broken_links import at_the_end_of_a_run, search
 from crawler.report.page import page
 from crawler.report.reading import read
 from crawler.storage.directory import REPORT, CrawlDirectory
@@ -25,7 +26,9 @@ SHARE = 0.02
 def write(directory: CrawlDirectory, client: str, patience: float | None = None) -> Path:
     """Write `report.html`; returns its path. Raises UsageError, StorageError, OSError."""
     path = directory.path / REPORT
-    replace(path, page(read(directory, patience), client))
+    facts = read(directory, patience)
+    facts = search(facts, directory, float("inf") if patience is None else min(patience, at_the_end_of_a_run(facts)))
+    replace(path, page(facts, client))
     return path
 
 

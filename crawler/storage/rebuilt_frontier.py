@@ -21,10 +21,8 @@ import msgspec
 
 from crawler.core.messages import Budget, Cookie, HostPlacement, OutboxLink, Settled
 from crawler.core.page.digest import term
-from crawler.core.page.links import page_headers, read_page
 from crawler.core.reasons import ParseSkipped, Reason
-from crawler.core.urls.canonical import Resolver, canonical, host_of
-from crawler.core.urls.normalization import normalizer
+from crawler.core.urls.canonical import canonical, host_of
 from crawler.core.urls.scope import Scope
 from crawler.metrics.counters import Tally
 from crawler.settings import find_function, open_scope
@@ -44,8 +42,8 @@ from crawler.storage.frontier.encoding import (
 from crawler.storage.frontier.meta import keep_manifest, keep_tally
 from crawler.storage.frontier.schema import COLUMNS
 from crawler.storage.integrity import intact_rows
-from crawler.storage.pages.base import Page
 from crawler.storage.repair_parts import Records, whole_records
+from crawler.storage.stored_crawl import link_resolver, stored_links
 
 ROW = COLUMNS["url"][1:]
 KEEP = f"""INSERT INTO url ({", ".join(ROW)}) VALUES ({", ".join("?" * len(ROW))}) ON CONFLICT (url) DO UPDATE SET
@@ -181,13 +179,13 @@ class RebuiltFrontier:
         """Owe the links of all bodies: the rows of some may be lost."""
         for (url,) in self._connection.execute("SELECT url FROM url").fetchall():
             self._scope.join(host_of(url))  # every admitted URL was in scope
-        store, resolver = self._directory.store(), Resolver(self._scope.admits_path, respell=normalizer(self._settings))
+        store, resolver = self._directory.store(), link_resolver(self._settings, self._scope)
         for part in store.parts():
             for position, page in whole_records(store, part):
                 query = "SELECT depth FROM url WHERE part = ? AND position = ?"
                 named = self._connection.execute(query, (part, position)).fetchone()
                 if named:
-                    for link in _links(page, self._settings, resolver):
+                    for link in stored_links(page, self._settings, resolver):
                         if self._scope.admits_host(host_of(link)) and self._filter(link):
                             self._owe(link, named[0] + 1, limited=True)
 
@@ -238,7 +236,3 @@ class RebuiltFrontier:
         keep_tally(self._connection, tally)
         keep_manifest(self._connection, msgspec.json.encode(self._directory.manifest))
         self.owed = tally.owed
-
-
-def _links(page: Page, settings: Any, resolver: Resolver) -> tuple[str, ...]:
-    return read_page(page.body, page.url, page_headers(page.headers), settings, resolver, True).links

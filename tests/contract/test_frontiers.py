@@ -34,7 +34,8 @@ from crawler.core.reasons import Ending, ParseSkipped, Reason
 from crawler.core.settling import not_taken
 from crawler.errors import Corrupt, StorageError
 from crawler.storage.database import add_checksum
-from crawler.storage.export import as_csv, as_jsonl
+from crawler.storage.export import COLUMNS as FIELDS
+from crawler.storage.export import as_csv, as_jsonl, columns_of
 from crawler.storage.frontier.answers import answers
 from crawler.storage.frontier.base import Batch, Frontier, Left
 from crawler.storage.frontier.joined import join
@@ -417,9 +418,9 @@ def test_any_text_is_stored_and_exported_without_loss(open_frontier: Open) -> No
     frontier.commit(Batch(queued=[link(n) for n in range(1, len(texts) + 1)], settled=ends), at=1.0)
     kept = list(open_frontier().settled())
     assert [(row.content_type, row.detail) for row in kept] == [(text, text) for text in texts]
-    exported = [json.loads(line) for line in as_jsonl(kept)]
+    exported = [json.loads(line) for line in as_jsonl(map(columns_of, kept))]
     assert [(row["content_type"], row["detail"]) for row in exported] == [(text, text) for text in texts]
-    "".join(as_csv(kept)).encode()
+    "".join(as_csv(map(columns_of, kept), list(FIELDS))).encode()
 
 
 def sealed_rows(path: Path) -> dict[str, int]:

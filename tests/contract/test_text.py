@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crawler.core.reasons import Reason
-from crawler.storage.export import as_csv
+from crawler.storage.export import COLUMNS, as_csv, columns_of
 from crawler.storage.frontier.rows import SettledRow
 from crawler.system.text import csv_safe, escape_unprintable
 from tests.hostile_text import all_of_them, corpus
@@ -67,7 +67,7 @@ def test_no_cell_is_a_formula(text: str) -> None:
         seconds=0.5,
         detail=text,
     )
-    head, read = csv.reader(io.StringIO("".join(as_csv([row])), newline=""))
+    head, read = csv.reader(io.StringIO("".join(as_csv([columns_of(row)], list(COLUMNS))), newline=""))
     for name, value in zip(head, read, strict=True):
         assert name == "length" or value.startswith("'") or not starts_a_formula(value)
     assert dict(zip(head, read, strict=True))["length"] == "-1"  # numbers are not escaped

@@ -581,6 +581,33 @@ class TestExport:
         assert sum(int(row["digest"], 16) for row in rows) % 2**128 == int(crawled[1].json["digest"], 16)
         assert sum(row["length"] for row in rows) == crawled[1].json["bytes"]
 
+    def test_the_content_of_selected_rows(self, site: str, crawled: tuple[Path, Ran]) -> None:
+        fields = ("--fields", "url,linked_from")
+        ran = run("export", "c", *fields, "--where", "status>=400", cwd=crawled[0])
+        assert (ran.code, ran.err) == (0, "")
+        assert ran.json == {"url": f"{site}/page/3", "linked_from": [f"{site}/"]}
+        refused = run("export", "c", "--where", "status=ok", "-o", "none.jsonl", cwd=crawled[0])
+        assert (refused.code, refused.out, refused.err) == (2, "", "error: --where 'status=ok': status is a number\n")
+        assert not (crawled[0] / "none.jsonl").exists()
+
+    def test_a_stored_page_is_printed_byte_for_byte(self, site: str, crawled: tuple[Path, Ran]) -> None:
+        ran = run("cat", "c", f"{site}/page/4", cwd=crawled[0])
+        assert (ran.code, ran.out, ran.err) == (0, "<p>This is /page/4." * 20, "")
+        head = run("cat", "c", f"{site}/page/4", "--headers", cwd=crawled[0])
+        assert head.out.startswith("HTTP 200\n")
+        assert "Content-Length: 380" in head.out
+
+    @pytest.mark.parametrize(
+        ("path", "words"),
+        [("/page/3", "no stored page; it ended with client_error (status 404)"), ("/none", "was not found by this")],
+    )
+    def test_a_url_without_a_page_is_refused_with_what_became_of_it(
+        self, site: str, crawled: tuple[Path, Ran], path: str, words: str
+    ) -> None:
+        ran = run("cat", "c", site + path, cwd=crawled[0])
+        assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+        assert words in ran.err
+
     def test_csv_cells_are_not_formulas(self, site: str, crawled: tuple[Path, Ran]) -> None:
         folder = crawled[0]
         ran = run("export", "c", "--format", "csv", "-o", "rows.csv", cwd=folder)

@@ -29,7 +29,7 @@ def document(body: bytes, headers: PageHeaders) -> Document | None:
 
 
 def title(page: Document | None) -> str:
-    """The text of the first `title` that is not of a drawing, its white space as single spaces; "" where there is none."""
+    """The text of the first `title` outside of drawings, its white space as single spaces; "" where it has none."""
     found = page.select_one("title:not(svg *)") if page is not None else None
     return " ".join(str(found.text).split()) if found is not None else ""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from crawler.core.reasons import Reason
+from crawler.core.urls.redirects import REDIRECTS
 
 
 class SettledRow(msgspec.Struct, frozen=True):
@@ -28,3 +29,8 @@ class SettledRow(msgspec.Struct, frozen=True):
     detail: str
     cut: int = 0
     unread: str = ""
+
+    @property
+    def redirect_target(self) -> str:
+        """The URL that a redirect leads to, "" where there is none; see crawler/core/settling.py."""
+        return self.detail if self.status in REDIRECTS and self.detail.startswith(("http://", "https://")) else ""

@@ -27,6 +27,26 @@ NAME = 64
 """The length of a name."""
 
 
+def body_name(body: bytes) -> str:
+    """Where a body lies below its folder: "ab/abcdef...", the SHA-256 of its content."""
+    name = hashlib.sha256(body).hexdigest()
+    return f"{name[:2]}/{name}"
+
+
+def write_body(folder: Path, body: bytes) -> None:
+    """Write a body below a folder, complete or not at all, where it is not there yet. Raises StorageError."""
+    path = folder / body_name(body)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    with storage_errors(path):
+        if not path.exists():
+            path.parent.mkdir(PRIVATE, parents=True, exist_ok=True)
+            try:
+                beside.write_bytes(body)
+                beside.replace(path)
+            finally:
+                beside.unlink(missing_ok=True)
+
+
 class FilesWriter(SqliteWriter):
     """Writes bodies at once and their records in batches."""
 
@@ -86,8 +106,7 @@ class FilesWriter(SqliteWriter):
             raise
 
     def _target(self, body: bytes) -> Path:
-        name = hashlib.sha256(body).hexdigest()
-        return self._bodies / name[:2] / name
+        return self._bodies / body_name(body)
 
     def _beside(self, path: Path) -> Path:
         """A unique temporary name: several tasks may write equal bodies at once."""

@@ -1,0 +1,64 @@
+"""The broken links of a crawl: each URL that answered 4xx or 5xx, and the first pages that link to it.
+
+Rules:
+- The URLs are the first MOST_BROKEN in the order of URLs, the pages the first few in that order, so two crawls of one
+  site tell the same.
+- Who links to them is read from the stored bodies (crawler/storage/linking_pages.py), where there are any such URLs.
+  The report at the end of a run may spend SHARE of its active time on that, and never less than LEAST: a polite crawl
+  has time for all of its pages, a fast one for some. What was not searched is told; `report DIR` searches everything.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from msgspec.structs import replace
+
+from crawler.errors import StorageError
+from crawler.report.facts import Facts
+from crawler.report.html import NOTHING, card, table, url
+from crawler.storage.directory import CrawlDirectory
+from crawler.storage.linking_pages import MOST, LinkingPages
+from crawler.storage.stored_crawl import StoredCrawl
+
+SHARE = 0.02
+LEAST = 0.25
+"""Seconds."""
+
+
+def at_the_end_of_a_run(facts: Facts) -> float:
+    """Seconds that the report of a run that has just ended may search."""
+    return max(LEAST, SHARE * facts.pace.seconds)
+
+
+def search(facts: Facts, directory: CrawlDirectory, seconds: float = float("inf")) -> Facts:
+    """The facts with the pages that link to broken URLs, found within so many seconds. Damaged pages end the search."""
+    if not facts.broken:
+        return facts
+    with closing(LinkingPages(one.url for one in facts.broken)) as linking:
+        try:
+            with StoredCrawl(directory) as crawl:
+                linking.search(crawl, seconds)
+        except StorageError:
+            pass  # the table says that not all pages were searched; `verify` says what is wrong
+        found = tuple(replace(one, linked_from=tuple(linking.of(one.url))) for one in facts.broken)
+        return replace(facts, broken=found, links_searched=linking.complete)
+
+
+def broken_links(facts: Facts) -> str:
+    """The table of broken links as HTML, "" where there are none."""
+    if not facts.broken:
+        return ""
+    rows = [
+        [url(one.url), str(one.status), "<br>".join(url(page) for page in one.linked_from) or NOTHING]
+        for one in facts.broken
+    ]
+    every = sum(count for status, count in facts.tally.statuses.items() if status.startswith(("4", "5")))
+    notes = [f"The first {MOST} pages that link there, in the order of URLs; a seed may have none."]
+    if every > len(rows):
+        notes.append(f"{every - len(rows):,} more are not shown.")
+    if not facts.links_searched:
+        notes.append("Not all pages were searched for links: that would have taken too long at the end of the run.")
+    notes.append("All of it: <code>export DIR --where 'status&gt;=400' --fields url,status,linked_from</code>.")
+    about = "Broken links"
+    return card(table(("URL", "status", ":linked from"), rows, about), about) + f"<p class=note>{' '.join(notes)}</p>"
