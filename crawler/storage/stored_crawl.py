@@ -27,7 +27,7 @@ from crawler.settings import open_scope
 from crawler.storage.crawl_files import REPAIR
 from crawler.storage.directory import CrawlDirectory
 from crawler.storage.frontier.rows import SettledRow
-from crawler.storage.pages.base import Page, Store
+from crawler.storage.pages.base import Page
 
 
 def open(path: str | PathLike[str]) -> StoredCrawl:
@@ -42,6 +42,7 @@ class StoredCrawl:
     def __init__(self, directory: CrawlDirectory) -> None:
         self._directory = directory
         self._frontier = directory.open_frontiers()
+        self._store = directory.store()
 
     def __enter__(self) -> Self:
         return self
@@ -52,6 +53,7 @@ class StoredCrawl:
     def close(self) -> None:
         """Close the files."""
         self._frontier.close()
+        self._store.close()
 
     def urls(self, by_url: bool = False) -> Iterator[SettledRow]:
         """Every settled URL, in the order of admission or in that of the URLs."""
@@ -94,10 +96,6 @@ class StoredCrawl:
         if not row.part or row.unread:
             return ()
         return stored_links(self.read(row), self._directory.settings, self._resolver)
-
-    @cached_property
-    def _store(self) -> Store:
-        return self._directory.store()
 
     @cached_property
     def _resolver(self) -> Resolver:

@@ -236,4 +236,6 @@ class SqliteReader:
 
     def _rows(self, query: str, *values: object) -> Iterator[sqlite3.Row]:
         with storage_errors(self._path):
-            yield from self._connection.execute(query, values)
+            # `yield from` would also close the cursor, which fails where a reader ends after the file was closed
+            for row in self._connection.execute(query, values):  # noqa: UP028
+                yield row

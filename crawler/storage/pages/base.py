@@ -106,7 +106,11 @@ class Store(Protocol):
         """The names of all parts, sorted."""
 
     def read(self, part: str, position: int) -> Page:
-        """One page. Raises KeyError where it is missing, Corrupt where it is damaged."""
+        """One page. Raises KeyError where it is missing, Corrupt where it is damaged. May keep files open for the next
+        one, see `close`; so only one thread may read."""
+
+    def close(self) -> None:
+        """Close the files that `read` has left open. The store may be used again."""
 
     def pages(self, part: str) -> Iterator[tuple[int, Page]]:
         """All records of a part, in order of position, also those that no row names. Raises Corrupt."""

@@ -51,6 +51,9 @@ class MemoryStore:
         """One page."""
         return self._parts[part][position]
 
+    def close(self) -> None:
+        """Nothing to close."""
+
     def pages(self, part: str) -> Iterator[tuple[int, Page]]:
         """All records of a part."""
         yield from sorted(self._parts[part].items())

@@ -7,6 +7,7 @@ beside it; without one the part is closed.
 from __future__ import annotations
 
 import sqlite3
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -26,6 +27,8 @@ from crawler.storage.pages.sqlite_writer import SqliteWriter
 from crawler.storage.recovery import readable_rows
 from crawler.system.file_lock import FileLock
 
+MOST_OPEN = 16
+"""Parts that `read` keeps open: more than the processes of a run."""
 ORPHAN_PATIENCE = 10.0
 
 
@@ -35,6 +38,7 @@ class SqliteStore:
 
     def __init__(self, folder: Path, disk_wait: float = 0.0) -> None:
         self._folder = folder
+        self._open: OrderedDict[str, tuple[sqlite3.Connection, str]] = OrderedDict()
         with storage_errors(folder):
             folder.mkdir(PRIVATE, parents=True, exist_ok=True)
 
@@ -48,12 +52,31 @@ class SqliteStore:
 
     def read(self, part: str, position: int) -> Page:
         """One page. Raises KeyError where it is missing, Corrupt where it is damaged."""
-        with self._reading(part) as connection:
-            query = f"SELECT {columns_to_read(connection)} FROM page WHERE position = ?"
-            row = connection.execute(query, (position,)).fetchone()
+        path = self._path(part)
+        with storage_errors(path):
+            connection, columns = self._kept_open(part, path)
+            row = connection.execute(f"SELECT {columns} FROM page WHERE position = ?", (position,)).fetchone()
         if row is None:
             raise KeyError(f"{part}:{position}")
         return page_of(part, row, self._body)
+
+    def close(self) -> None:
+        """Close the files that `read` has left open."""
+        while self._open:
+            self._open.popitem()[1][0].close()
+
+    def _kept_open(self, part: str, path: Path) -> tuple[sqlite3.Connection, str]:
+        """A connection to a part and its columns. To open it takes longer than to read a page, so the last few stay
+        open."""
+        if part in self._open:
+            self._open.move_to_end(part)
+        else:
+            if len(self._open) >= MOST_OPEN:
+                self._open.popitem(last=False)[1][0].close()
+            connection = connect_to_read(path)
+            connection.text_factory = any_text
+            self._open[part] = connection, columns_to_read(connection)
+        return self._open[part]
 
     def pages(self, part: str) -> Iterator[tuple[int, Page]]:
         """All records of a part."""
