@@ -11,14 +11,14 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
-from turbohtml import Document, Element
 
-from crawler.core.page import content
-from crawler.core.page.links import page_headers
 from crawler.fetch.base import Headers
+
+if TYPE_CHECKING:
+    from turbohtml import Document, Element
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -26,7 +26,8 @@ class Page(msgspec.Struct, frozen=True):
     the head was complete, `digest` the 16-byte term of the URL. `truncated` is why the body is not whole ("": it is).
     `depth` counts the links from a seed; a store has none (None), a row of the frontier does.
 
-    What is parsed is parsed where it is asked for, once per call. Nothing of it raises for any body.
+    What is parsed is parsed where it is asked for, once per call. Nothing of it raises for any body. The parser is
+    imported then: a process that only stores pages does without its memory.
     """
 
     url: str
@@ -51,21 +52,32 @@ class Page(msgspec.Struct, frozen=True):
     @property
     def document(self) -> Document | None:
         """The parsed page, see turbohtml; None where the body is no HTML."""
+        from crawler.core.page import content
+        from crawler.core.page.links import page_headers
+
         return content.document(self.body, page_headers(self.headers))
 
     @property
     def title(self) -> str:
         """The text of the first `title`, "" where there is none."""
+        from crawler.core.page import content
+
         return content.title(self.document)
 
     @property
     def text(self) -> str:
         """What a reader sees of it, without tags, scripts and styles; "" where the body is no text."""
+        from crawler.core.page import content
+        from crawler.core.page.links import page_headers
+
         return content.text(self.document, self.body, page_headers(self.headers))
 
     @property
     def links(self) -> tuple[str, ...]:
         """The distinct http(s) URLs that it links to, in canonical form, in scope or not."""
+        from crawler.core.page import content
+        from crawler.core.page.links import page_headers
+
         return content.links(self.body, self.url, page_headers(self.headers))
 
     def css(self, selector: str) -> list[Element]:
