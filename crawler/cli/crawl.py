@@ -15,7 +15,9 @@ from crawler.cli.options import (
     OUTPUT,
     POLITENESS,
     SCOPE,
+    SEEDS,
     Sectioned,
+    all_seeds,
     given,
     with_options,
 )
@@ -61,7 +63,7 @@ VERSION = click.option(
 
 @click.command(cls=Sectioned, short_help="Crawl.")
 @click.argument("urls", nargs=-1, metavar="[URL]...")
-@with_options(ENGINE, POLITENESS, LIMITS, SCOPE, WHERE, AGAIN, CONFIGURATION, OUTPUT)
+@with_options(ENGINE, POLITENESS, LIMITS, SCOPE, WHERE, AGAIN, SEEDS, CONFIGURATION, OUTPUT)
 @VERSION
 @click.pass_obj
 def crawl(
@@ -72,6 +74,7 @@ def crawl(
     fresh: bool,
     retry_failed: bool,
     retry_reason: tuple[str, ...],
+    seed_file: str | None,
     add_seeds: bool,
     config: str | None,
     profile: str | None,
@@ -87,12 +90,13 @@ def crawl(
     Exit codes: 0 complete or incomplete, 1 stopped by a limit, 2 invalid usage, 3 store, disk or lock,
     4 nothing could be fetched, or a condition of --fail-on holds, 130 and 143 interrupted.
     """
+    seeds = all_seeds(urls, seed_file, signals)
     signals.hold()
     from crawler.cli.plan import Order
     from crawler.storage.reopening import Wanted
 
     wanted = Wanted(retry_failed, retry_reason, add_seeds)
-    order = Order(given(flags | {"seeds": urls}), config, profile, resume, fresh, wanted)
+    order = Order(given(flags | {"seeds": seeds}), config, profile, resume, fresh, wanted)
     return carry_out(order, signals, as_json, quiet, log_format)
 
 

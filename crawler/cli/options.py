@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
+from crawler.cli.signals import Signals
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 ENGINE = (
@@ -50,6 +52,9 @@ AGAIN = (
     click.option(
         "--retry-reason", multiple=True, metavar="NAME", help="Fetch again the URLs with this reason. Repeatable."
     ),
+)
+SEEDS = (
+    click.option("--seeds", "seed_file", metavar="FILE", help="Read URLs from FILE, one a line; - is standard input."),
     click.option("--add-seeds", is_flag=True, help="Add the URLs named here to the crawl."),
 )
 OUTPUT = (
@@ -108,6 +113,17 @@ def with_options(*groups: tuple[Callable[[Command], Command], ...]) -> Callable[
         return command
 
     return decorate
+
+
+def all_seeds(urls: tuple[str, ...], seed_file: str | None, signals: Signals) -> tuple[str, ...]:
+    """The URLs of the command line, then those of the file. A signal ends the process: nothing has begun. Raises
+    UsageError."""
+    if seed_file is None:
+        return urls
+    signals.release()
+    from crawler.settings.seed_file import read_seeds
+
+    return (*urls, *read_seeds(seed_file))
 
 
 def given(flags: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,14 +6,26 @@ from typing import Any
 
 import click
 
-from crawler.cli.options import AGAIN, CONFIGURATION, ENGINE, LIMITS, OUTPUT, POLITENESS, Sectioned, given, with_options
+from crawler.cli.options import (
+    AGAIN,
+    CONFIGURATION,
+    ENGINE,
+    LIMITS,
+    OUTPUT,
+    POLITENESS,
+    SEEDS,
+    Sectioned,
+    all_seeds,
+    given,
+    with_options,
+)
 from crawler.cli.signals import Signals
 
 
 @click.command(cls=Sectioned)
 @click.argument("directory", metavar="DIR")
 @click.argument("urls", nargs=-1, metavar="[URL]...")
-@with_options(ENGINE, POLITENESS, LIMITS, AGAIN, CONFIGURATION, OUTPUT)
+@with_options(ENGINE, POLITENESS, LIMITS, AGAIN, SEEDS, CONFIGURATION, OUTPUT)
 @click.pass_obj
 def resume(
     signals: Signals,
@@ -22,6 +34,7 @@ def resume(
     urls: tuple[str, ...],
     retry_failed: bool,
     retry_reason: tuple[str, ...],
+    seed_file: str | None,
     add_seeds: bool,
     config: str | None,
     profile: str | None,
@@ -36,6 +49,7 @@ def resume(
     crawl and its store cannot change. --add-seeds crawls from these URLs too: their hosts are in scope for pages that
     are fetched from now on, and a URL that is known keeps its depth.
     """
+    seeds = all_seeds(urls, seed_file, signals)
     signals.hold()
     from pathlib import Path
 
@@ -46,5 +60,5 @@ def resume(
 
     CrawlDirectory.open_readonly(Path(directory))
     wanted = Wanted(retry_failed, retry_reason, add_seeds)
-    order = Order(given(flags | {"out": directory, "seeds": urls}), config, profile, resume=True, wanted=wanted)
+    order = Order(given(flags | {"out": directory, "seeds": seeds}), config, profile, resume=True, wanted=wanted)
     return carry_out(order, signals, as_json, quiet, log_format)

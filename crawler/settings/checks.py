@@ -72,9 +72,7 @@ def check_values(settings: Settings) -> None:
 def check_seed(url: str) -> str:
     """The canonical form of a seed URL. Raises UsageError where it cannot be crawled."""
     if url == "-":
-        raise UsageError(
-            "URLs are not read from standard input; pass them as arguments, or as `seeds` in a --config file"
-        )
+        raise UsageError("not a URL: '-'; read URLs from standard input with --seeds -")
     if "@" in url.partition("://")[2].partition("/")[0]:
         raise UsageError(
             "a URL with a user name or password in it cannot be crawled; remove that part (put a login into"

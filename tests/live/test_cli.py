@@ -388,6 +388,14 @@ class TestDirectory:
         assert (again.json["urls_this_run"], again.json["digest"]) == (0, ran.json["digest"])
         assert run("verify", "c", cwd=tmp_path).code == 0
 
+    def test_seeds_are_read_from_a_file(self, site: str, tmp_path: Path) -> None:
+        (tmp_path / "seeds").write_text(f"# mine\n{site}/page/1\n{site}/page/2\n")
+        ran = run("--seeds", "seeds", "--out", "c", "--delay", "0", "--json", cwd=tmp_path)
+        assert (ran.code, ran.json["urls"]) == (0, 2)
+        (tmp_path / "seeds").write_text(f"{site}/page/1\nmailto:me\n")
+        refused = run("resume", "c", "--seeds", "seeds", "--add-seeds", cwd=tmp_path)
+        assert (refused.code, refused.err.startswith("error: seeds, line 2: cannot crawl")) == (2, True)
+
     def test_a_crawl_killed_before_its_manifest_was_written(self, site: str, tmp_path: Path) -> None:
         (tmp_path / "c").mkdir()
         (tmp_path / "c/lock").write_text("1\n")
