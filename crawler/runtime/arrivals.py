@@ -20,19 +20,23 @@ class ArrivalSchedule:
         self._rate = rate
         self._begun_at: float | None = None
         self._started = 0
+        self._left = 0
 
     def see(self, actions: Actions) -> None:
         """Count the fetches that start with these actions."""
         self._started += len(actions.fetches)
+        self._left -= len(actions.fetches)
 
     def room(self, now: float) -> int:
         """How many fetches are due and have not started. The first call begins the schedule."""
         if self._begun_at is None:
             self._begun_at = now
-        return max(0, int((now - self._begun_at) * self._rate) + 1 - self._started)
+        self._left = max(0, int((now - self._begun_at) * self._rate) + 1 - self._started)
+        return self._left
 
-    def next_at(self, now: float) -> float | None:
-        """When the next fetch is due; None where one is due already, so that only work is missing."""
-        if self._begun_at is None or self.room(now):
+    def next_at(self) -> float | None:
+        """When to ask for `room` again; None where the last answer left some, so that only work is missing. A fetch
+        that has become due since an answer of 0 is due in the past: nothing else may wake the engine."""
+        if self._begun_at is None or self._left > 0:
             return None
         return self._begun_at + self._started / self._rate + TICK

@@ -67,7 +67,7 @@ class Recorder:
         self._observers: list[Callable[[Actions], object]] = []
         self._brakes: list[Callable[[], int]] = []
         self._most: Callable[[], int] = lambda: PLENTY
-        self._room_at: Callable[[float], float | None] | None = None
+        self._room_at: Callable[[], float | None] | None = None
         self._max_buffered = MAX_BUFFERED
         self._wake: Callable[[], None] = lambda: None
         self._post: Callable[[Event], None] = lambda event: None
@@ -98,9 +98,8 @@ class Recorder:
         """Add a bound on `room`; the limiter itself must wake the workers when it rises."""
         self._brakes.append(room)
 
-    def limit_by_time(self, room: Callable[[], int], room_at: Callable[[float], float | None]) -> None:
-        """Add a bound on `room` that rises by itself: `room_at` tells from the time when it next does, None for no
-        matter."""
+    def limit_by_time(self, room: Callable[[], int], room_at: Callable[[], float | None]) -> None:
+        """Add a bound on `room` that rises by itself: `room_at` tells when it next does, None for no matter."""
         self._brakes.append(room)
         self._room_at = room_at
 
@@ -196,7 +195,7 @@ class Recorder:
 
     def wait_until(self, wake_at: float | None) -> float | None:
         """The end of a wait that may last until `wake_at`: a limiter may allow more before."""
-        room_at = self._room_at(monotonic()) if self._room_at else None
+        room_at = self._room_at() if self._room_at else None
         return wake_at if room_at is None or (wake_at is not None and wake_at < room_at) else room_at
 
     @property

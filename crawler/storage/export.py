@@ -23,7 +23,7 @@ from crawler.storage.frontier.rows import SettledRow
 from crawler.storage.linking_pages import LinkingPages
 from crawler.storage.pages.base import Page
 from crawler.storage.pages.files import body_name, write_body
-from crawler.storage.row_filter import Condition, check_name
+from crawler.storage.row_filter import RowCondition, check_name
 from crawler.storage.stored_crawl import StoredCrawl
 from crawler.system.text import csv_safe
 
@@ -70,7 +70,7 @@ def fields_of(text: str | None, bodies: bool) -> tuple[str, ...]:
 
 
 def records(
-    crawl: StoredCrawl, fields: Sequence[str], where: Sequence[Condition] = (), bodies: Path | None = None
+    crawl: StoredCrawl, fields: Sequence[str], where: Sequence[RowCondition] = (), bodies: Path | None = None
 ) -> Iterator[Record]:
     """The rows that meet all conditions, with these fields; writes their bodies below the folder `bodies`, as files
     named by `body_file`. Raises StorageError."""
@@ -84,7 +84,7 @@ def records(
             yield _record(crawl, row, fields, bodies, linking)
 
 
-def _selected(crawl: StoredCrawl, where: Sequence[Condition]) -> Iterator[SettledRow]:
+def _selected(crawl: StoredCrawl, where: Sequence[RowCondition]) -> Iterator[SettledRow]:
     needed = [condition.field for condition in where]
     for row in crawl.urls():
         cells = {field: COLUMNS[field](row) for field in needed}

@@ -27,7 +27,7 @@ SIGNS: Mapping[str, Callable[[Any, Any], bool]] = {
 _CONDITION = re.compile(r"\s*(\w+)\s*(!=|<=|>=|=|<|>)\s*(.*?)\s*", re.DOTALL)
 
 
-class Condition(NamedTuple):
+class RowCondition(NamedTuple):
     """One condition: the value of `field` compared with `value` (None: null)."""
 
     field: str
@@ -42,7 +42,7 @@ class Condition(NamedTuple):
         return SIGNS[self.sign](cell, self.value)
 
 
-def condition(text: str, fields: Collection[str], numbers: Collection[str]) -> Condition:
+def condition(text: str, fields: Collection[str], numbers: Collection[str]) -> RowCondition:
     """The condition that a text states on one of `fields`, of which `numbers` are numeric. Raises UsageError."""
     match = _CONDITION.fullmatch(text)
     if match is None:
@@ -50,9 +50,9 @@ def condition(text: str, fields: Collection[str], numbers: Collection[str]) -> C
     field, sign, value = match.groups()
     check_name(field, fields, "--where")
     if field not in numbers or not value:
-        return Condition(field, sign, value or None)
+        return RowCondition(field, sign, value or None)
     try:
-        return Condition(field, sign, float(value))
+        return RowCondition(field, sign, float(value))
     except ValueError:
         raise UsageError(f"--where {text!r}: {field} is a number") from None
 

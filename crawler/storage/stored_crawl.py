@@ -24,7 +24,7 @@ from crawler.core.urls.normalization import normalizer
 from crawler.core.urls.scope import Scope
 from crawler.errors import Corrupt
 from crawler.settings import open_scope
-from crawler.storage.crawl_files import REPAIR
+from crawler.storage.crawl_files import repair_hint
 from crawler.storage.directory import CrawlDirectory
 from crawler.storage.frontier.rows import SettledRow
 from crawler.storage.pages.base import Page
@@ -86,7 +86,7 @@ class StoredCrawl:
             return replace(self._store.read(row.part, row.position), depth=row.depth)
         except KeyError:
             path = self._directory.path
-            raise Corrupt(f"{path} lacks the page of {row.url}; {REPAIR.format(path)}") from None
+            raise Corrupt(f"{path} lacks the page of {row.url}; {repair_hint(path)}") from None
 
     def targets(self, row: SettledRow) -> tuple[str, ...]:
         """What a URL links to, distinct: the links that the crawl could follow, or the target of a redirect; nothing

@@ -35,7 +35,7 @@ def test_never_more_has_started_than_was_due_and_no_wait_is_longer_than_to_the_n
         starting = min(room, wanted)
         schedule.see(started(starting))
         count += starting
-        next_at = schedule.next_at(now)
+        next_at = schedule.next_at()
         if starting < room:
             assert next_at is None, "one is due already"
         else:
@@ -45,12 +45,22 @@ def test_never_more_has_started_than_was_due_and_no_wait_is_longer_than_to_the_n
 
 def test_what_could_not_start_is_owed_and_nothing_is_put_off() -> None:
     schedule = ArrivalSchedule(10.0)
-    assert (schedule.next_at(0.0), schedule.room(0.0)) == (None, 1)
+    assert (schedule.next_at(), schedule.room(0.0)) == (None, 1)
     schedule.see(started(1))
     assert schedule.room(0.05) == 0
     assert schedule.room(1.0) == 10, "a stall of a second owes ten"
     schedule.see(started(10))
-    assert schedule.next_at(1.0) == pytest.approx(1.1 + TICK)
+    assert schedule.next_at() == pytest.approx(1.1 + TICK)
+
+
+def test_a_fetch_that_becomes_due_before_the_engine_waits_wakes_it_at_once() -> None:
+    """With nothing in flight nothing else would: the engine would wait for ever."""
+    schedule = ArrivalSchedule(10.0)
+    assert schedule.room(0.0) == 1
+    schedule.see(started(1))
+    assert schedule.room(0.05) == 0
+    next_at = schedule.next_at()
+    assert next_at is not None and next_at < 0.2, "due by now, however late the engine asks"
 
 
 FIRST = LogEntry(at=0, wall=0, end=0, host="a.test", path="/", attempt=1, status=200, in_flight=1, connection=1)

@@ -27,7 +27,7 @@ ALLOCATIONS = [
     ("threads", "sqlite", 62, 200),
     ("threads", "files", 4, 2000),
     ("processes", "sqlite", 21, 20),
-    ("processes", "files", 554, 100),
+    ("processes", "files", 554, 20),
     ("prefork", "sqlite", 177, 200),
     ("prefork", "sqlite", 554, 500),
 ]
