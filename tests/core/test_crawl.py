@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -74,15 +75,19 @@ class Driver:
         return self.settled[url].reason
 
 
-def driver(*seeds: str, bounds: Bounds | None = None, **keys: object) -> Driver:
+def driver(
+    *seeds: str, bounds: Bounds | None = None, url_filter: Callable[[str], bool] | None = None, **keys: Any
+) -> Driver:
     usual = {"robots": False, "delay": 0.0, "per_host": 10, "user_agent": "x", "outage_wait": 0.0}
     usual["host_patience"] = 0.0  # patience is tested in test_patience.py
     rules = Rules(**(usual | keys))  # type: ignore[arg-type]
     seeds = seeds or (f"{A}/",)
-    return Driver(Crawl(rules, Scope(rules, seeds), SEED, bounds))
+    scope = Scope(rules, seeds)
+    scope.url_filter = url_filter
+    return Driver(Crawl(rules, scope, SEED, bounds))
 
 
-def started(*seeds: str, bounds: Bounds | None = None, **keys: object) -> tuple[Driver, list[Fetch]]:
+def started(*seeds: str, bounds: Bounds | None = None, **keys: Any) -> tuple[Driver, list[Fetch]]:
     one = driver(*seeds, bounds=bounds, **keys)
     return one, one.step(Discovered(seeds or (f"{A}/",)))
 

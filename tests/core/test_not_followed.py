@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from crawler.core.messages import Discovered
 from crawler.core.reasons import NotFollowed, Reason
 from crawler.metrics.counters import Tally
-from tests.core.test_crawl import A, B, Driver, started
+from tests.core.test_crawl import A, B, Driver, driver, started
 
 C = "http://c.test"
 
@@ -50,6 +51,24 @@ def test_redirects_count_as_links_do() -> None:
     one.answer(page, 302, location=f"{B}/")
     one.step()
     assert tally(one) == {"excluded": 1, "out_of_scope": 1}
+
+
+def test_a_filter_of_the_user_judges_links_and_redirects_but_no_seed() -> None:
+    asked: list[str] = []
+
+    def without_no(url: str) -> bool:
+        asked.append(url)
+        return "/no" not in url
+
+    one = driver(f"{A}/no/seed", f"{A}/2", url_filter=without_no)
+    seeds = one.step(Discovered((f"{A}/no/seed", f"{A}/2")))
+    (page,) = one.answer(seeds[0], 200, f"{A}/no/1", f"{A}/x")
+    one.answer(seeds[1], 302, location=f"{A}/no/2")
+    one.answer(page, 302, location=f"{A}/y")
+    one.step()
+    assert tally(one) == {"excluded": 2}
+    assert [link.url for link in one.queued] == [f"{A}/no/seed", f"{A}/2", f"{A}/x", f"{A}/y"]
+    assert not {f"{A}/no/seed", f"{A}/2"} & set(asked)
 
 
 def test_a_repeated_attempt_counts_once() -> None:
