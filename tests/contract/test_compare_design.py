@@ -27,6 +27,7 @@ from crawler.compare.records import IDIOMATIC, Arm, Condition, Session
 from crawler.compare.workload import engine_flags, oracle_of
 from crawler.errors import UsageError
 from crawler.runtime.job import cores
+from crawler.system.invocation import pip_install
 
 ARMS = arms_for(Asked(("async", "threads", "processes"), loops=("uvloop",)))
 TRACKS = arms_for(Asked(variants.names(), track="all"))
@@ -212,7 +213,7 @@ def test_an_interpreter_is_asked_for_all_that_a_crawl_needs() -> None:
 
 def test_a_client_that_is_not_installed_is_refused_with_a_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crawler.fetch.find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"pycurl: pip install 'crawler\[clients\]', or use --track same"):
+    with pytest.raises(UsageError, match=re.escape(f"pycurl: {pip_install('clients')}, or use --track same")):
         arms_for(Asked(("threads",), track="all"))
     assert len(arms_for(Asked(("threads",)))) == 2
 

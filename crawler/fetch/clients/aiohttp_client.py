@@ -216,7 +216,7 @@ def _failure(error: Exception) -> FetchError:
         case aiohttp.ClientConnectorDNSError():
             return resolve_error(error.os_error)
         case aiohttp.ClientConnectorError(os_error=cause):  # its own text names the SSLContext, or is only the address
-            return connect_failure(cause, tls=False)
+            return connect_failure(cause, tls=isinstance(error, aiohttp.ClientSSLError))
         case aiohttp.ClientError():
             return FetchError(_trouble(error), one_line(error))
         case OSError():
