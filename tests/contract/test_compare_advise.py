@@ -35,8 +35,6 @@ from tests import simulated_costs
 from tests.contract import comparisons
 from tests.simulated_costs import TRUTH
 
-without_model = pytest.mark.skipif(not shipped.SHIPPED.is_file(), reason="no standard run is in the package yet")
-
 works = st.builds(
     Work,
     latency=st.floats(0, 10),
@@ -282,7 +280,6 @@ def advise(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
-@without_model
 def test_the_command_has_a_line_for_each_mode_without_a_comparison() -> None:
     ran = advise("--latency", "80ms", "--page-cpu", "1.2ms", "--cores", "4", "--hosts", "200", "--delay", "1")
     assert (ran.returncode, ran.stderr) == (0, "")
@@ -291,7 +288,6 @@ def test_the_command_has_a_line_for_each_mode_without_a_comparison() -> None:
     assert "model   " in ran.stdout and "advice  " in ran.stdout and "median error" in ran.stdout
 
 
-@without_model
 def test_the_model_in_the_package_knows_every_mode_and_its_error() -> None:
     model = shipped.shipped()
     assert {engine.name for engine in model.engines if engine.fitted} == set(variants.names())
