@@ -75,7 +75,7 @@ def crawl(
     crawl fetches again the URLs that failed, or those that ended with one of `retry_reasons`; `retry_failed` does so in
     an unfinished crawl, too.
 
-    `filter` decides on each URL that is found, True to crawl it; the others are functions that are told of pages,
+    `filter` decides on each URL that is found, True to crawl it; the others are called for pages,
     failures and progress, see crawler/runtime/callbacks.py. Each is a function or its name, "module:name"; in mode
     "prefork", where other processes call all but `on_progress`, its name. Raises UsageError, StorageError, WorkersLost,
     CallbackError.
@@ -86,7 +86,7 @@ def crawl(
     check_names(wanted.reasons)
     there = Path(out)
     going_on = resume and CrawlDirectory.exists(there)
-    callbacks = _told(keys, filter=filter, on_page=on_page, on_error=on_error, on_progress=on_progress)
+    callbacks = _callbacks(keys, filter=filter, on_page=on_page, on_error=on_error, on_progress=on_progress)
     settings = _settings(seeds, use, keys, callbacks, there if going_on else None)
     if (settings.mode == "async" or variants.is_sharded(settings)) and _loop_is_running():
         raise UsageError("crawl() blocks and an event loop is running in this thread; use `async for` over acrawl()")
@@ -116,7 +116,7 @@ def acrawl(
     """
     if keys.setdefault("mode", "async") != "async":
         raise UsageError("acrawl() runs on the event loop that is running: mode 'async' only; crawl() runs any mode")
-    callbacks = _told(keys, filter=filter, on_page=on_page, on_error=on_error, on_progress=on_progress)
+    callbacks = _callbacks(keys, filter=filter, on_page=on_page, on_error=on_error, on_progress=on_progress)
     path = None if out is None else Path(out)
     settings = _settings(seeds, use, keys, callbacks, path if path and CrawlDirectory.exists(path) else None)
     return AsyncCrawl(_Crawling(settings, path, callbacks, Wanted(seeds=add_seeds)))
@@ -240,8 +240,8 @@ class _Crawling:
 
         settings, plan = variants.fit(self._settings)
         frontier, seed = MemoryFrontier(), secrets.randbits(63)
-        told = callbacks_of(settings, self._callbacks)
-        return assemble(settings, seed, frontier, self.stream.writer, plan.own, callbacks=told), frontier.tally
+        found = callbacks_of(settings, self._callbacks)
+        return assemble(settings, seed, frontier, self.stream.writer, plan.own, callbacks=found), frontier.tally
 
     def _in_directory(self, path: Path, stack: AsyncExitStack) -> tuple[Job, Callable[[], Tally]]:
         import variants
@@ -249,7 +249,7 @@ class _Crawling:
         directory = open_directory(path, self._settings, resume=True, fresh=False, demo=False)
         stack.enter_context(closing(directory))
         settings = kept_settings(directory, self._settings, self._wanted)
-        told = callbacks_of(settings, self._callbacks)
+        found = callbacks_of(settings, self._callbacks)
         asked, (settings, plan) = settings, variants.fit(settings)
         store, _ = prepare(directory, settings, shards=1)
         frontier = stack.enter_context(closing(directory.frontier()))
@@ -257,7 +257,7 @@ class _Crawling:
         self.stream = PageStream(store.writer)
         if settings.report:
             stack.push_async_callback(asyncio.to_thread, report, directory, variants.client_of(settings))
-        job = job_of(directory, settings, plan, run, frontier, self.stream.writer, told)
+        job = job_of(directory, settings, plan, run, frontier, self.stream.writer, found)
         stack.callback(lambda: job.ran and directory.end_run(job.ran))
         stack.callback(final_cleanup, store, frontier, job.recorder, run)
         return job, frontier.tally
@@ -294,7 +294,7 @@ async def _pages(job: Job, tap: PageStream) -> AsyncGenerator[Page, None]:
                 await asyncio.wait({engine})
 
 
-def _told(keys: dict[str, Any], **given: Callable[..., Any] | str | None) -> Callbacks:
+def _callbacks(keys: dict[str, Any], **given: Callable[..., Any] | str | None) -> Callbacks:
     """The functions that were given as such; the names of the others go into `keys`, and that of the filter always: the
     crawl keeps it."""
     keys |= {name: value for name, value in given.items() if isinstance(value, str)}

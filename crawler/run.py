@@ -15,7 +15,7 @@ from crawler.metrics.counters import RunStats
 from crawler.metrics.process_tree import Meter
 from crawler.metrics.summary import Summary, judge, summarise
 from crawler.runtime.assembly import assemble, limited, metered
-from crawler.runtime.callbacks import NOBODY, Callbacks, ProgressTeller, callbacks_of
+from crawler.runtime.callbacks import NO_CALLBACKS, Callbacks, ProgressNotifier, callbacks_of
 from crawler.runtime.job import Job, Run
 from crawler.runtime.memory_plan import MemoryPlan
 from crawler.runtime.recorder import Recorder
@@ -40,7 +40,7 @@ def execute(
     started_at: float | None = None,
     wanted: Wanted = NOTHING_MORE,
     on_reopened: OnReopened = lambda counts: None,
-    callbacks: Callbacks = NOBODY,
+    callbacks: Callbacks = NO_CALLBACKS,
 ) -> Summary:
     """Crawl in a directory until it is complete, limited or stopped. A finished crawl fetches again what it has missed
     and what is `wanted`; where there is nothing to fetch only the summary is made.
@@ -157,12 +157,12 @@ def _run_sharded(
         plan.own,
         plan.worker,
     )
-    teller = ProgressTeller(callbacks.on_progress or (lambda progress: None), run.stats, run.in_flight)
-    run.on_change = teller.tell
+    notifier = ProgressNotifier(callbacks.on_progress or (lambda progress: None), run.stats, run.in_flight)
+    run.on_change = notifier.notify
     watch(run)
     with metered() as meter, reduced_gc(), thread_errors():
         ran = variants.load_sharded(settings.mode).run(run)
-    teller.tell(last=True)
+    notifier.notify(last=True)
     remove_all_orphans(store, directory)
     return ran, run.stats, meter
 

@@ -38,15 +38,16 @@ def cat(directory: str, url: str, headers: bool) -> int:
 def _page(crawl: StoredCrawl, url: str) -> Page:
     """The stored page of a URL. Raises UsageError, which says what became of the URL, where there is none."""
     from crawler.errors import UsageError
+    from crawler.system.invocation import called
     from crawler.system.text import escape_unprintable
 
-    told = escape_unprintable(url)
+    shown = escape_unprintable(url)
     row = crawl.find(url)
     if row is None:
         why = "is known and not fetched yet" if crawl.is_owed(url) else "was not found by this crawl"
-        raise UsageError(f"{told} {why}; what it has: python -m crawler export DIR --fields url")
+        raise UsageError(f"{shown} {why}; what it has: {called()} export DIR --fields url")
     if row.part:
         return crawl.read(row)
     status = f" (status {row.status})" if row.status else ""
     more = f": {escape_unprintable(row.detail)}" if row.detail else ""
-    raise UsageError(f"{told} has no stored page; it ended with {row.reason.value}{status}{more}")
+    raise UsageError(f"{shown} has no stored page; it ended with {row.reason.value}{status}{more}")

@@ -5,7 +5,8 @@ Rules:
   site tell the same.
 - Who links to them is read from the stored bodies (crawler/storage/linking_pages.py), where there are any such URLs.
   The report at the end of a run may spend SHARE of its active time on that, and never less than LEAST: a polite crawl
-  has time for all of its pages, a fast one for some. What was not searched is told; `report DIR` searches everything.
+  has time for all of its pages, a fast one for some. The report says where not all was searched; `report DIR` searches
+  everything.
 """
 
 from __future__ import annotations
@@ -56,9 +57,9 @@ def broken_links(facts: Facts) -> str:
     every = sum(count for status, count in facts.tally.statuses.items() if status.startswith(("4", "5")))
     notes = [f"The first {MOST} pages that link there, in the order of URLs; a seed may have none."]
     if every > len(rows):
-        notes.append(f"{every - len(rows):,} more are not shown.")
+        notes.append(f"Not shown: {every - len(rows):,} more.")
     if not facts.links_searched:
-        notes.append("Not all pages were searched for links: that would have taken too long at the end of the run.")
+        notes.append("Not all pages were searched for links: the time for that was up, or a page could not be read.")
     notes.append("All of it: <code>export DIR --where 'status&gt;=400' --fields url,status,linked_from</code>.")
     about = "Broken links"
     return card(table(("URL", "status", ":linked from"), rows, about), about) + f"<p class=note>{' '.join(notes)}</p>"

@@ -12,7 +12,7 @@ from pathlib import Path
 from crawler.core.messages import Actions, Event
 from crawler.core.shards.shard import Shard
 from crawler.metrics.process_tree import Meter
-from crawler.runtime.callbacks import Callbacks, ProgressTeller, callbacks_of, failures_of
+from crawler.runtime.callbacks import Callbacks, ProgressNotifier, callbacks_of, failures_of
 from crawler.runtime.job import Job
 from crawler.runtime.limits import install_limiters
 from crawler.runtime.memory_plan import Shares
@@ -51,7 +51,7 @@ def assemble(
         read = open_store(settings.store, folder, settings.disk_wait).read if folder else None
         pages = PageStream(open_writer, read)
         open_writer = pages.writer
-        recorder.observe(_tell_pages(pages, callbacks.on_page))
+        recorder.observe(_page_observer(pages, callbacks.on_page))
     if (on_error := callbacks.on_error) is not None:
         recorder.observe(lambda actions: [on_error(failure) for failure in failures_of(actions)])
     job = Job(
@@ -70,13 +70,13 @@ def assemble(
     job.scope.url_filter = callbacks.filter
     if callbacks.on_progress is not None and shard is None:
         job.track_in_flight()
-        teller = ProgressTeller(callbacks.on_progress, job.stats, job.in_flight)
-        recorder.observe(lambda actions: teller.tell(last=actions.ending is not None))
+        notifier = ProgressNotifier(callbacks.on_progress, job.stats, job.in_flight)
+        recorder.observe(lambda actions: notifier.notify(last=actions.ending is not None))
     return job
 
 
-def _tell_pages(pages: PageStream, on_page: Callable[[Page], object]) -> Callable[[Actions], None]:
-    """An observer that hands on each page which settles."""
+def _page_observer(pages: PageStream, on_page: Callable[[Page], object]) -> Callable[[Actions], None]:
+    """An observer that calls `on_page` for each page that settles."""
 
     def tell(actions: Actions) -> None:
         pages.observe(actions)

@@ -1,13 +1,13 @@
-"""What a program hears of a crawl while it runs: each page, each failure, the progress; and its own filter of URLs.
+"""The functions of a program that a crawl calls: for each page, each failure, its progress, and to filter URLs.
 
 Rules:
 - A callback runs on the thread that decides: on the event loop of `async`, on the calling thread of `threads` and
   `processes`, in each shard's process of `prefork` (only `on_progress` runs in the process that called). So it must be
   quick, and it needs no lock against the others of its process.
-- A page or failure is told when its URL settles, before that is committed. After a kill it may be told again: at least
-  once, never lost.
+- `on_page` and `on_error` are called when a URL settles, before that is committed. After a kill they may be called
+  again for the same URL: at least once, never not at all.
 - A callback that raises stops the crawl with CallbackError. What its step had settled is not committed, so those URLs
-  are owed and a resume tells of them again.
+  are owed, and a resume calls again for them.
 - A filter must give the same answer for the same URL, in every process and every run.
 """
 
@@ -59,7 +59,7 @@ class CrawlProgress(NamedTuple):
 
 
 class Callbacks(NamedTuple):
-    """The functions of a program. None: nobody listens."""
+    """The functions of a program. None: it is not called."""
 
     filter: Callable[[str], bool] | None = None
     on_page: Callable[[Page], object] | None = None
@@ -68,10 +68,10 @@ class Callbacks(NamedTuple):
 
 
 NAMES = Callbacks._fields
-NOBODY = Callbacks()
+NO_CALLBACKS = Callbacks()
 
 
-def callbacks_of(settings: Settings, given: Callbacks = NOBODY) -> Callbacks:
+def callbacks_of(settings: Settings, given: Callbacks = NO_CALLBACKS) -> Callbacks:
     """The functions `given`, guarded, and for the others those that the settings name. Raises UsageError where a name
     leads nowhere."""
     found = {name: getattr(given, name) or find_function(name, getattr(settings, name)) for name in NAMES}
@@ -117,9 +117,8 @@ def progress_of(stats: RunStats, in_flight: InFlight) -> CrawlProgress:
     )
 
 
-class ProgressTeller:
-    """Tells `on_progress` where a run stands, at most once in PROGRESS_PERIOD seconds and only where something has
-    happened."""
+class ProgressNotifier:
+    """Calls `on_progress`, at most once in PROGRESS_PERIOD seconds and only after a change."""
 
     def __init__(self, on_progress: Callable[[CrawlProgress], object], stats: RunStats, in_flight: InFlight) -> None:
         self._on_progress = on_progress
@@ -127,8 +126,8 @@ class ProgressTeller:
         self._in_flight = in_flight
         self._due = 0.0
 
-    def tell(self, last: bool = False) -> None:
-        """Something has happened; the `last` time it is always told. Raises CallbackError."""
+    def notify(self, last: bool = False) -> None:
+        """To be called after each change; the `last` one is always passed on. Raises CallbackError."""
         if (now := monotonic()) >= self._due or last:
             self._due = now + PROGRESS_PERIOD
             self._on_progress(progress_of(self._stats, self._in_flight))

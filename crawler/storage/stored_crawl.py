@@ -70,15 +70,12 @@ class StoredCrawl:
 
     def find(self, url: str) -> SettledRow | None:
         """The row of a URL in any spelling; None where it is not settled."""
-        exact = canonical(url)
-        if exact is None:
-            return None
-        return self._frontier.find(exact) or self._frontier.find(normalizer(self._directory.settings)(exact))
+        return next(filter(None, map(self._frontier.find, self._spellings(url))), None)
 
     def is_owed(self, url: str) -> bool:
-        """Whether a URL was admitted and is not settled. Reads all that are owed."""
-        exact = canonical(url)
-        return any(link.url == exact for link in self._frontier.owed())
+        """Whether a URL, in any spelling, was admitted and is not settled. Reads all that are owed."""
+        spellings = self._spellings(url)
+        return any(link.url in spellings for link in self._frontier.owed())
 
     def read(self, row: SettledRow) -> Page:
         """The page that a row with a `part` names. Raises Corrupt where it is missing."""
@@ -96,6 +93,11 @@ class StoredCrawl:
         if not row.part or row.unread:
             return ()
         return stored_links(self.read(row), self._directory.settings, self._resolver)
+
+    def _spellings(self, url: str) -> tuple[str, ...]:
+        """The forms in which this crawl may have a URL: as it is, and normalized by the crawl's rules."""
+        exact = canonical(url)
+        return () if exact is None else (exact, normalizer(self._directory.settings)(exact))
 
     @cached_property
     def _resolver(self) -> Resolver:

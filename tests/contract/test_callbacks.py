@@ -216,6 +216,15 @@ async def test_acrawl_of_a_dead_host_has_a_failure_and_a_summary() -> None:
     assert dead.summary.ending == "failed"
 
 
+async def test_acrawl_keeps_no_more_failures_than_the_most(web: StartedWeb, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crawler.api.MOST_FAILURES", 2)
+    async with crawler.acrawl(*webs.seeds(web), **keys(web)) as pages:
+        async for _ in pages:
+            pass
+    assert len(FAILED) > len(pages.failures) == 2
+    assert pages.summary is not None and pages.summary.digest == webs.DIGEST
+
+
 @pytest.mark.parametrize("kept", [False, True], ids=["memory", "directory"])
 async def test_acrawl_ends_with_failures_and_the_summary_of_its_pages(
     web: StartedWeb, tmp_path: Path, kept: bool

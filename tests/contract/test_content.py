@@ -148,6 +148,7 @@ def test_a_url_is_found_in_any_spelling(stored: StoredCrawl) -> None:
     assert stored.read(found).title == "Two"
     assert (stored.find("no url"), stored.find(f"{A}/owed"), stored.find(f"{A}/none")) == (None, None, None)
     assert (stored.is_owed(f"{A}/owed"), stored.is_owed(f"{A}/2")) == (True, False)
+    assert (stored.is_owed("HTTP://A.test:80/x/../owed#top"), stored.is_owed("no url")) == (True, False)
 
 
 def test_a_missing_page_is_damage_that_names_the_repair(stored: StoredCrawl, tmp_path: Path) -> None:
@@ -184,8 +185,18 @@ def test_the_report_of_a_run_may_spend_a_share_of_it_and_tells_what_is_lacking(f
     assert "Not all pages were searched" in report_page(found, "native")
 
 
+def test_broken_links_beyond_the_most_are_counted_in_the_report(
+    stored: StoredCrawl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crawler.report.frontier_facts.MOST_BROKEN", 1)
+    few = read(CrawlDirectory.open_readonly(tmp_path / "out"))
+    assert [one.url for one in few.broken] == [f"{A}/broken"]
+    assert "Not shown: 1 more." in report_page(few, "native")
+
+
 def test_a_damaged_page_ends_the_search_not_the_report(facts: Facts, tmp_path: Path) -> None:
     (tmp_path / "out/parts/0001-000.sqlite").unlink()
     found = broken_links.search(facts, CrawlDirectory.open_readonly(tmp_path / "out"))
     assert not found.links_searched
     assert len(found.broken) == 2
+    assert "or a page could not be read" in report_page(found, "native"), "it does not blame the time alone"
