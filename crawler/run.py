@@ -225,7 +225,7 @@ def _sweep(store: Store, frontier: FrontierReader, run: int, records: Mapping[st
 
 
 def kept_settings(directory: CrawlDirectory, settings: Settings, wanted: Wanted = NOTHING_MORE) -> Settings:
-    """`settings` for the crawl of a directory: with its seeds, and with others where they are `wanted`.
+    """`settings` for the crawl of a directory: with its seeds and sitemaps, and with others where they are `wanted`.
 
     Raises UsageError where they would change what cannot change (IMMUTABLE_KEYS), and where the secrets of the last run
     were not given again: a directory stores none.
@@ -242,7 +242,8 @@ def kept_settings(directory: CrawlDirectory, settings: Settings, wanted: Wanted 
             f"the crawl of {directory.path} began with another {', '.join(changed)}, which cannot change: "
             "leave it as it was, replace the crawl with --fresh, or start one in another --out"
         )
-    if settings.seeds and set(settings.seeds) != set(mine.seeds) and not wanted.seeds:
+    named = set(settings.seeds) - set(mine.sitemap)
+    if named and named != set(mine.seeds) - set(mine.sitemap) and not wanted.seeds:
         raise UsageError(
             f"{directory.path} is a crawl of {_some(mine.seeds)}; name the same seeds or none, add others with"
             " --add-seeds (in Python add_seeds=True), or crawl them in another --out"
@@ -254,7 +255,11 @@ def kept_settings(directory: CrawlDirectory, settings: Settings, wanted: Wanted 
             f"the last run of {directory.path} had headers or credentials for {name}, which are not kept: give them"
             f' again with --config, or [headers."{name}"] without any to go on without'
         )
-    return msgspec.structs.replace(settings, seeds=tuple(dict.fromkeys((*mine.seeds, *settings.seeds))))
+    seeds, sitemap = (
+        tuple(dict.fromkeys((*begun, *given)))
+        for begun, given in ((mine.seeds, settings.seeds), (mine.sitemap, settings.sitemap))
+    )
+    return msgspec.structs.replace(settings, seeds=seeds, sitemap=sitemap)
 
 
 def _some(urls: Sequence[str]) -> str:

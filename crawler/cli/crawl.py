@@ -134,7 +134,7 @@ def carry_out(order: Order, signals: Signals, as_json: bool, quiet: bool, log_fo
         if plan.demo:
             from crawler.testweb.process import start_web
 
-            settings = lead_to(stack.enter_context(start_web()), settings)
+            settings = lead_to(stack.enter_context(start_web(sitemaps=settings.sitemaps)), settings)
 
         def watch(run: Run) -> None:
             nonlocal stats

@@ -55,6 +55,7 @@ IMMUTABLE_KEYS = (
     "store",
     "max_body",
     "max_links",
+    "sitemaps",
     "max_url_length",
     "follow_rel",
     "follow_errors",

@@ -61,6 +61,7 @@ class Host(LinkQueue):
         "robots_until",
         "robots_url",
         "scheduled_at",
+        "sitemaps",
         "state",
         "unknown",
     )
@@ -85,6 +86,7 @@ class Host(LinkQueue):
         self.per_host = rules.per_host
         self.reach = HostPlacement.OWNER
         self.ledger = TrapDetector(rules)
+        self.sitemaps = 0  # that were read
         self.unknown = False
         self._rules = rules
 
