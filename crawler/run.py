@@ -22,6 +22,7 @@ from crawler.runtime.recorder import Recorder
 from crawler.settings import Settings
 from crawler.storage.directory import IMMUTABLE_KEYS, REPORT, CrawlDirectory
 from crawler.storage.frontier.base import Frontier, FrontierReader
+from crawler.storage.manifest import RunCost
 from crawler.storage.pages.base import Store, Writer
 from crawler.storage.reopening import Wanted, ask_again, asks_again
 from crawler.storage.resharding import ensure_layout
@@ -68,7 +69,8 @@ def execute(
     sharded = variants.is_sharded(settings)
     run_engine = _run_sharded if sharded else _run_unsharded
     ran, stats, meter = run_engine(directory, store, settings, asked, plan, watch, callbacks)
-    directory.end_run(ran)
+    cost = RunCost(directory.manifest.runs, settings.mode, client, meter.cpu_seconds, meter.peak_memory)
+    directory.end_run(ran, cost)
     if settings.report:
         report(directory, client, 0.0 if ran is Ending.STOPPED else stats.seconds)
     summary = summarise(

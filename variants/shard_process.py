@@ -71,6 +71,7 @@ def spec_of(run: Run, shard: int, in_flight: Sequence[int], incarnation: int, ve
         verdicts=tuple(verdicts),
         to_unix=run.to_unix,
         shares=replace(run.worker_shares, in_flight=share),
+        url_log=run.url_log,
     )
 
 

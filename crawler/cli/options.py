@@ -62,6 +62,7 @@ SEEDS = (
 OUTPUT = (
     click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object."),
     click.option("-q", "--quiet", is_flag=True, help="No progress on stderr."),
+    click.option("-v", "--verbose", is_flag=True, help="A line on stderr for each URL that has ended."),
     click.option("--log-format", type=click.Choice(("text", "json")), help="Progress as lines.  [json off a terminal]"),
 )
 
