@@ -1,0 +1,77 @@
+"""The table of routes: from one entry come the dispatch, the document (openapi.py) and the tests of security.
+
+Rules:
+- A route without an entry does not exist, so none can lack its scope.
+- Bodies and queries are msgspec structs. Whatever is unknown in them is refused with the nearest name.
+- The function of a route returns a value, which is sent as JSON with the status of the route, or a whole response.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+from aiohttp import web
+
+from crawler.service.auth import Caller, Sessions
+
+if TYPE_CHECKING:
+    from crawler.service.records import TokenScope
+    from crawler.service.service import Service
+
+API = "/api/v1"
+JSON = "application/json"
+PARAMETER = re.compile(r"\{(\w+)(?::[^{}]*)?\}")
+
+
+class NoQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The query of a route that takes none."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """One route. `path` is that of aiohttp, with {parameters}; `scope` None: open to everybody.
+
+    `body`: type of its JSON body, None: it takes none; `answer`: type of its JSON answer, None: it has another `media`,
+    or no content. `refusals` are its statuses beyond those that follow from scope, path, body and query. `is_page`: for
+    people, so not in the document, and it takes forms. `streams`: its answer has no end.
+    """
+
+    method: Literal["GET", "POST", "PATCH", "DELETE"]
+    path: str
+    respond: Callable[[Call], Awaitable[Any]]
+    summary: str
+    scope: TokenScope | None = "read"
+    body: Any = None
+    query: type[msgspec.Struct] = NoQuery
+    answer: Any = None
+    status: int = 200
+    media: str = JSON
+    refusals: tuple[int, ...] = ()
+    is_page: bool = False
+    streams: bool = False
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names in its path."""
+        return tuple(PARAMETER.findall(self.path))
+
+
+class Call:
+    """One request that has passed the checks: its `caller` (None on an open route), `path` parameters, `query` and
+    `body`, both of the types in the route. `sent` is the body as it was sent, for patches. A route that creates
+    something sets `location`."""
+
+    def __init__(self, request: web.Request, service: Service, sessions: Sessions, caller: Caller | None) -> None:
+        self.request = request
+        self.service = service
+        self.sessions = sessions
+        self.caller = caller
+        self.path: Mapping[str, str] = request.match_info
+        self.query: Any = None
+        self.body: Any = None
+        self.sent: dict[str, Any] = {}
+        self.location = ""

@@ -1,0 +1,1 @@
+"""The dashboard: pages for people, of the same service that the API has."""
