@@ -19,11 +19,11 @@ import msgspec
 from aiohttp import web
 
 from crawler.service import auth
-from crawler.service.auth import Caller, Sessions
+from crawler.service.auth import Sessions
 from crawler.service.bodies import check_no_body, read_body, read_query
 from crawler.service.idempotency import Answers
 from crawler.service.problems import Refusal, problem_response, refusal_of
-from crawler.service.routing import API, Call, Route
+from crawler.service.routing import API, CALLER, CONFIG, READINGS, SERVICE, SESSIONS, Call, Route
 
 if TYPE_CHECKING:
     from crawler.service.config import ServiceConfig
@@ -48,11 +48,8 @@ HEADERS = {
 }
 Respond = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-SERVICE: web.AppKey[Service] = web.AppKey("SERVICE")
-CONFIG: web.AppKey[ServiceConfig] = web.AppKey("CONFIG")
-SESSIONS: web.AppKey[Sessions] = web.AppKey("SESSIONS")
-ROUTES: web.AppKey[dict[tuple[str, str], Route]] = web.AppKey("ROUTES")
-CALLER: web.RequestKey[Caller | None] = web.RequestKey("CALLER")
+TABLE: web.AppKey[dict[tuple[str, str], Route]] = web.AppKey("TABLE")
+READINGS_AT_ONCE = 4
 
 
 @cache
@@ -70,15 +67,16 @@ def make_app(service: Service, config: ServiceConfig, session_key: bytes | None 
     app[SERVICE] = service
     app[CONFIG] = config
     app[SESSIONS] = Sessions(session_key or secrets.token_bytes(32))
-    app[ROUTES] = {}
+    app[READINGS] = asyncio.Semaphore(READINGS_AT_ONCE)
+    app[TABLE] = {}
     answers = Answers()
     for route in all_routes():
         added = app.router.add_route(route.method, route.path, _dispatch(route, answers))
         assert added.resource is not None
-        app[ROUTES][route.method, added.resource.canonical] = route
+        app[TABLE][route.method, added.resource.canonical] = route
         if route.method == "GET" and not route.streams:
             app.router.add_route("HEAD", route.path, _dispatch(route, answers))
-            app[ROUTES]["HEAD", added.resource.canonical] = route
+            app[TABLE]["HEAD", added.resource.canonical] = route
     app.on_response_prepare.append(_add_headers)
     app.on_shutdown.append(_end_streams)
     return app
@@ -88,7 +86,7 @@ def make_app(service: Service, config: ServiceConfig, session_key: bytes | None 
 async def guard(request: web.Request, handler: Respond) -> web.StreamResponse:
     """Check a request, call its route, and turn what it raises into an answer."""
     resource = request.match_info.route.resource
-    route = request.app[ROUTES].get((request.method, resource.canonical)) if resource is not None else None
+    route = request.app[TABLE].get((request.method, resource.canonical)) if resource is not None else None
     is_page = route.is_page if route is not None else not request.path.startswith((f"{API}/", "/openapi", "/metrics"))
     try:
         await _check(request, route, is_page)
@@ -124,7 +122,7 @@ async def _check(request: web.Request, route: Route | None, is_page: bool) -> No
 
 def _dispatch(route: Route, answers: Answers) -> Respond:
     async def dispatch(request: web.Request) -> web.StreamResponse:
-        call = Call(request, request.app[SERVICE], request.app[SESSIONS], request.get(CALLER))
+        call = Call(request)
         if route.is_page:
             answer = await route.respond(call)
             assert isinstance(answer, web.StreamResponse)

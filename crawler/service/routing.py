@@ -8,10 +8,11 @@ Rules:
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -19,16 +20,25 @@ from aiohttp import web
 from crawler.service.auth import Caller, Sessions
 
 if TYPE_CHECKING:
+    from crawler.service.config import ServiceConfig
     from crawler.service.records import TokenScope
     from crawler.service.service import Service
 
+P = ParamSpec("P")
+T = TypeVar("T")
 API = "/api/v1"
 JSON = "application/json"
 PARAMETER = re.compile(r"\{(\w+)(?::[^{}]*)?\}")
 
+SERVICE: web.AppKey[Service] = web.AppKey("SERVICE")
+CONFIG: web.AppKey[ServiceConfig] = web.AppKey("CONFIG")
+SESSIONS: web.AppKey[Sessions] = web.AppKey("SESSIONS")
+READINGS: web.AppKey[asyncio.Semaphore] = web.AppKey("READINGS")
+CALLER: web.RequestKey[Caller] = web.RequestKey("CALLER")
 
-class NoQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The query of a route that takes none."""
+
+class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The base of what a query may name; itself the query of a route that takes none."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +56,7 @@ class Route:
     summary: str
     scope: TokenScope | None = "read"
     body: Any = None
-    query: type[msgspec.Struct] = NoQuery
+    query: type[msgspec.Struct] = Query
     answer: Any = None
     status: int = 200
     media: str = JSON
@@ -65,13 +75,22 @@ class Call:
     `body`, both of the types in the route. `sent` is the body as it was sent, for patches. A route that creates
     something sets `location`."""
 
-    def __init__(self, request: web.Request, service: Service, sessions: Sessions, caller: Caller | None) -> None:
+    def __init__(self, request: web.Request) -> None:
         self.request = request
-        self.service = service
-        self.sessions = sessions
-        self.caller = caller
+        self.service = request.app[SERVICE]
+        self.sessions = request.app[SESSIONS]
+        self.caller = request.get(CALLER)
         self.path: Mapping[str, str] = request.match_info
         self.query: Any = None
         self.body: Any = None
         self.sent: dict[str, Any] = {}
         self.location = ""
+
+    async def read(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What a function that blocks reads from a crawl directory; few at a time, so that crawls are not disturbed."""
+        async with self.request.app[READINGS]:
+            return await asyncio.to_thread(function, *args, **kwargs)
+
+    async def is_valid(self) -> bool:
+        """Whether the token of this call still stands; long answers ask now and then."""
+        return self.caller is not None and await self.service.check_digest(self.caller.digest) is not None
