@@ -32,7 +32,7 @@ from crawler.service.errors import Conflict, Invalid
 from crawler.service.records import Listing
 from crawler.storage.database import connect_to_read, storage_errors
 from crawler.storage.directory import CrawlDirectory
-from crawler.storage.export import COLUMNS, NUMBERS, Record, as_csv, as_jsonl, columns_of, fields_of, records
+from crawler.storage.export import COLUMNS, NUMBERS, Cell, as_csv, as_jsonl, fields_of, records
 from crawler.storage.row_filter import RowCondition, condition
 from crawler.storage.stored_crawl import StoredCrawl
 
@@ -67,6 +67,13 @@ class HostOfRun(msgspec.Struct, frozen=True):
     rest_until: float | None
 
 
+class UrlListing(msgspec.Struct, frozen=True):
+    """A page of URLs, with the COLUMNS of an export; `next` as in every list."""
+
+    items: list[dict[str, Cell]]
+    next: str | None = None
+
+
 class StoredFile(msgspec.Struct, frozen=True):
     """A file of a crawl directory, named below it, and its bytes."""
 
@@ -84,25 +91,25 @@ def open_crawl(path: Path) -> CrawlDirectory:
     return crawl
 
 
-def urls(path: Path, where: Sequence[str], cursor: str | None, limit: int) -> Listing[Record]:
+def urls(path: Path, where: Sequence[str], cursor: str | None, limit: int) -> UrlListing:
     """A page of the settled URLs that meet all conditions, with the COLUMNS of an export. Raises Invalid, Conflict,
     StorageError."""
     conditions = _conditions(where)
     shard, after = _position(cursor)
     crawl = open_crawl(path)
-    looked_at, found = 0, list[Record]()
+    looked_at, found = 0, list[dict[str, Cell]]()
     files = crawl.frontier_files()
     for number in range(shard, len(files)):
         with closing(crawl.reader(files[number])) as reader:
             for row in reader.settled_after(after):
                 if len(found) >= limit or looked_at >= MOST_LOOKED_AT:
-                    return Listing(found, f"{number}.{after}")
+                    return UrlListing(found, f"{number}.{after}")
                 looked_at, after = looked_at + 1, row.id
-                cells = columns_of(row)
+                cells = {name: cell(row) for name, cell in COLUMNS.items()}
                 if all(one.holds(cells) for one in conditions):
                     found.append(cells)
         after = 0
-    return Listing(found)
+    return UrlListing(found)
 
 
 def causes(path: Path) -> Listing[TroubleFacts]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta, UnsetType, field
 
 from crawler.service.idempotency import idempotency_key
 from crawler.service.records import Expect, JobName, JobRecord, JobSpec, Listing, OnEnd, Retry, RunRecord, Sent, Tag
@@ -34,7 +34,7 @@ class RunStart(Sent, frozen=True):
     """How a run differs from its job: another mode, other settings on top."""
 
     mode: Annotated[str, Meta(max_length=50)] | None = None
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 async def list_jobs(call: Call) -> Listing[JobRecord]:

@@ -12,14 +12,13 @@ from msgspec import Meta
 from crawler.report.facts import TroubleFacts
 from crawler.service import crawl_reader
 from crawler.service.core.states import FINAL
-from crawler.service.crawl_reader import HostOfRun, StoredFile
+from crawler.service.crawl_reader import HostOfRun, StoredFile, UrlListing
 from crawler.service.log_reader import follow, read_from, tail_start
 from crawler.service.records import Listing
 from crawler.service.routes.queries import PageQuery
 from crawler.service.routes.runs import RUN
 from crawler.service.routing import Call, Query, Route
 from crawler.service.streaming import MOST_EXPORTS, MOST_STREAMS, StreamLimit, from_thread, stream
-from crawler.storage.export import Record
 
 TEXT = "text/plain; charset=utf-8"
 EXPORTS = {"jsonl": "application/jsonl; charset=utf-8", "csv": "text/csv; charset=utf-8"}
@@ -56,7 +55,7 @@ async def directory_of(call: Call) -> Path:
     return call.service.directory(run.id)
 
 
-async def pages(call: Call) -> Listing[Record]:
+async def pages(call: Call) -> UrlListing:
     """The settled URLs."""
     query = call.query
     return await call.read(crawl_reader.urls, await directory_of(call), query.where, query.cursor, query.limit)
@@ -125,7 +124,7 @@ ROUTES = (
         pages,
         "List the settled URLs of a run, with the fields of the command export",
         query=PagesQuery,
-        answer=Listing[Record],
+        answer=UrlListing,
         refusals=(409,),
     ),
     Route(
@@ -165,5 +164,6 @@ ROUTES = (
         query=LogQuery,
         media="text/plain",
         refusals=(206, 416, 429),
+        headers=("Range",),
     ),
 )

@@ -148,6 +148,7 @@ ROUTES = (
         "Follow what changes, as Server-Sent Events",
         query=EventsQuery,
         media="text/event-stream",
+        headers=("Last-Event-ID",),
         refusals=(429,),
         streams=True,
     ),
