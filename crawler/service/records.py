@@ -2,8 +2,8 @@
 
 Rules:
 - Times are Unix seconds, durations seconds, sizes bytes; None where a thing has not happened yet or has no limit.
-- What a client sends (JobSpec, ScheduleSpec, RunLimits) has no unknown keys and a bound on every value; what the service
-  tells is built from rows and needs none.
+- What a client sends (JobSpec, ScheduleSpec, RunLimits) has no unknown keys, and a bound on every value; what the
+  service tells is built from rows and needs none.
 - A command that is run when a run ends stands in the configuration of the service only: whoever may use the API must
   not be able to start programs.
 """
