@@ -168,16 +168,18 @@ class TickRecord(msgspec.Struct, frozen=True):
 
 
 class HostLoad(msgspec.Struct, frozen=True):
-    """The fetches of a run that one host has had, and the bytes of its pages."""
+    """What one host was asked in a run; `seconds` sums the durations of its fetches."""
 
     host: str
     fetched: int
-    bytes: int
+    failed: int
+    seconds: float
 
 
 class RunProgress(msgspec.Struct, frozen=True, kw_only=True):
     """How far a run is, at a time. `rate` is in URLs per second over the last ten, `eta` in seconds; `paused` is why no
-    fetch starts, "" where fetches do; `top_hosts` are those with most fetches."""
+    fetch starts, "" where fetches do; `reasons` counts the URLs
+    that ended otherwise than well; `top_hosts` are those with most fetches."""
 
     at: float
     urls: int = 0
@@ -192,7 +194,7 @@ class RunProgress(msgspec.Struct, frozen=True, kw_only=True):
     paused: str = ""
     settled: int = 0
     hosts: int = 0
-    statuses: dict[str, int] = {}
+    reasons: dict[str, int] = {}
     top_hosts: tuple[HostLoad, ...] = ()
 
 
