@@ -81,14 +81,24 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: float
 
 
+class RunLimits(Sent, frozen=True):
+    """Limits of a run while it runs; None: as its settings have it. `delay` can only grow beyond what settings and
+    robots.txt demand; `concurrency` and `per_host` can only fall below the settings."""
+
+    delay: Annotated[float, Meta(ge=0, le=86_400)] | None = None
+    concurrency: Annotated[int, Meta(ge=1, le=100_000)] | None = None
+    per_host: Annotated[int, Meta(ge=1, le=100_000)] | None = None
+
+
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One run of a job, and the crawl directory it works in.
 
     `job` and `job_name` of its job, which may be gone; `settings` of this run, those of its job with its own on top;
     `schedule` and `due` of the tick it comes from; `attempt` counts from 1, `retry_of` is the run that it tries again;
     `not_before` is when a retry may start; `directory` is relative to the data folder and may be shared by the runs of
-    a job; `starts` counts processes, `exit_code` and `signal` are those of the last; `stderr` its last lines; `unmet`
-    tells each expectation that is not met; `removed`: the directory is gone.
+    a job; `starts` counts processes, `crashes` those in a row that died without a page; `limits` were set while it ran;
+    `exit_code` and `signal` are those of the last process, `stderr` its last lines; `unmet` tells each expectation that
+    is not met; `removed`: the directory is gone.
     """
 
     id: str
@@ -109,6 +119,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     started_at: float | None = None
     ended_at: float | None = None
     starts: int = 0
+    crashes: int = 0
+    limits: RunLimits = RunLimits()
     summary: dict[str, Any] | None = None
     exit_code: int | None = None
     signal: int | None = None
@@ -198,15 +210,6 @@ class RunProgress(msgspec.Struct, frozen=True, kw_only=True):
     top_hosts: tuple[HostLoad, ...] = ()
 
 
-class RunLimits(Sent, frozen=True):
-    """Limits of a run while it runs; None: as its settings have it. `delay` can only grow beyond what settings and
-    robots.txt demand; `concurrency` and `per_host` can only fall below the settings."""
-
-    delay: Annotated[float, Meta(ge=0, le=86_400)] | None = None
-    concurrency: Annotated[int, Meta(ge=1, le=100_000)] | None = None
-    per_host: Annotated[int, Meta(ge=1, le=100_000)] | None = None
-
-
 class ServiceEvent(msgspec.Struct, frozen=True):
     """What the stream of events sends: `data` is the record that has changed, as builtins."""
 
@@ -249,6 +252,12 @@ class TokenRecord(msgspec.Struct, frozen=True):
     name: str
     scope: TokenScope
     created_at: float
+
+
+class StoredToken(TokenRecord, frozen=True):
+    """A token as it is stored: with the SHA-256 of its secret, in hexadecimal."""
+
+    hash: str = ""
 
 
 class NewToken(msgspec.Struct, frozen=True):

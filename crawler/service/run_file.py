@@ -34,7 +34,7 @@ def write_run_file(path: Path, content: RunFile) -> None:
     beside = path.with_name(f"{path.name}.new")
     with storage_errors(path):
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, PRIVATE_FILE)
-        with open(descriptor, "wb") as file:
+        with os.fdopen(descriptor, "wb") as file:
             file.write(msgspec.json.encode(content))
         beside.replace(path)
 
