@@ -48,6 +48,13 @@ def test_a_run_without_seeds_overlaps_none_but_one_that_may_ask_anything() -> No
     assert Reach().overlaps(ANY)
 
 
+def test_two_runs_do_not_work_in_one_directory_at_once() -> None:
+    here = reach_of([], "site", directory="runs/run_1")
+    assert here.overlaps(reach_of(["https://a.example/"], "site", directory="runs/run_1"))
+    assert not here.overlaps(reach_of([], "site", directory="runs/run_2"))
+    assert not here.overlaps(reach_of([], "site"))
+
+
 def test_runs_start_in_order_up_to_the_limit() -> None:
     queued = [QueuedRun("one", A), QueuedRun("two", B), QueuedRun("three", Reach())]
     assert admit(queued, [], 2, 0.0) == Admitted(("one", "two"), None)
