@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from cronsim import CronSim
 from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
@@ -23,6 +22,7 @@ from crawler.service.core.schedules import (
     validate,
 )
 from tests.effort import stays_below
+from tests.sim.cron_oracle import ticks
 
 BEGIN = int(datetime(2024, 1, 1, tzinfo=UTC).timestamp())
 DAY = 86_400
@@ -53,18 +53,7 @@ def dues(cron: str, zone: str, after: str, until: str) -> list[str]:
 
 
 def by_cronsim(cron: str, zone: str, after: int, number: int) -> list[int]:
-    """The same by cronsim alone, which tells times of the day from elapsed time by a star in the first two fields."""
-    fields = cron.split()
-    hours = CronSim(cron, datetime(2000, 1, 1, tzinfo=UTC)).hours
-    if len(hours) == 24:
-        fields[1] = "*"
-    else:
-        fields[0] = fields[0].replace("*", "0-59")
-        fields[1] = fields[1].replace("*", "0-23")
-    ticks = CronSim(" ".join(fields), datetime.fromtimestamp(after, ZoneInfo(zone)))
-    instants = (int(tick.timestamp()) for tick in ticks)
-    distinct = (due for due, _ in itertools.groupby(instants))
-    return list(itertools.islice((due for due in distinct if due > after), number))
+    return list(itertools.islice(ticks(cron, zone, after), number))
 
 
 @pytest.mark.parametrize("zone", ZONES)
@@ -176,16 +165,16 @@ def test_half_an_hour_of_lord_howe() -> None:
 
 def test_an_hourly_line_goes_on_through_every_change() -> None:
     begin = at("2026-01-01T00:00+00:00")
-    ticks = preview("5 * * * *", "Europe/Berlin", begin, 1000)
-    assert {after - before for before, after in itertools.pairwise(ticks)} == {3600}
+    hourly = preview("5 * * * *", "Europe/Berlin", begin, 1000)
+    assert {after - before for before, after in itertools.pairwise(hourly)} == {3600}
     autumn = preview("5 * * * *", "Europe/Berlin", at("2026-10-24T00:00+00:00"), 50)
     assert {after - before for before, after in itertools.pairwise(autumn)} == {3600}
 
 
 def test_a_repeated_hour_that_leads_back_over_midnight_loses_nothing() -> None:
     """St. John's, 2010: one minute after midnight clocks went back to 23:01 of the day before."""
-    ticks = preview("*/10 * * * *", "America/St_Johns", at("2010-11-06T20:00-02:30"), 60)
-    assert {after - before for before, after in itertools.pairwise(ticks)} == {600}
+    found = preview("*/10 * * * *", "America/St_Johns", at("2010-11-06T20:00-02:30"), 60)
+    assert {after - before for before, after in itertools.pairwise(found)} == {600}
 
 
 @given(st.sampled_from(LINES), st.sampled_from([*ZONES, "Australia/Lord_Howe"]), st.integers(0, 4000), st.data())
