@@ -110,6 +110,8 @@ class Timetable:
             self._on_run()
 
     def _write_tick(self, schedule: ScheduleRecord, job: JobRecord | None, due: Due) -> None:
+        if self._journal.database.has_tick(schedule.id, float(due.due)):
+            return
         run = None
         if due.reason is None and job is not None:
             run = self._starts.create(job, {}, schedule=schedule.id, due=float(due.due)).id
