@@ -33,6 +33,8 @@ COMMANDS = {
     "completion": ("crawler.cli.completion", "Print what a shell needs to complete commands and options."),
     "testweb": ("crawler.testweb.commands", "Serve or describe the built-in test web."),
 }
+HIDDEN = {"supervised": "crawler.cli.supervised"}
+"""Commands that only the service calls."""
 EXAMPLES = (
     ("", "crawl the built-in test web"),
     ("https://example.org/ --out crawls/mine", "politely: one connection, 1 s between fetches"),
@@ -41,7 +43,7 @@ EXAMPLES = (
     ("export crawls/mine --format csv -o urls.csv", "one row per URL"),
     ("config explain delay", "what a key means, and where it is set"),
 )
-STOPPED_IN_ORDER = ("crawl", "resume", "compare", "bench")
+STOPPED_IN_ORDER = ("crawl", "resume", "compare", "bench", "supervised")
 """Commands that shut down in an orderly way on a signal. All others exit at once."""
 
 
@@ -53,7 +55,7 @@ class DefaultGroup(click.Group):
         first = args[0] if args else ""
         if ctx.resilient_parsing and not args:  # a shell completes the first word
             return super().parse_args(ctx, args)
-        if first not in COMMANDS and first not in HELP:
+        if first not in COMMANDS and first not in HIDDEN and first not in HELP:
             if not ctx.resilient_parsing:
                 _refuse_words(first)
             args = ["crawl", *args]
@@ -65,11 +67,11 @@ class DefaultGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command; None where there is none of that name."""
-        if cmd_name not in COMMANDS:
+        if cmd_name not in COMMANDS and cmd_name not in HIDDEN:
             return None
         if cmd_name not in STOPPED_IN_ORDER and (signals := ctx.find_object(Signals)) is not None:
             signals.release()
-        command: click.Command = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name)
+        command: click.Command = getattr(import_module(HIDDEN.get(cmd_name) or COMMANDS[cmd_name][0]), cmd_name)
         if ctx.resilient_parsing:
             from crawler.cli.completion import offer_values
 

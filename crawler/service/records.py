@@ -2,8 +2,8 @@
 
 Rules:
 - Times are Unix seconds, durations seconds, sizes bytes; None where a thing has not happened yet or has no limit.
-- What a client sends (JobSpec, ScheduleSpec, RunLimits) has no unknown keys and a bound on every value; what the service
-  tells is built from rows and needs none.
+- What a client sends (JobSpec, ScheduleSpec, RunLimits) has no unknown keys, and a bound on every value; what the
+  service tells is built from rows and needs none.
 - A command that is run when a run ends stands in the configuration of the service only: whoever may use the API must
   not be able to start programs.
 """
@@ -81,14 +81,24 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: float
 
 
+class RunLimits(Sent, frozen=True):
+    """Limits of a run while it runs; None: as its settings have it. `delay` can only grow beyond what settings and
+    robots.txt demand; `concurrency` and `per_host` can only fall below the settings."""
+
+    delay: Annotated[float, Meta(ge=0, le=86_400)] | None = None
+    concurrency: Annotated[int, Meta(ge=1, le=100_000)] | None = None
+    per_host: Annotated[int, Meta(ge=1, le=100_000)] | None = None
+
+
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One run of a job, and the crawl directory it works in.
 
     `job` and `job_name` of its job, which may be gone; `settings` of this run, those of its job with its own on top;
     `schedule` and `due` of the tick it comes from; `attempt` counts from 1, `retry_of` is the run that it tries again;
     `not_before` is when a retry may start; `directory` is relative to the data folder and may be shared by the runs of
-    a job; `starts` counts processes, `exit_code` and `signal` are those of the last; `stderr` its last lines; `unmet`
-    tells each expectation that is not met; `removed`: the directory is gone.
+    a job; `starts` counts processes, `crashes` those in a row that died without a page; `limits` were set while it ran;
+    `exit_code` and `signal` are those of the last process, `stderr` its last lines; `unmet` tells each expectation that
+    is not met; `removed`: the directory is gone.
     """
 
     id: str
@@ -109,6 +119,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     started_at: float | None = None
     ended_at: float | None = None
     starts: int = 0
+    crashes: int = 0
+    limits: RunLimits = RunLimits()
     summary: dict[str, Any] | None = None
     exit_code: int | None = None
     signal: int | None = None
@@ -168,16 +180,18 @@ class TickRecord(msgspec.Struct, frozen=True):
 
 
 class HostLoad(msgspec.Struct, frozen=True):
-    """The fetches of a run that one host has had, and the bytes of its pages."""
+    """What one host was asked in a run; `seconds` sums the durations of its fetches."""
 
     host: str
     fetched: int
-    bytes: int
+    failed: int
+    seconds: float
 
 
 class RunProgress(msgspec.Struct, frozen=True, kw_only=True):
     """How far a run is, at a time. `rate` is in URLs per second over the last ten, `eta` in seconds; `paused` is why no
-    fetch starts, "" where fetches do; `top_hosts` are those with most fetches."""
+    fetch starts, "" where fetches do; `reasons` counts the URLs
+    that ended otherwise than well; `top_hosts` are those with most fetches."""
 
     at: float
     urls: int = 0
@@ -192,17 +206,8 @@ class RunProgress(msgspec.Struct, frozen=True, kw_only=True):
     paused: str = ""
     settled: int = 0
     hosts: int = 0
-    statuses: dict[str, int] = {}
+    reasons: dict[str, int] = {}
     top_hosts: tuple[HostLoad, ...] = ()
-
-
-class RunLimits(Sent, frozen=True):
-    """Limits of a run while it runs; None: as its settings have it. `delay` can only grow beyond what settings and
-    robots.txt demand; `concurrency` and `per_host` can only fall below the settings."""
-
-    delay: Annotated[float, Meta(ge=0, le=86_400)] | None = None
-    concurrency: Annotated[int, Meta(ge=1, le=100_000)] | None = None
-    per_host: Annotated[int, Meta(ge=1, le=100_000)] | None = None
 
 
 class ServiceEvent(msgspec.Struct, frozen=True):
@@ -247,6 +252,12 @@ class TokenRecord(msgspec.Struct, frozen=True):
     name: str
     scope: TokenScope
     created_at: float
+
+
+class StoredToken(TokenRecord, frozen=True):
+    """A token as it is stored: with the SHA-256 of its secret, in hexadecimal."""
+
+    hash: str = ""
 
 
 class NewToken(msgspec.Struct, frozen=True):
