@@ -11,9 +11,10 @@ Rules, and why:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
-from crawler.report.numbers import Show, short
+from crawler.report.numbers import Show, seconds, short
 from crawler.report.svg import Axis, box, escape, left_axis, linear, path, rule, svg, words
 from crawler.service.records import RunProgress
 from crawler.system.text import format_bytes
@@ -41,11 +42,19 @@ def _per_second(key: str) -> Callable[[RunProgress, RunProgress], float]:
     return value
 
 
+def _fetch_seconds(before: RunProgress, now: RunProgress) -> float:
+    """The mean duration of the fetches that ended between two snapshots, on the hosts with most fetches."""
+    known = {host.host: host for host in before.top_hosts}
+    pairs = [(known[host.host], host) for host in now.top_hosts if host.host in known]
+    fetched = sum(host.fetched - then.fetched for then, host in pairs)
+    return max(0.0, sum(host.seconds - then.seconds for then, host in pairs)) / fetched if fetched > 0 else 0.0
+
+
 CURVES = (
     Curve("URLs per second", lambda _, now: now.rate, short),
+    Curve("Mean time of a fetch, busiest hosts", _fetch_seconds, seconds),
     Curve("Bytes per second", _per_second("bytes"), format_bytes),
     Curve("Queue", lambda _, now: float(now.queue), short),
-    Curve("In flight", lambda _, now: float(now.in_flight), short),
 )
 
 
@@ -57,7 +66,7 @@ def curves(history: Sequence[RunProgress]) -> list[tuple[str, str]]:
 
 
 def _drawn(curve: Curve, history: Sequence[RunProgress]) -> str:
-    pairs = list(zip(history, history[1:], strict=False))
+    pairs = list(pairwise(history))
     values = [curve.value(before, now) for before, now in pairs]
     end = history[-1].at
     span = next((wide for wide in WIDER if end - history[0].at <= wide), end - history[0].at)

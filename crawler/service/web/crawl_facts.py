@@ -1,8 +1,8 @@
 """The facts of runs, read from their crawl directories and kept for a while.
 
 Rules:
-- Nothing about pages is counted here: `crawler.report` reads it, as for a report. The pages of the dashboard and the
-  report of a run so cannot differ.
+- Nothing about pages is counted here: `crawler.report` reads it, as for a report, and crawl_reader.py reads the hosts,
+  as for the API. So a page of the dashboard, a report and the API cannot differ.
 - One directory is read at a time, on a thread, for at most PATIENCE seconds: dashboards must not take from crawls.
 - The facts of a live run are read again after FRESH seconds, those of an ended one after SETTLED, as another run may go
   on in its directory; in any case not before SPARING times as long as the reading took.
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,6 +22,8 @@ from weakref import WeakKeyDictionary
 from crawler.errors import CrawlerError
 from crawler.report.facts import Facts
 from crawler.report.reading import look, read
+from crawler.service import crawl_reader
+from crawler.service.crawl_reader import HostOfRun
 
 if TYPE_CHECKING:
     from crawler.service.service import Service
@@ -31,13 +34,17 @@ SETTLED = 300.0
 SPARING = 20.0
 MOST = 64
 """How many runs are kept; the facts of one have a bounded size, about 100 kB."""
+HOSTS = 100
+"""How many hosts of a run are kept."""
 
 
 class FactsRead(NamedTuple):
-    """What a directory says: `facts`, or None and the reason in words."""
+    """What a directory says: `facts`, or None and the reason in words; its largest hosts, and whether it has more."""
 
     facts: Facts | None
     unread: str = ""
+    hosts: Sequence[HostOfRun] = ()
+    more_hosts: bool = False
 
 
 class _Kept(NamedTuple):
@@ -88,7 +95,9 @@ def _read(path: Path) -> FactsRead:
     if not path.is_dir():
         return FactsRead(None, "Its crawl directory does not exist (yet, or any more).")
     try:
-        return FactsRead(read(look(path), PATIENCE))
+        facts = read(look(path), PATIENCE)
+        listed = crawl_reader.hosts(path, None, HOSTS)
+        return FactsRead(facts, hosts=listed.items, more_hosts=listed.next is not None)
     except CrawlerError as error:
         return FactsRead(None, str(error))
     except OSError as error:

@@ -1,4 +1,7 @@
-"""The settings of a run with their origin: default, profile, job or this run alone."""
+"""The settings of a run with their origin: default, profile, job or this run alone.
+
+Values of secret keys are neither resolved nor shown, only how many there are.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import Any, NamedTuple
 
 from crawler.errors import CrawlerError
 from crawler.service.records import RunRecord
-from crawler.settings import profile
+from crawler.settings import SECRET, profile
 from crawler.settings.explained import DEFAULT, Layer, with_origins
 
 PROFILE = "profile"
@@ -30,14 +33,20 @@ class Effective(NamedTuple):
 
 
 def effective(run: RunRecord, of_job: Mapping[str, object]) -> Effective:
-    """The settings in effect for a run. Values of secret keys are never among them."""
+    """The settings in effect for a run."""
     return explained_settings(run.settings, of_job)
 
 
 def explained_settings(settings: Mapping[str, Any], of_job: Mapping[str, object]) -> Effective:
     """Settings as they are sent, with the origin of each key; `of_job`: those that come from a job."""
+    secret = [
+        EffectiveKey(key, f"({len(settings[key])} set, not shown)", "job" if key in of_job else "this run")
+        for key in SECRET
+        if settings.get(key)
+    ]
+    plain = {key: value for key, value in settings.items() if key not in SECRET}
     try:
-        keys = [EffectiveKey(*row) for row in with_origins(_layers(settings, of_job))]
+        keys = [*(EffectiveKey(*row) for row in with_origins(_layers(plain, of_job)) if row[0] not in SECRET), *secret]
     except CrawlerError as error:
         return Effective([], [], str(error))
     return Effective(

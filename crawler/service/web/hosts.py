@@ -1,8 +1,8 @@
 """The page of hosts over all runs: how each host answered, in the newest runs that have a crawl directory.
 
 Rules:
-- The figures are those of the reports: the largest, slowest and most failing hosts of each run, and their rests. A host
-  that is in none of these lists of any run is not here, and the page says so.
+- The figures are those of the API and of the reports: the hosts with most URLs of each run, and the rests that the
+  audit of its politeness lists. What is left out is said.
 - Runs of one directory are the same crawl and count once.
 """
 
@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import msgspec
 
-from crawler.report.facts import Facts, HostFacts
+from crawler.service.crawl_reader import HostOfRun
+from crawler.service.web.crawl_facts import FactsRead
 from crawler.service.web.run_states import ended
 from crawler.service.web.visits import Answer, Shown, Visit
 
@@ -34,14 +35,14 @@ class HostOverall(msgspec.Struct):
     gap: float | None = None
     breaches: int = 0
 
-    def add(self, host: HostFacts) -> None:
+    def add(self, host: HostOfRun) -> None:
         """Count one run."""
         self.runs += 1
         self.urls += host.urls
         self.fetched += host.fetched
         self.failed += host.failed
         self.owed += host.owed
-        self.size += host.size
+        self.size += host.bytes
         self.seconds += host.seconds
 
     @property
@@ -54,7 +55,7 @@ async def hosts_page(visit: Visit) -> Answer:
     """Hosts, the largest first."""
     seen: set[str] = set()
     found: dict[str, HostOverall] = {}
-    unread = 0
+    unread = cut = 0
     for run in (await visit.service.runs(limit=RUNS)).items:
         if run.removed or run.started_at is None or run.directory in seen:
             continue
@@ -63,18 +64,24 @@ async def hosts_page(visit: Visit) -> Answer:
         if read.facts is None:
             unread += 1
         else:
-            count(found, read.facts)
+            count(found, read)
+            cut += read.more_hosts
     hosts = sorted(found.values(), key=lambda one: (-one.fetched, one.name))
-    context = {"hosts": hosts[:LISTED], "more": max(0, len(hosts) - LISTED), "crawls": len(seen), "unread": unread}
+    context = {
+        "hosts": hosts[:LISTED],
+        "more": max(0, len(hosts) - LISTED),
+        "crawls": len(seen),
+        "unread": unread,
+        "cut": cut,
+    }
     return Shown("hosts.html", context)
 
 
-def count(found: dict[str, HostOverall], facts: Facts) -> None:
+def count(found: dict[str, HostOverall], read: FactsRead) -> None:
     """Add the hosts of one crawl."""
-    listed = (*facts.hosts.largest, *facts.hosts.slowest, *facts.hosts.failing)
-    for host in {one.name: one for one in listed}.values():
-        found.setdefault(host.name, HostOverall(host.name)).add(host)
-    for rest in facts.audit.rests:
+    for host in read.hosts:
+        found.setdefault(host.host, HostOverall(host.host)).add(host)
+    for rest in read.facts.audit.rests if read.facts else ():
         overall = found.get(rest.host)
         if overall is None:
             continue

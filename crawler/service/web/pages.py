@@ -17,7 +17,7 @@ from aiohttp import web
 from crawler.service.auth import Caller, is_own_path, log_in, log_out
 from crawler.service.problems import Refusal
 from crawler.service.records import TokenScope
-from crawler.service.routing import Call, Route
+from crawler.service.routing import CALLER, Call, Route
 from crawler.service.web import hosts, jobs, modes, overview, runs, schedules, storage, tokens
 from crawler.service.web.static_files import static_files
 from crawler.service.web.templating import render
@@ -65,7 +65,7 @@ async def refusal_page(request: web.Request, refusal: Refusal) -> web.Response:
         shown = Shown("login.html", {"refused": NOT_REFUSED, "next": wanted}, 401)
     else:
         shown = Shown("refused.html", {"problem": refusal.problem}, status)
-    answer = page(request, None, shown)
+    answer = page(request, request.get(CALLER), shown)
     answer.headers.update(refusal.headers)
     return answer
 

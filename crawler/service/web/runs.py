@@ -10,19 +10,17 @@ import msgspec
 from crawler.report.page import sections
 from crawler.service.core.states import RunState
 from crawler.service.errors import Invalid, NotFound
+from crawler.service.log_reader import last_lines
 from crawler.service.records import RunLimits, RunProgress, RunRecord
 from crawler.service.web.charts import curves
 from crawler.service.web.crawl_facts import FactsRead
 from crawler.service.web.effective import effective
-from crawler.service.web.log_tail import tail
 from crawler.service.web.run_states import FORCE, ended
 from crawler.service.web.templating import safe
 from crawler.service.web.visits import NOT_REFUSED, Answer, Moved, Refused, Shown, Visit, onward
 
 SHOWN_AT_ONCE = 50
 LOG_LINES = 200
-SECTIONS = ("ends", "errors", "hosts", "politeness", "urls", "pages")
-"""The sections of the report that the page has, in their order."""
 LIMITS = ("delay", "concurrency", "per_host")
 
 
@@ -87,19 +85,14 @@ async def read_facts(visit: Visit, run: RunRecord) -> dict[str, object]:
         read = FactsRead(None, "It has not started yet.")
     else:
         read = await visit.facts.of(run.id, visit.service.directory(run.id), live=not ended(run))
-    shown = sections(read.facts, "") if read.facts else {}
-    return {
-        "run": run,
-        "unread": read.unread,
-        "facts": read.facts,
-        "sections": [safe(shown[key]) for key in SECTIONS if shown.get(key)],
-    }
+    shown = sections(read.facts) if read.facts else {}
+    return {"run": run, "read": read, "sections": {key: safe(text) for key, text in shown.items()}}
 
 
 async def log(visit: Visit, run: RunRecord) -> dict[str, object]:
     """The end of the log."""
-    directory = visit.service.directory(run.id)
-    return {"run": run, "log": await tail(directory.with_name(f"{run.id}.log"), LOG_LINES)}
+    path = visit.service.directory(run.id).with_name(f"{run.id}.log")
+    return {"run": run, "log": await visit.call.read(last_lines, path, LOG_LINES)}
 
 
 async def runs_page(visit: Visit) -> Answer:

@@ -11,6 +11,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from crawler.service.auth import is_own_path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 LONGEST_QUERY = 200
 Form = Mapping[str, str]
 Context = dict[str, Any]
+NOTHING_TYPED: Form = MappingProxyType({})
 
 
 class Shown(NamedTuple):
@@ -46,7 +48,7 @@ class Refused(NamedTuple):
 
     text: str
     field: str = ""
-    typed: Form = {}
+    typed: Form = NOTHING_TYPED
 
 
 NOT_REFUSED = Refused("")
