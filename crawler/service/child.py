@@ -61,15 +61,7 @@ class ChildProcess:
         cls, command: Sequence[str], log: CappedLog, on_message: Callable[[AnyMessage], None]
     ) -> ChildProcess:
         """Start a process; `on_message` gets each message. Raises OSError."""
-        process = subprocess.Popen(
-            [sys.executable, *command],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-            env={key: value for key, value in os.environ.items() if not key.startswith("CRAWLER_")},
-        )
-        child = cls(process, log)
+        child = cls(_spawn(command), log)
         await child._attach(on_message)
         return child
 
@@ -142,6 +134,17 @@ class ChildProcess:
         """Wait for its end."""
         found: ChildExit = await asyncio.shield(self._ended)
         return found
+
+
+def _spawn(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, *command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        env={key: value for key, value in os.environ.items() if not key.startswith("CRAWLER_")},
+    )
 
 
 class PipeLines(asyncio.Protocol):

@@ -19,6 +19,8 @@ from crawler.service.records import JobRecord, RunRecord
 from crawler.storage.database import storage_errors
 
 PRIVATE_FILE = 0o600
+RUNS = "runs"
+"""The folder of the crawl directories in the data folder."""
 
 
 class RunFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,3 +47,13 @@ def read_run_file(path: Path) -> RunFile | None:
         return msgspec.json.decode(path.read_bytes(), type=RunFile)
     except (OSError, msgspec.DecodeError):
         return None
+
+
+def run_file(data: Path, run: str) -> Path:
+    """The file that describes a run."""
+    return data / RUNS / f"{run}.json"
+
+
+def log_file(data: Path, run: str) -> Path:
+    """The log of a run."""
+    return data / RUNS / f"{run}.log"
