@@ -47,10 +47,10 @@ class StreamLimit:
 
 
 async def stream(
-    request: web.Request, chunks: AsyncGenerator[bytes, None], headers: Mapping[str, str]
+    request: web.Request, chunks: AsyncGenerator[bytes, None], headers: Mapping[str, str], status: int = 200
 ) -> web.StreamResponse:
     """Send chunks as they come. Closes the generator, also where the client goes away."""
-    response = web.StreamResponse(headers=headers)
+    response = web.StreamResponse(status=status, headers=headers)
     try:
         await response.prepare(request)
         async for chunk in chunks:
