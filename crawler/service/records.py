@@ -190,8 +190,8 @@ class HostLoad(msgspec.Struct, frozen=True):
 
 class RunProgress(msgspec.Struct, frozen=True, kw_only=True):
     """How far a run is, at a time. `rate` is in URLs per second over the last ten, `eta` in seconds; `paused` is why no
-    fetch starts, "" where fetches do; `reasons` counts the URLs
-    that ended otherwise than well; `top_hosts` are those with most fetches."""
+    fetch starts, "" where fetches do; `fetch_seconds` sums the durations of the fetches that settled a URL; `reasons`
+    counts the URLs that ended otherwise than well; `top_hosts` are those with most fetches."""
 
     at: float
     urls: int = 0
@@ -206,6 +206,7 @@ class RunProgress(msgspec.Struct, frozen=True, kw_only=True):
     paused: str = ""
     settled: int = 0
     hosts: int = 0
+    fetch_seconds: float = 0.0
     reasons: dict[str, int] = {}
     top_hosts: tuple[HostLoad, ...] = ()
 

@@ -43,16 +43,14 @@ def _per_second(key: str) -> Callable[[RunProgress, RunProgress], float]:
 
 
 def _fetch_seconds(before: RunProgress, now: RunProgress) -> float:
-    """The mean duration of the fetches that ended between two snapshots, on the hosts with most fetches."""
-    known = {host.host: host for host in before.top_hosts}
-    pairs = [(known[host.host], host) for host in now.top_hosts if host.host in known]
-    fetched = sum(host.fetched - then.fetched for then, host in pairs)
-    return max(0.0, sum(host.seconds - then.seconds for then, host in pairs)) / fetched if fetched > 0 else 0.0
+    """The mean duration of the fetches that ended between two snapshots, 0 where none did."""
+    fetched = now.urls - before.urls
+    return max(0.0, now.fetch_seconds - before.fetch_seconds) / fetched if fetched > 0 else 0.0
 
 
 CURVES = (
     Curve("URLs per second", lambda _, now: now.rate, short),
-    Curve("Mean time of a fetch, busiest hosts", _fetch_seconds, seconds),
+    Curve("Mean time of a fetch", _fetch_seconds, seconds),
     Curve("Bytes per second", _per_second("bytes"), format_bytes),
     Curve("Queue", lambda _, now: float(now.queue), short),
 )
