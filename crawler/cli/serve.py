@@ -46,6 +46,7 @@ def serve(
 
     from crawler.service import server
     from crawler.service.config import read_config
+    from crawler.service.service import Service
 
     read = read_config(Path(config) if config is not None else None)
     address = server.parse_listen(listen)
@@ -54,7 +55,8 @@ def serve(
     async def main() -> None:
         stopped = asyncio.Event()
         _stop_on_signals(signals, stopped)
-        await server.serve(Path(data), listening, address.host, read, lambda at: _tell(at, as_json), stopped)
+        service = await Service.open(Path(data), read, rebuild=rebuild)
+        await server.serve(service, Path(data), listening, address.host, read, lambda at: _tell(at, as_json), stopped)
 
     with listening, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())

@@ -131,12 +131,10 @@ class ServiceDatabase:
         ]
         return Listing(found[:limit], repr(found[limit - 1].due) if len(found) > limit else None)
 
-    def last_due(self, schedule: str) -> float | None:
-        """When the last tick of a schedule that is stored was due."""
-        found: float | None = self._connection.execute(
-            "SELECT max(due) FROM tick WHERE schedule = ?", (schedule,)
-        ).fetchone()[0]
-        return found
+    def remove_schedule(self, schedule: str) -> None:
+        """Remove a schedule with its ticks."""
+        self.schedules.remove([schedule])
+        self._connection.execute("DELETE FROM tick WHERE schedule = ?", (schedule,))
 
     # ---- idempotency and notices -------------------------------------------------------------------------------------
 

@@ -153,7 +153,8 @@ class ScheduleSpec(Sent, frozen=True):
 
 
 class ScheduleRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A schedule: when a job is run. `job` is an id; `next_due`: None where it is paused or never due again."""
+    """A schedule: when a job is run. `job` is an id; `next_due`: None where it is paused or never due again;
+    every tick up to `decided` has become a run or a row that says why not."""
 
     id: str
     job: str
@@ -166,6 +167,7 @@ class ScheduleRecord(msgspec.Struct, frozen=True, kw_only=True):
     created_at: float
     updated_at: float
     next_due: float | None = None
+    decided: int = 0
 
 
 class TickRecord(msgspec.Struct, frozen=True):

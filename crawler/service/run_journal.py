@@ -64,7 +64,7 @@ class RunJournal:
 
     def tell_progress(self, run: str, progress: RunProgress) -> None:
         """Tell how far a run is."""
-        self._publish("progress", {"run": run, "progress": msgspec.to_builtins(progress)})
+        self._publish("progress", {"run": run, **msgspec.to_builtins(progress)})
 
     def tell_disk(self, free: int, full: bool) -> None:
         """Tell that the disk is full, or has room again; `free` in bytes."""

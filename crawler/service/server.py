@@ -21,7 +21,7 @@ from contextlib import suppress
 from hashlib import sha256
 from ipaddress import ip_address
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from aiohttp import web
@@ -30,7 +30,9 @@ from crawler.errors import UsageError
 from crawler.service.address import TOKEN, ServedAt, remove_address, write_address
 from crawler.service.app import make_app
 from crawler.service.config import ServiceConfig
-from crawler.service.service import Service
+
+if TYPE_CHECKING:
+    from crawler.service.service import Service
 
 IDLE = 75.0
 SLOWEST = 30.0
@@ -91,6 +93,7 @@ def bind(address: ListenAddress, allow_remote: bool) -> socket.socket:
 
 
 async def serve(
+    service: Service,
     data: Path,
     listening: socket.socket,
     host: str,
@@ -98,11 +101,10 @@ async def serve(
     announce: Callable[[ServedAt], None],
     stopped: asyncio.Event,
 ) -> None:
-    """Serve until `stopped` is set. Raises UsageError, StorageError."""
-    service = await Service.open(data, _answering_to(config, host))
+    """Serve until `stopped` is set, then close the service. Raises StorageError."""
     try:
         runner = web.AppRunner(
-            make_app(service, _answering_to(config, host), _session_key(data / TOKEN)),
+            make_app(service, _answering_to(config, host), session_key(data / TOKEN)),
             access_log=None,
             logger=_silent(),
             keepalive_timeout=IDLE,
@@ -150,7 +152,7 @@ def _address(data: Path, listening: socket.socket, host: str) -> ServedAt:
     return at
 
 
-def _session_key(token: Path) -> bytes | None:
+def session_key(token: Path) -> bytes | None:
     """The key that signs sessions. It follows from the first token, so that sessions survive a restart, and end where
     that token is replaced."""
     try:

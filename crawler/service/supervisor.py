@@ -191,6 +191,12 @@ class Supervisor:
                 one.deadlines = self._spawn(self._end(one.child, one.patience, one.force))
         self.wake()
 
+    def cancel_overlapping(self, run: RunRecord) -> None:
+        """End a run because the next one of its schedule is due; that is committed."""
+        self.enforce(run, now=True)
+        if run.state in FINAL:
+            self.on_end(run)
+
     async def _end(self, child: ChildProcess, patience: float, force: bool) -> None:
         if not force:
             await asyncio.sleep(patience)
@@ -200,7 +206,10 @@ class Supervisor:
 
     def _change(self, key: str, event: RunEvent, reason: RunReason | None = None, **fields: Any) -> RunRecord:
         with self._journal.transaction():
-            return self._journal.apply(key, event, reason, **fields)
+            run = self._journal.apply(key, event, reason, **fields)
+        if run.state in FINAL:
+            self.on_end(run)
+        return run
 
     def _order(self, key: str, order: Any) -> None:
         one = self._active.get(key)
@@ -232,12 +241,16 @@ class Supervisor:
         met = reach({"seeds": [f"{host.host}/" for host in one.progress.top_hosts]})
         return one.reach._replace(hosts=one.reach.hosts | met.hosts, domains=one.reach.domains | met.domains)
 
-    def _watch_disk(self) -> None:
+    def disk_free(self) -> int:
+        """Bytes that are free for crawls; 0 where that cannot be told."""
         try:
             disk = os.statvfs(self._data)
         except OSError:
-            return
-        free = disk.f_bavail * disk.f_frsize
+            return 0
+        return disk.f_bavail * disk.f_frsize
+
+    def _watch_disk(self) -> None:
+        free = self.disk_free()
         floor = self._config.floor
         if not self.disk_full and free < floor:
             self.disk_full = True

@@ -10,6 +10,7 @@ Rules:
   caller.
 - First come, first served. A run waits behind each earlier one whose reach overlaps its own, also where that one is
   waiting itself, so no run is overtaken by those that it waits for. Runs that overlap nothing do not wait.
+- Two runs that share a crawl directory do not run at once either, whatever their hosts.
 - A retry takes part when its wait is over, at the place of its creation.
 """
 
@@ -24,21 +25,23 @@ from crawler.core.urls.domains import domain_of
 
 class Reach(NamedTuple):
     """The hosts that a run may ask: `hosts` as "name[:port]", with the domains that these are in, and all hosts of
-    `whole_domains`; or, with `everything`, any host."""
+    `whole_domains`; or, with `everything`, any host. `directory` is the crawl directory that it works in."""
 
     hosts: frozenset[str] = frozenset()
     domains: frozenset[str] = frozenset()
     whole_domains: frozenset[str] = frozenset()
     everything: bool = False
+    directory: str = ""
 
     def overlaps(self, other: Reach) -> bool:
-        """Whether both may ask the same host."""
+        """Whether both may ask the same host, or work in the same directory."""
         return (
             self.everything
             or other.everything
             or not self.hosts.isdisjoint(other.hosts)
             or not self.whole_domains.isdisjoint(other.domains)
             or not self.domains.isdisjoint(other.whole_domains)
+            or (self.directory != "" and self.directory == other.directory)
         )
 
 
@@ -57,14 +60,16 @@ class Admitted(NamedTuple):
     wake_at: float | None
 
 
-def reach_of(seeds: Iterable[str], scope: str, met: Iterable[str] = ()) -> Reach:
+def reach_of(seeds: Iterable[str], scope: str, met: Iterable[str] = (), directory: str = "") -> Reach:
     """The reach of a run with these seeds and this value of the key `scope`. `met`: hosts, "scheme://name[:port]", that
     its directory has already. Seeds that are no URLs reach nothing; the crawl will refuse them."""
     if scope == "any":
-        return Reach(everything=True)
+        return Reach(everything=True, directory=directory)
     found = {host_of(url) for url in map(canonical, seeds) if url is not None} | set(met)
     domains = frozenset(map(domain_of, found))
-    return Reach(frozenset(map(_bare, found)), domains, domains if scope == "domain" else frozenset())
+    return Reach(
+        frozenset(map(_bare, found)), domains, domains if scope == "domain" else frozenset(), directory=directory
+    )
 
 
 def admit(queued: Sequence[QueuedRun], running: Iterable[Reach], most: int, now: float) -> Admitted:
