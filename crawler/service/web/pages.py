@@ -112,7 +112,7 @@ ROUTES = (
     _page("/hosts", hosts.hosts_page, "Hosts over all runs"),
     _page("/compare", modes.compare_page, "Modes side by side"),
     _page("/storage", storage.storage_page, "What keeps how much"),
-    _page("/tokens", tokens.tokens_page, "All tokens"),
+    _page("/tokens", tokens.tokens_page, "All tokens", "admin"),
     _page("/login", tokens.login_page, "The form to log in", None),
     _form("jobs", jobs.add_job, "Add a job"),
     _form("jobs/{job}/change", jobs.change_job, "Change a job"),
@@ -126,6 +126,6 @@ ROUTES = (
     _form("tokens", tokens.add_token, "Add a token"),
     _form("tokens/{token}/revoke", tokens.revoke_token, "Revoke a token"),
     Route("POST", "/ui/login", _log_in, "Log in", None, status=303, media=HTML, is_page=True),
-    Route("POST", "/ui/logout", _log_out, "Log out", "read", status=303, media=HTML, is_page=True),
+    Route("POST", "/ui/logout", _log_out, "Log out", None, status=303, media=HTML, is_page=True),
     Route("GET", "/static/{name}", _static, "A style sheet or script", None, media="*/*", is_page=True),
 )
