@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -35,6 +36,17 @@ PATIENCE = 60.0
 def executable() -> str | None:
     """Path of the browser on this machine; None where none is installed."""
     return next((found for name in NAMES if (found := shutil.which(name))), None)
+
+
+def axe() -> Path | None:
+    """axe-core, which checks accessibility, where this machine has it."""
+    named = os.environ.get("AXE_CORE")
+    npm = shutil.which("npm")
+    if named or not npm:
+        return Path(named) if named else None
+    asked = subprocess.run([npm, "root", "--global"], capture_output=True, text=True, timeout=60)
+    found = Path(asked.stdout.strip(), "axe-core", "axe.min.js")
+    return found if found.is_file() else None
 
 
 @dataclass
@@ -104,6 +116,15 @@ class Tab:
         """A PNG of the window, or of the whole page."""
         answer = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole, **self._clip(whole))
         return base64.b64decode(answer["data"])
+
+    def violations(self, library: Path) -> list[list[Any]]:
+        """What axe-core has to object to the page: rule, impact, number of elements, the first of them."""
+        self.evaluate(library.read_text(encoding="utf-8") + "; 0")
+        found: list[list[Any]] = self.evaluate(
+            "axe.run().then(found => found.violations.map(one =>"
+            " [one.id, one.impact, one.nodes.length, one.nodes[0].html.slice(0, 200)]))"
+        )
+        return found
 
     def _clip(self, whole: bool) -> dict[str, object]:
         if not whole:
