@@ -1,5 +1,5 @@
-"""The dashboard in a real browser, over a real service: log in, start, watch, stop, schedule; by keyboard alone, without
-scripts, at every width, light and dark; and what axe-core has to object.
+"""The dashboard in a real browser, over a real service: log in, start, watch, stop, schedule; by keyboard alone,
+without scripts, at every width, light and dark; and what axe-core has to object.
 
 Without Chromium these tests are skipped; without axe-core, those that need it (see tests/chromium.py).
 """
