@@ -27,7 +27,7 @@ import msgspec
 from aiohttp import web
 
 from crawler.errors import UsageError
-from crawler.service.address import TOKEN, ServedAt, remove_address, write_address
+from crawler.service.address import ServedAt, remove_address, write_address
 from crawler.service.app import make_app
 from crawler.service.config import ServiceConfig
 
@@ -102,40 +102,38 @@ async def serve(
     stopped: asyncio.Event,
 ) -> None:
     """Serve until `stopped` is set, then close the service. Raises StorageError."""
-    try:
-        runner = web.AppRunner(
-            make_app(service, _answering_to(config, host), session_key(data / TOKEN)),
-            access_log=None,
-            logger=_silent(),
-            keepalive_timeout=IDLE,
-            max_line_size=LONGEST_LINE,
-            max_field_size=LONGEST_HEADER,
-            max_headers=MOST_HEADERS,
-            shutdown_timeout=SHUTDOWN,
-        )
-        await runner.setup()
-        try:
-            await web.SockSite(runner, listening).start()
-            await _until_stopped(service, stopped, lambda: announce(_address(data, listening, host)))
-        finally:
-            await runner.cleanup()
-            remove_address(data)
-    finally:
-        await service.close()
-
-
-async def _until_stopped(service: Service, stopped: asyncio.Event, announce: Callable[[], None]) -> None:
+    runner = web.AppRunner(
+        make_app(service, _answering_to(config, host), session_key(service.token_file)),
+        access_log=None,
+        logger=_silent(),
+        keepalive_timeout=IDLE,
+        max_line_size=LONGEST_LINE,
+        max_field_size=LONGEST_HEADER,
+        max_headers=MOST_HEADERS,
+        shutdown_timeout=SHUTDOWN,
+    )
     working = asyncio.ensure_future(service.run_forever())
-    waiting = asyncio.ensure_future(stopped.wait())
     try:
-        announce()
-        await asyncio.wait({working, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            working.result()
+        await runner.setup()
+        await web.SockSite(runner, listening).start()
+        await asyncio.sleep(0)  # it recovers in its first step, and is ready or has failed then
+        if not working.done():
+            announce(_address(service, data, listening, host))
+            await _first(working, stopped)
     finally:
-        working.cancel()
-        waiting.cancel()
-        await asyncio.gather(working, waiting, return_exceptions=True)
+        await runner.cleanup()
+        remove_address(data)
+        await service.close()
+        await asyncio.wait({working})
+        service.release()
+    working.result()
+
+
+async def _first(working: asyncio.Future[None], stopped: asyncio.Event) -> None:
+    """Wait until the service ends by itself or is stopped."""
+    waiting = asyncio.ensure_future(stopped.wait())
+    await asyncio.wait({working, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
 
 
 def _answering_to(config: ServiceConfig, host: str) -> ServiceConfig:
@@ -143,11 +141,11 @@ def _answering_to(config: ServiceConfig, host: str) -> ServiceConfig:
     return msgspec.structs.replace(config, allowed_hosts=(*map(str.lower, config.allowed_hosts), host.lower()))
 
 
-def _address(data: Path, listening: socket.socket, host: str) -> ServedAt:
+def _address(service: Service, data: Path, listening: socket.socket, host: str) -> ServedAt:
     """Store where we listen. Raises StorageError."""
     port = listening.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
-    at = ServedAt(f"http://{shown}:{port}", str(data / TOKEN), os.getpid())
+    at = ServedAt(f"http://{shown}:{port}", str(service.token_file), os.getpid())
     write_address(data, at)
     return at
 

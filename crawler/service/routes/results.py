@@ -97,7 +97,7 @@ async def export(call: Call) -> web.StreamResponse:
 async def log(call: Call) -> web.StreamResponse:
     """The log."""
     run = await call.service.run(call.path["run"])
-    path = call.service.directory(run.id).with_name(f"{run.id}.log")
+    path = call.service.log_file(run.id)
     tail = call.query.tail
     if call.query.follow:
         with following.one():
