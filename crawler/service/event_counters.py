@@ -57,11 +57,13 @@ class EventCounters:
             self._progress(event.data)
         elif event.type == "run":
             self._run(event.data)
-        elif event.type == "schedule" and "missed" in event.data:
+        elif event.type == "tick":
             self._tick(event.data)
 
     def _progress(self, told: Mapping[str, Any]) -> None:
-        seen = self._runs.setdefault(str(told.get("run")), RunSeen())
+        seen = self._runs.get(str(told["run"]))
+        if seen is None:
+            return
         now = msgspec.convert({key: value for key, value in told.items() if key != "run"}, RunProgress)
         before = seen.progress if now.urls >= seen.progress.urls else RunProgress(at=0.0)  # else another process
         seen.progress = now
@@ -75,13 +77,14 @@ class EventCounters:
 
     def _run(self, told: Mapping[str, Any]) -> None:
         key, state, starts = str(told["id"]), RunState(told["state"]), int(told["starts"])
+        if state in FINAL:
+            if self._runs.pop(key, None) is not None:  # else it ended before, and something else has changed
+                self._end(told, state)
+            return
         seen = self._runs.setdefault(key, RunSeen(starts=starts))
         self.restarts += max(0, starts - max(seen.starts, 1))
         seen.starts = starts
         seen.mode = told["mode"] or seen.mode
-        if state in FINAL:
-            del self._runs[key]
-            self._end(told, state)
 
     def _end(self, told: Mapping[str, Any], state: RunState) -> None:
         self.ended[str(state)] += 1
@@ -93,5 +96,5 @@ class EventCounters:
             self.successes[str(told["schedule"])] = over
 
     def _tick(self, told: Mapping[str, Any]) -> None:
-        if told.get("run") is None and told.get("reason"):
+        if told["run"] is None:
             self.skips[str(told["reason"])] += 1

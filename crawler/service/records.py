@@ -216,7 +216,7 @@ class RunProgress(msgspec.Struct, frozen=True, kw_only=True):
 class ServiceEvent(msgspec.Struct, frozen=True):
     """What the stream of events sends: `data` is the record that has changed, as builtins."""
 
-    type: Literal["run", "progress", "schedule", "job", "disk", "notice"]
+    type: Literal["run", "progress", "schedule", "tick", "job", "disk", "notice"]
     at: float
     data: dict[str, Any]
 

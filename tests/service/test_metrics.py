@@ -65,7 +65,9 @@ def test_an_end_is_counted_by_its_state_and_duration() -> None:
         run(RunState.SUCCEEDED, reason=RunReason.COMPLETE, **ends),
         run(RunState.RUNNING, starts=1),
         run(RunState.FAILED, reason=RunReason.EXIT_CODE, **ends | {"ended_at": 1e6}),
+        run(RunState.QUEUED),
         run(RunState.SKIPPED, reason=RunReason.OVERLAP),
+        run(RunState.SKIPPED, reason=RunReason.OVERLAP, removed=True),
     )
     assert {state: count for state, count in counters.ended.items() if count} == {
         "succeeded": 1,
@@ -81,7 +83,7 @@ def test_a_tick_without_a_run_is_counted_by_its_reason() -> None:
         TickRecord("sch_1", 60.0, "run_1", None),
         *(TickRecord("sch_1", 120.0, None, reason) for reason in SKIPS),
     ]
-    counters = counted(*(ServiceEvent("schedule", 0.0, msgspec.to_builtins(tick)) for tick in ticks))
+    counters = counted(*(ServiceEvent("tick", 0.0, msgspec.to_builtins(tick)) for tick in ticks))
     assert counters.skips == dict.fromkeys(map(str, SKIPS), 1)
 
 

@@ -29,7 +29,7 @@ KEEP_ALIVE = 15.0
 """Seconds without an event after which a comment is sent; proxies close silent connections."""
 RECONNECT = b"retry: 2000\n\n"
 EVENT_STREAM = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
-EventType = Literal["run", "progress", "schedule", "job", "disk", "notice"]
+EventType = Literal["run", "progress", "schedule", "tick", "job", "disk", "notice"]
 listening = StreamLimit(MOST_STREAMS)
 
 

@@ -91,7 +91,7 @@ async def read_facts(visit: Visit, run: RunRecord) -> dict[str, object]:
 
 async def log(visit: Visit, run: RunRecord) -> dict[str, object]:
     """The end of the log."""
-    path = visit.service.directory(run.id).with_name(f"{run.id}.log")
+    path = visit.service.log_file(run.id)
     return {"run": run, "log": await visit.call.read(last_lines, path, LOG_LINES)}
 
 

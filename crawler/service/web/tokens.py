@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import get_args
 
-from crawler.service.errors import Invalid
+from crawler.service.errors import Conflict, Invalid
 from crawler.service.records import NewToken, TokenScope
 from crawler.service.web.visits import NOT_REFUSED, Answer, Moved, Refused, Shown, Visit
 
@@ -33,8 +33,8 @@ async def add_token(visit: Visit) -> Answer:
         return await _page(visit, problem if not name else Refused("choose what it may do", "scope", visit.form), 422)
     try:
         made = await visit.service.add_token(name, scope)
-    except Invalid as error:
-        return await _page(visit, Refused(str(error), error.key, visit.form), 422)
+    except (Conflict, Invalid) as error:
+        return await _page(visit, Refused(str(error), "name", visit.form), 422)
     return await _page(visit, NOT_REFUSED, 201, made)
 
 

@@ -117,7 +117,7 @@ function speak(now) {
 
 function listen() {
   const stream = new EventSource("/api/v1/events");
-  const types = ["run", "progress", "schedule", "job", "disk", "notice"];
+  const types = ["run", "progress", "schedule", "tick", "job", "disk", "notice"];
   for (const type of types) {
     stream.addEventListener(type, (event) => {
       const { data } = JSON.parse(event.data);
