@@ -95,6 +95,7 @@ class Broadcast:
         self._dropped = 0
         self._most_queued = most_queued
         self._subscriptions: set[Subscription] = set()
+        self._watchers: list[Callable[[ServiceEvent], None]] = []
         self._closed = False
 
     def __len__(self) -> int:
@@ -117,6 +118,12 @@ class Broadcast:
             self._kept.append(frame)
         for one in self._subscriptions:
             one.offer(frame)
+        for see in self._watchers:
+            see(event)
+
+    def watch(self, see: Callable[[ServiceEvent], None]) -> None:
+        """Call a function of this process with every event from now on. It must be quick and raise nothing."""
+        self._watchers.append(see)
 
     @contextmanager
     def subscribe(self, last_id: str = "", wanted: Wanted = lambda event: True) -> Iterator[Subscription]:

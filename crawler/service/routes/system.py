@@ -9,6 +9,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
+from crawler.service import metrics as prometheus
 from crawler.service.broadcast import Subscription
 from crawler.service.problems import Refusal
 from crawler.service.records import (
@@ -21,14 +22,14 @@ from crawler.service.records import (
     TokenRecord,
     TokenScope,
 )
-from crawler.service.routing import API, Call, Query, Route
+from crawler.service.routing import API, METRICS, Call, Query, Route
 from crawler.service.streaming import MOST_STREAMS, StreamLimit, stream
 
 KEEP_ALIVE = 15.0
 """Seconds without an event after which a comment is sent; proxies close silent connections."""
 RECONNECT = b"retry: 2000\n\n"
 EVENT_STREAM = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
-EventType = Literal["run", "progress", "schedule", "job", "disk", "notice"]
+EventType = Literal["run", "progress", "schedule", "tick", "job", "disk", "notice"]
 listening = StreamLimit(MOST_STREAMS)
 
 
@@ -99,6 +100,12 @@ async def openapi(call: Call) -> dict[str, Any]:
     return document(all_routes())
 
 
+async def metrics(call: Call) -> web.Response:
+    """The metrics of the service."""
+    text = await call.request.app[METRICS].exposition()
+    return web.Response(body=text, headers={"Content-Type": prometheus.MEDIA})
+
+
 async def events(call: Call) -> web.StreamResponse:
     """The stream of events."""
     query: EventsQuery = call.query
@@ -126,6 +133,7 @@ ROUTES = (
     Route("GET", "/readyz", readyz, "Whether the service can start runs", scope=None, answer=Health, refusals=(503,)),
     Route("GET", "/openapi.json", openapi, "This document", answer=dict[str, Any]),
     Route("GET", f"{API}/openapi.json", openapi, "This document", answer=dict[str, Any]),
+    Route("GET", "/metrics", metrics, "Show the metrics of the service to Prometheus", media="text/plain"),
     Route("GET", f"{API}/overview", overview, "Show what runs, waits, is due and went wrong", answer=Overview),
     Route("GET", f"{API}/storage", storage, "List what each run keeps on disk", answer=Listing[StoredRun]),
     Route("GET", f"{API}/tokens", list_tokens, "List tokens", scope="admin", answer=Listing[TokenRecord]),
