@@ -99,6 +99,7 @@ async def openapi(call: Call) -> dict[str, Any]:
     return _document()
 
 
+@cache
 def _document() -> dict[str, Any]:
     from crawler.service.app import all_routes
     from crawler.service.openapi import document
