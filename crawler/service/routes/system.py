@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from functools import cache
 from time import monotonic
 from typing import Annotated, Any, Literal
 
@@ -24,7 +23,7 @@ from crawler.service.records import (
     TokenRecord,
     TokenScope,
 )
-from crawler.service.routing import API, METRICS, Call, Query, Route
+from crawler.service.routing import ALL_ROUTES, API, METRICS, Call, Query, Route
 from crawler.service.streaming import MOST_STREAMS, StreamLimit, stream
 
 KEEP_ALIVE = 15.0
@@ -96,15 +95,9 @@ async def revoke_token(call: Call) -> None:
 
 async def openapi(call: Call) -> dict[str, Any]:
     """The document of the API."""
-    return _document()
-
-
-@cache
-def _document() -> dict[str, Any]:
-    from crawler.service.app import all_routes
     from crawler.service.openapi import document
 
-    return document(all_routes())
+    return document(call.request.app[ALL_ROUTES])
 
 
 async def metrics(call: Call) -> web.Response:
