@@ -29,14 +29,14 @@ def alive(pid: int) -> bool:
 
 async def test_messages_arrive_and_lines_that_are_none_are_noted(tmp_path: Path) -> None:
     heard: list[AnyMessage] = []
-    script = """
+    script = f"""
 import sys
-print('{"type":"ended","exit_code":0,"summary":{"pages":1}}')
+print('{{"type":"ended","exit_code":0,"summary":{{"pages":1}}}}')
 print('no message')
-print('{"type":"unknown"}')
-print('x' * %d)
-print('{"type":"ended","exit_code":1,"summary":{}}', end='')
-""" % (3 * LONGEST_LINE)
+print('{{"type":"unknown"}}')
+print('x' * {3 * LONGEST_LINE})
+print('{{"type":"ended","exit_code":1,"summary":{{}}}}', end='')
+"""
     child = await start(tmp_path, script, heard)
     assert await child.ended() == ChildExit(0, None, "")
     assert heard == [ChildEnded(0, {"pages": 1}), ChildEnded(1, {})]
