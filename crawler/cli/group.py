@@ -29,6 +29,9 @@ COMMANDS = {
     "report": ("crawler.cli.report", "Write a crawl's report.html, or several crawls side by side."),
     "compare": ("crawler.cli.compare", "Compare the modes on the same work; writes a report."),
     "bench": ("crawler.cli.bench", "Measure against the raw client loops and other crawlers, in ratios."),
+    "serve": ("crawler.cli.serve", "Run jobs as a service: API, schedules, dashboard."),
+    "job": ("crawler.cli.job", "Add, list, start and stop the jobs of a service."),
+    "schedule": ("crawler.cli.schedule", "Say when the jobs of a service are run."),
     "config": ("crawler.cli.config", "Write, show and explain the configuration."),
     "completion": ("crawler.cli.completion", "Print what a shell needs to complete commands and options."),
     "testweb": ("crawler.testweb.commands", "Serve or describe the built-in test web."),
@@ -43,7 +46,7 @@ EXAMPLES = (
     ("export crawls/mine --format csv -o urls.csv", "one row per URL"),
     ("config explain delay", "what a key means, and where it is set"),
 )
-STOPPED_IN_ORDER = ("crawl", "resume", "compare", "bench", "supervised")
+STOPPED_IN_ORDER = ("crawl", "resume", "compare", "bench", "serve", "supervised")
 """Commands that shut down in an orderly way on a signal. All others exit at once."""
 
 

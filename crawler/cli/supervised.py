@@ -286,6 +286,7 @@ class ProgressReporter:
             paused=view.paused,
             settled=view.settled,
             hosts=view.hosts,
+            fetch_seconds=round(sum(one.seconds for _, one in hosts), 3),
             reasons=dict(self._run.stats.errors),
             top_hosts=tuple(HostLoad(name, one.fetched, one.failed, round(one.seconds, 3)) for name, one in top),
         )

@@ -236,3 +236,14 @@ def _depths(facts: Facts) -> str:
 def _foot(facts: Facts) -> str:
     command = f"python -m crawler report {shlex.quote(facts.out)}"
     return f"Written again by <code>{remote(command, 400)}</code>. Lists end at {TOP}."
+
+
+def sections(facts: Facts) -> dict[str, str]:
+    """Sections that another page shows too, by their key; "" where there is nothing to say."""
+    return {
+        "ends": section("ends", "How URLs ended", _ends(facts)),
+        "errors": section("errors", "Errors", _troubles(facts)),
+        "politeness": section("politeness", "Politeness", politeness(facts)),
+        "urls": section("urls", "URLs that stand out", _standouts(facts)),
+        "pages": section("pages", "Pages", _pages(facts)),
+    }

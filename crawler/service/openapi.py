@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
 
 from crawler.service.idempotency import HEADER as IDEMPOTENCY_KEY
+from crawler.service.job_settings import REFUSED
 from crawler.service.problems import MEDIA, Problem
 from crawler.service.routing import API, JSON, PARAMETER, Route
 from crawler.settings import Settings
@@ -47,10 +49,9 @@ MEANINGS = {
 }
 
 
-def document(routes: Iterable[Route]) -> Schema:
+@cache
+def document(routes: tuple[Route, ...]) -> Schema:
     """The document of these routes, without the pages for people."""
-    from crawler import __version__
-
     shown = [route for route in routes if not route.is_page]
     kinds = [kind for route in shown for kind in (route.query, route.body, route.answer) if kind is not None]
     schemas, components = msgspec.json.schema_components([*kinds, Problem, Settings], ref_template=REF)
@@ -68,7 +69,7 @@ def document(routes: Iterable[Route]) -> Schema:
         "openapi": "3.1.0",
         "info": {
             "title": "crawler",
-            "version": __version__,
+            "version": "1",
             "description": "Jobs, runs and schedules of the crawler service. Times are Unix seconds.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
@@ -175,8 +176,10 @@ def _without_null(schema: Schema) -> Schema:
 
 
 def _with_settings(components: dict[str, Schema]) -> dict[str, Schema]:
-    """Describe the settings of a job by the keys of the configuration, and `profile`."""
+    """Describe the settings of a job by the keys of the configuration that a job may set, and `profile`."""
     properties = components["Settings"]["properties"]
+    for name in REFUSED:
+        properties.pop(name, None)
     properties["profile"] = {"type": "string", "description": "A profile: its keys come first"}
     for name in WITH_SETTINGS:
         components[name]["properties"]["settings"] = {"$ref": REF.format(name="Settings")}

@@ -192,8 +192,8 @@ class HostLoad(msgspec.Struct, frozen=True):
 
 class RunProgress(msgspec.Struct, frozen=True, kw_only=True):
     """How far a run is, at a time. `rate` is in URLs per second over the last ten, `eta` in seconds; `paused` is why no
-    fetch starts, "" where fetches do; `reasons` counts the URLs
-    that ended otherwise than well; `top_hosts` are those with most fetches."""
+    fetch starts, "" where fetches do; `fetch_seconds` sums the durations of the fetches that settled a URL; `reasons`
+    counts the URLs that ended otherwise than well; `top_hosts` are those with most fetches."""
 
     at: float
     urls: int = 0
@@ -208,6 +208,7 @@ class RunProgress(msgspec.Struct, frozen=True, kw_only=True):
     paused: str = ""
     settled: int = 0
     hosts: int = 0
+    fetch_seconds: float = 0.0
     reasons: dict[str, int] = {}
     top_hosts: tuple[HostLoad, ...] = ()
 
@@ -215,7 +216,7 @@ class RunProgress(msgspec.Struct, frozen=True, kw_only=True):
 class ServiceEvent(msgspec.Struct, frozen=True):
     """What the stream of events sends: `data` is the record that has changed, as builtins."""
 
-    type: Literal["run", "progress", "schedule", "job", "disk", "notice"]
+    type: Literal["run", "progress", "schedule", "tick", "job", "disk", "notice"]
     at: float
     data: dict[str, Any]
 

@@ -21,6 +21,7 @@ from crawler.service.auth import Caller, Sessions
 
 if TYPE_CHECKING:
     from crawler.service.config import ServiceConfig
+    from crawler.service.metrics import ServiceMetrics
     from crawler.service.records import TokenScope
     from crawler.service.service import Service
 
@@ -34,6 +35,8 @@ SERVICE: web.AppKey[Service] = web.AppKey("SERVICE")
 CONFIG: web.AppKey[ServiceConfig] = web.AppKey("CONFIG")
 SESSIONS: web.AppKey[Sessions] = web.AppKey("SESSIONS")
 READINGS: web.AppKey[asyncio.Semaphore] = web.AppKey("READINGS")
+ALL_ROUTES: web.AppKey[tuple[Route, ...]] = web.AppKey("ALL_ROUTES")
+METRICS: web.AppKey[ServiceMetrics] = web.AppKey("METRICS")
 CALLER: web.RequestKey[Caller] = web.RequestKey("CALLER")
 
 

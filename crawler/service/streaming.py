@@ -22,6 +22,7 @@ WRITE_TIME = 20.0
 """Seconds in which a client must take a chunk."""
 CHUNK = 64 * 1024
 MOST_STREAMS = 1000
+MOST_FOLLOWERS = 100
 MOST_EXPORTS = 8
 
 
@@ -47,10 +48,10 @@ class StreamLimit:
 
 
 async def stream(
-    request: web.Request, chunks: AsyncGenerator[bytes, None], headers: Mapping[str, str]
+    request: web.Request, chunks: AsyncGenerator[bytes, None], headers: Mapping[str, str], status: int = 200
 ) -> web.StreamResponse:
     """Send chunks as they come. Closes the generator, also where the client goes away."""
-    response = web.StreamResponse(headers=headers)
+    response = web.StreamResponse(status=status, headers=headers)
     try:
         await response.prepare(request)
         async for chunk in chunks:

@@ -7,9 +7,6 @@ Without Chromium these tests are skipped. The check of accessibility also needs 
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +14,7 @@ import pytest
 
 from crawler.compare import report
 from crawler.compare.records import Arm
-from tests.chromium import Chromium, chromium, executable
+from tests.chromium import Chromium, axe, chromium, executable
 from tests.contract import comparisons
 
 pytestmark = pytest.mark.skipif(executable() is None, reason="no Chromium on this machine")
@@ -39,17 +36,6 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     comparisons.write(folder, plan, comparisons.trials(plan))
     report.write(folder)
     return folder / "report.html"
-
-
-def axe() -> Path | None:
-    """axe-core where this machine has it."""
-    named = os.environ.get("AXE_CORE")
-    npm = shutil.which("npm")
-    if named or not npm:
-        return Path(named) if named else None
-    asked = subprocess.run([npm, "root", "--global"], capture_output=True, text=True, timeout=60)
-    found = Path(asked.stdout.strip(), "axe-core", "axe.min.js")
-    return found if found.is_file() else None
 
 
 def test_it_asks_for_nothing_and_raises_nothing(browser: Chromium, page: Path) -> None:
@@ -142,7 +128,5 @@ def test_axe_finds_nothing(browser: Chromium, page: Path, width: int, dark: bool
     with browser.tab(page) as (tab, _):
         tab.look(width=width, dark=dark)
         tab.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
-        tab.evaluate(library.read_text(encoding="utf-8") + "; 0")
-        told = tab.evaluate("axe.run().then(found => found.violations.map(one =>"
-                            " [one.id, one.impact, one.nodes.length, one.nodes[0].html.slice(0, 200)]))")  # fmt: skip
+        told = tab.violations(library)
     assert told == []

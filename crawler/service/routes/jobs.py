@@ -19,15 +19,15 @@ class JobsQuery(PageQuery, frozen=True, kw_only=True):
 
 
 class JobPatch(Sent, frozen=True):
-    """What changes of a job (RFC 7396): what is left out stays as it is."""
+    """What changes of a job (RFC 7396): what is left out stays as it is, null takes it back to its default."""
 
     name: JobName | UnsetType = UNSET
-    settings: dict[str, Any] | UnsetType = UNSET
-    tags: Annotated[tuple[Tag, ...], Meta(max_length=20)] | UnsetType = UNSET
-    expect: Expect | UnsetType = UNSET
-    retry: Retry | UnsetType = UNSET
-    recrawl: bool | UnsetType = UNSET
-    on_end: OnEnd | UnsetType = UNSET
+    settings: dict[str, Any] | UnsetType | None = UNSET
+    tags: Annotated[tuple[Tag, ...], Meta(max_length=20)] | UnsetType | None = UNSET
+    expect: Expect | UnsetType | None = UNSET
+    retry: Retry | UnsetType | None = UNSET
+    recrawl: bool | UnsetType | None = UNSET
+    on_end: OnEnd | UnsetType | None = UNSET
 
 
 class RunStart(Sent, frozen=True):

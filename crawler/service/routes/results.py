@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,19 +13,19 @@ from crawler.report.facts import TroubleFacts
 from crawler.service import crawl_reader
 from crawler.service.core.states import FINAL
 from crawler.service.crawl_reader import HostOfRun, StoredFile, UrlListing
-from crawler.service.log_reader import follow, read_from, tail_start
+from crawler.service.log_reader import RunLog, between, follow, requested_range
 from crawler.service.records import Listing
 from crawler.service.routes.queries import PageQuery
 from crawler.service.routes.runs import RUN
 from crawler.service.routing import Call, Query, Route
-from crawler.service.streaming import MOST_EXPORTS, MOST_STREAMS, StreamLimit, from_thread, stream
+from crawler.service.streaming import MOST_EXPORTS, MOST_FOLLOWERS, StreamLimit, from_thread, stream
 
 TEXT = "text/plain; charset=utf-8"
 EXPORTS = {"jsonl": "application/jsonl; charset=utf-8", "csv": "text/csv; charset=utf-8"}
 REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox; frame-ancestors 'none'"
 """A report is one file with its styles in it, and has no scripts."""
 Condition = Annotated[str, Meta(max_length=500)]
-following, exporting = StreamLimit(MOST_STREAMS), StreamLimit(MOST_EXPORTS)
+following, exporting = StreamLimit(MOST_FOLLOWERS), StreamLimit(MOST_EXPORTS)
 
 
 class PagesQuery(PageQuery, frozen=True, kw_only=True):
@@ -99,22 +99,26 @@ async def log(call: Call) -> web.StreamResponse:
     run = await call.service.run(call.path["run"])
     path = call.service.log_file(run.id)
     tail = call.query.tail
-    start = 0 if tail is None else await call.read(tail_start, path, tail)
-    if call.query.follow and call.request.method == "GET":
+    if call.query.follow:
         with following.one():
-            return await stream(call.request, _following(call, path, start), {"Content-Type": TEXT})
-    if tail is None and path.exists():
-        return web.FileResponse(path, headers={"Content-Type": TEXT})
-    return web.Response(body=await call.read(read_from, path, start), headers={"Content-Type": TEXT})
+            return await stream(call.request, follow(path, tail, partial(_is_over, call)), {"Content-Type": TEXT})
+    opened = await call.read(RunLog, path)
+    try:
+        asked = requested_range(call.request.headers.get("Range"), opened.size) if tail is None else None
+        start, end = asked or (0 if tail is None else await call.read(opened.tail, tail), opened.size)
+        headers = {"Content-Type": TEXT, "Content-Length": str(end - start), "Accept-Ranges": "bytes"}
+        if asked is not None:
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{opened.size}"
+        status = 200 if asked is None else 206
+        return await stream(call.request, between(opened, start, end), headers, status)
+    finally:
+        opened.close()
 
 
-async def _following(call: Call, path: Path, start: int) -> AsyncGenerator[bytes, None]:
-    async def over() -> bool:
-        run = await call.service.run(call.path["run"])
-        return run.state in FINAL or not await call.is_valid()
-
-    async for chunk in follow(path, start, over):
-        yield chunk
+async def _is_over(call: Call) -> bool:
+    """Whether nothing is added to the log any more, or the caller may not see it any more."""
+    run = await call.service.run(call.path["run"])
+    return run.state in FINAL or not await call.is_valid()
 
 
 ROUTES = (
@@ -165,5 +169,6 @@ ROUTES = (
         media="text/plain",
         refusals=(206, 416, 429),
         headers=("Range",),
+        streams=True,
     ),
 )

@@ -29,14 +29,15 @@ class NextQuery(Query, frozen=True):
 
 
 class SchedulePatch(Sent, frozen=True):
-    """What changes of a schedule (RFC 7396): what is left out stays as it is."""
+    """What changes of a schedule (RFC 7396): what is left out stays as it is, null takes it back to its default."""
 
+    job: Annotated[str, Meta(min_length=1, max_length=100)] | UnsetType = UNSET
     cron: Annotated[str, Meta(min_length=1, max_length=200)] | UnsetType = UNSET
-    zone: Annotated[str, Meta(min_length=1, max_length=64)] | UnsetType = UNSET
-    overlap: Overlap | UnsetType = UNSET
-    catchup: Annotated[float, Meta(ge=0, le=MONTH)] | UnsetType = UNSET
-    jitter: Annotated[float, Meta(ge=0, le=86_400)] | UnsetType = UNSET
-    paused: bool | UnsetType = UNSET
+    zone: Annotated[str, Meta(min_length=1, max_length=64)] | UnsetType | None = UNSET
+    overlap: Overlap | UnsetType | None = UNSET
+    catchup: Annotated[float, Meta(ge=0, le=MONTH)] | UnsetType | None = UNSET
+    jitter: Annotated[float, Meta(ge=0, le=86400)] | UnsetType | None = UNSET
+    paused: bool | UnsetType | None = UNSET
 
 
 async def list_schedules(call: Call) -> Listing[ScheduleRecord]:

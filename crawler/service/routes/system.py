@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from time import monotonic
 from typing import Annotated, Any, Literal
 
 import msgspec
 from aiohttp import web
 from msgspec import Meta
 
+from crawler.service import metrics as prometheus
 from crawler.service.broadcast import Subscription
 from crawler.service.problems import Refusal
 from crawler.service.records import (
@@ -21,18 +23,18 @@ from crawler.service.records import (
     TokenRecord,
     TokenScope,
 )
-from crawler.service.routing import API, Call, Query, Route
+from crawler.service.routing import ALL_ROUTES, API, METRICS, Call, Query, Route
 from crawler.service.streaming import MOST_STREAMS, StreamLimit, stream
 
 KEEP_ALIVE = 15.0
 """Seconds without an event after which a comment is sent; proxies close silent connections."""
 RECONNECT = b"retry: 2000\n\n"
 EVENT_STREAM = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
-EventType = Literal["run", "progress", "schedule", "job", "disk", "notice"]
+EventType = Literal["run", "progress", "schedule", "tick", "job", "disk", "notice"]
 listening = StreamLimit(MOST_STREAMS)
 
 
-class Health(msgspec.Struct, frozen=True):
+class ServiceHealth(msgspec.Struct, frozen=True):
     """Whether the service is well; nothing more, because everybody may ask."""
 
     status: Literal["ok"] = "ok"
@@ -54,16 +56,16 @@ class EventsQuery(Query, frozen=True, kw_only=True):
     last_event_id: Annotated[str, Meta(max_length=100)] | None = None
 
 
-async def healthz(call: Call) -> Health:
+async def healthz(call: Call) -> ServiceHealth:
     """It answers."""
-    return Health()
+    return ServiceHealth()
 
 
-async def readyz(call: Call) -> Health:
+async def readyz(call: Call) -> ServiceHealth:
     """It can start runs. Raises Refusal (503) where it cannot."""
     if not call.service.ready():
         raise Refusal(503, "not ready", headers={"Retry-After": "5"})
-    return Health()
+    return ServiceHealth()
 
 
 async def overview(call: Call) -> Overview:
@@ -93,10 +95,15 @@ async def revoke_token(call: Call) -> None:
 
 async def openapi(call: Call) -> dict[str, Any]:
     """The document of the API."""
-    from crawler.service.app import all_routes
     from crawler.service.openapi import document
 
-    return document(all_routes())
+    return document(call.request.app[ALL_ROUTES])
+
+
+async def metrics(call: Call) -> web.Response:
+    """The metrics of the service."""
+    text = await call.request.app[METRICS].exposition()
+    return web.Response(body=text, headers={"Content-Type": prometheus.MEDIA})
 
 
 async def events(call: Call) -> web.StreamResponse:
@@ -116,16 +123,30 @@ async def events(call: Call) -> web.StreamResponse:
 async def _sent(call: Call, subscription: Subscription) -> AsyncGenerator[bytes, None]:
     """What the client of a subscription gets, until that is over or its token is revoked."""
     yield RECONNECT
-    while not subscription.over and await call.is_valid():
+    valid_until = 0.0
+    while not subscription.over:
+        if monotonic() >= valid_until:
+            if not await call.is_valid():
+                return
+            valid_until = monotonic() + KEEP_ALIVE
         taken = await subscription.take(KEEP_ALIVE)
         yield taken or b": keep-alive\n\n"
 
 
 ROUTES = (
-    Route("GET", "/healthz", healthz, "Whether the service answers", scope=None, answer=Health),
-    Route("GET", "/readyz", readyz, "Whether the service can start runs", scope=None, answer=Health, refusals=(503,)),
+    Route("GET", "/healthz", healthz, "Whether the service answers", scope=None, answer=ServiceHealth),
+    Route(
+        "GET",
+        "/readyz",
+        readyz,
+        "Whether the service can start runs",
+        scope=None,
+        answer=ServiceHealth,
+        refusals=(503,),
+    ),
     Route("GET", "/openapi.json", openapi, "This document", answer=dict[str, Any]),
     Route("GET", f"{API}/openapi.json", openapi, "This document", answer=dict[str, Any]),
+    Route("GET", "/metrics", metrics, "Show the metrics of the service to Prometheus", media="text/plain"),
     Route("GET", f"{API}/overview", overview, "Show what runs, waits, is due and went wrong", answer=Overview),
     Route("GET", f"{API}/storage", storage, "List what each run keeps on disk", answer=Listing[StoredRun]),
     Route("GET", f"{API}/tokens", list_tokens, "List tokens", scope="admin", answer=Listing[TokenRecord]),

@@ -1,1 +1,1 @@
-"""The dashboard: pages for people, of the same service that the API has."""
+"""The dashboard: pages of HTML that work without scripts, and a script that keeps them up to date."""
