@@ -116,8 +116,8 @@ class Timetable:
         if due.reason is None and job is not None:
             run = self._starts.create(job, {}, schedule=schedule.id, due=float(due.due)).id
         tick = TickRecord(schedule.id, float(due.due), run, due.reason, due.missed)
-        if self._journal.database.add_tick(tick):
-            self._journal.tell("tick", tick)
+        self._journal.database.add_tick(tick)
+        self._journal.tell("tick", tick)
 
     def _cancel_runs(self, schedule: ScheduleRecord) -> list[RunRecord]:
         """End the runs of a schedule that have not ended, because the next one is due."""
