@@ -292,7 +292,8 @@ class Supervisor:
             try:
                 one.child = await self._start(run)
             except (OSError, CrawlerError) as error:
-                found = ChildExit(2, None, escape_unprintable(f"the run could not be started: {error}"))
+                code = error.exit_code if isinstance(error, CrawlerError) else StorageError.exit_code
+                found = ChildExit(code, None, escape_unprintable(f"the run could not be started: {error}"))
             else:
                 self._obey_by_now(run.id, one)
                 found = await one.child.ended()

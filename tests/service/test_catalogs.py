@@ -184,7 +184,7 @@ async def test_tokens_are_stored_as_hashes_and_can_be_revoked(service: Service, 
         assert await service.check_token(wrong) is None
     with pytest.raises(Conflict):
         await service.add_token("dashboard", "admin")
-    stored = b"".join(path.read_bytes() for path in tmp_path.glob("service.sqlite*"))
+    stored = _database_bytes(tmp_path)
     assert new.secret.encode() not in stored and first.encode() not in stored
     assert [token.name for token in await service.tokens()] == ["first", "dashboard"]
     assert "hash" not in repr(await service.tokens())
@@ -192,6 +192,10 @@ async def test_tokens_are_stored_as_hashes_and_can_be_revoked(service: Service, 
     assert await service.check_token(new.secret) is None
     with pytest.raises(NotFound):
         await service.revoke_token(new.token.id)
+
+
+def _database_bytes(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.glob("service.sqlite*"))
 
 
 async def test_the_first_token_is_made_anew_where_it_was_revoked(tmp_path: Path) -> None:
