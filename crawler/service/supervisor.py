@@ -225,7 +225,7 @@ class Supervisor:
         waiting = self._journal.database.runs.where(state=RunState.QUEUED)
         if not waiting:
             return None
-        reaches = {run.id: reach(run.settings, directory=run.directory) for run in waiting}
+        reaches = {run.id: _reach_of(run) for run in waiting}
         queued = [QueuedRun(run.id, reaches[run.id], run.not_before or 0.0) for run in waiting]
         found = admit(queued, [self._reach(one) for one in self._active.values()], self._config.max_running, time())
         for key in found.start:
@@ -358,8 +358,18 @@ class Supervisor:
             except StorageError as error:
                 self._journal.complain(f"run {key}: its end could not be recorded, trying again: {error}")
                 await asyncio.sleep(LOOK)
+                if self._closing:  # the next service finds out
+                    return
         if run.state in FINAL:
             self.on_end(run)
+
+
+def _reach_of(run: RunRecord) -> RunReach:
+    """The hosts that a run may ask, as far as its settings can be read; otherwise its process will refuse them."""
+    try:
+        return reach(run.settings, directory=run.directory)
+    except CrawlerError:
+        return RunReach(directory=run.directory)
 
 
 def _order_of(limits: RunLimits) -> LimitRun:
