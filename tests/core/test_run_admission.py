@@ -17,6 +17,7 @@ ANY = reach_of([], "any")
     [
         ("https://a.example/", "site", "https://a.example/x", "site", True),
         ("https://a.example/", "site", "https://b.example/", "site", False),
+        ("https://a.example./", "site", "https://a.example/", "site", True),
         ("http://a.example/", "host", "https://www.a.example/", "host", True),
         ("https://shop.a.example/", "site", "https://a.example/", "site", False),
         ("https://shop.a.example/", "site", "https://a.example/", "domain", True),
