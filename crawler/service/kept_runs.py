@@ -58,7 +58,8 @@ class KeptRuns:
                 self._journal.complain(f"cannot remove old runs: {error}")
             self._due.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._due.wait(), PERIOD)
+                async with asyncio.timeout(PERIOD):
+                    await self._due.wait()
 
     async def sweep(self) -> None:
         """Remove what is to go, and what an earlier removal has left. Raises StorageError, OSError."""
