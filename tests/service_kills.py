@@ -31,6 +31,7 @@ from msgspec.structs import asdict
 from crawler.service.core.schedules import calendar_of
 from crawler.service.core.states import FINAL, TABLE, RunState
 from crawler.service.database import FILE, ServiceDatabase
+from crawler.service.records import Overlap
 from crawler.settings import merge_layers
 from crawler.testweb.hosts import Part
 from crawler.testweb.process import start_web
@@ -44,7 +45,14 @@ WEB = Web(hosts=20, pages=500)
 PLAIN = [name for name, host in WEB.hosts.items() if host.part is Part.PLAIN]
 DELAY = 0.02
 MODES = ("async", "threads", "processes", "prefork")
-SCHEDULES = (("a", "skip"), ("b", "queue"), ("c", "cancel"), ("d", "allow"), ("e", "queue"), ("f", "skip"))
+SCHEDULES: tuple[tuple[str, Overlap], ...] = (
+    ("a", "skip"),
+    ("b", "queue"),
+    ("c", "cancel"),
+    ("d", "allow"),
+    ("e", "queue"),
+    ("f", "skip"),
+)
 ALIVE = 4
 LIFE = (0.1, 4.0)
 DEAD_AFTER = 1.0
@@ -86,7 +94,8 @@ class KilledService:
     def start(self, drain: bool = False) -> subprocess.Popen[bytes]:
         """Start it; with `drain` it ends when every run has ended."""
         plan = msgspec.structs.replace(self._plan, drain=drain)
-        command = [sys.executable, "-m", "tests.service.killed_service", str(self._data), msgspec.json.encode(plan)]
+        told = msgspec.json.encode(plan).decode()
+        command = [sys.executable, "-m", "tests.service.killed_service", str(self._data), told]
         with (self._data / "service.log").open("ab") as log:
             self._ready = (self._data / "service.log").read_bytes().count(b"ready\n")
             self.process = subprocess.Popen(command, stdout=log, stderr=log)

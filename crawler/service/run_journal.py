@@ -103,7 +103,7 @@ class RunJournal:
     def create(self, job: JobRecord, **fields: Any) -> RunRecord:
         """A new run that is queued; `fields` are those of the record that are not taken from its job."""
         key = self.make_id("run")
-        usual = {"directory": f"{RUNS}/{key}", "settings": job.settings, "recrawl": job.recrawl}
+        usual: dict[str, Any] = {"directory": f"{RUNS}/{key}", "settings": job.settings, "recrawl": job.recrawl}
         run = RunRecord(
             id=key, job=job.id, job_name=job.name, state=RunState.QUEUED, created_at=time(), **(usual | fields)
         )

@@ -38,7 +38,7 @@ class Hooked:
         self.journal = RunJournal(self.database, Broadcast(), Identifiers())
         self.notifier = EndNotifier(self.journal, ServiceConfig(**config))
         self.complaints: list[str] = []
-        self.journal.complain = self.complaints.append  # type: ignore[method-assign]
+        self.journal.complain = self.complaints.append  # type: ignore[assignment, method-assign]
 
     def end_a_run(self, url: str | None = None) -> RunRecord:
         job = JobRecord(
