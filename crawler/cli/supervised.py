@@ -99,10 +99,12 @@ def _crawl(plan: Plan, signals: Signals, orders: OrderLines, messages: MessageLi
     from crawler.system.text import escape_unprintable
 
     capture_library_logs()
+    begun = False
     directory = _open(plan)
     take_note(plan)
     with ExitStack() as stack:
         stack.callback(directory.close)
+        shown = stack.enter_context(ExitStack())
         settings = plan.settings
         if plan.demo:
             from crawler.testweb.process import start_web
@@ -110,14 +112,18 @@ def _crawl(plan: Plan, signals: Signals, orders: OrderLines, messages: MessageLi
             settings = lead_to(stack.enter_context(start_web()), settings)
 
         def watch(run: Run) -> None:
+            nonlocal begun
+            shown.close()
             run.track_in_flight()
             signals.drain(run, lambda: run.in_flight.pages)
             orders.attach(run)
-            messages.tell(ChildStarted(os.getpid(), settings.mode))
+            if not begun:  # a crawl may have several rounds
+                begun = True
+                messages.tell(ChildStarted(os.getpid(), settings.mode))
             title = f"{settings.mode}, {plan.path}"
-            stack.enter_context(progress(Pace(run.stats, run.in_flight, settings.delay), signals, title, None))
+            shown.enter_context(progress(Pace(run.stats, run.in_flight, settings.delay), signals, title, None))
             reporter = ProgressReporter(Pace(run.stats, run.in_flight, settings.delay), run, messages)
-            stack.callback(reporter.end)
+            shown.callback(reporter.end)
 
         summary = execute(directory, settings, watch, process_started_at(), plan.wanted)
     for line in verdict(directory, summary, settings.fail_on, kept=True):

@@ -74,7 +74,7 @@ class ServiceDatabase:
         try:
             self._connection = _open(path)
         except Corrupt as error:
-            raise Corrupt(f"{path} is damaged: {error.__cause__ or error}; {_rebuild(path)}") from error
+            raise Corrupt(f"{path} is damaged ({error.__cause__ or error}); {_rebuild(path)}") from error
         self.jobs = RecordTable(self._execute, "job", JobRecord, JOB)
         self.runs = RecordTable(self._execute, "run", RunRecord, RUN)
         self.schedules = RecordTable(self._execute, "schedule", ScheduleRecord, SCHEDULE)
@@ -114,10 +114,14 @@ class ServiceDatabase:
 
     # ---- ticks -------------------------------------------------------------------------------------------------------
 
-    def add_tick(self, tick: TickRecord) -> bool:
-        """Store what became of a tick; False where that is stored already."""
+    def has_tick(self, schedule: str, due: float) -> bool:
+        """Whether it is stored what became of a tick."""
+        return bool(self._execute("SELECT 1 FROM tick WHERE schedule = ? AND due = ?", (schedule, due)))
+
+    def add_tick(self, tick: TickRecord) -> None:
+        """Store what became of a tick. Raises StorageError where that is stored already."""
         row = (tick.schedule, tick.due, tick.run, tick.reason, tick.missed)
-        return bool(self._execute("INSERT OR IGNORE INTO tick VALUES (?, ?, ?, ?, ?) RETURNING 1", row))
+        self._execute("INSERT INTO tick VALUES (?, ?, ?, ?, ?)", row)
 
     def ticks(self, schedule: str, before: float | None, limit: int) -> Listing[TickRecord]:
         """Those of a schedule, newest first; `next` is the `due` to go on before."""
@@ -188,7 +192,7 @@ def _open(path: Path) -> sqlite3.Connection:
             if known and path.stat().st_size <= CHECKED:
                 found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
                 if found != "ok":
-                    raise Corrupt(f"{path} is damaged ({found})")
+                    raise Corrupt(" ".join(str(found).split()))
             connection.executescript(SCHEMA)
             connection.execute(f"PRAGMA application_id = {APPLICATION}")
             connection.execute(f"PRAGMA user_version = {VERSION}")

@@ -27,7 +27,7 @@ from crawler.errors import CrawlerError, StorageError
 from crawler.service.capped_log import CappedLog
 from crawler.service.child import ChildExit, ChildProcess
 from crawler.service.config import ServiceConfig
-from crawler.service.core.run_admission import QueuedRun, Reach, admit
+from crawler.service.core.run_admission import QueuedRun, RunReach, admit
 from crawler.service.core.states import FINAL, RunEvent, RunReason, RunState
 from crawler.service.errors import Conflict, NotFound
 from crawler.service.job_settings import for_child, reach
@@ -59,7 +59,7 @@ LAST_PATIENCE = 2.0
 class ActiveRun:
     """A run with a process, or about to have one."""
 
-    def __init__(self, reach: Reach) -> None:
+    def __init__(self, reach: RunReach) -> None:
         self.reach = reach
         self.child: ChildProcess | None = None
         self.ending: ChildEnded | None = None
@@ -225,7 +225,7 @@ class Supervisor:
         waiting = self._journal.database.runs.where(state=RunState.QUEUED)
         if not waiting:
             return None
-        reaches = {run.id: reach(run.settings, directory=run.directory) for run in waiting}
+        reaches = {run.id: _reach_of(run) for run in waiting}
         queued = [QueuedRun(run.id, reaches[run.id], run.not_before or 0.0) for run in waiting]
         found = admit(queued, [self._reach(one) for one in self._active.values()], self._config.max_running, time())
         for key in found.start:
@@ -234,7 +234,7 @@ class Supervisor:
             self._spawn(self._follow(run, self._active[key]))
         return found.wake_at
 
-    def _reach(self, one: ActiveRun) -> Reach:
+    def _reach(self, one: ActiveRun) -> RunReach:
         """Where a run may ask: its own reach, and the hosts that its process has told of."""
         if one.progress is None or one.reach.everything:
             return one.reach
@@ -292,7 +292,8 @@ class Supervisor:
             try:
                 one.child = await self._start(run)
             except (OSError, CrawlerError) as error:
-                found = ChildExit(2, None, escape_unprintable(f"the run could not be started: {error}"))
+                code = error.exit_code if isinstance(error, CrawlerError) else StorageError.exit_code
+                found = ChildExit(code, None, escape_unprintable(f"the run could not be started: {error}"))
             else:
                 self._obey_by_now(run.id, one)
                 found = await one.child.ended()
@@ -357,8 +358,18 @@ class Supervisor:
             except StorageError as error:
                 self._journal.complain(f"run {key}: its end could not be recorded, trying again: {error}")
                 await asyncio.sleep(LOOK)
+                if self._closing:  # the next service finds out
+                    return
         if run.state in FINAL:
             self.on_end(run)
+
+
+def _reach_of(run: RunRecord) -> RunReach:
+    """The hosts that a run may ask, as far as its settings can be read; otherwise its process will refuse them."""
+    try:
+        return reach(run.settings, directory=run.directory)
+    except CrawlerError:
+        return RunReach(directory=run.directory)
 
 
 def _order_of(limits: RunLimits) -> LimitRun:
