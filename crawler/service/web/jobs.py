@@ -7,6 +7,7 @@ import msgspec
 from crawler.report.numbers import counted
 from crawler.service.core.states import RunState
 from crawler.service.errors import Conflict, Invalid, ServiceError
+from crawler.service.merge_patch import patch_between
 from crawler.service.records import JobRecord, JobSpec, RunRecord
 from crawler.service.web.charts import Column, columns
 from crawler.service.web.effective import explained_settings
@@ -43,7 +44,7 @@ async def add_job(visit: Visit) -> Answer:
         return _form(refusal(error, visit), visit.form, 422 if isinstance(error, Invalid) else 409)
     if "start" in visit.form:
         return Moved(f"/runs/{(await visit.service.start(job.id)).id}")
-    return Moved(f"/jobs/{job.name}")
+    return Moved(f"/jobs/{job.id}")
 
 
 def refusal(error: ServiceError, visit: Visit) -> Refused:
@@ -107,15 +108,16 @@ async def change_job(visit: Visit) -> Answer:
     job = await visit.service.job(visit.named("job"))
     try:
         described = read_job(visit.form)
-        changed = await visit.service.change_job(job.id, _patch(described))
+        changed = await visit.service.change_job(job.id, _patch(job, described))
     except (Invalid, Conflict) as error:
         return await whole_job(visit, job, refusal(error, visit), 422 if isinstance(error, Invalid) else 409)
-    return Moved(f"/jobs/{changed.name}")
+    return Moved(f"/jobs/{changed.id}")
 
 
-def _patch(described: JobSpec) -> dict[str, object]:
-    patch: dict[str, object] = msgspec.to_builtins(described)
-    return patch
+def _patch(job: JobRecord, described: JobSpec) -> dict[str, object]:
+    """What changes, as a merge patch: what is left out of the form is removed."""
+    before = {key: getattr(job, key) for key in JobSpec.__struct_fields__}
+    return patch_between(msgspec.to_builtins(before), msgspec.to_builtins(described))
 
 
 async def start_job(visit: Visit) -> Answer:

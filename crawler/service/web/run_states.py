@@ -124,3 +124,8 @@ def actions(run: RunRecord) -> tuple[RunAction, ...]:
 def ended(run: RunRecord) -> bool:
     """Whether a run is over."""
     return run.state in FINAL
+
+
+def mode(run: RunRecord) -> str:
+    """The mode of a run: that of its process, or before there is one, of its settings."""
+    return run.mode or str(run.settings.get("mode") or "async")

@@ -45,15 +45,24 @@ async function load(part) {
   try {
     const answer = await fetch(url, { headers: { Accept: "text/html" } });
     if (answer.status === 401) location.reload();
-    if (answer.ok) {
-      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").body;
-      change(part.element, fresh, false);
-    }
+    if (answer.ok) put(part.element, new DOMParser().parseFromString(await answer.text(), "text/html").body);
   } catch {
     part.stale = true; // the service is away; the stream says so
   }
   part.asked = performance.now();
   part.busy = false;
+}
+
+/** Show a part anew. Where the button that had the focus is gone, the focus goes to what it was in. */
+function put(element, fresh) {
+  const active = element.contains(document.activeElement) ? document.activeElement : null;
+  const around = [];
+  for (let one = active; one && one !== element; one = one.parentElement) around.push(one.parentElement);
+  change(element, fresh, false);
+  if (!active || active.isConnected) return;
+  const home = around.find((one) => one.isConnected);
+  home.tabIndex = -1;
+  home.focus();
 }
 
 /** Make one element like another of the same kind, with as few changes as possible. */
