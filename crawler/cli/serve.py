@@ -80,7 +80,10 @@ def _stop_on_signals(signals: Signals, stopped: asyncio.Event) -> None:
             os._exit(128 + number)
         stopped.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    for number in numbers:
         loop.add_signal_handler(number, stop, number)
     if signals.received:
         stopped.set()

@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     from crawler.runtime.job import Run
     from crawler.service.protocol import AnyMessage, AnyOrder
     from crawler.service.records import RunProgress
+    from crawler.storage.directory import CrawlDirectory
 
 PERIOD = 1.0
 TOP_HOSTS = 10
+LOCK_PATIENCE = 15.0
 PARENT_GONE = 137
 
 
@@ -90,15 +92,14 @@ def _crawl(plan: Plan, signals: Signals, orders: OrderLines, messages: MessageLi
     from crawler.cli.progress import Pace, progress
     from crawler.cli.verdict import verdict
     from crawler.metrics.process_tree import process_started_at
-    from crawler.run import execute, open_directory
+    from crawler.run import execute
     from crawler.service.protocol import ChildStarted
     from crawler.system.logs import capture_library_logs
     from crawler.system.stderr import PATIENCE, write_nonblocking
     from crawler.system.text import escape_unprintable
 
     capture_library_logs()
-    assert plan.path is not None
-    directory = open_directory(plan.path, plan.settings, resume=True, fresh=False, demo=plan.demo)
+    directory = _open(plan)
     take_note(plan)
     with ExitStack() as stack:
         stack.callback(directory.close)
@@ -122,6 +123,24 @@ def _crawl(plan: Plan, signals: Signals, orders: OrderLines, messages: MessageLi
     for line in verdict(directory, summary, settings.fail_on, kept=True):
         write_nonblocking(escape_unprintable(line), PATIENCE)
     return summary
+
+
+def _open(plan: Plan) -> CrawlDirectory:
+    """The directory of the run. Where a service was killed, the process before may hold it for a moment."""
+    from time import monotonic, sleep
+
+    from crawler.errors import Locked
+    from crawler.run import open_directory
+
+    assert plan.path is not None
+    give_up_at = monotonic() + LOCK_PATIENCE
+    while True:
+        try:
+            return open_directory(plan.path, plan.settings, resume=True, fresh=False, demo=plan.demo)
+        except Locked:
+            if monotonic() >= give_up_at:
+                raise
+            sleep(0.1)
 
 
 def _builtins(summary: Summary) -> dict[str, object]:

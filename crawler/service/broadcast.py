@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from secrets import token_hex
 from typing import TYPE_CHECKING, NamedTuple
@@ -29,6 +29,7 @@ HISTORY = 1000
 """Events that are kept for clients that come back."""
 MOST_QUEUED = 256
 """Events that may wait for one client."""
+CHUNK = 64 * 1024
 RESET = b"event: reset\ndata: {}\n\n"
 Wanted = Callable[["ServiceEvent"], bool]
 
@@ -58,11 +59,7 @@ class Subscription:
         if len(self._frames) >= self._most:
             self.end()
             return
-        self.put(frame.sent)
-
-    def put(self, sent: bytes) -> None:
-        """Queue encoded lines."""
-        self._frames.append(sent)
+        self._frames.append(frame.sent)
         self._filled.set()
 
     def end(self) -> None:
@@ -71,8 +68,13 @@ class Subscription:
         self._frames.clear()
         self._filled.set()
 
+    def catch_up(self, missed: Iterable[bytes]) -> None:
+        """Queue what the client has missed, beyond what may wait."""
+        self._frames.extend(missed)
+        self._most += len(self._frames)
+
     async def take(self, seconds: float) -> bytes:
-        """All that waits, as soon as there is something; b"" after so many seconds without."""
+        """What waits, as soon as there is something, about CHUNK bytes of it; b"" after so many seconds without."""
         if not self._frames and not self.over:
             try:
                 async with asyncio.timeout(seconds):
@@ -80,9 +82,11 @@ class Subscription:
             except TimeoutError:
                 return b""
         self._filled.clear()
-        taken = b"".join(self._frames)
-        self._frames.clear()
-        return taken
+        taken, size = list[bytes](), 0
+        while self._frames and size < CHUNK:
+            taken.append(self._frames.popleft())
+            size += len(taken[-1])
+        return b"".join(taken)
 
 
 class Broadcast:
@@ -104,7 +108,11 @@ class Broadcast:
 
     def publish(self, event: ServiceEvent) -> None:
         """Send an event to all who want it."""
+        for see in self._watchers:
+            see(event)
         self._number += 1
+        if event.type == "progress" and not self._subscriptions:
+            return
         sent = b"id: %s-%d\nevent: %s\ndata: %s\n\n" % (
             self._epoch.encode(),
             self._number,
@@ -118,8 +126,6 @@ class Broadcast:
             self._kept.append(frame)
         for one in self._subscriptions:
             one.offer(frame)
-        for see in self._watchers:
-            see(event)
 
     def watch(self, see: Callable[[ServiceEvent], None]) -> None:
         """Call a function of this process with every event from now on. It must be quick and raise nothing."""
@@ -149,8 +155,6 @@ class Broadcast:
         epoch, _, text = last_id.rpartition("-")
         number = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else -1
         if epoch != self._epoch or not self._dropped <= number <= self._number:
-            one.put(RESET)
+            one.catch_up([RESET])
             return
-        missed = [frame.sent for frame in self._kept if frame.number > number and wanted(frame.event)]
-        if missed:
-            one.put(b"".join(missed))
+        one.catch_up(frame.sent for frame in self._kept if frame.number > number and wanted(frame.event))

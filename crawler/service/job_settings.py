@@ -14,7 +14,7 @@ Rules:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -138,8 +138,8 @@ def for_child(settings: Mapping[str, Any], secrets_dir: Path | None) -> dict[str
     return {"disk_wait": DISK_WAIT, **resolved(settings, secrets_dir)}
 
 
-def reach(settings: Mapping[str, Any], met: Iterator[str] | tuple[str, ...] = ()) -> Reach:
-    """The hosts that a run with these settings may ask."""
+def reach(settings: Mapping[str, Any], met: Iterable[str] = (), directory: str = "") -> Reach:
+    """The hosts that a run with these settings may ask, and the directory that it works in."""
     layers = list(_layers(settings))
     merged = {key: value for layer in layers for key, value in layer.items()}
-    return reach_of(merged.get("seeds", ()), merged.get("scope", "site"), met)
+    return reach_of(merged.get("seeds", ()), merged.get("scope", "site"), met, directory)

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from crawler.service.idempotency import HEADER as IDEMPOTENCY_KEY
+from crawler.service.job_settings import REFUSED
 from crawler.service.problems import MEDIA, Problem
 from crawler.service.routing import API, JSON, PARAMETER, Route
 from crawler.settings import Settings
@@ -173,8 +174,10 @@ def _without_null(schema: Schema) -> Schema:
 
 
 def _with_settings(components: dict[str, Schema]) -> dict[str, Schema]:
-    """Describe the settings of a job by the keys of the configuration, and `profile`."""
+    """Describe the settings of a job by the keys of the configuration that a job may set, and `profile`."""
     properties = components["Settings"]["properties"]
+    for name in REFUSED:
+        properties.pop(name, None)
     properties["profile"] = {"type": "string", "description": "A profile: its keys come first"}
     for name in WITH_SETTINGS:
         components[name]["properties"]["settings"] = {"$ref": REF.format(name="Settings")}

@@ -26,10 +26,8 @@ from crawler.service.database import FILE, ServiceDatabase
 from crawler.service.identifiers import PATTERN, Identifiers
 from crawler.service.records import Expect, JobRecord, OnEnd, Retry, RunRecord, Transition
 from crawler.service.run_file import RUNS, read_run_file
-from crawler.service.service import LOCK, LOCK_PATIENCE
 from crawler.storage.database import storage_errors
 from crawler.storage.directory import CrawlDirectory, free_name
-from crawler.system.file_lock import FileLock
 
 STATES = {
     Ending.COMPLETE: (RunState.SUCCEEDED, RunReason.COMPLETE),
@@ -48,23 +46,18 @@ class Rebuilt(NamedTuple):
     kept: Path | None
 
 
-def rebuild(data: Path) -> Rebuilt:
-    """Replace the database of a data folder. Raises Locked while a service uses it, StorageError."""
-    lock = FileLock(data / LOCK)
-    lock.acquire(f"the data folder {data}", LOCK_PATIENCE)
+def rebuild_database(data: Path) -> Rebuilt:
+    """Replace the database of a data folder, whose lock the caller holds. Raises StorageError."""
+    kept = _move_aside(data / FILE)
+    database = ServiceDatabase(data / FILE)
     try:
-        kept = _move_aside(data / FILE)
-        database = ServiceDatabase(data / FILE)
-        try:
-            with database.transaction():
-                found = list(_found(data / RUNS))
-                for run, job in found:
-                    _write(database, run, job)
-            return Rebuilt(len({job.id for _, job in found}), len(found), kept)
-        finally:
-            database.close()
+        with database.transaction():
+            found = list(_found(data / RUNS))
+            for run, job in found:
+                _write(database, run, job)
+        return Rebuilt(len({job.id for _, job in found}), len(found), kept)
     finally:
-        lock.release()
+        database.close()
 
 
 def _move_aside(path: Path) -> Path | None:

@@ -34,8 +34,10 @@ from crawler.service.config import ServiceConfig
 if TYPE_CHECKING:
     from crawler.service.service import Service
 
-IDLE = 75.0
+IDLE = 30.0
 SLOWEST = 30.0
+LINGER = 2.0
+"""Seconds in which the rest of a body that was refused is read, so that its sender sees the answer."""
 LONGEST_LINE = 8190
 LONGEST_HEADER = 8190
 MOST_HEADERS = 64
@@ -107,6 +109,7 @@ async def serve(
         access_log=None,
         logger=_silent(),
         keepalive_timeout=IDLE,
+        lingering_time=LINGER,
         max_line_size=LONGEST_LINE,
         max_field_size=LONGEST_HEADER,
         max_headers=MOST_HEADERS,

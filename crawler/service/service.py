@@ -58,6 +58,7 @@ from crawler.service.timetable import Timetable
 from crawler.service.tokens import Tokens
 from crawler.storage.database import PRIVATE, storage_errors
 from crawler.system.file_lock import FileLock
+from crawler.system.stderr import write_nonblocking
 
 LOCK = "service.lock"
 LOCK_PATIENCE = 2.0
@@ -95,16 +96,24 @@ class Service:
         self._supervisor.on_end = self._on_end
         self._running = False
         self._stopping = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
         self.token_file = self._tokens.ensure_first()
 
     @classmethod
-    def open(cls, data: Path, config: ServiceConfig) -> Service:
-        """Open or create a data folder. Raises Locked, Corrupt or StorageError, with what to do."""
+    async def open(cls, data: Path, config: ServiceConfig, rebuild: bool = False) -> Service:
+        """Open or create a data folder; `rebuild` replaces its database first, see rebuild.py. Raises Locked, Corrupt
+        or StorageError, with what to do."""
         with storage_errors(data):
             (data / RUNS).mkdir(PRIVATE, parents=True, exist_ok=True)
         lock = FileLock(data / LOCK)
         lock.acquire(f"the data folder {data}", LOCK_PATIENCE)
         try:
+            if rebuild:
+                from crawler.service.rebuild import rebuild_database
+
+                found = rebuild_database(data)
+                write_nonblocking(f"rebuilt {found.runs} runs of {found.jobs} jobs; add schedules and tokens again")
             return cls(data, config, ServiceDatabase(data / FILE), lock)
         except BaseException:
             lock.release()
@@ -116,6 +125,7 @@ class Service:
         loops = [self._supervisor.run(), self._timetable.run(), self._kept.run(), self._notifier.run()]
         tasks = [asyncio.create_task(loop) for loop in loops]
         stopping = asyncio.create_task(self._stopping.wait())
+        self._idle.clear()
         self._running = True
         try:
             done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -127,14 +137,13 @@ class Service:
             for task in (*tasks, stopping):
                 task.cancel()
             await asyncio.gather(*tasks, stopping, return_exceptions=True)
+            self._idle.set()
 
     async def close(self) -> None:
-        """End `run_forever`, and with it the processes of all runs."""
+        """End `run_forever`, and with it the processes of all runs; close the files."""
         self._stopping.set()
         self.events.close()
-
-    def release(self) -> None:
-        """Close the files, after `run_forever` has ended."""
+        await self._idle.wait()
         self._database.close()
         self._lock.release()
 

@@ -22,6 +22,7 @@ WRITE_TIME = 20.0
 """Seconds in which a client must take a chunk."""
 CHUNK = 64 * 1024
 MOST_STREAMS = 1000
+MOST_FOLLOWERS = 100
 MOST_EXPORTS = 8
 
 

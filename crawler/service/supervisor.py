@@ -225,7 +225,7 @@ class Supervisor:
         waiting = self._journal.database.runs.where(state=RunState.QUEUED)
         if not waiting:
             return None
-        reaches = {run.id: reach(run.settings) for run in waiting}
+        reaches = {run.id: reach(run.settings, directory=run.directory) for run in waiting}
         queued = [QueuedRun(run.id, reaches[run.id], run.not_before or 0.0) for run in waiting]
         found = admit(queued, [self._reach(one) for one in self._active.values()], self._config.max_running, time())
         for key in found.start:
@@ -238,7 +238,7 @@ class Supervisor:
         """Where a run may ask: its own reach, and the hosts that its process has told of."""
         if one.progress is None or one.reach.everything:
             return one.reach
-        met = reach({"seeds": [f"{host.host}/" for host in one.progress.top_hosts]})
+        met = reach({}, [host.host for host in one.progress.top_hosts])
         return one.reach._replace(hosts=one.reach.hosts | met.hosts, domains=one.reach.domains | met.domains)
 
     def disk_free(self) -> int:

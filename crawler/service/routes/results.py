@@ -18,14 +18,14 @@ from crawler.service.records import Listing
 from crawler.service.routes.queries import PageQuery
 from crawler.service.routes.runs import RUN
 from crawler.service.routing import Call, Query, Route
-from crawler.service.streaming import MOST_EXPORTS, MOST_STREAMS, StreamLimit, from_thread, stream
+from crawler.service.streaming import MOST_EXPORTS, MOST_FOLLOWERS, StreamLimit, from_thread, stream
 
 TEXT = "text/plain; charset=utf-8"
 EXPORTS = {"jsonl": "application/jsonl; charset=utf-8", "csv": "text/csv; charset=utf-8"}
 REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox; frame-ancestors 'none'"
 """A report is one file with its styles in it, and has no scripts."""
 Condition = Annotated[str, Meta(max_length=500)]
-following, exporting = StreamLimit(MOST_STREAMS), StreamLimit(MOST_EXPORTS)
+following, exporting = StreamLimit(MOST_FOLLOWERS), StreamLimit(MOST_EXPORTS)
 
 
 class PagesQuery(PageQuery, frozen=True, kw_only=True):

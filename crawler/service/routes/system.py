@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from functools import cache
+from time import monotonic
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -94,6 +96,11 @@ async def revoke_token(call: Call) -> None:
 
 async def openapi(call: Call) -> dict[str, Any]:
     """The document of the API."""
+    return _document()
+
+
+@cache
+def _document() -> dict[str, Any]:
     from crawler.service.app import all_routes
     from crawler.service.openapi import document
 
@@ -123,7 +130,12 @@ async def events(call: Call) -> web.StreamResponse:
 async def _sent(call: Call, subscription: Subscription) -> AsyncGenerator[bytes, None]:
     """What the client of a subscription gets, until that is over or its token is revoked."""
     yield RECONNECT
-    while not subscription.over and await call.is_valid():
+    valid_until = 0.0
+    while not subscription.over:
+        if monotonic() >= valid_until:
+            if not await call.is_valid():
+                return
+            valid_until = monotonic() + KEEP_ALIVE
         taken = await subscription.take(KEEP_ALIVE)
         yield taken or b": keep-alive\n\n"
 
