@@ -7,6 +7,7 @@ import msgspec
 from crawler.report.numbers import counted
 from crawler.service.core.states import RunState
 from crawler.service.errors import Conflict, Invalid, ServiceError
+from crawler.service.job_settings import modes
 from crawler.service.merge_patch import patch_between
 from crawler.service.records import JobRecord, JobSpec, RunRecord
 from crawler.service.web.charts import Column, columns
@@ -18,7 +19,6 @@ from crawler.service.web.templating import safe
 from crawler.service.web.visits import NOT_REFUSED, Answer, Form, Moved, Refused, Shown, Visit, onward
 from crawler.settings.layers import PROFILES
 
-MODES = ("async", "threads", "processes", "prefork")
 RUNS = 40
 DEMO = {"name": "demo", "profile": "demo"}
 """What the form of a new job holds at first: the built-in test web, which needs no network."""
@@ -27,7 +27,8 @@ DEMO = {"name": "demo", "profile": "demo"}
 async def jobs_page(visit: Visit) -> Answer:
     """All jobs, or those with a tag."""
     tag = visit.asked("tag") or None
-    return Shown("jobs.html", {"jobs": await job_rows(visit, tag), "tag": tag})
+    template = "parts/job_rows.html" if visit.fragment == "jobs" else "jobs.html"
+    return Shown(template, {"jobs": await job_rows(visit, tag), "tag": tag})
 
 
 async def new_job(visit: Visit) -> Answer:
@@ -56,7 +57,7 @@ def refusal(error: ServiceError, visit: Visit) -> Refused:
 
 
 def _form(refused: Refused, typed: Form, status: int = 200) -> Shown:
-    context = {"refused": refused, "typed": typed, "profiles": PROFILES, "modes": MODES}
+    context = {"refused": refused, "typed": typed, "profiles": PROFILES, "modes": modes()}
     return Shown("new_job.html", context, status)
 
 
@@ -78,7 +79,7 @@ async def whole_job(visit: Visit, job: JobRecord, refused: Refused, status: int)
         "typed": refused.typed or typed_from(job),
         "refused": refused,
         "profiles": PROFILES,
-        "modes": MODES,
+        "modes": modes(),
     }
     return Shown("job.html", context, status)
 

@@ -3,7 +3,7 @@
 // - The server is the only one that draws. An event of the stream marks parts of the page as stale; a stale part is
 //   asked for again (?fragment=NAME), at most once a second, and only what differs is changed, so that focus, open
 //   details and a click in progress stay where they are.
-// - A hidden page asks for nothing.
+// - A hidden page asks for nothing and listens to nothing.
 // - What is read aloud is one sentence a run, at once when its state changes, else four times a minute.
 "use strict";
 
@@ -16,6 +16,7 @@ const parts = [...document.querySelectorAll("[data-fragment]")].map((element) =>
 const connection = document.getElementById("connection");
 const spoken = document.getElementById("spoken");
 const told = new Map();
+let stream = null;
 
 /** Whether an event is about what a part shows. */
 function concerns(part, type, data) {
@@ -69,7 +70,8 @@ function put(element, fresh) {
 function change(old, fresh, itself = true) {
   if (itself) {
     for (const { name } of [...old.attributes]) {
-      if (!fresh.hasAttribute(name) && !(name === "open" && old.localName === "details")) old.removeAttribute(name);
+      const ours = (name === "open" && old.localName === "details") || (name === "tabindex" && old === document.activeElement);
+      if (!ours && !fresh.hasAttribute(name)) old.removeAttribute(name);
     }
     for (const { name, value } of fresh.attributes) {
       if (old.getAttribute(name) !== value) old.setAttribute(name, value);
@@ -124,22 +126,41 @@ function speak(now) {
   }
 }
 
+/** Follow the stream of events. Browsers keep six connections to a host, so a hidden page lets its one go. */
 function listen() {
-  const stream = new EventSource("/api/v1/events");
-  const types = ["run", "progress", "schedule", "tick", "job", "disk", "notice"];
-  for (const type of types) {
+  if (stream || document.hidden) return;
+  stream = new EventSource("/api/v1/events");
+  for (const type of ["run", "progress", "schedule", "tick", "job", "disk", "notice"]) {
     stream.addEventListener(type, (event) => {
       const { data } = JSON.parse(event.data);
       for (const part of parts) if (concerns(part, type, data)) part.stale = true;
     });
   }
-  const all = () => parts.forEach((part) => { part.stale = true; });
-  stream.addEventListener("reset", all);
-  stream.addEventListener("open", () => { show("This page updates itself.", false); all(); });
+  stream.addEventListener("reset", mark);
+  stream.addEventListener("open", () => { show("This page updates itself.", false); mark(); });
   stream.addEventListener("error", () => {
     show("The service does not answer. The numbers are those of before.", true);
-    if (stream.readyState === EventSource.CLOSED) setTimeout(listen, 5000);
+    if (stream && stream.readyState === EventSource.CLOSED) {
+      stream = null;
+      setTimeout(listen, 5000);
+    }
   });
+}
+
+/** All parts are stale. */
+function mark() {
+  for (const part of parts) part.stale = true;
+}
+
+function look() {
+  if (document.hidden) {
+    if (stream) stream.close();
+    stream = null;
+  } else {
+    listen();
+    mark();
+    refresh();
+  }
 }
 
 function show(text, lost) {
@@ -174,6 +195,6 @@ async function send(event) {
 if (parts.length) {
   listen();
   setInterval(refresh, TICK);
-  document.addEventListener("visibilitychange", refresh);
+  document.addEventListener("visibilitychange", look);
   document.addEventListener("submit", send);
 }
