@@ -111,15 +111,21 @@ function alike(one, other) {
   return one.nodeType === other.nodeType && one.nodeName === other.nodeName && (one.id || "") === (other.id || "");
 }
 
-/** Say what has changed, for those who listen. */
+/** Say what has changed, for those who listen: one sentence at a time. */
 function speak(now) {
-  for (const line of document.querySelectorAll("[data-say]")) {
-    const before = told.get(line.dataset.say);
-    const text = line.textContent.trim();
-    if (!before) {
-      told.set(line.dataset.say, { state: line.dataset.state, text, at: now });
-    } else if (before.state !== line.dataset.state || (before.text !== text && now - before.at >= SPEAK)) {
-      told.set(line.dataset.say, { state: line.dataset.state, text, at: now });
+  const lines = new Map([...document.querySelectorAll("[data-say]")].map((line) => [line.dataset.say, line]));
+  for (const [run, before] of told) {
+    if (!lines.has(run)) {
+      told.delete(run);
+      spoken.textContent = `${before.name} runs no longer.`;
+      return;
+    }
+  }
+  for (const [run, line] of lines) {
+    const before = told.get(run), { state, name } = line.dataset, text = line.textContent.trim();
+    const due = before && (before.state !== state || (before.text !== text && now - before.at >= SPEAK));
+    if (!before || due) told.set(run, { state, name, text, at: now });
+    if (due) {
       spoken.textContent = text;
       return;
     }
@@ -178,8 +184,10 @@ async function send(event) {
   const button = form.querySelector("button");
   button.setAttribute("aria-busy", "true");
   try {
-    const answer = await fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)) });
-    if (!answer.ok) {
+    const answer = await fetch(form.action, {
+      method: "POST", redirect: "manual", body: new URLSearchParams(new FormData(form)),
+    });
+    if (answer.type !== "opaqueredirect") {
       form.submit(); // again, but as a page that says why
       return;
     }
