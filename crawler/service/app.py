@@ -24,7 +24,7 @@ from crawler.service.bodies import check_no_body, read_body, read_query
 from crawler.service.idempotency import Answers
 from crawler.service.metrics import ServiceMetrics
 from crawler.service.problems import Refusal, problem_response, refusal_of
-from crawler.service.routing import API, CALLER, CONFIG, METRICS, READINGS, SERVICE, SESSIONS, Call, Route
+from crawler.service.routing import ALL_ROUTES, API, CALLER, CONFIG, METRICS, READINGS, SERVICE, SESSIONS, Call, Route
 
 if TYPE_CHECKING:
     from crawler.service.config import ServiceConfig
@@ -70,9 +70,10 @@ def make_app(service: Service, config: ServiceConfig, session_key: bytes | None 
     app[SESSIONS] = Sessions(session_key or secrets.token_bytes(32))
     app[READINGS] = asyncio.Semaphore(READINGS_AT_ONCE)
     app[METRICS] = ServiceMetrics(service, config.max_queued)
+    app[ALL_ROUTES] = all_routes()
     app[TABLE] = {}
     answers = Answers()
-    for route in all_routes():
+    for route in app[ALL_ROUTES]:
         added = app.router.add_route(route.method, route.path, _dispatch(route, answers))
         assert added.resource is not None
         app[TABLE][route.method, added.resource.canonical] = route

@@ -41,7 +41,7 @@ SESSION = 7 * 86_400
 """Seconds after which one has to log in again."""
 CSRF_HEADER = "X-CSRF-Token"
 CSRF_FIELD = "csrf"
-FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
+FORM = "application/x-www-form-urlencoded"
 
 
 class Caller(NamedTuple):
@@ -159,11 +159,18 @@ async def check_csrf(request: web.Request, caller: Caller) -> None:
     if request.method in SAFE or not caller.csrf:
         return
     told = request.headers.get(CSRF_HEADER, "")
-    if not told and request.content_type in FORMS:
-        field = (await in_time(request.post())).get(CSRF_FIELD, "")
-        told = field if isinstance(field, str) else ""
+    if not told and request.content_type == FORM:
+        told = await _field(request, CSRF_FIELD)
     if not told.isascii() or not hmac.compare_digest(told, caller.csrf):
         raise Refusal(403, "the CSRF token is missing or old; load the page again")
+
+
+async def _field(request: web.Request, name: str) -> str:
+    try:
+        value = (await in_time(request.post())).get(name, "")
+    except (ValueError, LookupError):  # an encoding that it does not have, or that there is not
+        raise Refusal(400, "the form cannot be read") from None
+    return value if isinstance(value, str) else ""
 
 
 def cookie_name(request: web.Request) -> str:

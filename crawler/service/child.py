@@ -121,7 +121,7 @@ class ChildProcess:
 
     def kill(self) -> None:
         """SIGKILL to the whole group."""
-        if not self._ended.done():
+        if self._process.returncode is None:
             with suppress(OSError):
                 os.killpg(self.pid, signal.SIGKILL)
 

@@ -14,9 +14,10 @@ Rules:
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from crawler.errors import Corrupt, StorageError
 from crawler.service.core.states import ACTIVE, RunReason, RunState
@@ -73,11 +74,11 @@ class ServiceDatabase:
         try:
             self._connection = _open(path)
         except Corrupt as error:
-            raise Corrupt(f"{path} is damaged: {error.__cause__ or error}; {_rebuild(path)}") from error
-        self.jobs = RecordTable(self._connection, "job", JobRecord, JOB)
-        self.runs = RecordTable(self._connection, "run", RunRecord, RUN)
-        self.schedules = RecordTable(self._connection, "schedule", ScheduleRecord, SCHEDULE)
-        self.tokens = RecordTable(self._connection, "token", StoredToken, TOKEN)
+            raise Corrupt(f"{path} is damaged ({error.__cause__ or error}); {_rebuild(path)}") from error
+        self.jobs = RecordTable(self._execute, "job", JobRecord, JOB)
+        self.runs = RecordTable(self._execute, "run", RunRecord, RUN)
+        self.schedules = RecordTable(self._execute, "schedule", ScheduleRecord, SCHEDULE)
+        self.tokens = RecordTable(self._execute, "token", StoredToken, TOKEN)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -85,11 +86,9 @@ class ServiceDatabase:
         with transaction(self._connection, self.path):
             yield
 
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        """Context manager: errors of SQLite become StorageError."""
+    def _execute(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
         with storage_errors(self.path):
-            yield
+            return self._connection.execute(statement, values).fetchall()
 
     def close(self) -> None:
         """Close the file."""
@@ -103,29 +102,33 @@ class ServiceDatabase:
 
     def add_transition(self, one: Transition) -> None:
         """Append a transition."""
-        self._connection.execute(
+        self._execute(
             "INSERT INTO transition (run, state, reason, at) VALUES (?, ?, ?, ?)",
             (one.run, one.state, one.reason, one.at),
         )
 
     def transitions(self, run: str) -> list[Transition]:
         """Those of a run, oldest first."""
-        rows = self._connection.execute("SELECT state, reason, at FROM transition WHERE run = ? ORDER BY id", (run,))
+        rows = self._execute("SELECT state, reason, at FROM transition WHERE run = ? ORDER BY id", (run,))
         return [Transition(run, RunState(state), reason and RunReason(reason), at) for state, reason, at in rows]
 
     # ---- ticks -------------------------------------------------------------------------------------------------------
 
-    def add_tick(self, tick: TickRecord) -> bool:
-        """Store what became of a tick; False where that is stored already."""
+    def has_tick(self, schedule: str, due: float) -> bool:
+        """Whether it is stored what became of a tick."""
+        return bool(self._execute("SELECT 1 FROM tick WHERE schedule = ? AND due = ?", (schedule, due)))
+
+    def add_tick(self, tick: TickRecord) -> None:
+        """Store what became of a tick. Raises StorageError where that is stored already."""
         row = (tick.schedule, tick.due, tick.run, tick.reason, tick.missed)
-        return self._connection.execute("INSERT OR IGNORE INTO tick VALUES (?, ?, ?, ?, ?)", row).rowcount > 0
+        self._execute("INSERT INTO tick VALUES (?, ?, ?, ?, ?)", row)
 
     def ticks(self, schedule: str, before: float | None, limit: int) -> Listing[TickRecord]:
         """Those of a schedule, newest first; `next` is the `due` to go on before."""
-        rows = self._connection.execute(
+        rows = self._execute(
             "SELECT due, run, reason, missed FROM tick WHERE schedule = ? AND due < ? ORDER BY due DESC LIMIT ?",
             (schedule, float("inf") if before is None else before, limit + 1),
-        ).fetchall()
+        )
         found = [
             TickRecord(schedule, due, run, reason and RunReason(reason), missed) for due, run, reason, missed in rows
         ]
@@ -134,45 +137,46 @@ class ServiceDatabase:
     def remove_schedule(self, schedule: str) -> None:
         """Remove a schedule with its ticks."""
         self.schedules.remove([schedule])
-        self._connection.execute("DELETE FROM tick WHERE schedule = ?", (schedule,))
+        self._execute("DELETE FROM tick WHERE schedule = ?", (schedule,))
 
     # ---- idempotency and notices -------------------------------------------------------------------------------------
 
     def request(self, key: str) -> tuple[str, str] | None:
         """The fingerprint and the run of an earlier request with this idempotency key."""
-        row = self._connection.execute("SELECT fingerprint, run FROM request WHERE key = ?", (key,)).fetchone()
-        return row and (row[0], row[1])
+        rows = self._execute("SELECT fingerprint, run FROM request WHERE key = ?", (key,))
+        return (rows[0][0], rows[0][1]) if rows else None
 
     def add_request(self, key: str, fingerprint: str, run: str, at: float) -> None:
         """Remember a request."""
-        self._connection.execute("INSERT INTO request VALUES (?, ?, ?, ?)", (key, fingerprint, run, at))
+        self._execute("INSERT INTO request VALUES (?, ?, ?, ?)", (key, fingerprint, run, at))
 
     def add_untold(self, run: str, at: float) -> None:
         """Somebody is to be told that a run has ended."""
-        self._connection.execute("INSERT OR IGNORE INTO untold VALUES (?, ?)", (run, at))
+        self._execute("INSERT OR IGNORE INTO untold VALUES (?, ?)", (run, at))
 
     def untold(self) -> list[str]:
         """The runs of whose end somebody is to be told, oldest first."""
-        return [run for (run,) in self._connection.execute("SELECT run FROM untold ORDER BY at")]
+        return [run for (run,) in self._execute("SELECT run FROM untold ORDER BY at")]
 
     def told(self, run: str) -> None:
         """It was told, or given up."""
-        self._connection.execute("DELETE FROM untold WHERE run = ?", (run,))
+        self._execute("DELETE FROM untold WHERE run = ?", (run,))
 
     # ---- what grows without end --------------------------------------------------------------------------------------
 
     def trim(self, now: float) -> None:
         """Remove what is too old to be kept."""
-        execute = self._connection.execute
+        execute = self._execute
         execute("DELETE FROM request WHERE at < ?", (now - DAY,))
-        long = execute("SELECT schedule FROM tick GROUP BY schedule HAVING count(*) > ?", (TICKS,)).fetchall()
+        long = execute("SELECT schedule FROM tick GROUP BY schedule HAVING count(*) > ?", (TICKS,))
         for (schedule,) in long:
             newest = "SELECT due FROM tick WHERE schedule = ? ORDER BY due DESC LIMIT 1 OFFSET ?"
             execute(f"DELETE FROM tick WHERE schedule = ? AND due <= ({newest})", (schedule, schedule, TICKS))
-        rows = execute("SELECT id FROM run WHERE removed ORDER BY id DESC LIMIT -1 OFFSET ?", (MOST_RUNS,)).fetchall()
+        rows = execute("SELECT id FROM run WHERE removed ORDER BY id DESC LIMIT -1 OFFSET ?", (MOST_RUNS,))
         old = [run for (run,) in rows]
         self.runs.remove(old)
-        self._connection.executemany("DELETE FROM transition WHERE run = ?", [(run,) for run in old])
+        for run in old:
+            execute("DELETE FROM transition WHERE run = ?", (run,))
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -188,7 +192,7 @@ def _open(path: Path) -> sqlite3.Connection:
             if known and path.stat().st_size <= CHECKED:
                 found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
                 if found != "ok":
-                    raise Corrupt(f"{path} is damaged ({found})")
+                    raise Corrupt(" ".join(str(found).split()))
             connection.executescript(SCHEMA)
             connection.execute(f"PRAGMA application_id = {APPLICATION}")
             connection.execute(f"PRAGMA user_version = {VERSION}")

@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
+from crawler.service.bodies import in_time
 from crawler.service.problems import Refusal
 from crawler.service.routing import Call
 
@@ -58,7 +59,7 @@ class Answers:
         if key is None or call.caller is None:
             return await respond()
         place = (call.caller.digest, call.request.path, key)
-        asked = sha256(await call.request.read()).digest()
+        asked = sha256(await in_time(call.request.read())).digest()
         self._forget(monotonic())
         if (known := self._answers.get(place)) is not None:
             if known.asked != asked:

@@ -75,6 +75,8 @@ class JobCatalog:
             self._journal.tell("job", {"id": job.id, "name": job.name, "removed": True})
 
     def _check(self, spec: JobSpec, before: JobRecord | None) -> None:
+        if spec.recrawl:
+            raise Invalid("recrawl", "a job cannot crawl again in one directory yet; leave recrawl out")
         if PATTERN.fullmatch(spec.name):
             raise Invalid("name", f"{spec.name} looks like an id; choose another name")
         same = self._jobs.where(name=spec.name)

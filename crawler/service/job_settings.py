@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from crawler.errors import UsageError
-from crawler.service.core.run_admission import Reach, reach_of
+from crawler.service.core.run_admission import RunReach, reach_of
 from crawler.service.errors import Invalid
 from crawler.settings import KEYS, PROFILES, Settings, merge_layers, profile
 
@@ -138,7 +138,7 @@ def for_child(settings: Mapping[str, Any], secrets_dir: Path | None) -> dict[str
     return {"disk_wait": DISK_WAIT, **resolved(settings, secrets_dir)}
 
 
-def reach(settings: Mapping[str, Any], met: Iterable[str] = (), directory: str = "") -> Reach:
+def reach(settings: Mapping[str, Any], met: Iterable[str] = (), directory: str = "") -> RunReach:
     """The hosts that a run with these settings may ask, and the directory that it works in."""
     layers = list(_layers(settings))
     merged = {key: value for layer in layers for key, value in layer.items()}

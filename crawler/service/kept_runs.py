@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from time import time
 
+from crawler.errors import StorageError
 from crawler.service.capped_log import earlier
 from crawler.service.config import ServiceConfig
 from crawler.service.core.retention import RunOnDisk, to_remove
@@ -53,7 +54,7 @@ class KeptRuns:
         while True:
             try:
                 await self.sweep()
-            except OSError as error:
+            except (OSError, StorageError) as error:
                 self._journal.complain(f"cannot remove old runs: {error}")
             self._due.clear()
             with suppress(TimeoutError):

@@ -32,6 +32,7 @@ TRIES = 5
 FIRST_WAIT = 2.0
 TIMEOUT = 30.0
 AT_ONCE = 4
+LOOK = 60.0
 
 
 class EndNotifier:
@@ -54,10 +55,14 @@ class EndNotifier:
         try:
             while True:
                 self._due.clear()
-                for run in self._journal.database.untold():
-                    if run not in self._telling:
-                        self._telling[run] = asyncio.create_task(self._tell(run))
-                await self._due.wait()
+                try:
+                    for run in self._journal.database.untold():
+                        if run not in self._telling:
+                            self._telling[run] = asyncio.create_task(self._tell(run))
+                except StorageError as error:
+                    self._journal.complain(f"cannot read whom to tell of runs: {error}")
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._due.wait(), LOOK)
         finally:
             for task in self._telling.values():
                 task.cancel()

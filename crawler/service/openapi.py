@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 from http import HTTPStatus
 from typing import Any
 
@@ -48,7 +49,8 @@ MEANINGS = {
 }
 
 
-def document(routes: Iterable[Route]) -> Schema:
+@cache
+def document(routes: tuple[Route, ...]) -> Schema:
     """The document of these routes, without the pages for people."""
     shown = [route for route in routes if not route.is_page]
     kinds = [kind for route in shown for kind in (route.query, route.body, route.answer) if kind is not None]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from traceback import format_exception
 
 import msgspec
 from aiohttp import web
@@ -79,6 +80,8 @@ def refusal_of(error: Exception) -> Refusal:
             return error
         case web.HTTPException():
             return _of_aiohttp(error)
+        case web.RequestPayloadError():
+            return Refusal(400, "the body is not sent as HTTP/1.1 demands")
         case NotFound():
             return Refusal(404, str(error))
         case Conflict():
@@ -94,7 +97,8 @@ def refusal_of(error: Exception) -> Refusal:
         case UsageError():
             return Refusal(422, str(error))
         case _:
-            open_log().error("a request failed", why=f"{type(error).__name__}: {error}", exc_info=error)
+            told = "".join(format_exception(error))
+            open_log().error("a request failed", why=f"{type(error).__name__}: {error}", exception=told)
             return Refusal(500, "this is a bug of the crawler; its log says more")
 
 

@@ -18,23 +18,23 @@ from crawler.service.records import RunProgress
 LONGEST_LINE = 1 << 20
 
 
-class Order(msgspec.Struct, frozen=True, tag_field="op"):
+class RunOrder(msgspec.Struct, frozen=True, tag_field="op"):
     """The base of what a child is told to do."""
 
 
-class PauseRun(Order, frozen=True, tag="pause"):
+class PauseRun(RunOrder, frozen=True, tag="pause"):
     """Start no fetch."""
 
 
-class ResumeRun(Order, frozen=True, tag="resume"):
+class ResumeRun(RunOrder, frozen=True, tag="resume"):
     """Start fetches again."""
 
 
-class StopRun(Order, frozen=True, tag="stop"):
+class StopRun(RunOrder, frozen=True, tag="stop"):
     """Drain, then end."""
 
 
-class LimitRun(Order, frozen=True, tag="limits"):
+class LimitRun(RunOrder, frozen=True, tag="limits"):
     """Obey these limits, None: those of the settings; see crawler.core.messages.LiveLimits."""
 
     delay: float | None = None

@@ -5,8 +5,7 @@ The JSON is what counts. The columns are copies, written by the same statement, 
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -16,6 +15,8 @@ from crawler.service.identifiers import PATTERN
 from crawler.service.records import Listing
 
 R = TypeVar("R", bound=msgspec.Struct)
+Execute = Callable[[str, Sequence[Any]], list[Any]]
+"""Executes one statement with its values; returns the rows. Raises StorageError."""
 MOST = 1000
 """The longest page of a list."""
 
@@ -23,8 +24,8 @@ MOST = 1000
 class RecordTable(Generic[R]):
     """The records of one kind in an open database; `columns` are the fields that can be searched for."""
 
-    def __init__(self, connection: sqlite3.Connection, name: str, kind: type[R], columns: tuple[str, ...]) -> None:
-        self._connection = connection
+    def __init__(self, execute: Execute, name: str, kind: type[R], columns: tuple[str, ...]) -> None:
+        self._execute = execute
         self._name = name
         self._columns = columns
         self._decode = msgspec.json.Decoder(kind).decode
@@ -43,7 +44,7 @@ class RecordTable(Generic[R]):
         """Insert a record, or replace the one with its id."""
         found: Any = record
         columns = [getattr(found, column) for column in self._columns]
-        self._connection.execute(self._put, (found.id, msgspec.json.encode(record).decode(), *columns))
+        self._execute(self._put, (found.id, msgspec.json.encode(record).decode(), *columns))
 
     def get(self, key: str) -> R | None:
         """The record with this id."""
@@ -51,39 +52,35 @@ class RecordTable(Generic[R]):
 
     def where(self, **values: Any) -> list[R]:
         """All records with these values, oldest first."""
-        test = " AND ".join(f"{column} IS ?" for column in values) or "1"
-        rows = self._connection.execute(
-            f"SELECT body FROM {self._name} WHERE {test} ORDER BY id", tuple(values.values())
-        )
-        return [self._decode(body) for (body,) in rows]
+        query = f"SELECT body FROM {self._name} WHERE {_test(values)} ORDER BY id"
+        return [self._decode(body) for (body,) in self._execute(query, tuple(values.values()))]
 
     def remove(self, keys: Iterable[str]) -> None:
         """Remove the records with these ids."""
-        self._connection.executemany(f"DELETE FROM {self._name} WHERE id = ?", [(key,) for key in keys])
+        for key in keys:
+            self._execute(f"DELETE FROM {self._name} WHERE id = ?", (key,))
 
     def count(self, **values: Any) -> int:
         """How many records have these values."""
-        test = " AND ".join(f"{column} IS ?" for column in values) or "1"
-        query = f"SELECT count(*) FROM {self._name} WHERE {test}"
-        found: int = self._connection.execute(query, tuple(values.values())).fetchone()[0]
-        return found
+        query = f"SELECT count(*) FROM {self._name} WHERE {_test(values)}"
+        ((found,),) = self._execute(query, tuple(values.values()))
+        return int(found)
 
     def last(self) -> str:
         """The greatest id, "" in an empty table."""
-        found: str | None = self._connection.execute(f"SELECT max(id) FROM {self._name}").fetchone()[0]
+        ((found,),) = self._execute(f"SELECT max(id) FROM {self._name}", ())
         return found or ""
 
     def page(self, cursor: str | None, limit: int, **values: Any) -> Listing[R]:
         """The newest records with these values, older than `cursor`. Raises Invalid for a cursor that is none."""
-        test, bound = "1", list[Any]()
-        if cursor is not None:
-            if not PATTERN.fullmatch(cursor):
-                raise Invalid("cursor", "the cursor is not one of this list; leave it out to begin at the newest")
-            test, bound = "id < ?", [cursor]
-        for column, value in values.items():
-            test, bound = f"{test} AND {column} IS ?", [*bound, value]
+        if cursor is not None and not PATTERN.fullmatch(cursor):
+            raise Invalid("cursor", "the cursor is not one of this list; leave it out to begin at the newest")
         most = max(1, min(limit, MOST))
-        query = f"SELECT id, body FROM {self._name} WHERE {test} ORDER BY id DESC LIMIT ?"
-        rows = self._connection.execute(query, (*bound, most + 1)).fetchall()
+        query = f"SELECT id, body FROM {self._name} WHERE {_test(values)} AND id < ? ORDER BY id DESC LIMIT ?"
+        rows = self._execute(query, (*values.values(), cursor or "~", most + 1))
         following = rows[most - 1][0] if len(rows) > most else None
         return Listing([self._decode(body) for _, body in rows[:most]], following)
+
+
+def _test(values: Iterable[str]) -> str:
+    return " AND ".join(f"{column} IS ?" for column in values) or "1"

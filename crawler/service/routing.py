@@ -35,6 +35,7 @@ SERVICE: web.AppKey[Service] = web.AppKey("SERVICE")
 CONFIG: web.AppKey[ServiceConfig] = web.AppKey("CONFIG")
 SESSIONS: web.AppKey[Sessions] = web.AppKey("SESSIONS")
 READINGS: web.AppKey[asyncio.Semaphore] = web.AppKey("READINGS")
+ALL_ROUTES: web.AppKey[tuple[Route, ...]] = web.AppKey("ALL_ROUTES")
 METRICS: web.AppKey[ServiceMetrics] = web.AppKey("METRICS")
 CALLER: web.RequestKey[Caller] = web.RequestKey("CALLER")
 

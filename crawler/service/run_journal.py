@@ -28,6 +28,9 @@ from crawler.service.run_file import RUNS
 from crawler.system.stderr import write_nonblocking
 from crawler.system.text import escape_unprintable
 
+AGAIN = 60.0
+"""Seconds until a complaint is told again."""
+
 
 class RunJournal:
     """The runs in the database. `has_child` tells whether a run has a process."""
@@ -44,6 +47,7 @@ class RunJournal:
         self._events = events
         self._identifiers = identifiers
         self._pending: list[ServiceEvent] = []
+        self._complained: dict[str, float] = {}
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -71,7 +75,12 @@ class RunJournal:
         self._publish("disk", {"free": free, "full": full})
 
     def complain(self, text: str) -> None:
-        """Tell the clients, and the log of the service, of what went wrong here."""
+        """Tell the clients, and the log of the service, of what went wrong here; the same thing once a minute."""
+        now = time()
+        self._complained = {one: at for one, at in self._complained.items() if now - at < AGAIN}
+        if text in self._complained:
+            return
+        self._complained[text] = now
         self._publish("notice", {"text": text})
         write_nonblocking(escape_unprintable(f"warning: {text}"))
 

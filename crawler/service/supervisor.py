@@ -27,7 +27,7 @@ from crawler.errors import CrawlerError, StorageError
 from crawler.service.capped_log import CappedLog
 from crawler.service.child import ChildExit, ChildProcess
 from crawler.service.config import ServiceConfig
-from crawler.service.core.run_admission import QueuedRun, Reach, admit
+from crawler.service.core.run_admission import QueuedRun, RunReach, admit
 from crawler.service.core.states import FINAL, RunEvent, RunReason, RunState
 from crawler.service.errors import Conflict, NotFound
 from crawler.service.job_settings import for_child, reach
@@ -59,7 +59,7 @@ LAST_PATIENCE = 2.0
 class ActiveRun:
     """A run with a process, or about to have one."""
 
-    def __init__(self, reach: Reach) -> None:
+    def __init__(self, reach: RunReach) -> None:
         self.reach = reach
         self.child: ChildProcess | None = None
         self.ending: ChildEnded | None = None
@@ -234,7 +234,7 @@ class Supervisor:
             self._spawn(self._follow(run, self._active[key]))
         return found.wake_at
 
-    def _reach(self, one: ActiveRun) -> Reach:
+    def _reach(self, one: ActiveRun) -> RunReach:
         """Where a run may ask: its own reach, and the hosts that its process has told of."""
         if one.progress is None or one.reach.everything:
             return one.reach

@@ -110,12 +110,14 @@ class Timetable:
             self._on_run()
 
     def _write_tick(self, schedule: ScheduleRecord, job: JobRecord | None, due: Due) -> None:
+        if self._journal.database.has_tick(schedule.id, float(due.due)):
+            return
         run = None
         if due.reason is None and job is not None:
             run = self._starts.create(job, {}, schedule=schedule.id, due=float(due.due)).id
         tick = TickRecord(schedule.id, float(due.due), run, due.reason, due.missed)
-        if self._journal.database.add_tick(tick):
-            self._journal.tell("tick", tick)
+        self._journal.database.add_tick(tick)
+        self._journal.tell("tick", tick)
 
     def _cancel_runs(self, schedule: ScheduleRecord) -> list[RunRecord]:
         """End the runs of a schedule that have not ended, because the next one is due."""

@@ -20,7 +20,7 @@ FORBIDDEN_IN_CORE = {
 }
 CORES = ("crawler/core", "crawler/service/core")
 FORBIDDEN_IN_HTTP1 = {"socket", "ssl", "select", "time", "asyncio", "threading", "os", "random"}
-MAY_NAME_VARIANTS = ("crawler/cli/", "crawler/api.py", "crawler/run.py", "crawler/compare/")
+MAY_NAME_VARIANTS = ("crawler/cli/", "crawler/api.py", "crawler/run.py", "crawler/compare/", "crawler/service/")
 PURE = {
     "crawler/core": {"crawler.core"},
     "crawler/service/core": {"crawler.service.core", "crawler.core", "crawler.errors"},

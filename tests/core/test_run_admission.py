@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.service.core.run_admission import Admitted, QueuedRun, Reach, admit, reach_of
+from crawler.service.core.run_admission import Admitted, QueuedRun, RunReach, admit, reach_of
 
 A, B = reach_of(["https://a.example/"], "site"), reach_of(["https://b.example/"], "site")
 ANY = reach_of([], "any")
@@ -43,9 +43,9 @@ def test_hosts_that_a_crawl_has_met_belong_to_its_reach() -> None:
 
 
 def test_a_run_without_seeds_overlaps_none_but_one_that_may_ask_anything() -> None:
-    assert not Reach().overlaps(Reach())
-    assert not Reach().overlaps(A)
-    assert Reach().overlaps(ANY)
+    assert not RunReach().overlaps(RunReach())
+    assert not RunReach().overlaps(A)
+    assert RunReach().overlaps(ANY)
 
 
 def test_two_runs_do_not_work_in_one_directory_at_once() -> None:
@@ -56,10 +56,10 @@ def test_two_runs_do_not_work_in_one_directory_at_once() -> None:
 
 
 def test_runs_start_in_order_up_to_the_limit() -> None:
-    queued = [QueuedRun("one", A), QueuedRun("two", B), QueuedRun("three", Reach())]
+    queued = [QueuedRun("one", A), QueuedRun("two", B), QueuedRun("three", RunReach())]
     assert admit(queued, [], 2, 0.0) == Admitted(("one", "two"), None)
-    assert admit(queued, [Reach(), Reach()], 2, 0.0) == Admitted((), None)
-    assert admit(queued, [Reach(), Reach(), Reach()], 2, 0.0) == Admitted((), None)
+    assert admit(queued, [RunReach(), RunReach()], 2, 0.0) == Admitted((), None)
+    assert admit(queued, [RunReach(), RunReach(), RunReach()], 2, 0.0) == Admitted((), None)
 
 
 def test_a_run_waits_for_the_hosts_of_a_running_one() -> None:
@@ -88,7 +88,7 @@ reaches = st.builds(
 
 @given(st.lists(reaches, max_size=12), st.lists(reaches, max_size=3), st.integers(0, 6))
 def test_what_starts_overlaps_nothing_and_what_waits_has_a_cause(
-    waiting: list[Reach], running: list[Reach], most: int
+    waiting: list[RunReach], running: list[RunReach], most: int
 ) -> None:
     queued = [QueuedRun(str(number), reach) for number, reach in enumerate(waiting)]
     started = {int(run) for run in admit(queued, running, most, 0.0).start}

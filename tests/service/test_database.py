@@ -64,9 +64,12 @@ def test_a_transaction_that_fails_leaves_nothing(database: ServiceDatabase) -> N
 
 def test_a_tick_has_one_row(database: ServiceDatabase) -> None:
     with database.transaction():
-        assert database.add_tick(TickRecord("sch_1", 60.0, "run_1", None))
-        assert not database.add_tick(TickRecord("sch_1", 60.0, None, RunReason.CATCHUP))
-        assert database.add_tick(TickRecord("sch_1", 120.0, None, RunReason.OVERLAP, 3))
+        assert not database.has_tick("sch_1", 60.0)
+        database.add_tick(TickRecord("sch_1", 60.0, "run_1", None))
+        assert database.has_tick("sch_1", 60.0)
+        database.add_tick(TickRecord("sch_1", 120.0, None, RunReason.OVERLAP, 3))
+    with pytest.raises(StorageError, match="UNIQUE"), database.transaction():
+        database.add_tick(TickRecord("sch_1", 60.0, None, RunReason.CATCHUP))
     listed = database.ticks("sch_1", None, 1)
     assert listed.items == [TickRecord("sch_1", 120.0, None, RunReason.OVERLAP, 3)]
     assert listed.next is not None

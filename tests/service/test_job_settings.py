@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from crawler.service.core.run_admission import Reach
+from crawler.service.core.run_admission import RunReach
 from crawler.service.errors import Invalid
 from crawler.service.job_settings import DISK_WAIT, check_settings, for_child, reach
 
@@ -106,6 +106,8 @@ def test_a_profile_is_a_layer_below_the_keys() -> None:
 
 def test_the_reach_of_a_run_is_that_of_its_seeds_and_scope() -> None:
     assert reach({**SEEDS, "scope": "any"}).everything
-    assert reach(SEEDS, directory="runs/x") == Reach(frozenset({"a.test"}), frozenset({"a.test"}), directory="runs/x")
+    assert reach(SEEDS, directory="runs/x") == RunReach(
+        frozenset({"a.test"}), frozenset({"a.test"}), directory="runs/x"
+    )
     assert reach({"profile": "polite", **SEEDS}).hosts == {"a.test"}
     assert reach({}, ["http://b.test"]).hosts == {"b.test"}

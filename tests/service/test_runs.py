@@ -279,7 +279,7 @@ async def test_a_tick_that_overlaps_is_skipped_queued_or_ends_the_run_before(web
         schedule = await service.change_schedule(schedule.id, {"overlap": "skip"})
         with database.transaction():
             database.schedules.put(replace(schedule, decided=schedule.decided - 61))
-            database._connection.execute("DELETE FROM tick")
+            database._execute("DELETE FROM tick")
         service._timetable.decide_all(time())
         assert (await service.ticks(schedule.id)).items[0].reason is RunReason.OVERLAP
         await service.cancel(second.id, force=True)

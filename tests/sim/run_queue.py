@@ -17,7 +17,7 @@ from itertools import combinations
 from crawler.core.reasons import Ending
 from crawler.service.core.expectations import judged, retry_wait, unmet
 from crawler.service.core.retention import RunOnDisk, to_remove
-from crawler.service.core.run_admission import QueuedRun, Reach, admit, reach_of
+from crawler.service.core.run_admission import QueuedRun, RunReach, admit, reach_of
 from crawler.service.core.states import (
     ACTIVE,
     FINAL,
@@ -41,7 +41,7 @@ class SimRun:
     number: int
     job: str
     directory: str
-    reach: Reach
+    reach: RunReach
     attempt: int = 1
     not_before: float = 0.0
     state: RunState = RunState.QUEUED

@@ -23,7 +23,7 @@ from crawler.core.urls.canonical import canonical, host_of
 from crawler.core.urls.domains import domain_of
 
 
-class Reach(NamedTuple):
+class RunReach(NamedTuple):
     """The hosts that a run may ask: `hosts` as "name[:port]", with the domains that these are in, and all hosts of
     `whole_domains`; or, with `everything`, any host. `directory` is the crawl directory that it works in."""
 
@@ -33,7 +33,7 @@ class Reach(NamedTuple):
     everything: bool = False
     directory: str = ""
 
-    def overlaps(self, other: Reach) -> bool:
+    def overlaps(self, other: RunReach) -> bool:
         """Whether both may ask the same host, or work in the same directory."""
         return (
             self.everything
@@ -49,7 +49,7 @@ class QueuedRun(NamedTuple):
     """A run that waits; `not_before` is when a retry may start."""
 
     run: str
-    reach: Reach
+    reach: RunReach
     not_before: float = 0.0
 
 
@@ -60,19 +60,19 @@ class Admitted(NamedTuple):
     wake_at: float | None
 
 
-def reach_of(seeds: Iterable[str], scope: str, met: Iterable[str] = (), directory: str = "") -> Reach:
+def reach_of(seeds: Iterable[str], scope: str, met: Iterable[str] = (), directory: str = "") -> RunReach:
     """The reach of a run with these seeds and this value of the key `scope`. `met`: hosts, "scheme://name[:port]", that
     its directory has already. Seeds that are no URLs reach nothing; the crawl will refuse them."""
     if scope == "any":
-        return Reach(everything=True, directory=directory)
+        return RunReach(everything=True, directory=directory)
     found = {host_of(url) for url in map(canonical, seeds) if url is not None} | set(met)
     domains = frozenset(map(domain_of, found))
-    return Reach(
+    return RunReach(
         frozenset(map(_bare, found)), domains, domains if scope == "domain" else frozenset(), directory=directory
     )
 
 
-def admit(queued: Sequence[QueuedRun], running: Iterable[Reach], most: int, now: float) -> Admitted:
+def admit(queued: Sequence[QueuedRun], running: Iterable[RunReach], most: int, now: float) -> Admitted:
     """Choose the runs that start. `queued` in order of creation, `running` the reach of each run with a child, `most`
     how many may have one."""
     taken = list(running)

@@ -21,7 +21,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import cache, lru_cache
 from zoneinfo import ZoneInfo, available_timezones
 
 from cronsim import CronSim, CronSimError
@@ -32,6 +32,7 @@ YEARS = 50
 MOST_PREVIEWED = 1000
 LONGEST_LINE = 200
 _DAY = 86_400
+_ONE = timedelta(days=1)
 _END = 250_000_000_000  # in the year 9892; nothing is due afterwards, because dates end soon
 FIELDS = (
     ("minute", "0-59"),
@@ -65,23 +66,27 @@ class Calendar:
         self._elapsed = len(line.hours) == 24
 
     def after(self, instant: int) -> int | None:
-        """The first due time later than `instant`; None where there is none within YEARS."""
+        """The first due time later than `instant`; None where there is none within YEARS.
+
+        It looks from the day before on, because a repeated hour may lead back over midnight, and for the same reason
+        after an odd day at the next one.
+        """
         if instant >= _END:
             return None
-        today = datetime.fromtimestamp(instant, self._zone).date()
         found: int | None = None
-        last = date.max
-        for day in self._days(today - timedelta(1)):  # a repeated hour may lead back over midnight
-            if day > last:
+        following, end = date.min, 0  # the day after the one looked at before, and its start
+        for day in self._days(datetime.fromtimestamp(instant, self._zone).date() - _ONE):
+            if found is not None and day != following:
                 break
-            start = self._start(day)
-            ordinary = self._start(day + timedelta(1)) - start == _DAY
+            start = end if day == following else self._start(day)
+            following = day + _ONE
+            end = self._start(following)
+            ordinary = end - start == _DAY
             due = _first(start, self._times, instant) if ordinary else self._first_on_odd_day(day, instant)
-            if due is not None:
-                if ordinary and found is None:
-                    return due
-                found = due if found is None else min(found, due)
-                last = min(last, day + timedelta(1))
+            if due is not None and (found is None or due < found):
+                found = due
+            if found is not None and ordinary:
+                return found
         return found
 
     def count(self, after: int, until: int) -> int:
@@ -89,7 +94,7 @@ class Calendar:
         number = 0
         while (due := self._between(after, until)) is not None:
             day = datetime.fromtimestamp(due, self._zone).date()
-            start, end = self._start(day), self._start(day + timedelta(1))
+            start, end = self._start(day), self._start(day + _ONE)
             whole = end - start == _DAY and due == start + 60 * self._times[0] and end <= until
             number += len(self._times) if whole else 1
             after = start + 60 * self._times[-1] if whole else due
@@ -120,7 +125,7 @@ class Calendar:
                 continue
             if self._matches(day):
                 yield day
-            day += timedelta(1)
+            day += _ONE
 
     def _start(self, day: date) -> int:
         return int(datetime(day.year, day.month, day.day, tzinfo=self._zone).timestamp())
@@ -224,6 +229,11 @@ def _zone(name: str) -> ZoneInfo:
             return ZoneInfo(name)
         except (KeyError, ValueError, OSError):
             pass
-    near = get_close_matches(name[:64], available_timezones(), n=1)
+    near = get_close_matches(name[:64], _zones(), n=1)
     hint = f"did you mean {near[0]!r}?" if near else 'use a name like "Europe/Berlin" or "UTC"'
     raise BadSchedule("zone", f"time zone {name[:64]!r} is unknown; {hint}", near[0] if near else None)
+
+
+@cache
+def _zones() -> list[str]:
+    return sorted(available_timezones())

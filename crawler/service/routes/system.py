@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from functools import cache
 from time import monotonic
 from typing import Annotated, Any, Literal
 
@@ -24,7 +23,7 @@ from crawler.service.records import (
     TokenRecord,
     TokenScope,
 )
-from crawler.service.routing import API, METRICS, Call, Query, Route
+from crawler.service.routing import ALL_ROUTES, API, METRICS, Call, Query, Route
 from crawler.service.streaming import MOST_STREAMS, StreamLimit, stream
 
 KEEP_ALIVE = 15.0
@@ -35,7 +34,7 @@ EventType = Literal["run", "progress", "schedule", "tick", "job", "disk", "notic
 listening = StreamLimit(MOST_STREAMS)
 
 
-class Health(msgspec.Struct, frozen=True):
+class ServiceHealth(msgspec.Struct, frozen=True):
     """Whether the service is well; nothing more, because everybody may ask."""
 
     status: Literal["ok"] = "ok"
@@ -57,16 +56,16 @@ class EventsQuery(Query, frozen=True, kw_only=True):
     last_event_id: Annotated[str, Meta(max_length=100)] | None = None
 
 
-async def healthz(call: Call) -> Health:
+async def healthz(call: Call) -> ServiceHealth:
     """It answers."""
-    return Health()
+    return ServiceHealth()
 
 
-async def readyz(call: Call) -> Health:
+async def readyz(call: Call) -> ServiceHealth:
     """It can start runs. Raises Refusal (503) where it cannot."""
     if not call.service.ready():
         raise Refusal(503, "not ready", headers={"Retry-After": "5"})
-    return Health()
+    return ServiceHealth()
 
 
 async def overview(call: Call) -> Overview:
@@ -96,15 +95,9 @@ async def revoke_token(call: Call) -> None:
 
 async def openapi(call: Call) -> dict[str, Any]:
     """The document of the API."""
-    return _document()
-
-
-@cache
-def _document() -> dict[str, Any]:
-    from crawler.service.app import all_routes
     from crawler.service.openapi import document
 
-    return document(all_routes())
+    return document(call.request.app[ALL_ROUTES])
 
 
 async def metrics(call: Call) -> web.Response:
@@ -141,8 +134,16 @@ async def _sent(call: Call, subscription: Subscription) -> AsyncGenerator[bytes,
 
 
 ROUTES = (
-    Route("GET", "/healthz", healthz, "Whether the service answers", scope=None, answer=Health),
-    Route("GET", "/readyz", readyz, "Whether the service can start runs", scope=None, answer=Health, refusals=(503,)),
+    Route("GET", "/healthz", healthz, "Whether the service answers", scope=None, answer=ServiceHealth),
+    Route(
+        "GET",
+        "/readyz",
+        readyz,
+        "Whether the service can start runs",
+        scope=None,
+        answer=ServiceHealth,
+        refusals=(503,),
+    ),
     Route("GET", "/openapi.json", openapi, "This document", answer=dict[str, Any]),
     Route("GET", f"{API}/openapi.json", openapi, "This document", answer=dict[str, Any]),
     Route("GET", "/metrics", metrics, "Show the metrics of the service to Prometheus", media="text/plain"),
