@@ -152,7 +152,7 @@ class Service:
         return self._running and not self._stopping.is_set()
 
     def _on_end(self, run: RunRecord) -> None:
-        self._kept.wake()
+        self._kept.wake(run.directory)
         self._notifier.wake()
 
     # ---- jobs --------------------------------------------------------------------------------------------------------
