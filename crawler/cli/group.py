@@ -45,6 +45,7 @@ EXAMPLES = (
     ("resume crawls/mine --mode processes", "go on after Ctrl-C or a limit, in any mode"),
     ("export crawls/mine --format csv -o urls.csv", "one row per URL"),
     ("config explain delay", "what a key means, and where it is set"),
+    ("serve", "jobs and schedules, with an API and a dashboard"),
 )
 STOPPED_IN_ORDER = ("crawl", "resume", "compare", "bench", "serve", "supervised")
 """Commands that shut down in an orderly way on a signal. All others exit at once."""

@@ -17,9 +17,10 @@ from typing import Any
 import msgspec
 
 from crawler.service.core.states import FINAL, RunReason, RunState
+from crawler.service.job_settings import modes
 from crawler.service.records import RunProgress, ServiceEvent
+from crawler.settings import Settings
 
-MODES = ("async", "threads", "processes", "prefork")
 SKIPS = (
     *(RunReason.OVERLAP, RunReason.QUEUE_FULL, RunReason.CATCHUP),
     *(RunReason.COALESCED, RunReason.PAUSED_SCHEDULE),
@@ -31,7 +32,7 @@ LASTING = (10.0, 60.0, 300.0, 1800.0, 3600.0, 21_600.0, 86_400.0)
 class RunSeen(msgspec.Struct):
     """What was counted of a run that has not ended: its mode, processes and last progress."""
 
-    mode: str = MODES[0]
+    mode: str = Settings().mode
     starts: int = 0
     progress: RunProgress = RunProgress(at=0.0)
 
@@ -45,7 +46,7 @@ class EventCounters:
         self.lasting_sum = 0.0
         self.restarts = 0
         self.skips = Counter({str(reason): 0 for reason in SKIPS})
-        self.urls, self.bytes = Counter(dict.fromkeys(MODES, 0)), Counter(dict.fromkeys(MODES, 0))
+        self.urls, self.bytes = Counter(dict.fromkeys(modes(), 0)), Counter(dict.fromkeys(modes(), 0))
         self.errors: Counter[str] = Counter()
         self.fetches, self.fetch_seconds = 0, 0.0
         self.successes: dict[str, float] = {}

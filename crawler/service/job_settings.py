@@ -143,3 +143,10 @@ def reach(settings: Mapping[str, Any], met: Iterable[str] = (), directory: str =
     layers = list(_layers(settings))
     merged = {key: value for layer in layers for key, value in layer.items()}
     return reach_of(merged.get("seeds", ()), merged.get("scope", "site"), met, directory)
+
+
+def modes() -> tuple[str, ...]:
+    """The modes that a job may choose."""
+    import variants
+
+    return tuple(variants.MODULES)

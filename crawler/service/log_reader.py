@@ -105,6 +105,18 @@ class RunLog:
         return None
 
 
+def last_lines(path: Path, lines: int) -> list[str]:
+    """The last lines of a log as text."""
+    log = RunLog(path)
+    try:
+        start, text = log.tail(lines), b""
+        while chunk := log.read(start + len(text), CHUNK):
+            text += chunk
+        return text.decode("utf-8", "replace").splitlines()[-lines:]
+    finally:
+        log.close()
+
+
 def requested_range(header: str | None, size: int) -> tuple[int, int] | None:
     """The first position and the one after the last that a header Range asks for; None where it asks for all, or in a
     way that may be ignored (RFC 9110, 14.2). Raises Refusal (416)."""

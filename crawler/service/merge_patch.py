@@ -25,6 +25,16 @@ def merge_patch(target: Any, patch: Any) -> Any:
     return merged
 
 
+def patch_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """The patch that makes `after` of `before`."""
+    patch: dict[str, Any] = {key: None for key in before if key not in after}
+    for key, value in after.items():
+        old = before.get(key)
+        nested = isinstance(old, Mapping) and isinstance(value, Mapping)
+        patch[key] = patch_between(old or {}, value) if nested else value
+    return patch
+
+
 def patched(record: T, patch: Mapping[str, Any]) -> T:
     """A record with a patch applied. Raises Invalid where the result is none."""
     merged = merge_patch(msgspec.to_builtins(record), patch)

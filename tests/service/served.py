@@ -116,7 +116,7 @@ def serving(data: Path, config: ServiceConfig | None = None) -> Iterator[Served]
         address = server.parse_listen("127.0.0.1:0")
         with server.bind(address, False) as listening:
             settings = config or ServiceConfig()
-            service = Service.open(data, settings)
+            service = await Service.open(data, settings)
 
             def announce(at: ServedAt) -> None:
                 started.append((at, service, loop))

@@ -4,6 +4,7 @@ Rules:
 - Nothing about pages is counted here: `crawler.report` reads it, as for a report, and crawl_reader.py reads the hosts,
   as for the API. So a page of the dashboard, a report and the API cannot differ.
 - One directory is read at a time, on a thread, for at most PATIENCE seconds: dashboards must not take from crawls.
+- A page does not wait for a reading that takes long: it shows what was read before, or says that it is being read.
 - The facts of a live run are read again after FRESH seconds, those of an ended one after SETTLED, as another run may go
   on in its directory; in any case not before SPARING times as long as the reading took.
 - A run that cannot be read is told in words, never an error of the page.
@@ -28,7 +29,9 @@ from crawler.service.crawl_reader import HostOfRun
 if TYPE_CHECKING:
     from crawler.service.service import Service
 
-PATIENCE = 3.0
+PATIENCE = 5.0
+WAIT = 1.5
+"""Seconds that a page waits for a reading."""
 FRESH = 4.0
 SETTLED = 300.0
 SPARING = 20.0
@@ -47,6 +50,9 @@ class FactsRead(NamedTuple):
     more_hosts: bool = False
 
 
+BEING_READ = FactsRead(None, "Its crawl directory is being read; look again in a moment.")
+
+
 class _Kept(NamedTuple):
     read: FactsRead
     until: float
@@ -57,30 +63,35 @@ class CrawlFacts:
 
     def __init__(self) -> None:
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
-        self._reading = asyncio.Lock()
+        self._tasks: dict[str, asyncio.Task[FactsRead]] = {}
+        self._one_at_a_time = asyncio.Lock()
 
-    async def of(self, run: str, path: Path, *, live: bool) -> FactsRead:
-        """The facts of the crawl in `path`. `live`: the run has not ended, so they change."""
-        if (kept := self._fresh(run)) is not None:
-            return kept
-        async with self._reading:
-            if (kept := self._fresh(run)) is not None:
-                return kept
+    async def of(self, run: str, path: Path, *, live: bool, wait: float = WAIT) -> FactsRead:
+        """The facts of the crawl in `path`. `live`: the run has not ended, so they change; `wait`: seconds to wait for
+        them at most."""
+        kept = self._kept.get(run)
+        if kept is not None and kept.until > monotonic():
+            self._kept.move_to_end(run)
+            return kept.read
+        task = self._tasks.get(run)
+        if task is None:
+            task = self._tasks[run] = asyncio.create_task(self._read(run, path, live))
+            task.add_done_callback(lambda _: self._tasks.pop(run))
+        await asyncio.wait({task}, timeout=wait)
+        if task.done():
+            return task.result()
+        return kept.read if kept is not None else BEING_READ
+
+    async def _read(self, run: str, path: Path, live: bool) -> FactsRead:
+        async with self._one_at_a_time:
             started_at = monotonic()
             found = await asyncio.to_thread(_read, path)
-            took = monotonic() - started_at
-            lasting = max(FRESH if live or found.facts is None else SETTLED, SPARING * took)
-            self._kept[run] = _Kept(found, monotonic() + lasting)
-            while len(self._kept) > MOST:
-                self._kept.popitem(last=False)
-            return found
-
-    def _fresh(self, run: str) -> FactsRead | None:
-        kept = self._kept.get(run)
-        if kept is None or kept.until < monotonic():
-            return None
-        self._kept.move_to_end(run)
-        return kept.read
+        took = monotonic() - started_at
+        lasting = max(FRESH if live or found.facts is None else SETTLED, SPARING * took)
+        self._kept[run] = _Kept(found, monotonic() + lasting)
+        while len(self._kept) > MOST:
+            self._kept.popitem(last=False)
+        return found
 
 
 _OF: WeakKeyDictionary[Service, CrawlFacts] = WeakKeyDictionary()

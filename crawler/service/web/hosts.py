@@ -8,6 +8,8 @@ Rules:
 
 from __future__ import annotations
 
+from time import monotonic
+
 import msgspec
 
 from crawler.service.crawl_reader import HostOfRun
@@ -16,6 +18,8 @@ from crawler.service.web.run_states import ended
 from crawler.service.web.visits import Answer, Shown, Visit
 
 RUNS = 30
+WAIT = 4.0
+"""Seconds that the page waits for all readings together."""
 LISTED = 100
 
 
@@ -56,16 +60,16 @@ async def hosts_page(visit: Visit) -> Answer:
     seen: set[str] = set()
     found: dict[str, HostOverall] = {}
     unread = cut = 0
+    give_up_at = monotonic() + WAIT
     for run in (await visit.service.runs(limit=RUNS)).items:
         if run.removed or run.started_at is None or run.directory in seen:
             continue
         seen.add(run.directory)
-        read = await visit.facts.of(run.id, visit.service.directory(run.id), live=not ended(run))
-        if read.facts is None:
-            unread += 1
-        else:
-            count(found, read)
-            cut += read.more_hosts
+        wait = max(0.0, give_up_at - monotonic())
+        read = await visit.facts.of(run.id, visit.service.directory(run.id), live=not ended(run), wait=wait)
+        unread += read.facts is None
+        cut += read.more_hosts
+        count(found, read)
     hosts = sorted(found.values(), key=lambda one: (-one.fetched, one.name))
     context = {
         "hosts": hosts[:LISTED],

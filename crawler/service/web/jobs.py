@@ -7,6 +7,8 @@ import msgspec
 from crawler.report.numbers import counted
 from crawler.service.core.states import RunState
 from crawler.service.errors import Conflict, Invalid, ServiceError
+from crawler.service.job_settings import modes
+from crawler.service.merge_patch import patch_between
 from crawler.service.records import JobRecord, JobSpec, RunRecord
 from crawler.service.web.charts import Column, columns
 from crawler.service.web.effective import explained_settings
@@ -17,7 +19,6 @@ from crawler.service.web.templating import safe
 from crawler.service.web.visits import NOT_REFUSED, Answer, Form, Moved, Refused, Shown, Visit, onward
 from crawler.settings.layers import PROFILES
 
-MODES = ("async", "threads", "processes", "prefork")
 RUNS = 40
 DEMO = {"name": "demo", "profile": "demo"}
 """What the form of a new job holds at first: the built-in test web, which needs no network."""
@@ -26,7 +27,8 @@ DEMO = {"name": "demo", "profile": "demo"}
 async def jobs_page(visit: Visit) -> Answer:
     """All jobs, or those with a tag."""
     tag = visit.asked("tag") or None
-    return Shown("jobs.html", {"jobs": await job_rows(visit, tag), "tag": tag})
+    template = "parts/job_rows.html" if visit.fragment == "jobs" else "jobs.html"
+    return Shown(template, {"jobs": await job_rows(visit, tag), "tag": tag})
 
 
 async def new_job(visit: Visit) -> Answer:
@@ -43,7 +45,7 @@ async def add_job(visit: Visit) -> Answer:
         return _form(refusal(error, visit), visit.form, 422 if isinstance(error, Invalid) else 409)
     if "start" in visit.form:
         return Moved(f"/runs/{(await visit.service.start(job.id)).id}")
-    return Moved(f"/jobs/{job.name}")
+    return Moved(f"/jobs/{job.id}")
 
 
 def refusal(error: ServiceError, visit: Visit) -> Refused:
@@ -55,7 +57,7 @@ def refusal(error: ServiceError, visit: Visit) -> Refused:
 
 
 def _form(refused: Refused, typed: Form, status: int = 200) -> Shown:
-    context = {"refused": refused, "typed": typed, "profiles": PROFILES, "modes": MODES}
+    context = {"refused": refused, "typed": typed, "profiles": PROFILES, "modes": modes()}
     return Shown("new_job.html", context, status)
 
 
@@ -77,7 +79,7 @@ async def whole_job(visit: Visit, job: JobRecord, refused: Refused, status: int)
         "typed": refused.typed or typed_from(job),
         "refused": refused,
         "profiles": PROFILES,
-        "modes": MODES,
+        "modes": modes(),
     }
     return Shown("job.html", context, status)
 
@@ -107,15 +109,16 @@ async def change_job(visit: Visit) -> Answer:
     job = await visit.service.job(visit.named("job"))
     try:
         described = read_job(visit.form)
-        changed = await visit.service.change_job(job.id, _patch(described))
+        changed = await visit.service.change_job(job.id, _patch(job, described))
     except (Invalid, Conflict) as error:
         return await whole_job(visit, job, refusal(error, visit), 422 if isinstance(error, Invalid) else 409)
-    return Moved(f"/jobs/{changed.name}")
+    return Moved(f"/jobs/{changed.id}")
 
 
-def _patch(described: JobSpec) -> dict[str, object]:
-    patch: dict[str, object] = msgspec.to_builtins(described)
-    return patch
+def _patch(job: JobRecord, described: JobSpec) -> dict[str, object]:
+    """What changes, as a merge patch: what is left out of the form is removed."""
+    before = {key: getattr(job, key) for key in JobSpec.__struct_fields__}
+    return patch_between(msgspec.to_builtins(before), msgspec.to_builtins(described))
 
 
 async def start_job(visit: Visit) -> Answer:

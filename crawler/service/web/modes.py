@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from crawler.service.errors import Invalid
+from crawler.service.job_settings import modes
 from crawler.service.records import JobRecord, RunRecord
-from crawler.service.web.jobs import MODES
-from crawler.service.web.run_states import ended
+from crawler.service.web.run_states import ended, mode
 from crawler.service.web.visits import NOT_REFUSED, Answer, Moved, Refused, Shown, Visit
 
 RUNS = 100
@@ -40,7 +40,7 @@ async def _page(visit: Visit, name: str, refused: Refused, status: int) -> Shown
         "job": job,
         "columns": columns,
         "same": _same(columns),
-        "modes": MODES,
+        "modes": modes(),
         "refused": refused,
     }
     return Shown("parts/modes.html" if visit.fragment == "runs" else "compare.html", context, status)
@@ -49,10 +49,10 @@ async def _page(visit: Visit, name: str, refused: Refused, status: int) -> Shown
 async def _columns(visit: Visit, job: JobRecord) -> list[ModeColumn]:
     newest: dict[str, RunRecord] = {}
     for run in (await visit.service.runs(job=job.id, limit=RUNS)).items:
-        newest.setdefault(run.mode or "async", run)
+        newest.setdefault(mode(run), run)
     top = max((rate(run) for run in newest.values()), default=0.0)
-    order = [*MODES, *(mode for mode in newest if mode not in MODES)]
-    return [ModeColumn(mode, newest[mode], rate(newest[mode]) / (top or 1)) for mode in order if mode in newest]
+    order = [*modes(), *(name for name in newest if name not in modes())]
+    return [ModeColumn(name, newest[name], rate(newest[name]) / (top or 1)) for name in order if name in newest]
 
 
 def rate(run: RunRecord) -> float:
@@ -78,9 +78,9 @@ async def start_modes(visit: Visit) -> Answer:
     name, wanted = visit.form.get("job", ""), visit.form.get("modes", "").split()
     if not wanted:
         return await _page(visit, name, Refused("choose at least one mode", "modes", visit.form), 422)
-    if unknown := set(wanted) - set(MODES):
-        raise Invalid("mode", f"there is no mode {min(unknown)!r} (there are: {', '.join(MODES)})")
+    if unknown := set(wanted) - set(modes()):
+        raise Invalid("mode", f"there is no mode {min(unknown)!r} (there are: {', '.join(modes())})")
     job = await visit.service.job(name)
-    for mode in wanted:
-        await visit.service.start(job.id, mode=mode)
-    return Moved(f"/compare?job={job.name}")
+    for one in wanted:
+        await visit.service.start(job.id, mode=one)
+    return Moved(f"/compare?job={job.id}")

@@ -30,14 +30,16 @@ class JobRow(NamedTuple):
 
 
 async def overview(visit: Visit) -> Answer:
-    """The overview, or the part of it that changes while runs run."""
+    """The overview, or one of the parts that change while runs run."""
+    if visit.fragment == "jobs":
+        return Shown("parts/job_rows.html", {"jobs": await job_rows(visit), "tag": None})
     service = visit.service
     told = await service.overview()
     live = [await live_run(visit, run) for run in told.running]
     context = {"told": told, "live": live, "names": await job_names(visit)}
     if visit.fragment == "now":
         return Shown("parts/now.html", context)
-    return Shown("overview.html", {**context, "jobs": await job_rows(visit)})
+    return Shown("overview.html", {**context, "jobs": await job_rows(visit), "tag": None})
 
 
 async def live_run(visit: Visit, run: RunRecord) -> LiveRun:

@@ -51,7 +51,6 @@ def page(request: web.Request, caller: Caller | None, shown: Shown) -> web.Respo
         may_change=caller is not None and caller.scope == "admin",
         logged_in=caller is not None,
         path=request.path,
-        here=request.path_qs,
         **shown.context,
     )
     return web.Response(status=shown.status, text=text, content_type=HTML)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from crawler.service.core.states import FINAL, RunReason, RunState
 from crawler.service.records import RunRecord
+from crawler.settings import Settings
 
 
 class StateShown(NamedTuple):
@@ -124,3 +125,8 @@ def actions(run: RunRecord) -> tuple[RunAction, ...]:
 def ended(run: RunRecord) -> bool:
     """Whether a run is over."""
     return run.state in FINAL
+
+
+def mode(run: RunRecord) -> str:
+    """The mode of a run: that of its process, or before there is one, of its settings."""
+    return run.mode or str(run.settings.get("mode") or Settings().mode)

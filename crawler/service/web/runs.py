@@ -46,8 +46,15 @@ async def whole_run(visit: Visit, run: RunRecord, refused: Refused, status: int)
         "effective": effective(run, await settings_of_job(visit, run)),
         "transitions": await visit.service.transitions(run.id),
         "refused": refused,
+        "typed": refused.typed or limits_of(run),
     }
     return Shown("run.html", context, status)
+
+
+def limits_of(run: RunRecord) -> dict[str, str]:
+    """The limits that were set while the run ran, as somebody would have typed them."""
+    values = {key: getattr(run.limits, key) for key in LIMITS}
+    return {key: f"{value:.12g}" for key, value in values.items() if value is not None}
 
 
 async def settings_of_job(visit: Visit, run: RunRecord) -> dict[str, object]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from crawler.report import html
 from crawler.report.numbers import counted, lasting, number
-from crawler.service.web.run_states import actions, ended, paused, shown, why
+from crawler.service.web.run_states import actions, ended, mode, paused, shown, why
 from crawler.service.web.static_files import static_url
 from crawler.system.text import duration, escape_unprintable, format_bytes, roughly
 
@@ -65,6 +65,7 @@ def environment() -> Environment:
         shown=shown,
         why=why,
         ended=ended,
+        mode=mode,
         actions=actions,
     )
     made.globals["static"] = static_url

@@ -3,7 +3,7 @@
 // - The server is the only one that draws. An event of the stream marks parts of the page as stale; a stale part is
 //   asked for again (?fragment=NAME), at most once a second, and only what differs is changed, so that focus, open
 //   details and a click in progress stay where they are.
-// - A hidden page asks for nothing.
+// - A hidden page asks for nothing and listens to nothing.
 // - What is read aloud is one sentence a run, at once when its state changes, else four times a minute.
 "use strict";
 
@@ -16,6 +16,7 @@ const parts = [...document.querySelectorAll("[data-fragment]")].map((element) =>
 const connection = document.getElementById("connection");
 const spoken = document.getElementById("spoken");
 const told = new Map();
+let stream = null;
 
 /** Whether an event is about what a part shows. */
 function concerns(part, type, data) {
@@ -45,10 +46,7 @@ async function load(part) {
   try {
     const answer = await fetch(url, { headers: { Accept: "text/html" } });
     if (answer.status === 401) location.reload();
-    if (answer.ok) {
-      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").body;
-      change(part.element, fresh, false);
-    }
+    if (answer.ok) put(part.element, new DOMParser().parseFromString(await answer.text(), "text/html").body);
   } catch {
     part.stale = true; // the service is away; the stream says so
   }
@@ -56,11 +54,24 @@ async function load(part) {
   part.busy = false;
 }
 
+/** Show a part anew. Where the button that had the focus is gone, the focus goes to what it was in. */
+function put(element, fresh) {
+  const active = element.contains(document.activeElement) ? document.activeElement : null;
+  const around = [];
+  for (let one = active; one && one !== element; one = one.parentElement) around.push(one.parentElement);
+  change(element, fresh, false);
+  if (!active || active.isConnected) return;
+  const home = around.find((one) => one.isConnected);
+  home.tabIndex = -1;
+  home.focus();
+}
+
 /** Make one element like another of the same kind, with as few changes as possible. */
 function change(old, fresh, itself = true) {
   if (itself) {
     for (const { name } of [...old.attributes]) {
-      if (!fresh.hasAttribute(name) && !(name === "open" && old.localName === "details")) old.removeAttribute(name);
+      const ours = (name === "open" && old.localName === "details") || (name === "tabindex" && old === document.activeElement);
+      if (!ours && !fresh.hasAttribute(name)) old.removeAttribute(name);
     }
     for (const { name, value } of fresh.attributes) {
       if (old.getAttribute(name) !== value) old.setAttribute(name, value);
@@ -100,37 +111,62 @@ function alike(one, other) {
   return one.nodeType === other.nodeType && one.nodeName === other.nodeName && (one.id || "") === (other.id || "");
 }
 
-/** Say what has changed, for those who listen. */
+/** Say what has changed, for those who listen: one sentence at a time. */
 function speak(now) {
-  for (const line of document.querySelectorAll("[data-say]")) {
-    const before = told.get(line.dataset.say);
-    const text = line.textContent.trim();
-    if (!before) {
-      told.set(line.dataset.say, { state: line.dataset.state, text, at: now });
-    } else if (before.state !== line.dataset.state || (before.text !== text && now - before.at >= SPEAK)) {
-      told.set(line.dataset.say, { state: line.dataset.state, text, at: now });
+  const lines = new Map([...document.querySelectorAll("[data-say]")].map((line) => [line.dataset.say, line]));
+  for (const [run, before] of told) {
+    if (!lines.has(run)) {
+      told.delete(run);
+      spoken.textContent = `${before.name} runs no longer.`;
+      return;
+    }
+  }
+  for (const [run, line] of lines) {
+    const before = told.get(run), { state, name } = line.dataset, text = line.textContent.trim();
+    const due = before && (before.state !== state || (before.text !== text && now - before.at >= SPEAK));
+    if (!before || due) told.set(run, { state, name, text, at: now });
+    if (due) {
       spoken.textContent = text;
       return;
     }
   }
 }
 
+/** Follow the stream of events. Browsers keep six connections to a host, so a hidden page lets its one go. */
 function listen() {
-  const stream = new EventSource("/api/v1/events");
-  const types = ["run", "progress", "schedule", "tick", "job", "disk", "notice"];
-  for (const type of types) {
+  if (stream || document.hidden) return;
+  stream = new EventSource("/api/v1/events");
+  for (const type of ["run", "progress", "schedule", "tick", "job", "disk", "notice"]) {
     stream.addEventListener(type, (event) => {
       const { data } = JSON.parse(event.data);
       for (const part of parts) if (concerns(part, type, data)) part.stale = true;
     });
   }
-  const all = () => parts.forEach((part) => { part.stale = true; });
-  stream.addEventListener("reset", all);
-  stream.addEventListener("open", () => { show("This page updates itself.", false); all(); });
+  stream.addEventListener("reset", mark);
+  stream.addEventListener("open", () => { show("This page updates itself.", false); mark(); });
   stream.addEventListener("error", () => {
     show("The service does not answer. The numbers are those of before.", true);
-    if (stream.readyState === EventSource.CLOSED) setTimeout(listen, 5000);
+    if (stream && stream.readyState === EventSource.CLOSED) {
+      stream = null;
+      setTimeout(listen, 5000);
+    }
   });
+}
+
+/** All parts are stale. */
+function mark() {
+  for (const part of parts) part.stale = true;
+}
+
+function look() {
+  if (document.hidden) {
+    if (stream) stream.close();
+    stream = null;
+  } else {
+    listen();
+    mark();
+    refresh();
+  }
 }
 
 function show(text, lost) {
@@ -148,8 +184,10 @@ async function send(event) {
   const button = form.querySelector("button");
   button.setAttribute("aria-busy", "true");
   try {
-    const answer = await fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)) });
-    if (!answer.ok) {
+    const answer = await fetch(form.action, {
+      method: "POST", redirect: "manual", body: new URLSearchParams(new FormData(form)),
+    });
+    if (answer.type !== "opaqueredirect") {
       form.submit(); // again, but as a page that says why
       return;
     }
@@ -165,6 +203,6 @@ async function send(event) {
 if (parts.length) {
   listen();
   setInterval(refresh, TICK);
-  document.addEventListener("visibilitychange", refresh);
+  document.addEventListener("visibilitychange", look);
   document.addEventListener("submit", send);
 }
