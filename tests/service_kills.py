@@ -55,7 +55,7 @@ SCHEDULES: tuple[tuple[str, Overlap], ...] = (
 )
 ALIVE = 4
 LIFE = (0.1, 4.0)
-DEAD_AFTER = 1.0
+DEAD_AFTER = 1.0  # on a machine with nothing else to do
 READY_AFTER = 60.0
 DRAINED_AFTER = 240.0
 
@@ -108,7 +108,7 @@ class KilledService:
             assert monotonic() < give_up_at, (self._data / "service.log").read_text()
             sleep(0.01)
 
-    def kill(self, what: str, dice: random.Random) -> float:
+    def kill(self, what: str, dice: random.Random, dead_after: float) -> float:
         """Kill the service, some of its children, or both; returns after how many seconds the last child was dead."""
         assert self.process is not None
         os.kill(self.process.pid, signal.SIGSTOP)
@@ -124,7 +124,8 @@ class KilledService:
         began = monotonic()
         self.process.wait()
         while left := _left(children):
-            assert monotonic() - began < DEAD_AFTER, f"processes of runs outlive the service: {left}"
+            shown = {pid: _command(pid) for pid in left}
+            assert monotonic() - began < dead_after, f"processes of runs outlive the service: {shown}"
             sleep(0.01)
         return monotonic() - began
 
@@ -135,6 +136,13 @@ def _stat(entry: Path) -> list[str]:
         return (entry / "stat").read_text().rpartition(")")[2].split()
     except OSError:
         return []
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+    except OSError:
+        return "gone"
 
 
 def _processes() -> list[tuple[int, list[str]]]:
@@ -151,8 +159,9 @@ def _left(leaders: list[int]) -> list[int]:
     return [pid for pid, stat in _processes() if pid in leaders or int(stat[3]) in leaders]
 
 
-def play(kills: int, seed: int, folder: Path) -> KillReport:
-    """Kill so many times, then let all runs end, and check. Raises AssertionError."""
+def play(kills: int, seed: int, folder: Path, dead_after: float = DEAD_AFTER) -> KillReport:
+    """Kill so many times, then let all runs end, and check; processes must be dead after so many seconds. Raises
+    AssertionError."""
     dice = random.Random(seed)
     seen: Counter[str] = Counter()
     times, slowest = list[float](), 0.0
@@ -170,12 +179,12 @@ def play(kills: int, seed: int, folder: Path) -> KillReport:
             sleep(dice.uniform(*LIFE))
             what = dice.choice(("service", "service", "children", "both"))
             times.append(monotonic())
-            slowest = max(slowest, service.kill(what, dice))
+            slowest = max(slowest, service.kill(what, dice, dead_after))
             seen[what] += 1
             if what != "children":
                 service.start()
         times.append(monotonic())
-        service.kill("service", dice)
+        service.kill("service", dice, dead_after)
         drained = service.start(drain=True)
         assert drained.wait(DRAINED_AFTER) == 0, (data / "service.log").read_text()
     verdict = judge(log, WEB, DELAY, kills=times, since=began)

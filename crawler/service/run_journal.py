@@ -147,7 +147,7 @@ class RunJournal:
         )
 
     def _ended(self, run: RunRecord) -> None:
-        self.database.add_untold(run.id, time())
+        self.database.owe_notice(run.id, time())
         job = self.database.jobs.get(run.job)
         if job is None:
             return
