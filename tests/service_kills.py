@@ -1,10 +1,10 @@
-"""`python -m tests.service_kills [KILLS [SEED]]`: a service that is killed again and again loses nothing.
+"""`python -m tests.service_kills [KILLS [SEED [SECONDS]]]`: a service that is killed again and again loses nothing.
 
 Four runs in four modes, six schedules, and jobs that share hosts, on the demo web. At random moments the service, some
 of its children, or both get SIGKILL; then the service is started again. Checked on the way and at the end:
 
-- a second after a kill no process of a run is left (the service is stopped while its children are listed, so none is
-  missed);
+- SECONDS (1) after a kill no process of a run is left (the service is stopped while its children are listed, so none
+  is missed);
 - every run ends, with the digest of a crawl that nothing disturbed, and by changes of state that the table knows;
 - each tick is a run or counted in a row, and no tick is two runs;
 - the log of the web shows each host asked by one run at a time: the delay between two requests of a host is kept over
@@ -234,5 +234,6 @@ def check_ticks(data: Path) -> int:
 if __name__ == "__main__":
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 100
     first = int(sys.argv[2]) if len(sys.argv) > 2 else 1
+    seconds = float(sys.argv[3]) if len(sys.argv) > 3 else DEAD_AFTER
     with tempfile.TemporaryDirectory(prefix="service-kills-") as where:
-        print(play(count, first, Path(where)), flush=True)
+        print(play(count, first, Path(where), seconds), flush=True)
