@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from crawler.storage.directory import CrawlDirectory
 
 PERIOD = 1.0
+FIRST_WAIT = 0.1
 TOP_HOSTS = 10
 LOCK_PATIENCE = 15.0
 PARENT_GONE = 137
@@ -251,7 +252,7 @@ class MessageLines:
 
 
 class ProgressReporter:
-    """Tells the progress of a run every PERIOD seconds, and once more at the end."""
+    """Tells the progress of a run every PERIOD seconds, at first more often, and once more at the end."""
 
     def __init__(self, pace: Pace, run: Run, messages: MessageLines) -> None:
         self._pace = pace
@@ -269,8 +270,10 @@ class ProgressReporter:
     def _report(self) -> None:
         from crawler.service.protocol import ChildProgress
 
+        wait = FIRST_WAIT
         while True:
-            over = self._ended.wait(PERIOD)
+            over = self._ended.wait(wait)
+            wait = min(PERIOD, 2 * wait)
             self._messages.tell(ChildProgress(self._look()))
             if over:
                 return
