@@ -62,8 +62,8 @@ class Calendar:
         self._zone = _zone(zone)
         self._months = frozenset(line.months)
         self._matches = line.match_day
-        self._times = _times(frozenset(line.minutes), frozenset(line.hours))
-        self._elapsed = len(line.hours) == 24
+        self._minutes, self._hours = frozenset(line.minutes), frozenset(line.hours)
+        self._times = _times(self._minutes, self._hours)
 
     def after(self, instant: int) -> int | None:
         """The first due time later than `instant`; None where there is none within YEARS.
@@ -133,7 +133,7 @@ class Calendar:
         return int(start), end - start == _DAY
 
     def _first_on_odd_day(self, day: date, instant: int) -> int | None:
-        dues = _on_odd_day(self._zone, self._times, self._elapsed, day)
+        dues = _on_odd_day(self._zone, self._minutes, self._hours, day)
         place = bisect_right(dues, instant)
         return dues[place] if place < len(dues) else None
 
@@ -170,10 +170,11 @@ def _first(start: int, times: tuple[int, ...], instant: int) -> int | None:
 
 
 @lru_cache(maxsize=256)
-def _on_odd_day(zone: ZoneInfo, times: tuple[int, ...], elapsed: bool, day: date) -> list[int]:
+def _on_odd_day(zone: ZoneInfo, minutes: frozenset[int], hours: frozenset[int], day: date) -> list[int]:
     """The due times of a day on which the offset of a zone changes."""
     midnight = datetime(day.year, day.month, day.day)
-    walls = (midnight + timedelta(minutes=time) for time in times)
+    walls = (midnight + timedelta(minutes=time) for time in _times(minutes, hours))
+    elapsed = len(hours) == 24
     return sorted({due for wall in walls for due in _instants(zone, elapsed, wall)})
 
 
