@@ -184,6 +184,15 @@ def test_jitter_longer_than_the_interval_keeps_the_order() -> None:
     assert sum(tick.missed for tick in ticks) == (decided - BEGIN) // 60 > 500
 
 
+def test_after_a_long_time_ticks_that_jitter_still_puts_off_wait() -> None:
+    spread, now, last = Timing(cron="* * * * *", jitter=HOUR), BEGIN + 500 * 60, BEGIN
+    while last + 60 + jitter("sch_1", last + 60, HOUR) <= now:
+        last += 60
+    decision = ask(spread, now)
+    assert decision.decided == last < now
+    assert decision.wake_at == last + 60 + jitter("sch_1", last + 60, HOUR)
+
+
 def test_a_line_without_a_next_tick_has_no_wake_time() -> None:
     assert ask(Timing(cron="0 0 * * *"), 250_000_000_000, 250_000_000_000) == Decision((), 250_000_000_000, None, None)
 
