@@ -121,6 +121,8 @@ class Service:
 
     async def run_forever(self) -> None:
         """Resume what was running, then serve runs and schedules until `close`. Raises StorageError at the start."""
+        if self._stopping.is_set():
+            return
         self._supervisor.recover()
         loops = [self._supervisor.run(), self._timetable.run(), self._kept.run(), self._notifier.run()]
         tasks = [asyncio.create_task(loop) for loop in loops]
