@@ -48,6 +48,7 @@ SCHEDULES = (("a", "skip"), ("b", "queue"), ("c", "cancel"), ("d", "allow"), ("e
 ALIVE = 4
 LIFE = (0.1, 4.0)
 DEAD_AFTER = 1.0
+READY_AFTER = 60.0
 DRAINED_AFTER = 240.0
 
 
@@ -80,14 +81,23 @@ class KilledService:
         self._data = data
         self._plan = plan
         self.process: subprocess.Popen[bytes] | None = None
+        self._ready = 0  # how often one was ready before the last start
 
     def start(self, drain: bool = False) -> subprocess.Popen[bytes]:
         """Start it; with `drain` it ends when every run has ended."""
         plan = msgspec.structs.replace(self._plan, drain=drain)
         command = [sys.executable, "-m", "tests.service.killed_service", str(self._data), msgspec.json.encode(plan)]
         with (self._data / "service.log").open("ab") as log:
+            self._ready = (self._data / "service.log").read_bytes().count(b"ready\n")
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
         return self.process
+
+    def wait_until_ready(self) -> None:
+        """Wait until the last one that was started is ready."""
+        give_up_at = monotonic() + READY_AFTER
+        while (self._data / "service.log").read_bytes().count(b"ready\n") <= self._ready:
+            assert monotonic() < give_up_at, (self._data / "service.log").read_text()
+            sleep(0.01)
 
     def kill(self, what: str, dice: random.Random) -> float:
         """Kill the service, some of its children, or both; returns after how many seconds the last child was dead."""
@@ -146,6 +156,8 @@ def play(kills: int, seed: int, folder: Path) -> KillReport:
         service = KilledService(data, KillPlan(settings, SCHEDULES, ALIVE))
         service.start()
         for _ in range(kills):
+            if dice.random() < 0.8:  # the others are killed while they start
+                service.wait_until_ready()
             sleep(dice.uniform(*LIFE))
             what = dice.choice(("service", "service", "children", "both"))
             times.append(monotonic())

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     import asyncio
 
     from crawler.service.address import ServedAt
-    from crawler.service.rebuild import Rebuilt
 
 
 @click.command()
@@ -47,14 +46,11 @@ def serve(
 
     from crawler.service import server
     from crawler.service.config import read_config
-    from crawler.service.rebuild import rebuild as rebuild_database
     from crawler.service.service import Service
 
     read = read_config(Path(config) if config is not None else None)
     address = server.parse_listen(listen)
     listening = server.bind(address, allow_remote)
-    if rebuild:
-        _tell_rebuilt(rebuild_database(Path(data)))
 
     async def main() -> None:
         stopped = asyncio.Event()
@@ -97,11 +93,3 @@ def _tell(at: ServedAt, as_json: bool) -> None:
         click.echo(as_object(at))
         return
     click.echo(f"crawler service at {at.url}/  (token: {escape_unprintable(at.token_file)})")
-
-
-def _tell_rebuilt(found: Rebuilt) -> None:
-    from crawler.system.text import escape_unprintable
-
-    kept = f"; the old file is {found.kept}" if found.kept else ""
-    told = f"rebuilt from the crawl directories: jobs {found.jobs:,}, runs {found.runs:,}{kept}"
-    click.echo(escape_unprintable(told), err=True)

@@ -90,6 +90,8 @@ class Crawl(FetchResults):
         if self._window.limit(limits):
             self._hosts.restart_absences(now)
         self._hosts.limit(limits)
+        for host in self._hosts:
+            self._list(host, now)  # those that were full may have room again
 
     def _apply_event(self, event: ShardEvent, now: float) -> None:
         """Apply what another shard sent. Raises TypeError here: a crawl of one shard has no others."""

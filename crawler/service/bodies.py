@@ -20,6 +20,7 @@ from msgspec import inspect
 
 from crawler.service.problems import Refusal
 
+S = TypeVar("S", bound=msgspec.Struct)
 T = TypeVar("T")
 READ_TIME = 15.0
 """Seconds in which a body must have arrived."""
@@ -30,7 +31,7 @@ UNKNOWN = re.compile(r"Object contains unknown field `(.*)`\Z", re.DOTALL)
 MISSING = re.compile(r"Object missing required field `(.*)`\Z", re.DOTALL)
 
 
-def read_query(kind: type[T], request: web.Request) -> T:
+def read_query(kind: type[S], request: web.Request) -> S:
     """The query of a request. Raises Refusal."""
     if len(request.query) > MOST_PARAMETERS:
         raise Refusal(422, f"there are more than {MOST_PARAMETERS} parameters in the query")

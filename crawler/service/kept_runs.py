@@ -45,8 +45,9 @@ class KeptRuns:
     def _database(self) -> ServiceDatabase:
         return self._journal.database
 
-    def wake(self) -> None:
-        """A run has ended: look soon."""
+    def wake(self, directory: str) -> None:
+        """A run has ended that worked in this directory: look soon."""
+        self._sizes.pop(directory, None)
         self._due.set()
 
     async def run(self) -> None:
@@ -58,12 +59,13 @@ class KeptRuns:
                 self._journal.complain(f"cannot remove old runs: {error}")
             self._due.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._due.wait(), PERIOD)
+                async with asyncio.timeout(PERIOD):
+                    await self._due.wait()
 
     async def sweep(self) -> None:
         """Remove what is to go, and what an earlier removal has left. Raises StorageError, OSError."""
         await asyncio.to_thread(_remove_leaving, self._data / RUNS)
-        runs = await self._measured()
+        runs, _ = await self._measured()
         for removal in to_remove(
             runs,
             time(),
@@ -82,31 +84,29 @@ class KeptRuns:
 
     async def stored(self) -> list[StoredRun]:
         """What each run keeps, newest first. The runs of one directory share it."""
-        runs = await self._measured()
+        runs, sizes = await self._measured()
         bounds = self._config.keep_runs, self._config.keep_days, self._config.most_kept
         leaving = {
             run
             for removal in to_remove(runs, time(), keep_runs=bounds[0], keep_days=bounds[1], keep_bytes=bounds[2])
             for run in removal.runs
         }
-        files = {directory: files for directory, (_, files) in self._sizes.items()}
-        return [
-            StoredRun(run.run, run.bytes, files.get(run.directory, 0), run.run in leaving) for run in reversed(runs)
-        ]
+        return [StoredRun(run.run, run.bytes, sizes[run.directory][1], run.run in leaving) for run in reversed(runs)]
 
-    async def _measured(self) -> list[RunOnDisk]:
-        """The runs whose directories are there, oldest first; marks those whose directories are gone."""
+    async def _measured(self) -> tuple[list[RunOnDisk], dict[str, tuple[int, int]]]:
+        """The runs whose directories are there, oldest first, and the sizes of these; marks the runs whose directories
+        are gone."""
         runs = self._database.runs.where(removed=False)
         going_on = {run.directory for run in runs if run.state not in FINAL}
-        wanted = {run.directory for run in runs} - (self._sizes.keys() - going_on)
-        self._sizes |= await asyncio.to_thread(self._measure, wanted)
-        gone = [run for run in runs if run.directory not in going_on and not self._sizes[run.directory][1]]
-        self._mark_removed(tuple(run.id for run in gone if run.state in FINAL))
-        return [self._on_disk(run) for run in runs if run not in gone]
-
-    def _on_disk(self, run: RunRecord) -> RunOnDisk:
-        size = self._sizes[run.directory][0]
-        return RunOnDisk(run.id, run.job, run.directory, run.state, run.ended_at, size)
+        for directory in going_on:
+            self._sizes.pop(directory, None)
+        measured = await asyncio.to_thread(self._measure, {run.directory for run in runs} - self._sizes.keys())
+        sizes = self._sizes | measured
+        self._sizes |= {name: size for name, size in measured.items() if name not in going_on}
+        gone = {run.id for run in runs if run.directory not in going_on and not sizes[run.directory][1]}
+        self._mark_removed(tuple(sorted(gone)))
+        there = [run for run in runs if run.id not in gone]
+        return [_on_disk(run, sizes[run.directory][0]) for run in there], sizes
 
     def _measure(self, directories: set[str]) -> dict[str, tuple[int, int]]:
         return {directory: _size(self._data / directory) for directory in directories}
@@ -123,6 +123,10 @@ class KeptRuns:
             log = log_file(self._data, run)
             for path in (run_file(self._data, run), log, earlier(log)):
                 path.unlink(missing_ok=True)
+
+
+def _on_disk(run: RunRecord, size: int) -> RunOnDisk:
+    return RunOnDisk(run.id, run.job, run.directory, run.state, run.ended_at, size)
 
 
 def _remove_leaving(folder: Path) -> None:

@@ -62,7 +62,8 @@ class EndNotifier:
                 except StorageError as error:
                     self._journal.complain(f"cannot read whom to tell of runs: {error}")
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._due.wait(), LOOK)
+                    async with asyncio.timeout(LOOK):
+                        await self._due.wait()
         finally:
             for task in self._telling.values():
                 task.cancel()
@@ -129,7 +130,8 @@ class EndNotifier:
         except OSError as error:
             return error.strerror or str(error)
         try:
-            await asyncio.wait_for(process.communicate(msgspec.json.encode(run)), TIMEOUT)
+            async with asyncio.timeout(TIMEOUT):
+                await process.communicate(msgspec.json.encode(run))
         except TimeoutError:
             return f"it had not ended after {TIMEOUT:.0f} s"
         finally:

@@ -111,8 +111,8 @@ def _is_required(kind: type[msgspec.Struct]) -> bool:
 
 def _parameters(route: Route, query: Schema) -> Iterable[Schema]:
     for name in route.parameters:
-        text = {"type": "string", "minLength": 1, "maxLength": 200}
-        yield {"name": name, "in": "path", "required": True, "schema": text}
+        named = {"type": "string", "minLength": 1, "maxLength": 200}
+        yield {"name": name, "in": "path", "required": True, "schema": named}
     for name, schema in query.get("properties", {}).items():
         yield {
             "name": name,
@@ -138,7 +138,7 @@ def _responses(route: Route, answer: Schema | None) -> Schema:
         schema = {"type": "string"} if answer is None else answer
         responses[str(route.status)]["content"] = {route.media: {"schema": schema}}
     for status in sorted(statuses(route)):
-        described = {"description": MEANINGS.get(status, HTTPStatus(status).phrase)}
+        described: Schema = {"description": MEANINGS.get(status, HTTPStatus(status).phrase)}
         if status < HTTPStatus.BAD_REQUEST:
             described["content"] = {route.media: {"schema": {"type": "string"}}}
         elif status != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:

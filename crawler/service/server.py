@@ -115,7 +115,7 @@ async def serve(
         max_headers=MOST_HEADERS,
         shutdown_timeout=SHUTDOWN,
     )
-    working = asyncio.ensure_future(service.run_forever())
+    working = asyncio.create_task(service.run_forever())
     try:
         await runner.setup()
         await web.SockSite(runner, listening).start()
@@ -127,15 +127,13 @@ async def serve(
         await runner.cleanup()
         remove_address(data)
         await service.close()
-        await asyncio.wait({working})
-        service.release()
-    working.result()
+    await working
 
 
-async def _first(working: asyncio.Future[None], stopped: asyncio.Event) -> None:
+async def _first(working: asyncio.Task[None], stopped: asyncio.Event) -> None:
     """Wait until the service ends by itself or is stopped."""
-    waiting = asyncio.ensure_future(stopped.wait())
-    await asyncio.wait({working, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting = asyncio.create_task(stopped.wait())
+    await asyncio.wait([working, waiting], return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
 
 

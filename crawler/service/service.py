@@ -121,6 +121,8 @@ class Service:
 
     async def run_forever(self) -> None:
         """Resume what was running, then serve runs and schedules until `close`. Raises StorageError at the start."""
+        if self._stopping.is_set():
+            return
         self._supervisor.recover()
         loops = [self._supervisor.run(), self._timetable.run(), self._kept.run(), self._notifier.run()]
         tasks = [asyncio.create_task(loop) for loop in loops]
@@ -152,7 +154,7 @@ class Service:
         return self._running and not self._stopping.is_set()
 
     def _on_end(self, run: RunRecord) -> None:
-        self._kept.wake()
+        self._kept.wake(run.directory)
         self._notifier.wake()
 
     # ---- jobs --------------------------------------------------------------------------------------------------------

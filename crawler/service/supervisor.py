@@ -108,7 +108,8 @@ class Supervisor:
                 self._journal.complain(f"cannot write the database: {error}")
             wait = LOOK if wake_at is None else max(0.0, min(LOOK, wake_at - time()))
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), wait)
+                async with asyncio.timeout(wait):
+                    await self._woken.wait()
 
     def wake(self) -> None:
         """Something has changed that may let a run start."""

@@ -67,7 +67,8 @@ class Timetable:
                 self._journal.complain(f"schedules cannot be written, trying again: {error}")
                 wake_at = time() + 1.0
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), max(0.0, min(LONGEST, wake_at - time())))
+                async with asyncio.timeout(max(0.0, min(LONGEST, wake_at - time()))):
+                    await self._woken.wait()
 
     def decide_all(self, now: float) -> float:
         """Decide every schedule at `now`; returns when to look again. Raises StorageError."""

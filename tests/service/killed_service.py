@@ -20,6 +20,7 @@ from crawler.service.core.states import RunState
 from crawler.service.errors import Conflict
 from crawler.service.records import JobSpec, Overlap, ScheduleSpec
 from crawler.service.service import Service
+from tests.service.open_service import until
 
 
 class KillPlan(msgspec.Struct, frozen=True):
@@ -42,6 +43,7 @@ async def main(data: Path, plan: KillPlan) -> None:
     for name, overlap in plan.schedules:
         if ((await service.job(name)).id, overlap) not in known:
             await service.add_schedule(ScheduleSpec(job=name, cron="* * * * *", overlap=overlap))
+    await until(service.ready)
     print("ready", flush=True)
     while not working.done():
         found = await service.overview()

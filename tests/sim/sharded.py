@@ -140,7 +140,7 @@ class ShardedSimulation:
             if stuck or self.now >= self.pause_until:
                 self.pause_until = None
                 self._deliver(self.board.limit(LiveLimits(delay=self.dice.choice([0.0, 0.3]))))
-        elif self.limits < 6 and self.dice.random() < 0.02:
+        elif self.limits < 6 and self.dice.random() < 0.04:
             self.limits += 1
             pause = self.dice.random() < 0.3
             self.paused += pause
