@@ -81,13 +81,13 @@ class Tab:
         scheme = url.partition(":")[0]
         self.wait(f"document.readyState + location.protocol === 'complete{scheme}:'")
 
-    def wait(self, script: str) -> Any:
-        """The value of an expression, once it is true; meanwhile the page may change. Raises TimeoutError."""
+    def wait(self, script: str) -> None:
+        """Wait until an expression is true; meanwhile the page may be replaced. Raises TimeoutError."""
         until = time.monotonic() + PATIENCE
         while True:
             with suppress(RuntimeError):  # the page is being replaced
-                if found := self.evaluate(script):
-                    return found
+                if self.evaluate(f"!!({script})"):
+                    return
             if time.monotonic() > until:
                 raise TimeoutError(f"never true: {script}")
             time.sleep(0.02)

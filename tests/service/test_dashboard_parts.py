@@ -71,7 +71,7 @@ def snapshots(count: int) -> list[RunProgress]:
 def test_figures_say_what_they_show_last() -> None:
     assert curves(snapshots(1)) == []
     told = dict(curves(snapshots(20)))
-    assert 'aria-label="URLs per second: now 19, at most 19 in the 2 min shown"' in told["URLs per second"]
+    assert 'aria-label="URLs per second: now 19, at most 19 in the 1 min shown"' in told["URLs per second"]
     assert "now 200 ms, at most 200 ms" in told["Mean time of a fetch"]
     assert "now 1.0 kB, at most 1.0 kB" in told["Bytes per second"]
     assert "now 31, at most 49" in told["Queue"]

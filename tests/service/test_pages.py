@@ -38,7 +38,7 @@ def pages_of(run: Any) -> list[str]:
 
 def fields_of(text: str, field: str) -> str:
     """The element of a form field."""
-    found = re.search(rf'<input id="f-{field}"[^>]*>|<(textarea|select) id="f-{field}".*?</\\1>', text, re.DOTALL)
+    found = re.search(rf'<input id="f-{field}"[^>]*>|<(textarea|select) id="f-{field}".*?</\1>', text, re.DOTALL)
     assert found, field
     return found[0]
 

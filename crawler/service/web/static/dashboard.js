@@ -32,7 +32,7 @@ function refresh() {
   const now = performance.now();
   for (const part of parts) {
     const waited = now - part.asked;
-    if (!part.busy && ((part.stale && waited >= part.every) || waited >= CALM)) load(part);
+    if (!part.busy && ((part.stale && waited > part.every - TICK / 2) || waited >= CALM)) load(part);
   }
   speak(now);
 }
