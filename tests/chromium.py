@@ -25,8 +25,10 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
-    "--host-resolver-rules=MAP * ~NOTFOUND", "--remote-debugging-pipe", "about:blank",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--remote-debugging-pipe", "about:blank",
 )  # fmt: skip
+KEYS = {"Tab": (9, ""), "Enter": (13, "\r"), "Space": (32, " "), "Escape": (27, "")}
+"""The number of a key, and the text that it types."""
 PATIENCE = 60.0
 """Seconds that one command may take; a browser that needs more is taken to hang."""
 
@@ -72,6 +74,36 @@ class Tab:
             raise RuntimeError(answer["exceptionDetails"].get("exception", {}).get("description", "it threw"))
         return answer["result"].get("value")
 
+    def go(self, url: str) -> None:
+        """Open a page, and wait until it is loaded completely. Raises TimeoutError."""
+        self._browser.own(self._session, url)
+        self.call("Page.navigate", url=url)
+        scheme = url.partition(":")[0]
+        self.wait(f"document.readyState + location.protocol === 'complete{scheme}:'")
+
+    def wait(self, script: str) -> None:
+        """Wait until an expression is true; meanwhile the page may be replaced. Raises TimeoutError."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            with suppress(RuntimeError):  # the page is being replaced
+                if self.evaluate(f"!!({script})"):
+                    return
+            if time.monotonic() > until:
+                raise TimeoutError(f"never true: {script}")
+            time.sleep(0.02)
+
+    def press(self, *keys: str) -> None:
+        """Press keys one after another: names such as Tab, Enter, Space, or a letter."""
+        for key in keys:
+            code, text = KEYS.get(key, (0, key))
+            named = {"key": " " if key == "Space" else key, "code": key, "windowsVirtualKeyCode": code}
+            self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **named)
+            self.call("Input.dispatchKeyEvent", type="keyUp", **named)
+
+    def write(self, text: str) -> None:
+        """Type text where the focus is."""
+        self.call("Input.insertText", text=text)
+
     def look(self, *, width: int = 1366, height: int = 900, dark: bool = False, media: str = "screen") -> None:
         """Set the window size (CSS pixels) and the medium."""
         self.call(
@@ -113,25 +145,35 @@ class Chromium:
     @contextmanager
     def tab(self, page: Path, *, scripts: bool = True) -> Iterator[tuple[Tab, Seen]]:
         """A page loaded completely from a file, with the network off."""
+        with self._opened(scripts) as (tab, seen):
+            off = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
+            tab.call("Network.emulateNetworkConditions", **off)
+            tab.go(page.resolve().as_uri())
+            yield tab, seen
+
+    @contextmanager
+    def visit(self, url: str, *, scripts: bool = True) -> Iterator[tuple[Tab, Seen]]:
+        """A page loaded completely from a server on 127.0.0.1; nothing else has an address."""
+        with self._opened(scripts) as (tab, seen):
+            tab.go(url)
+            yield tab, seen
+
+    @contextmanager
+    def _opened(self, scripts: bool) -> Iterator[tuple[Tab, Seen]]:
         target = self.call("Target.createTarget", {"url": "about:blank"})["targetId"]
         session = self.call("Target.attachToTarget", {"targetId": target, "flatten": True})["sessionId"]
-        tab, url = Tab(self, session), page.resolve().as_uri()
-        seen = self._seen[session] = Seen()
-        self._own[session] = url
+        tab, seen = Tab(self, session), Seen()
+        self._seen[session] = seen
         for domain in ("Page", "Runtime", "Log", "Network"):
             tab.call(f"{domain}.enable")
-        off = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
-        tab.call("Network.emulateNetworkConditions", **off)
         tab.call("Emulation.setScriptExecutionDisabled", value=not scripts)
         tab.look()
-        tab.call("Page.navigate", url=url)
-        until = time.monotonic() + PATIENCE
-        while tab.evaluate("document.readyState + location.protocol") != "completefile:":
-            if time.monotonic() > until:
-                raise TimeoutError(f"{url} does not load")
-            time.sleep(0.02)
         yield tab, seen
         self.call("Target.closeTarget", {"targetId": target})
+
+    def own(self, session: str, url: str) -> None:
+        """The page of a session: its request is not recorded."""
+        self._own[session] = url
 
     def call(self, method: str, params: Mapping[str, object], session: str = "") -> dict[str, Any]:
         """Send one command and return its answer; events that arrive meanwhile are recorded."""
@@ -164,7 +206,7 @@ class Chromium:
             return
         if event["method"] == "Network.requestWillBeSent":
             url = str(params["request"]["url"])
-            if url.partition("#")[0] != self._own[session]:
+            if url.partition("#")[0] != self._own.get(session):
                 seen.requests.append(url)
         elif event["method"] == "Runtime.exceptionThrown":
             seen.errors.append(str(params["exceptionDetails"]))

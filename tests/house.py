@@ -14,11 +14,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 FLOORS = (
     *("errors", "system", "core", "metrics", "fetch", "settings", "testweb", "storage", "pipeline", "runtime"),
-    *("variants", "report", "run", "api", "compare", "bench", "cli", "__main__"),
+    *("variants", "report", "run", "api", "compare", "bench", "service", "cli", "__main__"),
 )
 PURPOSE = {
     "__main__": "the command `python -m crawler`",
     "cli": "the commands",
+    "service": "runs and schedules behind an HTTP API, with a dashboard",
     "bench": "this crawler against raw loops and other crawlers",
     "compare": "engines side by side, and the report of it",
     "api": "crawl() and acrawl() for programs",

@@ -18,6 +18,7 @@ from crawler.core.messages import (
     HostNoteShared,
     Lateness,
     LinksReceived,
+    LiveLimits,
     Message,
     QuotaGranted,
     SeedsSettled,
@@ -51,7 +52,9 @@ class ShardExit(Message, frozen=True):
     by_callback: bool = False
 
 
-ToShard = LinksReceived | Acknowledged | QuotaGranted | HostNoteShared | SeedsSettled | Stop | ShardRestarted
+ToShard = (
+    LinksReceived | Acknowledged | QuotaGranted | HostNoteShared | SeedsSettled | Stop | ShardRestarted | LiveLimits
+)
 ToArbiter = Posted | HostNoteShared | Status | ShardProgress | ShardExit
 ControlMessage = Event | ToArbiter
 

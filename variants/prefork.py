@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from time import monotonic
 
-from crawler.core.messages import Event, HostNoteShared, Stop
+from crawler.core.messages import Event, HostNoteShared, LiveLimits, Stop
 from crawler.core.reasons import Ending
 from crawler.core.shards.coordinator import Outgoing, Posted, ShardCoordinator, Status
 from crawler.core.shards.shard import Shard
@@ -196,13 +196,17 @@ class Arbiter:
     # ---- from other threads ------------------------------------------------------------------------------------------
 
     def post(self, event: Event) -> None:
-        """Stop the crawl, from any thread or signal handler. Does nothing once it has ended."""
+        """Stop or limit the crawl, from any thread or signal handler. Does nothing once it has ended."""
         with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._on_stop)
+            self._loop.call_soon_threadsafe(self._on_posted, event)
 
-    def _on_stop(self) -> None:
-        self._is_stopped = True
-        self._stop()
+    def _on_posted(self, event: Event) -> None:
+        match event:
+            case Stop():
+                self._is_stopped = True
+                self._stop()
+            case LiveLimits():
+                self._pass_on(self._coordinator.limit(event))
 
     def wake(self) -> None:
         """Does nothing: the arbiter has no pump to wake."""

@@ -15,8 +15,8 @@ import click
 VARIABLE = "_CRAWLER_COMPLETE"
 PROGRAM = "crawler"
 SHELLS = ("bash", "zsh", "fish")
-FILES = ("config", "output", "ca_file", "predictions", "save")
-FOLDERS = ("directory", "directories", "out", "origin", "folder")
+FILES = ("config", "output", "ca_file", "predictions", "save", "token_file")
+FOLDERS = ("directory", "directories", "out", "origin", "folder", "data")
 
 
 @click.command()

@@ -29,10 +29,15 @@ COMMANDS = {
     "report": ("crawler.cli.report", "Write a crawl's report.html, or several crawls side by side."),
     "compare": ("crawler.cli.compare", "Compare the modes on the same work; writes a report."),
     "bench": ("crawler.cli.bench", "Measure against the raw client loops and other crawlers, in ratios."),
+    "serve": ("crawler.cli.serve", "Run jobs as a service: API, schedules, dashboard."),
+    "job": ("crawler.cli.job", "Add, list, start and stop the jobs of a service."),
+    "schedule": ("crawler.cli.schedule", "Say when the jobs of a service are run."),
     "config": ("crawler.cli.config", "Write, show and explain the configuration."),
     "completion": ("crawler.cli.completion", "Print what a shell needs to complete commands and options."),
     "testweb": ("crawler.testweb.commands", "Serve or describe the built-in test web."),
 }
+HIDDEN = {"supervised": "crawler.cli.supervised"}
+"""Commands that only the service calls."""
 EXAMPLES = (
     ("", "crawl the built-in test web"),
     ("https://example.org/ --out crawls/mine", "politely: one connection, 1 s between fetches"),
@@ -40,8 +45,9 @@ EXAMPLES = (
     ("resume crawls/mine --mode processes", "go on after Ctrl-C or a limit, in any mode"),
     ("export crawls/mine --format csv -o urls.csv", "one row per URL"),
     ("config explain delay", "what a key means, and where it is set"),
+    ("serve", "jobs and schedules, with an API and a dashboard"),
 )
-STOPPED_IN_ORDER = ("crawl", "resume", "compare", "bench")
+STOPPED_IN_ORDER = ("crawl", "resume", "compare", "bench", "serve", "supervised")
 """Commands that shut down in an orderly way on a signal. All others exit at once."""
 
 
@@ -53,7 +59,7 @@ class DefaultGroup(click.Group):
         first = args[0] if args else ""
         if ctx.resilient_parsing and not args:  # a shell completes the first word
             return super().parse_args(ctx, args)
-        if first not in COMMANDS and first not in HELP:
+        if first not in COMMANDS and first not in HIDDEN and first not in HELP:
             if not ctx.resilient_parsing:
                 _refuse_words(first)
             args = ["crawl", *args]
@@ -65,11 +71,11 @@ class DefaultGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command; None where there is none of that name."""
-        if cmd_name not in COMMANDS:
+        if cmd_name not in COMMANDS and cmd_name not in HIDDEN:
             return None
         if cmd_name not in STOPPED_IN_ORDER and (signals := ctx.find_object(Signals)) is not None:
             signals.release()
-        command: click.Command = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name)
+        command: click.Command = getattr(import_module(HIDDEN.get(cmd_name) or COMMANDS[cmd_name][0]), cmd_name)
         if ctx.resilient_parsing:
             from crawler.cli.completion import offer_values
 

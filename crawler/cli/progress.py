@@ -41,6 +41,7 @@ PAUSES = {
     "locked": "another program has locked the frontier",
     "starved": "this process has no file descriptor left",
     "memory": "memory is short, so fewer fetches are in flight",
+    "user": "resume it to go on",
 }
 
 

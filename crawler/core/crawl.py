@@ -33,6 +33,7 @@ from crawler.core.messages import (
     Fetched,
     HostScanResult,
     Link,
+    LiveLimits,
     Refill,
     Resumed,
     ShardEvent,
@@ -79,8 +80,18 @@ class Crawl(FetchResults):
                 if self._stop_at is None:
                     self._stop_at = now + self._rules.grace
                     self._window.stop()
+            case LiveLimits():
+                self._limit(event, now)
             case _:
                 self._apply_event(event, now)
+
+    def _limit(self, limits: LiveLimits, now: float) -> None:
+        """Obey limits that are set while the crawl runs. No host was asked in a pause, so none was absent."""
+        if self._window.limit(limits):
+            self._hosts.restart_absences(now)
+        self._hosts.limit(limits)
+        for host in self._hosts:
+            self._list(host, now)  # those that were full may have room again
 
     def _apply_event(self, event: ShardEvent, now: float) -> None:
         """Apply what another shard sent. Raises TypeError here: a crawl of one shard has no others."""

@@ -129,7 +129,7 @@ class Pause(StrEnum):
 
     The network was away (`OUTAGE`); this process had no descriptor or the like left for a fetch, so fewer go out at
     once (`STARVED`); the disk was full, or nearly (`DISK`); another process had locked the frontier's file (`LOCKED`);
-    memory was short, so fewer fetches were in flight (`MEMORY`).
+    memory was short, so fewer fetches were in flight (`MEMORY`); whoever runs the crawl paused it (`USER`).
     """
 
     OUTAGE = "outage"
@@ -137,6 +137,7 @@ class Pause(StrEnum):
     DISK = "disk"
     LOCKED = "locked"
     MEMORY = "memory"
+    USER = "user"
 
 
 NO_MEMORY = "out of memory"

@@ -164,6 +164,7 @@ class InFlight:
         self._urls.difference_update([end.url for end in actions.settled], [link.url for link in actions.retries])
         self._urls.update(fetch.url for fetch in actions.fetches if not fetch.robots)
         self.pause(Pause.OUTAGE, actions.away)
+        self.pause(Pause.USER, actions.paused)
 
     @property
     def paused(self) -> str:

@@ -80,8 +80,10 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], about: str, origin
     if not rows:
         return ""
     kinds = [" class=text" if name.startswith(":") else "" for name in head]
+    named = [name.removeprefix(":") for name in head]
     heads = "".join(
-        f'<th scope="col"{kind}>{escape(name.removeprefix(":"))}</th>' for name, kind in zip(head, kinds, strict=True)
+        f'<th scope="col"{kind}>{escape(name)}</th>' if name else f"<td{kind}></td>"
+        for name, kind in zip(named, kinds, strict=True)
     )
     body = "".join(
         f'<tr><th scope="row">{row[0]}</th>'

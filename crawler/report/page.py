@@ -235,3 +235,14 @@ def _depths(facts: Facts) -> str:
 def _foot(facts: Facts) -> str:
     command = f"{facts.command} report {shlex.quote(facts.out)}"
     return f"Written {moment(facts.taken_at)}; again by <code>{remote(command, 400)}</code>. Lists end at {TOP} rows."
+
+
+def sections(facts: Facts) -> dict[str, str]:
+    """Sections that another page shows too, by their key; "" where there is nothing to say."""
+    return {
+        "ends": section("ends", "How URLs ended", _ends(facts)),
+        "errors": section("errors", "Errors", _troubles(facts)),
+        "politeness": section("politeness", "Politeness", politeness(facts)),
+        "urls": section("urls", "URLs that stand out", _standouts(facts)),
+        "pages": section("pages", "Pages", _pages(facts)),
+    }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -69,20 +71,26 @@ class Run:
         self.on_change: Callable[[], None] = lambda: None
         self.url_log: UrlLogFormat = ""
         self._workers: EngineControl | None = None
-        self._early: list[Event] = []
+        self._early: deque[Event] = deque()
 
     def attach(self, workers: EngineControl) -> None:
         """The engine is ready: from now on posted events reach it."""
         self._workers = workers
-        for event in self._early:
+        for event in self._take_early():
             workers.post(event)
 
     def post(self, event: Event) -> None:
         """Queue an event such as Stop, also before `attach`; safe in a signal handler."""
-        if self._workers is None:
-            self._early.append(event)
-        else:
-            self._workers.post(event)
+        self._early.append(event)  # before the look at `_workers`: another thread may attach them in between
+        if self._workers is not None:
+            for each in self._take_early():
+                self._workers.post(each)
+
+    def _take_early(self) -> Iterator[Event]:
+        """Remove and yield the events that no engine has received; safe in a signal handler."""
+        with suppress(IndexError):
+            while True:
+                yield self._early.popleft()
 
     def wake(self) -> None:
         """Wake the engine: a limiter allows more."""
@@ -134,9 +142,10 @@ class Job(Run):
         self._verdicts = verdicts
 
     def initial_events(self) -> list[Event]:
-        """The events that a run begins with."""
+        """The events that a run begins with. Those that were posted before come in the first step, so that it obeys
+        them."""
         *left, seeds = self.recorder.resume(self.settings.seeds, again=self.number > 1 or self._incarnation > 0)
-        return [*left, *self._verdicts, seeds]
+        return [*left, *self._verdicts, *self._take_early(), seeds]
 
     def part(self, worker: int) -> str:
         """The name of the part of one worker, unique in the directory."""
@@ -160,7 +169,7 @@ class Job(Run):
     def attach(self, workers: EngineControl) -> None:
         """The engine is ready: start the recorder; from now on posted events reach the engine."""
         self.recorder.start(workers.wake, workers.post)
-        super().attach(workers)
+        self._workers = workers
 
     def post(self, event: Event) -> None:
         """Queue an event; a Stop also ends the recorder's wait for a full disk."""

@@ -21,6 +21,7 @@ from crawler.core.messages import (
     Fetched,
     HostPlacement,
     LinksReceived,
+    LiveLimits,
     ShardOutput,
     Stop,
 )
@@ -62,7 +63,9 @@ class Life:
 class ShardedSimulation:
     """One crawl of `count` shards. `dice` decides everything, so a failing seed can be replayed."""
 
-    def __init__(self, seed: int, depths: tuple[int | None, ...] = (), grows: bool = False) -> None:
+    def __init__(
+        self, seed: int, depths: tuple[int | None, ...] = (), grows: bool = False, limited: bool = False
+    ) -> None:
         self.web = Simulation(seed, depths=depths, grows=grows)
         self.web.silence = 0.01
         self.bounds = self.web.bounds
@@ -76,6 +79,9 @@ class ShardedSimulation:
         self.stopping = self.died_at_the_end = False
         self.whole_kills = 0
         self.asked_to_wait: dict[str, float] = {}
+        self.limited = limited
+        self.limits = self.paused = 0
+        self.pause_until: float | None = None
 
     @property
     def now(self) -> float:
@@ -106,6 +112,7 @@ class ShardedSimulation:
         notes = [note for frontier in self.frontiers for note in frontier.notes()]
         verdicts = tuple(sorted((note for note in notes if note.reach or note.joined), key=lambda note: note.reach))
         self.stopping = False
+        self.pause_until = None
         self.board = ShardCoordinator(self.count, pages, self.rules.max_bytes, verdicts)
         self.lives = [self._start(index) for index in range(self.count)]
         for index in range(self.count):
@@ -118,11 +125,29 @@ class ShardedSimulation:
                 return False
             if self.dice.random() < 0.004 and self.kills < 5:
                 self._kill_one()
+            if self.limited:
+                self._limit_at_times()
             self._turn()
             if self.board.over and not self.stopping:
                 self.stopping = True
                 self._deliver([(life.index, Stop()) for life in self.lives])
         return True
+
+    def _limit_at_times(self) -> None:
+        """Change the limits now and then; a pause ends after a while, or when nothing else happens."""
+        if self.pause_until is not None:
+            stuck = all(self._due(life) is None for life in self.lives if not life.ended)
+            if stuck or self.now >= self.pause_until:
+                self.pause_until = None
+                self._deliver(self.board.limit(LiveLimits(delay=self.dice.choice([0.0, 0.3]))))
+        elif self.limits < 6 and self.dice.random() < 0.04:
+            self.limits += 1
+            pause = self.dice.random() < 0.3
+            self.paused += pause
+            self.pause_until = self.now + 20 if pause else None
+            per_host = self.dice.choice([None, None, 1, 4])
+            delay = self.dice.choice([0.0, 0.0, 0.5, 3.0])
+            self._deliver(self.board.limit(LiveLimits(delay, self.dice.choice([None, 1, 5]), per_host, pause)))
 
     def _started(self, index: int) -> int:
         frontier = self.frontiers[index]

@@ -21,3 +21,11 @@ def test_the_crawls_cover_the_relevant_events() -> None:
     assert sum(one.gathered for one in played) > 10
     assert sum(one.passed for one in played) > 30
     assert {one.count for one in played} == {2, 3, 4}
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_limits_that_change_on_the_way_lose_no_url(block: int) -> None:
+    played = [ShardedSimulation(seed, limited=True).run() for seed in range(block * 30, block * 30 + 30)]
+    assert sum(one.limits for one in played) > 30
+    assert sum(one.paused for one in played) > 5
+    assert sum(one.gathered for one in played) > 3

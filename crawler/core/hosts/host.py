@@ -13,6 +13,8 @@ Rules:
   asked for it first.
 - A host that we may not connect to is given up at once: asking again would change nothing. So is one whose robots.txt
   redirects to such a place.
+- Limits that are set while the crawl runs come on top: `delay` is what settings and robots.txt demand (`demanded`), or
+  more. What is stored of a host is `demanded` alone.
 - While a host is `unknown` the frontier has not answered yet with its note, and nothing is asked of it.
 - `asked`: this run or an earlier one may have asked for a page of it; `heard`: it has answered in this run
   (`health.heard`: in any).
@@ -26,7 +28,7 @@ from crawler.core.hosts.health import Failure, Fate, Health, failure_of
 from crawler.core.hosts.host_state import TRANSITIONS, State, Trigger
 from crawler.core.hosts.link_queue import LinkQueue
 from crawler.core.hosts.retry import RETRIED_CUTS
-from crawler.core.messages import Failed, Fetched, FetchResult, HostNote, HostPlacement, Link
+from crawler.core.messages import Failed, Fetched, FetchResult, HostNote, HostPlacement, Link, LiveLimits
 from crawler.core.page.robots import ALLOW_ALL, Robots, RobotsAnswer, classify
 from crawler.core.reasons import FetchErrorKind, Reason
 from crawler.core.rules import Rules
@@ -35,15 +37,19 @@ from crawler.core.urls.patterns import Rejection
 
 NEVER = float("inf")
 FIRST_LOOKUP_REST = 1.0
+NO_LIMITS = LiveLimits()
 
 
 class Host(LinkQueue):
     """The queue, the politeness and the robots.txt of one host."""
 
     __slots__ = (
+        "_allowed",
+        "_limits",
         "_rules",
         "asked",
         "delay",
+        "demanded",
         "dns_deferrals",
         "gone",
         "gone_because",
@@ -71,7 +77,7 @@ class Host(LinkQueue):
         self.name = name
         self.state = State.NEW if rules.robots else State.OPEN
         self.in_flight = 0
-        self.delay = rules.delay
+        self.delay = self.demanded = rules.delay
         self.not_before = rest_until
         self.scheduled_at = NEVER
         self.robots: Robots = ALLOW_ALL
@@ -83,16 +89,37 @@ class Host(LinkQueue):
         self.gone_because = ""
         self.asked = self.heard = False
         self.dns_deferrals = 0
-        self.per_host = rules.per_host
+        self.per_host = self._allowed = rules.per_host
         self.reach = HostPlacement.OWNER
         self.ledger = TrapDetector(rules)
         self.sitemaps = 0  # that were read
         self.unknown = False
+        self._limits = NO_LIMITS
         self._rules = rules
 
     def move(self, trigger: Trigger) -> None:
         """Change the state; the only place that does."""
         self.state = TRANSITIONS.get((self.state, trigger), self.state)
+
+    # ---- limits ------------------------------------------------------------------------------------------------------
+
+    def limit(self, limits: LiveLimits) -> None:
+        """Obey these limits from now on. A rest that has begun grows with the delay and does not shrink with it."""
+        before, self._limits = self.delay, limits
+        self.demand(self.demanded)
+        self.allow(self._allowed)
+        self.hold(self.not_before + self.delay - before)
+
+    def demand(self, delay: float) -> None:
+        """Rest for `delay` seconds after a fetch, or as long as limits want."""
+        self.demanded = delay
+        self.delay = max(delay, self._limits.delay)
+
+    def allow(self, connections: int) -> None:
+        """Allow so many requests in flight at once, or as few as limits want."""
+        self._allowed = connections
+        most = self._limits.per_host
+        self.per_host = connections if most is None else min(connections, most)
 
     # ---- time --------------------------------------------------------------------------------------------------------
 
@@ -243,7 +270,7 @@ class Host(LinkQueue):
         """Follow these rules until `until`. A Crawl-delay lengthens the delay, up to the cap."""
         self.robots = robots
         self.robots_until = until
-        self.delay = max(self._rules.delay, min(crawl_delay, self._rules.crawl_delay_cap))
+        self.demand(max(self._rules.delay, min(crawl_delay, self._rules.crawl_delay_cap)))
         self.robots_url = f"{self.name}/robots.txt"
         self.robots_hops = self.robots_lost = 0
         self.move(Trigger.READ)
@@ -254,7 +281,7 @@ class Host(LinkQueue):
             host=self.name,
             robots=robots,
             robots_until=self.robots_until if self.robots_until != NEVER else 0.0,
-            delay=self.delay if self.delay > self._rules.delay else 0.0,
+            delay=self.demanded if self.demanded > self._rules.delay else 0.0,
             rest_until=self.not_before,
             reach=self.reach,
             heard=self.health.heard,
@@ -267,7 +294,7 @@ class Host(LinkQueue):
         self.asked = True
         self.health.recall(note.heard, note.down_for, now)
         if self._rules.robots:
-            self.delay = max(self.delay, note.delay)
+            self.demand(max(self.demanded, note.delay))
             if note.robots is not None and note.robots_until > now:
                 self.move(Trigger.ASK)
                 robots = self._parse(note.robots)

@@ -22,8 +22,18 @@ from collections.abc import Callable, Iterator
 from math import inf
 
 from crawler.core.bounds import Bounds
-from crawler.core.hosts.host import Host
-from crawler.core.messages import Actions, Budget, HostNote, HostScan, HostScanResult, Link, Refill, RefillRequest
+from crawler.core.hosts.host import NO_LIMITS, Host
+from crawler.core.messages import (
+    Actions,
+    Budget,
+    HostNote,
+    HostScan,
+    HostScanResult,
+    Link,
+    LiveLimits,
+    Refill,
+    RefillRequest,
+)
 from crawler.core.reasons import Reason
 from crawler.core.rules import Rules
 from crawler.core.traps.detector import REMEMBERED
@@ -44,6 +54,7 @@ class Hosts:
         self._rules = rules
         self._bounds = bounds
         self._hosts: dict[str, Host] = {}
+        self._limits = NO_LIMITS
         self._idle: dict[str, Host] = {}  # the one idle for longest first
         self._gone: dict[str, tuple[Reason, str]] = {}
         self._links = 0  # in memory, or asked for
@@ -85,6 +96,7 @@ class Hosts:
     def take_in(self, name: str) -> Host:
         """Add a host that is not in memory, whatever the bounds are."""
         host = self._hosts[name] = Host(name, self._rules, max(0.0, self._began_at + self._rules.delay))
+        host.limit(self._limits)
         host.unknown = self._unknown
         host.ledger.remembered = max(FEWEST_PRINTS, min(REMEMBERED, FINGERPRINTS // len(self._hosts)))
         self.on_added(host)
@@ -93,6 +105,12 @@ class Hosts:
         if self._unknown:
             self._ask(host)
         return host
+
+    def limit(self, limits: LiveLimits) -> None:
+        """Every host, now and later, obeys these limits."""
+        self._limits = limits
+        for host in self._hosts.values():
+            host.limit(limits)
 
     def retire(self, host: Host) -> None:
         """If the host is idle, allow it to be forgotten when its place is needed."""

@@ -107,9 +107,10 @@ class Actions(msgspec.Struct):
     `queued` were admitted, `undetermined` are if the frontier does not know them, `settled` ended, `retries` spent an
     attempt and wait for another, `notes` and `budgets` changed. `refill_requests` and `search` ask for what is in the
     frontier. `beyond` are links in scope that the depth limit turned away. `pauses` began in this step; while the
-    network is `away` only an occasional probe goes out. `cookies` changed, `cookies_dropped` counts those beyond a cap.
-    `ending` is set when the run is over. `output` is what one of several shards sends to the others. `not_followed`
-    counts links that were seen and left, less those that are taken after all.
+    network is `away` only an occasional probe goes out, while the crawl is `paused` by its user nothing does. `cookies`
+    changed, `cookies_dropped` counts those beyond a cap. `ending` is set when the run is over. `output` is what one of
+    several shards sends to the others. `not_followed` counts links that were seen and left, less those that are taken
+    after all.
     """
 
     fetches: list[Fetch] = msgspec.field(default_factory=list)
@@ -124,6 +125,7 @@ class Actions(msgspec.Struct):
     beyond: list[Link] = msgspec.field(default_factory=list)
     pauses: list[Pause] = msgspec.field(default_factory=list)
     away: bool = False
+    paused: bool = False
     cookies: list[CookieNote] = msgspec.field(default_factory=list)
     cookies_dropped: int = 0
     wake_at: float | None = None

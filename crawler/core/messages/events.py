@@ -165,8 +165,24 @@ class SeedsSettled(Message, frozen=True):
     """No shard owes a seed any more."""
 
 
+class LiveLimits(Message, frozen=True):
+    """Limits that are set while the crawl runs; they replace those set before and only ever tighten what settings and
+    robots.txt demand.
+
+    A host rests at least `delay` seconds after a fetch; at most `concurrency` fetches are in flight in all (None: as
+    many as the settings allow), `per_host` to one host. `paused`: no fetch starts. `reclaim`: in a crawl of several
+    shards each host is asked by its owner alone from now on, see crawler/core/shards/coordinator.py.
+    """
+
+    delay: float = 0.0
+    concurrency: int | None = None
+    per_host: int | None = None
+    paused: bool = False
+    reclaim: bool = False
+
+
 ShardEvent = LinksReceived | Acknowledged | QuotaGranted | HostNoteShared | ShardRestarted | SeedsSettled
-Event = Discovered | Resumed | Fetched | Failed | Refill | DedupResult | HostScanResult | Stop | ShardEvent
+Event = Discovered | Resumed | Fetched | Failed | Refill | DedupResult | HostScanResult | Stop | LiveLimits | ShardEvent
 FetchResult = Fetched | Failed
 
 

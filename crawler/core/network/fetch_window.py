@@ -1,9 +1,9 @@
 """How many fetches may be in flight, and which failures are the fault of this machine or its network, not of a host.
 
-Two things limit fetches. The network is away (see crawler/core/network/outage.py). Or this process has run out of
-something that each fetch needs, usually descriptors: then fewer fetches go out, as many as were in flight, less a
-quarter, and one more each time that so many have landed (the additive increase and multiplicative decrease of RFC
-5681).
+Three things limit fetches. Someone who watches the crawl limits or pauses it (`LiveLimits`). The network is away (see
+crawler/core/network/outage.py). Or this process has run out of something that each fetch needs, usually descriptors:
+then fewer fetches go out, as many as were in flight, less a quarter, and one more each time that so many have landed
+(the additive increase and multiplicative decrease of RFC 5681).
 
 Rules:
 - A failure of this machine or its network spends no attempt, does not count against the host, and is asked again.
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from crawler.core.bounds import PLENTY
 from crawler.core.hosts.host import Host
-from crawler.core.messages import Actions, Failed, Fetched, FetchResult, Link
+from crawler.core.messages import Actions, Failed, Fetched, FetchResult, Link, LiveLimits
 from crawler.core.network.outage import Fault, Outage
 from crawler.core.reasons import NO_MEMORY, FetchErrorKind, Pause
 
@@ -36,7 +36,8 @@ class FetchWindow(Outage):
     def __init__(self, wait: float, outage: float) -> None:
         super().__init__(outage)
         self._longest = wait
-        self._most = PLENTY
+        self._most = self._limit = PLENTY
+        self._paused = False
         self._landed = 0
         self._cut_at = -REST
         self._starving_since: float | None = None
@@ -45,8 +46,19 @@ class FetchWindow(Outage):
 
     def room(self, room: int, in_flight: int, now: float) -> int:
         """How many of `room` fetches may go out."""
-        room = min(room, self._most - in_flight)
+        if self._paused:
+            return 0
+        room = min(room, min(self._most, self._limit) - in_flight)
         return min(room, self.probes(now)) if self.on else room
+
+    def limit(self, limits: LiveLimits) -> bool:
+        """Obey these limits from now on. Returns whether they end a pause."""
+        ended = self._paused and not limits.paused
+        if limits.paused and not self._paused:
+            self._pauses.append(Pause.USER)
+        self._paused = limits.paused
+        self._limit = PLENTY if limits.concurrency is None else limits.concurrency
+        return ended
 
     def judge(self, host: Host, event: FetchResult, in_flight: int, now: float, link: Link | None = None) -> Fault:
         """Whose fault a landing is; `in_flight` fetches are still out."""
@@ -76,8 +88,10 @@ class FetchWindow(Outage):
         return now if self.on else now + REST
 
     def drain_into(self, actions: Actions) -> None:
-        """Add the pauses that began, and whether the network is away, to the `actions`."""
+        """Add the pauses that began, and whether the network is away or the crawl is paused, to the
+        `actions`."""
         actions.away = self.on
+        actions.paused = self._paused
         actions.pauses, self._pauses = self._pauses, []
 
     def _starved(self, event: Failed, in_flight: int, now: float, link: Link | None) -> Fault:

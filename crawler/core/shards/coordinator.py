@@ -9,11 +9,25 @@ Rules:
   crashes has spent what its frontier has recorded. So the budget is never exceeded, and its last page can be used.
 - Links to a shard that is not running are dropped: their senders keep them until they are acknowledged, and send them
   again when it is `ShardRestarted`.
+- Limits that are set while the crawl runs go to all shards. A host with a delay, or with fewer connections than
+  there are shards, must be asked by one shard alone; once that was so it stays so (`reclaim`), also for a shard that
+  restarts: if shards disagreed on it, they would pass links to and fro.
 """
 
 from __future__ import annotations
 
-from crawler.core.messages import Event, HostNote, HostNoteShared, Message, QuotaGranted, SeedsSettled, ShardRestarted
+from msgspec.structs import replace
+
+from crawler.core.messages import (
+    Event,
+    HostNote,
+    HostNoteShared,
+    LiveLimits,
+    Message,
+    QuotaGranted,
+    SeedsSettled,
+    ShardRestarted,
+)
 from crawler.core.shards.shard import merge_notes
 
 MOST_GRANTED = 64
@@ -39,7 +53,7 @@ class Status(Message, frozen=True):
 
 Outgoing = tuple[int, Event]
 """The receiving shard, and the event."""
-Verdict = HostNoteShared | SeedsSettled
+Verdict = HostNoteShared | SeedsSettled | LiveLimits
 
 
 class ShardCoordinator:
@@ -59,11 +73,14 @@ class ShardCoordinator:
         for note in notes:
             self._notes[note.host] = merge_notes(self._notes.get(note.host), note)
         self._seeds_settled = False
+        self._limits: LiveLimits | None = None
 
     def verdicts(self) -> list[Verdict]:
         """What a shard must receive before any other event."""
         told: list[Verdict] = [HostNoteShared(note) for note in self._notes.values()]
-        return [*told, SeedsSettled()] if self._seeds_settled else told
+        if self._seeds_settled:
+            told.append(SeedsSettled())
+        return told if self._limits is None else [*told, self._limits]  # last: they change what notes say
 
     def shard_started(self, shard: int, started: int) -> list[Outgoing]:
         """A shard starts or restarts, and has received the verdicts. It has asked for `started` pages in all its runs.
@@ -83,6 +100,13 @@ class ShardCoordinator:
         """A shard shares a note of a host: returns it addressed to all others."""
         self._notes[note.host] = merge_notes(self._notes.get(note.host), note)
         return [self._count_out(other, HostNoteShared(note)) for other in range(self._count) if other != sender]
+
+    def limit(self, limits: LiveLimits) -> list[Outgoing]:
+        """Limits that are set while the crawl runs: returns them addressed to all shards that were started."""
+        alone = limits.delay > 0 or (limits.per_host is not None and limits.per_host < self._count)
+        before = self._limits is not None and self._limits.reclaim
+        self._limits = replace(limits, reclaim=alone or before)
+        return [self._count_out(shard, self._limits) for shard in self._started]
 
     def route(self, posted: Posted) -> Outgoing:
         """Address an event to one other shard, and count it."""

@@ -27,6 +27,7 @@ from crawler.core.hosts.host import Host
 from crawler.core.messages import (
     Actions,
     Event,
+    HostNote,
     HostPlacement,
     Link,
     LinksReceived,
@@ -54,8 +55,9 @@ class LinkRouting(Crawl):
         self._away: set[str] = set()
         self._unacknowledged: dict[int, OutboxLink] = {}
         self._last_sent = 0
-        self._always_spread = not rules.robots and shard.may_spread(rules.delay, rules.shared_by)
-        self._reaches: dict[str, HostPlacement] = {}  # of hosts not placed as OWNER, in memory or not
+        always_spread = not rules.robots and shard.may_spread(rules.delay, rules.shared_by)
+        self._unasked = HostPlacement.SHARED if always_spread else HostPlacement.OWNER
+        self._reaches: dict[str, HostPlacement] = {}  # of hosts not placed as `_unasked`, in memory or not
         self._hosts.on_added = self._introduce
         self._output = ShardOutput()
 
@@ -73,15 +75,17 @@ class LinkRouting(Crawl):
 
     def _introduce(self, host: Host) -> None:
         reach = self._reach(host.name)
+        if reach is HostPlacement.RECLAIMED and host.name not in self._reaches:
+            self._actions.notes.append(HostNote(host.name, reach=reach))
         if reach is not HostPlacement.OWNER:
             self._widen(host, reach)
 
     def _reach(self, name: str) -> HostPlacement:
-        return self._reaches.get(name, HostPlacement.SHARED if self._always_spread else HostPlacement.OWNER)
+        return self._reaches.get(name, self._unasked)
 
     def _widen(self, host: Host, reach: HostPlacement = HostPlacement.SHARED) -> None:
         host.reach = self._reaches[host.name] = reach
-        host.per_host = self._shard.share(self._rules.per_host)
+        host.allow(self._shard.share(self._rules.per_host))
         host.ledger.share(self._shard.count if reach is HostPlacement.SHARED else 1)
 
     def _home(self, name: str, url: str) -> int:

@@ -9,6 +9,9 @@ Rules:
   verdict it was sent by. Until a shard has received a verdict, its links go to the owner, which already has it.
 - What other shards have noted of a host is noted here, too, whether the host is in memory or not.
 - A host of which the owner remembers URLs beyond the depth limit is not spread.
+- Limits that are set while the crawl runs may need one asker for each host (`LiveLimits.reclaim`): then all are
+  gathered, and none is spread any more. Every shard is told before any link that another sends because of it. The owner
+  tells of those that it had spread, because another shard may hear of the spreading later than of the limits.
 - No shard ends alone: `output.quiet` reports that nothing more will happen here by itself, and that all it has sent was
   acknowledged. The end comes as a `Stop`.
 - Pages are asked for out of grants; a shard that has nothing to spend one on returns it.
@@ -17,6 +20,8 @@ Rules:
 from __future__ import annotations
 
 from typing import assert_never
+
+from msgspec.structs import replace
 
 from crawler.core.bounds import Bounds
 from crawler.core.hosts.host import Host
@@ -31,6 +36,7 @@ from crawler.core.messages import (
     HostNoteShared,
     HostPlacement,
     LinksReceived,
+    LiveLimits,
     QuotaGranted,
     Refill,
     Resumed,
@@ -54,6 +60,7 @@ class ShardedCrawl(LinkRouting):
     def __init__(self, rules: Rules, scope: Scope, seed: int, shard: Shard, bounds: Bounds | None = None) -> None:
         super().__init__(rules, scope, seed, shard, bounds)
         self._others_owe_seeds = True
+        self._reclaims = False
         self._starved: dict[str, Host] = {}  # hosts that wait only for a grant
         self._shared = CombinedLimits(rules, shard.count)
         if self._left is not None:
@@ -104,7 +111,7 @@ class ShardedCrawl(LinkRouting):
         host.recall(note, now, now)
         self._widen(host, self._reach(host.name))
         if note.reach is HostPlacement.RECLAIMED:
-            host.delay = max(host.delay, note.delay)
+            host.demand(max(host.demanded, note.delay))
             host.hold(note.rest_until)
         if not host.unknown:  # otherwise the frontier would offer the links passed on now once more
             self._settle_in(host, now)
@@ -129,10 +136,34 @@ class ShardedCrawl(LinkRouting):
         super()._join(name, now)
         self._output.notes.append(HostNote(name, joined=True))
 
+    def _limit(self, limits: LiveLimits, now: float) -> None:
+        if limits.concurrency is not None:
+            limits = replace(limits, concurrency=max(1, self._shard.share(limits.concurrency)))
+        super()._limit(limits, now)
+        if limits.reclaim and not self._reclaims:
+            self._reclaims = True
+            self._reclaim_all(now)
+
+    def _reclaim_all(self, now: float) -> None:
+        if self._unasked is HostPlacement.SHARED:
+            self._unasked = HostPlacement.RECLAIMED
+        for name in [name for name, reach in self._reaches.items() if reach is HostPlacement.SHARED]:
+            self._reaches[name] = HostPlacement.RECLAIMED
+            host = self._hosts.get(name)
+            note = HostNote(name, reach=HostPlacement.RECLAIMED)
+            if host is not None:
+                self._widen(host, HostPlacement.RECLAIMED)
+                note = host.note(now)
+                if not host.unknown:
+                    self._settle_in(host, now)
+            self._actions.notes.append(note)
+            if self._shard.owner(name) == self._shard.index:
+                self._output.notes.append(note)
+
     # ---- hosts are spread and gathered -------------------------------------------------------------------------------
 
     def _robots_read(self, host: Host, text: str, now: float) -> None:
-        may_spread = self._shard.may_spread(host.delay, self._rules.shared_by)
+        may_spread = not self._reclaims and self._shard.may_spread(host.delay, self._rules.shared_by)
         first = host.reach is HostPlacement.OWNER and not host.asked
         spread = may_spread and first and not self._depth.may_have(host.name)
         if spread:

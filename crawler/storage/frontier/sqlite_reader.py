@@ -47,6 +47,7 @@ RETRIED = """SELECT {} FROM url INDEXED BY retried
     WHERE host = ? AND reason IS NULL AND attempts > 0 ORDER BY id"""
 NEXT_HOST = "SELECT {} FROM url INDEXED BY owed WHERE host > ? AND reason IS NULL ORDER BY host LIMIT 1"
 SETTLED = "SELECT {} FROM url WHERE reason IS NOT NULL ORDER BY id"
+SETTLED_AFTER = "SELECT {} FROM url WHERE reason IS NOT NULL AND id > ? ORDER BY id"
 BY_URL = "SELECT {} FROM url WHERE reason IS NOT NULL ORDER BY url"
 ONE = "SELECT {} FROM url WHERE reason IS NOT NULL AND url = ?"
 WHOLE = f"checksum IS row_checksum({', '.join(COLUMNS['url'])})"
@@ -133,6 +134,10 @@ class SqliteReader:
     def settled(self, by_url: bool = False) -> Iterator[SettledRow]:
         """Every settled URL."""
         return self._settled(BY_URL if by_url else SETTLED)
+
+    def settled_after(self, id: int) -> Iterator[SettledRow]:
+        """The settled URLs with a greater id, in its order."""
+        return self._settled(SETTLED_AFTER, id)
 
     def find(self, url: str) -> SettledRow | None:
         """The row of one URL."""

@@ -1,0 +1,1 @@
+"""The decisions of the service, pure: `now` in, decisions out; no socket, file, thread, clock or randomness."""
