@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 60.0
 SITE, SERVER = "https://example.org/", "http://localhost:8000/"
 CRAWL = "crawls/nightly"
+SERVICE = "http://127.0.0.1:8765"
 
 RUN = {
     f"python -m crawler {SITE} --out {CRAWL}": (0, r"complete.*\b6 URLs"),
@@ -61,7 +62,7 @@ SERVED = {
     "python -m crawler schedule add docs '15 2 * * *' --zone Europe/Berlin": r"docs",
     "python -m crawler schedule list": r"docs.*15 2 \* \* \*",
     "python -m crawler job log docs --tail 20": r"",
-    'curl -H "Authorization: Bearer $(cat crawler-data/token)" http://127.0.0.1:8765/api/v1/runs': r'"state":\s*"succeeded"',
+    f'curl -H "Authorization: Bearer $(cat crawler-data/token)" {SERVICE}/api/v1/runs': r'"state":\s*"succeeded"',
 }
 """Commands that speak to `SERVE`, and what they print."""
 
@@ -219,7 +220,7 @@ def test_the_service_does_what_the_readme_says(site: str, desk: Path) -> None:
         assert process.stdout is not None
         served = json.loads(process.stdout.readline())
         for command, printed in SERVED.items():
-            here = localised(command, site, desk).replace("http://127.0.0.1:8765", served["url"].rstrip("/"))
+            here = localised(command, site, desk).replace(SERVICE, served["url"].rstrip("/"))
             done = subprocess.run(
                 here,
                 shell=True,
