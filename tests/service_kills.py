@@ -1,10 +1,10 @@
-"""`python -m tests.service_kills [KILLS [SEED]]`: a service that is killed again and again loses nothing.
+"""`python -m tests.service_kills [KILLS [SEED [SECONDS]]]`: a service that is killed again and again loses nothing.
 
 Four runs in four modes, six schedules, and jobs that share hosts, on the demo web. At random moments the service, some
 of its children, or both get SIGKILL; then the service is started again. Checked on the way and at the end:
 
-- a second after a kill no process of a run is left (the service is stopped while its children are listed, so none is
-  missed);
+- SECONDS (1) after a kill no process of a run is left (the service is stopped while its children are listed, so none
+  is missed);
 - every run ends, with the digest of a crawl that nothing disturbed, and by changes of state that the table knows;
 - each tick is a run or counted in a row, and no tick is two runs;
 - the log of the web shows each host asked by one run at a time: the delay between two requests of a host is kept over
@@ -31,6 +31,7 @@ from msgspec.structs import asdict
 from crawler.service.core.schedules import calendar_of
 from crawler.service.core.states import FINAL, TABLE, RunState
 from crawler.service.database import FILE, ServiceDatabase
+from crawler.service.records import Overlap
 from crawler.settings import merge_layers
 from crawler.testweb.hosts import Part
 from crawler.testweb.process import start_web
@@ -44,10 +45,17 @@ WEB = Web(hosts=20, pages=500)
 PLAIN = [name for name, host in WEB.hosts.items() if host.part is Part.PLAIN]
 DELAY = 0.02
 MODES = ("async", "threads", "processes", "prefork")
-SCHEDULES = (("a", "skip"), ("b", "queue"), ("c", "cancel"), ("d", "allow"), ("e", "queue"), ("f", "skip"))
+SCHEDULES: tuple[tuple[str, Overlap], ...] = (
+    ("a", "skip"),
+    ("b", "queue"),
+    ("c", "cancel"),
+    ("d", "allow"),
+    ("e", "queue"),
+    ("f", "skip"),
+)
 ALIVE = 4
 LIFE = (0.1, 4.0)
-DEAD_AFTER = 1.0
+DEAD_AFTER = 1.0  # on a machine with nothing else to do
 READY_AFTER = 60.0
 DRAINED_AFTER = 240.0
 
@@ -86,7 +94,8 @@ class KilledService:
     def start(self, drain: bool = False) -> subprocess.Popen[bytes]:
         """Start it; with `drain` it ends when every run has ended."""
         plan = msgspec.structs.replace(self._plan, drain=drain)
-        command = [sys.executable, "-m", "tests.service.killed_service", str(self._data), msgspec.json.encode(plan)]
+        told = msgspec.json.encode(plan).decode()
+        command = [sys.executable, "-m", "tests.service.killed_service", str(self._data), told]
         with (self._data / "service.log").open("ab") as log:
             self._ready = (self._data / "service.log").read_bytes().count(b"ready\n")
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -99,7 +108,7 @@ class KilledService:
             assert monotonic() < give_up_at, (self._data / "service.log").read_text()
             sleep(0.01)
 
-    def kill(self, what: str, dice: random.Random) -> float:
+    def kill(self, what: str, dice: random.Random, dead_after: float) -> float:
         """Kill the service, some of its children, or both; returns after how many seconds the last child was dead."""
         assert self.process is not None
         os.kill(self.process.pid, signal.SIGSTOP)
@@ -115,7 +124,8 @@ class KilledService:
         began = monotonic()
         self.process.wait()
         while left := _left(children):
-            assert monotonic() - began < DEAD_AFTER, f"processes of runs outlive the service: {left}"
+            shown = {pid: _command(pid) for pid in left}
+            assert monotonic() - began < dead_after, f"processes of runs outlive the service: {shown}"
             sleep(0.01)
         return monotonic() - began
 
@@ -126,6 +136,13 @@ def _stat(entry: Path) -> list[str]:
         return (entry / "stat").read_text().rpartition(")")[2].split()
     except OSError:
         return []
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+    except OSError:
+        return "gone"
 
 
 def _processes() -> list[tuple[int, list[str]]]:
@@ -142,8 +159,9 @@ def _left(leaders: list[int]) -> list[int]:
     return [pid for pid, stat in _processes() if pid in leaders or int(stat[3]) in leaders]
 
 
-def play(kills: int, seed: int, folder: Path) -> KillReport:
-    """Kill so many times, then let all runs end, and check. Raises AssertionError."""
+def play(kills: int, seed: int, folder: Path, dead_after: float = DEAD_AFTER) -> KillReport:
+    """Kill so many times, then let all runs end, and check; processes must be dead after so many seconds. Raises
+    AssertionError."""
     dice = random.Random(seed)
     seen: Counter[str] = Counter()
     times, slowest = list[float](), 0.0
@@ -161,12 +179,12 @@ def play(kills: int, seed: int, folder: Path) -> KillReport:
             sleep(dice.uniform(*LIFE))
             what = dice.choice(("service", "service", "children", "both"))
             times.append(monotonic())
-            slowest = max(slowest, service.kill(what, dice))
+            slowest = max(slowest, service.kill(what, dice, dead_after))
             seen[what] += 1
             if what != "children":
                 service.start()
         times.append(monotonic())
-        service.kill("service", dice)
+        service.kill("service", dice, dead_after)
         drained = service.start(drain=True)
         assert drained.wait(DRAINED_AFTER) == 0, (data / "service.log").read_text()
     verdict = judge(log, WEB, DELAY, kills=times, since=began)
@@ -216,5 +234,6 @@ def check_ticks(data: Path) -> int:
 if __name__ == "__main__":
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 100
     first = int(sys.argv[2]) if len(sys.argv) > 2 else 1
+    seconds = float(sys.argv[3]) if len(sys.argv) > 3 else DEAD_AFTER
     with tempfile.TemporaryDirectory(prefix="service-kills-") as where:
-        print(play(count, first, Path(where)), flush=True)
+        print(play(count, first, Path(where), seconds), flush=True)

@@ -55,7 +55,7 @@ def serve(
     async def main() -> None:
         stopped = asyncio.Event()
         _stop_on_signals(signals, stopped)
-        service = await Service.open(Path(data), read)
+        service = await Service.open(Path(data), read, rebuild)
         await server.serve(service, Path(data), listening, address.host, read, lambda at: _tell(at, as_json), stopped)
 
     with listening, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -4,14 +4,16 @@ Rules:
 - It is the crawl of `crawl --resume --out DIR`: it begins where there is none and goes on where there is one.
 - The lines of crawler/service/protocol.py come on stdin and go to stdout. Stdout is moved away first: what a library
   prints must not get between them, so it goes to stderr, which is the log of the run.
-- The end of stdin means that the service is gone, however that happened: the process ends at once. The crawl survives
-  that as it survives any kill. The kernel is asked for the same (parent_death), should this thread be busy.
+- The end of stdin means that the service is gone, however that happened: the whole process group is killed at once,
+  with every worker. The crawl survives that as it survives any kill. (A parent-death signal would kill this process
+  alone, and its workers would end one after another.)
 - Orders that come before the crawl begins are kept, and its first step obeys them.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 from typing import TYPE_CHECKING, BinaryIO
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from crawler.storage.directory import CrawlDirectory
 
 PERIOD = 1.0
+FIRST_WAIT = 0.1
 TOP_HOSTS = 10
 LOCK_PATIENCE = 15.0
 PARENT_GONE = 137
@@ -42,9 +45,6 @@ PARENT_GONE = 137
 def supervised(signals: Signals, /, directory: str, run_file: str) -> int:
     """Crawl for the service."""
     signals.hold()
-    from crawler.system.parent_death import die_with_parent
-
-    die_with_parent()
     messages = MessageLines(_move_stdout())
     orders = OrderLines(sys.stdin.buffer)
     orders.start()
@@ -156,6 +156,13 @@ def _builtins(summary: Summary) -> dict[str, object]:
     return told
 
 
+def _end_group() -> None:
+    """End this process and, where it leads a group, all of that."""
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(PARENT_GONE)
+
+
 class OrderLines:
     """Reads orders on a thread of its own, and passes them on to the run."""
 
@@ -193,7 +200,7 @@ class OrderLines:
             with self._lock:
                 self._take(order)
                 self._pass_on()
-        os._exit(PARENT_GONE)
+        _end_group()
 
     def _take(self, order: AnyOrder) -> None:
         from crawler.service.protocol import LimitRun, PauseRun, ResumeRun, StopRun
@@ -245,7 +252,7 @@ class MessageLines:
 
 
 class ProgressReporter:
-    """Tells the progress of a run every PERIOD seconds, and once more at the end."""
+    """Tells the progress of a run every PERIOD seconds, at first more often, and once more at the end."""
 
     def __init__(self, pace: Pace, run: Run, messages: MessageLines) -> None:
         self._pace = pace
@@ -263,8 +270,10 @@ class ProgressReporter:
     def _report(self) -> None:
         from crawler.service.protocol import ChildProgress
 
+        wait = FIRST_WAIT
         while True:
-            over = self._ended.wait(PERIOD)
+            over = self._ended.wait(wait)
+            wait = min(PERIOD, 2 * wait)
             self._messages.tell(ChildProgress(self._look()))
             if over:
                 return

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 MAX_BODY = 1024 * 1024
 """Bytes of a request's body."""
-MAX_QUERY = 4096
-"""Characters of a query."""
+MAX_TARGET = 8000
+"""Characters of a path with its query."""
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 HEADERS = {
     "Content-Security-Policy": (
@@ -110,8 +110,8 @@ async def guard(request: web.Request, handler: Respond) -> web.StreamResponse:
 async def _check(request: web.Request, route: Route | None, is_page: bool) -> None:
     auth.check_host(request, request.app[CONFIG].allowed_hosts)
     auth.check_origin(request, is_page)
-    if len(request.query_string) > MAX_QUERY:
-        raise Refusal(414, f"the query is longer than {MAX_QUERY} characters")
+    if len(request.raw_path) > MAX_TARGET:
+        raise Refusal(414, f"the path and its query are longer than {MAX_TARGET} characters")
     if route is not None and route.scope is None:
         return
     caller = await auth.identify(request, request.app[SERVICE], request.app[SESSIONS])

@@ -22,7 +22,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import cast
 
 import msgspec
 
@@ -72,7 +71,7 @@ class ChildProcess:
         messages = PipeLines(lambda line: self._take(line, on_message), LONGEST_LINE)
         stderr = PipeLines(self._keep, LONGEST_LINE)
         orders, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, self._process.stdin)
-        self._orders = cast(asyncio.WriteTransport, orders)
+        self._orders = orders
         await loop.connect_read_pipe(lambda: messages, self._process.stdout)
         await loop.connect_read_pipe(lambda: stderr, self._process.stderr)
         self._closing = loop.create_task(self._close(exit_code, messages.closed, stderr.closed))

@@ -59,7 +59,7 @@ SCHEMA = "\n".join(
             PRIMARY KEY (schedule, due)) WITHOUT ROWID;
         CREATE TABLE IF NOT EXISTS request (
             key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, run TEXT NOT NULL, at REAL NOT NULL) WITHOUT ROWID;
-        CREATE TABLE IF NOT EXISTS untold (run TEXT PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID;
+        CREATE TABLE IF NOT EXISTS notice (run TEXT PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID;
         """,
     ]
 )
@@ -150,17 +150,17 @@ class ServiceDatabase:
         """Remember a request."""
         self._execute("INSERT INTO request VALUES (?, ?, ?, ?)", (key, fingerprint, run, at))
 
-    def add_untold(self, run: str, at: float) -> None:
+    def owe_notice(self, run: str, at: float) -> None:
         """Somebody is to be told that a run has ended."""
-        self._execute("INSERT OR IGNORE INTO untold VALUES (?, ?)", (run, at))
+        self._execute("INSERT OR IGNORE INTO notice VALUES (?, ?)", (run, at))
 
-    def untold(self) -> list[str]:
+    def owed_notices(self) -> list[str]:
         """The runs of whose end somebody is to be told, oldest first."""
-        return [run for (run,) in self._execute("SELECT run FROM untold ORDER BY at")]
+        return [run for (run,) in self._execute("SELECT run FROM notice ORDER BY at")]
 
-    def told(self, run: str) -> None:
+    def notice_sent(self, run: str) -> None:
         """It was told, or given up."""
-        self._execute("DELETE FROM untold WHERE run = ?", (run,))
+        self._execute("DELETE FROM notice WHERE run = ?", (run,))
 
     # ---- what grows without end --------------------------------------------------------------------------------------
 

@@ -33,7 +33,7 @@ REFUSED = {
     **dict.fromkeys(FUNCTIONS, "a job cannot call functions; use the command line or the Python API for that"),
 }
 SECRET_NAME = re.compile(r"auth|cookie|token|secret|password|api-?key|session|credential", re.IGNORECASE)
-NAMED_IN = re.compile(r"(?:bad value for )?(\w+)\b")
+NAMED_IN = re.compile(r"(?<!\[)\b(\w+)")
 DISK_WAIT = 7 * 86_400.0
 DEMO = "demo"
 

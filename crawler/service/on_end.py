@@ -56,7 +56,7 @@ class EndNotifier:
             while True:
                 self._due.clear()
                 try:
-                    for run in self._journal.database.untold():
+                    for run in self._journal.database.owed_notices():
                         if run not in self._telling:
                             self._telling[run] = asyncio.create_task(self._tell(run))
                 except StorageError as error:
@@ -79,7 +79,7 @@ class EndNotifier:
                 async with self._places:
                     await self._try(run, whom)
             with suppress(StorageError), self._journal.transaction():  # then it is told once more, after a start
-                self._journal.database.told(key)
+                self._journal.database.notice_sent(key)
         finally:
             del self._telling[key]
 

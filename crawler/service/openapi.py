@@ -33,14 +33,14 @@ HEADER_PARAMETERS = {
     IDEMPOTENCY_KEY: ("A request with the key of an earlier one gets that answer, and is done once", r"^[!-~]{1,200}$"),
 }
 MEANINGS = {
-    400: "The body is no JSON",
+    400: "The request is not HTTP, or its body is no JSON",
     401: "A valid token is missing",
     403: "The Host or the origin is foreign, or the scope of the token is too small",
     404: "There is no such thing",
     408: "The body did not arrive in time",
     409: "The state forbids it; `state` tells it",
     413: "The body is too long",
-    414: "The query is too long",
+    414: "The path or the query is too long",
     415: "The body is not of the type application/json",
     422: "A value cannot be used; `key` names it, `nearest` a key that may have been meant",
     429: "There is too much of this at once; see Retry-After",
@@ -65,7 +65,7 @@ def document(routes: tuple[Route, ...]) -> Schema:
         paths.setdefault(path, {})[route.method.lower()] = _operation(route, _resolved(query, components), body, answer)
     for route in shown:
         components.pop(route.query.__name__, None)
-    return {
+    told = {
         "openapi": "3.1.0",
         "info": {
             "title": "crawler",
@@ -76,10 +76,11 @@ def document(routes: tuple[Route, ...]) -> Schema:
         "servers": [{"url": "/"}],
         "paths": paths,
         "components": {
-            "schemas": _with_settings(_in_ecma(components)),
+            "schemas": _with_settings(components),
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
+    return {key: _plain(value) for key, value in told.items()}
 
 
 def _operation(route: Route, query: Schema, body: Schema | None, answer: Schema | None) -> Schema:
@@ -149,7 +150,7 @@ def _responses(route: Route, answer: Schema | None) -> Schema:
 
 def statuses(route: Route) -> set[int]:
     """Every status other than its own that a route may answer."""
-    found = {403, 414, 422, *route.refusals}
+    found = {400, 403, 414, 422, *route.refusals}
     if route.scope is not None:
         found |= {401, 503}
     if route.parameters:
@@ -157,7 +158,7 @@ def statuses(route: Route) -> set[int]:
     if route.method != "GET":
         found |= {413, 415, 507}
     if route.body is not None:
-        found |= {400, 408}
+        found.add(408)
     return found
 
 
@@ -186,11 +187,11 @@ def _with_settings(components: dict[str, Schema]) -> dict[str, Schema]:
     return components
 
 
-def _in_ecma(value: Any) -> Any:
-    r"""Patterns as JSON Schema has them: `$` instead of `\Z`."""
+def _plain(value: Any) -> Any:
+    r"""A value as JSON Schema has it: lists for tuples, and in patterns `$` for `\Z`."""
     if isinstance(value, dict):
         return {
-            key: inner.replace(r"\Z", "$") if key == "pattern" and isinstance(inner, str) else _in_ecma(inner)
+            key: inner.replace(r"\Z", "$") if key == "pattern" and isinstance(inner, str) else _plain(inner)
             for key, inner in value.items()
         }
-    return [_in_ecma(one) for one in value] if isinstance(value, list) else value
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value

@@ -103,7 +103,7 @@ class RunJournal:
     def create(self, job: JobRecord, **fields: Any) -> RunRecord:
         """A new run that is queued; `fields` are those of the record that are not taken from its job."""
         key = self.make_id("run")
-        usual = {"directory": f"{RUNS}/{key}", "settings": job.settings, "recrawl": job.recrawl}
+        usual: dict[str, Any] = {"directory": f"{RUNS}/{key}", "settings": job.settings, "recrawl": job.recrawl}
         run = RunRecord(
             id=key, job=job.id, job_name=job.name, state=RunState.QUEUED, created_at=time(), **(usual | fields)
         )
@@ -147,7 +147,7 @@ class RunJournal:
         )
 
     def _ended(self, run: RunRecord) -> None:
-        self.database.add_untold(run.id, time())
+        self.database.owe_notice(run.id, time())
         job = self.database.jobs.get(run.job)
         if job is None:
             return

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
+from secrets import token_hex
 from time import monotonic, sleep
 from typing import Any, NamedTuple
 
@@ -51,7 +52,9 @@ class Served:
         self._loop = loop
         admin = Path(at.token_file).read_text().strip()
         self.tokens = {ADMIN: admin, NOBODY: ""}
-        self.tokens[READ] = self.ask("POST", "/api/v1/tokens", {"name": "reader", "scope": "read"}).json["secret"]
+        self.tokens[READ] = self.ask(
+            "POST", "/api/v1/tokens", {"name": f"reader-{token_hex(4)}", "scope": "read"}
+        ).json["secret"]
 
     def ask(
         self,

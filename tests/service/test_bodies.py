@@ -175,7 +175,7 @@ WRONG_QUERIES = [
     ("cursor=", 422, "cursor"),
     ("tag=", 422, "tag"),
     ("&".join(f"a{number}=1" for number in range(60)), 422, None),
-    (f"tag={'x' * 5000}", 414, None),
+    (f"tag={'x' * 9000}", 414, None),
 ]
 
 

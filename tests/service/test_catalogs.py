@@ -116,7 +116,7 @@ async def test_a_schedule_tells_when_it_is_due(service: Service) -> None:
     ("fields", "key"),
     [({"cron": "61 * * * *"}, "cron"), ({"cron": "every day"}, "cron"), ({"zone": "Europe/Berln"}, "zone")],
 )
-async def test_a_schedule_that_can_never_be_due_is_refused(service: Service, fields: dict[str, str], key: str) -> None:
+async def test_a_schedule_that_can_never_be_due_is_refused(service: Service, fields: dict[str, Any], key: str) -> None:
     await service.add_job(spec())
     with pytest.raises(Invalid) as caught:
         await service.add_schedule(ScheduleSpec(**{"job": "one", "cron": "0 3 * * *", **fields}))

@@ -38,7 +38,7 @@ class Hooked:
         self.journal = RunJournal(self.database, Broadcast(), Identifiers())
         self.notifier = EndNotifier(self.journal, ServiceConfig(**config))
         self.complaints: list[str] = []
-        self.journal.complain = self.complaints.append  # type: ignore[method-assign]
+        self.journal.complain = self.complaints.append  # type: ignore[assignment, method-assign]
 
     def end_a_run(self, url: str | None = None) -> RunRecord:
         job = JobRecord(
@@ -97,9 +97,9 @@ async def test_the_urls_of_the_job_and_of_the_service_get_the_run(tmp_path: Path
     async with hook(200) as (first, taken), hook(204) as (second, others):
         hooked = Hooked(tmp_path, on_end=OnEndOfAll(url=second))
         run = hooked.end_a_run(first)
-        assert run.state is RunState.CANCELLED and hooked.database.untold() == [run.id]
+        assert run.state is RunState.CANCELLED and hooked.database.owed_notices() == [run.id]
         async with hooked.working():
-            await until(lambda: not hooked.database.untold())
+            await until(lambda: not hooked.database.owed_notices())
         assert taken == [run] and others == [run]
         assert hooked.complaints == []
 
@@ -109,7 +109,7 @@ async def test_a_notice_that_fails_is_tried_again(tmp_path: Path) -> None:
         hooked = Hooked(tmp_path)
         hooked.end_a_run(url)
         async with hooked.working():
-            await until(lambda: not hooked.database.untold())
+            await until(lambda: not hooked.database.owed_notices())
         assert len(taken) == 3 and hooked.complaints == []
 
 
@@ -117,7 +117,7 @@ async def test_a_notice_is_given_up_after_some_tries_and_that_is_told(tmp_path: 
     hooked = Hooked(tmp_path)
     run = hooked.end_a_run("http://127.0.0.1:1/hook")
     async with hooked.working():
-        await until(lambda: not hooked.database.untold())
+        await until(lambda: not hooked.database.owed_notices())
     (complaint,) = hooked.complaints
     assert run.id in complaint and "http://127.0.0.1:1/hook" in complaint
 
@@ -129,7 +129,7 @@ async def test_what_was_owed_at_a_kill_is_told_by_the_next_service(tmp_path: Pat
         before.database.close()
         hooked = Hooked(tmp_path)
         async with hooked.working():
-            await until(lambda: not hooked.database.untold())
+            await until(lambda: not hooked.database.owed_notices())
         assert taken == [run]
 
 
@@ -139,7 +139,7 @@ async def test_a_command_gets_the_run_on_its_stdin(tmp_path: Path) -> None:
     hooked = Hooked(tmp_path, on_end=OnEndOfAll(command=(sys.executable, "-c", script, str(target))))
     run = hooked.end_a_run()
     async with hooked.working():
-        await until(lambda: not hooked.database.untold())
+        await until(lambda: not hooked.database.owed_notices())
     assert msgspec.json.decode(target.read_bytes(), type=RunRecord) == run
 
 
@@ -155,6 +155,6 @@ async def test_a_command_that_fails_is_told(
     hooked = Hooked(tmp_path, on_end=OnEndOfAll(command=command))
     hooked.end_a_run()
     async with hooked.working():
-        await until(lambda: not hooked.database.untold())
+        await until(lambda: not hooked.database.owed_notices())
     (complaint,) = hooked.complaints
     assert why in complaint and command[0] in complaint

@@ -31,7 +31,7 @@ from crawler.testweb.oracle import crawl_digest, expected
 from crawler.testweb.process import StartedWeb, start_web
 from tests.service.open_service import settings, until
 
-PAGES = 300
+PAGES = 160
 WHOLE = crawl_digest(expected(FlatWeb(PAGES)))
 DELAY = 0.06
 LATENCY = 0.05

@@ -94,7 +94,15 @@ async def history(call: Call) -> Listing[RunProgress]:
 
 
 ROUTES = (
-    Route("GET", f"{API}/runs", list_runs, "List runs, newest first", query=RunsQuery, answer=Listing[RunRecord]),
+    Route(
+        "GET",
+        f"{API}/runs",
+        list_runs,
+        "List runs, newest first",
+        query=RunsQuery,
+        answer=Listing[RunRecord],
+        refusals=(404,),
+    ),
     Route("GET", RUN, one_run, "Show a run", answer=RunRecord),
     Route(
         "POST",
