@@ -1,4 +1,4 @@
-"""`python -m tests.readme`: writes into README.md what is generated from the code.
+"""`python -m tests.readme`: writes into crawler/REFERENCE.md what is generated from the code.
 
 Between `<!-- NAME: begin -->` and `<!-- NAME: end -->` is the output of the entry NAME of BLOCKS: the commands, what
 makes a crawl incomplete, the other reasons, the fields of `--json`.
@@ -14,6 +14,7 @@ from crawler.core import endings
 from crawler.metrics.summary import FIELDS
 
 README = Path(__file__).resolve().parents[1] / "README.md"
+REFERENCE = README.parent / "crawler" / "REFERENCE.md"
 
 
 def _table(columns: tuple[str, str], rows: Iterable[tuple[str, str]]) -> str:
@@ -58,7 +59,7 @@ def end(name: str) -> str:
 
 
 def written(text: str) -> str:
-    """The README with its blocks as the code has them now."""
+    """The reference with its blocks as the code has them now."""
     for name, made in BLOCKS.items():
         before, _, rest = text.partition(begin(name))
         _, _, after = rest.partition(end(name))
@@ -67,4 +68,4 @@ def written(text: str) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(written(README.read_text()))
+    REFERENCE.write_text(written(REFERENCE.read_text()))

@@ -38,10 +38,13 @@ def settled_from(link: Link, reason: Reason, event: FetchResult | None, detail: 
             not_taken(event.unread, event.cut) if event.unread or event.cut else target_of(event),
             event.unread,
             seed,
+            link.depth,
         )
     seconds, detail = (event.seconds, event.detail) if event else (0.0, detail)
     status = max(0, link.status)
-    return Settled(link.id, link.url, reason, status, link.attempts, seconds=seconds, detail=detail, seed=seed)
+    return Settled(
+        link.id, link.url, reason, status, link.attempts, seconds=seconds, detail=detail, seed=seed, depth=link.depth
+    )
 
 
 def not_taken(unread: ParseSkipped | None, cut: int) -> str:

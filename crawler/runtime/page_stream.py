@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from crawler.core.messages import Actions, Settled
 from crawler.storage.pages.base import Page, Writer
 
@@ -105,5 +107,7 @@ class PageStream:
 
     def _take(self, end: Settled) -> Page:
         if self._read is not None and end.position not in self._unsettled:
-            return self._read(end.part, end.position)
-        return self._unsettled.pop(end.position)
+            page = self._read(end.part, end.position)
+        else:
+            page = self._unsettled.pop(end.position)
+        return replace(page, depth=end.depth)

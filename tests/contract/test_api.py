@@ -73,6 +73,14 @@ async def test_acrawl_stores_the_pages_in_the_directory_given(web: StartedWeb, t
     assert {row.url for row in webs.rows(tmp_path / "out").values() if row.part} == PAGES
 
 
+async def test_a_page_of_acrawl_has_the_depth_that_the_frontier_has(web: StartedWeb, tmp_path: Path) -> None:
+    depths = {
+        page.url: page.depth async for page in crawler.acrawl(*webs.seeds(web), out=tmp_path / "out", **keys(web))
+    }
+    assert depths == {row.url: row.depth for row in webs.rows(tmp_path / "out").values() if row.part}
+    assert len(set(depths.values())) > 1
+
+
 async def test_acrawl_records_its_ending_and_a_resume_retries_missed_urls(web: StartedWeb, tmp_path: Path) -> None:
     async for _ in crawler.acrawl(*webs.seeds(web), out=tmp_path / "out", max_pages=5, **keys(web)):
         pass

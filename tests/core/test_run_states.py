@@ -28,7 +28,7 @@ PAUSED, STOPPING = RunState.PAUSED, RunState.STOPPING
 USER, DISK = RunReason.USER, RunReason.DISK
 
 
-@pytest.mark.parametrize(("state", "event"), itertools.product(sorted(FINAL), RunEvent))
+@pytest.mark.parametrize(("state", "event"), [*itertools.product(sorted(FINAL), RunEvent)])
 def test_a_final_state_is_never_left(state: RunState, event: RunEvent) -> None:
     refused = transition(state, event)
     assert refused == TransitionRefused(state, event)

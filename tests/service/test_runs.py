@@ -320,3 +320,20 @@ async def test_settings_of_a_run_come_on_top_of_those_of_its_job(web: StartedWeb
         assert (run.state, run.mode) == (RunState.LIMITED, "threads")
         assert run.summary is not None and run.summary["urls"] == 3
         assert (await service.job("flat")).settings == settings(web)
+
+
+async def test_crashes_count_in_a_row_and_a_page_ends_the_row(
+    web: StartedWeb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(tmp_path) as service:
+        await service.add_job(job(web, keys=SLOW))
+        run = await service.start("flat")
+        database = service._database
+        with database.transaction():
+            database.runs.put(replace(run, crashes=4))
+        await pages_of(service, run)
+        await until(lambda: service._journal.get(run.id).crashes == 0)
+        await service.cancel(run.id, force=True)
+        monkeypatch.setattr("crawler.service.child.sys.executable", "/bin/false")
+        run = await ended(service, await service.start("flat"))
+        assert (run.state, run.reason, run.exit_code) == (RunState.FAILED, RunReason.EXIT_CODE, 1)

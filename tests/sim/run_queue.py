@@ -192,8 +192,8 @@ class RunQueue:
                 assert not (ready and other.reach.overlaps(run.reach)), f"seed {self.seed}: {run} overtakes {other}"
             self._apply(run, RunEvent.START)
             run.child = True
-        ready = [run for run in queued if run.not_before <= self.now]
-        assert found.start or running or not ready, f"seed {self.seed}: nothing runs and nothing starts"
+        anyone = any(run.not_before <= self.now for run in queued)
+        assert found.start or running or not anyone, f"seed {self.seed}: nothing runs and nothing starts"
         later = [run.not_before for run in queued if run.not_before > self.now]
         assert found.wake_at == min(later, default=None)
 

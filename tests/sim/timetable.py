@@ -179,26 +179,28 @@ class Timetable:
         one.decided, one.wake_at, one.undisturbed = decision.decided, decision.wake_at, True
 
     def _check(self, one: SimSchedule, decision: Decision, load: Load, now: float) -> None:
-        told = f"seed {self.seed}: {one.key} {one.timing} at {now}: {decision}"
+        def told() -> str:
+            return f"seed {self.seed}: {one.key} {one.timing} at {now}: {decision}"
+
         expected, place = one.expected_until(decision.decided), 0
-        assert decision.decided >= one.decided, told
-        assert len(decision.ticks) <= 2 * MOST_ROWS + 1, told
+        assert decision.decided >= one.decided, told()
+        assert len(decision.ticks) <= 2 * MOST_ROWS + 1, told()
         for tick in decision.ticks:
             place += tick.missed
-            assert tick.due not in one.rows, f"decided twice: {told}"
-            assert place <= len(expected) and expected[place - 1] == tick.due, f"not the ticks of cronsim: {told}"
-        assert place == len(expected), f"left out without a row: {told}"
-        assert decision.next_due == one.expected, told
+            assert tick.due not in one.rows, f"decided twice: {told()}"
+            assert place <= len(expected) and expected[place - 1] == tick.due, f"not the ticks of cronsim: {told()}"
+        assert place == len(expected), f"left out without a row: {told()}"
+        assert decision.next_due == one.expected, told()
         if one.expected is not None:
-            assert decision.wake_at == one.expected + jitter(one.key, one.expected, one.timing.jitter) > now, told
-        assert decision.behind == max(0.0, decision.decided - now), told
+            assert decision.wake_at == one.expected + jitter(one.key, one.expected, one.timing.jitter) > now, told()
+        assert decision.behind == max(0.0, decision.decided - now), told()
         for tick in decision.ticks:
-            assert tick.reason is _reason(one.timing, tick, decision, load, now), told
+            assert tick.reason is _reason(one.timing, tick, decision, load, now), told()
         if one.undisturbed and decision.ticks:
-            assert [tick.missed for tick in decision.ticks] == [1], f"missed though nothing was disturbed: {told}"
-            assert decision.ticks[0].reason not in (RunReason.CATCHUP, RunReason.COALESCED), told
+            assert [tick.missed for tick in decision.ticks] == [1], f"missed though nothing was disturbed: {told()}"
+            assert decision.ticks[0].reason not in (RunReason.CATCHUP, RunReason.COALESCED), told()
         running = decision.ticks and decision.ticks[-1].reason is None
-        assert decision.cancel == bool(running and one.timing.overlap == "cancel" and load.active), told
+        assert decision.cancel == bool(running and one.timing.overlap == "cancel" and load.active), told()
 
 
 def _reason(timing: Timing, tick: Due, decision: Decision, load: Load, now: float) -> RunReason | None:

@@ -33,7 +33,7 @@ class Fetch(Message, frozen=True):
 
 class Settled(Message, frozen=True):
     """The end of a URL, reported exactly once. `attempts` = 0 means that it was never asked for; `seed`, that it is a
-    seed or what one was redirected to."""
+    seed or what one was redirected to; `depth` counts the links from a seed."""
 
     id: int
     url: str
@@ -51,6 +51,7 @@ class Settled(Message, frozen=True):
     detail: str = ""
     unread: ParseSkipped | None = None
     seed: bool = False
+    depth: int = 0
 
 
 class RefillRequest(Message, frozen=True):

@@ -90,5 +90,5 @@ def admit(queued: Sequence[QueuedRun], running: Iterable[RunReach], most: int, n
 
 
 def _bare(host: str) -> str:
-    """A host without its scheme, "www." and the dot of the root; canonical hosts name no port that is the scheme's own."""
+    """A host without its scheme, "www." and the dot of the root; canonical ones name no port of the scheme."""
     return host.partition("://")[2].removeprefix("www.").removesuffix(".")

@@ -62,8 +62,8 @@ class Calendar:
         self._zone = _zone(zone)
         self._months = frozenset(line.months)
         self._matches = line.match_day
-        self._times = _times(frozenset(line.minutes), frozenset(line.hours))
-        self._elapsed = len(line.hours) == 24
+        self._minutes, self._hours = frozenset(line.minutes), frozenset(line.hours)
+        self._times = _times(self._minutes, self._hours)
 
     def after(self, instant: int) -> int | None:
         """The first due time later than `instant`; None where there is none within YEARS.
@@ -74,14 +74,12 @@ class Calendar:
         if instant >= _END:
             return None
         found: int | None = None
-        following, end = date.min, 0  # the day after the one looked at before, and its start
+        following = date.min  # the day after the one looked at before
         for day in self._days(datetime.fromtimestamp(instant, self._zone).date() - _ONE):
             if found is not None and day != following:
                 break
-            start = end if day == following else self._start(day)
             following = day + _ONE
-            end = self._start(following)
-            ordinary = end - start == _DAY
+            start, ordinary = self._begin(day)
             due = _first(start, self._times, instant) if ordinary else self._first_on_odd_day(day, instant)
             if due is not None and (found is None or due < found):
                 found = due
@@ -94,8 +92,8 @@ class Calendar:
         number = 0
         while (due := self._between(after, until)) is not None:
             day = datetime.fromtimestamp(due, self._zone).date()
-            start, end = self._start(day), self._start(day + _ONE)
-            whole = end - start == _DAY and due == start + 60 * self._times[0] and end <= until
+            start, ordinary = self._begin(day)
+            whole = ordinary and due == start + 60 * self._times[0] and start + _DAY <= until
             number += len(self._times) if whole else 1
             after = start + 60 * self._times[-1] if whole else due
         return number
@@ -127,11 +125,15 @@ class Calendar:
                 yield day
             day += _ONE
 
-    def _start(self, day: date) -> int:
-        return int(datetime(day.year, day.month, day.day, tzinfo=self._zone).timestamp())
+    def _begin(self, day: date) -> tuple[int, bool]:
+        """The start of a day, and whether it has 24 hours up to the last time that clocks show midnight."""
+        start = datetime(day.year, day.month, day.day, tzinfo=self._zone).timestamp()
+        day += _ONE
+        end = datetime(day.year, day.month, day.day, tzinfo=self._zone, fold=1).timestamp()
+        return int(start), end - start == _DAY
 
     def _first_on_odd_day(self, day: date, instant: int) -> int | None:
-        dues = _on_odd_day(self._zone, self._times, self._elapsed, day)
+        dues = _on_odd_day(self._zone, self._minutes, self._hours, day)
         place = bisect_right(dues, instant)
         return dues[place] if place < len(dues) else None
 
@@ -168,10 +170,11 @@ def _first(start: int, times: tuple[int, ...], instant: int) -> int | None:
 
 
 @lru_cache(maxsize=256)
-def _on_odd_day(zone: ZoneInfo, times: tuple[int, ...], elapsed: bool, day: date) -> list[int]:
+def _on_odd_day(zone: ZoneInfo, minutes: frozenset[int], hours: frozenset[int], day: date) -> list[int]:
     """The due times of a day on which the offset of a zone changes."""
     midnight = datetime(day.year, day.month, day.day)
-    walls = (midnight + timedelta(minutes=time) for time in times)
+    walls = (midnight + timedelta(minutes=time) for time in _times(minutes, hours))
+    elapsed = len(hours) == 24
     return sorted({due for wall in walls for due in _instants(zone, elapsed, wall)})
 
 

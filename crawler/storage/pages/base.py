@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Page(msgspec.Struct, frozen=True):
     """One stored response. `fetched_at` is Unix time, `seconds` the duration of the fetch and `first_byte` that until
     the head was complete, `digest` the 16-byte term of the URL. `truncated` is why the body is not whole ("": it is).
-    `depth` counts the links from a seed; a store has none (None), a row of the frontier does.
+    `depth` counts the links from a seed. A store does not keep it (None): it is the frontier's.
 
     What is parsed is parsed where it is asked for, once per call. Nothing of it raises for any body. The parser is
     imported then: a process that only stores pages does without its memory.
