@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from crawler.bench.web import BenchSite
 
 
-class Shown(NamedTuple):
+class BenchColumn(NamedTuple):
     """A result as it is shown, and the exit code that says whether all did what they had to."""
 
     fields: dict[str, Any]
@@ -41,9 +41,9 @@ def over_tls(site: BenchSite, plan: RacePlan) -> tuple[str, RacePlan]:
     return agreed_with(site), plan._replace(entrants=loops_on(site, plan.in_flight))
 
 
-def shown_tls(found: Result, agreed: str, counted: bool) -> Shown:
+def shown_tls(found: Result, agreed: str, counted: bool) -> BenchColumn:
     """The result over https. `counted`: the server counted, too."""
     from crawler.bench.tls import as_fields, as_table
 
     fields, table = as_fields(found, agreed, counted=counted), as_table(found, agreed, counted=counted)
-    return Shown(fields, table, 0 if all(score.equal for score in found.scores) else 1)
+    return BenchColumn(fields, table, 0 if all(score.equal for score in found.scores) else 1)

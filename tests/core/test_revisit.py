@@ -11,17 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.core.revisit.change_rate import MOST, Visit, host_rate, own_rate, remembered, shrunk
-from crawler.core.revisit.due import FEW, JITTER, Bounds, Known, due_at, interval_after, rate_of, stepped
+from crawler.core.revisit.change_rate import MOST, Observation, host_rate, own_rate, remembered, shrunk
+from crawler.core.revisit.due import FEW, JITTER, Known, RevisitBounds, due_at, interval_after, rate_of, stepped
 from crawler.core.revisit.lastmod import LEAST, LastmodScore
 from crawler.core.revisit.lastmod import MOST as HALVED_AT
 from crawler.core.revisit.worth import Candidate, chosen, worth
 
 DAY = 86_400.0
-BOUNDS = Bounds(DAY / 4, DAY, 60 * DAY)
-VISITS = st.lists(st.builds(Visit, st.floats(0.0, 1e8, allow_nan=False), st.booleans()), min_size=1, max_size=MOST).map(
-    tuple
-)
+BOUNDS = RevisitBounds(DAY / 4, DAY, 60 * DAY)
+VISITS = st.lists(
+    st.builds(Observation, st.floats(0.0, 1e8, allow_nan=False), st.booleans()), min_size=1, max_size=MOST
+).map(tuple)
 
 
 class TestRate:
@@ -29,48 +29,48 @@ class TestRate:
         assert own_rate([]) == 0.0
 
     def test_for_equal_gaps_it_is_that_of_the_closed_form(self) -> None:
-        visits = [Visit(DAY, number < 3) for number in range(10)]  # 3 of 10 changed: 1 - e^(-r d) = 0.3
+        visits = [Observation(DAY, number < 3) for number in range(10)]  # 3 of 10 changed: 1 - e^(-r d) = 0.3
         assert own_rate(visits) * DAY == pytest.approx(-math.log(0.7), rel=1e-6)
 
     def test_pages_that_never_changed_have_a_rate_of_zero(self) -> None:
-        assert own_rate([Visit(DAY, False)] * 5) == 0.0
+        assert own_rate([Observation(DAY, False)] * 5) == 0.0
 
     def test_pages_that_changed_each_time_have_a_finite_rate_that_grows_with_the_visits(self) -> None:
-        rates = [own_rate([Visit(DAY, True)] * visits) for visits in (1, 4, 16)]
+        rates = [own_rate([Observation(DAY, True)] * visits) for visits in (1, 4, 16)]
         assert rates == sorted(rates) and 0 < rates[0] < rates[-1] < 4 / DAY
 
     @given(VISITS)
-    def test_it_is_finite_and_never_negative(self, visits: tuple[Visit, ...]) -> None:
+    def test_it_is_finite_and_never_negative(self, visits: tuple[Observation, ...]) -> None:
         assert 0.0 <= own_rate(visits) < math.inf
 
     @given(VISITS)
-    def test_one_more_change_never_lowers_it(self, visits: tuple[Visit, ...]) -> None:
-        calm = tuple(Visit(one.gap, False) for one in visits)
-        assert own_rate((*calm, Visit(DAY, True))) >= own_rate((*calm, Visit(DAY, False)))
+    def test_one_more_change_never_lowers_it(self, visits: tuple[Observation, ...]) -> None:
+        calm = tuple(Observation(one.gap, False) for one in visits)
+        assert own_rate((*calm, Observation(DAY, True))) >= own_rate((*calm, Observation(DAY, False)))
 
     def test_it_finds_the_rate_of_a_process(self) -> None:
         draw = random.Random(7)
         rate, found = 1 / (3 * DAY), []
         for _ in range(200):
             gaps = [draw.uniform(0.5, 5.0) * DAY for _ in range(MOST)]
-            found.append(own_rate([Visit(gap, draw.random() < -math.expm1(-rate * gap)) for gap in gaps]))
+            found.append(own_rate([Observation(gap, draw.random() < -math.expm1(-rate * gap)) for gap in gaps]))
         assert sum(found) / len(found) == pytest.approx(rate, rel=0.15)
 
     def test_only_the_last_visits_are_kept(self) -> None:
-        visits: tuple[Visit, ...] = ()
+        visits: tuple[Observation, ...] = ()
         for number in range(MOST + 5):
-            visits = remembered(visits, Visit(float(number), True))
+            visits = remembered(visits, Observation(float(number), True))
         assert [one.gap for one in visits] == [float(number) for number in range(5, MOST + 5)]
 
     def test_few_visits_are_drawn_towards_the_host(self) -> None:
-        calm = Visit(DAY, False)
+        calm = Observation(DAY, False)
         assert shrunk((), 0.25) == pytest.approx(0.25)
         assert 0.0 < shrunk((calm,) * 9, 1 / DAY) < shrunk((calm,), 1 / DAY) < 1 / DAY
         assert shrunk((calm,), None) == shrunk((calm,), 0.0) == 0.0
 
     def test_the_rate_of_a_host_is_that_of_all_its_visits(self) -> None:
         assert host_rate([]) is None and host_rate([()]) is None
-        pages = [(Visit(DAY, True),) * 10, (Visit(DAY, False),) * 10]
+        pages = [(Observation(DAY, True),) * 10, (Observation(DAY, False),) * 10]
         assert host_rate(pages) == pytest.approx(10.5 / (20 * DAY))
 
 
@@ -78,14 +78,16 @@ class TestInterval:
     def test_with_few_visits_it_halves_after_a_change_and_grows_without(self) -> None:
         assert stepped(DAY, True, BOUNDS) == (DAY + BOUNDS.shortest) / 2
         assert stepped(DAY, False, BOUNDS) == 1.5 * DAY
-        assert interval_after(Known(0.0, 2 * DAY, (Visit(DAY, True),)), None, BOUNDS) == 2 * DAY
+        assert interval_after(Known(0.0, 2 * DAY, (Observation(DAY, True),)), None, BOUNDS) == 2 * DAY
 
     def test_then_it_is_the_time_in_which_half_of_such_pages_change(self) -> None:
-        known = Known(0.0, DAY, tuple(Visit(DAY, number % 2 == 0) for number in range(8)))
+        known = Known(0.0, DAY, tuple(Observation(DAY, number % 2 == 0) for number in range(8)))
         assert interval_after(known, None, BOUNDS) == pytest.approx(math.log(2) / own_rate(known.visits))
 
     @given(VISITS, st.floats(1.0, 1e9), st.none() | st.floats(0.0, 1.0))
-    def test_it_stays_within_its_bounds(self, visits: tuple[Visit, ...], interval: float, host: float | None) -> None:
+    def test_it_stays_within_its_bounds(
+        self, visits: tuple[Observation, ...], interval: float, host: float | None
+    ) -> None:
         known = Known(0.0, interval, visits)
         assert BOUNDS.shortest <= interval_after(known, host, BOUNDS) <= BOUNDS.longest
         assert rate_of(known, host) >= 0.0
@@ -93,7 +95,7 @@ class TestInterval:
             assert BOUNDS.shortest <= stepped(interval, changed, BOUNDS) <= BOUNDS.longest
 
     def test_pages_that_never_change_wait_longest(self) -> None:
-        known = Known(0.0, DAY, (Visit(DAY, False),) * FEW)
+        known = Known(0.0, DAY, (Observation(DAY, False),) * FEW)
         assert interval_after(known, None, BOUNDS) == BOUNDS.longest
         assert interval_after(known, 0.0, BOUNDS) == BOUNDS.longest
 
@@ -184,7 +186,7 @@ class TestFreshness:
             shares.append(fresh / len(rates))
             for url in choose(known, rates, now):
                 before, changed = known[url], url in stale
-                visits = remembered(before.visits, Visit(now - before.visited_at, changed))
+                visits = remembered(before.visits, Observation(now - before.visited_at, changed))
                 known[url] = Known(now, stepped(before.interval, changed, BOUNDS), visits)
                 stale.discard(url)
         return sum(shares[self.NIGHTS // 2 :]) / (len(shares) - self.NIGHTS // 2)

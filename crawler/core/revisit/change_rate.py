@@ -27,19 +27,19 @@ SHORTEST_GAP = 1.0
 """Seconds between two visits; shorter ones count as this."""
 
 
-class Visit(msgspec.Struct, frozen=True):
+class Observation(msgspec.Struct, frozen=True):
     """One answer that told whether a page had changed: `gap` seconds after the one before."""
 
     gap: float
     changed: bool
 
 
-def remembered(visits: tuple[Visit, ...], latest: Visit) -> tuple[Visit, ...]:
+def remembered(visits: tuple[Observation, ...], latest: Observation) -> tuple[Observation, ...]:
     """The visits to keep, with the latest at the end."""
     return (*visits, latest)[-MOST:]
 
 
-def own_rate(visits: Iterable[Visit]) -> float:
+def own_rate(visits: Iterable[Observation]) -> float:
     """Changes per second of one page, by its visits alone; 0.0 without any."""
     gaps = [(max(one.gap, SHORTEST_GAP), one.changed) for one in visits]
     if not gaps:
@@ -52,7 +52,7 @@ def own_rate(visits: Iterable[Visit]) -> float:
     return _likeliest(changed, math.fsum(unchanged))
 
 
-def host_rate(pages: Iterable[tuple[Visit, ...]]) -> float | None:
+def host_rate(pages: Iterable[tuple[Observation, ...]]) -> float | None:
     """The mean rate of the pages of a host, from the visits of each; None without any visit."""
     changes, seconds = 0.5, 0.0
     for visits in pages:
@@ -61,7 +61,7 @@ def host_rate(pages: Iterable[tuple[Visit, ...]]) -> float | None:
     return changes / seconds if seconds else None
 
 
-def shrunk(visits: tuple[Visit, ...], host: float | None) -> float:
+def shrunk(visits: tuple[Observation, ...], host: float | None) -> float:
     """The rate of a page, drawn towards its host's mean (None: not known)."""
     own = own_rate(visits)
     if host is None or host <= 0.0:

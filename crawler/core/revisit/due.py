@@ -16,7 +16,7 @@ import math
 import msgspec
 from xxhash import xxh3_64_intdigest
 
-from crawler.core.revisit.change_rate import Visit, shrunk
+from crawler.core.revisit.change_rate import Observation, shrunk
 
 FEW = 3
 JITTER = 0.1
@@ -24,7 +24,7 @@ GROWTH = 1.5
 _SPAN = float(2**64)
 
 
-class Bounds(msgspec.Struct, frozen=True):
+class RevisitBounds(msgspec.Struct, frozen=True):
     """The shortest, first and longest time between two visits, in seconds."""
 
     shortest: float = 3600.0
@@ -38,7 +38,7 @@ class Known(msgspec.Struct, frozen=True):
 
     visited_at: float
     interval: float
-    visits: tuple[Visit, ...] = ()
+    visits: tuple[Observation, ...] = ()
 
 
 def rate_of(known: Known, host: float | None) -> float:
@@ -48,7 +48,7 @@ def rate_of(known: Known, host: float | None) -> float:
     return shrunk(known.visits, host)
 
 
-def interval_after(known: Known, host: float | None, bounds: Bounds) -> float:
+def interval_after(known: Known, host: float | None, bounds: RevisitBounds) -> float:
     """Seconds until the next visit."""
     if len(known.visits) < FEW:
         return _within(known.interval, bounds)
@@ -56,16 +56,16 @@ def interval_after(known: Known, host: float | None, bounds: Bounds) -> float:
     return _within(math.log(2.0) / rate, bounds) if rate > 0.0 else bounds.longest
 
 
-def stepped(interval: float, changed: bool, bounds: Bounds) -> float:
+def stepped(interval: float, changed: bool, bounds: RevisitBounds) -> float:
     """The interval of the rule for few visits, after one more."""
     return _within((interval + bounds.shortest) / 2 if changed else interval * GROWTH, bounds)
 
 
-def due_at(url: str, known: Known, host: float | None, bounds: Bounds) -> float:
+def due_at(url: str, known: Known, host: float | None, bounds: RevisitBounds) -> float:
     """The Unix time at which a page is due."""
     drawn = xxh3_64_intdigest(f"{known.visited_at!r} {url}".encode(errors="surrogatepass")) / _SPAN
     return known.visited_at + interval_after(known, host, bounds) * (1.0 + JITTER * (2.0 * drawn - 1.0))
 
 
-def _within(interval: float, bounds: Bounds) -> float:
+def _within(interval: float, bounds: RevisitBounds) -> float:
     return min(max(interval, bounds.shortest), bounds.longest)
