@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from crawler.cli.bench_entrants import all_entrants, of_the_budget
-from crawler.cli.bench_tls import Shown, check_tls, over_tls, shown_tls
+from crawler.cli.bench_tls import BenchColumn, check_tls, over_tls, shown_tls
 from crawler.cli.html_file import check_html, write_html
 from crawler.cli.lines import erase_line, on_interrupt, on_one_line, silent
 from crawler.cli.signals import Signals
@@ -131,21 +131,21 @@ def _site(
     return served(pages or (TLS_PAGES if tls else PAGES), tls=tls)
 
 
-def _shown(found: Result, absent: list[Absent]) -> Shown:
+def _shown(found: Result, absent: list[Absent]) -> BenchColumn:
     """The result of all entrants."""
     from crawler.bench.present import as_json, of_ours, table
 
     fields, equal = as_json(*found, absent), all(score.equal for score in of_ours(found.scores))
-    return Shown(fields, table(*found, absent), 0 if equal else 1)
+    return BenchColumn(fields, table(*found, absent), 0 if equal else 1)
 
 
-def _shown_budget(found: Result) -> Shown:
+def _shown_budget(found: Result) -> BenchColumn:
     """What each stage took; the exit code is 1 where one is over its budget."""
     from crawler.bench.budget import as_fields, as_table, spent_by
 
     spent = spent_by(found.scores)
     wrong = any(score.wrong for score in found.scores) or any(one.is_over for one in spent)
-    return Shown(as_fields(spent), as_table(spent, found.scores), 1 if wrong else 0)
+    return BenchColumn(as_fields(spent), as_table(spent, found.scores), 1 if wrong else 0)
 
 
 def _write(html: Path, table: BenchTable) -> None:
