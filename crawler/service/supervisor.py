@@ -59,8 +59,9 @@ LAST_PATIENCE = 2.0
 class ActiveRun:
     """A run with a process, or about to have one."""
 
-    def __init__(self, reach: RunReach) -> None:
+    def __init__(self, reach: RunReach, crashes: int) -> None:
         self.reach = reach
+        self.crashes = crashes
         self.child: ChildProcess | None = None
         self.ending: ChildEnded | None = None
         self.progress: RunProgress | None = None
@@ -94,7 +95,7 @@ class Supervisor:
         with self._journal.transaction():
             for run in self._journal.database.active_runs():
                 gone = run.started_at is not None and not (self._data / run.directory).is_dir()
-                self._journal.apply(run.id, RunEvent.LOST if gone else RunEvent.SERVICE_STARTED)
+                self._journal.apply(run.id, RunEvent.LOST if gone else RunEvent.SERVICE_STARTED, crashes=0)
 
     async def run(self) -> None:
         """Start runs as they may, and watch the disk, until cancelled."""
@@ -231,7 +232,7 @@ class Supervisor:
         found = admit(queued, [self._reach(one) for one in self._active.values()], self._config.max_running, time())
         for key in found.start:
             run = self._change(key, RunEvent.START, starts=self._journal.get(key).starts + 1)
-            self._active[key] = ActiveRun(reaches[key])
+            self._active[key] = ActiveRun(reaches[key], run.crashes)
             self._spawn(self._follow(run, self._active[key]))
         return found.wake_at
 
@@ -335,11 +336,19 @@ class Supervisor:
             case ChildProgress():
                 one.progress = message.progress
                 one.history.append(message.progress)
+                self._forget_crashes(key, one, message.progress)
                 self._journal.tell_progress(key, message.progress)
             case ChildEnded():
                 one.ending = message
             case ChildStarted():
                 self._started(key, message)
+
+    def _forget_crashes(self, key: str, one: ActiveRun, progress: RunProgress) -> None:
+        """A page was fetched: whatever ends the process next, the crashes before it are no row any more."""
+        if progress.pages and one.crashes:
+            with suppress(StorageError), self._journal.transaction():  # else with the next progress
+                self._journal.update(key, crashes=0)
+                one.crashes = 0
 
     def _started(self, key: str, message: ChildStarted) -> None:
         run = self._journal.get(key)

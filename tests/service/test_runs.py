@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from crawler.service.core.states import RunReason, RunState
-from crawler.service.errors import Conflict, NotFound, QueueFull
+from crawler.service.errors import Conflict, Invalid, NotFound, QueueFull
 from crawler.service.records import Expect, Retry, RunLimits, ScheduleSpec
 from crawler.service.run_file import read_run_file, run_file
 from crawler.testweb.flat import FlatWeb
@@ -172,7 +172,7 @@ async def test_a_full_queue_a_repeated_request_and_a_job_in_use(web: StartedWeb,
         await service.add_job(job(web, keys=SLOW))
         first = await service.start("flat", idempotency_key="one")
         assert (await service.start("flat", idempotency_key="one")).id == first.id
-        with pytest.raises(Conflict, match="another request"):
+        with pytest.raises(Invalid, match="another request"):
             await service.start("flat", mode="threads", idempotency_key="one")
         await in_state(service, first, RunState.RUNNING)
         waiting = await service.start("flat")
@@ -320,3 +320,20 @@ async def test_settings_of_a_run_come_on_top_of_those_of_its_job(web: StartedWeb
         assert (run.state, run.mode) == (RunState.LIMITED, "threads")
         assert run.summary is not None and run.summary["urls"] == 3
         assert (await service.job("flat")).settings == settings(web)
+
+
+async def test_crashes_count_in_a_row_and_a_page_ends_the_row(
+    web: StartedWeb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(tmp_path) as service:
+        await service.add_job(job(web, keys=SLOW))
+        run = await service.start("flat")
+        database = service._database
+        with database.transaction():
+            database.runs.put(replace(run, crashes=4))
+        await pages_of(service, run)
+        await until(lambda: service._journal.get(run.id).crashes == 0)
+        await service.cancel(run.id, force=True)
+        monkeypatch.setattr("crawler.service.child.sys.executable", "/bin/false")
+        run = await ended(service, await service.start("flat"))
+        assert (run.state, run.reason, run.exit_code) == (RunState.FAILED, RunReason.EXIT_CODE, 1)
