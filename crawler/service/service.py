@@ -26,7 +26,7 @@ from crawler.service.broadcast import Broadcast
 from crawler.service.config import ServiceConfig
 from crawler.service.core.states import FINAL, RunReason, RunState
 from crawler.service.database import FILE, ServiceDatabase
-from crawler.service.errors import Conflict, NotFound, QueueFull
+from crawler.service.errors import Conflict, Invalid, NotFound, QueueFull
 from crawler.service.identifiers import PATTERN, Identifiers
 from crawler.service.job_catalog import JobCatalog
 from crawler.service.job_settings import check_settings
@@ -189,14 +189,14 @@ class Service:
         settings: Mapping[str, Any] | None = None,
     ) -> RunRecord:
         """Queue a run of a job, with other settings on top. With a key that was used before, the run of that time.
-        Raises Conflict where that was another request, Invalid, NotFound, QueueFull."""
+        Raises Invalid, also where that was another request, NotFound, QueueFull."""
         job = self._jobs.get(job_ref)
         changes = {**(settings or {}), **({"mode": mode} if mode else {})}
         fingerprint = sha256(msgspec.json.encode([job.id, changes], order="deterministic")).hexdigest()
         known = self._database.request(idempotency_key) if idempotency_key else None
         if known:
             if known[0] != fingerprint:
-                raise Conflict("this Idempotency-Key was used for another request; choose a new one", "used")
+                raise Invalid("Idempotency-Key", "this key was used for another request; choose a new one")
             return self._journal.get(known[1])
         if changes:
             check_settings({**job.settings, **changes}, self._secrets_dir)

@@ -155,7 +155,8 @@ def test_it_can_be_read_and_used_with_scripts_off(served: Served, browser: Chrom
             tab.go(served.url + path)
             assert tab.evaluate("document.querySelector('main').innerText.length") > 40, path
         tab.go(f"{served.url}/jobs")
-        tab.evaluate("[...document.querySelectorAll('td button')].at(-1).click()")
+        tab.evaluate("[...document.querySelectorAll('tr')].find(row => row.innerText.includes('shop'))"
+                     ".querySelector('button').click()")  # fmt: skip
         tab.wait("location.pathname.startsWith('/runs/') && document.querySelector('.badge')")
         run = tab.evaluate("location.pathname").rpartition("/")[2]
     served.until(f"/api/v1/runs/{run}", lambda now: now["ended_at"] is not None)

@@ -124,7 +124,7 @@ def test_clients_that_read_nothing_are_dropped_and_cost_no_more_than_their_queue
 
 def publish_until_dropped(served: Served) -> bool:
     """Go on with events until no client is left."""
-    publish(served, "notice", text="x" * 10_000)
+    publish(served, "notice", text="x" * 10_000, run="run_1")
     left: int = served.call(lambda: len(served.service.events))
     return left == 0
 

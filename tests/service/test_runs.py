@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from crawler.service.core.states import RunReason, RunState
-from crawler.service.errors import Conflict, NotFound, QueueFull
+from crawler.service.errors import Conflict, Invalid, NotFound, QueueFull
 from crawler.service.records import Expect, Retry, RunLimits, ScheduleSpec
 from crawler.service.run_file import read_run_file, run_file
 from crawler.testweb.flat import FlatWeb
@@ -172,7 +172,7 @@ async def test_a_full_queue_a_repeated_request_and_a_job_in_use(web: StartedWeb,
         await service.add_job(job(web, keys=SLOW))
         first = await service.start("flat", idempotency_key="one")
         assert (await service.start("flat", idempotency_key="one")).id == first.id
-        with pytest.raises(Conflict, match="another request"):
+        with pytest.raises(Invalid, match="another request"):
             await service.start("flat", mode="threads", idempotency_key="one")
         await in_state(service, first, RunState.RUNNING)
         waiting = await service.start("flat")

@@ -36,8 +36,8 @@ class Curve(NamedTuple):
 
 def _per_second(key: str) -> Callable[[RunProgress, RunProgress], float]:
     def value(before: RunProgress, now: RunProgress) -> float:
-        grown = getattr(now, key) - getattr(before, key)
-        return max(0.0, grown / max(now.at - before.at, 1e-3))
+        grown = float(getattr(now, key) - getattr(before, key))
+        return max(0.0, grown) / max(now.at - before.at, 1e-3)
 
     return value
 

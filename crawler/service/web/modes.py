@@ -74,7 +74,7 @@ def _same(columns: list[ModeColumn]) -> str:
 
 
 async def start_modes(visit: Visit) -> Answer:
-    """Start one run in each mode that is ticked."""
+    """Start one run in each mode that is ticked. Raises Invalid for a mode that does not exist."""
     name, wanted = visit.form.get("job", ""), visit.form.get("modes", "").split()
     if not wanted:
         return await _page(visit, name, Refused("choose at least one mode", "modes", visit.form), 422)

@@ -114,7 +114,7 @@ async def runs_page(visit: Visit) -> Answer:
 
 
 async def act(visit: Visit) -> Answer:
-    """A button of a run."""
+    """A button of a run. Raises NotFound where there is no such button."""
     service, run = visit.service, visit.named("run")
     does: dict[str, Callable[[str], Awaitable[object]]] = {
         "pause": service.pause,

@@ -80,7 +80,7 @@ def read_schedule(form: Form) -> ScheduleSpec:
 
 
 async def act(visit: Visit) -> Answer:
-    """A button of a schedule."""
+    """A button of a schedule. Raises NotFound where there is no such button."""
     service, schedule = visit.service, visit.named("schedule")
     does: dict[str, Callable[[str], Awaitable[object]]] = {
         "pause": service.pause_schedule,
