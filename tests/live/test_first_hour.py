@@ -181,7 +181,7 @@ def test_the_commands_do_what_the_readme_says(site: str, desk: Path) -> None:
         assert done.returncode == code and re.search(printed, told), f"{command}\n{done.returncode}\n{told}"
     for name, content in FILES.items():
         assert re.search(content, (desk / name).read_text()), name
-    assert [path.read_bytes()[:4] for path in (desk / "pdfs").iterdir()] == [b"%PDF"]
+    assert [path.read_bytes()[:4] for path in (desk / "pdfs").rglob("*") if path.is_file()] == [b"%PDF"]
 
 
 @pytest.mark.parametrize("command", BEGUN)
