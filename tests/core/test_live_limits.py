@@ -14,6 +14,8 @@ from crawler.core.messages import (
     LinksReceived,
     LiveLimits,
     OutboxLink,
+    Refill,
+    Resumed,
     Stop,
 )
 from crawler.core.reasons import Ending, Pause
@@ -189,3 +191,13 @@ def test_no_host_is_spread_once_hosts_have_one_asker() -> None:
     player.step(Fetched(robots.id, 200, robots_text=""))
     assert player.output.notes == []
     assert player.actions.fetches
+
+
+def test_links_of_a_host_that_the_frontier_is_asked_for_are_not_passed_on_before_its_answer() -> None:
+    player = Player()
+    shared = HostNoteShared(HostNote(THEIRS, robots="", robots_until=1e9, reach=HostPlacement.SHARED))
+    limits = LiveLimits(delay=1.0, reclaim=True)
+    player.step(Resumed(b"", owed=1, seeds_owed=0, next_id=9, fetched=1, size=0), shared, limits)
+    assert player.output.foreign == []
+    player.step(Refill(THEIRS, (Link(1, url_of(ME, THEIRS), 1),), upto=1, more=False))
+    assert [one.link.url for one in player.output.foreign] == [url_of(ME, THEIRS)]

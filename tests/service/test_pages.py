@@ -31,6 +31,12 @@ def run(served: Served) -> Any:
     return served.until(f"/api/v1/runs/{begun['id']}", lambda now: now["ended_at"] is not None)
 
 
+def kill(served: Served, run: str) -> None:
+    """End a run at once, and wait for its end."""
+    served.ask("POST", f"/api/v1/runs/{run}/cancel", {"force": True})
+    served.until(f"/api/v1/runs/{run}", lambda now: now["ended_at"] is not None)
+
+
 def pages_of(run: Any) -> list[str]:
     named = {"job": run["job"], "run": run["id"], "name": "dashboard.css"}
     return [re.sub(r"\{(\w+)\}", lambda part: named[part[1]], one.path) for one in ROUTES if one.method == "GET"]
@@ -113,7 +119,8 @@ def test_a_job_is_added_changed_started_and_removed_by_forms(person: Person, ser
     begun = person.send(f"/ui/jobs/{job['id']}/start", mode="async", next="/jobs")
     assert begun.status == 303 and begun.headers["Location"] == "/jobs"
     (run,) = served.ask("GET", f"/api/v1/runs?job={job['id']}").json["items"]
-    served.until(f"/api/v1/runs/{run['id']}", lambda now: now["ended_at"] is not None)
+    assert person.send(f"/ui/jobs/{job['id']}/remove").status == 409
+    kill(served, run["id"])
     assert person.send(f"/ui/jobs/{job['id']}/remove").status == 303
     assert served.ask("GET", "/api/v1/jobs/mine").status == 404
 
@@ -147,6 +154,43 @@ def test_a_job_that_is_refused_is_shown_again(person: Person, run: Any, fields: 
         assert 'value="kept"' in fields_of(text, "tags")
 
 
+def test_a_live_run_is_shown_limited_paused_and_killed_by_forms(person: Person, served: Served) -> None:
+    served.ask("POST", "/api/v1/jobs", {"name": "long", "settings": {"profile": "demo", "delay": 0.5}})
+    run = served.ask("POST", "/api/v1/jobs/long/runs").json["id"]
+    served.until(f"/api/v1/runs/{run}/history", lambda told: len(told["items"]) >= 2 and told["items"][-1]["queue"])
+    text = person.text(f"/runs/{run}")
+    assert text.count("<figcaption>") == 4 and "URLs known" in text
+    assert f'id="run-{run}"' in person.text("/?fragment=now")
+    refused = person.send(f"/ui/runs/{run}/limits", delay="-1", concurrency="4")
+    assert refused.status == 422 and 'aria-invalid="true"' in fields_of(refused.body.decode(), "delay")
+    assert person.send(f"/ui/runs/{run}/limits", delay="1.5", concurrency="4", per_host="").status == 303
+    assert 'value="1.5"' in fields_of(person.text(f"/runs/{run}"), "delay")
+    limits = served.ask("GET", f"/api/v1/runs/{run}").json["limits"]
+    assert limits == {"delay": 1.5, "concurrency": 4, "per_host": None}
+    assert person.send(f"/ui/runs/{run}/pause", next="/").headers["Location"] == "/"
+    assert "somebody asked for it" in person.text(f"/runs/{run}")
+    assert person.send(f"/ui/runs/{run}/stop").status == 303
+    person.send(f"/ui/runs/{run}/force")
+    served.until(f"/api/v1/runs/{run}", lambda now: now["ended_at"] is not None)
+    again = person.send(f"/ui/runs/{run}/retry").headers["Location"]
+    assert again.startswith("/runs/run_") and not again.endswith(run)
+    kill(served, again.rpartition("/")[2])
+
+
+def test_a_job_is_started_in_several_modes(person: Person, served: Served, run: Any) -> None:
+    none = person.send("/ui/compare", job=run["job"])
+    assert none.status == 422 and b"choose at least one mode" in none.body
+    assert person.send("/ui/compare", job=run["job"], modes="fibers").status == 422
+    assert person.send("/ui/compare", job=run["job"], modes="threads processes").status == 303
+    begun = [one for one in served.ask("GET", f"/api/v1/runs?job={run['job']}").json["items"] if one["id"] != run["id"]]
+    assert {one["settings"]["mode"] for one in begun} == {"threads", "processes"}
+    text = person.text(f"/compare?job={run['job']}")
+    assert all(f'<a href="/runs/{one["id"]}">{one["settings"]["mode"]}</a>' in text for one in begun)
+    assert "Not all of them are over" in text or "same work" in text
+    for one in begun:
+        kill(served, one["id"])
+
+
 def test_a_schedule_is_added_paused_run_and_removed_by_forms(person: Person, served: Served, run: Any) -> None:
     assert person.send("/ui/schedules", job=run["job"], cron="15 4 * * *", zone="UTC", catchup="60").status == 303
     schedules = served.ask("GET", "/api/v1/schedules").json["items"]
@@ -158,7 +202,7 @@ def test_a_schedule_is_added_paused_run_and_removed_by_forms(person: Person, ser
     assert person.send(f"/ui/schedules/{one['id']}/resume").status == 303
     begun = person.send(f"/ui/schedules/{one['id']}/run")
     assert begun.headers["Location"].startswith("/runs/run_")
-    served.until(f"/api/v1{begun.headers['Location']}", lambda now: now["ended_at"] is not None)
+    kill(served, begun.headers["Location"].rpartition("/")[2])
     assert person.send(f"/ui/schedules/{one['id']}/remove").status == 303
     assert one["id"] not in person.text("/schedules")
 

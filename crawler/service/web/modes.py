@@ -62,11 +62,11 @@ def rate(run: RunRecord) -> float:
 
 def _same(columns: list[ModeColumn]) -> str:
     """Whether the runs did the same work, in words."""
-    over = [one.run for one in columns if ended(one.run) and one.run.summary]
-    if len(over) < 2:
+    if len(columns) < 2:
         return ""
+    over = [one.run for one in columns if ended(one.run) and one.run.summary]
     if len(over) < len(columns):
-        return "Not all of them are over."
+        return "Not all of them are over, or have brought something."
     digests = {run.summary.get("digest") for run in over if run.summary}
     if len(digests) == 1:
         return "All did the same work: equal digests, so the same URLs ended with the same statuses and bodies."
