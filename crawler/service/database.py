@@ -13,6 +13,7 @@ Rules:
 
 from __future__ import annotations
 
+import shlex
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -203,4 +204,5 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _rebuild(path: Path) -> str:
-    return f"{called()} serve --data {path.parent} --rebuild moves it aside and makes a new one from the crawls"
+    again = f"{called()} serve --data {shlex.quote(str(path.parent))} --rebuild"
+    return f"{again} moves it aside and makes a new one from the crawls"
