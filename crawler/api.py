@@ -42,6 +42,7 @@ from crawler.settings import (
 )
 from crawler.storage.directory import IMMUTABLE_KEYS, CrawlDirectory
 from crawler.storage.frontier.memory import MemoryFrontier
+from crawler.storage.manifest import RunCost
 from crawler.storage.pages.base import Page
 from crawler.storage.reopening import Wanted, check_names
 
@@ -181,6 +182,7 @@ class _Crawling:
         self._callbacks = callbacks
         self._wanted = wanted
         self._job: Job | None = None
+        self._meter: Meter | None = None
         self._stopped = False
 
     def stop(self) -> None:
@@ -201,7 +203,7 @@ class _Crawling:
             self._job = job
             job.track_in_flight()
             job.recorder.observe(self._note_failures)
-            meter = stack.enter_context(limited(job))
+            meter = self._meter = stack.enter_context(limited(job))
 
             def conclude(kind: type[BaseException] | None, error: object, at: object) -> None:
                 if kind is None or kind is GeneratorExit:  # not after an error, which a summary might hide
@@ -235,6 +237,13 @@ class _Crawling:
         )
         judge(self.summary, job.settings.fail_on)
 
+    def _cost(self, job: Job, run: int) -> RunCost:
+        import variants
+
+        assert self._meter is not None
+        mode, client = job.settings.mode, variants.client_of(job.settings)
+        return RunCost(run, mode, client, self._meter.cpu_seconds, self._meter.peak_memory)
+
     def _in_memory(self) -> tuple[Job, Callable[[], Tally]]:
         import variants
 
@@ -258,7 +267,7 @@ class _Crawling:
         if settings.report:
             stack.push_async_callback(asyncio.to_thread, report, directory, variants.client_of(settings))
         job = job_of(directory, settings, plan, run, frontier, self.stream.writer, found)
-        stack.callback(lambda: job.ran and directory.end_run(job.ran))
+        stack.callback(lambda: job.ran and directory.end_run(job.ran, self._cost(job, run)))
         stack.callback(final_cleanup, store, frontier, job.recorder, run)
         return job, frontier.tally
 

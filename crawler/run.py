@@ -22,6 +22,7 @@ from crawler.runtime.recorder import Recorder
 from crawler.settings import Settings
 from crawler.storage.directory import IMMUTABLE_KEYS, REPORT, CrawlDirectory
 from crawler.storage.frontier.base import Frontier, FrontierReader
+from crawler.storage.manifest import RunCost
 from crawler.storage.pages.base import Store, Writer
 from crawler.storage.reopening import Wanted, ask_again, asks_again
 from crawler.storage.resharding import ensure_layout
@@ -68,7 +69,8 @@ def execute(
     sharded = variants.is_sharded(settings)
     run_engine = _run_sharded if sharded else _run_unsharded
     ran, stats, meter = run_engine(directory, store, settings, asked, plan, watch, callbacks)
-    directory.end_run(ran)
+    cost = RunCost(directory.manifest.runs, settings.mode, client, meter.cpu_seconds, meter.peak_memory)
+    directory.end_run(ran, cost)
     if settings.report:
         report(directory, client, 0.0 if ran is Ending.STOPPED else stats.seconds)
     summary = summarise(
@@ -225,7 +227,7 @@ def _sweep(store: Store, frontier: FrontierReader, run: int, records: Mapping[st
 
 
 def kept_settings(directory: CrawlDirectory, settings: Settings, wanted: Wanted = NOTHING_MORE) -> Settings:
-    """`settings` for the crawl of a directory: with its seeds, and with others where they are `wanted`.
+    """`settings` for the crawl of a directory: with its seeds and sitemaps, and with others where they are `wanted`.
 
     Raises UsageError where they would change what cannot change (IMMUTABLE_KEYS), and where the secrets of the last run
     were not given again: a directory stores none.
@@ -242,7 +244,8 @@ def kept_settings(directory: CrawlDirectory, settings: Settings, wanted: Wanted 
             f"the crawl of {directory.path} began with another {', '.join(changed)}, which cannot change: "
             "leave it as it was, replace the crawl with --fresh, or start one in another --out"
         )
-    if settings.seeds and set(settings.seeds) != set(mine.seeds) and not wanted.seeds:
+    named = set(settings.seeds) - set(mine.sitemap)
+    if named and named != set(mine.seeds) - set(mine.sitemap) and not wanted.seeds:
         raise UsageError(
             f"{directory.path} is a crawl of {_some(mine.seeds)}; name the same seeds or none, add others with"
             " --add-seeds (in Python add_seeds=True), or crawl them in another --out"
@@ -254,7 +257,11 @@ def kept_settings(directory: CrawlDirectory, settings: Settings, wanted: Wanted 
             f"the last run of {directory.path} had headers or credentials for {name}, which are not kept: give them"
             f' again with --config, or [headers."{name}"] without any to go on without'
         )
-    return msgspec.structs.replace(settings, seeds=tuple(dict.fromkeys((*mine.seeds, *settings.seeds))))
+    seeds, sitemap = (
+        tuple(dict.fromkeys((*begun, *given)))
+        for begun, given in ((mine.seeds, settings.seeds), (mine.sitemap, settings.sitemap))
+    )
+    return msgspec.structs.replace(settings, seeds=seeds, sitemap=sitemap)
 
 
 def _some(urls: Sequence[str]) -> str:

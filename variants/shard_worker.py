@@ -35,6 +35,7 @@ from crawler.fetch.exhaustion import lacks_memory
 from crawler.runtime.assembly import assemble, limited
 from crawler.runtime.job import Job
 from crawler.runtime.memory_plan import Shares
+from crawler.runtime.url_log import UrlLogFormat
 from crawler.settings import Settings
 from crawler.storage.crawl_files import frontier_path
 from crawler.storage.database import retry_storage
@@ -65,6 +66,7 @@ class ShardSpec(msgspec.Struct, frozen=True):
     verdicts: tuple[Verdict, ...]
     to_unix: float
     shares: Shares
+    url_log: UrlLogFormat = ""
 
 
 def serve(encoded: bytes, channel: socket.socket) -> None:
@@ -102,6 +104,7 @@ async def _crawl(spec: ShardSpec, channel: socket.socket) -> None:
             incarnation=spec.incarnation,
             verdicts=spec.verdicts,
         )
+        job.log_urls(spec.url_log)
         client.attach(job)
         with closing(frontier), limited(job), thread_errors():
             await arun(job, client.start)

@@ -16,10 +16,16 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from crawler.bench.entrants import Child, Entrant, Mode
+from crawler.bench.present import UNEQUAL, BenchTable
 from crawler.bench.race import Score
 
 SLACK = 1.3
 WHOLE = "async+native"
+READING = (
+    "The CPU that a stage takes for a page, in units of what a raw aiohttp loop takes for it. `today` is what was"
+    " measured when the line was last changed, `target` what it is to become; more than"
+    f" {SLACK:g} times `today` is over the budget."
+)
 
 
 class BudgetLine(NamedTuple):
@@ -73,13 +79,17 @@ def spent_by(scores: Sequence[Score]) -> list[Spent]:
     return [Spent(name, found[name], line) for name, line in LINES.items() if name in found]
 
 
-def as_table(spent: Sequence[Spent]) -> list[str]:
-    """The budget as lines of a readable table."""
-    lines = [f"{'CPU per page : raw loop':24} {'spent':>8} {'today':>8} {'target':>8}"]
-    for one in spent:
-        over = "  OVER" if one.is_over else ""
-        lines.append(f"{one.name:24} {one.spent:8.2f} {one.line.today:8.2f} {one.line.target:8.2f}{over}")
-    return lines
+def as_table(spent: Sequence[Spent], scores: Sequence[Score] = ()) -> BenchTable:
+    """The budget, ready to be shown; of `scores` it says which did other work."""
+    rows: list[tuple[str, ...]] = [("spent", "today", "target", "")]
+    rows += [
+        (f"{one.spent:.2f}", f"{one.line.today:.2f}", f"{one.line.target:.2f}", " OVER" if one.is_over else "")
+        for one in spent
+    ]
+    wrong = "; ".join(f"{score.entrant.name}: {score.wrong}" for score in scores if score.wrong)
+    over = ", ".join(one.name for one in spent if one.is_over)
+    verdict = f"{UNEQUAL}: {wrong}" if wrong else f"over the budget: {over}" if over else "within the budget"
+    return BenchTable([], ["CPU per page : raw loop", *(one.name for one in spent)], rows, verdict, READING)
 
 
 def as_fields(spent: Sequence[Spent]) -> dict[str, Any]:

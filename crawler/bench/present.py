@@ -1,4 +1,4 @@
-"""The output of a bench: ratios to the raw aiohttp loop, as a table or as one JSON object. No absolute times.
+"""The output of a bench: ratios to the raw aiohttp loop, as a table or for a JSON object. No absolute times.
 
 Ratios are summed up as in a comparison (crawler.compare.intervals): the geometric mean, with its 95 % interval from
 LEAST rounds on, and with the range where there are fewer.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from crawler.bench.peers import Absent
 from crawler.bench.race import Score
@@ -17,9 +17,33 @@ from crawler.bench.task import Reference, Task
 from crawler.compare.intervals import LEAST, Estimate, estimate
 from crawler.system.text import escape_unprintable, format_bytes
 
+UNEQUAL = "WRONG: unequal work"
+READING = (
+    "Each number relates an entrant to a raw aiohttp loop that ran just before it on the same pages: 0.5 pages/s means"
+    " half as many pages a second as the loop, 2 CPU/page twice its CPU for each page. In brackets is the 95 % interval"
+    " of the mean, in parentheses the range of so few rounds that they have no interval."
+)
 
-def table(task: Task, reference: Reference, scores: Sequence[Score], absent: Sequence[Absent]) -> list[str]:
-    """The results as lines of a readable table."""
+
+class BenchTable(NamedTuple):
+    """The result of a bench, ready to be shown. `names` and `rows` are as in `aligned`, the first of both is the head;
+    `verdict`: whether all did what they had to; `reading`: how to read the numbers."""
+
+    conditions: list[str]
+    names: list[str]
+    rows: list[tuple[str, ...]]
+    verdict: str
+    reading: str = READING
+
+    @property
+    def lines(self) -> list[str]:
+        """As lines for a terminal."""
+        above = [*self.conditions, ""] if self.conditions else []
+        return [*above, *aligned(self.names, self.rows), self.verdict]
+
+
+def table(task: Task, reference: Reference, scores: Sequence[Score], absent: Sequence[Absent]) -> BenchTable:
+    """The results of all entrants, then who is not here."""
     rows: list[tuple[str, ...]] = [("pages/s : raw", "CPU/page : raw", "PSS", "work")]
     rows += [
         (ratios(one.rates), ratios(one.cpus), f"{one.memory / 1e6:.0f} MB" if one.memory else "-", work(one))
@@ -29,12 +53,15 @@ def table(task: Task, reference: Reference, scores: Sequence[Score], absent: Seq
     ]
     rows += [(f"not here; to measure it too: {one.how}",) for one in absent]
     names = ["", *(score.entrant.name for score in scores), *(one.name for one in absent)]
-    lines = [*conditions(task, reference, scores), "", *aligned(names, rows)]
-    wrong = [score.entrant.name for score in of_ours(scores) if not score.equal]
-    lines.append(
-        f"WRONG: unequal work by {', '.join(wrong)}" if wrong else "equal work: same URLs, answers and digests"
+    return BenchTable(
+        conditions(task, reference, scores), names, rows, verdict(scores, "same URLs, answers and digests")
     )
-    return lines
+
+
+def verdict(scores: Sequence[Score], same: str) -> str:
+    """Whether all of ours did equal work, which is the `same` in these respects."""
+    wrong = [score.entrant.name for score in of_ours(scores) if not score.equal]
+    return f"{UNEQUAL} by {'; '.join(wrong)}" if wrong else f"equal work: {same}"
 
 
 def aligned(names: Sequence[str], rows: Sequence[tuple[str, ...]]) -> list[str]:

@@ -19,7 +19,7 @@ from urllib.parse import urljoin, urlsplit
 
 from crawler.bench.child_result import ChildResult
 from crawler.bench.entrants import NATIVE, NATIVE_THREADS, RAW, Child, Kind, Outcome, read_result
-from crawler.bench.present import aligned, as_json, conditions, of_ours, ratios, work
+from crawler.bench.present import BenchTable, as_json, conditions, ratios, verdict, work
 from crawler.bench.race import Result
 from crawler.bench.task import Task
 from crawler.bench.web import BenchSite, ServerCounts
@@ -111,15 +111,14 @@ def agreed_with(site: BenchSite) -> str:
         raise UsageError(f"no TLS with {site.url}: {one_line(error)}") from error
 
 
-def as_table(found: Result, agreed: str, *, counted: bool) -> list[str]:
-    """The results as lines of a readable table. `counted`: the server counted, too."""
+def as_table(found: Result, agreed: str, *, counted: bool) -> BenchTable:
+    """The results, ready to be shown. `counted`: the server counted, too."""
     first, *other = conditions(*found)
     lines = [
         f"{first}, {agreed}",
         *other,
         "closing: one connection per page, with a full handshake; else they are kept;",
         "opened: connections to the server",
-        "",
     ]
     rows: list[tuple[str, ...]] = [("pages/s : raw", "CPU/page : raw", "opened", "work")]
     rows += [
@@ -128,11 +127,9 @@ def as_table(found: Result, agreed: str, *, counted: bool) -> list[str]:
         else (escape_unprintable(one.wrong),)
         for one in found.scores
     ]
-    lines += aligned(["", *(score.entrant.name for score in found.scores)], rows)
-    wrong = [score.entrant.name for score in of_ours(found.scores) if not score.equal]
+    names = ["", *(score.entrant.name for score in found.scores)]
     by = "the server counted the same" if counted else "the server's own count is not known"
-    equal = f"equal work: same URLs, answers, bytes and connections; {by}"
-    return [*lines, f"WRONG: unequal work by {'; '.join(wrong)}" if wrong else equal]
+    return BenchTable(lines, names, rows, verdict(found.scores, f"same URLs, answers, bytes and connections; {by}"))
 
 
 def as_fields(found: Result, agreed: str, *, counted: bool) -> dict[str, Any]:

@@ -9,19 +9,21 @@ from typing import TYPE_CHECKING
 
 import click
 
-from crawler.cli.bench_tls import check_tls, over_tls, show_tls
-from crawler.cli.lines import erase_line, names, on_interrupt, on_one_line, silent
+from crawler.cli.bench_entrants import all_entrants, of_the_budget
+from crawler.cli.bench_tls import BenchColumn, check_tls, over_tls, shown_tls
+from crawler.cli.html_file import check_html, write_html
+from crawler.cli.lines import erase_line, on_interrupt, on_one_line, silent
 from crawler.cli.signals import Signals
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
-    from crawler.bench.entrants import Entrant
     from crawler.bench.peers import Absent
+    from crawler.bench.present import BenchTable
     from crawler.bench.race import RacePlan, Result
     from crawler.bench.web import BenchSite
 
-NONE = "none"
 PAGES = 4000
 TLS_PAGES = 1000
 
@@ -43,6 +45,7 @@ TLS_PAGES = 1000
     "--tls", is_flag=True, help="Measure the raw loops over https instead, with kept and with new connections."
 )
 @click.option("--ca-file", metavar="FILE", help="Certificates (PEM) to trust, for --tls with --url.")
+@click.option("--html", metavar="FILE", help="Write the result as one HTML page, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
 @click.pass_obj
@@ -61,6 +64,7 @@ def bench(
     budget: bool,
     tls: bool,
     ca_file: str | None,
+    html: str | None,
     as_json: bool,
     quiet: bool,
 ) -> int:
@@ -73,6 +77,8 @@ def bench(
     signals.say = on_interrupt("an unfinished bench has no result")
     from pathlib import Path
 
+    import msgspec
+
     from crawler.bench.race import RacePlan, measure
     from crawler.compare.run_process import Interrupted
     from crawler.errors import UsageError
@@ -80,9 +86,11 @@ def bench(
     if url and pages:
         raise UsageError("--pages is for the site that is served without --url")
     check_tls(url, tls, ca_file, budget)
+    if html is not None:
+        check_html(Path(html), "--html")
     absent: list[Absent] = []
     plan = RacePlan(
-        entrants=() if tls else _of_the_budget() if budget else _all(modes, peers, absent),
+        entrants=() if tls else of_the_budget() if budget else all_entrants(modes, peers, absent),
         in_flight=concurrency,
         rounds=rounds,
         exclude=exclude,
@@ -98,8 +106,13 @@ def bench(
     finally:
         erase_line()
     if tls:
-        return show_tls(found, agreed, site.counts is not None, as_json)
-    return _show_budget(found, as_json) if budget else _show(found, absent, as_json)
+        shown = shown_tls(found, agreed, site.counts is not None)
+    else:
+        shown = _shown_budget(found) if budget else _shown(found, absent)
+    click.echo(msgspec.json.encode(shown.fields).decode() if as_json else "\n".join(shown.table.lines))
+    if html is not None:
+        _write(Path(html), shown.table)
+    return shown.exit_code
 
 
 def _site(
@@ -118,87 +131,33 @@ def _site(
     return served(pages or (TLS_PAGES if tls else PAGES), tls=tls)
 
 
-def _show(found: Result, absent: list[Absent], as_json: bool) -> int:
-    """Print the result; returns the exit code."""
-    import msgspec
+def _shown(found: Result, absent: list[Absent]) -> BenchColumn:
+    """The result of all entrants."""
+    from crawler.bench.present import as_json, of_ours, table
 
-    from crawler.bench.present import as_json as in_json
-    from crawler.bench.present import of_ours, table
-
-    if as_json:
-        click.echo(msgspec.json.encode(in_json(*found, absent)).decode())
-    else:
-        click.echo("\n".join(table(*found, absent)))
-    return 0 if all(score.equal for score in of_ours(found.scores)) else 1
+    fields, equal = as_json(*found, absent), all(score.equal for score in of_ours(found.scores))
+    return BenchColumn(fields, table(*found, absent), 0 if equal else 1)
 
 
-def _modes(listed: str) -> tuple[str, ...]:
-    """The requested modes, each with or without a client. Raises UsageError for an unknown one."""
-    import variants
-    from crawler.fetch import check_client
-    from crawler.settings import Settings
-
-    words = names(listed) or variants.names()
-    for word in words:
-        mode, _, client = word.partition("+")
-        check_client(variants.client_of(Settings(mode=mode, client=client or None)))
-    return words
-
-
-def _show_budget(found: Result, as_json: bool) -> int:
-    """Print what each stage took; returns the exit code, 1 where one is over its budget."""
-    import msgspec
-
+def _shown_budget(found: Result) -> BenchColumn:
+    """What each stage took; the exit code is 1 where one is over its budget."""
     from crawler.bench.budget import as_fields, as_table, spent_by
 
     spent = spent_by(found.scores)
-    wrong = [f"WRONG: {score.entrant.name}: {score.wrong}" for score in found.scores if score.wrong]
-    if as_json:
-        click.echo(msgspec.json.encode(as_fields(spent)).decode())
-    else:
-        click.echo("\n".join([*as_table(spent), *wrong]))
-    return 1 if wrong or any(one.is_over for one in spent) else 0
+    wrong = any(score.wrong for score in found.scores) or any(one.is_over for one in spent)
+    return BenchColumn(as_fields(spent), as_table(spent, found.scores), 1 if wrong else 0)
 
 
-def _of_the_budget() -> tuple[Entrant, ...]:
-    from crawler.bench.budget import ENTRANTS
-    from crawler.bench.entrants import RAW
+def _write(html: Path, table: BenchTable) -> None:
+    """Write the page of a result. Raises StorageError."""
+    import shlex
+    import sys
+    from time import time
 
-    return (RAW, *ENTRANTS)
+    from crawler.bench.page import page
+    from crawler.report.conditions import versions
+    from crawler.report.html import moment
+    from crawler.system.invocation import called
 
-
-def _all(modes: str, peers: str, absent: list[Absent]) -> tuple[Entrant, ...]:
-    """What a bench measures; what is not installed is added to `absent`. Raises UsageError for an unknown mode or
-    peer."""
-    from crawler.bench.entrants import RAW, Mode
-
-    there, missing = _peers(peers)
-    alone = _alone(absent)
-    absent += missing
-    return (RAW, *alone, *map(Mode, _modes(modes)), *there)
-
-
-def _alone(absent: list[Absent]) -> list[Entrant]:
-    """The raw loops and the stages; a loop whose client is not installed is added to `absent`."""
-    from importlib.util import find_spec
-
-    from crawler.bench.entrants import ALONE, CURL
-    from crawler.bench.peers import Absent
-    from crawler.system.invocation import pip_install
-
-    if find_spec("pycurl") is not None:
-        return list(ALONE)
-    absent.append(Absent(CURL.name, pip_install("clients")))
-    return [one for one in ALONE if one is not CURL]
-
-
-def _peers(listed: str) -> tuple[list[Entrant], list[Absent]]:
-    """The requested peers that are installed, and those that are not. Raises UsageError for an unknown one."""
-    from crawler.bench.peers import NAMES, find
-    from crawler.errors import UsageError
-
-    words = () if listed == NONE else names(listed) or NAMES
-    for word in words:
-        if word not in NAMES:
-            raise UsageError(f"unknown peer {word!r} (there are: {', '.join(NAMES)}, or {NONE})")
-    return find(words)
+    command = f"{called()} {shlex.join(sys.argv[1:])}"
+    write_html(html, page(table, {"written": moment(time()), "by": command} | dict(versions())), "--html")

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import click
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from crawler.errors import UsageError
 
 if TYPE_CHECKING:
+    from crawler.bench.present import BenchTable
     from crawler.bench.race import RacePlan, Result
     from crawler.bench.web import BenchSite
+
+
+class BenchColumn(NamedTuple):
+    """A result as it is shown, and the exit code that says whether all did what they had to."""
+
+    fields: dict[str, Any]
+    table: BenchTable
+    exit_code: int
 
 
 def check_tls(url: str | None, tls: bool, ca_file: str | None, budget: bool) -> None:
@@ -34,14 +41,9 @@ def over_tls(site: BenchSite, plan: RacePlan) -> tuple[str, RacePlan]:
     return agreed_with(site), plan._replace(entrants=loops_on(site, plan.in_flight))
 
 
-def show_tls(found: Result, agreed: str, counted: bool, as_json: bool) -> int:
-    """Print the result; returns the exit code. `counted`: the server counted, too."""
-    import msgspec
-
+def shown_tls(found: Result, agreed: str, counted: bool) -> BenchColumn:
+    """The result over https. `counted`: the server counted, too."""
     from crawler.bench.tls import as_fields, as_table
 
-    if as_json:
-        click.echo(msgspec.json.encode(as_fields(found, agreed, counted=counted)).decode())
-    else:
-        click.echo("\n".join(as_table(found, agreed, counted=counted)))
-    return 0 if all(score.equal for score in found.scores) else 1
+    fields, table = as_fields(found, agreed, counted=counted), as_table(found, agreed, counted=counted)
+    return BenchColumn(fields, table, 0 if all(score.equal for score in found.scores) else 1)

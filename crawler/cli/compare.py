@@ -196,7 +196,7 @@ def merge(directories: tuple[str, ...], out: str) -> int:
     from crawler.compare.merge import merge as merge_sessions
 
     merge_sessions([Path(directory) for directory in directories], Path(out))
-    click.echo(f"  merged     {Path(out) / 'merge.md'}")
+    click.echo(f"  merged     {Path(out) / 'merge.html'}")
     return 0
 
 
@@ -236,10 +236,11 @@ def write_report(folder: Path) -> None:
     """Write the report of a comparison and print its path. Raises CrawlerError."""
     from crawler.compare.report import write
     from crawler.compare.session_files import read_session, read_trials
+    from crawler.system.invocation import called
 
     read_session(folder)
     if not read_trials(folder):
-        raise UsageError(f"{folder} has no trials yet; go on with it: compare resume {folder}")
+        raise UsageError(f"{folder} has no trials yet; go on with it: {called()} compare resume {folder}")
     write(folder)
     click.echo(f"  report     {folder / 'report.html'}")
 
@@ -268,7 +269,9 @@ def in_words(progress: Progress) -> str:
 
 
 def _command_line() -> str:
-    return shlex.join(["python", "-m", "crawler", *sys.argv[1:]])
+    from crawler.system.invocation import called
+
+    return f"{called()} {shlex.join(sys.argv[1:])}"
 
 
 def _folder(out: str | None, preset: str) -> Path:

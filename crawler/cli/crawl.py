@@ -80,6 +80,7 @@ def crawl(
     profile: str | None,
     as_json: bool,
     quiet: bool,
+    verbose: bool,
     log_format: str | None,
     **flags: Any,
 ) -> int:
@@ -97,10 +98,12 @@ def crawl(
 
     wanted = Wanted(retry_failed, retry_reason, add_seeds)
     order = Order(given(flags | {"seeds": seeds}), config, profile, resume, fresh, wanted)
-    return carry_out(order, signals, as_json, quiet, log_format)
+    return carry_out(order, signals, as_json, quiet, log_format, verbose)
 
 
-def carry_out(order: Order, signals: Signals, as_json: bool, quiet: bool, log_format: str | None) -> int:
+def carry_out(
+    order: Order, signals: Signals, as_json: bool, quiet: bool, log_format: str | None, verbose: bool = False
+) -> int:
     """Crawl as ordered and print the summary; returns the exit code. Raises CrawlerError."""
     from contextlib import ExitStack
 
@@ -108,7 +111,7 @@ def carry_out(order: Order, signals: Signals, as_json: bool, quiet: bool, log_fo
 
     from crawler.cli.plan import discard, make_plan, new_path, useless
     from crawler.cli.present import present
-    from crawler.cli.progress import Pace, progress
+    from crawler.cli.progress import Pace, progress, url_log_format
     from crawler.cli.verdict import verdict
     from crawler.core.endings import in_words
     from crawler.metrics.process_tree import process_started_at
@@ -134,16 +137,18 @@ def carry_out(order: Order, signals: Signals, as_json: bool, quiet: bool, log_fo
         if plan.demo:
             from crawler.testweb.process import start_web
 
-            settings = lead_to(stack.enter_context(start_web()), settings)
+            settings = lead_to(stack.enter_context(start_web(sitemaps=settings.sitemaps)), settings)
 
         def watch(run: Run) -> None:
             nonlocal stats
             stats = run.stats
             run.track_in_flight()
             signals.drain(run, lambda: run.in_flight.pages)
+            if verbose:
+                run.log_urls(url_log_format(log_format))
             if not quiet:
                 pace = Pace(stats, run.in_flight, settings.delay)
-                stack.enter_context(progress(pace, signals, _title(plan, path), log_format))
+                stack.enter_context(progress(pace, signals, _title(plan, path), log_format, verbose))
 
         def on_reopened(counts: dict[str, int]) -> None:
             if not quiet:

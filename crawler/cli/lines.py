@@ -11,6 +11,7 @@ from typing import Protocol
 
 from rich.cells import cell_len, set_cell_size
 
+from crawler.system.stderr import ERASE
 from crawler.system.text import escape_unprintable
 
 
@@ -21,9 +22,6 @@ class Say(Protocol):
         """Show a line."""
 
 
-ERASE = "\r\x1b[K"  # what stands on the line of the cursor
-
-
 def on_one_line() -> Say:
     """A `Say` that writes to stderr. On a terminal a line is cut to its width: of one that wraps, only the last row
     could be overwritten."""
@@ -31,7 +29,7 @@ def on_one_line() -> Say:
 
     def say(words: str, last: bool = False) -> None:
         line = escape_unprintable(words)
-        text = f"{ERASE}{fitted(line, _width())}" if live else line
+        text = f"{ERASE}{fitted(line, columns())}" if live else line
         sys.stderr.write(text + ("\n" if last or not live else ""))
         sys.stderr.flush()
 
@@ -43,9 +41,10 @@ def fitted(line: str, width: int) -> str:
     return line if cell_len(line) <= width else f"{set_cell_size(line, width - 1)}…"
 
 
-def _width() -> int:
-    """The columns of a line. The last one stays free: some terminals wrap when it is written."""
-    return get_terminal_size().columns - 1
+def columns() -> int:
+    """The columns of a line. The last three stay free: some terminals wrap when the last one is written, and a terminal
+    writes ^C behind the line."""
+    return max(get_terminal_size().columns - 3, 1)
 
 
 def erase_line() -> None:

@@ -40,6 +40,7 @@ SCOPE = (
     click.option("--scope", metavar="REACH", help="Hosts to crawl: site, host, domain or any.  [site]"),
     click.option("--include", multiple=True, metavar="RE", help="Only paths that match. Repeatable."),
     click.option("--exclude", multiple=True, metavar="RE", help="Skip paths that match. Repeatable."),
+    click.option("--sitemaps/--no-sitemaps", default=None, help="Follow the sitemaps that robots.txt names.  [no]"),
     click.option("--filter", metavar="MODULE:NAME", help="Crawl URLs for which this Python function is true."),
     click.option("--store", metavar="NAME", help="sqlite or files.  [sqlite]"),
 )
@@ -55,11 +56,13 @@ AGAIN = (
 )
 SEEDS = (
     click.option("--seeds", "seed_file", metavar="FILE", help="Read URLs from FILE, one a line; - is standard input."),
+    click.option("--sitemap", multiple=True, metavar="URL", help="Crawl what this sitemap lists. Repeatable."),
     click.option("--add-seeds", is_flag=True, help="Add the URLs named here to the crawl."),
 )
 OUTPUT = (
     click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object."),
     click.option("-q", "--quiet", is_flag=True, help="No progress on stderr."),
+    click.option("-v", "--verbose", is_flag=True, help="A line on stderr for each URL that has ended."),
     click.option("--log-format", type=click.Choice(("text", "json")), help="Progress as lines.  [json off a terminal]"),
 )
 

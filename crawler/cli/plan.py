@@ -85,7 +85,7 @@ def make_plan(order: Order) -> Plan:
     out = next((layer["out"] for layer in reversed(said) if "out" in layer), None)
     path = Path(merge_layers({"out": out}).out or "") if out is not None else None
     known = CrawlDirectory.open_readonly(path) if path and order.resume and CrawlDirectory.exists(path) else None
-    named = any(layer.get("seeds") for layer in (profiled, *said))
+    named = any(layer.get("seeds") or layer.get("sitemap") for layer in (profiled, *said))
     if order.wanted.seeds and not named:
         raise UsageError("--add-seeds needs the seeds to add: name at least one URL")
     if known:

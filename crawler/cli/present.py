@@ -15,6 +15,7 @@ from crawler.core.endings import in_words
 from crawler.core.reasons import Ending
 from crawler.metrics.counters import RunStats
 from crawler.metrics.summary import WORDS, Summary
+from crawler.report.numbers import lasting
 from crawler.storage.directory import REPORT
 from crawler.system.invocation import called
 from crawler.system.text import counts, duration, escape_unprintable, format_bytes
@@ -89,13 +90,18 @@ def _run_lines(summary: Summary, stats: RunStats) -> list[str]:
         lines.append(
             f"  heartbeat  late by {beat.p50:g} ms at the median, {beat.p99:g} ms at p99, {beat.max:g} ms at most"
         )
-    lines += [
-        f"  slow host  {escape_unprintable(name)}: "
-        f"{host.seconds / host.fetched:.3f} s a fetch, mean of {host.fetched:,}"
-        for name, host in stats.slowest(SLOWEST)
-    ]
+    lines += _mean_times(stats)
     if stats.errors:
         lines.append(f"  not ok     {counts(stats.errors)}")
+    return lines
+
+
+def _mean_times(stats: RunStats) -> list[str]:
+    """The mean fetch time of the slowest hosts, or of the only one."""
+    slowest, lines = stats.slowest(SLOWEST), list[str]()
+    for name, host in slowest:
+        mean = f"{lasting(host.seconds / host.fetched)} on average, of {host.fetched:,}"
+        lines.append(f"  slowest    {escape_unprintable(name)}: {mean}" if len(slowest) > 1 else f"  a fetch    {mean}")
     return lines
 
 

@@ -5,6 +5,8 @@ Rules:
 - The libraries that draw and log are imported on that thread, so a short crawl does not wait for them.
 - The time left is what crawler/metrics/time_left.py makes of the counts. Where hosts rest between fetches, it is said
   why the crawl takes so long, because an idle crawler looks broken.
+- With a line for each URL (crawler/runtime/url_log.py) the display is one line: other processes may write at any
+  moment, and only what stands on the line of the cursor can be overwritten then.
 - Colours are left out where NO_COLOR is set, which rich sees to.
 """
 
@@ -22,9 +24,10 @@ import msgspec
 from crawler.cli.signals import Signals
 from crawler.metrics.counters import InFlight, RunStats
 from crawler.metrics.time_left import by_pace, by_rests
+from crawler.runtime.url_log import UrlLogFormat
 from crawler.system.logs import open_log
 from crawler.system.memory_shortage import wait_for
-from crawler.system.stderr import write_nonblocking
+from crawler.system.stderr import show_status, write_nonblocking
 from crawler.system.text import duration, escape_unprintable, format_bytes, roughly
 from crawler.system.threads import start_thread
 
@@ -108,13 +111,22 @@ class Pace:
         )
 
 
+def url_log_format(log_format: str | None) -> UrlLogFormat:
+    """The format of the lines for URLs: that of the lines of progress, text on a terminal."""
+    json = log_format == "json" or (log_format is None and not sys.stderr.isatty())
+    return "json" if json else "text"
+
+
 @contextmanager
-def progress(pace: Pace, signals: Signals, title: str, log_format: str | None = None) -> Iterator[None]:
+def progress(
+    pace: Pace, signals: Signals, title: str, log_format: str | None = None, verbose: bool = False
+) -> Iterator[None]:
     """Show progress until the block ends. `title` names the mode and the directory. `log_format`: "text" or "json" for
-    lines instead of a live display; None for JSON lines where stderr is no terminal."""
+    lines instead of a live display; None for JSON lines where stderr is no terminal. `verbose`: each URL gets a line,
+    so the display is one line below them."""
     ended = threading.Event()
     live = log_format is None and sys.stderr.isatty()
-    show = _show_live if live else _log_text if log_format == "text" else _log
+    show = (_show_line if verbose else _show_live) if live else _log_text if log_format == "text" else _log
     thread = start_thread(show, "progress", pace, ended, signals, title)
     say = signals.say
     try:
@@ -132,6 +144,8 @@ def _show_live(pace: Pace, ended: threading.Event, signals: Signals, title: str)
     from rich.progress_bar import ProgressBar
     from rich.text import Text
 
+    from crawler.cli.lines import columns
+
     notices = [escape_unprintable(title)]
     console = Console(stderr=True, highlight=False)
     live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False)
@@ -142,7 +156,17 @@ def _show_live(pace: Pace, ended: threading.Event, signals: Signals, title: str)
             # a bar ends without a line end, which Padding adds
             bar = Padding(ProgressBar(total=max(view.settled + view.queue, 1), completed=view.settled), 0)
             style = "yellow" if view.paused else ""
+            console.width = columns()
             live.update(Group(Text("\n".join(notices), "bold"), bar, Text(in_words(view), style)), refresh=True)
+
+
+def _show_line(pace: Pace, ended: threading.Event, signals: Signals, title: str) -> None:
+    from crawler.cli.lines import columns, fitted
+
+    write_nonblocking(escape_unprintable(title))
+    while not wait_for(ended, LIVE_PERIOD):
+        show_status(fitted(in_words(pace.look(monotonic())), columns()))
+    show_status("")
 
 
 def in_words(view: View) -> str:

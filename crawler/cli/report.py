@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from crawler.storage.directory import CrawlDirectory
 
 
@@ -23,6 +21,7 @@ def report(directories: tuple[str, ...], output: str | None) -> int:
     """
     from pathlib import Path
 
+    from crawler.cli.html_file import check_html, write_html
     from crawler.errors import UsageError
     from crawler.report.broken_links import search
     from crawler.report.page import page
@@ -34,11 +33,12 @@ def report(directories: tuple[str, ...], output: str | None) -> int:
     if len(directories) > 1 and output is None:
         raise UsageError("several crawls make one page side by side: name its file with -o FILE")
     crawls = [look(Path(name)) for name in directories]
+    path = Path(output) if output is not None else crawls[0].path / REPORT
+    check_html(path, "-o")
     told = [(read(crawl), _client(crawl)) for crawl in crawls]
     if len(crawls) == 1:
         told = [(search(told[0][0], crawls[0]), told[0][1])]
-    path = Path(output) if output is not None else crawls[0].path / REPORT
-    _write(path, page(*told[0]) if len(told) == 1 else beside(told))
+    write_html(path, page(*told[0]) if len(told) == 1 else beside(told), "-o")
     click.echo(f"  report     {escape_unprintable(str(path))}")
     return 0
 
@@ -52,16 +52,3 @@ def _client(crawl: CrawlDirectory) -> str:
         return variants.client_of(crawl.settings)
     except (UsageError, ImportError):
         return "unknown"
-
-
-def _write(path: Path, text: str) -> None:
-    """Replace the file. Raises UsageError where it is a directory, StorageError where writing fails."""
-    from crawler.errors import StorageError, UsageError
-    from crawler.report.writing import replace
-
-    if path.is_dir():
-        raise UsageError(f"cannot write {path}: it is a directory; name a file in it with -o")
-    try:
-        replace(path, text)
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror or error}; choose another file with -o") from error

@@ -40,6 +40,7 @@ def resume(
     profile: str | None,
     as_json: bool,
     quiet: bool,
+    verbose: bool,
     log_format: str | None,
     **flags: Any,
 ) -> int:
@@ -61,4 +62,4 @@ def resume(
     CrawlDirectory.open_readonly(Path(directory))
     wanted = Wanted(retry_failed, retry_reason, add_seeds)
     order = Order(given(flags | {"out": directory, "seeds": seeds}), config, profile, resume=True, wanted=wanted)
-    return carry_out(order, signals, as_json, quiet, log_format)
+    return carry_out(order, signals, as_json, quiet, log_format, verbose)

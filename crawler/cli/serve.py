@@ -50,7 +50,7 @@ def serve(
 
     read = read_config(Path(config) if config is not None else None)
     address = server.parse_listen(listen)
-    listening = server.bind(address, allow_remote)
+    listening = server.listen_on(address, allow_remote)
 
     async def main() -> None:
         stopped = asyncio.Event()

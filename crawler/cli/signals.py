@@ -19,7 +19,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
 
-from crawler.system.stderr import write_nonblocking
+from crawler.system.stderr import DESCRIPTOR, write_nonblocking
 
 TYPE_CHECKING = False  # typing is not imported: its import would take most of the time until the handlers are installed
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 ECHO = 0.25
 AGAIN = "press Ctrl-C again to end at once"
 SECOND = "a second signal ends it at once"
+SHOW_CURSOR = "\x1b[?25h"
 
 
 class Signals:
@@ -75,6 +76,8 @@ class Signals:
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if number == self.received and monotonic() - self._received_at < ECHO:
             return
+        if self.received and os.isatty(DESCRIPTOR):
+            write_nonblocking(SHOW_CURSOR)  # the display of the progress had hidden it
         if self.received or self._held is False:
             os._exit(128 + number)
         self.received, self._received_at = number, monotonic()

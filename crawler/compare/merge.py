@@ -6,8 +6,8 @@ Rules, and why:
 - Nothing is pooled: two or three machines are no sample of all machines, so an average over them would promise what it
   cannot. Machines agree where each of them gives the same word (faster, slower, equivalent), and disagree where they
   give different ones; the range of their ratios is told. Anything else is open.
-- The folder holds a copy of each session without its reports (`machines/NUMBER`), `merge.json` and `merge.md`. Both are
-  computed from the copies alone, so `compare verify` checks the copies and computes them again.
+- The folder holds a copy of each session without its reports (`machines/NUMBER`), `merge.json`, `merge.md` and
+  `merge.html`. These are computed from the copies alone: `compare verify` checks the copies and computes them again.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ import msgspec
 from crawler.compare import preregistration, raw_logs, report, verify
 from crawler.compare.fields import Field
 from crawler.compare.html_report.book import Table
-from crawler.compare.html_report.markdown import plain, tabled
 from crawler.compare.html_report.numbers import conditions, full
 from crawler.compare.html_report.summary import machine
 from crawler.compare.intervals import Estimate
+from crawler.compare.merge_report import MergeReport, markdown, page
 from crawler.compare.records import Condition, Session
 from crawler.compare.results import Results, results
 from crawler.compare.session_files import FORMAT, SESSION, TRIALS, read_session, read_trials, whole_lines
 from crawler.errors import UsageError
 from crawler.report.numbers import number
+from crawler.system.invocation import called
 
 MACHINES = "machines"
 COPIED = (SESSION, preregistration.FILE, TRIALS)
@@ -89,7 +90,7 @@ def _check(folders: Sequence[Path]) -> None:
         if seen.setdefault(session.preregistration, folder) != folder or folders.count(folder) > 1:
             raise UsageError(f"{folder} is the same comparison as {seen[session.preregistration]}")
         if problems := verify.verify(folder):
-            raise UsageError(f"{folder} cannot be merged: {problems[0]} (compare verify {folder})")
+            raise UsageError(f"{folder} cannot be merged: {problems[0]} ({called()} compare verify {folder})")
 
 
 def is_merged(folder: Path) -> bool:
@@ -114,9 +115,10 @@ def verify_merged(folder: Path) -> tuple[list[str], list[str]]:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """`merge.json` and `merge.md` of a merged folder. Raises UsageError, Corrupt."""
+    """The reports of a merged folder, by name. Raises UsageError, Corrupt."""
     machines = [_read(copy) for copy in _copies(folder)]
     pairs = _pairs(machines)
+    told = _told(machines, pairs)
     facts = {
         "format": FORMAT,
         "machines": [
@@ -127,7 +129,8 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
     return {
         "merge.json": msgspec.json.format(msgspec.json.encode(facts), indent=1) + b"\n",
-        "merge.md": _markdown(machines, pairs).encode(),
+        "merge.md": markdown(told).encode(),
+        "merge.html": page(told).encode(),
     }
 
 
@@ -173,7 +176,7 @@ def _statement(pair: MergedPair) -> str:
     return f"{pair.words[0]} on all {len(values)} machines, {number(min(values))} to {number(max(values))}"
 
 
-def _markdown(machines: Sequence[OneMachine], pairs: Sequence[MergedPair]) -> str:
+def _told(machines: Sequence[OneMachine], pairs: Sequence[MergedPair]) -> MergeReport:
     session, heads = machines[0].session, [f"machine {place}" for place in range(1, len(machines) + 1)]
     shown = [
         [
@@ -188,16 +191,12 @@ def _markdown(machines: Sequence[OneMachine], pairs: Sequence[MergedPair]) -> st
     named = [f"{head}: {machine(one.session)}" for head, one in zip(heads, machines, strict=True)]
     agreed, against = (sum(pair.outcome == wanted for pair in pairs) for wanted in ("agree", "disagree"))
     said = f"{len(machines)} machines agree on {agreed} of {len(pairs)} ratios and disagree on {against}."
-    parts = [
-        "# One comparison on several machines",
+    return MergeReport(
         said,
-        "\n".join(f"- {plain(line)}" for line in named),
-        "## Pages/s at the headline",
-        tabled(Table(["engine", "client", *heads], rates)),
-        "## Pages/s against the base",
-        tabled(Table(["pair", "condition", *heads, "all machines"], shown)),
-    ]
-    return "\n\n".join(parts) + "\n"
+        named,
+        Table(["engine", "client", *heads], rates),
+        Table(["pair", "condition", *heads, "all machines"], shown),
+    )
 
 
 def _rate(field: Field | None, arm: str) -> str:

@@ -19,6 +19,7 @@ from crawler.compare.session import GATES, LOCK, STRICT
 from crawler.compare.session_files import SESSION, TRIALS, read_session, read_trials
 from crawler.compare.site import CONFIGURATION
 from crawler.errors import Corrupt
+from crawler.system.invocation import called
 
 OURS = frozenset({LOCK, SESSION, TRIALS, preregistration.FILE})
 
@@ -56,7 +57,7 @@ def unchecked(folder: Path) -> list[str]:
 def _reports(folder: Path) -> list[str]:
     """The reports that differ, byte for byte, from what the trials give."""
     return [
-        f"{name} is not what the trials say; write it again: compare report"
+        f"{name} is not what the trials say; write it again: {called()} compare report {folder}"
         for name, content in report.contents(folder).items()
         if (folder / name).exists() and (folder / name).read_bytes() != content
     ]

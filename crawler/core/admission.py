@@ -5,6 +5,8 @@ Rules:
 - What is owed is in the queue of its host or in the frontier, see crawler/core/hosts/hosts.py. A URL of which it is not
   known whether it is new is owed until the frontier has decided.
 - Links out of scope wait while a seed may still be redirected to their host.
+- A sitemap that robots.txt or an index names is admitted whatever its host, see crawler/core/urls/sitemap_steps.py. The
+  URLs that a sitemap lists are links of depth 1, or of its own depth where that is larger.
 - A URL beyond the depth limit is stored and counted, not admitted, see crawler/core/urls/depth.py.
 """
 
@@ -32,6 +34,7 @@ from crawler.core.urls.depth import DepthLimit
 from crawler.core.urls.redirects import after_redirect
 from crawler.core.urls.scope import Scope
 from crawler.core.urls.seen import Seen
+from crawler.core.urls.sitemap_steps import DEPTH, is_named, is_sitemap, via_sitemap
 
 
 class Admission:
@@ -50,7 +53,7 @@ class Admission:
         self._window = FetchWindow(rules.outage_wait, min(rules.outage_wait, rules.host_patience))
         self._window.ended = self._hosts.restart_absences
         self._jar = Jar()
-        self._orders = FetchBuilder(self._jar)
+        self._orders = FetchBuilder(self._jar, rules)
         self._depth = DepthLimit(rules.max_depth, seed)
         self._next_id = 1
         self._owed = 0
@@ -74,13 +77,13 @@ class Admission:
         if url in self._seen:
             return False
         name = host_of(url)
-        if not self._scope.admits_host(name):
+        if not self._scope.admits_host(name) and not is_named(via):
             self._actions.leave(kind := self._scope.left_out(name))
             if self._awaits_seeds:
                 self._deferred.keep(name, url, depth, kind)
             return False
         judge = self._scope.url_filter
-        if judge is not None and (depth or via) and not judge(url):
+        if judge is not None and (depth or via) and not is_sitemap(via) and not judge(url):
             self._actions.leave(NotFollowed.EXCLUDED)
             return False
         link = Link(self._next_id, url, depth, via, status=-doubt)
@@ -175,7 +178,7 @@ class Admission:
 
     def _redirected(self, link: Link, target: str, now: float) -> Reason:
         reason, target = after_redirect(link, target, self._rules)
-        if reason is Reason.REDIRECT and not self._scope.admits_path(target):
+        if reason is Reason.REDIRECT and not is_sitemap(link.via) and not self._scope.admits_path(target):
             self._actions.leave(NotFollowed.EXCLUDED)
         elif reason is Reason.REDIRECT:
             name = host_of(target)
@@ -243,8 +246,11 @@ class Admission:
         landed = host.ledger.land(link, event.fingerprint)
         unseen, known = self._seen.partition(event.links)
         new: list[str] = []
+        depth, via = link.depth + 1, ()  # type: int, tuple[str, ...]
+        if event.sitemap is not None:
+            depth, via = max(DEPTH, link.depth), via_sitemap(link, event.sitemap)
         for url in unseen:
-            (new if self._admit(url, link.depth + 1, (), now, landed) else known).append(url)
+            (new if self._admit(url, depth, via, now, landed) else known).append(url)
         self._actions.budgets += self._shared.learn(host, link, event, landed, new, known)
 
     def _settle(self, link: Link, reason: Reason, event: FetchResult | None = None, detail: str = "") -> None:

@@ -87,7 +87,10 @@ REASONS: dict[Reason, Entry] = {
 TRUNCATED, UNREAD, LINKS_CUT = "truncated", "unread", "links_cut"
 COUNTS: dict[str, Entry] = {
     TRUNCATED: _trouble("Pages stored in part: the connection ended or took too long, or `max_body` was reached."),
-    UNREAD: _trouble("Pages stored without their links: parsing took too much time or memory, or crashed."),
+    UNREAD: _trouble(
+        "Pages stored without their links: parsing took too much time or memory, or crashed; sitemaps that were not"
+        " read to their end."
+    ),
     LINKS_CUT: _limit("Links that were dropped: beyond `max_links` of a page or `max_url_length`."),
 }
 """What is counted beside the reasons and is missed, too, also of URLs that ended `ok`."""
@@ -173,5 +176,5 @@ def _again(name: str, entry: Entry) -> str:
     by_name = f"`--retry-reason {name}`"
     if entry.meaning is Meaning.LIMIT:
         return by_name
-    partly = {TRUNCATED: " but for `max_body`", UNREAD: " but for time"}.get(name, "")
+    partly = {TRUNCATED: " but for `max_body`", UNREAD: " but for time and sitemaps"}.get(name, "")
     return f"`resume`{partly}" + (f"; all by {by_name}" if partly else "")

@@ -12,14 +12,17 @@ from __future__ import annotations
 from crawler.core.hosts.cookies import Jar
 from crawler.core.hosts.host import Host
 from crawler.core.messages import Fetch, Link
+from crawler.core.rules import Rules
 from crawler.core.urls.canonical import host_of
+from crawler.core.urls.sitemap_steps import SitemapNamer
 
 
 class FetchBuilder:
     """Builds the fetches of pages, with the cookies that are in its `jar`."""
 
-    def __init__(self, jar: Jar) -> None:
+    def __init__(self, jar: Jar, rules: Rules) -> None:
         self._jar = jar
+        self._namer = SitemapNamer(rules) if rules.sitemaps or rules.sitemap else None
 
     def page(self, lease: int, link: Link, now: float, *, wait_for_dns: bool = False) -> Fetch:
         """The fetch of a link."""
@@ -34,6 +37,7 @@ class FetchBuilder:
             cookie=cookie,
             wait_for_dns=wait_for_dns,
             want_fingerprint=True,
+            naming=self._namer.naming(link) if self._namer is not None else None,
         )
 
 

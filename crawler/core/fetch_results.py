@@ -7,7 +7,8 @@ Rules:
   crawler/core/network/fetch_window.py.
 - Whether a failure spends an attempt is decided by the health of the host, see crawler/core/hosts/health.py.
 - A lease that expires counts as lost and spends no attempt; a URL lost too often is poison.
-- robots.txt is no link: its result changes the host only.
+- robots.txt is no link: its result changes the host, and names its sitemaps where they are wanted.
+- A host may have `max_sitemaps`, counted while it is in memory: so many are read, and so many may its robots.txt name.
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ from crawler.core.messages import (
     Link,
 )
 from crawler.core.network.outage import Fault
-from crawler.core.reasons import FetchErrorKind, Reason
+from crawler.core.page.robots import sitemap_lines
+from crawler.core.reasons import FetchErrorKind, ParseSkipped, Reason
 from crawler.core.settling import describe
 from crawler.core.urls.redirects import REDIRECTS
+from crawler.core.urls.sitemap_steps import DEPTH, named_by, via_robots
 
 
 class FetchResults(Admission):
@@ -57,10 +60,18 @@ class FetchResults(Admission):
             return
         self._answered(host, now)
         host.health.settled(link.id)
+        if event.sitemap is not None:
+            event = self._sitemap_landed(host, event)
         asked, link = link, replace(link, attempts=link.attempts + 1, status=event.status, lost=0)
         reason = self._redirected(link, event.location, now) if event.status in REDIRECTS else reason_of(event)
         self._settle(link, reason, event)
         self._read(host, asked, event, now)
+
+    def _sitemap_landed(self, host: Host, event: Fetched) -> Fetched:
+        """Leave unread what a host has beyond `max_sitemaps`."""
+        host.sitemaps += 1
+        within = host.sitemaps <= self._rules.max_sitemaps
+        return event if within else replace(event, links=(), unread=ParseSkipped.TOO_MANY)
 
     def _answered(self, host: Host, now: float, refused: bool = False) -> None:
         if host.answered(refused):
@@ -154,3 +165,8 @@ class FetchResults(Admission):
 
     def _robots_read(self, host: Host, text: str, now: float) -> None:
         self._actions.notes.append(host.note(now, robots=text))
+        if self._rules.sitemaps and self._scope.admits_host(host.name):
+            found, left = named_by(host.name, sitemap_lines(text), self._rules)
+            self._actions.leave_all(tuple(left.items()))
+            for url in found:
+                self._admit(url, DEPTH, via_robots(host.name), now)

@@ -27,11 +27,21 @@ class FetchErrorKind(StrEnum):
 
 class ParseSkipped(StrEnum):
     """Why a page was stored and its links not read: parsing takes too much time (`CPU_LIMIT`) or memory (`MEMORY`), or
-    killed the process that reads it, twice (`LOST`)."""
+    killed the process that reads it, twice (`LOST`).
+
+    The others are about sitemaps. It is not well-formed (`MALFORMED`) or larger than the protocol allows (`TOO_LARGE`):
+    what comes before that is read. It has a DTD (`DTD`); it is an index that an index lists (`NESTED`); its host has
+    more than `max_sitemaps` (`TOO_MANY`).
+    """
 
     CPU_LIMIT = "effort"
     MEMORY = "memory"
     LOST = "lost"
+    MALFORMED = "malformed"
+    TOO_LARGE = "too_large"
+    DTD = "dtd"
+    NESTED = "nested"
+    TOO_MANY = "too_many"
 
 
 class NotFollowed(StrEnum):
@@ -58,6 +68,12 @@ class NotFollowed(StrEnum):
     LINK_CANONICAL = "link_canonical"
     ERROR_PAGE = "error_page"
     NOT_HTML = "not_html"
+    SITEMAP_FOREIGN = "sitemap_foreign"
+    NO_SITEMAP = "no_sitemap"
+
+
+PARTLY_READ = frozenset({ParseSkipped.MALFORMED, ParseSkipped.TOO_LARGE})
+"""The links that come before what ends the reading are taken."""
 
 
 class Reason(StrEnum):

@@ -39,6 +39,11 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     robots_redirects: Count = 5
     robots_size: AtLeastOne = 512_000
 
+    # sitemaps
+    sitemaps: bool = False
+    sitemap: tuple[str, ...] = ()
+    max_sitemaps: AtLeastOne = 1000
+
     # retries and resting hosts
     attempts: Annotated[int, Meta(ge=1, le=30)] = 3
     backoff: Seconds = 5.0

@@ -7,7 +7,9 @@ Rules:
   redirects and error pages are not worth a decompression bomb; with `follow_errors` error pages are parsed for links.
 - A 206 is a partial page, since we never send a Range: it is stored and parsed like any truncated body, with the mark
   "range".
-- A heavy page (crawler/core/page/parse_cost.py) is parsed in the sandbox: its parser would stall all other fetches.
+- A heavy page (crawler/core/page/parse_cost.py) is parsed in the sandbox: its parser would stall all other fetches. So
+  is a sitemap that is a gzip file of more than PACKED bytes.
+- A sitemap is a page like any other: fetched, stored and counted as one. Only its links are read in another way.
   `aread` moves other slow work to a thread. A body with a content coding is decoded up to HEAVY bytes to find out
   whether it is heavy.
 """
@@ -20,11 +22,12 @@ from typing import Protocol, TypeVar
 
 from msgspec.structs import replace
 
-from crawler.core.messages import Fetch, Fetched, SetCookie
+from crawler.core.messages import Fetch, Fetched, SetCookie, SitemapNaming
 from crawler.core.page.digest import term
 from crawler.core.page.links import PageHeaders, Reading, is_html, page_headers, read_page
 from crawler.core.page.parse_cost import HEAVY, is_expensive
 from crawler.core.page.robots import decode_robots
+from crawler.core.page.sitemap import is_packed, sitemap_kind
 from crawler.core.reasons import NotFollowed
 from crawler.core.rules import Rules
 from crawler.core.urls.canonical import Resolver, host_of
@@ -41,17 +44,26 @@ from crawler.storage.pages.base import Page
 
 T = TypeVar("T")
 Read = tuple[Page | None, Fetched]
-ReadPage = Callable[[bytes, str, PageHeaders, bool, bool], Reading]
+ReadPage = Callable[[bytes, str, PageHeaders, bool, bool, SitemapNaming | None], Reading]
 
 PARTIAL_CONTENT = 206
 MAX_CONTENT_TYPE = 200  # characters
+PACKED = 4096
 NONE: Mapping[str, Headers] = {}
 
 
 class Sandbox(Protocol):
     """Parses heavy pages; HeavyReader implements it."""
 
-    def read(self, body: bytes, url: str, headers: PageHeaders, follow: bool, fingerprint: bool) -> Reading:
+    def read(
+        self,
+        body: bytes,
+        url: str,
+        headers: PageHeaders,
+        follow: bool,
+        fingerprint: bool,
+        naming: SitemapNaming | None,
+    ) -> Reading:
         """`read_page` in another process."""
 
     def run_exclusive(self, work: Callable[[], T]) -> T:
@@ -82,6 +94,7 @@ class PageProcessor:
         secrets: Mapping[str, Headers] = NONE,
     ) -> None:
         self._rules = rules
+        self._reads_sitemaps = bool(rules.sitemaps or rules.sitemap)
         self._resolver = Resolver(scope.admits_path, respell=normalizer(rules))
         self._max_body = max_body
         self._attempt_header = attempt_header
@@ -134,14 +147,22 @@ class PageProcessor:
         headers = page_headers(response.headers)
         if not self._is_read(fetch, response):
             return None, self._unread(fetch, response, headers, now)
-        guarded = self._elsewhere is not None and (codings_of(response) or is_html(response.body, headers))
+        guarded = self._elsewhere is not None and (codings_of(response) or self._has_links(response.body, headers))
         if guarded and len(response.body) > HEAVY:
             return None
         cap = min(HEAVY, self._max_body) if guarded else self._max_body
         decoded = self._decode(response, cap)
         if guarded and (is_expensive(decoded.body) or (decoded.truncated == "length" and cap < self._max_body)):
             return None
+        if guarded and self._reads_sitemaps and len(decoded.body) > PACKED and is_packed(decoded.body):
+            return None
         return self._page(fetch, response, headers, now, decoded, self._read_here)
+
+    def _has_links(self, body: bytes, headers: PageHeaders) -> bool:
+        """Whether a body is HTML, or a sitemap where these are read."""
+        if is_html(body, headers):
+            return True
+        return self._reads_sitemaps and sitemap_kind(body) is not None
 
     def _is_read(self, fetch: Fetch, response: Response) -> bool:
         """Whether the body of a response is parsed."""
@@ -168,11 +189,19 @@ class PageProcessor:
         assert self._elsewhere is not None
         decoded = self._decode(response, self._max_body)
         headers = page_headers(response.headers)
-        html = is_html(decoded.body, headers)
-        return self._page(fetch, response, headers, now, decoded, self._elsewhere.read if html else self._read_here)
+        read = self._elsewhere.read if self._has_links(decoded.body, headers) else self._read_here
+        return self._page(fetch, response, headers, now, decoded, read)
 
-    def _read_here(self, body: bytes, url: str, headers: PageHeaders, follow: bool, fingerprint: bool) -> Reading:
-        return read_page(body, url, headers, self._rules, self._resolver, follow, fingerprint)
+    def _read_here(
+        self,
+        body: bytes,
+        url: str,
+        headers: PageHeaders,
+        follow: bool,
+        fingerprint: bool,
+        naming: SitemapNaming | None,
+    ) -> Reading:
+        return read_page(body, url, headers, self._rules, self._resolver, follow, fingerprint, naming)
 
     def _page(
         self,
@@ -188,7 +217,7 @@ class PageProcessor:
             truncated = truncated or "range"
         shown = is_page(fetch, response)
         content_type = headers.content_type
-        reading = read(body, fetch.url, headers, fetch.extract_links, fetch.want_fingerprint)
+        reading = read(body, fetch.url, headers, fetch.extract_links, fetch.want_fingerprint, fetch.naming)
         if self._spin:
             spin_cpu(self._spin)
         kept = shown and not (reading.noindex and self._rules.obey_noindex)
@@ -210,6 +239,7 @@ class PageProcessor:
             fingerprint=reading.fingerprint,
             not_followed=reading.not_followed,
             address=response.address,
+            sitemap=reading.sitemap,
         )
         if not kept:
             return None, event

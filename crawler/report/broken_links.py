@@ -11,13 +11,14 @@ Rules:
 
 from __future__ import annotations
 
+import shlex
 from contextlib import closing
 
 from msgspec.structs import replace
 
 from crawler.errors import StorageError
 from crawler.report.facts import Facts
-from crawler.report.html import NOTHING, card, table, url
+from crawler.report.html import NOTHING, card, remote, shared_origin, table, url
 from crawler.storage.directory import CrawlDirectory
 from crawler.storage.linking_pages import MOST, LinkingPages
 from crawler.storage.stored_crawl import StoredCrawl
@@ -25,6 +26,8 @@ from crawler.storage.stored_crawl import StoredCrawl
 SHARE = 0.02
 LEAST = 0.25
 """Seconds."""
+LARGEST = 400_000
+"""Letters of the table, which ends where more would be needed: URLs may be long."""
 
 
 def at_the_end_of_a_run(facts: Facts) -> float:
@@ -50,16 +53,23 @@ def broken_links(facts: Facts) -> str:
     """The table of broken links as HTML, "" where there are none."""
     if not facts.broken:
         return ""
-    rows = [
-        [url(one.url), str(one.status), "<br>".join(url(page) for page in one.linked_from) or NOTHING]
-        for one in facts.broken
-    ]
+    origin = shared_origin(one.url for one in facts.broken)
+    rows, size = list[list[str]](), 0
+    for one in facts.broken:
+        pages = "<br>".join(url(page, origin=origin) for page in one.linked_from) or NOTHING
+        row = [url(one.url, origin=origin), str(one.status), pages]
+        size += sum(map(len, row))
+        if size > LARGEST:
+            break
+        rows.append(row)
     every = sum(count for status, count in facts.tally.statuses.items() if status.startswith(("4", "5")))
     notes = [f"The first {MOST} pages that link there, in the order of URLs; a seed may have none."]
     if every > len(rows):
         notes.append(f"Not shown: {every - len(rows):,} more.")
     if not facts.links_searched:
         notes.append("Not all pages were searched for links: the time for that was up, or a page could not be read.")
-    notes.append("All of it: <code>export DIR --where 'status&gt;=400' --fields url,status,linked_from</code>.")
+    export = f"{facts.command} export {shlex.quote(facts.out)} --where 'status>=400' --fields url,status,linked_from"
+    notes.append(f"All of it: <code>{remote(export, 600)}</code>.")
     about = "Broken links"
-    return card(table(("URL", "status", ":linked from"), rows, about), about) + f"<p class=note>{' '.join(notes)}</p>"
+    head = ("URL", "Status", ":Linked from")
+    return card(table(head, rows, about, origin), about) + f"<p class=note>{' '.join(notes)}</p>"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from crawler.core.endings import Conclusion
+from crawler.core.reasons import Ending
 from crawler.metrics.counters import Tally
 from crawler.storage.directory import come_to
 from crawler.storage.manifest import Manifest
@@ -41,6 +42,10 @@ class Bar(msgspec.Struct, frozen=True):
     other: int
     size: int
 
+    def plus(self, more: Bar) -> Bar:
+        """Both together."""
+        return Bar(self.fine + more.fine, self.other + more.other, self.size + more.size)
+
 
 class PaceFacts(msgspec.Struct, frozen=True):
     """Throughput over active time, which excludes pauses between runs. Bar k begins at `k * width` seconds."""
@@ -53,6 +58,23 @@ class PaceFacts(msgspec.Struct, frozen=True):
     def seconds(self) -> float:
         """Active time in seconds."""
         return sum(span.seconds for span in self.spans)
+
+    def rebinned(self, width: float) -> PaceFacts:
+        """The same with bars of this width, a multiple of the present one."""
+        bars: list[Bar] = []
+        for place, bar in enumerate(self.bars):
+            if place % round(width / self.width) == 0:
+                bars.append(Bar(0, 0, 0))
+            bars[-1] = bars[-1].plus(bar)
+        return PaceFacts(self.spans, width, tuple(bars))
+
+
+class Percentiles(msgspec.Struct, frozen=True):
+    """The fetch times (seconds) that 50, 95 and 99 % of the URLs did not exceed."""
+
+    p50: float
+    p95: float
+    p99: float
 
 
 class HostFacts(msgspec.Struct, frozen=True):
@@ -134,14 +156,16 @@ class PolitenessFacts(msgspec.Struct, frozen=True):
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """One crawl. `durations`, `sizes`: (upper edge, count) of fetches and pages; `running`: the pid of a live run;
-    `links_searched`: all pages were searched for links to what is `broken`."""
+    `links_searched`: all pages were searched for links to what is `broken`; `command`: how this crawler is called."""
 
     out: str
     taken_at: float
     manifest: Manifest
     tally: Tally
+    command: str
     running: int | None = None
     pace: PaceFacts = PaceFacts()
+    fetch_times: Percentiles | None = None
     hosts: HostCounts = HostCounts()
     troubles: tuple[TroubleFacts, ...] = ()
     broken: tuple[BrokenLink, ...] = ()
@@ -159,6 +183,21 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     def come_to(self) -> Conclusion | None:
         """The conclusion of the crawl; None while it is open."""
         return come_to(self.manifest, self.tally)
+
+    @property
+    def failed(self) -> bool:
+        """Whether nothing could be fetched."""
+        return self.come_to is not None and self.come_to.ending is Ending.FAILED
+
+    @property
+    def cpu_seconds(self) -> float | None:
+        """CPU of the runs whose cost is kept: those that ended by themselves. None where there is none."""
+        return sum(cost.cpu_seconds for cost in self.manifest.costs) if self.manifest.costs else None
+
+    @property
+    def peak_memory(self) -> int | None:
+        """The largest peak of these runs, in bytes; None where there is none."""
+        return max((cost.peak_memory for cost in self.manifest.costs), default=None)
 
     @property
     def over(self) -> bool:

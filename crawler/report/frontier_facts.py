@@ -3,8 +3,6 @@
 Rules:
 - One read transaction on a read-only connection: all figures of a live crawl are of the same moment, and nothing is
   checkpointed. SQLite sorts in its own temporary files, not in the directory.
-- `settled_at` is when a batch was committed, up to a second after the answer. That is the resolution of all times here.
-- A run is identified by its part names. URLs settled without a stored page count for the run whose time they are in.
 """
 
 from __future__ import annotations
@@ -18,28 +16,19 @@ from crawler.metrics.counters import Tally
 from crawler.report.facts import (
     MOST_BROKEN,
     TOP,
-    Bar,
     BrokenLink,
     FetchFacts,
     HostCounts,
     HostFacts,
-    PaceFacts,
-    Span,
     TroubleFacts,
 )
 from crawler.storage.frontier.meta import SEEDS_ANSWERED, says_seeds_answered
 
-BARS = 90
-FEWEST_COMMITS = 3
-"""Minimum mean number of commits per bar: with fewer, full and empty bars would alternate."""
-RUNS = 20
-"""Number of last runs shown separately; pauses between earlier ones are not cut out."""
 HOST = "substr(url, 1, 7 + instr(substr(url, 9), '/'))"
 FINE = "reason IN ('ok', 'redirect')"
 KIND = "CASE WHEN reason GLOB 'redirect*' THEN '' ELSE detail END"
 """The detail, as far as it tells kinds of error apart: that of a redirect is its target."""
 FETCHED = "reason IS NOT NULL AND attempts > 0"
-WIDTHS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600, 86_400)
 DURATIONS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 SIZES = (1e3, 3e3, 1e4, 3e4, 1e5, 3e5, 1e6, 3e6, 1e7)
 ONE = "url, reason, status, attempts, coalesce(size, 0), seconds"
@@ -54,60 +43,6 @@ def tally(connection: sqlite3.Connection) -> Tally:
     if not all(says_seeds_answered(value) for value in kept):
         tally.seeds_answered = connection.execute(SEEDS_ANSWERED).fetchone()[0]
     return tally
-
-
-def pace(connection: sqlite3.Connection) -> PaceFacts:
-    """Throughput over active time."""
-    first, last, commits = connection.execute(
-        f"SELECT min(settled_at - seconds), max(settled_at), count(DISTINCT settled_at) FROM url WHERE {FETCHED}"
-    ).fetchone()
-    if first is None:
-        return PaceFacts()
-    spans = _spans(connection, first, last)
-    total = spans[-1].offset + spans[-1].seconds
-    width = _width(total, commits)
-    since, values = _active(spans)
-    rows = connection.execute(
-        f"""SELECT CAST(({since}) / ? AS INTEGER) AS bar, sum({FINE}), sum(NOT {FINE}),
-        sum(CASE WHEN part IS NULL THEN 0 ELSE size END) FROM url WHERE {FETCHED} GROUP BY bar""",
-        (*values, width),
-    )
-    bars = [Bar(0, 0, 0)] * (int(total / width) + 1)
-    for place, fine, other, size in rows:
-        bars[min(max(place, 0), len(bars) - 1)] = Bar(fine, other, size)
-    return PaceFacts(tuple(spans), width, tuple(bars))
-
-
-def _spans(connection: sqlite3.Connection, first: float, last: float) -> list[Span]:
-    """The runs in order, with the time between them cut out, except where the clock was set back."""
-    rows = connection.execute(
-        """SELECT CAST(substr(part, 1, 4) AS INTEGER) AS run, min(settled_at - seconds), max(settled_at), count(*)
-        FROM url WHERE part IS NOT NULL GROUP BY run ORDER BY run DESC LIMIT ?""",
-        (RUNS,),
-    ).fetchall()[::-1] or [(1, first, last, 0)]
-    spans: list[Span] = []
-    for place, (run, start, end, pages) in enumerate(rows):
-        start = first if place == 0 else max(start, spans[-1].end)
-        end = max(start, last if place == len(rows) - 1 else end)
-        offset = spans[-1].offset + spans[-1].seconds if spans else 0.0
-        spans.append(Span(run, start, end, pages, offset))
-    return spans
-
-
-def _active(spans: list[Span]) -> tuple[str, list[float]]:
-    """SQL that maps `settled_at` to active time, and its parameters; the latest run comes first."""
-    cases, values = "", list[float]()
-    for before, span in zip(reversed(spans[:-1]), reversed(spans[1:]), strict=True):
-        cases += " WHEN settled_at > ? THEN max(settled_at - ?, 0) + ?"
-        values += [before.end, span.start, span.offset]
-    rest = "settled_at - ?"
-    return (f"CASE{cases} ELSE {rest} END" if cases else rest), [*values, spans[0].start]
-
-
-def _width(total: float, commits: int) -> float:
-    least = max(total / BARS, FEWEST_COMMITS * total / commits)
-    days = -(-least // WIDTHS[-1]) * WIDTHS[-1]
-    return float(next((width for width in WIDTHS if width >= least), days))
 
 
 def hosts(connection: sqlite3.Connection) -> HostCounts:

@@ -1,15 +1,20 @@
-"""HTML text and tables of a report. All remote text passes `remote`.
+"""HTML text and tables of a report. All remote text passes `remote` or `url`.
 
-`remote` turns untrusted text (from a server, a URL or a path) into safe HTML. Control characters, surrogates and bidi
-control characters become visible escapes, long text is cut, `<`, `&` and quotes are escaped, and `bdi` keeps the rest
-from reordering its neighbours. Remote text is never used as a link, an attribute or a style.
+Rules:
+- `remote` turns untrusted text (from a server, a URL or a path) into safe HTML. Control characters, surrogates and bidi
+  control characters become visible escapes, long text is cut, `<`, `&` and quotes are escaped, and `bdi` keeps the rest
+  from reordering its neighbours.
+- Of remote text only an http(s) URL of plain ASCII becomes a link. A browser sends no referrer with it.
+- A table scrolls in a frame of its own, whose edges are shaded where there is more. On a small screen the origin that
+  all its URLs share is shown once, above it.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from string import Template
@@ -19,8 +24,12 @@ from crawler.system.text import escape_unprintable
 
 FRAME = Path(__file__).with_name("page.html")
 LONGEST = 160
+LONGEST_LINK = 500
+"""Letters of a URL that becomes a link; a longer one is shown, cut."""
+LINK = re.compile(r"https?://[!-~]+")
 NOTHING = "\N{EN DASH}"
 BAR = 90
+TIME = "%Y-%m-%d %H:%M:%S"
 
 
 def frame(style: Path, title: str, top: str, main: str, foot: str, kind: str = "", script: str = "") -> str:
@@ -38,12 +47,23 @@ def frame(style: Path, title: str, top: str, main: str, foot: str, kind: str = "
 
 def remote(text: str, most: int = LONGEST) -> str:
     """Remote text as safe HTML, at most `most` characters."""
-    return f"<bdi>{escape(cut(escape_unprintable(text[: most + 1]), most))}</bdi>"
+    return f"<bdi>{escape(_shown(text, most))}</bdi>"
+
+
+def _shown(text: str, most: int) -> str:
+    return cut(escape_unprintable(text[: most + 1]), most)
 
 
 def moment(at: float) -> str:
     """A Unix time as text, in UTC."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return f"{datetime.fromtimestamp(at, UTC):{TIME}} UTC"
+
+
+def between(start: float, end: float) -> str:
+    """Two Unix times as text, in UTC; the day once where it is the same."""
+    first, last = datetime.fromtimestamp(start, UTC), datetime.fromtimestamp(end, UTC)
+    time = "%H:%M:%S" if first.date() == last.date() else TIME
+    return f"{first:{TIME}} to {last:{time}} UTC"
 
 
 def bar(share: float, kind: str) -> str:
@@ -54,8 +74,9 @@ def bar(share: float, kind: str) -> str:
     )
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], about: str) -> str:
-    """A table. Cells are HTML, the first of a row is its heading; a head that begins with ":" marks a text column."""
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], about: str, origin: str = "") -> str:
+    """A table. Cells are HTML, the first of a row is its heading; a head that begins with ":" marks a text column.
+    `origin` is that of all URLs in it, see `shared_origin`."""
     if not rows:
         return ""
     kinds = [" class=text" if name.startswith(":") else "" for name in head]
@@ -70,8 +91,9 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], about: str) -> str
         + "</tr>"
         for row in rows
     )
+    on = f'<p class="note stripped">On {remote(origin)}:</p>' if origin else ""
     return (
-        f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(about)}">'
+        f'{on}<div class="scroll" role="region" tabindex="0" aria-label="{escape(about)}">'
         f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
@@ -82,9 +104,21 @@ def card(body: str, name: str = "") -> str:
     return f'<div class="card">{head}{body}</div>' if body else ""
 
 
-def url(text: str, kind: str = "") -> str:
-    """A URL or a host; lines may break anywhere in it."""
-    return f'<span class="url{kind}">{remote(text, 80 if kind else LONGEST)}</span>'
+def shared_origin(urls: Iterable[str]) -> str:
+    """The origin of all these URLs; "" where they have several."""
+    origins = {"/".join(one.split("/", 3)[:3]) for one in urls}
+    return origins.pop() if len(origins) == 1 else ""
+
+
+def url(text: str, kind: str = "", origin: str = "") -> str:
+    """A URL or a host as a link; lines may break anywhere in it. On a small screen a leading `origin` is left out."""
+    whole = _shown(text, 80 if kind else LONGEST)
+    path = whole.removeprefix(origin) if origin else whole
+    common = f'<span class="origin">{escape(origin)}</span>' if path.startswith("/") and path != whole else ""
+    shown = f"<bdi>{common}{escape(path if common else whole)}</bdi>"
+    if len(text) > LONGEST_LINK or not LINK.fullmatch(text):
+        return f'<span class="url{kind}">{shown}</span>'
+    return f'<a class="url{kind}" href="{escape(text)}" rel="noopener noreferrer nofollow">{shown}</a>'
 
 
 def listed(pairs: Sequence[tuple[str, str]]) -> str:
@@ -96,3 +130,9 @@ def section(key: str, name: str, body: str, note: str = "") -> str:
     """A section of the page; "" where `body` is empty."""
     said = f"<p class=note>{note}</p>" if note else ""
     return f'<section id="{key}"><h2>{escape(name)}</h2>{said}{body}</section>' if body else ""
+
+
+def contents(names: Sequence[tuple[str, str]]) -> str:
+    """Links to the sections of a page: (key, name) each."""
+    links = "".join(f'<li><a href="#{key}">{escape(name)}</a></li>' for key, name in names)
+    return f'<nav aria-label="Contents"><ul>{links}</ul></nav>'

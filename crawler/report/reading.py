@@ -8,13 +8,15 @@ from pathlib import Path
 from time import monotonic, time
 
 from crawler.errors import StorageError, UsageError
-from crawler.report import frontier_facts
+from crawler.report import frontier_facts, pace_facts
 from crawler.report.facts import Facts
 from crawler.report.politeness import audit
 from crawler.report.shards import unite
+from crawler.report.visits import take_visits
 from crawler.storage.database import connect_to_read, storage_errors
 from crawler.storage.directory import CrawlDirectory
 from crawler.storage.manifest import MANIFEST
+from crawler.system.invocation import called
 
 COMPARISON = "session.json"
 STEPS = 10_000
@@ -24,7 +26,9 @@ STEPS = 10_000
 def look(path: Path) -> CrawlDirectory:
     """The crawl in a directory. Raises UsageError where there is none, with a hint where it is a comparison."""
     if not CrawlDirectory.exists(path) and (path / COMPARISON).is_file():
-        raise UsageError(f"{path} is a comparison, not a crawl; its report is written by: compare report {path}")
+        raise UsageError(
+            f"{path} is a comparison, not a crawl; its report is written by: {called()} compare report {path}"
+        )
     return CrawlDirectory.open_readonly(path)
 
 
@@ -46,18 +50,23 @@ def read(directory: CrawlDirectory, patience: float | None = None) -> Facts:
         except sqlite3.OperationalError as error:
             if getattr(error, "sqlite_errorname", "") != "SQLITE_INTERRUPT":
                 raise
-            raise StorageError(f"it takes longer than {patience:g} s; write it with: report {directory.path}") from None
+            again = f"{called()} report {directory.path}"
+            raise StorageError(f"it takes longer than {patience:g} s; write it with: {again}") from None
 
 
 def _facts(directory: CrawlDirectory, connection: sqlite3.Connection) -> Facts:
     ours = frontier_facts
+    visits = take_visits(connection, directory.path / "parts")
+    pace_facts.take_fetches(connection)
     return Facts(
         out=str(directory.path),
+        command=called(),
         taken_at=time(),
         manifest=directory.manifest,
         tally=ours.tally(connection),
         running=None if directory.ours else directory.lock_owner(),  # our own run is over when it writes its report
-        pace=ours.pace(connection),
+        pace=pace_facts.pace(connection),
+        fetch_times=pace_facts.percentiles(connection),
         hosts=ours.hosts(connection),
         troubles=ours.troubles(connection),
         broken=ours.broken(connection),
@@ -67,7 +76,7 @@ def _facts(directory: CrawlDirectory, connection: sqlite3.Connection) -> Facts:
         sizes=ours.sizes(connection),
         types=ours.types(connection),
         depths=ours.depths(connection),
-        audit=audit(connection, directory.path / "parts", directory.settings),
+        audit=audit(connection, visits, directory.settings),
         files=_files(directory),
     )
 

@@ -1,26 +1,31 @@
 """Several crawls side by side on one page. Pure.
 
-It ranks nothing: these are single runs, each under its own conditions, so none is called faster. The digest shows
-whether they did the same work.
+Rules:
+- It ranks nothing: these are single runs, each under its own conditions, so none is called faster. The digest shows
+  whether they did the same work.
+- The figures have equal axes and bars of equal width, so that their peaks can be compared.
 """
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from crawler.report.drawing import peak, throughput
 from crawler.report.facts import Facts
 from crawler.report.html import NOTHING, card, frame, moment, remote, section, table
-from crawler.report.numbers import lasting, number
-from crawler.report.page import FINE, LEGEND, STYLE, state
+from crawler.report.numbers import number
+from crawler.report.page import LEGEND, STYLE
 from crawler.report.politeness_html import smallest
-from crawler.system.text import duration, format_bytes
+from crawler.report.svg import escape
+from crawler.report.top import figures, state, when
 
 NO_CLAIM = (
     "Single runs, each under its own conditions: what differs here may be noise. Whether an engine is faster is"
-    " measured by <code>python -m crawler compare</code>, which repeats, randomises and checks."
+    " measured by <code>{command} compare</code>, which repeats, randomises and checks."
 )
 Crawl = tuple[Facts, str]
 """The facts of a crawl and its HTTP client."""
@@ -28,11 +33,12 @@ Crawl = tuple[Facts, str]
 
 def beside(crawls: Sequence[Crawl]) -> str:
     """The page of several crawls, each with the HTTP client of its last run."""
+    crawls = _with_equal_bars(crawls)
     title = f"{len(crawls):,} crawls side by side"
     names = _names([facts.out for facts, _ in crawls])
-    heads = ("", *(f":{place}" for place in range(1, len(crawls) + 1)))
+    heads = ("Crawl", *(f":{place}" for place in range(1, len(crawls) + 1)))
     listed = "".join(
-        f"<li>{place}: <code>{remote(name)}</code>, {state(facts)}, as of {moment(facts.taken_at)}</li>"
+        f"<li>{place}: <code>{remote(name)}</code>, {state(facts)}{when(facts)}</li>"
         for place, (name, (facts, _)) in enumerate(zip(names, crawls, strict=True), 1)
     )
     main = [
@@ -41,9 +47,17 @@ def beside(crawls: Sequence[Crawl]) -> str:
         section("throughput", "Throughput, on equal axes", _figures(crawls, names)),
         section("conditions", "Settings that differ", _settings(crawls, heads)),
     ]
-    command = shlex.join(["python", "-m", "crawler", "report", *(facts.out for facts, _ in crawls), "-o", "FILE"])
-    top = f"<h1>{title}</h1><ul>{listed}</ul><p class=note>{NO_CLAIM}</p>"
-    return frame(STYLE, title, top, "\n".join(main), f"Written again by <code>{remote(command, 1000)}</code>.")
+    called = crawls[0][0].command
+    command = f"{called} report {shlex.join([*(facts.out for facts, _ in crawls), '-o', 'FILE'])}"
+    top = f"<h1>{title}</h1><ul>{listed}</ul><p class=note>{NO_CLAIM.format(command=escape(called))}</p>"
+    written = moment(max(facts.taken_at for facts, _ in crawls))
+    foot = f"Written {written}; again by <code>{remote(command, 1000)}</code>."
+    return frame(STYLE, title, top, "\n".join(main), foot)
+
+
+def _with_equal_bars(crawls: Sequence[Crawl]) -> list[Crawl]:
+    width = max((facts.pace.width for facts, _ in crawls if facts.pace.bars), default=1.0)
+    return [(replace(facts, pace=facts.pace.rebinned(width)), client) for facts, client in crawls]
 
 
 def _names(paths: Sequence[str]) -> list[str]:
@@ -62,35 +76,23 @@ def _same(crawls: Sequence[Crawl]) -> str:
 
 
 def _rows(crawls: Sequence[Crawl]) -> list[list[str]]:
-    cells: dict[str, Callable[[Facts], str]] = {
-        "state": state,
-        "URLs fetched": lambda facts: f"{facts.tally.urls:,}",
-        "owed": lambda facts: f"{facts.tally.owed:,}",
-        "pages stored": lambda facts: f"{facts.tally.pages:,}",
-        "bytes, decoded": lambda facts: format_bytes(facts.tally.bytes),
-        "hosts": lambda facts: f"{facts.hosts.count:,}",
-        "retries": lambda facts: f"{facts.tally.retries:,}",
-        "ended otherwise": lambda facts: f"{sum(facts.tally.reasons.values()) - _fine(facts):,}",
-        "runs": lambda facts: f"{facts.manifest.runs:,}",
-        "active time": lambda facts: duration(facts.pace.seconds),
-        "URLs/s, mean": lambda facts: number(facts.rate) if facts.rate else NOTHING,
-        "URLs/s, most": lambda facts: number(peak(facts.pace)) if facts.pace.bars else NOTHING,
-        "slowest fetch": lambda facts: lasting(facts.slowest[0].seconds) if facts.slowest else NOTHING,
-        "smallest gap": lambda facts: smallest(facts.audit),
-        "too soon": lambda facts: f"{facts.audit.breaches:,} of {facts.audit.owed_rest:,} hosts",
-        "mode": lambda facts: remote(str(facts.manifest.settings.get("mode", "async"))),
-        "store": lambda facts: remote(str(facts.manifest.settings.get("store", "sqlite"))),
-        "digest": lambda facts: f"<code>{remote(facts.tally.digest)}</code>",
-    }
-    rows = [
-        [name, *(f'<span class="fold">{show(facts)}</span>' for facts, _ in crawls)] for name, show in cells.items()
+    width = crawls[0][0].pace.width
+    cells: list[dict[str, str]] = [
+        {
+            "state": state(facts),
+            **figures(facts),
+            f"URLs/s in the busiest {width:g} s": number(peak(facts.pace)) if facts.pace.bars else NOTHING,
+            "shortest rest of a host": smallest(facts.audit),
+            "hosts asked too soon": f"{facts.audit.breaches:,} of {facts.audit.owed_rest:,}",
+            "runs": f"{facts.manifest.runs:,}",
+            "mode": remote(str(facts.manifest.settings.get("mode", "async"))),
+            "client": remote(client),
+            "store": remote(str(facts.manifest.settings.get("store", "sqlite"))),
+            "digest": f"<code>{remote(facts.tally.digest)}</code>",
+        }
+        for facts, client in crawls
     ]
-    rows.insert(-2, ["client", *(remote(client) for _, client in crawls)])
-    return rows
-
-
-def _fine(facts: Facts) -> int:
-    return sum(facts.tally.reasons.get(reason, 0) for reason in FINE)
+    return [[name, *(f'<span class="fold">{one[name]}</span>' for one in cells)] for name in cells[0]]
 
 
 def _ends(crawls: Sequence[Crawl]) -> list[list[str]]:

@@ -21,6 +21,7 @@ from crawler.metrics.counters import InFlight, RunStats
 from crawler.pipeline.page_processor import PageProcessor
 from crawler.runtime.memory_plan import ROOMY, Shares
 from crawler.runtime.recorder import Recorder
+from crawler.runtime.url_log import UrlLog, UrlLogFormat
 from crawler.settings import Settings, open_scope
 from crawler.storage.database import retry_storage
 from crawler.storage.pages.base import Writer
@@ -44,6 +45,7 @@ class Run:
     `number` counts the runs of a directory, from 1; `folder` is the crawl's. `to_unix`: the offset from the monotonic
     clock to Unix time, in seconds. `shares`: the memory this process may take, `worker_shares`: that of each process
     which fetches for it. `on_change` is called when other processes have reported counts.
+    `url_log`: how the processes that decide log each URL.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Run:
         self.worker_shares = worker_shares
         self.in_flight = InFlight()
         self.on_change: Callable[[], None] = lambda: None
+        self.url_log: UrlLogFormat = ""
         self._workers: EngineControl | None = None
         self._early: deque[Event] = deque()
 
@@ -93,6 +96,10 @@ class Run:
         """Wake the engine: a limiter allows more."""
         if self._workers is not None:
             self._workers.wake()
+
+    def log_urls(self, form: UrlLogFormat) -> None:
+        """Write a line for each URL that has ended. Here it is left to the processes that decide."""
+        self.url_log = form
 
     def track_in_flight(self) -> None:
         """Keep `in_flight` up to date, for a progress line. Here only what other processes report."""
@@ -169,6 +176,12 @@ class Job(Run):
         if isinstance(event, Stop):
             self.recorder.hurry()
         super().post(event)
+
+    def log_urls(self, form: UrlLogFormat) -> None:
+        """Write a line for each URL that has ended in a step."""
+        super().log_urls(form)
+        if form:
+            self.recorder.observe(UrlLog(form).see)
 
     def track_in_flight(self) -> None:
         """Keep `in_flight` up to date, step by step."""

@@ -23,7 +23,7 @@ from crawler.service.auth import Sessions
 from crawler.service.bodies import check_no_body, read_body, read_query
 from crawler.service.idempotency import Answers
 from crawler.service.metrics import ServiceMetrics
-from crawler.service.problems import Refusal, problem_response, refusal_of
+from crawler.service.problems import RefusedRequest, problem_response, refusal_of
 from crawler.service.routing import ALL_ROUTES, API, CALLER, CONFIG, METRICS, READINGS, SERVICE, SESSIONS, Call, Route
 
 if TYPE_CHECKING:
@@ -111,14 +111,16 @@ async def _check(request: web.Request, route: Route | None, is_page: bool) -> No
     auth.check_host(request, request.app[CONFIG].allowed_hosts)
     auth.check_origin(request, is_page)
     if len(request.raw_path) > MAX_TARGET:
-        raise Refusal(414, f"the path and its query are longer than {MAX_TARGET} characters")
+        raise RefusedRequest(414, f"the path and its query are longer than {MAX_TARGET} characters")
     if route is not None and route.scope is None:
         return
     caller = await auth.identify(request, request.app[SERVICE], request.app[SESSIONS])
     if caller is None:
-        raise Refusal(401, "a valid token is missing; send it as: Authorization: Bearer TOKEN", headers=CHALLENGE)
+        raise RefusedRequest(
+            401, "a valid token is missing; send it as: Authorization: Bearer TOKEN", headers=CHALLENGE
+        )
     if route is not None and route.scope == "admin" and caller.scope != "admin":
-        raise Refusal(403, "this token may only read; use one of the scope admin")
+        raise RefusedRequest(403, "this token may only read; use one of the scope admin")
     await auth.check_csrf(request, caller)
     request[CALLER] = caller
 

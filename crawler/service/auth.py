@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from aiohttp import web
 
 from crawler.service.bodies import in_time
-from crawler.service.problems import Refusal
+from crawler.service.problems import RefusedRequest
 
 if TYPE_CHECKING:
     from crawler.service.records import TokenScope
@@ -71,24 +71,24 @@ def is_safe_name(name: str, allowed: Collection[str]) -> bool:
 
 
 def check_host(request: web.Request, allowed: Collection[str]) -> None:
-    """Raises Refusal (403) for a Host that does not name us."""
+    """Raises RefusedRequest (403) for a Host that does not name us."""
     hosts = request.headers.getall("Host", [])
     found = authority(hosts[0]) if len(hosts) == 1 else None
     if found is None or not is_safe_name(found[0], allowed):
-        raise Refusal(403, "the Host is not one of this service; add it to allowed_hosts in the configuration")
+        raise RefusedRequest(403, "the Host is not one of this service; add it to allowed_hosts in the configuration")
 
 
 def check_origin(request: web.Request, is_page: bool) -> None:
-    """Raises Refusal (403) for a request that a page of another site makes. `is_page`: people may come here by a
+    """Raises RefusedRequest (403) for a request that a page of another site makes. `is_page`: people may come here by a
     link."""
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None and site not in OURS:
         follows_link = request.method in SAFE and request.headers.get("Sec-Fetch-Mode") == "navigate"
         if not (is_page and follows_link):
-            raise Refusal(403, "a page of another site may not ask this service")
+            raise RefusedRequest(403, "a page of another site may not ask this service")
     for origin in request.headers.getall("Origin", []):
         if not _is_ours(origin, request.headers["Host"]):
-            raise Refusal(403, "a page of another origin may not ask this service")
+            raise RefusedRequest(403, "a page of another origin may not ask this service")
 
 
 def _is_ours(origin: str, host: str) -> bool:
@@ -155,21 +155,21 @@ async def _with_token(secret: str, service: Service) -> Caller | None:
 
 
 async def check_csrf(request: web.Request, caller: Caller) -> None:
-    """Raises Refusal (403) where a session changes something without its CSRF token."""
+    """Raises RefusedRequest (403) where a session changes something without its CSRF token."""
     if request.method in SAFE or not caller.csrf:
         return
     told = request.headers.get(CSRF_HEADER, "")
     if not told and request.content_type == FORM:
         told = await _field(request, CSRF_FIELD)
     if not told.isascii() or not hmac.compare_digest(told, caller.csrf):
-        raise Refusal(403, "the CSRF token is missing or old; load the page again")
+        raise RefusedRequest(403, "the CSRF token is missing or old; load the page again")
 
 
 async def _field(request: web.Request, name: str) -> str:
     try:
         value = (await in_time(request.post())).get(name, "")
     except (ValueError, LookupError):  # an encoding that it does not have, or that there is not
-        raise Refusal(400, "the form cannot be read") from None
+        raise RefusedRequest(400, "the form cannot be read") from None
     return value if isinstance(value, str) else ""
 
 

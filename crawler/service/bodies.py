@@ -18,7 +18,7 @@ import msgspec
 from aiohttp import web
 from msgspec import inspect
 
-from crawler.service.problems import Refusal
+from crawler.service.problems import RefusedRequest
 
 S = TypeVar("S", bound=msgspec.Struct)
 T = TypeVar("T")
@@ -32,52 +32,52 @@ MISSING = re.compile(r"Object missing required field `(.*)`\Z", re.DOTALL)
 
 
 def read_query(kind: type[S], request: web.Request) -> S:
-    """The query of a request. Raises Refusal."""
+    """The query of a request. Raises RefusedRequest."""
     if len(request.query) > MOST_PARAMETERS:
-        raise Refusal(422, f"there are more than {MOST_PARAMETERS} parameters in the query")
+        raise RefusedRequest(422, f"there are more than {MOST_PARAMETERS} parameters in the query")
     lists = {field.name for field in msgspec.structs.fields(kind) if field.default == ()}
     sent: dict[str, Any] = {}
     for name in request.query:
         values = request.query.getall(name)
         if len(values) > 1 and name not in lists:
-            raise Refusal(422, f"the parameter {name!r} is there more than once", key=name)
+            raise RefusedRequest(422, f"the parameter {name!r} is there more than once", key=name)
         sent[name] = values if name in lists else values[0]
     return convert(sent, kind, strict=False)
 
 
 def check_no_body(request: web.Request) -> None:
-    """Raises Refusal (415, 413) for a body of a route that takes none; an empty JSON body is ignored."""
+    """Raises RefusedRequest (415, 413) for a body of a route that takes none; an empty JSON body is ignored."""
     if request.body_exists:
         _check_head(request)
 
 
 async def read_body(kind: Any, request: web.Request) -> tuple[Any, dict[str, Any]]:
-    """The body of a request, as a struct and as it was sent. Raises Refusal."""
+    """The body of a request, as a struct and as it was sent. Raises RefusedRequest."""
     if request.body_exists:
         _check_head(request)
     text = await in_time(request.read())
     try:
         sent = msgspec.json.decode(text) if text.strip() else {}
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refusal(400, f"the body is not valid JSON: {error}") from None
+        raise RefusedRequest(400, f"the body is not valid JSON: {error}") from None
     except RecursionError:
-        raise Refusal(422, "the body is nested too deeply") from None
+        raise RefusedRequest(422, "the body is nested too deeply") from None
     if not isinstance(sent, dict):
-        raise Refusal(422, "the body must be a JSON object")
+        raise RefusedRequest(422, "the body must be a JSON object")
     return convert(sent, kind), sent
 
 
 async def in_time(reading: Awaitable[T]) -> T:
-    """What is read from a client. Raises Refusal (408) where it takes longer than READ_TIME."""
+    """What is read from a client. Raises RefusedRequest (408) where it takes longer than READ_TIME."""
     try:
         async with asyncio.timeout(READ_TIME):
             return await reading
     except TimeoutError:
-        raise Refusal(408, "the body did not arrive in time", headers={"Connection": "close"}) from None
+        raise RefusedRequest(408, "the body did not arrive in time", headers={"Connection": "close"}) from None
 
 
 def convert(sent: Mapping[str, Any], kind: type[T], strict: bool = True) -> T:
-    """A struct of what was sent. Raises Refusal (422) with the key, and the nearest where it is unknown."""
+    """A struct of what was sent. Raises RefusedRequest (422) with the key, and the nearest where it is unknown."""
     try:
         return msgspec.convert(sent, kind, strict=strict)
     except msgspec.ValidationError as error:
@@ -86,16 +86,16 @@ def convert(sent: Mapping[str, Any], kind: type[T], strict: bool = True) -> T:
 
 def _check_head(request: web.Request) -> None:
     if request.content_type not in JSON_TYPES:
-        raise Refusal(415, "send JSON, with the header Content-Type: application/json")
+        raise RefusedRequest(415, "send JSON, with the header Content-Type: application/json")
     if (request.charset or "utf-8").lower() not in ("utf-8", "utf8"):
-        raise Refusal(415, "send the body in UTF-8")
+        raise RefusedRequest(415, "send the body in UTF-8")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise Refusal(415, "send the body without a Content-Encoding")
+        raise RefusedRequest(415, "send the body without a Content-Encoding")
     if (request.content_length or 0) > request.client_max_size:
-        raise Refusal(413, f"the body is longer than {request.client_max_size} bytes")
+        raise RefusedRequest(413, f"the body is longer than {request.client_max_size} bytes")
 
 
-def _refused(text: str, kind: Any) -> Refusal:
+def _refused(text: str, kind: Any) -> RefusedRequest:
     """The refusal for an error of msgspec, such as "Expected `int` >= 0 - at `$.expect.min_pages`"."""
     at = AT.search(text)
     path = at[1] if at else ""
@@ -104,11 +104,11 @@ def _refused(text: str, kind: Any) -> Refusal:
         key = ".".join(filter(None, (path, unknown[1])))
         close = get_close_matches(unknown[1], keys_at(kind, path.split(".") if path else ()), n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        return Refusal(422, f"unknown key {key!r}{hint}", key=key, nearest=close[0] if close else None)
+        return RefusedRequest(422, f"unknown key {key!r}{hint}", key=key, nearest=close[0] if close else None)
     if missing := MISSING.fullmatch(text):
         key = ".".join(filter(None, (path, missing[1])))
-        return Refusal(422, f"the key {key!r} is missing", key=key)
-    return Refusal(422, f"bad value for {path or 'the body'}: {text[:1].lower()}{text[1:]}", key=path or None)
+        return RefusedRequest(422, f"the key {key!r} is missing", key=key)
+    return RefusedRequest(422, f"bad value for {path or 'the body'}: {text[:1].lower()}{text[1:]}", key=path or None)
 
 
 def keys_at(kind: Any, path: Sequence[str]) -> list[str]:

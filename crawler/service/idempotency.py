@@ -21,7 +21,7 @@ from typing import NamedTuple
 from aiohttp import web
 
 from crawler.service.bodies import in_time
-from crawler.service.problems import Refusal
+from crawler.service.problems import RefusedRequest
 from crawler.service.routing import Call
 
 HEADER = "Idempotency-Key"
@@ -32,10 +32,10 @@ KEPT_HEADERS = ("Content-Type", "Location")
 
 
 def idempotency_key(request: web.Request) -> str | None:
-    """The key of a request; None without. Raises Refusal (422) for one that cannot be used."""
+    """The key of a request; None without. Raises RefusedRequest (422) for one that cannot be used."""
     key = request.headers.get(HEADER)
     if key is not None and not KEY.fullmatch(key):
-        raise Refusal(422, f"{HEADER} must be 1 to 200 printable ASCII characters without spaces", key=HEADER)
+        raise RefusedRequest(422, f"{HEADER} must be 1 to 200 printable ASCII characters without spaces", key=HEADER)
     return key
 
 
@@ -54,7 +54,7 @@ class Answers:
         self._answers: dict[tuple[str, str, str], _Answer] = {}
 
     async def once(self, call: Call, respond: Callable[[], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
-        """The answer to a call: that of `respond`, or an earlier one to the same key. Raises Refusal."""
+        """The answer to a call: that of `respond`, or an earlier one to the same key. Raises RefusedRequest."""
         key = idempotency_key(call.request)
         if key is None or call.caller is None:
             return await respond()
@@ -63,7 +63,7 @@ class Answers:
         self._forget(monotonic())
         if (known := self._answers.get(place)) is not None:
             if known.asked != asked:
-                raise Refusal(422, f"this {HEADER} was sent with another body before; use a new one", key=HEADER)
+                raise RefusedRequest(422, f"this {HEADER} was sent with another body before; use a new one", key=HEADER)
             return _again(await asyncio.shield(known.sent))
         answer = _Answer(asked, monotonic(), asyncio.get_running_loop().create_future())
         self._answers[place] = answer
@@ -78,7 +78,9 @@ class Answers:
                 raise TypeError("a POST is answered by a whole response")
         except BaseException as error:
             del self._answers[place]
-            answer.sent.set_exception(Refusal(409, "the request with this key failed; send it again", state="failed"))
+            answer.sent.set_exception(
+                RefusedRequest(409, "the request with this key failed; send it again", state="failed")
+            )
             answer.sent.exception()  # nobody may be waiting
             raise error
         answer.sent.set_result(response)

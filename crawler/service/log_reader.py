@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from crawler.service.capped_log import earlier
-from crawler.service.problems import Refusal
+from crawler.service.problems import RefusedRequest
 
 CHUNK = 64 * 1024
 MOST_TAIL = 1024 * 1024
@@ -119,7 +119,7 @@ def last_lines(path: Path, lines: int) -> list[str]:
 
 def requested_range(header: str | None, size: int) -> tuple[int, int] | None:
     """The first position and the one after the last that a header Range asks for; None where it asks for all, or in a
-    way that may be ignored (RFC 9110, 14.2). Raises Refusal (416)."""
+    way that may be ignored (RFC 9110, 14.2). Raises RefusedRequest (416)."""
     match = RANGE.fullmatch(header or "")
     if match is None or match[0] == "bytes=-":
         return None
@@ -130,7 +130,7 @@ def requested_range(header: str | None, size: int) -> tuple[int, int] | None:
         if match[2] and int(match[2]) < start:
             return None
     if start >= size:
-        raise Refusal(416, f"the log has {size} bytes", headers={"Content-Range": f"bytes */{size}"})
+        raise RefusedRequest(416, f"the log has {size} bytes", headers={"Content-Range": f"bytes */{size}"})
     return start, end
 
 

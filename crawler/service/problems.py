@@ -38,7 +38,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     state: str | UnsetType = UNSET
 
 
-class Refusal(ServiceError):
+class RefusedRequest(ServiceError):
     """An answer other than a success, with its status and headers."""
 
     def __init__(
@@ -63,7 +63,7 @@ class Refusal(ServiceError):
         )
 
 
-def problem_response(refusal: Refusal) -> web.Response:
+def problem_response(refusal: RefusedRequest) -> web.Response:
     """The refusal as an answer of the API."""
     return web.Response(
         status=refusal.problem.status,
@@ -73,33 +73,33 @@ def problem_response(refusal: Refusal) -> web.Response:
     )
 
 
-def refusal_of(error: Exception) -> Refusal:
+def refusal_of(error: Exception) -> RefusedRequest:
     """What an error that a route raised is for its client. Unknown ones are logged."""
     match error:
-        case Refusal():
+        case RefusedRequest():
             return error
         case web.HTTPException():
             return _of_aiohttp(error)
         case web.RequestPayloadError():
-            return Refusal(400, "the body is not sent as HTTP/1.1 demands")
+            return RefusedRequest(400, "the body is not sent as HTTP/1.1 demands")
         case NotFound():
-            return Refusal(404, str(error))
+            return RefusedRequest(404, str(error))
         case Conflict():
-            return Refusal(409, str(error), state=error.state)
+            return RefusedRequest(409, str(error), state=error.state)
         case QueueFull():
-            return Refusal(429, str(error), headers=LATER)
+            return RefusedRequest(429, str(error), headers=LATER)
         case Invalid():
-            return Refusal(422, str(error), key=error.key, nearest=error.nearest)
+            return RefusedRequest(422, str(error), key=error.key, nearest=error.nearest)
         case DiskFull():
-            return Refusal(507, str(error), headers=LATER)
+            return RefusedRequest(507, str(error), headers=LATER)
         case StorageError():
-            return Refusal(503, str(error), headers=LATER)
+            return RefusedRequest(503, str(error), headers=LATER)
         case UsageError():
-            return Refusal(422, str(error))
+            return RefusedRequest(422, str(error))
         case _:
             told = "".join(format_exception(error))
             open_log().error("a request failed", why=f"{type(error).__name__}: {error}", exception=told)
-            return Refusal(500, "this is a bug of the crawler; its log says more")
+            return RefusedRequest(500, "this is a bug of the crawler; its log says more")
 
 
 DETAILS = {
@@ -110,6 +110,6 @@ DETAILS = {
 }
 
 
-def _of_aiohttp(error: web.HTTPException) -> Refusal:
+def _of_aiohttp(error: web.HTTPException) -> RefusedRequest:
     allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-    return Refusal(error.status, DETAILS.get(error.status, error.reason), headers=allow)
+    return RefusedRequest(error.status, DETAILS.get(error.status, error.reason), headers=allow)

@@ -72,7 +72,7 @@ def parse_listen(text: str) -> ListenAddress:
     return ListenAddress(match[1].strip("[]"), int(match[2]))
 
 
-def bind(address: ListenAddress, allow_remote: bool) -> socket.socket:
+def listen_on(address: ListenAddress, allow_remote: bool) -> socket.socket:
     """A listening socket. Raises UsageError, also for an address beyond loopback that is not allowed."""
     if not address.is_loopback and not allow_remote:
         raise UsageError(

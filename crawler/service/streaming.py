@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 from aiohttp import web
 
-from crawler.service.problems import Refusal
+from crawler.service.problems import RefusedRequest
 from crawler.system.logs import open_log
 
 WRITE_TIME = 20.0
@@ -35,9 +35,9 @@ class StreamLimit:
 
     @contextmanager
     def one(self) -> Iterator[None]:
-        """Context manager: one more. Raises Refusal (429) where there are too many."""
+        """Context manager: one more. Raises RefusedRequest (429) where there are too many."""
         if self._open >= self._most:
-            raise Refusal(
+            raise RefusedRequest(
                 429, f"{self._most} such answers are under way; try again later", headers={"Retry-After": "5"}
             )
         self._open += 1

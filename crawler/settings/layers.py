@@ -6,6 +6,7 @@ Rules:
 - An unknown key is refused with the nearest known name. A value out of range is refused with its key, even where a
   later layer overrides it, so every written value is validated.
 - `lease` follows `timeout`: a layer that sets only `timeout` resets the `lease` of earlier layers.
+- The URLs of `sitemap` are seeds, too: so they are in scope, and a resume treats them as it treats seeds.
 - Secrets are resolved once, at the end, and appear in no error.
 """
 
@@ -35,7 +36,7 @@ NO_KEYS = (DEBUG, FAILPOINTS)
 PROFILES = ("polite", "fast", "demo")
 LEASE_SLACK = 15.0
 TABLES = ("resolve", "proxies")
-LISTS = ("seeds", "include", "exclude", "allow_networks", "fail_on", "follow_rel")
+LISTS = ("seeds", "sitemap", "include", "exclude", "allow_networks", "fail_on", "follow_rel")
 KINDS = {
     "int": "a whole number",
     "float": "a number",
@@ -119,18 +120,22 @@ def merge_layers(*layers: Mapping[str, Any]) -> Settings:
     proxies = {settings.proxy, *settings.proxies.values()}
     if unused := logins.keys() - {proxy.url for url in proxies if url and (proxy := parse_proxy(url, {}))}:
         raise UsageError(f"proxy_credentials are for {min(unused)}, which is not a proxy of this configuration")
-    return msgspec.structs.replace(settings, headers=headers, credentials=credentials, proxy_credentials=logins)
+    seeds = tuple(dict.fromkeys((*settings.seeds, *settings.sitemap)))
+    return msgspec.structs.replace(
+        settings, seeds=seeds, headers=headers, credentials=credentials, proxy_credentials=logins
+    )
 
 
 def _convert(layer: Mapping[str, Any]) -> Settings:
-    """Settings from one layer, with canonical seeds. Raises UsageError."""
+    """Settings from one layer, with canonical seeds and sitemaps. Raises UsageError."""
     try:
         settings = msgspec.convert(dict(layer), Settings, strict=False)
     except msgspec.ValidationError as error:
         raise UsageError(_in_words(error, layer)) from error
     check_finite(settings)
     check_values(settings)
-    return msgspec.structs.replace(settings, seeds=tuple(check_seed(url) for url in settings.seeds))
+    seeds, sitemap = (tuple(check_seed(url) for url in urls) for urls in (settings.seeds, settings.sitemap))
+    return msgspec.structs.replace(settings, seeds=seeds, sitemap=sitemap)
 
 
 def _in_words(error: msgspec.ValidationError, layer: Mapping[str, Any]) -> str:

@@ -39,7 +39,7 @@ from crawler.storage.crawl_files import FRONTIER, CrawlFiles, frontier_path
 from crawler.storage.database import PRIVATE, storage_errors
 from crawler.storage.directory_lock import LOCK
 from crawler.storage.frontier.sqlite import SqliteFrontier
-from crawler.storage.manifest import BESIDE, FORMAT, MANIFEST, Manifest, is_lost, rebuild_hint
+from crawler.storage.manifest import BESIDE, FORMAT, MANIFEST, MOST_COSTS, Manifest, RunCost, is_lost, rebuild_hint
 from crawler.system import clock
 from crawler.system.failpoints import passing
 from crawler.system.file_lock import FileLock
@@ -55,6 +55,7 @@ IMMUTABLE_KEYS = (
     "store",
     "max_body",
     "max_links",
+    "sitemaps",
     "max_url_length",
     "follow_rel",
     "follow_errors",
@@ -187,10 +188,14 @@ class CrawlDirectory(CrawlFiles):
                 one.keep_manifest(copy)
         return runs
 
-    def end_run(self, ran: Ending) -> Conclusion:
-        """Store how a run ended; returns the conclusion of the crawl."""
+    def end_run(self, ran: Ending, cost: RunCost) -> Conclusion:
+        """Store how a run ended, and its cost; returns the conclusion of the crawl."""
         found = self.tally().conclude(ran)
-        self.change_manifest(ending=found.ending.value, adding=self.manifest.adding and ran is not Ending.COMPLETE)
+        self.change_manifest(
+            ending=found.ending.value,
+            adding=self.manifest.adding and ran is not Ending.COMPLETE,
+            costs=(*self.manifest.costs, cost)[-MOST_COSTS:],
+        )
         return found
 
     def intend(self, again: tuple[str, ...]) -> None:

@@ -23,6 +23,7 @@ import msgspec
 from crawler.core.messages import Budget, Cookie, OutboxLink
 from crawler.core.reasons import ParseSkipped, Reason
 from crawler.core.urls.canonical import canonical, host_of
+from crawler.core.urls.sitemap_steps import address
 from crawler.errors import Corrupt, StorageError
 from crawler.metrics.counters import Tally
 from crawler.storage import recovery as salvage
@@ -260,7 +261,7 @@ def _is_link(values: dict[str, Any], seed: int) -> bool:
         canonical(url) == url
         and values["host"] == host_mark(host_of(url), seed)
         and all(isinstance(number, int) and number >= 0 for number in numbers)
-        and all(canonical(each) == each for each in via)
+        and all(canonical(address(each)) == address(each) for each in via)
         and (reason in REASONS if reason is not None else values["part"] is None and values["settled_at"] is None)
         and (reason is None or (isinstance(values["settled_at"], float) and isinstance(values["seconds"], float)))
         and (values["part"] is None) == (values["position"] is None)

@@ -39,6 +39,8 @@ OLD_SCOPE = "host"
 MARK = b',\n  "checksum": "'
 END = b'"\n}\n'
 BESIDE = f".{MANIFEST}"
+MOST_COSTS = 20
+"""Number of last runs whose cost is kept."""
 
 
 def rebuild_hint(path: Path) -> str:
@@ -46,12 +48,22 @@ def rebuild_hint(path: Path) -> str:
     return f"rebuild it: {called()} repair {path}"
 
 
+class RunCost(msgspec.Struct, frozen=True):
+    """The cost of one run with all its processes: seconds of CPU, and the peak of their memory in bytes."""
+
+    run: int
+    mode: str
+    client: str
+    cpu_seconds: float
+    peak_memory: int
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """The content of `crawl.json`. `settings` are the keys of the last run that differ from the defaults, without
     secrets: of those only the origins are kept, `secret_origins`. `to_unix` is the offset (seconds) from its monotonic
     clock, of that `boot`, to Unix time. `ending` is that of the last run, "" while it runs and where it was killed;
     `again` names what is being reopened, see crawler/storage/reopening.py; `adding`: a run was given more seeds than
-    the runs before it, and none has completed since."""
+    the runs before it, and none has completed since. `costs` are those of the last runs that ended by themselves."""
 
     format: int
     seed: int
@@ -67,6 +79,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     ending: str = ""
     again: tuple[str, ...] = ()
     adding: bool = False
+    costs: tuple[RunCost, ...] = ()
 
 
 def encode(manifest: Manifest) -> bytes:

@@ -19,11 +19,12 @@ from typing import Any
 
 import msgspec
 
-from crawler.core.messages import Budget, Cookie, HostPlacement, OutboxLink, Settled
+from crawler.core.messages import Budget, Cookie, HostPlacement, Link, OutboxLink, Settled
 from crawler.core.page.digest import term
 from crawler.core.reasons import ParseSkipped, Reason
 from crawler.core.urls.canonical import canonical, host_of
 from crawler.core.urls.scope import Scope
+from crawler.core.urls.sitemap_steps import SitemapNamer, is_named
 from crawler.metrics.counters import Tally
 from crawler.settings import find_function, open_scope
 from crawler.storage.database import from_sql_text
@@ -34,6 +35,7 @@ from crawler.storage.frontier.encoding import (
     NOTE,
     NOTED,
     SPENT,
+    decoded_via,
     encoded_via,
     host_mark,
     max_budgets,
@@ -177,15 +179,18 @@ class RebuiltFrontier:
 
     def take_links(self) -> None:
         """Owe the links of all bodies: the rows of some may be lost."""
-        for (url,) in self._connection.execute("SELECT url FROM url").fetchall():
-            self._scope.join(host_of(url))  # every admitted URL was in scope
+        for url, via in self._connection.execute("SELECT url, via FROM url").fetchall():
+            if not is_named(decoded_via(via)):
+                self._scope.join(host_of(url))  # every admitted URL was in scope, but for the sitemaps that were named
         store, resolver = self._directory.store(), link_resolver(self._settings, self._scope)
+        namer = SitemapNamer(self._settings)
         for part in store.parts():
             for position, page in whole_records(store, part):
-                query = "SELECT depth FROM url WHERE part = ? AND position = ?"
+                query = "SELECT depth, via FROM url WHERE part = ? AND position = ?"
                 named = self._connection.execute(query, (part, position)).fetchone()
                 if named:
-                    for link in stored_links(page, self._settings, resolver):
+                    naming = namer.naming(Link(0, page.url, named[0], decoded_via(named[1])))
+                    for link in stored_links(page, self._settings, resolver, naming):
                         if self._scope.admits_host(host_of(link)) and self._filter(link):
                             self._owe(link, named[0] + 1, limited=True)
 

@@ -17,7 +17,9 @@ from typing import Self
 
 from msgspec.structs import replace
 
+from crawler.core.messages import SitemapNaming
 from crawler.core.page.links import page_headers, read_page
+from crawler.core.reasons import PARTLY_READ
 from crawler.core.rules import Rules
 from crawler.core.urls.canonical import Resolver, canonical
 from crawler.core.urls.normalization import normalizer
@@ -28,6 +30,8 @@ from crawler.storage.crawl_files import repair_hint
 from crawler.storage.directory import CrawlDirectory
 from crawler.storage.frontier.rows import SettledRow
 from crawler.storage.pages.base import Page
+
+BY_THE_USER = SitemapNaming(trusted=True)
 
 
 def open(path: str | PathLike[str]) -> StoredCrawl:
@@ -87,12 +91,12 @@ class StoredCrawl:
 
     def targets(self, row: SettledRow) -> tuple[str, ...]:
         """What a URL links to, distinct: the links that the crawl could follow, or the target of a redirect; nothing
-        where the crawl did not read its links (`unread`)."""
+        where the crawl did not read its links (`unread`). A sitemap links to all that it lists, of any host."""
         if row.redirect_target:
             return (row.redirect_target,)
-        if not row.part or row.unread:
+        if not row.part or (row.unread and row.unread not in PARTLY_READ):
             return ()
-        return stored_links(self.read(row), self._directory.settings, self._resolver)
+        return stored_links(self.read(row), self._directory.settings, self._resolver, BY_THE_USER)
 
     def _spellings(self, url: str) -> tuple[str, ...]:
         """The forms in which this crawl may have a URL: as it is, and normalized by the crawl's rules."""
@@ -110,6 +114,6 @@ def link_resolver(rules: Rules, scope: Scope) -> Resolver:
     return Resolver(scope.admits_path, respell=normalizer(rules))
 
 
-def stored_links(page: Page, rules: Rules, resolver: Resolver) -> tuple[str, ...]:
-    """The links of a stored page, read again as the crawl read them."""
-    return read_page(page.body, page.url, page_headers(page.headers), rules, resolver, True).links
+def stored_links(page: Page, rules: Rules, resolver: Resolver, naming: SitemapNaming | None = None) -> tuple[str, ...]:
+    """The links of a stored page, read again as the crawl read them; `naming` is what named it as a sitemap."""
+    return read_page(page.body, page.url, page_headers(page.headers), rules, resolver, True, naming=naming).links

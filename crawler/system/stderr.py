@@ -3,20 +3,27 @@
 A pipe without a reader is full after 64 KiB, and a write to it would block the calling thread: the event loop, or one
 that holds a lock needed for shutdown. So a line is written only where `poll` reports room, in one piece; else it is
 dropped and counted, and the next line that is written has that count.
+
+On a terminal a status may stand on the line of the cursor. Every line written here takes its place, and it is written
+again below.
 """
 
 from __future__ import annotations
 
 import os
 import select
+from contextlib import suppress
 
 LONGEST = 4096
 """Bytes that a pipe with room takes at once (PIPE_BUF on Linux)."""
 DESCRIPTOR = 2
+ERASE = "\r\x1b[K"
+"""Takes what stands on the line of the cursor off a terminal."""
 PATIENCE = 1.0
 """Seconds that the last line of a run waits for room."""
 
 _dropped = 0
+_status = ""
 
 
 def write_nonblocking(line: str, patience: float = 0.0) -> bool:
@@ -24,7 +31,8 @@ def write_nonblocking(line: str, patience: float = 0.0) -> bool:
     thread."""
     global _dropped
     lost = f" ({_dropped} lines before this one were lost)" if _dropped else ""
-    text = f"{line}{lost}".encode("utf-8", "backslashreplace")[: LONGEST - 1] + b"\n"
+    start = ERASE if _status else ""
+    text = _bytes(f"{start}{line}{lost}")[: LONGEST - 1] + b"\n" + _bytes(_status)
     try:
         if _has_room(patience):
             os.write(DESCRIPTOR, text)
@@ -34,6 +42,20 @@ def write_nonblocking(line: str, patience: float = 0.0) -> bool:
         pass
     _dropped += 1
     return False
+
+
+def show_status(status: str) -> None:
+    """Show this text on the line of the cursor of a terminal, in place of the one before; "" takes it away. It must fit
+    into the line."""
+    global _status
+    _status = status
+    with suppress(OSError):
+        if _has_room(0.0):
+            os.write(DESCRIPTOR, _bytes(f"{ERASE}{status}"))
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")
 
 
 def _has_room(patience: float) -> bool:

@@ -63,6 +63,6 @@ def roughly(seconds: float) -> str:
 
 
 def counts(numbers: dict[str, int]) -> str:
-    """Names with their counts, the most frequent first."""
+    """Names with their counts, the most frequent first, like "200: 1,990, 404: 12"."""
     ordered = sorted(numbers.items(), key=lambda pair: (-pair[1], pair[0]))
-    return ", ".join(f"{escape_unprintable(name)} {count:,}" for name, count in ordered) or "none"
+    return ", ".join(f"{escape_unprintable(name)}: {count:,}" for name, count in ordered) or "none"

@@ -12,6 +12,7 @@ from crawler.testweb.document import AnyWeb
 from crawler.testweb.flat import SIZE, FlatWeb
 from crawler.testweb.parameters import PROFILES
 from crawler.testweb.profile_web import ProfileWeb
+from crawler.testweb.sitemap_web import SitemapWeb
 from crawler.testweb.web import Web
 
 Profile = Literal["demo", "lab", "real", "hostile"]
@@ -22,7 +23,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     """A web. `hosts` and `pages`: None is the profile's own; `numbers` are other parameters of a profile web.
 
     With `flat` it is the flat web of that many pages: `latency` in seconds with a sigma of `spread`, `size` in bytes,
-    `errors` a share.
+    `errors` a share. `sitemaps`: the demo web with sitemaps.
     """
 
     profile: Profile = "demo"
@@ -36,10 +37,13 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     errors: float = 0.0
     numbers: dict[str, float] = {}
     tls: bool = False
+    sitemaps: bool = False
 
     def make(self) -> AnyWeb:
         """Make the web. Raises UsageError where the parameters are invalid."""
         scheme = "https" if self.tls else "http"
+        if self.sitemaps and (self.flat is not None or self.profile in PROFILES):
+            raise UsageError("no such web: only the demo web has sitemaps")
         if self.flat is not None:
             return FlatWeb(self.flat, self.latency, self.size, self.errors, scheme, self.spread)
         wanted: dict[str, Any] = {"hosts": self.hosts, "pages": self.pages}
@@ -50,7 +54,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
                 return ProfileWeb(self.seed, numbers, f"{self.profile}.test", scheme)
             if self.tls or self.numbers:
                 raise ValueError("the demo web has neither TLS nor parameters; choose another --profile")
-            return Web(self.seed, **scale)
+            return SitemapWeb(self.seed, **scale) if self.sitemaps else Web(self.seed, **scale)
         except (ValueError, msgspec.ValidationError) as error:
             raise UsageError(f"no such web: {error}") from error
 
@@ -66,5 +70,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
         yield f"--spread={self.spread}"
         yield f"--size={self.size}"
         yield f"--errors={self.errors}"
+        if self.sitemaps:
+            yield "--sitemaps"
         for name, number in self.numbers.items():
             yield f"--set={name}={number}"

@@ -18,6 +18,7 @@ from crawler.testweb.choice import Choice
 from crawler.testweb.options import web_options
 from crawler.testweb.profile_web import ProfileWeb
 from crawler.testweb.settings import Listening, to_toml
+from crawler.testweb.sitemap_web import sitemaps_of
 from crawler.testweb.web import Web
 
 
@@ -116,7 +117,7 @@ def describe(choice: Choice, delay: float) -> None:
     from crawler.testweb.oracle import crawl_digest, expected, least_seconds, split
 
     web = choice.make()
-    ends = expected(web)
+    ends = expected(web, sitemaps=sitemaps_of(web))
     urls, least = Counter(split(url)[0] for url in ends), least_seconds(web, ends, delay)
     if isinstance(web, ProfileWeb):
         from crawler.testweb.statistics import table
@@ -141,8 +142,8 @@ def oracle(choice: Choice) -> None:
     """Print one JSON line per URL that a crawl must settle: reason, status, attempts, size, digest."""
     from crawler.testweb.oracle import expected
 
-    encode = msgspec.json.Encoder().encode
-    for url, end in expected(choice.make()).items():
+    encode, web = msgspec.json.Encoder().encode, choice.make()
+    for url, end in expected(web, sitemaps=sitemaps_of(web)).items():
         line = {"url": url, **msgspec.structs.asdict(end), "digest": end.digest.hex()}
         sys.stdout.write(encode(line).decode() + "\n")
 

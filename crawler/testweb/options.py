@@ -43,6 +43,7 @@ def web_options(command: Callable[..., Any]) -> Callable[..., Any]:
         latency_scale: float | None,
         size_scale: float | None,
         numbers: tuple[str, ...],
+        sitemaps: bool,
         **rest: Any,
     ) -> Any:
         scales = {"latency_scale": latency_scale, "size_scale": size_scale}
@@ -58,6 +59,7 @@ def web_options(command: Callable[..., Any]) -> Callable[..., Any]:
             flat=flat,
             size=size,
             errors=errors,
+            sitemaps=sitemaps,
             tls=rest.get("tls") is not None or rest.get("certificate") is not None,
         )
         return command(choice=choice, **rest)
@@ -82,6 +84,9 @@ def web_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--pages", type=int, help="Pages.  [2000]"),
         click.option("--hosts", type=int, help="Hosts.  [demo: 40, else 200]"),
         click.option("--seed", type=int, default=1, show_default=True, help="Another seed is another web."),
+        click.option(
+            "--sitemaps", is_flag=True, help="Give the demo web sitemaps, with pages that nothing else names."
+        ),
         click.option("--profile", type=click.Choice(PROFILE_NAMES), default="demo", show_default=True),
     ):
         wrapped = option(wrapped)

@@ -5,6 +5,7 @@ settings and every host in scope:
 - 429, 500, 502, 503, 504, a broken connection, a timeout and a truncated body are retried, up to `attempts` attempts
   in all;
 - a redirect ends a URL (`redirect`), its target is a new link; a target already on the redirect chain is a loop;
+- sitemaps are followed where they are named to it: what they list is in the links of their documents;
 - robots.txt forbids: `robots`; it is never available: `robots_unavailable`; neither is fetched;
 - a page's links count only if it answered 200, or with a redirect without a usable target: then its body is a page.
 
@@ -16,7 +17,7 @@ such bodies; they have no digest here.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 from xxhash import xxh3_128_digest
@@ -53,13 +54,16 @@ def split(url: str) -> tuple[str, str]:
     return host, "/" + path
 
 
-def expected(web: AnyWeb, attempts: int = 3, *, robots: bool = True) -> dict[str, Expected]:
-    """Every URL that a complete crawl settles, in breadth-first order.
+def expected(
+    web: AnyWeb, attempts: int = 3, *, robots: bool = True, sitemaps: Iterable[str] = ()
+) -> dict[str, Expected]:
+    """Every URL that a complete crawl settles, in breadth-first order; `sitemaps` are those that robots.txt files name,
+    of a crawl that follows them.
 
     `robots` False: of a crawl that ignores robots.txt; only for profile webs, and for hosts that answer.
     """
     ends: dict[str, Expected] = {}
-    ways: dict[str, tuple[str, ...]] = dict.fromkeys(web.seeds, ())
+    ways: dict[str, tuple[str, ...]] = dict.fromkeys((*web.seeds, *sitemaps), ())
     queue = deque(ways)
     while queue:
         url = queue.popleft()

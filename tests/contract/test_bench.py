@@ -6,10 +6,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import turbohtml
 
 from crawler.bench import budget, peers, task
 from crawler.bench.child_result import ChildResult
 from crawler.bench.entrants import RAW, Mode, Outcome
+from crawler.bench.page import page
 from crawler.bench.present import as_json, ratios, table
 from crawler.bench.race import Score
 from crawler.bench.tls import TlsLoop
@@ -19,6 +21,7 @@ from crawler.compare.launch import Cost
 from crawler.compare.run_process import Crashed
 from crawler.errors import UsageError
 from crawler.system.invocation import pip_install
+from tests.contract.written import check_page
 
 URLS = frozenset(f"http://127.0.0.1/{n}" for n in range(4))
 REFERENCE = task.Reference(URLS, {"200": 3, "404": 1}, "d1", 4_000)
@@ -49,7 +52,7 @@ BASELINE = Outcome(rate=100.0, cpu=0.001, memory=0)
         (Outcome(1, 1, 0, size=4_000), True, 0, 0, ""),
         (Outcome(1, 1, 0, size=3_999), False, 0, 0, "other bodies: 3,999 bytes instead of 4,000"),
         (Outcome(1, 1, 0, size=3_999, wrong="it lies"), False, 0, 0, "it lies"),
-        (Outcome(1, 1, 0, statuses={"503": 4}), False, 0, 0, "other answers: 503 4 instead of 200 3, 404 1"),
+        (Outcome(1, 1, 0, statuses={"503": 4}), False, 0, 0, "other answers: 503: 4 instead of 200: 3, 404: 1"),
     ],
 )
 def test_work_is_equal_if_all_that_an_entrant_tells_is_as_the_first_crawl_found_it(
@@ -76,7 +79,7 @@ def scores() -> list[Score]:
 
 
 def test_the_table_has_means_ranges_and_who_is_absent() -> None:
-    lines = table(TASK, REFERENCE, scores(), [peers.Absent("scrapy", "pip install it")])
+    lines = table(TASK, REFERENCE, scores(), [peers.Absent("scrapy", "pip install it")]).lines
     assert lines[0] == "http://127.0.0.1/: 4 URLs, 4.0 kB, 8 in flight"
     assert " ".join(lines[5].split()) == "async 0.182 (0.1, 0.3) 3.91 (3, 5) 50 MB equal"
     assert " ".join(lines[6].split()) == "wget2 failed: no luck"
@@ -92,6 +95,24 @@ def test_the_json_object_says_the_same() -> None:
     assert (peer["rate"], peer["cpu"], peer["wrong"]) == (None, None, "failed: no luck")
 
 
+def test_the_page_has_the_cells_of_the_table_and_needs_nothing_else() -> None:
+    hostile = peers.Absent("scrapy", "<script>alert(1)</script>")
+    shown = table(TASK, REFERENCE, scores(), [hostile])
+    text = page(shown, {"by": "crawler bench '<b>'"})
+    check_page(text)
+    rows = [[cell.text for cell in row.select("th, td")] for row in turbohtml.parse(text).select("tr")]
+    assert rows[0] == ["Entrant", "pages/s : raw", "CPU/page : raw", "PSS", "work"]
+    assert rows[1] == ["async", "0.182 (0.1, 0.3)", "3.91 (3, 5)", "50 MB", "equal"]
+    assert rows[2] == ["wget2", "", "", "", "failed: no luck"]
+    assert rows[3][-1] == "not here; to measure it too: <script>alert(1)</script>"
+    assert shown.verdict in text and "http://127.0.0.1/: 4 URLs, 4.0 kB, 8 in flight" in text
+    wrong = Score(Mode("async"), wrong="another digest")
+    assert "<b class=bad>WRONG: unequal work by async</b>" in page(table(TASK, REFERENCE, [wrong], []), {})
+    over = budget.as_table([*spent(decide=9.0).values()])
+    heads = [head.text for head in turbohtml.parse(page(over, {})).select("thead th")]
+    assert heads == ["CPU per page : raw loop", "spent", "today", "target", "verdict"]
+
+
 def test_five_rounds_have_the_interval_of_a_comparison_instead_of_the_range() -> None:
     found = [0.19, 0.2, 0.2, 0.2, 0.21]
     mean = analysis.level(dict(enumerate(found)))
@@ -100,12 +121,12 @@ def test_five_rounds_have_the_interval_of_a_comparison_instead_of_the_range() ->
     score = Score(Mode("async"), rates=found, cpus=found)
     told = as_json(TASK, REFERENCE, [score], [])["entrants"][0]["rate"]
     assert (told["low"], told["high"]) == (round(mean.low, 4), round(mean.high, 4))
-    assert "[95 % interval]" in table(TASK, REFERENCE, [score], [])[1]
+    assert "[95 % interval]" in table(TASK, REFERENCE, [score], []).lines[1]
 
 
 def test_cpu_that_start_up_alone_takes_has_no_ratio() -> None:
     score = Score(Mode("async"), rates=[0.2, 0.3], cpus=[0.4, -0.1])
-    assert "too little to tell" in table(TASK, REFERENCE, [score], [])[-2]
+    assert "too little to tell" in table(TASK, REFERENCE, [score], []).lines[-2]
     told = as_json(TASK, REFERENCE, [score], [])["entrants"][0]
     assert told["cpu"] is None and told["rate"] is not None
 
@@ -188,7 +209,8 @@ def test_a_stage_is_over_its_budget_where_it_takes_clearly_more_than_the_last_ti
     assert not spent(decide=line * 1.2)["decide"].is_over
     over = spent(decide=line * 1.4)
     assert over["decide"].is_over
-    assert budget.as_table([*over.values()])[1].endswith("OVER")
+    shown = budget.as_table([*over.values()])
+    assert shown.lines[1].endswith(" OVER") and shown.lines[-1] == "over the budget: decide"
     assert budget.as_fields([*over.values()])["decide"]["over"] is True
 
 
@@ -232,7 +254,7 @@ def counts(
         (True, result(4), counts(4, resumed=1), "4 connections had 4 handshakes, 1 of them resumed"),
         (False, result(2), counts(2, PATHS[:3]), "4 pages took 3 requests"),
         (False, result(2), counts(2, (*PATHS, "/0")), "4 pages took 5 requests"),
-        (False, result(2, {"200": 4}), counts(2), "says 200 4, the server 200 3, 404 1"),
+        (False, result(2, {"200": 4}), counts(2), "says 200: 4, the server 200: 3, 404: 1"),
         (False, result(2, size=9), counts(2), "received 9 bytes of bodies, the server sent 4,000"),
     ],
 )

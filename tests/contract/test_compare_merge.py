@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import turbohtml
 
 from crawler.compare.merge import contents
 from crawler.compare.records import Session, Trial
@@ -47,6 +48,10 @@ def test_machines_agree_where_each_gives_the_same_word(tmp_path: Path) -> None:
     assert "2 machines agree on" in told and "machine 1 · 2 cores" in told
     for arm in design().arms:
         assert f"| {arm.name} | {arm.client} |" in told
+    page = turbohtml.parse(files["merge.html"].decode())
+    rows = [[cell.text for cell in row.select("th, td")] for row in page.select("#rates tbody tr")]
+    assert [row[:2] for row in rows] == [[arm.name, arm.client] for arm in design().arms]
+    assert "slower on all 2 machines" in page.select("#ratios")[0].text
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ import turbohtml
 from crawler.compare import report
 from crawler.compare.html_report.book import KEYS, SPECIAL
 from crawler.compare.html_report.figures import Lane, forest
+from crawler.compare.html_report.method import WORDS
 from crawler.compare.html_report.numbers import span
 from crawler.compare.html_report.page import MANY
 from crawler.compare.intervals import Estimate
@@ -268,3 +269,19 @@ def test_axes_keep_order_and_a_slot_for_zero() -> None:
     assert places == sorted(places) and len(set(places)) == 4 and places[0] == 0
     assert linear([3.0, 7.0], 0, 100).at(0) == 0
     assert Axis(1, 1000, 0, 100, log=True).ticks(4) == [1, 10, 100, 1000]
+
+
+def test_a_reader_is_told_the_command_as_it_was_called(tmp_path: Path) -> None:
+    for command, program in (("/opt/x/crawler compare --preset quick", "/opt/x/crawler"), ("odd", "python -m crawler")):
+        plan = comparisons.session("quick", command=command)
+        comparisons.write(tmp_path, plan, comparisons.trials(plan))
+        report.write(tmp_path)
+        assert f"<code>{program} compare report DIR</code>" in html(tmp_path)
+
+
+def test_the_words_of_the_report_are_explained_in_it(folder: Path) -> None:
+    document = turbohtml.parse(html(folder))
+    explained = [term.text for term in document.select("#method dl")[0].select("dt")]
+    assert explained == list(WORDS)
+    told = (folder / "report.md").read_text(encoding="utf-8")
+    assert all(f"- {word}: " in told for word in ("arm", "gate", "PSS"))

@@ -18,7 +18,7 @@ from crawler.cli.resume import resume
 def test_every_option_is_shown_once(command: click.Command) -> None:
     told = command.get_help(click.Context(command))
     for option in (one for one in command.params if isinstance(one, click.Option)):
-        shown = re.findall(rf"^  (?:-\w, )?{option.opts[-1]}(?=  | [A-Z\[]|$)", told, re.MULTILINE)
+        shown = re.findall(rf"^  (?:-\w, )?{option.opts[-1]}(?=  | [A-Z\[/]|$)", told, re.MULTILINE)
         assert len(shown) == 1, option.opts
 
 

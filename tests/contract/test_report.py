@@ -6,9 +6,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from msgspec.structs import replace
 
 import crawler
 import variants
-from crawler.core.messages import HostNote, Link, Settled
+from crawler.core.messages import HostNote
 from crawler.core.reasons import Reason
 from crawler.core.urls.canonical import host_of
 from crawler.errors import StorageError
@@ -29,15 +28,16 @@ from crawler.report.politeness import audit
 from crawler.report.reading import read
 from crawler.report.shards import ATTACHED
 from crawler.report.side_by_side import beside
+from crawler.report.visits import take_visits
 from crawler.runtime.job import Job, Run
 from crawler.settings import Settings
 from crawler.storage.database import connect_to_read
 from crawler.storage.directory import CrawlDirectory
-from crawler.storage.frontier.base import Batch
-from crawler.storage.pages.base import Page
 from crawler.storage.resharding import ensure_layout
+from crawler.system.text import format_bytes
 from crawler.testweb.process import StartedWeb, start_web
 from tests.contract import webs
+from tests.contract.written import Elements, Written, check_page
 from tests.corpus import cases
 
 HOSTILE = [
@@ -58,41 +58,8 @@ def web() -> Iterator[StartedWeb]:
         yield started
 
 
-class Elements(HTMLParser):
-    """The elements and attributes of a page, as a browser would see them, and its text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: set[str] = set()
-        self.attributes: set[str] = set()
-        self.text = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        self.attributes |= {name for name, _ in attrs}
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
 def facts_of(path: Path) -> Facts:
     return read(CrawlDirectory.open_readonly(path))
-
-
-def check_page(text: str) -> Elements:
-    """A page that needs nothing else, runs nothing and is small."""
-    found = Elements(text)
-    assert not found.tags & {"script", "img", "link", "iframe", "object", "a", "form", "base"}
-    assert not {name for name in found.attributes if name.startswith("on")} | found.attributes & {
-        "src",
-        "href",
-        "style",
-    }
-    assert "default-src 'none'" in text
-    assert "url(" not in text and "@import" not in text
-    assert len(text.encode()) < 500_000
-    return found
 
 
 # ---- what a crawl leaves ---------------------------------------------------------------------------------------------
@@ -106,6 +73,9 @@ def test_every_crawl_ends_with_a_report_that_adds_up(web: StartedWeb, tmp_path: 
     check_page(text)
     facts = facts_of(tmp_path / "out")
     assert facts.over and facts.running is None
+    assert facts.cpu_seconds and facts.peak_memory and facts.peak_memory > 10_000_000, "no Python process is smaller"
+    assert f"{format_bytes(facts.peak_memory)}</b><span>memory at the peak" in text
+    assert facts.fetch_times and 0 < facts.fetch_times.p50 <= facts.fetch_times.p95 <= facts.fetch_times.p99
     assert facts.tally.digest == webs.DIGEST and webs.DIGEST in text
     assert sum(bar.fine + bar.other for bar in facts.pace.bars) == facts.tally.urls
     assert sum(bar.size for bar in facts.pace.bars) == facts.tally.bytes
@@ -149,6 +119,7 @@ def test_an_unfinished_crawl_says_so_and_the_pause_before_the_next_run_is_cut_ou
     assert both.pace.spans[1].start >= both.pace.spans[0].end
     assert both.pace.spans[1].offset == pytest.approx(both.pace.spans[0].seconds)
     assert sum(bar.fine + bar.other for bar in both.pace.bars) == both.tally.urls
+    assert [(cost.run, cost.mode) for cost in both.manifest.costs] == [(1, mode), (2, "async")]
     assert "only run 2 was looked at" in page(both, "aiohttp")
 
 
@@ -182,6 +153,7 @@ async def test_acrawl_leaves_a_report_too(web: StartedWeb, tmp_path: Path) -> No
     async for _ in crawler.acrawl(*web.settings.seeds, out=tmp_path / "out", **keys):
         pass
     check_page((tmp_path / "out/report.html").read_text())
+    assert facts_of(tmp_path / "out").cpu_seconds
 
 
 def test_it_can_be_switched_off(web: StartedWeb, tmp_path: Path) -> None:
@@ -211,38 +183,6 @@ def test_fresh_takes_the_old_report_away(web: StartedWeb, tmp_path: Path) -> Non
 
 # ---- crawls written by hand ------------------------------------------------------------------------------------------
 
-Visit = tuple[str, float, float]
-
-
-class Written:
-    """A crawl of records and rows that a test decides: visits are (URL, start, seconds) in Unix time."""
-
-    def __init__(self, path: Path, settings: Settings) -> None:
-        self.directory = CrawlDirectory.create(path, settings, demo=False, fresh=False)
-        self.frontier = self.directory.frontier()
-        self.directory.begin_run(settings)
-        self._next = 1
-
-    def commit(self, settled: Sequence[Settled], notes: Sequence[HostNote] = (), at: float = 1e9) -> None:
-        links = [Link(end.id, end.url, 0) for end in settled]
-        self.frontier.commit(Batch(queued=links, settled=list(settled), notes=list(notes)), at)
-
-    def end(self, url: str, reason: Reason = Reason.OK, **keys: object) -> Settled:
-        self._next += 1
-        return Settled(self._next, url, reason, **{"status": 200, "attempts": 1, "seconds": 0.1, **keys})  # type: ignore[arg-type]
-
-    def store(self, part: str, visits: Sequence[Visit]) -> None:
-        with closing(self.directory.store().writer(part)) as writer:
-            for url, start, seconds in visits:
-                writer.put(Page(url, 200, (), start + seconds, seconds, "text/html", "utf-8", b"", b"body"))
-
-    def facts(self) -> Facts:
-        return read(self.directory)
-
-    def close(self) -> None:
-        self.frontier.close()
-        self.directory.close()
-
 
 @pytest.fixture
 def written(tmp_path: Path) -> Iterator[Written]:
@@ -266,7 +206,7 @@ def test_a_gap_below_the_rest_is_a_breach_whichever_worker_made_it(written: Writ
     assert (worst.host, worst.pages, worst.owed, worst.breach) == ("http://a.test", 2, 1.0, True)
     assert worst.gap == pytest.approx(0.9)
     assert not found.rests[1].breach
-    assert "1 hosts were asked again before" in Elements(page(written.facts(), "curl")).text
+    assert "1 host got a request before the required rest was over" in Elements(page(written.facts(), "curl")).text
 
 
 def test_a_crawl_delay_is_owed_up_to_its_cap(written: Written) -> None:
@@ -290,7 +230,8 @@ def test_only_the_newest_records_are_looked_at_and_it_says_so(written: Written) 
     written.store("0001-000", [(f"http://a.test/{n}", 10.0 * n, 0.1) for n in range(50)])
     directory = written.directory
     with closing(connect_to_read(directory.frontier_files()[0])) as connection:
-        found = audit(connection, directory.path / "parts", directory.settings, most=20)
+        visits = take_visits(connection, directory.path / "parts", most=20)
+        found = audit(connection, visits, directory.settings)
     assert (found.pages, found.older) == (20, 30)
     told = page(replace(written.facts(), audit=found), "curl")
     assert "The newest 20 pages were looked at, 30 older ones were not" in told
@@ -301,7 +242,7 @@ def test_a_part_that_cannot_be_read_is_left_out_and_said(written: Written) -> No
     (written.directory.path / "parts/0001-001.sqlite").write_bytes(b"not a database at all" * 100)
     found = written.facts()
     assert (found.audit.pages, found.audit.unread) == (1, 1)
-    assert "1 parts could not be read" in Elements(page(found, "curl")).text
+    assert "1 part could not be read" in Elements(page(found, "curl")).text
 
 
 def test_lists_stay_short_and_tell_of_the_rest(written: Written) -> None:
@@ -361,7 +302,7 @@ def test_reading_leaves_every_byte_as_it_is(written: Written) -> None:
 
 def test_patience_ends(written: Written) -> None:
     written.commit([written.end(f"http://a.test/{n}") for n in range(20_000)])
-    with pytest.raises(StorageError, match="takes longer than 0 s; write it with: report"):
+    with pytest.raises(StorageError, match="takes longer than 0 s; write it with: python -m crawler report"):
         read(written.directory, patience=0.0)
     assert read(written.directory, patience=60.0).tally.urls == 20_000
 

@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 
 from crawler.core.page.links import PageHeaders, Reading, read_page
-from crawler.core.page.robots import Robots, RobotsAnswer, classify, decode_robots
+from crawler.core.page.robots import Robots, RobotsAnswer, classify, decode_robots, sitemap_lines
+from crawler.core.reasons import NotFollowed
 from crawler.core.rules import Rules
 from crawler.core.urls.canonical import Resolver, canonical, resolve
 from crawler.core.urls.scope import Scope
+from crawler.core.urls.sitemap_steps import named_by
 from tests.corpus import FOLDER, load
 from tests.effort import effort
 
@@ -57,12 +59,16 @@ def hostile_robots() -> dict[str, dict[str, Any]]:
     return {case["id"]: case for case in load("robots/hostile_robots")["cases"]}
 
 
-def read_robots(case: dict[str, Any]) -> Robots:
+def robots_text(case: dict[str, Any]) -> str:
     text = case["robots"]
     if isinstance(text, dict):
         line = text["repeat"]
         text = text["head"] + "".join(line % number for number in range(text["times"]))
-    return Robots(decode_robots(text.encode(), RULES.robots_size), RULES.user_agent)
+    return decode_robots(text.encode(), RULES.robots_size)
+
+
+def read_robots(case: dict[str, Any]) -> Robots:
+    return Robots(robots_text(case), RULES.user_agent)
 
 
 def test_hostile_robots() -> None:
@@ -80,6 +86,8 @@ def test_hostile_robots() -> None:
     assert read_robots(cases["crawl_delay_1e9"]).delay == 1e9  # the caller caps it
     assert read_robots(cases["crawl_delay_neg"]).delay == 0
     assert read_robots(cases["sitemaps_100k"]).allows("http://h/x")
+    found, left = named_by("http://h", sitemap_lines(robots_text(cases["sitemaps_100k"])), RULES)
+    assert len(found) == RULES.max_sitemaps and set(left) == {NotFollowed.TOO_MANY}
 
 
 def test_status_codes_of_hostile_robots() -> None:

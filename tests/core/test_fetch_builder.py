@@ -30,10 +30,10 @@ A, B, HTTP, PORT = "https://a.test", "https://b.test", "http://a.test", "https:/
 )
 def test_secrets_dropped_in_a_redirect_chain_are_not_restored(via: tuple[str, ...], bare: bool) -> None:
     link, jar = Link(1, f"{A}/x", 2, via, attempts=2), Jar()
-    order = FetchBuilder(jar).page(7, link, 0.0)
+    order = FetchBuilder(jar, Rules()).page(7, link, 0.0)
     assert order == Fetch(7, f"{A}/x", 3, without_credentials=bare, want_fingerprint=True)
     jar.take([SetCookie(A, "/", "n", "v")], 0.0)
-    assert FetchBuilder(jar).page(7, link, 0.0) == replace(order, cookie="" if bare else "n=v")
+    assert FetchBuilder(jar, Rules()).page(7, link, 0.0) == replace(order, cookie="" if bare else "n=v")
 
 
 @pytest.mark.parametrize(("url", "bare"), [(f"{A}/robots.txt", False), (f"{A}/other", True), (f"{B}/robots.txt", True)])

@@ -90,8 +90,10 @@ def told(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     return found
 
 
-def test_everybody_is_measured_and_does_the_work_of_the_oracle() -> None:
-    done = bench("--pages", str(PAGES), "--rounds", "1", "--concurrency", "4", "--peers", "none", "--json", "-q")
+def test_everybody_is_measured_and_does_the_work_of_the_oracle(tmp_path: Path) -> None:
+    html = tmp_path / "bench.html"
+    words = ("--pages", str(PAGES), "--rounds", "1", "--concurrency", "4", "--peers", "none", "--json", "-q")
+    done = bench(*words, "--html", str(html))
     found = told(done)
     assert (done.returncode, done.stderr, found["equal"], found["urls"]) == (0, "", True, PAGES)
     assert [one["name"] for one in found["entrants"]] == [*CLIENTS, *STAGES, *variants.names()]
@@ -99,6 +101,8 @@ def test_everybody_is_measured_and_does_the_work_of_the_oracle() -> None:
         assert one["equal"] and not one["wrong"]
         assert 0 < one["rate"]["least"] <= one["rate"]["median"] <= one["rate"]["most"]
         assert one["cpu"]["median"] > 0
+    text = html.read_text(encoding="utf-8")
+    assert "equal work: same URLs, answers and digests" in text and "python -m crawler bench --pages" in text
     modes = {one["name"]: one for one in found["entrants"] if one["kind"] == "mode"}
     assert all(one["memory"] > 10_000_000 for one in modes.values()), "no Python process is smaller"
     assert all(one["rate"]["median"] < 1 for one in modes.values()), "no crawl is faster than its client alone"
@@ -219,6 +223,7 @@ def test_a_peer_of_the_extra_asks_for_the_same_pages_or_is_named_as_absent(site:
         (["--url", "http://127.0.0.1:8/"], "does not answer"),
         (["--url", "http://127.0.0.1:8/", "--pages", "10"], "--pages is for the site that is served"),
         (["--tls", "--budget"], "choose one"),
+        (["--html", "/"], "cannot write /: it is a directory"),
         (["--tls", "--url", "http://127.0.0.1:8/"], "--tls needs a --url of https"),
         (["--tls", "--url", "https://127.0.0.1:8/"], "no TLS with https://127.0.0.1:8/: "),
         (["--ca-file", "a.pem"], "--ca-file is for --tls with --url"),

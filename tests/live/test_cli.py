@@ -782,5 +782,5 @@ class TestProgress:
             "15 min",
             "2 h 5 min",
         ]
-        assert counts({"a": 1, "b": 2000}) == "b 2,000, a 1"
+        assert counts({"a": 1, "b": 2000}) == "b: 2,000, a: 1"
         assert counts({}) == "none"

@@ -166,7 +166,7 @@ def elsewhere(finished: Path, tmp_path: Path) -> Path:
 
 def test_a_merge_is_verified_down_to_the_raw_logs(finished: Path, elsewhere: Path, tmp_path: Path) -> None:
     out = tmp_path / "merged"
-    assert command("merge", str(finished), str(elsewhere), "--out", str(out)) == (0, f"  merged     {out}/merge.md\n")
+    assert command("merge", str(finished), str(elsewhere), "--out", str(out)) == (0, f"  merged     {out}/merge.html\n")
     assert command("verify", str(out)) == (0, "fine: a merge of comparisons\n")
     for name in ("merge.json", "merge.md", "machines/2/trials.jsonl", "machines/1/raw/00002.zst"):
         honest = (out / name).read_bytes()

@@ -9,6 +9,7 @@ Rules:
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -28,11 +29,13 @@ ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 60.0
 SITE, SERVER = "https://example.org/", "http://localhost:8000/"
 CRAWL = "crawls/nightly"
+SERVICE = "http://127.0.0.1:8765"
 
 RUN = {
     f"python -m crawler {SITE} --out {CRAWL}": (0, r"complete.*\b6 URLs"),
     f"python -m crawler --profile fast --concurrency 32 --per-host 32 {SERVER}": (0, r"\b6 URLs"),
     "python -m crawler --seeds urls.txt --out crawls/many": (0, r"\b6 URLs"),
+    f"python -m crawler {SITE} --sitemaps --out crawls/listed": (0, r"\b6 URLs"),
     f"python -m crawler status {CRAWL}": (0, r"complete"),
     "python -m crawler list": (0, r"nightly[\s\S]*complete|complete[\s\S]*nightly"),
     f"python -m crawler resume {CRAWL} --mode processes": (0, r"complete"),
@@ -52,6 +55,18 @@ RUN = {
     "python -m crawler compare advise --latency 80ms --page-cpu 1.2ms --hosts 200 --delay 1": (0, r"prefork"),
 }
 """By command as the README has it: its exit code, and what it prints on either stream."""
+
+SERVED = {
+    f"python -m crawler job add docs {SITE} --set max_pages=1000": r"added docs \(job_\w+\)",
+    "python -m crawler job start docs --wait": r"run_\w+ succeeded",
+    "python -m crawler schedule add docs '15 2 * * *' --zone Europe/Berlin": r"docs",
+    "python -m crawler schedule list": r"docs.*15 2 \* \* \*",
+    "python -m crawler job log docs --tail 20": r"",
+    f'curl -H "Authorization: Bearer $(cat crawler-data/token)" {SERVICE}/api/v1/runs': r'"state":\s*"succeeded"',
+}
+"""Commands that speak to `SERVE`, and what they print."""
+
+SERVE = "python -m crawler serve"
 
 FILES = {
     "pages.csv": r"(?m)^http\S+/about,",
@@ -97,7 +112,7 @@ def commands() -> list[str]:
 
 
 def test_each_command_of_the_readme_is_tried_once() -> None:
-    assert sorted(set(commands())) == sorted({**RUN, **BEGUN, **ELSEWHERE})
+    assert sorted(set(commands())) == sorted({**RUN, **SERVED, **BEGUN, **ELSEWHERE, SERVE: SERVE})
 
 
 @pytest.fixture
@@ -166,7 +181,7 @@ def test_the_commands_do_what_the_readme_says(site: str, desk: Path) -> None:
         assert done.returncode == code and re.search(printed, told), f"{command}\n{done.returncode}\n{told}"
     for name, content in FILES.items():
         assert re.search(content, (desk / name).read_text()), name
-    assert [path.read_bytes()[:4] for path in (desk / "pdfs").iterdir()] == [b"%PDF"]
+    assert [path.read_bytes()[:4] for path in (desk / "pdfs").rglob("*") if path.is_file()] == [b"%PDF"]
 
 
 @pytest.mark.parametrize("command", BEGUN)
@@ -190,3 +205,34 @@ def test_what_takes_minutes_begins_and_ends_with_ctrl_c(command: str, site: str,
     rest, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode in (0, 130), said + rest
     assert "Traceback" not in said + rest
+
+
+def test_the_service_does_what_the_readme_says(site: str, desk: Path) -> None:
+    process = subprocess.Popen(
+        f"exec {localised(SERVE, site, desk)} --listen 127.0.0.1:0 --json",
+        shell=True,
+        cwd=desk,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        served = json.loads(process.stdout.readline())
+        for command, printed in SERVED.items():
+            here = localised(command, site, desk).replace(SERVICE, served["url"].rstrip("/"))
+            done = subprocess.run(
+                here,
+                shell=True,
+                cwd=desk,
+                env=environment(),
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE,
+                check=False,
+            )
+            told = done.stdout + done.stderr
+            assert done.returncode == 0 and re.search(printed, told), f"{command}\n{done.returncode}\n{told}"
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(PATIENCE)

@@ -6,7 +6,9 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -84,3 +86,23 @@ def test_a_second_signal_ends_at_once_and_no_process_is_left(tmp_path: Path, mod
         assert monotonic() - signalled_at < 1
         assert crawler.process.returncode == 130
         check_no_process_is_left(crawler)
+
+
+def test_a_terminal_has_its_cursor_again_after_a_second_signal(tmp_path: Path) -> None:
+    with start_web(flat=100, latency=20.0) as web:
+        (tmp_path / "web.toml").write_text(to_toml(web.settings))
+        master, slave = os.openpty()
+        words = ["--config", str(tmp_path / "web.toml"), "--out", str(tmp_path / "out")]
+        process = subprocess.Popen([sys.executable, "-m", "crawler", *words], stdin=slave, stdout=slave, stderr=slave)
+        os.close(slave)
+        shown = b""
+        for wanted, number in ((b"\x1b[?25l", signal.SIGINT), (b"stopping: ", signal.SIGTERM)):
+            while wanted not in shown:
+                shown += os.read(master, 65_536)
+            os.kill(process.pid, number)
+        assert process.wait(10) == 143
+        with suppress(OSError):  # the other end is closed
+            while more := os.read(master, 65_536):
+                shown += more
+        os.close(master)
+    assert shown.rindex(b"\x1b[?25h") > shown.rindex(b"\x1b[?25l")

@@ -117,7 +117,7 @@ def serving(data: Path, config: ServiceConfig | None = None) -> Iterator[Served]
         loop, stopped = asyncio.get_running_loop(), asyncio.Event()
         stops.append(lambda: loop.call_soon_threadsafe(stopped.set))
         address = server.parse_listen("127.0.0.1:0")
-        with server.bind(address, False) as listening:
+        with server.listen_on(address, False) as listening:
             settings = config or ServiceConfig()
             service = await Service.open(data, settings)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from crawler.service.bodies import convert, keys_at
-from crawler.service.problems import Refusal
+from crawler.service.problems import RefusedRequest
 from crawler.service.records import JobSpec
 from crawler.service.routes.jobs import JobPatch, JobsQuery
 from crawler.service.routing import API
@@ -247,7 +247,7 @@ def test_the_keys_of_a_type_are_found_at_any_depth() -> None:
 
 
 def test_a_refusal_names_the_place_of_the_value() -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(RefusedRequest) as caught:
         convert({"name": "x", "tags": ["a", ""]}, JobSpec)
     assert caught.value.problem.key == "tags[1]"
     assert caught.value.problem.detail.startswith("bad value for tags[1]: expected")

@@ -12,7 +12,7 @@ import pytest
 from crawler.cli.job import job
 from crawler.cli.schedule import schedule
 from crawler.errors import UsageError
-from crawler.service.server import bind, parse_listen
+from crawler.service.server import listen_on, parse_listen
 from tests.service.served import Served
 from tests.service.site import PAGES, Site, site
 
@@ -130,11 +130,11 @@ def test_an_address_that_is_none_is_refused(listen: str) -> None:
 @pytest.mark.parametrize("listen", ["0.0.0.0:0", "[::]:0", "192.0.2.1:0", "example.test:0"])
 def test_only_loopback_is_listened_on_unless_a_flag_says_otherwise(listen: str) -> None:
     with pytest.raises(UsageError, match="--allow-remote"):
-        bind(parse_listen(listen), False)
+        listen_on(parse_listen(listen), False)
 
 
 def test_a_port_is_used_once_and_the_flag_allows_more_than_loopback(served: Served) -> None:
     with pytest.raises(UsageError, match="choose another --listen"):
-        bind(parse_listen(f"127.0.0.1:{served.port}"), False)
+        listen_on(parse_listen(f"127.0.0.1:{served.port}"), False)
     for listen in ("127.0.0.1:0", "localhost:0", "0.0.0.0:0"):
-        bind(parse_listen(listen), listen.startswith("0")).close()
+        listen_on(parse_listen(listen), listen.startswith("0")).close()

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from crawler.service import idempotency
 from crawler.service.idempotency import HEADER, Answers
-from crawler.service.problems import Refusal
+from crawler.service.problems import RefusedRequest
 from crawler.service.routing import API
 from tests.service.served import Served, serving
 
@@ -41,7 +41,7 @@ class Counter:
         self.calls += 1
         await self.let_go.wait()
         if self.fails:
-            raise Refusal(409, "no")
+            raise RefusedRequest(409, "no")
         return web.Response(status=201, text=str(self.calls), headers={"Location": "/y", "X-Other": "1"})
 
 
@@ -64,7 +64,7 @@ async def test_a_key_is_answered_once() -> None:
 async def test_a_key_with_another_body_is_refused() -> None:
     answers, route = Answers(), Counter()
     await answers.once(call("k"), route)
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(RefusedRequest) as caught:
         await answers.once(call("k", b'{"a":1}'), route)
     assert (caught.value.problem.status, caught.value.problem.key, route.calls) == (422, HEADER, 1)
 
@@ -86,7 +86,7 @@ async def test_a_failure_is_not_kept() -> None:
     await asyncio.sleep(0)
     route.let_go.set()
     for one in (first, second):
-        with pytest.raises(Refusal) as caught:
+        with pytest.raises(RefusedRequest) as caught:
             await one
         assert caught.value.problem.status == 409
     route.fails = False
@@ -106,7 +106,7 @@ async def test_answers_are_forgotten_by_number_and_by_age(monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("key", ["", " ", "a b", "x" * 201, "\xe4", "a\tb"])
 async def test_a_key_that_cannot_be_used_is_refused(key: str) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(RefusedRequest) as caught:
         await Answers().once(call(key), Counter())
     assert (caught.value.problem.status, caught.value.problem.key) == (422, HEADER)
 

@@ -14,7 +14,7 @@ from crawler.errors import DiskFull, StorageError
 from crawler.service.config import ServiceConfig
 from crawler.service.problems import MEDIA
 from crawler.service.routing import API
-from crawler.service.server import SLOWEST, bind, parse_listen
+from crawler.service.server import SLOWEST, listen_on, parse_listen
 from crawler.service.streaming import CHUNK, StreamLimit
 from tests.service.served import Served, serving
 
@@ -94,7 +94,7 @@ def test_there_are_no_more_exports_than_may_be(served: Served, any_run: Path, mo
 
 def test_the_kernel_drops_clients_that_take_nothing() -> None:
     """What is accepted inherits the option of the socket that listens."""
-    with bind(parse_listen("127.0.0.1:0"), False) as listening, socket.socket() as client:
+    with listen_on(parse_listen("127.0.0.1:0"), False) as listening, socket.socket() as client:
         client.connect(listening.getsockname())
         listening.setblocking(True)
         accepted, _ = listening.accept()

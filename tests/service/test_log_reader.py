@@ -10,7 +10,7 @@ import pytest
 
 from crawler.service.capped_log import CappedLog, earlier
 from crawler.service.log_reader import MOST_TAIL, RunLog, follow, requested_range
-from crawler.service.problems import Refusal
+from crawler.service.problems import RefusedRequest
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_a_range_is_what_its_header_says(header: str | None, expected: tuple[int
 
 @pytest.mark.parametrize(("header", "size"), [("bytes=100-", 100), ("bytes=100-200", 100), ("bytes=-0", 100)])
 def test_a_range_beyond_the_end_cannot_be_met(header: str, size: int) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(RefusedRequest) as caught:
         requested_range(header, size)
     assert caught.value.problem.status == 416
     assert caught.value.headers["Content-Range"] == f"bytes */{size}"

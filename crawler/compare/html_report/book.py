@@ -17,6 +17,7 @@ from crawler.compare.html_report.numbers import cell, conditions, full
 from crawler.compare.records import Condition, Session, Trial
 from crawler.compare.results import Results, Sweep
 from crawler.report.numbers import counted
+from crawler.system.invocation import MODULE
 
 KEYS = {
     "d": "Pale marks are single trials or, of ratios, single blocks.",
@@ -81,10 +82,13 @@ class Section:
 
 
 class Book:
-    """The session, prepared for the sections: indices of engines, feet of figures."""
+    """The session, prepared for the sections: indices of engines, feet of figures. `called`: the command that started
+    it, which a reader can use, too."""
 
     def __init__(self, session: Session, trials: Sequence[Trial], found: Results, data: str) -> None:
         self.session, self.trials, self.found, self.data = session, trials, found, data
+        program, known, _ = session.command.partition(" compare")
+        self.called = program if known else MODULE
         engines = [arm.name for arm in session.arms if not arm.twin_of]
         self.index = {arm.name: engines.index(arm.name) if arm.name in engines else -1 for arm in session.arms}
 

@@ -55,7 +55,7 @@ def calculator(book: Book) -> tuple[list[Figure], str]:
         "that takes the least CPU a page. Cores beyond those of the machine are an extrapolation. All pages are taken "
         "to be spread evenly over the hosts.",
         _usual(model),
-        f"{origin(model.measured)}. For a job of yours: python -m crawler compare advise --from DIR --latency 80ms; "
+        f"{origin(model.measured)}. For a job of yours: {book.called} compare advise --from DIR --latency 80ms; "
         f"data {book.data[:12]}",
         form=_form(model, book),
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from crawler.compare.html_report import findings
 from crawler.compare.html_report.book import Book, Section, Table
-from crawler.compare.html_report.method import blind_spots, how
+from crawler.compare.html_report.method import WORDS, blind_spots, how
 from crawler.compare.html_report.summary import ENGINE, banners, heads, machine, provenance, summary, title
 
 
@@ -28,6 +28,7 @@ def markdown(book: Book, sections: Sequence[Section]) -> str:
             parts += [f"## {plain(section.name)}", f"**{plain(figure.title)}**", plain(figure.question)]
             parts += [plain(figure.remark)] if figure.remark else []
             parts += [tabled(figure.table), f"*{plain(figure.foot)}*"]
+    parts += ["## Words", _list([f"{word}: {meaning}" for word, meaning in WORDS.items()])]
     parts += ["## Method", _list(how(site)), "## What this cannot show", _list(blind_spots(site))]
     missing = [f"{section.name}: {section.missing}" for section in sections if not section.figures]
     if missing:

@@ -1,4 +1,4 @@
-"""The fixed text of every report: the method, and its limits."""
+"""The fixed text of every report: its words, the method, and its limits."""
 
 from __future__ import annotations
 
@@ -9,6 +9,30 @@ from crawler.compare.intervals import LEAST
 from crawler.compare.records import Site, Trial
 from crawler.compare.results import Results
 from crawler.report.numbers import counted
+
+WORDS = {
+    "arm": "One engine with its client, as it takes part. The base is the arm that the others are compared with.",
+    "condition": "What all arms crawl, and how: the web, its pages and latency, the fetches in flight. The headline is "
+    "the condition of the first table; a sweep varies one thing of it.",
+    "in flight, slots": "How many fetches an engine may have under way at once.",
+    "trial": "One crawl of one arm under one condition, in processes of its own.",
+    "block": "One trial of each arm, in random order. Ratios compare trials of one block.",
+    "gate": "A check that a trial has done the work that was asked for. A trial that fails one is void: it is shown, "
+    "not counted.",
+    "oracle, referee": "The oracle computes what a crawl of the web must end with, without crawling it. The referee "
+    "checks the log of the server.",
+    "A/A": "The base once more under another name: what differs there is noise.",
+    "ceiling": "A rate that no engine can exceed under a condition, whatever it does; it is computed.",
+    "Little's law, CPU roof": "Two ceilings: slots / latency, and the cores that an engine can use / its CPU per page.",
+    "switches": "How often the kernel let another thread or process run.",
+    "overhead": "What an engine adds to the time until the first byte of an answer, beyond what the server took.",
+    "raw client loop": "A loop that only fetches the same pages with a client and throws them away.",
+    "steady window": "The time between the first and the last tenth of the stored pages: without start and end.",
+    "cold start": "From the start of the process to its exit, with all that an engine does before its first fetch.",
+    "[low, high]": "The 95 % interval of a value. In round brackets: the range of values that are too few for one.",
+    "PSS": "Memory of all processes of an engine, where memory that several share counts once.",
+}
+"""The words of a report that someone who did not build it may not know."""
 
 _METHOD = (
     "A trial is one crawl in fresh processes. A block runs every arm once, in seeded random order; arms are "

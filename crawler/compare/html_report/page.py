@@ -16,7 +16,7 @@ from pathlib import Path
 from crawler.compare.html_report import findings
 from crawler.compare.html_report.book import KEYS, Book, Figure, Section, keys
 from crawler.compare.html_report.calculator import SCRIPT
-from crawler.compare.html_report.method import blind_spots, how
+from crawler.compare.html_report.method import WORDS, blind_spots, how
 from crawler.compare.html_report.summary import ENGINE, VERDICT, banners, heads, machine, provenance, summary, title
 from crawler.report.html import frame, listed, section, table
 from crawler.report.svg import colour, escape, mark
@@ -38,7 +38,7 @@ def page(book: Book, sections: Sequence[Section]) -> str:
     reading = f"<p class=note>In all figures: {escape(marks)} Each figure's numbers are in the table below it.</p>"
     main = "\n".join([_nav(shown), reading if marks else "", *parts, _method(book, left_out)])
     foot = (
-        "<p>Rebuilt from the raw trials at any time: <code>python -m crawler compare report DIR</code>. "
+        f"<p>Rebuilt from the raw trials at any time: <code>{escape(book.called)} compare report DIR</code>. "
         f"SHA-256 of the trials: <code>{escape(book.data)}</code>.</p>"
     )
     name = escape(title(book.session))
@@ -91,7 +91,7 @@ def _key(index: int) -> str:
 
 def _nav(shown: Sequence[Section]) -> str:
     links = "".join(f'<li><a href="#{escape(part.key)}">{escape(part.name)}</a></li>' for part in shown)
-    return f'<nav aria-label="Sections"><ul>{links}<li><a href="#method">Method and threats</a></li></ul></nav>'
+    return f'<nav aria-label="Sections"><ul>{links}<li><a href="#method">Method, words and limits</a></li></ul></nav>'
 
 
 def _figure(book: Book, figure: Figure) -> str:
@@ -129,7 +129,8 @@ def _method(book: Book, left_out: Sequence[Section]) -> str:
     missing = _list([f"{part.name}: {part.missing}." for part in left_out])
     return section(
         "method",
-        "Method and threats",
+        "Method, words and limits",
+        f"<h3>Words</h3>{listed([(word, escape(meaning)) for word, meaning in WORDS.items()])}"
         f"<h3>How it was measured</h3>{_list(how(site))}"
         f'<div class="threats"><h3>What this cannot show</h3>{_list(blind_spots(site))}</div>'
         + (f"<h3>Left out</h3>{missing}" if left_out else "")

@@ -67,6 +67,7 @@ class Host(LinkQueue):
         "robots_until",
         "robots_url",
         "scheduled_at",
+        "sitemaps",
         "state",
         "unknown",
     )
@@ -91,6 +92,7 @@ class Host(LinkQueue):
         self.per_host = self._allowed = rules.per_host
         self.reach = HostPlacement.OWNER
         self.ledger = TrapDetector(rules)
+        self.sitemaps = 0  # that were read
         self.unknown = False
         self._limits = NO_LIMITS
         self._rules = rules

@@ -31,6 +31,7 @@ from crawler.core.messages.events import (
     Stop,
 )
 from crawler.core.messages.message import Message
+from crawler.core.messages.sitemaps import SitemapKind, SitemapNaming
 from crawler.core.messages.stored import Budget, Cookie, CookieNote, HostNote, HostPlacement, Link, OutboxLink
 
 __all__ = [
@@ -67,5 +68,7 @@ __all__ = [
     "ShardEvent",
     "ShardOutput",
     "ShardRestarted",
+    "SitemapKind",
+    "SitemapNaming",
     "Stop",
 ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from crawler.core.messages.message import Message
+from crawler.core.messages.sitemaps import SitemapNaming
 from crawler.core.messages.stored import Budget, CookieNote, HostNote, Link, OutboxLink
 from crawler.core.reasons import Ending, NotFollowed, ParseSkipped, Pause, Reason
 
@@ -18,7 +19,7 @@ class Fetch(Message, frozen=True):
     """An order to fetch one URL once. `extract_links`: its links are wanted; `robots`: it is a robots.txt;
     `without_credentials`: nothing that is meant for its host alone may go with it; `cookie` is the Cookie header.
     `wait_for_dns`: wait for a slow lookup instead of failing with `FetchErrorKind.DNS_PENDING`. `want_fingerprint`:
-    compute the fingerprint of a page that has links."""
+    compute the fingerprint of a page that has links. `naming`: what named it as a sitemap, None: nothing did."""
 
     id: int
     url: str
@@ -29,6 +30,7 @@ class Fetch(Message, frozen=True):
     cookie: str = ""
     wait_for_dns: bool = False
     want_fingerprint: bool = False
+    naming: SitemapNaming | None = None
 
 
 class Settled(Message, frozen=True):

@@ -8,6 +8,7 @@ Rules:
 from __future__ import annotations
 
 from crawler.core.messages.message import Message
+from crawler.core.messages.sitemaps import SitemapKind
 from crawler.core.messages.stored import Budget, CookieNote, HostNote, Link, OutboxLink
 from crawler.core.reasons import FetchErrorKind, NotFollowed, ParseSkipped
 
@@ -62,7 +63,7 @@ class Fetched(Message, frozen=True):
     unrequested 206); `cut` counts links beyond the limit of a page; `seconds` lasts from lease to last byte,
     `first_byte` to the first; `unread` is why the links were not read; `fingerprint` holds the two marks of its text,
     where they were asked for; `not_followed` counts the other links of the page, distinct, by why they are not
-    followed; `address` is that of the server ("" where it is unknown).
+    followed; `address` is that of the server ("" where it is unknown); `sitemap` is set where the page is one.
     """
 
     id: int
@@ -85,6 +86,7 @@ class Fetched(Message, frozen=True):
     fingerprint: tuple[int, int] | None = None
     not_followed: tuple[tuple[NotFollowed, int], ...] = ()
     address: str = ""
+    sitemap: SitemapKind | None = None
 
 
 class Failed(Message, frozen=True):

@@ -17,7 +17,8 @@ class Link(Message, frozen=True, tag="Link"):
 
     `attempts` counts the fetches that were spent on it, `status` is what the last of them answered (0: no response).
     Before the first one a negative `status` means that only repeated pages named it, see `doubt`. `lost` counts the
-    leases in a row that expired without an answer, `via` holds the redirects that led here, oldest first.
+    leases in a row that expired without an answer, `via` holds the redirects that led here, oldest first, and before
+    them what named a sitemap (crawler/core/urls/sitemap_steps.py).
     """
 
     id: int

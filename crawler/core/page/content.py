@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from turbohtml import Document
 
+from crawler.core.messages import SitemapNaming
 from crawler.core.page.charsets import charset_name, parse_page
 from crawler.core.page.links import PageHeaders, is_html, read_page
 from crawler.core.page.mime import media_type
@@ -18,7 +19,8 @@ from crawler.core.rules import Rules
 from crawler.core.urls.canonical import Resolver
 
 _TEXTUAL = ("text/", "application/json", "application/xml", "application/javascript")
-_ALL_LINKS = Rules(obey_nofollow=False)
+_ALL_LINKS = Rules(obey_nofollow=False, sitemaps=True)
+_TRUSTED = SitemapNaming(trusted=True)
 
 
 def document(body: bytes, headers: PageHeaders) -> Document | None:
@@ -55,5 +57,6 @@ def decoded(page: Document | None, body: bytes, headers: PageHeaders) -> str | N
 
 def links(body: bytes, url: str, headers: PageHeaders) -> tuple[str, ...]:
     """The distinct http(s) URLs that the page of `url` (canonical) links to, in their canonical form and in the order
-    of the page, in scope or not, nofollow or not. At most `max_links` and as long as `max_url_length` by default."""
-    return read_page(body, url, headers, _ALL_LINKS, Resolver(), follow=True).links
+    of the page, in scope or not, nofollow or not; all that a sitemap lists. At most `max_links` of a page, none
+    longer than `max_url_length`."""
+    return read_page(body, url, headers, _ALL_LINKS, Resolver(), follow=True, naming=_TRUSTED).links

@@ -11,6 +11,7 @@ Rules:
 - noindex, nofollow and none count in every meta and X-Robots-Tag header that addresses robots or our product token; the
   strictest wins. rel=nofollow turns one link away. Both kinds of nofollow are obeyed where the rules say so.
 - Links that a page has and we do not follow are counted by reason, distinct.
+- A sitemap is read as one where sitemaps are wanted (crawler/core/page/listed.py): its links are the URLs it lists.
 - Body and headers are untrusted: nothing here raises, whatever the bytes.
 - The effort is bounded by the size of a body. Hrefs beyond MOST_HREFS are counted, not resolved: each costs a
   microsecond, and 10 MiB hold a million. The charset of a large body that is not UTF-8 is guessed from a SAMPLE of it:
@@ -31,10 +32,13 @@ from typing import cast
 import msgspec
 from turbohtml import Document, XPath
 
+from crawler.core.messages import SitemapKind, SitemapNaming
 from crawler.core.page.charsets import CUT_CHARACTER, PRESCAN, charset_name, charset_of, parse_page
+from crawler.core.page.listed import listed_in
 from crawler.core.page.mime import XHTML, is_page, looks_like_page, media_type
 from crawler.core.page.outlinks import Found, Left, links_of
 from crawler.core.page.robots import product_token
+from crawler.core.page.sitemap import sitemap_kind
 from crawler.core.reasons import NotFollowed, ParseSkipped
 from crawler.core.rules import Rules
 from crawler.core.urls.canonical import Resolver
@@ -55,7 +59,8 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     `not_followed` counts its other links, distinct, by why they are not followed.
 
     `charset` is the WHATWG name of its encoding ("UTF-8"); a body that is not HTML has the one it declares, or "".
-    `unread` is why the page could not be read: then the rest comes from its headers only.
+    `unread` is why the page could not be read: then the rest comes from its headers only, or from the part of a sitemap
+    that was read. `sitemap` is set where it is one.
     """
 
     charset: str
@@ -66,6 +71,7 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     unread: ParseSkipped | None = None
     fingerprint: tuple[int, int] | None = None
     not_followed: tuple[tuple[NotFollowed, int], ...] = ()
+    sitemap: SitemapKind | None = None
 
 
 class PageHeaders(msgspec.Struct, frozen=True, gc=False):
@@ -124,12 +130,33 @@ def read_page(
     resolver: Resolver,
     follow: bool,
     fingerprint: bool = False,
+    naming: SitemapNaming | None = None,
 ) -> Reading:
     """Read the page of `url` (canonical), without its links unless `follow`; `fingerprint`: compute its fingerprint
     where it has links.
 
-    `resolver` knows which URLs are admitted by path.
+    `resolver` knows which URLs are admitted by path, `naming` is what named the page as a sitemap.
     """
+    if not (follow and (rules.sitemaps or rules.sitemap)):
+        return _read_document(body, url, headers, rules, resolver, follow, fingerprint)
+    kind = sitemap_kind(body)
+    if kind is not None:
+        return _read_sitemap(body, kind, url, headers, rules, resolver, naming)
+    reading = _read_document(body, url, headers, rules, resolver, follow, fingerprint)
+    if naming is None:
+        return reading
+    return msgspec.structs.replace(reading, not_followed=(*reading.not_followed, (NotFollowed.NO_SITEMAP, 1)))
+
+
+def _read_document(
+    body: bytes,
+    url: str,
+    headers: PageHeaders,
+    rules: Rules,
+    resolver: Resolver,
+    follow: bool,
+    fingerprint: bool,
+) -> Reading:
     token = product_token(rules.user_agent) or "robots"
     orders = _header_orders(headers.robots, token) if headers.robots else set()
     media = media_type(headers.content_type)
@@ -167,8 +194,29 @@ def fingerprint_of(page: Document, url: str, links: Iterable[str]) -> tuple[int,
     return fingerprints(str(_TEXT(page)), url, _sources(page), links)
 
 
+def _read_sitemap(
+    body: bytes,
+    kind: SitemapKind,
+    url: str,
+    headers: PageHeaders,
+    rules: Rules,
+    resolver: Resolver,
+    naming: SitemapNaming | None,
+) -> Reading:
+    orders = _header_orders(headers.robots, product_token(rules.user_agent) or "robots")
+    found, unread = listed_in(body, kind, url, rules, resolver, naming)
+    found = _followed(found, rules, orders)
+    charset = charset_name(media_type(headers.content_type).charset)
+    reading = _reading(charset, orders, found.links, found.cut, left=found.left)
+    return msgspec.structs.replace(reading, unread=unread, sitemap=kind)
+
+
 def _links(page: Document, url: str, headers: PageHeaders, rules: Rules, resolver: Resolver, orders: set[str]) -> Found:
-    found = links_of(page, url, rules, resolver, headers.refresh, headers.link)
+    return _followed(links_of(page, url, rules, resolver, headers.refresh, headers.link), rules, orders)
+
+
+def _followed(found: Found, rules: Rules, orders: set[str]) -> Found:
+    """What is left of these links where the directives of the page are obeyed."""
     if not (rules.obey_nofollow and _asks(orders, "nofollow")):
         return found
     found.left[NotFollowed.NOFOLLOW] = found.left.get(NotFollowed.NOFOLLOW, 0) + len(found.links)

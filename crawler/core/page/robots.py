@@ -10,6 +10,7 @@ Rules:
   the User-Agent begins with, digits included ("AB42bot"), and a group must name it with its digits. Where ours has no
   digit, a name in the file ends at its first digit, as in Google's parser: "Us2" names "us".
 - A BOM is no part of the text, nor are the first one or two bytes of one: as in Google's parser the first line counts.
+- Sitemap lines belong to no group and leave groups as they are (2.2.4).
 - `classify` decides what a response to the request for robots.txt means (2.3.1).
 
 Protego matches the patterns. The file is parsed here, because Protego would also end lines at U+2028, end groups at
@@ -41,6 +42,7 @@ _WORD = f"{_NAME}{string.digits}"
 _UNSAFE = re.compile(r"[^\x21-\x7e]+")  # would end a line or a word in Protego
 _PLAIN = re.compile(r"[!-)+-~]*").fullmatch
 _STARS = re.compile(r"\*+")
+_SITEMAP = re.compile(r"[ \t\v\f]*site-?map[ \t\v\f]*:([^#\r\n]*)", re.IGNORECASE)
 _KEYS = {
     "user-agent": "user-agent",
     "useragent": "user-agent",
@@ -96,6 +98,14 @@ def product_token(user_agent: str) -> str:
 
 def _leading(text: str, letters: str) -> str:
     return text[: len(text) - len(text.lstrip(letters))].lower()
+
+
+def sitemap_lines(text: str) -> Iterator[str]:
+    """The value of every Sitemap line of a robots.txt, as written; they are for all crawlers."""
+    for line in text.removeprefix("\ufeff").replace("\r", "\n").split("\n"):
+        named = _SITEMAP.match(line)
+        if named is not None and (value := named[1].strip(_BLANK)):
+            yield value
 
 
 class Robots:

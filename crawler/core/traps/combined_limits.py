@@ -62,8 +62,8 @@ class CombinedLimits:
         self, host: Host, link: Link, event: Fetched, landed: Landed, new: list[str], known: list[str]
     ) -> Iterator[Budget]:
         """Count a page and the URLs that it named, `new` and `known`. Returns the budgets that the frontier must
-        store."""
-        if not 200 <= event.status <= 299:
+        store. A sitemap is no page: that it names much and repeats itself says nothing about the site."""
+        if not 200 <= event.status <= 299 or event.sitemap is not None:
             return host.ledger.due(host.name, link.url)
         inside = f"{host.name}/"
         exact, loose = event.fingerprint or (None, None)

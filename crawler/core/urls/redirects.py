@@ -13,6 +13,7 @@ from crawler.core.messages import Link
 from crawler.core.reasons import Reason
 from crawler.core.rules import Rules
 from crawler.core.urls.normalization import normalizer
+from crawler.core.urls.sitemap_steps import redirects_in
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -27,4 +28,4 @@ def after_redirect(link: Link, target: str, rules: Rules) -> tuple[Reason, str]:
         target = plain
     if target == link.url or target in link.via:
         return Reason.REDIRECT_LOOP, ""
-    return (Reason.REDIRECT_LIMIT if len(link.via) >= rules.max_redirects else Reason.REDIRECT), target
+    return (Reason.REDIRECT_LIMIT if redirects_in(link.via) >= rules.max_redirects else Reason.REDIRECT), target

@@ -39,7 +39,7 @@ class Scope:
         self._hosts = {host_of(url) for url in map(canonical, seeds) if url is not None}
         if rules.scope == "site":
             self._hosts = {other for host in self._hosts for other in _site_of(host)}
-        self._names = {_bare(host) for host in self._hosts}
+        self._names = {bare_host(host) for host in self._hosts}
         self._domains = {domain_of(host) for host in self._hosts} if rules.scope == "domain" else set()
 
     def admits_path(self, url: str) -> bool:
@@ -64,15 +64,15 @@ class Scope:
     def join(self, host: str) -> None:
         """Add one more host."""
         self._hosts.add(host)
-        self._names.add(_bare(host))
+        self._names.add(bare_host(host))
 
     def left_out(self, host: str) -> NotFollowed:
         """Why a link to a host that is not ours is not followed."""
-        near = _bare(host) in self._names
+        near = bare_host(host) in self._names
         return NotFollowed.OUT_OF_SCOPE_BY_SCHEME if near else NotFollowed.OUT_OF_SCOPE
 
 
-def _bare(host: str) -> str:
+def bare_host(host: str) -> str:
     """A host without its scheme and "www."."""
     return host.partition("://")[2].removeprefix("www.")
 

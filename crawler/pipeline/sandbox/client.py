@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
+from crawler.core.messages import SitemapNaming
 from crawler.core.page.links import PageHeaders, Reading, read_page, unread_page
 from crawler.core.reasons import ParseSkipped
 from crawler.core.rules import Rules
@@ -40,10 +41,18 @@ class HeavyReader:
         self._thread: ThreadPoolExecutor | None = None
         self._closed = False
 
-    def read(self, body: bytes, url: str, headers: PageHeaders, follow: bool, fingerprint: bool = False) -> Reading:
+    def read(
+        self,
+        body: bytes,
+        url: str,
+        headers: PageHeaders,
+        follow: bool,
+        fingerprint: bool = False,
+        naming: SitemapNaming | None = None,
+    ) -> Reading:
         """`read_page` in the sandbox process; from any thread. Raises what `read_page` raises, and RuntimeError once
         closed or where the worker raised."""
-        order = ParseRequest(url, headers, follow, fingerprint)
+        order = ParseRequest(url, headers, follow, fingerprint, naming)
         with self._lock:
             for _ in range(TRIES):
                 try:
@@ -102,5 +111,12 @@ class HeavyReader:
     def _read_here(self, order: ParseRequest, body: bytes) -> Reading:
         resolver = Resolver(Scope(self._rules, ()).admits_path, 0, normalizer(self._rules))
         return read_page(
-            body, order.url, order.headers, self._rules, resolver, order.extract_links, order.want_fingerprint
+            body,
+            order.url,
+            order.headers,
+            self._rules,
+            resolver,
+            order.extract_links,
+            order.want_fingerprint,
+            order.naming,
         )

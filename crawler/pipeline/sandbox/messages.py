@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from crawler.core.messages import SitemapNaming
 from crawler.core.page.links import PageHeaders, Reading
 from crawler.core.rules import Rules
 
@@ -24,6 +25,7 @@ class ParseRequest(msgspec.Struct, frozen=True):
     headers: PageHeaders
     extract_links: bool
     want_fingerprint: bool
+    naming: SitemapNaming | None = None
 
 
 class ParseResponse(msgspec.Struct, frozen=True):

@@ -72,7 +72,14 @@ def _answer(order: ParseRequest, body: bytes, charter: SandboxConfig, resolver: 
     _limit(resource.RLIMIT_AS, most)
     try:
         reading = read_page(
-            body, order.url, order.headers, rules, resolver, order.extract_links, order.want_fingerprint
+            body,
+            order.url,
+            order.headers,
+            rules,
+            resolver,
+            order.extract_links,
+            order.want_fingerprint,
+            order.naming,
         )
         return ParseResponse(reading, spent=_memory()[1] > min(LEAN, BASE + charter.memory // 4))
     except MemoryError:

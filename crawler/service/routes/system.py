@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from crawler.service import metrics as prometheus
 from crawler.service.broadcast import Subscription
-from crawler.service.problems import Refusal
+from crawler.service.problems import RefusedRequest
 from crawler.service.records import (
     Listing,
     NewToken,
@@ -62,9 +62,9 @@ async def healthz(call: Call) -> ServiceHealth:
 
 
 async def readyz(call: Call) -> ServiceHealth:
-    """It can start runs. Raises Refusal (503) where it cannot."""
+    """It can start runs. Raises RefusedRequest (503) where it cannot."""
     if not call.service.ready():
-        raise Refusal(503, "not ready", headers={"Retry-After": "5"})
+        raise RefusedRequest(503, "not ready", headers={"Retry-After": "5"})
     return ServiceHealth()
 
 

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from crawler.service.auth import Caller, is_own_path, log_in, log_out
-from crawler.service.problems import Refusal
+from crawler.service.problems import RefusedRequest
 from crawler.service.records import TokenScope
 from crawler.service.routing import CALLER, Call, Route
 from crawler.service.web import hosts, jobs, modes, overview, runs, schedules, storage, tokens
@@ -56,7 +56,7 @@ def page(request: web.Request, caller: Caller | None, shown: Shown) -> web.Respo
     return web.Response(status=shown.status, text=text, content_type=HTML)
 
 
-async def refusal_page(request: web.Request, refusal: Refusal) -> web.Response:
+async def refusal_page(request: web.Request, refusal: RefusedRequest) -> web.Response:
     """What a request for a page is told when it is refused: the form to log in where a token is missing."""
     status = refusal.problem.status
     if status == 401:
@@ -88,7 +88,7 @@ async def _log_out(call: Call) -> web.Response:
 async def _static(call: Call) -> web.Response:
     found = static_files().get(call.path["name"])
     if found is None:
-        raise Refusal(404, "there is no such file")
+        raise RefusedRequest(404, "there is no such file")
     return web.Response(body=found.body, content_type=found.kind, headers={"Cache-Control": FOREVER})
 
 
