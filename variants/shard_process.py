@@ -22,7 +22,7 @@ from crawler.storage.frontier.sqlite import SqliteFrontier
 from variants import client_of
 from variants.channel import ShardChannel, ShardExit
 from variants.shard_worker import ShardSpec, serve
-from variants.worker_process import PRELOADED, kill, spawn_errors, start_fork_server
+from variants.worker_process import kill, preloaded, spawn_errors, start_fork_server
 
 PATIENCE = 60.0
 """Seconds that a shard may be silent while it reads its frontier."""
@@ -51,7 +51,7 @@ class ShardProcess:
 
 def prepare_start() -> None:
     """Start the fork server. Raises OSError."""
-    get_context("forkserver").set_forkserver_preload([PRELOADED])
+    get_context("forkserver").set_forkserver_preload(preloaded())
     start_fork_server()
 
 

@@ -28,7 +28,7 @@ from crawler.errors import CrawlerError, WorkersLost
 from crawler.system.threads import start_thread
 from variants.pool_worker import PoolSpec, serve
 from variants.supervision import FOREVER
-from variants.worker_process import NO_START, PRELOADED, kill, spawn_errors, start_fork_server
+from variants.worker_process import NO_START, kill, preloaded, spawn_errors, start_fork_server
 
 START_PATIENCE = 60.0
 CLOSE_PATIENCE = 5.0
@@ -48,7 +48,7 @@ class WorkerPool:
         self._connected = 0
         self._give_up_at = monotonic() + START_PATIENCE
         context = get_context("forkserver")
-        context.set_forkserver_preload([PRELOADED])
+        context.set_forkserver_preload(preloaded())
         with ExitStack() as undo:
             self.greeting, greeter = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
             undo.callback(self.greeting.close)

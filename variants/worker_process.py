@@ -14,6 +14,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
@@ -24,6 +25,7 @@ from crawler.system.logs import capture_library_logs
 from crawler.system.parent_death import die_with_parent
 
 PRELOADED = "variants.fork_server"
+ENDING = "variants.end_with_parent"
 NO_MEMORY_EXIT = 77
 """The exit status of a worker that ran out of memory."""
 NO_START = (
@@ -31,6 +33,12 @@ NO_START = (
     'its work under `if __name__ == "__main__":`'
 )
 TRACKER_IS_QUIET = "ignore:resource_tracker:UserWarning"
+
+
+def preloaded() -> list[str]:
+    """The modules that the fork server imports, in this order. It ends with the thread that starts it, so only where
+    that is the main thread."""
+    return [ENDING, PRELOADED] if threading.current_thread() is threading.main_thread() else [PRELOADED]
 
 
 def start_fork_server() -> None:
