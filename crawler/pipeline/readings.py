@@ -3,7 +3,7 @@
 Rules:
 - It begins with a hash of the rest, seeded with the rules that reading depends on: what is damaged, or was read by
   other rules, is not taken.
-- FORMAT is raised when the same page would be read otherwise by a newer version.
+- FORMAT is raised when the same page would be read otherwise by a newer version, or other facts are kept.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from crawler.core.reasons import NotFollowed
 from crawler.core.rules import Rules
 from crawler.storage.pages.record import compressor, decompress
 
-FORMAT = 1
+FORMAT = 2
 HASH, LENGTH = 8, 4
 """Bytes at the beginning: of the hash, and of the length of the rest before its compression."""
 READ_BY = ("obey_nofollow", "max_links", "max_url_length", "follow_rel", "respell", "include", "exclude")
@@ -25,12 +25,13 @@ READ_BY = ("obey_nofollow", "max_links", "max_url_length", "follow_rel", "respel
 
 
 class KeptReading(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The facts of a page that its body decides, as in Fetched."""
+    """The facts of a page that its body and its stored headers decide, as in Fetched."""
 
     links: tuple[str, ...]
     cut: int
     fingerprint: tuple[int, int] | None
     not_followed: tuple[tuple[NotFollowed, int], ...]
+    content_type: str
 
 
 class ReadingCodec:
@@ -45,7 +46,8 @@ class ReadingCodec:
 
     def encode(self, event: Fetched) -> bytes:
         """The facts of a page that was read."""
-        facts = self._encode(KeptReading(event.links, event.cut, event.fingerprint, event.not_followed))
+        kept = KeptReading(event.links, event.cut, event.fingerprint, event.not_followed, event.content_type)
+        facts = self._encode(kept)
         packed = len(facts).to_bytes(LENGTH, "big") + self._compress(facts)
         return xxh3_64_digest(packed, self._seed) + packed
 
@@ -54,4 +56,7 @@ class ReadingCodec:
         digest, packed = encoded[:HASH], encoded[HASH:]
         if digest != xxh3_64_digest(packed, self._seed):
             return None
-        return self._decode(decompress(packed[LENGTH:], int.from_bytes(packed[:LENGTH], "big")))
+        try:
+            return self._decode(decompress(packed[LENGTH:], int.from_bytes(packed[:LENGTH], "big")))
+        except msgspec.MsgspecError:  # of a version that kept other facts
+            return None

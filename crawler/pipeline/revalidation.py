@@ -28,7 +28,6 @@ from crawler.errors import Corrupt, StorageError
 from crawler.fetch.base import FetchError, Headers, Held, Response
 from crawler.fetch.bodies import COPIES
 from crawler.pipeline.readings import ReadingCodec
-from crawler.pipeline.response_facts import MAX_CONTENT_TYPE
 from crawler.storage.known_pages import KnownPage, KnownReader
 from crawler.storage.pages.base import Page, Store
 from crawler.storage.readings import ReadingWriter
@@ -73,13 +72,9 @@ class Revalidation:
         are left out."""
         if not known.reading or fetch.naming is not None:
             return None
-        try:
-            with self._lock:
-                reading = self._codec.decode(known.reading)
-                headers, _ = self._store.head(known.part, known.position)
-        except (StorageError, KeyError):
-            return None
-        if reading is None or _differ(headers, updated(headers, response.headers)):
+        with self._lock:
+            reading = self._codec.decode(known.reading)
+        if reading is None or self._brings_news(known, response):
             return None
         return Fetched(
             fetch.id,
@@ -90,7 +85,7 @@ class Revalidation:
             part=known.part,
             position=known.position,
             cut=reading.cut,
-            content_type=page_headers(headers).content_type[:MAX_CONTENT_TYPE],
+            content_type=reading.content_type,
             seconds=response.seconds,
             first_byte=response.first_byte,
             fingerprint=reading.fingerprint,
@@ -141,6 +136,20 @@ class Revalidation:
         self._known.close()
         self._store.close()
         self._readings.close()
+
+    def _brings_news(self, known: KnownPage, response: Response) -> bool:
+        """Whether a 304 may have headers that matter and differ from the stored ones. Most have none that matter."""
+        mine = validators_of(response.headers)
+        told = page_headers(response.headers)
+        same = all(new in ("", old) for new, old in zip(mine, known.validators, strict=True))
+        if same and not (told.robots or told.nosniff or told.refresh or told.link):
+            return False
+        try:
+            with self._lock:
+                headers, _ = self._store.head(known.part, known.position)
+        except (StorageError, KeyError):
+            return True
+        return _differ(headers, updated(headers, response.headers))
 
     def _remember(self, url: str, event: Fetched) -> None:
         with self._lock:

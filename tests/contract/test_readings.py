@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +16,8 @@ from crawler.pipeline.readings import ReadingCodec
 from crawler.storage.readings import AT_ONCE, FOLDER, ReadingWriter, readings, remove_readings
 
 LINKS = ("http://a.test/1", "http://a.test/2")
-EVENT = Fetched(1, 200, LINKS, cut=3, fingerprint=(2**63, 7), not_followed=((NotFollowed.SCHEME, 2),))
+OTHERS = ((NotFollowed.SCHEME, 2),)
+EVENT = Fetched(1, 200, LINKS, cut=3, content_type="text/html", fingerprint=(2**63, 7), not_followed=OTHERS)
 
 
 def test_what_was_read_comes_back() -> None:
@@ -23,7 +25,8 @@ def test_what_was_read_comes_back() -> None:
     kept = codec.decode(codec.encode(EVENT))
     assert kept is not None
     assert (kept.links, kept.cut) == (EVENT.links, EVENT.cut)
-    assert (kept.fingerprint, kept.not_followed) == (EVENT.fingerprint, EVENT.not_followed)
+    facts = kept.fingerprint, kept.not_followed, kept.content_type
+    assert facts == (EVENT.fingerprint, EVENT.not_followed, EVENT.content_type)
     assert codec.decode(codec.encode(Fetched(1, 200))) is not None
 
 
@@ -74,3 +77,9 @@ def test_a_file_that_cannot_be_written_or_read_costs_nothing_but_the_readings(tm
     (tmp_path / FOLDER).mkdir()
     (tmp_path / FOLDER / "1-a.sqlite").write_bytes(b"not a database")
     assert list(readings(tmp_path)) == []
+
+
+def test_what_a_version_kept_that_knew_fewer_facts_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    codec = ReadingCodec(Rules())
+    monkeypatch.setattr(codec, "_encode", lambda kept: msgspec.msgpack.encode([kept.links, kept.cut]))
+    assert codec.decode(codec.encode(EVENT)) is None

@@ -456,6 +456,18 @@ def test_a_page_is_parsed_once_for_all_its_304s(site: ChangingSite, crawled: Pat
     check(crawled, 3)
 
 
+def test_headers_that_matter_end_what_was_kept(site: ChangingSite, crawled: Path, parsed: list[str]) -> None:
+    site.with_200 = site.with_304 = {"X-Robots-Tag": "noarchive"}
+    again(crawled)  # headers that the first crawl did not get: a new record
+    again(crawled)
+    parsed.clear()
+    assert again(crawled).not_modified == 5 and parsed == []  # they are the stored ones now
+    site.with_304 = {"X-Robots-Tag": "nofollow"}
+    summary = again(crawled)
+    assert len(parsed) == 5 and summary.not_modified == 5  # no link is followed, so each page is asked for once more
+    assert summary.not_followed["nofollow"] > 0
+
+
 def test_a_page_is_parsed_again_under_other_rules_and_where_what_was_read_is_damaged(
     site: ChangingSite, crawled: Path, parsed: list[str]
 ) -> None:
