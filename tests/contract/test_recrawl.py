@@ -20,8 +20,9 @@ from crawler.pipeline import page_processor
 from crawler.storage.database import connect_to_read
 from crawler.storage.diff import ChangedPage, GenerationDiff, GonePage, MovedPage, Unchanged, diff, diff_of_text
 from crawler.storage.directory import CrawlDirectory
-from crawler.storage.generations import KNOWN, chosen, folder_of, generations
+from crawler.storage.generations import DROPPED, KNOWN, chosen, folder_of, generations
 from crawler.storage.known_pages import KnownReader, catch_up
+from crawler.storage.retention import keep_last
 from crawler.storage.verify import audit
 from tests.contract.changing_site import DATES, LIES, NONE, ChangingSite, changing_site, page
 
@@ -363,6 +364,19 @@ def test_old_generations_are_dropped_and_later_ones_keep_what_they_need(site: Ch
     assert [one.url for one in diff(stored).changed] == [site.at("one")]
     with pytest.raises(UsageError, match="has no generation 0"):
         chosen(stored, 0)
+
+
+def test_what_a_kill_left_of_dropping_a_generation_is_done_by_the_next_call(site: ChangingSite, stored: Path) -> None:
+    site.pages["/one"] = page("edited", "/")
+    again(stored)
+    (stored / DROPPED).touch()  # as far as a kill let it get
+    assert generations(stored) == [1] and bodies_stored(stored, 0) == 5
+    assert keep_last(stored, 3) == []
+    assert bodies_stored(stored, 0) == 5 and not (stored / "shard-0000").exists()  # what is known names them all
+    check(stored, 1)
+    again(stored, keep_generations=1)
+    assert generations(stored) == [2] and [bodies_stored(stored, number) for number in range(3)] == [4, 1, 0]
+    check(stored, 2)
 
 
 def test_generations_that_fetched_nothing_do_not_count_as_kept(site: ChangingSite, crawled: Path) -> None:
