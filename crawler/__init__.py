@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from crawler.api import AsyncCrawl, acrawl, crawl
+    from crawler.api import AsyncCrawl, acrawl, crawl, recrawl
     from crawler.errors import CallbackError, CrawlerError, StorageError, UsageError
     from crawler.metrics.summary import Summary
     from crawler.runtime.callbacks import CrawlProgress, FailedUrl
@@ -31,6 +31,7 @@ __all__ = [
     "acrawl",
     "crawl",
     "open",
+    "recrawl",
 ]
 
 _HOMES = {
@@ -47,6 +48,7 @@ _HOMES = {
     "acrawl": "crawler.api",
     "crawl": "crawler.api",
     "open": "crawler.storage.stored_crawl",
+    "recrawl": "crawler.api",
 }
 
 

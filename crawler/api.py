@@ -26,7 +26,7 @@ from crawler.fetch import check_client
 from crawler.metrics.counters import InFlight, RunStats, Tally
 from crawler.metrics.process_tree import Meter
 from crawler.metrics.summary import Summary, judge, summarise
-from crawler.run import execute, final_cleanup, job_of, kept_settings, open_directory, prepare, report
+from crawler.run import execute, final_cleanup, job_of, kept_settings, open_directory, open_next, prepare, report
 from crawler.runtime.assembly import assemble, limited
 from crawler.runtime.callbacks import Callbacks, CrawlProgress, FailedUrl, callbacks_of, failures_of, progress_of
 from crawler.runtime.job import Job
@@ -42,6 +42,7 @@ from crawler.settings import (
 )
 from crawler.storage.directory import IMMUTABLE_KEYS, CrawlDirectory
 from crawler.storage.frontier.memory import MemoryFrontier
+from crawler.storage.generations import last_of
 from crawler.storage.manifest import RunCost
 from crawler.storage.pages.base import Page
 from crawler.storage.reopening import Wanted, check_names
@@ -81,7 +82,6 @@ def crawl(
     "prefork", where other processes call all but `on_progress`, its name. Raises UsageError, StorageError, WorkersLost,
     CallbackError.
     """
-    import variants
 
     wanted = Wanted(retry_failed, tuple(retry_reasons), add_seeds)
     check_names(wanted.reasons)
@@ -89,11 +89,40 @@ def crawl(
     going_on = resume and CrawlDirectory.exists(there)
     callbacks = _callbacks(keys, filter=filter, on_page=on_page, on_error=on_error, on_progress=on_progress)
     settings = _settings(seeds, use, keys, callbacks, there if going_on else None)
-    if (settings.mode == "async" or variants.is_sharded(settings)) and _loop_is_running():
-        raise UsageError("crawl() blocks and an event loop is running in this thread; use `async for` over acrawl()")
+    _refuse_loop(settings)
     directory = open_directory(there, settings, resume=resume, fresh=fresh, demo=False)
     with closing(directory):
         return execute(directory, kept_settings(directory, settings, wanted), wanted=wanted, callbacks=callbacks)
+
+
+def recrawl(
+    out: str | Path,
+    *,
+    use: str | None = None,
+    on_page: OnPage | None = None,
+    on_error: OnError | None = None,
+    on_progress: OnProgress | None = None,
+    **keys: Any,
+) -> Summary:
+    """Crawl again what the directory `out` has, as its next generation, and return the summary.
+
+    Every setting is that of the last generation, but for the profile `use` and the `keys` that are given. A generation
+    that was killed or stopped is continued. The functions are those of `crawl`. Raises UsageError, StorageError,
+    WorkersLost, CallbackError.
+    """
+    there = Path(out)
+    last = CrawlDirectory.open_readonly(last_of(there))
+    if last.manifest.demo:
+        raise UsageError(f"{there} is a crawl of the built-in test web: use the command recrawl")
+    callbacks = _callbacks(keys, on_page=on_page, on_error=on_error, on_progress=on_progress)
+    refuse_unknown(keys, "the arguments")
+    began = {key: value for key, value in last.manifest.settings.items() if key != "client" or "mode" not in keys}
+    settings = merge_layers(began, profile(use) if use else {}, keys)
+    _check(settings, callbacks)
+    _refuse_loop(settings)
+    settings = kept_settings(last, settings, fetches=True)
+    with closing(open_next(there, settings)) as directory:
+        return execute(directory, settings, callbacks=callbacks)
 
 
 def acrawl(
@@ -263,7 +292,7 @@ class _Crawling:
         store, _ = prepare(directory, settings, shards=1)
         frontier = stack.enter_context(closing(directory.frontier()))
         run = directory.begin_run(asked, frontier)
-        self.stream = PageStream(store.writer)
+        self.stream = PageStream(store.writer, store.read)
         if settings.report:
             stack.push_async_callback(asyncio.to_thread, report, directory, variants.client_of(settings))
         job = job_of(directory, settings, plan, run, frontier, self.stream.writer, found)
@@ -317,7 +346,6 @@ def _settings(
     seeds: tuple[str, ...], use: str | None, keys: dict[str, Any], given: Callbacks, existing: Path | None
 ) -> Settings:
     """The checked settings of a crawl; of an `existing` one with all it cannot change but its seeds."""
-    import variants
 
     refuse_unknown(keys, "the arguments")
     began = CrawlDirectory.open_readonly(existing).manifest.settings if existing else {}
@@ -325,6 +353,14 @@ def _settings(
     settings = merge_layers(kept, profile(use) if use else {}, keys, {"seeds": seeds} if seeds else {})
     if not existing and not settings.seeds:
         raise UsageError("nothing to crawl: name at least one URL")
+    _check(settings, given)
+    return settings
+
+
+def _check(settings: Settings, given: Callbacks) -> None:
+    """Check what no layer can. Raises UsageError."""
+    import variants
+
     check_client(variants.client_of(settings))
     variants.check_loop(settings.mode, settings.loop)
     variants.fit(settings)
@@ -333,7 +369,6 @@ def _settings(
     callbacks_of(settings, given)
     if variants.is_sharded(settings):
         _refuse_functions(given, settings.mode)
-    return settings
 
 
 def _refuse_functions(given: Callbacks, mode: str) -> None:
@@ -341,6 +376,14 @@ def _refuse_functions(given: Callbacks, mode: str) -> None:
         if function is not None and name != "on_progress":
             named = function_name(function)
             raise UsageError(f"mode {mode!r} calls {name} in other processes: give its name, {name}={named!r}")
+
+
+def _refuse_loop(settings: Settings) -> None:
+    """Raises UsageError where a call that blocks would run its own event loop beside the one that is running."""
+    import variants
+
+    if (settings.mode == "async" or variants.is_sharded(settings)) and _loop_is_running():
+        raise UsageError("crawl() blocks and an event loop is running in this thread; use `async for` over acrawl()")
 
 
 def _loop_is_running() -> bool:

@@ -10,7 +10,7 @@ from time import monotonic
 import msgspec
 
 from crawler.core.reasons import Ending
-from crawler.errors import Corrupt, UsageError
+from crawler.errors import Corrupt, StorageError, UsageError
 from crawler.metrics.counters import RunStats
 from crawler.metrics.process_tree import Meter
 from crawler.metrics.summary import Summary, judge, summarise
@@ -22,11 +22,15 @@ from crawler.runtime.recorder import Recorder
 from crawler.settings import Settings
 from crawler.storage.directory import IMMUTABLE_KEYS, REPORT, CrawlDirectory
 from crawler.storage.frontier.base import Frontier, FrontierReader
+from crawler.storage.generations import generations, last_of, root_of
+from crawler.storage.known_pages import catch_up, mark_unlinked
 from crawler.storage.manifest import RunCost
 from crawler.storage.pages.base import Store, Writer
 from crawler.storage.reopening import Wanted, ask_again, asks_again
 from crawler.storage.resharding import ensure_layout
+from crawler.storage.retention import keep_last
 from crawler.system.gc_tuning import reduced_gc
+from crawler.system.logs import open_log
 from crawler.system.threads import thread_errors
 
 Watch = Callable[[Run], None]
@@ -55,24 +59,35 @@ def execute(
     asked, (settings, plan) = settings, variants.fit(settings)
     callbacks = callbacks_of(settings, callbacks)
     client = variants.client_of(settings)
-    out = str(directory.path)
+    out, number = str(root_of(directory.path)), directory.generation
     store, again = prepare(directory, settings, variants.shards_of(settings), wanted)
     if again:
         on_reopened(again)
     tally = directory.tally()
-    if tally.queued and not tally.owed and not directory.adds_seeds(settings):
+    if tally.queued and not tally.owed and not directory.adds_seeds(settings) and not directory.was_cut_short:
         if settings.report and (directory.path / f".{REPORT}").exists():  # a kill interrupted writing it
             report(directory, client)
-        summary = summarise(tally, out=out, mode=settings.mode, client=client, ran=Ending.COMPLETE, stats=RunStats())
+        summary = summarise(
+            tally,
+            out=out,
+            mode=settings.mode,
+            client=client,
+            ran=Ending.COMPLETE,
+            stats=RunStats(),
+            generation=number,
+        )
         judge(summary, settings.fail_on)
         return summary
-    sharded = variants.is_sharded(settings)
-    run_engine = _run_sharded if sharded else _run_unsharded
-    ran, stats, meter = run_engine(directory, store, settings, asked, plan, watch, callbacks)
-    cost = RunCost(directory.manifest.runs, settings.mode, client, meter.cpu_seconds, meter.peak_memory)
+    run_engine = _run_sharded if variants.is_sharded(settings) else _run_unsharded
+    ran, stats, cpu_seconds, peak_memory = _run_rounds(
+        directory, lambda: run_engine(directory, store, settings, asked, plan, watch, callbacks)
+    )
+    cost = RunCost(directory.manifest.runs, settings.mode, client, cpu_seconds, peak_memory)
     directory.end_run(ran, cost)
     if settings.report:
         report(directory, client, 0.0 if ran is Ending.STOPPED else stats.seconds)
+    if settings.keep_generations:
+        _drop_old(directory, settings.keep_generations)
     summary = summarise(
         directory.tally(),
         out=out,
@@ -82,12 +97,52 @@ def execute(
         stats=stats,
         seconds=stats.seconds,
         startup_seconds=stats.first_fetch_at - started_at if stats.first_fetch_at is not None else 0.0,
-        cpu_seconds=meter.cpu_seconds,
-        peak_memory_bytes=meter.peak_memory,
+        cpu_seconds=cpu_seconds,
+        peak_memory_bytes=peak_memory,
         asked_again=again,
+        generation=number,
     )
     judge(summary, settings.fail_on)
+    if settings.on_end and ran is not Ending.STOPPED:
+        _call_end_hook(directory, settings.on_end, summary)
     return summary
+
+
+def _call_end_hook(directory: CrawlDirectory, hook: str, summary: Summary) -> None:
+    """Pass the summary, and the diff of a re-crawl, to what the key `on_end` names."""
+    from crawler.runtime.end_hook import call_end_hook
+    from crawler.storage.diff import diff
+
+    root = root_of(directory.path)
+    comparable = directory.generation and len(generations(root)) > 1
+    call_end_hook(hook, msgspec.json.encode({"summary": summary, "diff": diff(root) if comparable else None}))
+
+
+def _drop_old(directory: CrawlDirectory, count: int) -> None:
+    """Drop old generations after a re-crawl. Damage there does not fail it: a line in the log says why they stay."""
+    if not (directory.generation and directory.is_over):
+        return
+    try:
+        keep_last(root_of(directory.path), count)
+    except StorageError as error:
+        open_log().warning("old generations are kept", run=str(directory.path), why=str(error))
+
+
+def _run_rounds(
+    directory: CrawlDirectory, run_engine: Callable[[], tuple[Ending, RunStats, Meter]]
+) -> tuple[Ending, RunStats, float, int]:
+    """Run an engine to its ending. In a re-crawl that has then read all links, again for the known pages that none
+    leads to. Returns also the seconds of CPU and the peak of memory, in bytes."""
+    ran, stats, meter = run_engine()
+    cpu_seconds, peak_memory = meter.cpu_seconds, meter.peak_memory
+    while ran is Ending.COMPLETE and mark_unlinked(directory):
+        ran, more, meter = run_engine()
+        stats.merge(more)
+        stats.widen(more.first_fetch_at, more.last_commit_at)
+        stats.lateness.merge(more.lateness.message())
+        cpu_seconds += meter.cpu_seconds
+        peak_memory = max(peak_memory, meter.peak_memory)
+    return ran, stats, cpu_seconds, peak_memory
 
 
 def _run_unsharded(
@@ -200,7 +255,7 @@ def remove_orphans(store: Store, frontier: FrontierReader, last_run: int) -> Non
     where a part that settled rows name is missing.
     """
     records = frontier.records()
-    missing = sorted(set(records) - set(store.parts()))
+    missing = sorted(part for part in records if not store.holds(part))
     if missing:
         raise Corrupt(
             f"the pages of part {missing[0]} are missing; restore them from a copy, or use the command repair"
@@ -226,8 +281,11 @@ def _sweep(store: Store, frontier: FrontierReader, run: int, records: Mapping[st
     store.sweep(frontier.named(doubtful))
 
 
-def kept_settings(directory: CrawlDirectory, settings: Settings, wanted: Wanted = NOTHING_MORE) -> Settings:
+def kept_settings(
+    directory: CrawlDirectory, settings: Settings, wanted: Wanted = NOTHING_MORE, fetches: bool = False
+) -> Settings:
     """`settings` for the crawl of a directory: with its seeds and sitemaps, and with others where they are `wanted`.
+    `fetches`: even if the crawl is complete, there will be something to fetch.
 
     Raises UsageError where they would change what cannot change (IMMUTABLE_KEYS), and where the secrets of the last run
     were not given again: a directory stores none.
@@ -251,7 +309,7 @@ def kept_settings(directory: CrawlDirectory, settings: Settings, wanted: Wanted 
             " --add-seeds (in Python add_seeds=True), or crawl them in another --out"
         )
     missing = set(directory.manifest.secret_origins) - set(settings.secret_origins)
-    if missing and asks_again(directory, wanted):
+    if missing and (fetches or asks_again(directory, wanted)):
         name = min(missing)
         raise UsageError(
             f"the last run of {directory.path} had headers or credentials for {name}, which are not kept: give them"
@@ -269,7 +327,21 @@ def _some(urls: Sequence[str]) -> str:
 
 
 def open_directory(path: Path, settings: Settings, *, resume: bool, fresh: bool, demo: bool) -> CrawlDirectory:
-    """Create, replace or reopen the directory of a run. Raises CrawlerError."""
+    """Create, replace or reopen the directory of a run: the last generation of a crawl. Raises CrawlerError."""
     if resume and CrawlDirectory.exists(path):
-        return CrawlDirectory.open(path)
+        return CrawlDirectory.open(last_of(path))
     return CrawlDirectory.create(path, settings, demo, fresh)
+
+
+def open_next(path: Path, settings: Settings) -> CrawlDirectory:
+    """The next generation of a crawl directory, new; the last one where that was killed or stopped. Raises
+    CrawlerError."""
+    last = CrawlDirectory.open(last_of(path))
+    try:
+        if not last.is_over:
+            return last
+        catch_up(path)
+        return last.begin_next(settings)
+    except BaseException:
+        last.close()
+        raise

@@ -30,7 +30,7 @@ class LoopWorkers:
 
     def __init__(self, job: Job, writer: Writer, concurrency: int) -> None:
         self._loop = asyncio.get_running_loop()
-        self._reader = open_processor(job.settings, job.scope, job.shares)
+        self._reader = open_processor(job.settings, job.scope, job.shares, job.folder)
         self._fetcher = open_async_fetcher(client_of(job.settings), job.settings.client_plan(concurrency))
         self._writer = writer
         self._concurrency = concurrency

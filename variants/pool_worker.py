@@ -97,7 +97,7 @@ def _begin(greeter: socket.socket, encoded: bytes) -> None:
 
 
 def _serve(pipe: Connection, spec: PoolSpec, writer: Writer) -> None:
-    reader = open_processor(spec.settings, open_scope(spec.settings), spec.shares)
+    reader = open_processor(spec.settings, open_scope(spec.settings), spec.shares, Path(spec.folder))
     pool = FetchThreadPool(spec.threads, spec.client, spec.settings.client_plan(1), reader, writer)
     answers = start_thread(_answer, "answers", pipe, pool, writer, _disk_wait(spec))
     keep_lean(spec.shares.limit - READER)

@@ -81,7 +81,7 @@ def run(job: Job) -> Ending:
     with (
         closing(job.writer()) as writer,
         closing(job.recorder),
-        closing(open_processor(settings, job.scope, job.shares)) as reader,
+        closing(open_processor(settings, job.scope, job.shares, job.folder)) as reader,
         closing(FetchThreadPool(size, client_of(settings), settings.client_plan(1), reader, writer)) as pool,
     ):
         workers = ThreadWorkers(pool, pool.size)

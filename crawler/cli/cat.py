@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from crawler.cli.options import GENERATION, with_options
+
 if TYPE_CHECKING:
     from crawler.storage.pages.base import Page
     from crawler.storage.stored_crawl import StoredCrawl
@@ -15,14 +17,15 @@ if TYPE_CHECKING:
 @click.argument("directory", metavar="DIR")
 @click.argument("url", metavar="URL")
 @click.option("--headers", is_flag=True, help="Print its status and headers instead.")
-def cat(directory: str, url: str, headers: bool) -> int:
+@with_options(GENERATION)
+def cat(directory: str, url: str, headers: bool, generation: int | None) -> int:
     """Print the body of the page that the crawl in DIR has stored of URL."""
     import sys
 
     from crawler.storage.stored_crawl import open as open_crawl
     from crawler.system.text import escape_unprintable
 
-    with open_crawl(directory) as crawl:
+    with open_crawl(directory, generation) as crawl:
         page = _page(crawl, url)
     if headers:
         lines = (f"{name}: {value}" for name, value in page.headers)

@@ -116,7 +116,7 @@ def carry_out(
     from crawler.core.endings import in_words
     from crawler.metrics.process_tree import process_started_at
     from crawler.metrics.summary import exit_code
-    from crawler.run import execute, open_directory
+    from crawler.run import execute, open_directory, open_next
     from crawler.storage.directory import CrawlDirectory
     from crawler.system.logs import capture_library_logs
     from crawler.system.text import escape_unprintable
@@ -127,12 +127,16 @@ def carry_out(
     if signals.received and (plan.fresh or not CrawlDirectory.exists(path)):
         click.echo(present(nothing_done(plan.settings), None, as_json))  # stopped before the crawl began
         return signals.exit_code
-    directory = open_directory(path, plan.settings, resume=plan.resume, fresh=plan.fresh, demo=plan.demo)
+    if plan.recrawl:
+        directory = open_next(path, plan.settings)
+    else:
+        directory = open_directory(path, plan.settings, resume=plan.resume, fresh=plan.fresh, demo=plan.demo)
     if not quiet:
         take_note(plan)
     stats: RunStats | None = None
     with ExitStack() as stack:
         stack.callback(directory.close)
+        shown = stack.enter_context(ExitStack())
         settings = plan.settings
         if plan.demo:
             from crawler.testweb.process import start_web
@@ -141,14 +145,15 @@ def carry_out(
 
         def watch(run: Run) -> None:
             nonlocal stats
-            stats = run.stats
+            stats = stats or run.stats  # those of later rounds are added to the first
             run.track_in_flight()
             signals.drain(run, lambda: run.in_flight.pages)
             if verbose:
                 run.log_urls(url_log_format(log_format))
             if not quiet:
-                pace = Pace(stats, run.in_flight, settings.delay)
-                stack.enter_context(progress(pace, signals, _title(plan, path), log_format, verbose))
+                pace = Pace(run.stats, run.in_flight, settings.delay)
+                shown.close()
+                shown.enter_context(progress(pace, signals, _title(plan, path), log_format, verbose))
 
         def on_reopened(counts: dict[str, int]) -> None:
             if not quiet:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from crawler.cli.options import GENERATION, with_options
 from crawler.cli.signals import Signals
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 @click.option("--fields", metavar="NAMES", help="Only these, as url,title,linked_from.  [what needs no page]")
 @click.option("--where", multiple=True, metavar="COND", help="Only rows with reason=ok, status>=400 ... Repeatable.")
 @click.option("--bodies", metavar="FOLDER", help="Write the bodies there as files, too; body_file names them.")
+@with_options(GENERATION)
 @click.pass_obj
 def export(
     signals: Signals,
@@ -35,6 +37,7 @@ def export(
     fields: str | None,
     where: tuple[str, ...],
     bodies: str | None,
+    generation: int | None,
 ) -> int:
     """Write one row per settled URL of the crawl in DIR.
 
@@ -55,7 +58,7 @@ def export(
     names = fields_of(fields, bodies is not None)
     conditions = [condition(text, COLUMNS, NUMBERS) for text in where]
     # not closed: it ends with the process, and closing would disturb the rows that a broken pipe leaves unread
-    rows = records(open_crawl(directory), names, conditions, Path(bodies) if bodies is not None else None)
+    rows = records(open_crawl(directory, generation), names, conditions, Path(bodies) if bodies is not None else None)
     lines = as_csv(rows, names) if kind == "csv" else as_jsonl(rows)
     if output is None or output == "-":
         sys.stdout.buffer.writelines(line.encode() for line in lines)

@@ -20,6 +20,8 @@ HELP = ("-h", "--help")
 COMMANDS = {
     "crawl": ("crawler.cli.crawl", "Crawl; without a URL the built-in test web. The default command."),
     "resume": ("crawler.cli.resume", "Continue a crawl, in any mode."),
+    "recrawl": ("crawler.cli.recrawl", "Crawl again, as the next generation: what did not change is not sent again."),
+    "diff": ("crawler.cli.diff", "Show what changed between two generations of a crawl."),
     "status": ("crawler.cli.status", "Show how far a crawl is, also while it runs."),
     "list": ("crawler.cli.listing", "List the crawls in a folder: state, pages, when, size."),
     "verify": ("crawler.cli.verify", "Read everything back and check it."),
@@ -43,11 +45,12 @@ EXAMPLES = (
     ("https://example.org/ --out crawls/mine", "politely: one connection, 1 s between fetches"),
     ("--profile fast http://localhost:8000/", "a server of your own"),
     ("resume crawls/mine --mode processes", "go on after Ctrl-C or a limit, in any mode"),
+    ("recrawl crawls/mine", "the same pages tomorrow; `diff crawls/mine` shows what changed"),
     ("export crawls/mine --format csv -o urls.csv", "one row per URL"),
     ("config explain delay", "what a key means, and where it is set"),
     ("serve", "jobs and schedules, with an API and a dashboard"),
 )
-STOPPED_IN_ORDER = ("crawl", "resume", "compare", "bench", "serve", "supervised")
+STOPPED_IN_ORDER = ("crawl", "resume", "recrawl", "compare", "bench", "serve", "supervised")
 """Commands that shut down in an orderly way on a signal. All others exit at once."""
 
 

@@ -16,7 +16,8 @@ MOST = 10_000
 
 
 class Listed(NamedTuple):
-    """A crawl in a folder: `changed` in Unix seconds, `size` in bytes on disk. `error` says why it cannot be read."""
+    """A crawl in a folder: `changed` in Unix seconds, `size` in bytes on disk. `error` says why it cannot be read.
+    `generation` is the last one, whose state and pages these are."""
 
     out: str
     state: str
@@ -24,6 +25,7 @@ class Listed(NamedTuple):
     changed: float
     size: int
     error: str = ""
+    generation: int = 0
 
 
 @click.command()
@@ -47,7 +49,10 @@ def list(folder: str, as_json: bool) -> int:
         click.echo(
             f"{when:%Y-%m-%d %H:%M} {pages:>11} pages {format_bytes(one.size):>9}  {escape_unprintable(one.out)}"
         )
-        click.echo(f"{'':16} {escape_unprintable(one.error or one.state)}")
+        click.echo(
+            f"{'':16} {escape_unprintable(one.error or one.state)}"
+            ' + (f", generation {one.generation}" if one.generation else "")'
+        )
     if not found:
         click.echo(f"no crawls in {escape_unprintable(folder)}")
     return 0
@@ -74,15 +79,16 @@ def _listed(path: Path) -> Listed:
     from crawler.errors import CrawlerError
     from crawler.metrics.summary import state
     from crawler.storage.directory import CrawlDirectory, come_to
+    from crawler.storage.generations import last_of
 
     size, changed = _on_disk(path)
     try:
-        crawl = CrawlDirectory.open_readonly(path)
+        crawl = CrawlDirectory.open_readonly(last_of(path))
         tally, pid = crawl.tally(), crawl.lock_owner()
         reached = come_to(crawl.manifest, tally) if pid is None else None
     except CrawlerError as error:
         return Listed(str(path), "cannot be read", None, changed, size, str(error))
-    return Listed(str(path), state(reached, pid), tally.pages, changed, size)
+    return Listed(str(path), state(reached, pid), tally.pages, changed, size, generation=crawl.generation)
 
 
 def _on_disk(path: Path) -> tuple[int, float]:

@@ -59,6 +59,7 @@ SEEDS = (
     click.option("--sitemap", multiple=True, metavar="URL", help="Crawl what this sitemap lists. Repeatable."),
     click.option("--add-seeds", is_flag=True, help="Add the URLs named here to the crawl."),
 )
+GENERATION = (click.option("--generation", type=int, metavar="N", help="Which generation.  [the last]"),)
 OUTPUT = (
     click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object."),
     click.option("-q", "--quiet", is_flag=True, help="No progress on stderr."),

@@ -39,6 +39,7 @@ from crawler.settings import (
     read_file,
 )
 from crawler.storage.directory import CrawlDirectory
+from crawler.storage.generations import last_of
 from crawler.storage.reopening import Wanted, check_names
 
 CRAWLS = Path("crawls")
@@ -46,7 +47,7 @@ LONGEST_NAME = 200
 
 
 class Order(NamedTuple):
-    """The parsed command line. `flags` are configuration keys."""
+    """The parsed command line. `flags` are configuration keys. `recrawl`: make the next generation of a crawl."""
 
     flags: Mapping[str, Any]
     config: str | None = None
@@ -54,6 +55,7 @@ class Order(NamedTuple):
     resume: bool = False
     fresh: bool = False
     wanted: Wanted = NOTHING_MORE
+    recrawl: bool = False
 
 
 class Plan(NamedTuple):
@@ -69,6 +71,7 @@ class Plan(NamedTuple):
     retired: tuple[str, ...]
     wanted: Wanted
     memory_note: str = ""
+    recrawl: bool = False
 
 
 def make_plan(order: Order) -> Plan:
@@ -84,7 +87,8 @@ def make_plan(order: Order) -> Plan:
     profiled = profile(order.profile) if order.profile else {}
     out = next((layer["out"] for layer in reversed(said) if "out" in layer), None)
     path = Path(merge_layers({"out": out}).out or "") if out is not None else None
-    known = CrawlDirectory.open_readonly(path) if path and order.resume and CrawlDirectory.exists(path) else None
+    exists = path is not None and order.resume and CrawlDirectory.exists(path)
+    known = CrawlDirectory.open_readonly(last_of(path)) if path and exists else None
     named = any(layer.get("seeds") or layer.get("sitemap") for layer in (profiled, *said))
     if order.wanted.seeds and not named:
         raise UsageError("--add-seeds needs the seeds to add: name at least one URL")
@@ -93,7 +97,7 @@ def make_plan(order: Order) -> Plan:
         if demo and order.wanted.seeds:
             raise UsageError(f"{path} is a crawl of the built-in test web, which takes no other seeds")
         settings = merge_layers(_stored(known, profiled, *said), profiled, *said)
-        settings = kept_settings(known, settings, order.wanted)
+        settings = kept_settings(known, settings, order.wanted, fetches=order.recrawl)
         added = len(settings.seeds) - len(set(known.settings.seeds))
     else:
         demo = not named
@@ -108,7 +112,9 @@ def make_plan(order: Order) -> Plan:
     # the directory may be moved, so its path is not stored in its settings
     settings = msgspec.structs.replace(settings, out=None)
     retired = tuple(key for key in RETIRED if any(key in layer for layer in said))
-    return Plan(path, settings, order.resume, order.fresh, demo, added, retired, order.wanted, memory.note)
+    return Plan(
+        path, settings, order.resume, order.fresh, demo, added, retired, order.wanted, memory.note, order.recrawl
+    )
 
 
 def _stored(known: CrawlDirectory, *later: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from crawler.core.reasons import Ending
 from crawler.metrics.counters import RunStats
 from crawler.metrics.summary import WORDS, Summary
 from crawler.report.numbers import lasting
-from crawler.storage.directory import REPORT
+from crawler.storage.directory import DIFF_REPORT, REPORT
+from crawler.storage.generations import folder_of
 from crawler.system.invocation import called
 from crawler.system.text import counts, duration, escape_unprintable, format_bytes
 
@@ -47,6 +48,9 @@ def _lines(summary: Summary, stats: RunStats | None) -> list[str]:
         lines.append(f"  retried    {in_words(summary.asked_again)} (fetched again in this run)")
     if summary.not_followed:
         lines.append(f"  left out   {counts(summary.not_followed)} (links that were not followed)")
+    if summary.not_modified:
+        saved = format_bytes(summary.bytes_saved)
+        lines.append(f"  unchanged  {summary.not_modified:,} pages not sent again (304), {saved} saved")
     if summary.too_deep:
         lines.append(f"  too deep   {summary.too_deep:,} URLs beyond max_depth")
     if summary.pauses:
@@ -65,7 +69,7 @@ def _headline(summary: Summary) -> str:
     if summary.ending == Ending.FAILED:
         return f"failed: nothing could be fetched (URLs given up: {sum(summary.reasons.values()):,})"
     owed = f", {summary.owed:,} still owed" if summary.owed else ""
-    headline = WORDS[Ending(summary.ending)]
+    headline = WORDS[Ending(summary.ending)] + (f", generation {summary.generation}" if summary.generation else "")
     return f"{headline}: {summary.urls:,} URLs fetched, {summary.pages:,} pages, {format_bytes(summary.bytes)}{owed}"
 
 
@@ -108,8 +112,11 @@ def _mean_times(stats: RunStats) -> list[str]:
 def _directory_lines(summary: Summary, out: str) -> list[str]:
     name = escape_unprintable(shlex.quote(out))
     lines = [f"  data       {escape_unprintable(out)}"]
-    if (Path(out) / REPORT).exists():
-        lines.append(f"  report     {escape_unprintable(str(Path(out) / REPORT))}")
+    folder = folder_of(Path(out), summary.generation)
+    if (folder / REPORT).exists():
+        lines.append(f"  report     {escape_unprintable(str(folder / REPORT))}")
+    if (folder / DIFF_REPORT).exists():
+        lines.append(f"  changes    {escape_unprintable(str(folder / DIFF_REPORT))}")
     if summary.over and not summary.complete:
         lines.append(f"  retry      {called()} resume {name}")
     elif not summary.complete:

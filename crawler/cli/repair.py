@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from crawler.cli.options import OUTPUT, with_options
+from crawler.cli.options import GENERATION, OUTPUT, with_options
 
 if TYPE_CHECKING:
     from crawler.storage.repair import Repaired
@@ -14,17 +14,19 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("directory", metavar="DIR")
-@with_options(OUTPUT[:1])
-def repair(directory: str, as_json: bool) -> int:
+@with_options(GENERATION, OUTPUT[:1])
+def repair(directory: str, generation: int | None, as_json: bool) -> int:
     """Rebuild the crawl in DIR. The next run fetches again what is lost; damaged files are kept as .broken."""
     from contextlib import closing
     from pathlib import Path
 
     from crawler.cli.present import as_object
     from crawler.storage.directory import CrawlDirectory
+    from crawler.storage.generations import folder_of, last_of
     from crawler.storage.repair import repair as rebuild
 
-    crawl, lost_manifest = CrawlDirectory.rescue(Path(directory))
+    path = Path(directory)
+    crawl, lost_manifest = CrawlDirectory.rescue(last_of(path) if generation is None else folder_of(path, generation))
     with closing(crawl):
         done = rebuild(crawl, lost_manifest)
     click.echo(as_object(done) if as_json else _in_words(done))

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from crawler.cli.options import GENERATION, with_options
+
 if TYPE_CHECKING:
     from crawler.storage.directory import CrawlDirectory
 
@@ -13,7 +15,8 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("directories", metavar="DIR...", nargs=-1, required=True)
 @click.option("-o", "--output", metavar="FILE", help="Write here.  [DIR/report.html]")
-def report(directories: tuple[str, ...], output: str | None) -> int:
+@with_options(GENERATION)
+def report(directories: tuple[str, ...], output: str | None, generation: int | None) -> int:
     """Write the report of the crawl in DIR, also while it runs; of several crawls one page side by side (-o).
 
     It is one HTML file that needs no network and no script: throughput, how URLs ended, errors, hosts, politeness,
@@ -32,7 +35,7 @@ def report(directories: tuple[str, ...], output: str | None) -> int:
 
     if len(directories) > 1 and output is None:
         raise UsageError("several crawls make one page side by side: name its file with -o FILE")
-    crawls = [look(Path(name)) for name in directories]
+    crawls = [look(Path(name), generation) for name in directories]
     path = Path(output) if output is not None else crawls[0].path / REPORT
     check_html(path, "-o")
     told = [(read(crawl), _client(crawl)) for crawl in crawls]

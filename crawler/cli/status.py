@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from crawler.cli.options import OUTPUT, with_options
+from crawler.cli.options import GENERATION, OUTPUT, with_options
 
 
 @click.command()
 @click.argument("directory", metavar="DIR")
-@with_options(OUTPUT[:1])
-def status(directory: str, as_json: bool) -> int:
+@with_options(GENERATION, OUTPUT[:1])
+def status(directory: str, generation: int | None, as_json: bool) -> int:
     """Show how far the crawl in DIR is, and which process works on it."""
     from pathlib import Path
 
@@ -21,9 +21,11 @@ def status(directory: str, as_json: bool) -> int:
     from crawler.core.reasons import Ending
     from crawler.metrics.summary import state
     from crawler.storage.directory import CrawlDirectory, come_to
+    from crawler.storage.generations import chosen, generations
     from crawler.system.text import counts, escape_unprintable, format_bytes
 
-    crawl = CrawlDirectory.open_readonly(Path(directory))
+    crawl = CrawlDirectory.open_readonly(chosen(Path(directory), generation))
+    there = generations(Path(directory))
     tally, pid = crawl.tally(), crawl.lock_owner()
     reached = come_to(crawl.manifest, tally) if pid is None else None
     missed = tally.conclude().because
@@ -33,6 +35,7 @@ def status(directory: str, as_json: bool) -> int:
         if reached is not None:
             told |= {"complete": reached.ending is Ending.COMPLETE, "ending": reached.ending}
         told |= {"running": pid, "mode": mode, "runs": crawl.manifest.runs, "owed": tally.owed}
+        told |= {"generation": crawl.generation, "generations": there}
         click.echo(as_object(told | asdict(tally)))
         return 0
     click.echo(
@@ -45,7 +48,13 @@ def status(directory: str, as_json: bool) -> int:
         + (f"  left out   {counts(tally.not_followed)} (links)\n" if tally.not_followed else "")
         + (f"  too deep   {tally.too_deep:,} URLs beyond max_depth\n" if tally.too_deep else "")
         + (f"  paused     {counts(tally.pauses)}\n" if tally.pauses else "")
+        + (f"  generation {crawl.generation} of {_listed(there)}\n" if len(there) > 1 else "")
         + f"  digest     {tally.digest}\n"
         f"  last run   number {crawl.manifest.runs}, mode {mode}"
     )
     return 0
+
+
+def _listed(numbers: list[int]) -> str:
+    """Numbers, the first and the last of a longer list."""
+    return ", ".join(map(str, numbers)) if len(numbers) < 10 else f"{numbers[0]} to {numbers[-1]}"

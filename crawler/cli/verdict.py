@@ -20,9 +20,10 @@ def verdict(directory: CrawlDirectory, summary: Summary, conditions: Iterable[st
     from crawler.core.endings import in_words
     from crawler.core.reasons import Ending
     from crawler.metrics.summary import judge
+    from crawler.storage.generations import root_of
     from crawler.system.invocation import called
 
-    resume = f"{called()} resume {shlex.quote(str(directory.path))}"
+    resume = f"{called()} resume {shlex.quote(str(root_of(directory.path)))}"
     if summary.ending == Ending.FAILED:
         yield f"error: nothing could be fetched: {_why(directory, summary)}{f'; retry: {resume}' * kept}"
     if summary.ending == Ending.INCOMPLETE:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from crawler.cli.options import OUTPUT, with_options
+from crawler.cli.options import GENERATION, OUTPUT, with_options
 
 if TYPE_CHECKING:
     from crawler.storage.verify import Audit
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("directory", metavar="DIR")
-@with_options(OUTPUT[:1])
-def verify(directory: str, as_json: bool) -> int:
+@with_options(GENERATION, OUTPUT[:1])
+def verify(directory: str, generation: int | None, as_json: bool) -> int:
     """Read the crawl in DIR back and check that it is complete and intact."""
     from pathlib import Path
 
@@ -23,9 +23,10 @@ def verify(directory: str, as_json: bool) -> int:
     from crawler.errors import Corrupt
     from crawler.storage.crawl_files import repair_hint
     from crawler.storage.directory import CrawlDirectory
+    from crawler.storage.generations import chosen
     from crawler.storage.verify import audit
 
-    found = audit(CrawlDirectory.open_readonly(Path(directory)))
+    found = audit(CrawlDirectory.open_readonly(chosen(Path(directory), generation)))
     click.echo(as_object(found) if as_json else _in_words(found))
     if found.wrong:
         raise Corrupt(f"{directory} is damaged, problems found: {found.wrong:,}; {repair_hint(Path(directory))}")

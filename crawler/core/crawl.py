@@ -67,7 +67,7 @@ class Crawl(FetchResults):
                     self._land(lease, event, now)
             case Discovered():
                 for url in event.urls:
-                    self._admit(url, 0, (), now)
+                    self._admit(url, event.depth, (), now)
             case Refill():
                 self._offered(event, now)
             case DedupResult():

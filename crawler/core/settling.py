@@ -1,7 +1,8 @@
 """The end of a URL as a message, from what is known of it when it settles; what went wrong in words.
 
-The detail of a response states which links of its page were not taken, as text that `read_back` parses: a frontier has
-no columns for it, and when a URL is asked again these counts must be subtracted. That of a redirect is its target.
+The detail of a response states whether a 304 confirmed the stored page, and which links of it were not taken, as text
+that `read_back` and `was_not_modified` parse: a frontier has no columns for it, and when a URL is asked again these
+counts must be subtracted. That of a redirect is its target.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ from crawler.core.messages import Fetched, FetchResult, Link, Settled
 from crawler.core.reasons import ParseSkipped, Reason
 from crawler.core.urls.redirects import REDIRECTS
 
+NOT_MODIFIED = "not modified"
 UNREAD = "links not read: "
 CUT = "links not taken: "
-NOT_TAKEN = re.compile(f"(?:{UNREAD}(?P<why>{'|'.join(ParseSkipped)}))?(?:; )?(?:{CUT}(?P<cut>[0-9]{{1,9}}))?")
+NOT_TAKEN = re.compile(
+    f"(?:{NOT_MODIFIED})?(?:; )?(?:{UNREAD}(?P<why>{'|'.join(ParseSkipped)}))?(?:; )?(?:{CUT}(?P<cut>[0-9]{{1,9}}))?"
+)
 
 
 def settled_from(link: Link, reason: Reason, event: FetchResult | None, detail: str) -> Settled:
@@ -35,16 +39,23 @@ def settled_from(link: Link, reason: Reason, event: FetchResult | None, detail: 
             event.cut,
             event.content_type,
             event.seconds,
-            not_taken(event.unread, event.cut) if event.unread or event.cut else target_of(event),
+            _detail_of(event),
             event.unread,
             seed,
             link.depth,
+            event.not_modified,
         )
     seconds, detail = (event.seconds, event.detail) if event else (0.0, detail)
     status = max(0, link.status)
     return Settled(
         link.id, link.url, reason, status, link.attempts, seconds=seconds, detail=detail, seed=seed, depth=link.depth
     )
+
+
+def _detail_of(event: Fetched) -> str:
+    if event.unread or event.cut or event.not_modified:
+        return "; ".join(filter(None, (NOT_MODIFIED * event.not_modified, not_taken(event.unread, event.cut))))
+    return target_of(event)
 
 
 def not_taken(unread: ParseSkipped | None, cut: int) -> str:
@@ -64,6 +75,11 @@ def read_back(status: int, detail: str) -> tuple[ParseSkipped | None, int]:
     if found is None:
         return None, 0
     return ParseSkipped(found["why"]) if found["why"] else None, int(found["cut"] or 0)
+
+
+def was_not_modified(part: str, detail: str) -> bool:
+    """Whether the row of a URL with a page in `part` states that a 304 confirmed it."""
+    return bool(part) and detail.startswith(NOT_MODIFIED)
 
 
 def describe(event: FetchResult) -> str:

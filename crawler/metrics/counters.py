@@ -23,7 +23,7 @@ OTHER_HOSTS = "(other hosts)"
 NONE: Mapping[NotFollowed, int] = {}
 SUMS = (
     *("queued", "settled", "urls", "pages", "bytes", "retries", "truncated"),
-    *("links_cut", "unread", "too_deep", "cookies_dropped", "seeds_answered"),
+    *("links_cut", "unread", "too_deep", "cookies_dropped", "seeds_answered", "not_modified", "bytes_saved"),
 )
 
 
@@ -31,7 +31,8 @@ class Tally(msgspec.Struct):
     """What is settled in a directory. `urls` were fetched at least once; the bodies of `pages` have `bytes` in all;
     `seeds_answered` with 2xx or 3xx. The tally of one of several shards may be negative: rows are moved between them
     and counts are not, so only the sum is meaningful. `not_followed` counts links on pages that are no URLs of the
-    crawl, by `NotFollowed`: each link once per page."""
+    crawl, by `NotFollowed`: each link once per page. `not_modified` pages were confirmed by a 304, which spared
+    `bytes_saved` of their bodies."""
 
     queued: int = 0
     settled: int = 0
@@ -50,6 +51,8 @@ class Tally(msgspec.Struct):
     digest: str = digest.in_hex(0)
     seeds_answered: int = 0
     not_followed: dict[str, int] = {}
+    not_modified: int = 0
+    bytes_saved: int = 0
 
     def add(
         self,
@@ -93,6 +96,9 @@ class Tally(msgspec.Struct):
             if end.part:
                 self.pages += sign
                 self.bytes += sign * end.size
+            if end.not_modified:
+                self.not_modified += sign
+                self.bytes_saved += sign * end.size
             if end.status:
                 status = str(end.status)
                 statuses[status] = statuses.get(status, 0) + sign

@@ -63,6 +63,9 @@ class Summary(msgspec.Struct, kw_only=True):
     fail_on_held: tuple[str, ...] = ()
     asked_again: dict[str, int] = {}
     not_followed: dict[str, int] = {}
+    generation: int = 0
+    not_modified: int = 0
+    bytes_saved: int = 0
 
     @property
     def over(self) -> bool:
@@ -93,6 +96,9 @@ FIELDS = {
     "not_followed": "links that were seen and left out, by kind",
     "cookies_dropped": "cookies beyond what a jar holds",
     "pauses": "how often the crawl paused, by cause",
+    "generation": "0 for the first crawl of a directory, then one more with each `recrawl`",
+    "not_modified": "pages that the server confirmed with 304: each counts as the page that is stored",
+    "bytes_saved": "bytes of these pages, decoded, that were not transferred",
     "mode": "of this run, as all that follow",
     "client": "the HTTP client",
     "asked_again": "URLs that this run fetches again, by the reason they had ended with",
@@ -137,6 +143,7 @@ def summarise(
     cpu_seconds: float = 0.0,
     peak_memory_bytes: int = 0,
     asked_again: dict[str, int] | None = None,
+    generation: int = 0,
 ) -> Summary:
     """The summary of what a directory holds and what a run did; `ran`: how the run ended."""
     ending, because = tally.conclude(ran)
@@ -170,6 +177,9 @@ def summarise(
         incomplete_because=because,
         asked_again=asked_again or {},
         not_followed=dict(sorted(tally.not_followed.items())),
+        generation=generation,
+        not_modified=tally.not_modified,
+        bytes_saved=tally.bytes_saved,
     )
 
 

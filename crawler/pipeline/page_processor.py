@@ -16,6 +16,7 @@ Rules:
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from time import thread_time
 from typing import Protocol, TypeVar
@@ -39,7 +40,9 @@ from crawler.fetch.bodies import BODIES
 from crawler.fetch.decode import Decoded, decode
 from crawler.fetch.http1.set_cookie import read_all
 from crawler.fetch.secrets import with_cookie
-from crawler.pipeline.response_facts import codings_of, is_page, is_whole, retry_after, target_of
+from crawler.pipeline.response_facts import MAX_CONTENT_TYPE, codings_of, is_page, is_whole, retry_after, target_of
+from crawler.pipeline.revalidation import Revalidation
+from crawler.storage.known_pages import KnownPage
 from crawler.storage.pages.base import Page
 
 T = TypeVar("T")
@@ -47,7 +50,6 @@ Read = tuple[Page | None, Fetched]
 ReadPage = Callable[[bytes, str, PageHeaders, bool, bool, SitemapNaming | None], Reading]
 
 PARTIAL_CONTENT = 206
-MAX_CONTENT_TYPE = 200  # characters
 PACKED = 4096
 NONE: Mapping[str, Headers] = {}
 
@@ -80,7 +82,7 @@ class PageProcessor:
     """Builds requests and reads responses: has the rules, the scope of paths, a cache of resolved links and `secrets`,
     the headers of each origin (see crawler/fetch/secrets.py). Thread-safe.
 
-    Without a sandbox `elsewhere` all pages are parsed in this process.
+    Without a sandbox `elsewhere` all pages are parsed in this process. A re-crawl has a `revalidation`.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class PageProcessor:
         spin: float = 0.0,
         elsewhere: Sandbox | None = None,
         secrets: Mapping[str, Headers] = NONE,
+        revalidation: Revalidation | None = None,
     ) -> None:
         self._rules = rules
         self._reads_sitemaps = bool(rules.sitemaps or rules.sitemap)
@@ -101,11 +104,14 @@ class PageProcessor:
         self._spin = spin
         self._elsewhere = elsewhere
         self._secrets = secrets
+        self._revalidation = revalidation
 
     def close(self) -> None:
-        """Close the sandbox."""
+        """Close the sandbox and the files of earlier generations."""
         if self._elsewhere is not None:
             self._elsewhere.close()
+        if self._revalidation is not None:
+            self._revalidation.close()
 
     def request(self, fetch: Fetch) -> Request:
         """The request of a fetch. This is the only place that adds the secrets of an origin to a request."""
@@ -114,12 +120,52 @@ class PageProcessor:
             headers = self._secrets.get(host_of(fetch.url), ())
         if fetch.cookie:
             headers = with_cookie(headers, fetch.cookie)
+        if self._revalidation is not None:
+            headers = (*headers, *self._revalidation.request_headers(fetch))
         if self._attempt_header:
             headers = (*headers, (self._attempt_header, str(fetch.attempt)))
         return Request(fetch.url, headers, fetch.wait_for_dns, BODIES.take())
 
     def read(self, fetch: Fetch, response: Response, now: float) -> Read:
-        """The page to store, if any, and the event without its place; `now` is Unix time. Raises FetchError."""
+        """The page to store, if any, and the event; `now` is Unix time. The event has a place where the page is stored
+        already. Raises FetchError, and StorageError where an earlier generation cannot be read."""
+        if self._revalidation is None:
+            return self._read(fetch, response, now)
+        held = BODIES.take()
+        try:
+            known = self._revalidation.confirming(fetch, response)
+            if known is not None:
+                if (event := self._remembered(known, fetch, response, now)) is not None:
+                    return None, event
+                response = self._revalidation.stored(known, fetch, response, held)
+            return self._revalidation.placed(fetch, response, *self._read(fetch, response, now))
+        finally:
+            held.release()
+
+    async def aread(self, fetch: Fetch, response: Response, now: float) -> Read:
+        """`read` for an event loop."""
+        if self._revalidation is None:
+            return await self._aread(fetch, response, now)
+        held = BODIES.take()
+        try:
+            known = self._revalidation.confirming(fetch, response)
+            if known is not None and (event := self._remembered(known, fetch, response, now)) is not None:
+                return None, event
+            if known is not None and known.size > HEAVY:
+                response = await asyncio.to_thread(self._revalidation.stored, known, fetch, response, held)
+            elif known is not None:
+                response = self._revalidation.stored(known, fetch, response, held)
+            return self._revalidation.placed(fetch, response, *await self._aread(fetch, response, now))
+        finally:
+            held.release()
+
+    def _remembered(self, known: KnownPage, fetch: Fetch, response: Response, now: float) -> Fetched | None:
+        """The event of a 304 to a page whose reading is kept."""
+        assert self._revalidation is not None
+        event = self._revalidation.remembered(known, fetch, response)
+        return None if event is None else replace(event, cookies=self._cookies(fetch, response, now))
+
+    def _read(self, fetch: Fetch, response: Response, now: float) -> Read:
         try:
             light = self._read_light(fetch, response, now)
             if light is None:
@@ -129,8 +175,7 @@ class PageProcessor:
         except FetchError as error:
             return None, self._without_body(fetch, response, now, error)
 
-    async def aread(self, fetch: Fetch, response: Response, now: float) -> Read:
-        """`read` for an event loop."""
+    async def _aread(self, fetch: Fetch, response: Response, now: float) -> Read:
         try:
             light = self._read_light(fetch, response, now)
             if light is None:

@@ -17,6 +17,7 @@ from crawler.core.urls.canonical import resolve
 from crawler.core.urls.redirects import REDIRECTS
 from crawler.fetch.base import Response
 
+MAX_CONTENT_TYPE = 200  # characters
 _WHOLE = re.compile(r"bytes 0-([0-9]{1,18})/([0-9]{1,18})")
 
 

@@ -15,6 +15,7 @@ from crawler.report.shards import unite
 from crawler.report.visits import take_visits
 from crawler.storage.database import connect_to_read, storage_errors
 from crawler.storage.directory import CrawlDirectory
+from crawler.storage.generations import chosen
 from crawler.storage.manifest import MANIFEST
 from crawler.system.invocation import called
 
@@ -23,13 +24,14 @@ STEPS = 10_000
 """SQLite VM instructions between two checks of the clock."""
 
 
-def look(path: Path) -> CrawlDirectory:
-    """The crawl in a directory. Raises UsageError where there is none, with a hint where it is a comparison."""
+def look(path: Path, generation: int | None = None) -> CrawlDirectory:
+    """A generation of the crawl in a directory, the last one for None. Raises UsageError where there is none, with a
+    hint where it is a comparison."""
     if not CrawlDirectory.exists(path) and (path / COMPARISON).is_file():
         raise UsageError(
             f"{path} is a comparison, not a crawl; its report is written by: {called()} compare report {path}"
         )
-    return CrawlDirectory.open_readonly(path)
+    return CrawlDirectory.open_readonly(chosen(path, generation))
 
 
 def read(directory: CrawlDirectory, patience: float | None = None) -> Facts:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Protocol
 
 from crawler.core.crawl import Crawl
-from crawler.core.messages import Event, Stop
+from crawler.core.messages import Discovered, Event, Stop
 from crawler.core.reasons import Ending, Pause
 from crawler.core.shards.shard import Shard
 from crawler.core.shards.sharded import ShardedCrawl
@@ -19,12 +19,18 @@ from crawler.fetch.bodies import BODIES
 from crawler.fetch.secrets import headers_by_origin
 from crawler.metrics.counters import InFlight, RunStats
 from crawler.pipeline.page_processor import PageProcessor
+from crawler.pipeline.readings import ReadingCodec
+from crawler.pipeline.revalidation import Revalidation
 from crawler.runtime.memory_plan import ROOMY, Shares
 from crawler.runtime.recorder import Recorder
 from crawler.runtime.url_log import UrlLog, UrlLogFormat
 from crawler.settings import Settings, open_scope
 from crawler.storage.database import retry_storage
+from crawler.storage.generations import number_of
+from crawler.storage.known_pages import open_known
+from crawler.storage.pages import open_store
 from crawler.storage.pages.base import Writer
+from crawler.storage.readings import ReadingWriter
 from crawler.system.file_limits import ensure_fd_limit
 from crawler.system.memory_shortage import large_blocks_apart
 
@@ -138,6 +144,7 @@ class Job(Run):
         self.ran: Ending | None = None
         recorder.on_pause(self.in_flight.pause)
         self._open_writer = open_writer
+        self._is_first_shard = shard is None or shard.index == 0
         self._incarnation = incarnation
         self._verdicts = verdicts
 
@@ -145,7 +152,15 @@ class Job(Run):
         """The events that a run begins with. Those that were posted before come in the first step, so that it obeys
         them."""
         *left, seeds = self.recorder.resume(self.settings.seeds, again=self.number > 1 or self._incarnation > 0)
-        return [*left, *self._verdicts, *self._take_early(), seeds]
+        return [*left, *self._verdicts, *self._take_early(), seeds, *self._unlinked()]
+
+    def _unlinked(self) -> list[Event]:
+        """The pages that this generation asks for once more. One shard is told, and passes on what is not its own."""
+        known = open_known(self.folder) if self.folder is not None and self._is_first_shard else None
+        if self.folder is None or known is None:
+            return []
+        with closing(known):
+            return [Discovered(tuple(urls), depth) for depth, urls in known.to_ask(number_of(self.folder)).items()]
 
     def part(self, worker: int) -> str:
         """The name of the part of one worker, unique in the directory."""
@@ -188,16 +203,30 @@ class Job(Run):
         self.recorder.observe(self.in_flight.see)
 
 
-def open_processor(settings: Settings, scope: Scope, shares: Shares = ROOMY) -> PageProcessor:
-    """The PageProcessor of a process with this share of memory; also sets the process-wide limit on bodies. The caller
-    closes it."""
+def open_processor(
+    settings: Settings, scope: Scope, shares: Shares = ROOMY, folder: Path | None = None
+) -> PageProcessor:
+    """The PageProcessor of a process with this share of memory; also sets the process-wide limit on bodies. `folder` is
+    that of the crawl, which may be a re-crawl. The caller closes it."""
     from crawler.pipeline.sandbox.client import HeavyReader
 
     large_blocks_apart()
     BODIES.bound(shares.bodies, shares.alone)
     heavy = HeavyReader(settings, shares.page)
     secrets = headers_by_origin(settings.headers, settings.credentials)
-    return PageProcessor(settings, scope, settings.max_body, settings.attempt_header, settings.spin, heavy, secrets)
+    known = _known(settings, folder)
+    return PageProcessor(
+        settings, scope, settings.max_body, settings.attempt_header, settings.spin, heavy, secrets, known
+    )
+
+
+def _known(settings: Settings, folder: Path | None) -> Revalidation | None:
+    """What earlier generations of a crawl know; None in a first crawl."""
+    known = open_known(folder) if folder is not None else None
+    if folder is None or known is None:
+        return None
+    store, codec = open_store(settings.store, folder), ReadingCodec(settings)
+    return Revalidation(known, store, settings.revalidate_every, codec, ReadingWriter(folder))
 
 
 def cores() -> int:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from crawler.core.messages import Actions, Settled
+from crawler.storage.generations import is_elsewhere
 from crawler.storage.pages.base import Page, Writer
 
 MAX_WAITING = 100
@@ -75,7 +76,7 @@ class NullWriter:
 class PageStream:
     """Wraps writers in TapWriters. `pages` are settled and wait for the consumer; at MAX_WAITING the crawl waits.
 
-    `read` reads a page, by part and position, that another process has written.
+    `read` reads a page, by part and position, that another process or generation has written.
     """
 
     def __init__(
@@ -106,7 +107,8 @@ class PageStream:
                 del self._unsettled[position]
 
     def _take(self, end: Settled) -> Page:
-        if self._read is not None and end.position not in self._unsettled:
+        elsewhere = is_elsewhere(end.part)
+        if self._read is not None and (elsewhere or end.position not in self._unsettled):
             page = self._read(end.part, end.position)
         else:
             page = self._unsettled.pop(end.position)

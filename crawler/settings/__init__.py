@@ -2,7 +2,7 @@
 
 from crawler.settings.checks import check_authority, check_seed, open_scope
 from crawler.settings.functions import find_function, function_name
-from crawler.settings.keys import KEYS, RETIRED, SECRET, Settings
+from crawler.settings.keys import KEYS, NOT_KEPT, RETIRED, SECRET, Settings
 from crawler.settings.layers import (
     DEBUG,
     ENVIRONMENT,
@@ -19,6 +19,7 @@ __all__ = [
     "DEBUG",
     "ENVIRONMENT",
     "KEYS",
+    "NOT_KEPT",
     "PROFILES",
     "RETIRED",
     "SECRET",

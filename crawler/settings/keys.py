@@ -50,6 +50,11 @@ class Settings(Rules, frozen=True, kw_only=True, forbid_unknown_fields=True):
     disk_reserve: Count | None = None
     report: bool = True
     fail_on: tuple[str, ...] = ()
+    on_end: str = ""
+
+    # re-crawls
+    revalidate_every: AtLeastOne = 10
+    keep_generations: AtLeastOne | None = None
 
     # functions of the user, "module:name"
     filter: str = ""
@@ -122,3 +127,5 @@ class Settings(Rules, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 KEYS = Settings.__struct_fields__
 SECRET = ("headers", "credentials", "proxy_credentials")
+NOT_KEPT = (*SECRET, "on_end")
+"""What no crawl directory has: logins, and a command that would run when the directory is crawled again."""

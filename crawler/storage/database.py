@@ -154,7 +154,8 @@ def connect(path: Path, schema: str, page_size: int = 4096) -> sqlite3.Connectio
 
 
 def connect_to_read(path: Path) -> sqlite3.Connection:
-    """A read-only connection, also while another process writes. Raises Corrupt or StorageError.
+    """A read-only connection, also while another process writes. Threads may use it one at a time. Raises Corrupt
+    or StorageError.
 
     In WAL mode even a reader writes (the index of the WAL). Where it may not (an archive, the files of another user)
     and there is no WAL, there is no writer, and the file is opened as immutable.
@@ -170,7 +171,8 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
 
 
 def _reader(path: Path, how: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None)
+    uri = f"{path.absolute().as_uri()}?{how}"
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except BaseException:

@@ -7,6 +7,7 @@
     DIR/parts/                 pages (and bodies/ beside it with the `files` store), written by any shard
     DIR/shard-0000/frontier.sqlite, and `commits` beside it (crawler/storage/frontier/commits.py): one folder for each
     shard
+    DIR/generations/, DIR/known.sqlite   re-crawls of it, see crawler/storage/generations.py
 
 Rules:
 - Part names have the number of the run and of the process that writes, so no name is ever used twice.
@@ -39,12 +40,14 @@ from crawler.storage.crawl_files import FRONTIER, CrawlFiles, frontier_path
 from crawler.storage.database import PRIVATE, storage_errors
 from crawler.storage.directory_lock import LOCK
 from crawler.storage.frontier.sqlite import SqliteFrontier
+from crawler.storage.generations import DROPPED, GENERATIONS, KNOWN, folder_of, last_of, number_of, root_of
 from crawler.storage.manifest import BESIDE, FORMAT, MANIFEST, MOST_COSTS, Manifest, RunCost, is_lost, rebuild_hint
 from crawler.system import clock
 from crawler.system.failpoints import passing
 from crawler.system.file_lock import FileLock
 
 REPORT = "report.html"
+DIFF_REPORT = "diff.html"
 BROKEN = ".broken"
 IMMUTABLE_KEYS = (
     "seeds",
@@ -93,7 +96,7 @@ class CrawlDirectory(CrawlFiles):
             format=FORMAT, seed=secrets.randbits(63), runs=0, demo=demo, settings=manifest.differing(settings)
         )
         with ExitStack() as stack:
-            directory = cls(path, begun, directory_lock.take(path, stack))
+            directory = cls(path, begun, directory_lock.take(root_of(path), stack))
             if is_lost(path):
                 raise Corrupt(f"{path / MANIFEST} is missing; {rebuild_hint(path)}")
             if cls.exists(path):
@@ -111,7 +114,7 @@ class CrawlDirectory(CrawlFiles):
         """Open an existing crawl to continue it. Raises UsageError, Corrupt, Locked."""
         manifest.read(path)
         with ExitStack() as stack:
-            lock = directory_lock.take(path, stack)
+            lock = directory_lock.take(root_of(path), stack)
             directory = cls(path, manifest.read(path), lock)
             stack.pop_all()
             return directory
@@ -124,7 +127,7 @@ class CrawlDirectory(CrawlFiles):
             with suppress(Corrupt):
                 return cls.open(path), False
         with ExitStack() as stack:
-            directory = cls(path, manifest.rebuilt(path), directory_lock.take(path, stack))
+            directory = cls(path, manifest.rebuilt(path), directory_lock.take(root_of(path), stack))
             if (path / MANIFEST).exists():
                 with storage_errors(path):
                     (path / MANIFEST).replace(free_name(path / f"{MANIFEST}{BROKEN}"))
@@ -151,9 +154,49 @@ class CrawlDirectory(CrawlFiles):
         """Whether this process holds the lock, so it may write."""
         return self._lock is not None
 
+    @property
+    def generation(self) -> int:
+        """The number of this generation."""
+        return number_of(self.path)
+
+    @property
+    def was_cut_short(self) -> bool:
+        """Whether the last run of a re-crawl was killed: pages that nothing links to may not have been asked for."""
+        return self.generation > 0 and self.manifest.runs > 0 and not self.manifest.ending
+
+    @property
+    def is_over(self) -> bool:
+        """Whether another generation may follow: this one has ended by itself or by a limit."""
+        if not self.manifest.runs or self.was_cut_short:
+            return False
+        reached = come_to(self.manifest, self.tally())
+        return reached is not None and reached.ending is not Ending.STOPPED
+
+    def begin_next(self, settings: Settings) -> CrawlDirectory:
+        """Create the next generation, with the lock of this one, which is not used any more. Raises StorageError."""
+        root = root_of(self.path)
+        path = folder_of(root, self.generation + 1)
+        begun = Manifest(
+            format=FORMAT,
+            seed=secrets.randbits(63),
+            runs=0,
+            demo=self.manifest.demo,
+            settings=manifest.differing(settings),
+        )
+        with storage_errors(path):
+            (root / GENERATIONS).mkdir(PRIVATE, exist_ok=True)
+            path.mkdir(PRIVATE, exist_ok=True)
+            passing("directory.made")
+        directory = CrawlDirectory(path, begun, self._lock)
+        directory.change_manifest()
+        self._lock = None
+        return directory
+
     def lock_owner(self) -> int | None:
-        """The id of the process that works on it now: 0 where the id is not written yet, None where there is none."""
-        return directory_lock.owner(self.path)
+        """The id of the process that works on it now: 0 where the id is not written yet, None where there is none. Only
+        the last generation is worked on."""
+        root = root_of(self.path)
+        return directory_lock.owner(root) if last_of(root) == self.path else None
 
     @cached_property
     def to_unix(self) -> float:
@@ -233,10 +276,10 @@ def free_name(path: Path) -> Path:
 def _remove(path: Path) -> None:
     """Remove a crawl, manifest last, so that a kill in between leaves something that is still recognised as one."""
     with storage_errors(path):
-        for entry in (*path.glob("shard-*"), path / "parts", path / "bodies"):
+        for entry in (*path.glob("shard-*"), path / GENERATIONS, path / "parts", path / "bodies"):
             if entry.exists():
                 shutil.rmtree(entry)
-        for name in (REPORT, f".{REPORT}"):
-            (path / name).unlink(missing_ok=True)
+        for file in (path / REPORT, path / f".{REPORT}", path / DROPPED, *path.glob(f"{KNOWN}*")):
+            file.unlink(missing_ok=True)
         passing("directory.removed")
         (path / MANIFEST).unlink()

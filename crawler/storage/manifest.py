@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from xxhash import xxh3_64_hexdigest
 
 from crawler.errors import Corrupt, StorageError, UsageError
-from crawler.settings import SECRET, Settings
+from crawler.settings import NOT_KEPT, Settings
 from crawler.storage.database import row_checksum, storage_errors
 from crawler.storage.frontier.meta import MANIFEST as COPY
 from crawler.storage.recovery import first_rows
@@ -132,9 +132,9 @@ def write(path: Path, manifest: Manifest) -> None:
 
 
 def differing(settings: Settings) -> dict[str, Any]:
-    """The keys that differ from the defaults and are not secret, as plain values."""
+    """The keys that differ from the defaults, but for those in NOT_KEPT, as plain values."""
     mine, defaults = msgspec.to_builtins(settings), msgspec.to_builtins(Settings())
-    told = (key for key in mine if key not in SECRET)
+    told = (key for key in mine if key not in NOT_KEPT)
     return {key: mine[key] for key in told if mine[key] != defaults[key] or key in ALWAYS_KEPT}
 
 

@@ -22,9 +22,11 @@ import msgspec
 from crawler.core.messages import Budget, Cookie, HostPlacement, Link, OutboxLink, Settled
 from crawler.core.page.digest import term
 from crawler.core.reasons import ParseSkipped, Reason
-from crawler.core.urls.canonical import canonical, host_of
+from crawler.core.settling import was_not_modified
+from crawler.core.urls.canonical import Resolver, canonical, host_of
 from crawler.core.urls.scope import Scope
 from crawler.core.urls.sitemap_steps import SitemapNamer, is_named
+from crawler.errors import StorageError
 from crawler.metrics.counters import Tally
 from crawler.settings import find_function, open_scope
 from crawler.storage.database import from_sql_text
@@ -43,9 +45,12 @@ from crawler.storage.frontier.encoding import (
 )
 from crawler.storage.frontier.meta import keep_manifest, keep_tally
 from crawler.storage.frontier.schema import COLUMNS
+from crawler.storage.generations import is_elsewhere
 from crawler.storage.integrity import intact_rows
-from crawler.storage.repair_parts import Records, whole_records
+from crawler.storage.pages.base import Page
+from crawler.storage.repair_parts import Record, Records, record_of, whole_records
 from crawler.storage.stored_crawl import link_resolver, stored_links
+from crawler.storage.verify import term_of
 
 ROW = COLUMNS["url"][1:]
 KEEP = f"""INSERT INTO url ({", ".join(ROW)}) VALUES ({", ".join("?" * len(ROW))}) ON CONFLICT (url) DO UPDATE SET
@@ -54,12 +59,12 @@ LACKING = {"cut": 0, "unread": None}
 """Values for columns that rows of format 3 lack."""
 OWE = "INSERT OR IGNORE INTO url (url, host, depth, via) VALUES (?, ?, ?, ?)"
 SETTLED = (
-    "SELECT url, reason, status, attempts, size, digest, part, position, truncated, cut, unread, depth FROM url"
+    "SELECT url, reason, status, attempts, size, digest, part, position, truncated, cut, unread, depth, detail FROM url"
     " WHERE reason NOTNULL"
 )
 COUNTED_ANEW = (
     *("queued", "settled", "urls", "pages", "bytes", "truncated", "links_cut", "unread", "too_deep", "seeds_answered"),
-    *("statuses", "reasons", "digest"),
+    *("statuses", "reasons", "digest", "not_modified", "bytes_saved"),
 )
 """The counts that are recomputed from the rows. The others are taken from the stored tallies."""
 TAKEN = ("url", "host", "outbox", "budget", "cookie", "beyond", "meta")
@@ -82,6 +87,7 @@ class RebuiltFrontier:
         self._filter = find_function("filter", self._settings.filter) or (lambda url: True)
         self._seeds = {canonical(url) for url in self._settings.seeds}
         self._records = records
+        self._store = directory.store()
         self._named: set[tuple[str, int]] = set()
         self._lost = lost
         self.kept = self.recovered = self.again = self.owed = 0
@@ -138,7 +144,7 @@ class RebuiltFrontier:
             return False
         if row["part"]:
             key = row["part"], row["position"]
-            record = self._records.get(key)
+            record = self._records.get(key) or self._elsewhere(*key)
             if record is None or key in self._named:
                 return False
             said = url, row["size"], row["digest"], from_sql_text(row["content_type"] or "")
@@ -150,6 +156,16 @@ class RebuiltFrontier:
             return False
         unread = self._settings.follow_errors and status >= 400
         return not self._lost or (reason not in REDIRECTS and not 200 <= status <= 299 and not unread)
+
+    def _elsewhere(self, part: str, position: int) -> Record | None:
+        """The record of a page that another generation has stored."""
+        if not is_elsewhere(part):
+            return None
+        try:
+            page = self._store.read(part, position)
+        except (StorageError, KeyError):
+            return None
+        return record_of(page) if page.digest == term_of(page) else None
 
     def take_records(self) -> None:
         """Settle the URLs of intact records that no row names. Those that the network truncated are fetched again."""
@@ -182,17 +198,22 @@ class RebuiltFrontier:
         for url, via in self._connection.execute("SELECT url, via FROM url").fetchall():
             if not is_named(decoded_via(via)):
                 self._scope.join(host_of(url))  # every admitted URL was in scope, but for the sitemaps that were named
-        store, resolver = self._directory.store(), link_resolver(self._settings, self._scope)
-        namer = SitemapNamer(self._settings)
-        for part in store.parts():
-            for position, page in whole_records(store, part):
+        resolver, namer = link_resolver(self._settings, self._scope), SitemapNamer(self._settings)
+        for part in self._store.parts():
+            for position, page in whole_records(self._store, part):
                 query = "SELECT depth, via FROM url WHERE part = ? AND position = ?"
                 named = self._connection.execute(query, (part, position)).fetchone()
                 if named:
-                    naming = namer.naming(Link(0, page.url, named[0], decoded_via(named[1])))
-                    for link in stored_links(page, self._settings, resolver, naming):
-                        if self._scope.admits_host(host_of(link)) and self._filter(link):
-                            self._owe(link, named[0] + 1, limited=True)
+                    self._owe_links(page, named[0], named[1], resolver, namer)
+        query = "SELECT part, position, depth, via FROM url WHERE part LIKE '%/%'"
+        for part, position, depth, via in self._connection.execute(query).fetchall():
+            self._owe_links(self._store.read(part, position), depth, via, resolver, namer)
+
+    def _owe_links(self, page: Page, depth: int, via: str | None, resolver: Resolver, namer: SitemapNamer) -> None:
+        naming = namer.naming(Link(0, page.url, depth, decoded_via(via)))
+        for link in stored_links(page, self._settings, resolver, naming):
+            if self._scope.admits_host(host_of(link)) and self._filter(link):
+                self._owe(link, depth + 1, limited=True)
 
     def _owe(self, url: str, depth: int, via: str | None = None, *, limited: bool = False) -> None:
         """Add a URL as owed; `limited`: one beyond the depth limit goes to `beyond` instead."""
@@ -226,8 +247,9 @@ class RebuiltFrontier:
                 cut,
                 unread=ParseSkipped(unread) if unread else None,
                 seed=depth == 0,
+                not_modified=was_not_modified(part or "", detail or ""),
             )
-            for url, reason, status, attempts, size, digest, part, position, truncated, cut, unread, depth in (
+            for url, reason, status, attempts, size, digest, part, position, truncated, cut, unread, depth, detail in (
                 self._connection.execute(SETTLED)
             )
         )

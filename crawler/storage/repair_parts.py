@@ -41,13 +41,18 @@ def whole_records(store: Store, part: str) -> Iterator[tuple[int, Page]]:
             yield position, page
 
 
+def record_of(page: Page) -> Record:
+    """The fields of an intact record."""
+    facts = page.digest, page.truncated, page.content_type, page.fetched_at
+    return Record(page.url, page.status, len(page.body), *facts)
+
+
 def read_records(store: Store) -> Records:
     """All intact records of a store, by (part, position)."""
     found: Records = {}
     for part in store.parts():
         for position, page in whole_records(store, part):
-            facts = page.digest, page.truncated, page.content_type, page.fetched_at
-            found[part, position] = Record(page.url, page.status, len(page.body), *facts)
+            found[part, position] = record_of(page)
     return found
 
 

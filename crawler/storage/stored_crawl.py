@@ -29,14 +29,16 @@ from crawler.settings import open_scope
 from crawler.storage.crawl_files import repair_hint
 from crawler.storage.directory import CrawlDirectory
 from crawler.storage.frontier.rows import SettledRow
+from crawler.storage.generations import chosen
 from crawler.storage.pages.base import Page
 
 BY_THE_USER = SitemapNaming(trusted=True)
 
 
-def open(path: str | PathLike[str]) -> StoredCrawl:
-    """The crawl in a directory, to read. Raises UsageError where there is none, Corrupt where it is damaged."""
-    return StoredCrawl(CrawlDirectory.open_readonly(Path(path)))
+def open(path: str | PathLike[str], generation: int | None = None) -> StoredCrawl:
+    """A generation of the crawl in a directory, to read; the last one for None. Raises UsageError where there is none,
+    Corrupt where it is damaged."""
+    return StoredCrawl(CrawlDirectory.open_readonly(chosen(Path(path), generation)))
 
 
 class StoredCrawl:

@@ -8,13 +8,14 @@ the stored one.
 Rules:
 - Rows are read before records: a page is on disk before its row, so a running crawl shows no false problems.
 - A record that no row names does not exist. It is counted but no problem: a kill or the current run left it.
+- A generation is checked with the bodies that it has in the parts of earlier ones.
 - Memory: about 200 bytes for each page.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import msgspec
@@ -30,6 +31,7 @@ from crawler.storage.crawl_files import repair_hint
 from crawler.storage.directory import CrawlDirectory, come_to
 from crawler.storage.frontier.base import FrontierReader
 from crawler.storage.frontier.rows import SettledRow
+from crawler.storage.generations import is_elsewhere, number_of, root_of
 from crawler.storage.integrity import frontier_faults, part_faults
 from crawler.storage.pages.base import Page, Store
 
@@ -37,7 +39,7 @@ MOST_TOLD = 20
 Named = dict[str, dict[int, tuple[bytes, str, int, str]]]
 COUNTED = (
     *("queued", "settled", "urls", "pages", "bytes", "truncated", "unread", "too_deep", "seeds_answered"),
-    *("statuses", "reasons", "digest"),
+    *("statuses", "reasons", "digest", "not_modified", "bytes_saved"),
 )
 See = Callable[[Page], None]
 
@@ -60,6 +62,7 @@ class Audit(msgspec.Struct, kw_only=True):
     ending: str | None = None
     incomplete_because: dict[str, int] = {}
     state: str = ""
+    generation: int = 0
 
     def add_problem(self, problem: str) -> None:
         """Count a problem."""
@@ -74,7 +77,8 @@ def audit(directory: CrawlDirectory, see: See = lambda page: None) -> Audit:
     Raises UsageError where it has not begun, Corrupt where its frontier cannot be read at all. Every other fault is
     added to `problems`.
     """
-    found = Audit(out=str(directory.path), running=None if directory.ours else directory.lock_owner())
+    out, number = root_of(directory.path), number_of(directory.path)
+    found = Audit(out=str(out), generation=number, running=None if directory.ours else directory.lock_owner())
     try:
         paths = directory.frontier_files()
         for path in paths:
@@ -131,6 +135,8 @@ def _read_rows(frontier: FrontierReader, found: Audit) -> tuple[Tally, Named, in
             statuses[str(row.status)] += 1
         if row.part:
             counted.pages += 1
+            counted.not_modified += row.not_modified
+            counted.bytes_saved += row.size * row.not_modified
             positions = named.setdefault(row.part, {})
             if row.position in positions:
                 found.add_problem(f"{row.url}: its record {row.part}:{row.position} also belongs to another URL")
@@ -152,23 +158,35 @@ def _term_without_body(row: SettledRow, found: Audit) -> bytes:
 def _read_records(store: Store, named: Named, found: Audit, see: See) -> int:
     """The sum of the digests of all bodies. Removes the records that exist from `named`."""
     total = 0
-    for part in store.parts():
+    for part, position, page in _records(store, named):
         positions = named.get(part, {})
-        for position, page in store.records(part):
-            if page is None or position not in positions:
-                found.orphans += position not in positions
-                continue
-            expected, *facts = positions.pop(position)
-            see(page)
-            term = term_of(page)
-            total = digest.add(total, [term])
-            found.pages += 1
-            found.bytes += len(page.body)
-            if not term == page.digest == expected:
-                found.add_problem(f"{page.url}: record {part}:{position} does not match its digest")
-            elif facts != [page.url, len(page.body), page.content_type]:
-                found.add_problem(f"{page.url}: record {part}:{position} differs from its row")
+        if page is None or position not in positions:
+            found.orphans += position not in positions
+            continue
+        expected, *facts = positions.pop(position)
+        see(page)
+        term = term_of(page)
+        total = digest.add(total, [term])
+        found.pages += 1
+        found.bytes += len(page.body)
+        if not term == page.digest == expected:
+            found.add_problem(f"{page.url}: record {part}:{position} does not match its digest")
+        elif facts != [page.url, len(page.body), page.content_type]:
+            found.add_problem(f"{page.url}: record {part}:{position} differs from its row")
     return total
+
+
+def _records(store: Store, named: Named) -> Iterator[tuple[str, int, Page | None]]:
+    """All records of this generation, then those of others that its rows name; None for each that is damaged."""
+    for part in store.parts():
+        for position, page in store.records(part):
+            yield part, position, page
+    for part in sorted(filter(is_elsewhere, named)):
+        for position in sorted(named[part]):
+            try:
+                yield part, position, store.read(part, position)
+            except (StorageError, KeyError):
+                yield part, position, None
 
 
 def term_of(page: Page) -> bytes:

@@ -35,7 +35,8 @@ class Fetch(Message, frozen=True):
 
 class Settled(Message, frozen=True):
     """The end of a URL, reported exactly once. `attempts` = 0 means that it was never asked for; `seed`, that it is a
-    seed or what one was redirected to; `depth` counts the links from a seed."""
+    seed or what one was redirected to; `depth` counts the links from a seed; `not_modified`: a 304 confirmed its stored
+    page."""
 
     id: int
     url: str
@@ -54,6 +55,7 @@ class Settled(Message, frozen=True):
     unread: ParseSkipped | None = None
     seed: bool = False
     depth: int = 0
+    not_modified: bool = False
 
 
 class RefillRequest(Message, frozen=True):

@@ -25,9 +25,10 @@ class SetCookie(Message, frozen=True):
 
 
 class Discovered(Message, frozen=True):
-    """Canonical URLs given from outside: the seeds."""
+    """Canonical URLs given from outside: the seeds; at a larger `depth` URLs that an earlier crawl knew."""
 
     urls: tuple[str, ...]
+    depth: int = 0
 
 
 class Resumed(Message, frozen=True):
@@ -63,7 +64,8 @@ class Fetched(Message, frozen=True):
     unrequested 206); `cut` counts links beyond the limit of a page; `seconds` lasts from lease to last byte,
     `first_byte` to the first; `unread` is why the links were not read; `fingerprint` holds the two marks of its text,
     where they were asked for; `not_followed` counts the other links of the page, distinct, by why they are not
-    followed; `address` is that of the server ("" where it is unknown); `sitemap` is set where the page is one.
+    followed; `address` is that of the server ("" where it is unknown); `sitemap` is set where the page is one;
+    `not_modified`: a 304 confirmed the stored page, whose facts these are.
     """
 
     id: int
@@ -87,6 +89,7 @@ class Fetched(Message, frozen=True):
     not_followed: tuple[tuple[NotFollowed, int], ...] = ()
     address: str = ""
     sitemap: SitemapKind | None = None
+    not_modified: bool = False
 
 
 class Failed(Message, frozen=True):

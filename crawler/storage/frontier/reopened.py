@@ -70,4 +70,5 @@ def as_settled(row: SettledRow) -> Settled:
         cut,
         unread=unread,
         seed=row.depth == 0,
+        not_modified=row.not_modified,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from crawler.core.reasons import Reason
+from crawler.core.settling import was_not_modified
 from crawler.core.urls.redirects import REDIRECTS
 
 
@@ -29,6 +30,11 @@ class SettledRow(msgspec.Struct, frozen=True):
     detail: str
     cut: int = 0
     unread: str = ""
+
+    @property
+    def not_modified(self) -> bool:
+        """Whether a 304 confirmed the page that an earlier generation has stored."""
+        return was_not_modified(self.part, self.detail)
 
     @property
     def redirect_target(self) -> str:

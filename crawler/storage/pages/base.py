@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 class Page(msgspec.Struct, frozen=True):
     """One stored response. `fetched_at` is Unix time, `seconds` the duration of the fetch and `first_byte` that until
     the head was complete, `digest` the 16-byte term of the URL. `truncated` is why the body is not whole ("": it is).
-    `depth` counts the links from a seed. A store does not keep it (None): it is the frontier's.
+    `depth` counts the links from a seed. A store does not keep it (None): it is the frontier's. `stored_at`
+    names the record of another generation that has the same body ("N/PART:POSITION"): then no second copy is stored.
 
     What is parsed is parsed where it is asked for, once per call. Nothing of it raises for any body. The parser is
     imported then: a process that only stores pages does without its memory.
@@ -43,6 +44,7 @@ class Page(msgspec.Struct, frozen=True):
     noindex: bool = False
     first_byte: float = 0.0
     depth: int | None = None
+    stored_at: str = ""
 
     def header(self, name: str) -> str:
         """The first value of a header, whatever the case of its name; "" where there is none."""
@@ -117,9 +119,16 @@ class Store(Protocol):
     def parts(self) -> list[str]:
         """The names of all parts, sorted."""
 
+    def holds(self, part: str) -> bool:
+        """Whether there is such a part, here or in another generation."""
+
     def read(self, part: str, position: int) -> Page:
-        """One page. Raises KeyError where it is missing, Corrupt where it is damaged. May keep files open for the next
-        one, see `close`; so only one thread may read."""
+        """One page. Raises KeyError where it is missing, Corrupt where it is damaged. `part` may be one of another
+        generation. May keep files open for the next one, see `close`; so only one thread may read."""
+
+    def head(self, part: str, position: int) -> tuple[Headers, str]:
+        """The headers of a page, and the record of another generation that has its body ("": it has it itself). Raises
+        as `read`."""
 
     def close(self) -> None:
         """Close the files that `read` has left open. The store may be used again."""

@@ -18,6 +18,7 @@ import aiofiles.os
 
 from crawler.errors import DiskFull
 from crawler.storage.database import PRIVATE, akeep_trying, connect_to_read, retry_storage, storage_errors
+from crawler.storage.generations import is_elsewhere
 from crawler.storage.pages.base import Page
 from crawler.storage.pages.sqlite import SqliteStore
 from crawler.storage.pages.sqlite_writer import SqliteWriter
@@ -59,12 +60,16 @@ class FilesWriter(SqliteWriter):
 
     def put(self, page: Page) -> int:
         """Write the body, buffer the record. Raises StorageError."""
+        if page.stored_at:
+            return self._put(page, page.stored_at)
         path = self._target(page.body)
         retry_storage(lambda: self._write(path, page.body), self._disk_wait)
         return self._put(page, path.name)
 
     async def aput(self, page: Page) -> int:
         """`put` without ever blocking the event loop."""
+        if page.stored_at:
+            return self._put(page, page.stored_at)
         path = self._target(page.body)
         await akeep_trying(lambda: self._awrite(path, page.body), self._disk_wait)
         return self._put(page, path.name)
@@ -130,7 +135,7 @@ class FilesStore(SqliteStore):
 
     def sweep(self, named: Mapping[str, Mapping[int, str]]) -> int:
         """Remove the records that no row names, then the files that no record names."""
-        if not named:
+        if not any(not is_elsewhere(part) for part in named):
             return 0
         removed = super().sweep(named)
         described: set[str] = set()
@@ -154,4 +159,6 @@ class FilesStore(SqliteStore):
         return count
 
     def _body(self, packed: bytes | None, file: str | None, length: int) -> bytes:
+        if file and is_elsewhere(file):
+            return super()._body(packed, file, length)
         return (self._bodies / file[:2] / file).read_bytes() if file else b""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from crawler.fetch.base import Headers
 from crawler.storage.pages.base import Page
 
 
@@ -47,9 +48,17 @@ class MemoryStore:
         """The names of all parts with records."""
         return sorted(part for part, pages in self._parts.items() if pages)
 
+    def holds(self, part: str) -> bool:
+        """Whether there is such a part."""
+        return bool(self._parts.get(part))
+
     def read(self, part: str, position: int) -> Page:
         """One page."""
         return self._parts[part][position]
+
+    def head(self, part: str, position: int) -> tuple[Headers, str]:
+        """The headers of a page, which has its body itself."""
+        return self._parts[part][position].headers, ""
 
     def close(self) -> None:
         """Nothing to close."""

@@ -2,7 +2,8 @@
 
 Rules:
 - `checksum` covers the columns FACTS, `digest` the body. Reading a record that does not match raises Corrupt.
-- A body is one zstd frame of level 1, or in a file of its own that the column `file` names.
+- A body is one zstd frame of level 1, or in a file of its own that the column `file` names, or in the record of another
+  generation ("N/PART:POSITION" in the same column).
 - Parts of format 3 have no checksum.
 - The page size of a part is 32 KiB: a usual body then needs no chain of overflow pages of 4 KiB that are each written
   twice (to the WAL, then to the file): 9 us less per body of 30 kB, for a file that is 5 % larger.
@@ -134,6 +135,15 @@ def page_of(part: str, row: Sequence[Any], read_body: ReadBody) -> Page:
         )
     except UNREADABLE as error:
         raise Corrupt(f"page {position} of part {part} ({url}) cannot be read: {error}") from error
+
+
+def head_of(part: str, position: int, row: Sequence[Any]) -> tuple[Headers, str]:
+    """The headers of a record and its column `file`, "" where that is empty. Raises Corrupt."""
+    headers, file = row
+    try:
+        return tuple((str(name), str(value)) for name, value in json.loads(headers)), file or ""
+    except UNREADABLE as error:
+        raise Corrupt(f"page {position} of part {part} cannot be read: {error}") from error
 
 
 def columns_to_read(connection: sqlite3.Connection) -> str:

@@ -1,7 +1,7 @@
 """The default store: pages in SQLite parts, bodies compressed.
 
 A part is `parts/NAME.sqlite` with one table `page`, see crawler/storage/pages/record.py. Its writer keeps a lock file
-beside it; without one the part is closed.
+beside it; without one the part is closed. Parts of other generations ("N/NAME") are read, never written.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from crawler.errors import Corrupt, StorageError
+from crawler.fetch.base import Headers
 from crawler.storage.database import (
     PRIVATE,
     any_text,
@@ -21,14 +22,17 @@ from crawler.storage.database import (
     storage_errors,
     transaction,
 )
+from crawler.storage.generations import is_elsewhere, located
 from crawler.storage.pages.base import Page
-from crawler.storage.pages.record import SCHEMA, columns_to_read, decompress, page_of
+from crawler.storage.pages.record import SCHEMA, columns_to_read, decompress, head_of, page_of
 from crawler.storage.pages.sqlite_writer import SqliteWriter
 from crawler.storage.recovery import readable_rows
 from crawler.system.file_lock import FileLock
 
 MOST_OPEN = 16
 """Parts that `read` keeps open: more than the processes of a run."""
+CACHE = 256 * 1024
+"""Bytes that SQLite may hold of each of them: single pages are read at random, so more would not be used again."""
 ORPHAN_PATIENCE = 10.0
 
 
@@ -39,6 +43,7 @@ class SqliteStore:
     def __init__(self, folder: Path, disk_wait: float = 0.0) -> None:
         self._folder = folder
         self._open: OrderedDict[str, tuple[sqlite3.Connection, str]] = OrderedDict()
+        self._others: dict[str, SqliteStore] = {}
         with storage_errors(folder):
             folder.mkdir(PRIVATE, parents=True, exist_ok=True)
 
@@ -50,8 +55,19 @@ class SqliteStore:
         """The names of all parts."""
         return sorted(path.stem for path in self._folder.glob("*.sqlite"))
 
+    def holds(self, part: str) -> bool:
+        """Whether there is such a part, here or in another generation."""
+        try:
+            store, name = self._elsewhere(part) if is_elsewhere(part) else (self, part)
+            return store._path(name).exists()
+        except KeyError:
+            return False
+
     def read(self, part: str, position: int) -> Page:
         """One page. Raises KeyError where it is missing, Corrupt where it is damaged."""
+        if is_elsewhere(part):
+            store, name = self._elsewhere(part)
+            return store.read(name, position)
         path = self._path(part)
         with storage_errors(path):
             connection, columns = self._kept_open(part, path)
@@ -60,8 +76,32 @@ class SqliteStore:
             raise KeyError(f"{part}:{position}")
         return page_of(part, row, self._body)
 
+    def head(self, part: str, position: int) -> tuple[Headers, str]:
+        """The headers of a page, and the record of another generation that has its body ("": it has it itself). Raises
+        as `read`."""
+        if is_elsewhere(part):
+            store, name = self._elsewhere(part)
+            return store.head(name, position)
+        path = self._path(part)
+        with storage_errors(path):
+            connection, _ = self._kept_open(part, path)
+            row = connection.execute("SELECT headers, file FROM page WHERE position = ?", (position,)).fetchone()
+        if row is None:
+            raise KeyError(f"{part}:{position}")
+        headers, file = head_of(part, position, row)
+        return headers, file if is_elsewhere(file) else ""
+
+    def _elsewhere(self, part: str) -> tuple[SqliteStore, str]:
+        """The store that has a part of another generation, and its name there. Raises KeyError."""
+        number, _, name = part.partition("/")
+        if number not in self._others:
+            self._others[number] = type(self)(located(self._folder.parent, number))
+        return self._others[number], name
+
     def close(self) -> None:
         """Close the files that `read` has left open."""
+        for store in self._others.values():
+            store.close()
         while self._open:
             self._open.popitem()[1][0].close()
 
@@ -75,6 +115,7 @@ class SqliteStore:
                 self._open.popitem(last=False)[1][0].close()
             connection = connect_to_read(path)
             connection.text_factory = any_text
+            connection.execute(f"PRAGMA cache_size=-{CACHE // 1024}")
             self._open[part] = connection, columns_to_read(connection)
         return self._open[part]
 
@@ -120,7 +161,8 @@ class SqliteStore:
 
     def sweep(self, named: Mapping[str, Mapping[int, str]]) -> int:
         """Remove the records that are not named. Raises Locked, and Corrupt where a named record is missing."""
-        return sum(self._sweep_part(self._folder / f"{part}.sqlite", kept) for part, kept in named.items())
+        ours = {part: kept for part, kept in named.items() if not is_elsewhere(part)}
+        return sum(self._sweep_part(self._folder / f"{part}.sqlite", kept) for part, kept in ours.items())
 
     def _sweep_part(self, path: Path, named: Mapping[int, str]) -> int:
         lock = FileLock(path.with_suffix(".lock"))
@@ -153,4 +195,11 @@ class SqliteStore:
             yield connection
 
     def _body(self, packed: bytes | None, file: str | None, length: int) -> bytes:
-        return decompress(packed, length) if packed else b""
+        """A body: in the row, or where `file` says, in another generation. Raises ValueError where it is missing."""
+        if not file:
+            return decompress(packed, length) if packed else b""
+        part, _, position = file.rpartition(":")
+        try:
+            return self.read(part, int(position)).body
+        except KeyError:
+            raise ValueError(f"its body, {file}, is missing") from None

@@ -26,7 +26,8 @@ from crawler.system.file_lock import FileLock
 
 
 class SqliteWriter:
-    """Writes one part. A body for which `_put` gets a `file` is stored there, by the subclass."""
+    """Writes one part. A body for which `_put` gets a `file` is there: stored by the subclass, or by another
+    generation."""
 
     def __init__(self, folder: Path, part: str) -> None:
         self.part = part
@@ -46,11 +47,11 @@ class SqliteWriter:
 
     def put(self, page: Page) -> int:
         """Buffer a page; returns its position."""
-        return self._put(page, None)
+        return self._put(page, page.stored_at or None)
 
     async def aput(self, page: Page) -> int:
         """As `put`, which does not wait for a disk."""
-        return self._put(page, None)
+        return self._put(page, page.stored_at or None)
 
     @property
     def buffered(self) -> int:

@@ -1,0 +1,186 @@
+"""Conditional requests of a re-crawl: the validators that go out, and the stored page that a 304 stands for.
+
+Rules:
+- A 304 counts as the stored page: its status, its body, its links. The first 304 of a body parses it again, as if it
+  had been fetched, and keeps what was read; later ones take that. So the first re-crawl saves the transfer, the
+  compression and the storing, and those after it the parsing, too.
+- What later ones take is not compared with the stored body: `verify` does that, and the next unconditional fetch.
+- What comes is the record of the earlier generation, not a new one. Where the 304 brings other validators, or other
+  headers that matter to us, a new record holds the headers and names the body.
+- A body that came again unchanged (200 and the same digest) is not stored again either.
+- A stored page that cannot be read, or whose digest does not match, fails the fetch as a broken connection does: the
+  next attempt is unconditional.
+- The stored body is counted as a body in flight (crawler/fetch/bodies.py).
+"""
+
+from __future__ import annotations
+
+import threading
+
+from msgspec.structs import replace
+
+from crawler.core.messages import Fetch, Fetched
+from crawler.core.page.digest import term
+from crawler.core.page.links import page_headers
+from crawler.core.reasons import FetchErrorKind
+from crawler.core.revisit.validators import OK, is_conditional, updated, validators_of
+from crawler.errors import Corrupt, StorageError
+from crawler.fetch.base import FetchError, Headers, Held, Response
+from crawler.fetch.bodies import COPIES
+from crawler.pipeline.readings import ReadingCodec
+from crawler.storage.known_pages import KnownPage, KnownReader
+from crawler.storage.pages.base import Page, Store
+from crawler.storage.readings import ReadingWriter
+
+NOT_MODIFIED = 304
+Placed = tuple[Page | None, Fetched]
+
+
+class StoredResponse(Response, frozen=True, kw_only=True):
+    """A 304 as the page it confirms, which is `known`. `renewed`: its headers differ from the stored ones in something
+    that matters."""
+
+    known: KnownPage
+    renewed: bool
+
+
+class Revalidation:
+    """What is known of the pages of earlier generations, and how often they are asked for without validators: every
+    `every`-th time. Thread-safe."""
+
+    def __init__(
+        self, known: KnownReader, store: Store, every: int, codec: ReadingCodec, readings: ReadingWriter
+    ) -> None:
+        self._known = known
+        self._store = store
+        self._every = every
+        self._codec = codec
+        self._readings = readings
+        self._lock = threading.Lock()
+
+    def request_headers(self, fetch: Fetch) -> Headers:
+        """The headers that make this fetch conditional; none where it is not to be. Raises StorageError."""
+        known = self._asked_with(fetch)
+        return () if known is None else known.validators.request_headers
+
+    def confirming(self, fetch: Fetch, response: Response) -> KnownPage | None:
+        """The page that a response confirms: a 304 to a conditional request. Raises StorageError."""
+        return self._asked_with(fetch) if response.status == NOT_MODIFIED else None
+
+    def remembered(self, known: KnownPage, fetch: Fetch, response: Response) -> Fetched | None:
+        """The event of a 304, from what was read of the page before; None where the page must be parsed. Its cookies
+        are left out."""
+        if not known.reading or fetch.naming is not None:
+            return None
+        with self._lock:
+            reading = self._codec.decode(known.reading)
+        if reading is None or self._brings_news(known, response):
+            return None
+        return Fetched(
+            fetch.id,
+            OK,
+            reading.links,
+            size=known.size,
+            digest=known.digest,
+            part=known.part,
+            position=known.position,
+            cut=reading.cut,
+            content_type=reading.content_type,
+            seconds=response.seconds,
+            first_byte=response.first_byte,
+            fingerprint=reading.fingerprint,
+            not_followed=reading.not_followed,
+            address=response.address,
+            not_modified=True,
+        )
+
+    def stored(self, known: KnownPage, fetch: Fetch, response: Response, held: Held) -> StoredResponse:
+        """The stored page that a 304 confirms. Raises FetchError and StorageError."""
+        held.grow(known.size // COPIES)
+        page = self._read(fetch.url, known)
+        if page is None:
+            raise FetchError(FetchErrorKind.DISCONNECT, "not modified, but the stored page cannot be read")
+        headers = updated(page.headers, response.headers)
+        return StoredResponse(
+            status=page.status,
+            headers=headers,
+            body=page.body,
+            first_byte=response.first_byte,
+            seconds=response.seconds,
+            address=response.address,
+            known=known,
+            renewed=_differ(page.headers, headers),
+        )
+
+    def placed(self, fetch: Fetch, response: Response, page: Page | None, event: Fetched) -> Placed:
+        """The page to store and the event, after a response was read: without a body that is stored already."""
+        if page is None:
+            return None, event
+        if isinstance(response, StoredResponse):
+            known, renewed = response.known, response.renewed
+            event = replace(event, not_modified=True)
+            if event.unread is None and event.sitemap is None and not renewed:
+                self._remember(fetch.url, event)
+        else:
+            found = self._find(fetch)
+            stored = self._read(fetch.url, found) if found and found.digest == event.digest else None
+            if found is None or stored is None:
+                return page, event
+            known, renewed = found, _differ(stored.headers, response.headers)
+        if renewed:
+            return replace(page, stored_at=known.body), event
+        return None, replace(event, part=known.part, position=known.position)
+
+    def close(self) -> None:
+        """Close the files."""
+        self._known.close()
+        self._store.close()
+        self._readings.close()
+
+    def _brings_news(self, known: KnownPage, response: Response) -> bool:
+        """Whether a 304 may have headers that matter and differ from the stored ones. Most have none that matter."""
+        mine = validators_of(response.headers)
+        told = page_headers(response.headers)
+        same = all(new in ("", old) for new, old in zip(mine, known.validators, strict=True))
+        if same and not (told.robots or told.nosniff or told.refresh or told.link):
+            return False
+        try:
+            with self._lock:
+                headers, _ = self._store.head(known.part, known.position)
+        except (StorageError, KeyError):
+            return True
+        return _differ(headers, updated(headers, response.headers))
+
+    def _remember(self, url: str, event: Fetched) -> None:
+        with self._lock:
+            self._readings.put(url, event.digest, self._codec.encode(event))
+
+    def _asked_with(self, fetch: Fetch) -> KnownPage | None:
+        """The page whose validators go with this fetch; None where it is unconditional."""
+        known = self._find(fetch)
+        if known is None or not is_conditional(fetch.attempt, known.checks, self._every):
+            return None
+        return known if known.validators.request_headers else None
+
+    def _find(self, fetch: Fetch) -> KnownPage | None:
+        if fetch.robots:
+            return None
+        try:
+            with self._lock:
+                return self._known.find(fetch.url)
+        except Corrupt:  # the next re-crawl makes the file again
+            return None
+
+    def _read(self, url: str, known: KnownPage) -> Page | None:
+        """The stored page; None where it cannot be read or is another one."""
+        try:
+            with self._lock:
+                page = self._store.read(known.part, known.position)
+        except (StorageError, KeyError):
+            return None
+        return page if term(url, page.status, page.body) == known.digest == page.digest else None
+
+
+def _differ(stored: Headers, now: Headers) -> bool:
+    """Whether headers that matter to us differ: validators, and what decides how a page is read."""
+    return validators_of(stored) != validators_of(now) or page_headers(stored) != page_headers(now)
