@@ -40,8 +40,9 @@ from crawler.settings import (
     profile,
     refuse_unknown,
 )
-from crawler.storage.directory import IMMUTABLE_KEYS, CrawlDirectory
+from crawler.storage.directory import ACCESS_KEYS, IMMUTABLE_KEYS, CrawlDirectory
 from crawler.storage.frontier.memory import MemoryFrontier
+from crawler.storage.opening import check_packages
 from crawler.storage.pages.base import Page
 from crawler.storage.reopening import Wanted, check_names
 
@@ -312,7 +313,7 @@ def _settings(
 
     refuse_unknown(keys, "the arguments")
     began = CrawlDirectory.open_readonly(existing).manifest.settings if existing else {}
-    kept = {key: began[key] for key in IMMUTABLE_KEYS if key in began and key != "seeds"}
+    kept = {key: began[key] for key in (*IMMUTABLE_KEYS, *ACCESS_KEYS) if key in began and key != "seeds"}
     settings = merge_layers(kept, profile(use) if use else {}, keys, {"seeds": seeds} if seeds else {})
     if not existing and not settings.seeds:
         raise UsageError("nothing to crawl: name at least one URL")
@@ -321,6 +322,7 @@ def _settings(
     variants.fit(settings)
     open_scope(settings)
     check_authority(settings)
+    check_packages(settings)
     callbacks_of(settings, given)
     if variants.is_sharded(settings):
         _refuse_functions(given, settings.mode)

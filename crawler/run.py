@@ -173,6 +173,7 @@ def prepare(
     """Make a directory ready for a run with so many shards: check it, lay it out, remove what a kill has left, reopen
     what is `wanted`. Its store, and the number of reopened URLs by reason. Raises StorageError.
     """
+    directory.use_access(settings)
     if directory.manifest.runs and directory.manifest.layout:
         directory.check_to_write()
     ensure_layout(directory, settings, shards)
@@ -242,6 +243,7 @@ def kept_settings(directory: CrawlDirectory, settings: Settings, wanted: Wanted 
             f"the crawl of {directory.path} began with another {', '.join(changed)}, which cannot change: "
             "leave it as it was, replace the crawl with --fresh, or start one in another --out"
         )
+    directory.use_access(settings)
     if settings.seeds and set(settings.seeds) != set(mine.seeds) and not wanted.seeds:
         raise UsageError(
             f"{directory.path} is a crawl of {_some(mine.seeds)}; name the same seeds or none, add others with"

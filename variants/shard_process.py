@@ -16,9 +16,8 @@ from msgspec.structs import replace
 from crawler.core.messages import HostNote
 from crawler.core.shards.coordinator import Verdict
 from crawler.runtime.job import Run
-from crawler.storage.crawl_files import frontier_path
 from crawler.storage.frontier.answers import to_clock
-from crawler.storage.frontier.sqlite import SqliteFrontier
+from crawler.storage.opening import ShardReader, read_frontier
 from variants import client_of
 from variants.channel import ShardChannel, ShardExit
 from variants.shard_worker import ShardSpec, serve
@@ -103,9 +102,9 @@ def read_shards(run: Run, shards: int) -> tuple[list[int], tuple[HostNote, ...]]
     return requested, tuple(to_clock(note, -run.to_unix) for note in notes)
 
 
-def _frontier(run: Run, shard: int) -> SqliteFrontier:
-    return SqliteFrontier(frontier_path(Path(str(run.folder)), shard), read_only=True)
+def _frontier(run: Run, shard: int) -> ShardReader:
+    return read_frontier(run.settings, Path(str(run.folder)), run.seed, shard)
 
 
-def _requested(frontier: SqliteFrontier) -> int:
+def _requested(frontier: ShardReader) -> int:
     return frontier.tally().urls + frontier.left().retries

@@ -36,10 +36,8 @@ from crawler.runtime.assembly import assemble, limited
 from crawler.runtime.job import Job
 from crawler.runtime.memory_plan import Shares
 from crawler.settings import Settings
-from crawler.storage.crawl_files import frontier_path
 from crawler.storage.database import retry_storage
-from crawler.storage.frontier.sqlite import SqliteFrontier
-from crawler.storage.pages import open_store
+from crawler.storage.opening import open_frontier, open_pages
 from crawler.system.failpoints import passing
 from crawler.system.gc_tuning import reduced_gc
 from crawler.system.threads import thread_errors
@@ -86,9 +84,9 @@ async def _crawl(spec: ShardSpec, channel: socket.socket) -> None:
     client = ArbiterClient(spec.index, asyncio.get_running_loop())
     await client.begin(channel)
     try:
-        path = frontier_path(Path(spec.folder), spec.index)
-        frontier = retry_storage(lambda: SqliteFrontier(path, seed=spec.seed), settings.disk_wait)
-        store = open_store(settings.store, Path(spec.folder), settings.disk_wait)
+        folder = Path(spec.folder)
+        frontier = retry_storage(lambda: open_frontier(settings, folder, spec.seed, spec.index), settings.disk_wait)
+        store = open_pages(settings, folder, spec.seed, settings.disk_wait)
         job = assemble(
             settings,
             spec.seed,
@@ -97,7 +95,7 @@ async def _crawl(spec: ShardSpec, channel: socket.socket) -> None:
             spec.shares,
             to_unix=spec.to_unix,
             number=spec.run,
-            folder=Path(spec.folder),
+            folder=folder,
             shard=Shard(spec.index, spec.count),
             incarnation=spec.incarnation,
             verdicts=spec.verdicts,

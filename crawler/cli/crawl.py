@@ -102,7 +102,7 @@ def crawl(
 
 def carry_out(order: Order, signals: Signals, as_json: bool, quiet: bool, log_format: str | None) -> int:
     """Crawl as ordered and print the summary; returns the exit code. Raises CrawlerError."""
-    from contextlib import ExitStack
+    from contextlib import ExitStack, suppress
 
     from msgspec.structs import replace
 
@@ -111,6 +111,7 @@ def carry_out(order: Order, signals: Signals, as_json: bool, quiet: bool, log_fo
     from crawler.cli.progress import Pace, progress
     from crawler.cli.verdict import verdict
     from crawler.core.endings import in_words
+    from crawler.errors import CrawlerError
     from crawler.metrics.process_tree import process_started_at
     from crawler.metrics.summary import exit_code
     from crawler.run import execute, open_directory
@@ -153,6 +154,8 @@ def carry_out(order: Order, signals: Signals, as_json: bool, quiet: bool, log_fo
         summary = execute(directory, settings, watch, process_started_at(), plan.wanted, on_reopened)
     lines = list(verdict(directory, summary, settings.fail_on, kept=not useless(plan, summary)))
     if useless(plan, summary):
+        with suppress(CrawlerError):  # as of the directory: what cannot be removed stays
+            directory.remove_elsewhere()
         discard(path)
         summary = replace(summary, out=None)
     if as_json or summary.out is not None:

@@ -41,7 +41,8 @@ SCOPE = (
     click.option("--include", multiple=True, metavar="RE", help="Only paths that match. Repeatable."),
     click.option("--exclude", multiple=True, metavar="RE", help="Skip paths that match. Repeatable."),
     click.option("--filter", metavar="MODULE:NAME", help="Crawl URLs for which this Python function is true."),
-    click.option("--store", metavar="NAME", help="sqlite or files.  [sqlite]"),
+    click.option("--store", metavar="NAME", help="sqlite, files or s3://BUCKET/PREFIX.  [sqlite]"),
+    click.option("--frontier", metavar="URL", help="Keep URLs in postgresql://[USER@]HOST/DATABASE.  [files]"),
 )
 CONFIGURATION = (
     click.option("--config", metavar="FILE", help="TOML file; `config init` writes one with every key."),

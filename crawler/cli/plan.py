@@ -39,6 +39,7 @@ from crawler.settings import (
     read_file,
 )
 from crawler.storage.directory import CrawlDirectory
+from crawler.storage.opening import check_packages
 from crawler.storage.reopening import Wanted, check_names
 
 CRAWLS = Path("crawls")
@@ -105,6 +106,7 @@ def make_plan(order: Order) -> Plan:
     open_scope(settings)
     callbacks_of(settings)
     check_authority(settings)
+    check_packages(settings)
     # the directory may be moved, so its path is not stored in its settings
     settings = msgspec.structs.replace(settings, out=None)
     retired = tuple(key for key in RETIRED if any(key in layer for layer in said))

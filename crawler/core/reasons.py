@@ -113,7 +113,8 @@ class Pause(StrEnum):
 
     The network was away (`OUTAGE`); this process had no descriptor or the like left for a fetch, so fewer go out at
     once (`STARVED`); the disk was full, or nearly (`DISK`); another process had locked the frontier's file (`LOCKED`);
-    memory was short, so fewer fetches were in flight (`MEMORY`).
+    memory was short, so fewer fetches were in flight (`MEMORY`); the database or the object store did not answer
+    (`SERVER`).
     """
 
     OUTAGE = "outage"
@@ -121,6 +122,7 @@ class Pause(StrEnum):
     DISK = "disk"
     LOCKED = "locked"
     MEMORY = "memory"
+    SERVER = "server"
 
 
 NO_MEMORY = "out of memory"

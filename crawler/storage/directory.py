@@ -8,6 +8,8 @@
     DIR/shard-0000/frontier.sqlite, and `commits` beside it (crawler/storage/frontier/commits.py): one folder for each
     shard
 
+The rows of the frontiers may be in PostgreSQL and the pages in an object store instead, see crawler/storage/opening.py.
+
 Rules:
 - Part names have the number of the run and of the process that writes, so no name is ever used twice.
 - `layout` names the distribution of URLs over the shards (see crawler.storage.resharding). While it is "" rows are
@@ -26,6 +28,7 @@ import shutil
 from contextlib import ExitStack, closing, suppress
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -33,19 +36,20 @@ from crawler.core.endings import Conclusion
 from crawler.core.reasons import Ending
 from crawler.errors import Corrupt, StorageError, UsageError
 from crawler.metrics.counters import Tally
-from crawler.settings import RETIRED, Settings
+from crawler.settings import Settings
 from crawler.storage import directory_lock, manifest
-from crawler.storage.crawl_files import FRONTIER, CrawlFiles, frontier_path
+from crawler.storage.crawl_files import CrawlFiles
 from crawler.storage.database import PRIVATE, storage_errors
 from crawler.storage.directory_lock import LOCK
-from crawler.storage.frontier.sqlite import SqliteFrontier
 from crawler.storage.manifest import BESIDE, FORMAT, MANIFEST, Manifest, is_lost, rebuild_hint
+from crawler.storage.opening import FRONTIER, open_frontier
 from crawler.system import clock
 from crawler.system.failpoints import passing
 from crawler.system.file_lock import FileLock
 
 REPORT = "report.html"
 BROKEN = ".broken"
+MOVING = ".moving-"
 IMMUTABLE_KEYS = (
     "seeds",
     "scope",
@@ -53,6 +57,7 @@ IMMUTABLE_KEYS = (
     "exclude",
     "filter",
     "store",
+    "frontier",
     "max_body",
     "max_links",
     "max_url_length",
@@ -62,6 +67,15 @@ IMMUTABLE_KEYS = (
     "obey_nofollow",
     "obey_noindex",
 )
+ACCESS_KEYS = ("frontier_password", "store_endpoint", "store_region", "store_key", "store_secret")
+"""How the places that cannot change are reached. These keys may change, and are kept like those."""
+
+
+class CopyKeeper(Protocol):
+    """A frontier that is open to write, as far as a directory needs it."""
+
+    def keep_manifest(self, manifest: bytes) -> None:
+        """Store a copy of the manifest."""
 
 
 class CrawlDirectory(CrawlFiles):
@@ -98,6 +112,8 @@ class CrawlDirectory(CrawlFiles):
             if cls.exists(path):
                 if not fresh:
                     raise UsageError(f"{path} is a crawl already; continue it with --resume or replace it with --fresh")
+                with suppress(Corrupt):  # then nobody knows what else it had
+                    cls.open_readonly(path).remove_elsewhere()
                 _remove(path)
             with storage_errors(path):
                 passing("directory.made")
@@ -137,15 +153,6 @@ class CrawlDirectory(CrawlFiles):
         return cls(path, manifest.read(path), None)
 
     @property
-    def settings(self) -> Settings:
-        """The settings of the last run. Raises Corrupt."""
-        try:
-            kept = {key: value for key, value in self.manifest.settings.items() if key not in RETIRED}
-            return msgspec.convert(kept, Settings)
-        except msgspec.ValidationError as error:
-            raise Corrupt(f"{self.path / MANIFEST} is damaged ({error}); {rebuild_hint(self.path)}") from error
-
-    @property
     def ours(self) -> bool:
         """Whether this process holds the lock, so it may write."""
         return self._lock is not None
@@ -165,7 +172,7 @@ class CrawlDirectory(CrawlFiles):
         """Whether a run with these settings has seeds that may not have been admitted yet."""
         return self.manifest.adding or not set(self.manifest.settings.get("seeds", ())).issuperset(settings.seeds)
 
-    def begin_run(self, settings: Settings, frontier: SqliteFrontier | None = None) -> int:
+    def begin_run(self, settings: Settings, frontier: CopyKeeper | None = None) -> int:
         """Count one more run with these settings; returns its number. Stores a copy of the manifest in the open
         `frontier`, or without one in all there are."""
         runs = self.manifest.runs + 1
@@ -183,7 +190,7 @@ class CrawlDirectory(CrawlFiles):
             frontier.keep_manifest(copy)
             return runs
         for shard in self.shards_there():
-            with closing(SqliteFrontier(frontier_path(self.path, shard), seed=self.manifest.seed)) as one:
+            with closing(open_frontier(self.access, self.path, self.manifest.seed, shard)) as one:
                 one.keep_manifest(copy)
         return runs
 
@@ -228,7 +235,7 @@ def free_name(path: Path) -> Path:
 def _remove(path: Path) -> None:
     """Remove a crawl, manifest last, so that a kill in between leaves something that is still recognised as one."""
     with storage_errors(path):
-        for entry in (*path.glob("shard-*"), path / "parts", path / "bodies"):
+        for entry in (*path.glob("shard-*"), *path.glob(f"{MOVING}*"), path / "parts", path / "bodies"):
             if entry.exists():
                 shutil.rmtree(entry)
         for name in (REPORT, f".{REPORT}"):
