@@ -78,8 +78,8 @@ def crawl(
 
     `filter` decides on each URL that is found, True to crawl it; the others are called for pages,
     failures and progress, see crawler/runtime/callbacks.py. Each is a function or its name, "module:name"; in mode
-    "prefork", where other processes call all but `on_progress`, its name. Raises UsageError, StorageError, WorkersLost,
-    CallbackError.
+    "prefork" or "ray", where other processes call all but `on_progress`, its name. Raises UsageError, StorageError,
+    WorkersLost, CallbackError.
     """
     import variants
 
@@ -319,6 +319,7 @@ def _settings(
         raise UsageError("nothing to crawl: name at least one URL")
     check_client(variants.client_of(settings))
     variants.check_loop(settings.mode, settings.loop)
+    variants.check_cluster(settings)
     variants.fit(settings)
     open_scope(settings)
     check_authority(settings)

@@ -12,12 +12,14 @@ from crawler.cli.signals import Signals
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 ENGINE = (
-    click.option("--mode", metavar="NAME", help="async, threads, processes or prefork.  [async]"),
-    click.option("--client", metavar="NAME", help="native; or aiohttp (async, prefork); curl, urllib3 (others)."),
-    click.option("--loop", metavar="NAME", help="Of async and prefork: uvloop or asyncio.  [uvloop where installed]"),
+    click.option("--mode", metavar="NAME", help="async, threads, processes, prefork or ray.  [async]"),
+    click.option("--client", metavar="NAME", help="native; or aiohttp (async, prefork, ray); curl, urllib3 (others)."),
+    click.option("--loop", metavar="NAME", help="Of async, prefork, ray: uvloop or asyncio.  [uvloop where installed]"),
     click.option("--concurrency", type=int, metavar="N", help="Fetches in flight.  [async, prefork 100, others 32]"),
     click.option("--processes", type=int, metavar="N", help="Worker processes or shards.  [one per core]"),
     click.option("--threads-per-process", type=int, metavar="N", help="Fetches in flight in each."),
+    click.option("--shards", type=int, metavar="N", help="Of ray: shards of the crawl.  [one per core]"),
+    click.option("--ray-address", metavar="ADDR", help="Of ray: local, auto or HOST:PORT.  [local]"),
 )
 POLITENESS = (
     click.option("--delay", type=float, metavar="S", help="Seconds between two fetches of a host.  [1]"),

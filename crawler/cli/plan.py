@@ -102,6 +102,7 @@ def make_plan(order: Order) -> Plan:
         added = 0
     check_client(variants.client_of(settings))
     variants.check_loop(settings.mode, settings.loop)
+    variants.check_cluster(settings)
     _, memory = variants.fit(settings)
     open_scope(settings)
     callbacks_of(settings)

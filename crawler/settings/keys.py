@@ -37,6 +37,8 @@ class Settings(Rules, frozen=True, kw_only=True, forbid_unknown_fields=True):
     concurrency: Sockets | None = None
     processes: Workers | None = None
     threads_per_process: Sockets | None = None
+    shards: Workers | None = None
+    ray_address: str = "local"
     heartbeat: Seconds = 0.0
     spin: Seconds = 0.0
     arrivals: Rate = 0.0
