@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import os
+import secrets
+import shutil
 import signal
 import subprocess
 import sys
-from contextlib import suppress
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
 
 import pytest
 
 from crawler.testweb.settings import to_toml
+from tests.database_server import DatabaseServer, free_port
 from tests.faults.crawlers import ORPHANS_GONE_WITHIN, Crawler
 from tests.faults.invariants import ON_ITS_WAY, Truth
+from tests.live.test_remote import places
+from tests.object_server import ObjectServer
 
 pytest.importorskip("ray")
 
-from variants.ray_session import PREFIX
+from variants.ray_session import ALWAYS, LOOPBACK, PREFIX
 from variants.ray_watcher import processes_of
 
 pytestmark = pytest.mark.timeout(600)
@@ -132,6 +139,45 @@ def test_a_shard_that_was_killed_is_started_again(tmp_path: Path) -> None:
         os.kill(shard, signal.SIGKILL)
         summary = crawler.wait(PATIENCE)
         truth.check(tmp_path, web, summary, struck, CONCURRENCY)
+
+
+@contextmanager
+def head() -> Iterator[str]:
+    """A Ray cluster of one node, started as an administrator does, on loopback; yields its address."""
+    folder = tempfile.mkdtemp(prefix="crawler-head-", dir="/tmp")  # short: paths of sockets have at most 107 bytes
+    port = next(port for port in iter(free_port, 0) if not 10_000 <= port < 20_000)  # Ray's workers have those
+    command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--disable-usage-stats"]
+    command += [f"--port={port}", "--node-ip-address=127.0.0.1", "--num-cpus=2", "--include-dashboard=false"]
+    command += ["--object-store-memory=80000000", f"--temp-dir={folder}"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        until = monotonic() + PATIENCE
+        while not (Path(folder) / "session_latest" / "sockets" / "raylet").exists():
+            assert monotonic() < until and process.poll() is None
+            sleep(0.05)
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+        while left := processes_of(folder) - {os.getpid()}:
+            for pid in left:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            sleep(0.05)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_crawl_joins_a_cluster_and_keeps_nothing_in_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database_server: DatabaseServer, object_server: ObjectServer
+) -> None:
+    for name, value in {**LOOPBACK, **ALWAYS, "RAY_AUTH_TOKEN": secrets.token_hex(32)}.items():
+        monkeypatch.setenv(name, value)
+    truth = Truth(HOSTS, PAGES)
+    with head() as address, truth.serve(tmp_path) as web:
+        (tmp_path / "web.toml").write_text(places(database_server, object_server) + to_toml(web.settings))
+        summary = Crawler(tmp_path, "ray:3", CONCURRENCY, "--ray-address", address).wait(PATIENCE)
+        truth.check(tmp_path, web, summary, [], CONCURRENCY)
+        assert not list((tmp_path / "out").glob("**/*.sqlite"))
 
 
 def test_a_cluster_that_is_not_there_and_files_on_many_machines_are_one_line(tmp_path: Path) -> None:
