@@ -40,10 +40,11 @@ from crawler.settings import (
     profile,
     refuse_unknown,
 )
-from crawler.storage.directory import IMMUTABLE_KEYS, CrawlDirectory
+from crawler.storage.directory import ACCESS_KEYS, IMMUTABLE_KEYS, CrawlDirectory
 from crawler.storage.frontier.memory import MemoryFrontier
 from crawler.storage.generations import last_of
 from crawler.storage.manifest import RunCost
+from crawler.storage.opening import check_packages
 from crawler.storage.pages.base import Page
 from crawler.storage.reopening import Wanted, check_names
 
@@ -79,8 +80,8 @@ def crawl(
 
     `filter` decides on each URL that is found, True to crawl it; the others are called for pages,
     failures and progress, see crawler/runtime/callbacks.py. Each is a function or its name, "module:name"; in mode
-    "prefork", where other processes call all but `on_progress`, its name. Raises UsageError, StorageError, WorkersLost,
-    CallbackError.
+    "prefork" or "ray", where other processes call all but `on_progress`, its name. Raises UsageError, StorageError,
+    WorkersLost, CallbackError.
     """
 
     wanted = Wanted(retry_failed, tuple(retry_reasons), add_seeds)
@@ -349,7 +350,7 @@ def _settings(
 
     refuse_unknown(keys, "the arguments")
     began = CrawlDirectory.open_readonly(existing).manifest.settings if existing else {}
-    kept = {key: began[key] for key in IMMUTABLE_KEYS if key in began and key != "seeds"}
+    kept = {key: began[key] for key in (*IMMUTABLE_KEYS, *ACCESS_KEYS) if key in began and key != "seeds"}
     settings = merge_layers(kept, profile(use) if use else {}, keys, {"seeds": seeds} if seeds else {})
     if not existing and not settings.seeds:
         raise UsageError("nothing to crawl: name at least one URL")
@@ -363,9 +364,11 @@ def _check(settings: Settings, given: Callbacks) -> None:
 
     check_client(variants.client_of(settings))
     variants.check_loop(settings.mode, settings.loop)
+    variants.check_cluster(settings)
     variants.fit(settings)
     open_scope(settings)
     check_authority(settings)
+    check_packages(settings)
     callbacks_of(settings, given)
     if variants.is_sharded(settings):
         _refuse_functions(given, settings.mode)

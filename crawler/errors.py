@@ -10,6 +10,7 @@ CrawlerError
     ├── Corrupt      a file of the crawl is damaged
     ├── DiskFull     no space is left
     ├── Busy         another program has locked a file of the crawl
+    ├── Unreachable  the database or the object store does not answer
     └── MemoryShort  too little memory for a write
 
 Messages are one line and name a remedy.
@@ -76,6 +77,10 @@ class DiskFull(StorageError):
 
 class Busy(StorageError):
     """A file of the crawl is locked by another program, not by a crawler."""
+
+
+class Unreachable(StorageError):
+    """The database or the object store does not answer, or cannot work now."""
 
 
 class MemoryShort(StorageError):

@@ -230,6 +230,7 @@ def prepare(
     """Make a directory ready for a run with so many shards: check it, lay it out, remove what a kill has left, reopen
     what is `wanted`. Its store, and the number of reopened URLs by reason. Raises StorageError.
     """
+    directory.use_access(settings)
     if directory.manifest.runs and directory.manifest.layout:
         directory.check_to_write()
     ensure_layout(directory, settings, shards)
@@ -302,6 +303,7 @@ def kept_settings(
             f"the crawl of {directory.path} began with another {', '.join(changed)}, which cannot change: "
             "leave it as it was, replace the crawl with --fresh, or start one in another --out"
         )
+    directory.use_access(settings)
     named = set(settings.seeds) - set(mine.sitemap)
     if named and named != set(mine.seeds) - set(mine.sitemap) and not wanted.seeds:
         raise UsageError(

@@ -8,6 +8,7 @@ does.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +16,9 @@ import aioresponses.core
 import pytest
 from aiohttp import ClientResponse
 from hypothesis import settings
+
+from tests.database_server import DatabaseServer
+from tests.object_server import ObjectServer
 
 SLOW = frozenset({"live", "faults", "outages"})
 QUICK = frozenset({"test_private", "test_reading", "test_referee"})
@@ -33,6 +37,24 @@ if "stream_writer" in inspect.signature(ClientResponse.__init__).parameters:
             super().__init__(*args, **options)
 
     vars(aioresponses.core)["ClientResponse"] = _Response
+
+
+@pytest.fixture(scope="session")
+def database_server() -> Iterator[DatabaseServer]:
+    """A PostgreSQL server for the tests of this process; skips where there is none."""
+    pytest.importorskip("psycopg")
+    server = DatabaseServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def object_server() -> Iterator[ObjectServer]:
+    """An S3 server for the tests of this process; skips where there is none."""
+    pytest.importorskip("obstore")
+    server = ObjectServer()
+    yield server
+    server.close()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -24,11 +24,13 @@ MODULES = {
     "processes": "variants.processes",
     "prefork": "variants.prefork",
 }
-SHARDED = ("prefork",)
+ON_CLUSTER = {"ray": "variants.ray_cluster"}
+"""The modes that need a package of their own, and are not among those that are compared."""
+SHARDED = ("prefork", "ray")
 """The modes in which each process owns a shard of the crawl. In the others one process owns the whole crawl."""
-FORKED = ("processes", "prefork")
+FORKED = ("processes", "prefork", "ray")
 """The modes that fetch in worker processes."""
-ON_LOOP = ("async", "prefork")
+ON_LOOP = ("async", "prefork", "ray")
 """The modes that fetch on event loops, which the key `loop` chooses."""
 
 
@@ -50,7 +52,7 @@ class ShardedVariant(Protocol):
 
 
 def names() -> tuple[str, ...]:
-    """All mode names."""
+    """The modes that run everywhere."""
     return tuple(MODULES)
 
 
@@ -67,13 +69,14 @@ def load_sharded(mode: str) -> ShardedVariant:
 
 
 def _module(mode: str) -> Any:
-    if mode not in MODULES:
+    every = MODULES | ON_CLUSTER
+    if mode not in every:
         from difflib import get_close_matches
 
-        close = get_close_matches(mode, MODULES, n=1, cutoff=0.3)
+        close = get_close_matches(mode, every, n=1, cutoff=0.3)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise UsageError(f"unknown mode {mode!r}{hint} (there are: {', '.join(MODULES)})")
-    return import_module(MODULES[mode])
+        raise UsageError(f"unknown mode {mode!r}{hint} (there are: {', '.join(every)})")
+    return import_module(every[mode])
 
 
 def is_sharded(settings: Settings) -> bool:
@@ -85,7 +88,7 @@ def shards_of(settings: Settings) -> int:
     """Number of shards of a run. Each needs at least one fetch in flight, so concurrency is the upper bound."""
     if not is_sharded(settings):
         return 1
-    shards = settings.processes or cores()
+    shards = (settings.shards if settings.mode in ON_CLUSTER else None) or settings.processes or cores()
     return shards if settings.concurrency is None else min(shards, settings.concurrency)
 
 
@@ -98,7 +101,7 @@ def fit(settings: Settings) -> tuple[Settings, MemoryPlan]:
         processes = shards_of(settings) if is_sharded(settings) else settings.processes or cores()
         if settings.mode == "processes" and settings.threads_per_process:
             wanted = processes * settings.threads_per_process
-    fixed = settings.processes is not None
+    fixed = settings.processes is not None or settings.shards is not None
     plan = plan_memory(settings.mode, settings.memory, processes, wanted, fixed, forked)
     if plan.worker.lowered:
         threads = settings.threads_per_process and min(settings.threads_per_process, plan.worker.in_flight)
@@ -120,6 +123,14 @@ def client_of(settings: Settings) -> str:
         usable = ", ".join(variant.CLIENTS)
         raise UsageError(f"--mode {settings.mode} cannot use the client {settings.client!r}; it can use: {usable}")
     return settings.client
+
+
+def check_cluster(settings: Settings) -> None:
+    """Raises UsageError, before a crawl begins, where the mode needs a cluster that cannot be used as configured."""
+    if settings.mode in ON_CLUSTER:
+        from variants import ray_session
+
+        ray_session.check_cluster(settings)
 
 
 def check_loop(mode: str, loop: str) -> None:

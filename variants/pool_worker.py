@@ -24,7 +24,7 @@ from crawler.runtime.memory_limit import keep_lean
 from crawler.runtime.memory_plan import READER, Shares
 from crawler.settings import Settings, open_scope
 from crawler.storage.database import retry_storage
-from crawler.storage.pages import open_store
+from crawler.storage.opening import open_pages
 from crawler.storage.pages.base import Writer
 from crawler.system.gc_tuning import reduced_gc
 from crawler.system.threads import start_thread, thread_errors
@@ -47,6 +47,7 @@ class PoolSpec(msgspec.Struct, frozen=True):
     client: str
     threads: int
     folder: str
+    seed: int
     shares: Shares
 
 
@@ -78,7 +79,7 @@ def _begin(greeter: socket.socket, encoded: bytes) -> None:
         theirs.close()
         greeter.close()
         pipe = Connection(mine.detach())
-        store = open_store(spec.settings.store, Path(spec.folder), _disk_wait(spec))
+        store = open_pages(spec.settings, Path(spec.folder), spec.seed, _disk_wait(spec))
         part = pipe.recv_bytes().decode()
         writer = retry_storage(lambda: store.writer(part), _disk_wait(spec))
     except (OSError, EOFError):

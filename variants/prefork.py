@@ -32,8 +32,17 @@ from variants import shards_of
 from variants.async_loop import CONCURRENCY as CONCURRENCY
 from variants.async_loop import loop_factory
 from variants.channel import ShardChannel, ShardExit, ShardProgress, decode_to_arbiter
-from variants.shard_process import ShardProcess, prepare_start, read_shards, requested_pages, spec_of, start_shard
-from variants.supervision import EXIT_PATIENCE, DeathCount, kill_overdue
+from variants.shard_process import (
+    RunningShard,
+    ShardProcess,
+    prepare_start,
+    read_shards,
+    requested_pages,
+    spec_of,
+    start_shard,
+)
+from variants.shard_worker import Channel, ShardSpec
+from variants.supervision import FOREVER, DeathCount
 from variants.worker_process import NO_START
 
 CLIENTS = ASYNC_CLIENTS
@@ -47,7 +56,7 @@ class Arbiter:
     def __init__(self, run: Run, shards: int) -> None:
         self._run = run
         self._loop = asyncio.get_running_loop()
-        self._shards: dict[int, ShardProcess] = {}
+        self._shards: dict[int, RunningShard] = {}
         concurrency = run.settings.concurrency or CONCURRENCY
         self._in_flight = [Shard(index, shards).share(concurrency) for index in range(shards)]
         self._deaths = DeathCount(MOST_DEATHS, simpler_mode="async")
@@ -61,7 +70,6 @@ class Arbiter:
         most = run.settings.max_pages
         pages = None if most is None else most - sum(self._requested)
         self._coordinator = ShardCoordinator(shards, pages, run.settings.max_bytes, verdicts)
-        prepare_start()
 
     async def run(self) -> Ending:
         """Run all shards to the ending. Raises CrawlerError, StorageError, WorkersLost."""
@@ -83,41 +91,47 @@ class Arbiter:
     # ---- start and end ----------------------------------------------------------------------------------------------
 
     async def _spawn(self, shard: int, requested: int) -> None:
-        """Start a process for a shard that has requested so many pages before, with all verdicts known so far."""
-        mine, theirs = socket.socketpair()
-        channel = ShardChannel(lambda frame: self._on_message(shard, frame), lambda: self._lost(shard, channel))
-        await self._loop.create_connection(lambda: channel, sock=mine)
+        """Start a shard that has requested so many pages before, with all verdicts known so far."""
         verdicts = self._coordinator.verdicts()
         outgoing = self._coordinator.shard_started(shard, requested)
+        spec = spec_of(self._run, shard, self._in_flight, self._incarnations, verdicts)
         try:
-            spec = spec_of(self._run, shard, self._in_flight, self._incarnations, verdicts)
-            process = start_shard(spec, theirs)
+            self._shards[shard] = await self._start(spec)
         except WorkersLost as error:
-            channel.close()
             self._fail(error)
             return
-        finally:
-            theirs.close()
         self._incarnations += 1
-        self._shards[shard] = ShardProcess(process, channel, self._run.settings.lease)
         self._pass_on(outgoing)
         if self._stopping:
-            channel.send([Stop()])
+            self._shards[shard].channel.send([Stop()])
 
-    def _lost(self, shard: int, channel: ShardChannel) -> None:
+    async def _start(self, spec: ShardSpec) -> RunningShard:
+        """Start a process for a shard, with a channel to it. Raises WorkersLost."""
+        mine, theirs = socket.socketpair()
+        channel = ShardChannel(
+            lambda frame: self._on_message(spec.index, frame), lambda: self._lost(spec.index, channel)
+        )
+        await self._loop.create_connection(lambda: channel, sock=mine)
+        try:
+            return ShardProcess(start_shard(spec, theirs), channel, self._run.settings.lease)
+        except WorkersLost:
+            channel.close()
+            raise
+        finally:
+            theirs.close()
+
+    def _lost(self, shard: int, channel: Channel) -> None:
         """The channel of a shard is closed: it has sent its ShardExit, or crashed."""
         one = self._shards.get(shard)
         if one is None or one.channel is not channel:
             return
         self._run.in_flight.elsewhere.pop(shard, None)
         if one.exit is None:
-            if not self._has_started:
-                one.process.join(EXIT_PATIENCE)  # before the kill, which would hide its own exit status
+            raised = not self._has_started and one.has_raised()  # before the kill, which would hide its exit status
             one.end()
             try:
                 self._deaths.died()
             except WorkersLost as error:
-                raised = not self._has_started and one.process.exitcode == 1
                 self._fail(CrawlerError(NO_START) if raised else error)
             else:
                 if not self._is_stopped:
@@ -140,8 +154,12 @@ class Arbiter:
     async def _watch(self) -> None:
         """Kill shards that are silent, stopped or stuck; `_lost` replaces them."""
         while True:
-            due = kill_overdue(self._shards.values())
-            await asyncio.sleep(min(WATCH_PERIOD, due - monotonic()))
+            now = monotonic()
+            for one in self._shards.values():
+                if one.answer_due <= now:
+                    one.kill()
+            due = min((one.answer_due for one in self._shards.values()), default=FOREVER)
+            await asyncio.sleep(min(WATCH_PERIOD, max(0.0, due - now)))
 
     # ---- messages ----------------------------------------------------------------------------------------------------
 
@@ -179,7 +197,7 @@ class Arbiter:
         except CallbackError as error:
             self._fail(error)
 
-    def _on_exit(self, one: ShardProcess, last: ShardExit) -> None:
+    def _on_exit(self, one: RunningShard, last: ShardExit) -> None:
         one.exit = last
         self._owed += last.owed
         self._run.stats.lateness.merge(last.lateness)
@@ -219,6 +237,7 @@ def run(run: Run) -> Ending:
 
 
 async def _arbitrate(run: Run) -> Ending:
+    prepare_start()
     arbiter = Arbiter(run, shards_of(run.settings))
     run.attach(arbiter)
     return await arbiter.run()

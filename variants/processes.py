@@ -54,7 +54,7 @@ class PoolWorkers:
         self._workers: dict[Connection, PoolWorker] = {}
         self._deaths = DeathCount(MOST_DEATHS, simpler_mode="threads")
         self._posted: deque[Event] = deque()
-        spec = PoolSpec(job.settings, client_of(job.settings), threads, str(job.folder), job.worker_shares)
+        spec = PoolSpec(job.settings, client_of(job.settings), threads, str(job.folder), job.seed, job.worker_shares)
         self._pool = WorkerPool(processes, spec)
         self._waker = Waker()
 

@@ -9,6 +9,7 @@ from multiprocessing import get_context
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from time import monotonic
+from typing import Protocol
 
 import msgspec
 from msgspec.structs import replace
@@ -16,16 +17,42 @@ from msgspec.structs import replace
 from crawler.core.messages import HostNote
 from crawler.core.shards.coordinator import Verdict
 from crawler.runtime.job import Run
-from crawler.storage.crawl_files import frontier_path
 from crawler.storage.frontier.answers import to_clock
-from crawler.storage.frontier.sqlite import SqliteFrontier
+from crawler.storage.opening import ShardReader, read_frontier
 from variants import client_of
 from variants.channel import ShardChannel, ShardExit
-from variants.shard_worker import ShardSpec, serve
+from variants.shard_worker import Channel, ShardSpec, serve
+from variants.supervision import EXIT_PATIENCE
 from variants.worker_process import kill, preloaded, spawn_errors, start_fork_server
 
 PATIENCE = 60.0
 """Seconds that a shard may be silent while it reads its frontier."""
+
+
+class RunningShard(Protocol):
+    """A shard as the arbiter sees it. `exit` is its last message, None where there was none yet."""
+
+    exit: ShardExit | None
+
+    @property
+    def channel(self) -> Channel:
+        """The way to it."""
+
+    @property
+    def answer_due(self) -> float:
+        """By when it must have sent something (seconds, monotonic clock)."""
+
+    def on_message(self) -> None:
+        """It is alive."""
+
+    def has_raised(self) -> bool:
+        """Whether it ended with an exception of Python; waits a moment for its end."""
+
+    def kill(self) -> None:
+        """Kill it, if it runs."""
+
+    def end(self) -> None:
+        """Kill it, if it runs, and wait for its end."""
 
 
 class ShardProcess:
@@ -43,9 +70,18 @@ class ShardProcess:
         """It is alive."""
         self.answer_due = monotonic() + self._lease
 
+    def has_raised(self) -> bool:
+        """Whether it ended with an exception of Python; waits a moment for its end."""
+        self.process.join(EXIT_PATIENCE)
+        return self.process.exitcode == 1
+
+    def kill(self) -> None:
+        """Kill it, if it runs."""
+        kill(self.process)
+
     def end(self) -> None:
         """Kill it, if it runs, and wait for its end."""
-        kill(self.process)
+        self.kill()
         self.process.join()
 
 
@@ -104,9 +140,9 @@ def read_shards(run: Run, shards: int) -> tuple[list[int], tuple[HostNote, ...]]
     return requested, tuple(to_clock(note, -run.to_unix) for note in notes)
 
 
-def _frontier(run: Run, shard: int) -> SqliteFrontier:
-    return SqliteFrontier(frontier_path(Path(str(run.folder)), shard), read_only=True)
+def _frontier(run: Run, shard: int) -> ShardReader:
+    return read_frontier(run.settings, Path(str(run.folder)), run.seed, shard)
 
 
-def _requested(frontier: SqliteFrontier) -> int:
+def _requested(frontier: ShardReader) -> int:
     return frontier.tally().urls + frontier.left().retries

@@ -13,8 +13,10 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -37,10 +39,9 @@ from crawler.runtime.job import Job
 from crawler.runtime.memory_plan import Shares
 from crawler.runtime.url_log import UrlLogFormat
 from crawler.settings import Settings
-from crawler.storage.crawl_files import frontier_path
 from crawler.storage.database import retry_storage
-from crawler.storage.frontier.sqlite import SqliteFrontier
-from crawler.storage.pages import open_store
+from crawler.storage.frontier.answers import to_clock
+from crawler.storage.opening import open_frontier, open_pages
 from crawler.system.failpoints import passing
 from crawler.system.gc_tuning import reduced_gc
 from crawler.system.threads import thread_errors
@@ -84,13 +85,18 @@ def serve(encoded: bytes, channel: socket.socket) -> None:
 
 
 async def _crawl(spec: ShardSpec, channel: socket.socket) -> None:
-    settings = spec.settings
     client = ArbiterClient(spec.index, asyncio.get_running_loop())
     await client.begin(channel)
+    await crawl_shard(spec, client)
+
+
+async def crawl_shard(spec: ShardSpec, client: ArbiterClient) -> None:
+    """Crawl one shard on the running loop until it is done or the arbiter sends Stop; tells it how that ended."""
+    settings = spec.settings
     try:
-        path = frontier_path(Path(spec.folder), spec.index)
-        frontier = retry_storage(lambda: SqliteFrontier(path, seed=spec.seed), settings.disk_wait)
-        store = open_store(settings.store, Path(spec.folder), settings.disk_wait)
+        folder = Path(spec.folder)
+        frontier = retry_storage(lambda: open_frontier(settings, folder, spec.seed, spec.index), settings.disk_wait)
+        store = open_pages(settings, folder, spec.seed, settings.disk_wait)
         job = assemble(
             settings,
             spec.seed,
@@ -99,7 +105,7 @@ async def _crawl(spec: ShardSpec, channel: socket.socket) -> None:
             spec.shares,
             to_unix=spec.to_unix,
             number=spec.run,
-            folder=Path(spec.folder),
+            folder=folder,
             shard=Shard(spec.index, spec.count),
             incarnation=spec.incarnation,
             verdicts=spec.verdicts,
@@ -113,15 +119,30 @@ async def _crawl(spec: ShardSpec, channel: socket.socket) -> None:
         await client.end(str(error), isinstance(error, CallbackError))
 
 
-class ArbiterClient:
-    """A shard's side of its channel to the arbiter: messages both ways, and whether it is quiet."""
+class Channel(Protocol):
+    """The way to the arbiter."""
 
-    def __init__(self, index: int, loop: asyncio.AbstractEventLoop) -> None:
+    def send(self, messages: Sequence[ControlMessage]) -> None:
+        """Send messages, in order; does nothing once it is closed."""
+
+    def close(self) -> None:
+        """Close it once all is sent; then `closed` is called."""
+
+
+class ArbiterClient:
+    """A shard's side of its channel to the arbiter: messages both ways, and whether it is quiet. `shift`: seconds from
+    the monotonic clock of the arbiter to ours, where that is another machine."""
+
+    def __init__(
+        self, index: int, loop: asyncio.AbstractEventLoop, channel: Channel | None = None, shift: float = 0.0
+    ) -> None:
         self._index = index
         self._loop = loop
         self._job: Job | None = None
         self._closed = asyncio.Event()
-        self._channel = ShardChannel(self._on_message, self._lost)
+        self._socket = ShardChannel(self.on_frame, self.closed)
+        self._channel: Channel = channel or self._socket
+        self._shift = shift
         self._workers: LoopWorkers | None = None
         self._early: list[Event] = []
         self._received = self._processed = self._uncommitted = 0
@@ -131,7 +152,7 @@ class ArbiterClient:
 
     async def begin(self, channel: socket.socket) -> None:
         """Connect to the arbiter."""
-        await self._loop.create_connection(lambda: self._channel, sock=channel)
+        await self._loop.create_connection(lambda: self._socket, sock=channel)
 
     def attach(self, job: Job) -> None:
         """Report on this job from now on."""
@@ -158,8 +179,8 @@ class ArbiterClient:
             stats = self._job.stats
             last = ShardExit(
                 self._job.crawl.owed,
-                stats.first_fetch_at,
-                stats.last_commit_at,
+                self._to_arbiter(stats.first_fetch_at),
+                self._to_arbiter(stats.last_commit_at),
                 stats.lateness.message(),
                 error,
                 by_callback,
@@ -168,11 +189,17 @@ class ArbiterClient:
         self._channel.close()
         await self._closed.wait()
 
+    def _to_arbiter(self, at: float | None) -> float | None:
+        return None if at is None else at - self._shift
+
     # ---- receiving ---------------------------------------------------------------------------------------------------
 
-    def _on_message(self, frame: bytes) -> None:
+    def on_frame(self, frame: bytes) -> None:
+        """A frame of messages came."""
         for message in decode_to_shard(frame):
             self._received += 1
+            if self._shift and isinstance(message, HostNoteShared):
+                message = HostNoteShared(to_clock(message.note, self._shift))
             if isinstance(message, QuotaGranted):
                 self._last_status = None  # a shard that wants more asks again
             if self._workers is None:
@@ -180,7 +207,8 @@ class ArbiterClient:
             else:
                 self._workers.take(message)
 
-    def _lost(self) -> None:
+    def closed(self) -> None:
+        """The channel is closed. Where the arbiter closed it, this process exits."""
         if not self._over:
             os._exit(1)
         self._closed.set()
@@ -201,7 +229,9 @@ class ArbiterClient:
         self._loop.call_soon_threadsafe(self._after_commit, outputs)
 
     def _after_commit(self, outputs: list[ShardOutput]) -> None:
-        messages: list[ControlMessage] = [HostNoteShared(note) for output in outputs for note in output.notes]
+        messages: list[ControlMessage] = [
+            HostNoteShared(to_clock(note, -self._shift)) for output in outputs for note in output.notes
+        ]
         links: dict[int, list[OutboxLink]] = {}
         receipts: dict[int, list[int]] = {}
         for output in outputs:

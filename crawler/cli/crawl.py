@@ -105,7 +105,7 @@ def carry_out(
     order: Order, signals: Signals, as_json: bool, quiet: bool, log_format: str | None, verbose: bool = False
 ) -> int:
     """Crawl as ordered and print the summary; returns the exit code. Raises CrawlerError."""
-    from contextlib import ExitStack
+    from contextlib import ExitStack, suppress
 
     from msgspec.structs import replace
 
@@ -114,6 +114,7 @@ def carry_out(
     from crawler.cli.progress import Pace, progress, url_log_format
     from crawler.cli.verdict import verdict
     from crawler.core.endings import in_words
+    from crawler.errors import CrawlerError
     from crawler.metrics.process_tree import process_started_at
     from crawler.metrics.summary import exit_code
     from crawler.run import execute, open_directory, open_next
@@ -163,6 +164,8 @@ def carry_out(
         summary = execute(directory, settings, watch, process_started_at(), plan.wanted, on_reopened)
     lines = list(verdict(directory, summary, settings.fail_on, kept=not useless(plan, summary)))
     if useless(plan, summary):
+        with suppress(CrawlerError):  # as of the directory: what cannot be removed stays
+            directory.remove_elsewhere()
         discard(path)
         summary = replace(summary, out=None)
     if as_json or summary.out is not None:

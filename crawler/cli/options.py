@@ -12,12 +12,14 @@ from crawler.cli.signals import Signals
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 ENGINE = (
-    click.option("--mode", metavar="NAME", help="async, threads, processes or prefork.  [async]"),
-    click.option("--client", metavar="NAME", help="native; or aiohttp (async, prefork); curl, urllib3 (others)."),
-    click.option("--loop", metavar="NAME", help="Of async and prefork: uvloop or asyncio.  [uvloop where installed]"),
+    click.option("--mode", metavar="NAME", help="async, threads, processes, prefork or ray.  [async]"),
+    click.option("--client", metavar="NAME", help="native; or aiohttp (async, prefork, ray); curl, urllib3 (others)."),
+    click.option("--loop", metavar="NAME", help="Of async, prefork, ray: uvloop or asyncio.  [uvloop where installed]"),
     click.option("--concurrency", type=int, metavar="N", help="Fetches in flight.  [async, prefork 100, others 32]"),
     click.option("--processes", type=int, metavar="N", help="Worker processes or shards.  [one per core]"),
     click.option("--threads-per-process", type=int, metavar="N", help="Fetches in flight in each."),
+    click.option("--shards", type=int, metavar="N", help="Of ray: shards of the crawl.  [one per core]"),
+    click.option("--ray-address", metavar="ADDR", help="Of ray: local, auto or HOST:PORT.  [local]"),
 )
 POLITENESS = (
     click.option("--delay", type=float, metavar="S", help="Seconds between two fetches of a host.  [1]"),
@@ -42,7 +44,8 @@ SCOPE = (
     click.option("--exclude", multiple=True, metavar="RE", help="Skip paths that match. Repeatable."),
     click.option("--sitemaps/--no-sitemaps", default=None, help="Follow the sitemaps that robots.txt names.  [no]"),
     click.option("--filter", metavar="MODULE:NAME", help="Crawl URLs for which this Python function is true."),
-    click.option("--store", metavar="NAME", help="sqlite or files.  [sqlite]"),
+    click.option("--store", metavar="NAME", help="sqlite, files or s3://BUCKET/PREFIX.  [sqlite]"),
+    click.option("--frontier", metavar="URL", help="Keep URLs in postgresql://[USER@]HOST/DATABASE.  [files]"),
 )
 CONFIGURATION = (
     click.option("--config", metavar="FILE", help="TOML file; `config init` writes one with every key."),

@@ -38,8 +38,10 @@ from crawler.settings import (
     read_environment,
     read_file,
 )
+from crawler.settings.places import STORES
 from crawler.storage.directory import CrawlDirectory
 from crawler.storage.generations import last_of
+from crawler.storage.opening import check_packages
 from crawler.storage.reopening import Wanted, check_names
 
 CRAWLS = Path("crawls")
@@ -98,6 +100,10 @@ def make_plan(order: Order) -> Plan:
             raise UsageError(f"{path} is a crawl of the built-in test web, which takes no other seeds")
         settings = merge_layers(_stored(known, profiled, *said), profiled, *said)
         settings = kept_settings(known, settings, order.wanted, fetches=order.recrawl)
+        if order.recrawl and not (settings.frontier == "sqlite" and settings.store in STORES):
+            raise UsageError(
+                "a crawl with its URLs in a database or its pages in an object store cannot be re-crawled yet"
+            )
         added = len(settings.seeds) - len(set(known.settings.seeds))
     else:
         demo = not named
@@ -105,10 +111,12 @@ def make_plan(order: Order) -> Plan:
         added = 0
     check_client(variants.client_of(settings))
     variants.check_loop(settings.mode, settings.loop)
+    variants.check_cluster(settings)
     _, memory = variants.fit(settings)
     open_scope(settings)
     callbacks_of(settings)
     check_authority(settings)
+    check_packages(settings)
     # the directory may be moved, so its path is not stored in its settings
     settings = msgspec.structs.replace(settings, out=None)
     retired = tuple(key for key in RETIRED if any(key in layer for layer in said))

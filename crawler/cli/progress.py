@@ -39,6 +39,7 @@ PAUSES = {
     "outage": "the network seems to be away",
     "disk": "the disk is full or nearly full",
     "locked": "another program has locked the frontier",
+    "server": "the database or the object store does not answer",
     "starved": "this process has no file descriptor left",
     "memory": "memory is short, so fewer fetches are in flight",
     "user": "resume it to go on",

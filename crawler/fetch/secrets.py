@@ -118,6 +118,17 @@ def with_cookie(headers: Headers, cookie: str) -> Headers:
     return (*others, ("Cookie", "; ".join([*given, cookie])))
 
 
+def is_reference(text: str) -> bool:
+    """Whether a configured value names where a secret is: `env:NAME` or `file:PATH`."""
+    kind, _, name = text.partition(":")
+    return kind in ("env", "file") and bool(name)
+
+
+def resolve_reference(text: str, what: str) -> str:
+    """The secret that a reference names, "" for none; `what` tells in an error what it is. Raises UsageError."""
+    return _value(text, what) if text else ""
+
+
 def _origin(said: str) -> str:
     """The canonical origin of a configured one. Raises UsageError."""
     url = canonical(said)

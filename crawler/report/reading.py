@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from contextlib import ExitStack, closing
+from math import inf
 from pathlib import Path
 from time import monotonic, time
 
@@ -39,16 +40,19 @@ def read(directory: CrawlDirectory, patience: float | None = None) -> Facts:
 
     Raises UsageError where the crawl has not begun, StorageError where it cannot be read or the time is up.
     """
-    path, *others = directory.frontier_files()
-    with closing(connect_to_read(path)) as connection, storage_errors(path):
+    give_up_at = inf if patience is None else monotonic() + patience
+    with ExitStack() as stack:
+        path, *others = stack.enter_context(directory.frontier_snapshot(give_up_at))
+        parts = stack.enter_context(directory.newest_parts())
+        stack.enter_context(storage_errors(path))
+        connection = stack.enter_context(closing(connect_to_read(path)))
         connection.text_factory = _text
         if patience is not None:
-            give_up_at = monotonic() + patience
             connection.set_progress_handler(lambda: monotonic() > give_up_at, STEPS)
         unite(connection, others)
         connection.execute("BEGIN")
         try:
-            return _facts(directory, connection)
+            return _facts(directory, connection, parts)
         except sqlite3.OperationalError as error:
             if getattr(error, "sqlite_errorname", "") != "SQLITE_INTERRUPT":
                 raise
@@ -56,9 +60,9 @@ def read(directory: CrawlDirectory, patience: float | None = None) -> Facts:
             raise StorageError(f"it takes longer than {patience:g} s; write it with: {again}") from None
 
 
-def _facts(directory: CrawlDirectory, connection: sqlite3.Connection) -> Facts:
+def _facts(directory: CrawlDirectory, connection: sqlite3.Connection, parts: Path) -> Facts:
     ours = frontier_facts
-    visits = take_visits(connection, directory.path / "parts")
+    visits = take_visits(connection, parts)
     pace_facts.take_fetches(connection)
     return Facts(
         out=str(directory.path),
@@ -88,8 +92,9 @@ def _files(directory: CrawlDirectory) -> tuple[tuple[str, int | None], ...]:
     root = directory.path
     found: list[tuple[str, int | None]] = [(MANIFEST, _size(root / MANIFEST))]
     found += [(str(file.relative_to(root)), _size(file)) for file in directory.frontier_files()]
-    parts = sorted((root / "parts").glob("*.sqlite"))
-    found.append((f"parts/*.sqlite ({len(parts):,})", sum(_size(part) for part in parts)))
+    if (root / "parts").is_dir():
+        parts = sorted((root / "parts").glob("*.sqlite"))
+        found.append((f"parts/*.sqlite ({len(parts):,})", sum(_size(part) for part in parts)))
     if (root / "bodies").is_dir():
         found.append(("bodies/", None))
     return tuple(found)

@@ -20,7 +20,7 @@ from crawler.runtime.page_stream import PageStream
 from crawler.runtime.recorder import Recorder
 from crawler.settings import Settings
 from crawler.storage.frontier.base import Frontier
-from crawler.storage.pages import open_store
+from crawler.storage.opening import open_pages
 from crawler.storage.pages.base import Page, Writer
 from crawler.system.threads import thread_errors
 
@@ -48,7 +48,7 @@ def assemble(
     callbacks = callbacks_of(settings) if callbacks is None else callbacks
     recorder = Recorder(frontier, seed, settings.disk_wait, shares.bounds.marks, to_unix)
     if callbacks.on_page is not None:
-        read = open_store(settings.store, folder, settings.disk_wait).read if folder else None
+        read = open_pages(settings, folder, seed, settings.disk_wait).read if folder else None
         pages = PageStream(open_writer, read)
         open_writer = pages.writer
         recorder.observe(_page_observer(pages, callbacks.on_page))

@@ -45,6 +45,7 @@ NEEDS = {
     "threads": Need(0, 98 * MIB, "one process: interpreter, libcurl, the stack and the buffers of each thread"),
     "processes": Need(58 * MIB, 50 * MIB, "the parent, which decides, and the fork server; each worker: its threads"),
     "prefork": Need(54 * MIB, 52 * MIB, "the arbiter and the fork server; each shard: an `async` that shares its code"),
+    "ray": Need(500 * MIB, 110 * MIB, "the driver, the processes of Ray and its object store; each shard: an actor"),
 }
 READER = 40 * MIB
 """Bytes of a sandbox process (crawler/pipeline/sandbox), of which each process that fetches may have one."""

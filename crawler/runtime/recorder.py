@@ -8,8 +8,8 @@ Rules:
   in flight still finish: a kill re-fetches no more than these plus what was in flight.
 - Back-pressure is a number: `room` falls to 0 when the disk or a consumer is behind; `wake` is called when it rises
   again.
-- On a full disk it retries for `disk_wait` seconds, and it waits for a lock of another process; every other storage
-  error is raised in the pump's thread.
+- On a full disk, or without its database or object store, it retries for `disk_wait` seconds, and it waits for a lock
+  of another process; every other storage error is raised in the pump's thread.
 - Monotonic times become Unix times here, on the way to the disk, and back on resume, by one offset for a whole run
   (crawler/system/clock.py).
 """
@@ -270,7 +270,7 @@ class Recorder:
         batch.cookies = {home: cookies_to_clock(note, self.to_unix) for home, note in batch.cookies.items()}
         retry_storage(lambda: self._write(batch), self._disk_wait, lambda: self._hurried, self.pause)
         self.stats.last_commit_at = monotonic()
-        for event in answers(self._frontier, batch, self._new, -self.to_unix):
+        for event in retry_storage(lambda: self._answers(batch), self._disk_wait, lambda: self._hurried, self.pause):
             self._post(event)
         pages = sum(1 for end in batch.settled if end.attempts)
         with self._changed:
@@ -283,6 +283,9 @@ class Recorder:
         if starving:
             self._wake()
         return left or not closing
+
+    def _answers(self, batch: Batch) -> list[Event]:
+        return list(answers(self._frontier, batch, self._new, -self.to_unix))
 
     def _write(self, batch: Batch) -> None:
         for writer in self._writers:

@@ -37,6 +37,8 @@ class Settings(Rules, frozen=True, kw_only=True, forbid_unknown_fields=True):
     concurrency: Sockets | None = None
     processes: Workers | None = None
     threads_per_process: Sockets | None = None
+    shards: Workers | None = None
+    ray_address: str = "local"
     heartbeat: Seconds = 0.0
     spin: Seconds = 0.0
     arrivals: Rate = 0.0
@@ -45,7 +47,13 @@ class Settings(Rules, frozen=True, kw_only=True, forbid_unknown_fields=True):
     # what and where
     seeds: tuple[str, ...] = ()
     out: str | None = None
-    store: Literal["sqlite", "files"] = "sqlite"
+    frontier: str = "sqlite"
+    frontier_password: str = ""
+    store: str = "sqlite"
+    store_endpoint: str = ""
+    store_region: str = "us-east-1"
+    store_key: str = ""
+    store_secret: str = ""
     disk_wait: Seconds = 0.0
     disk_reserve: Count | None = None
     report: bool = True

@@ -27,6 +27,7 @@ from crawler.fetch.proxies import parse_proxy
 from crawler.fetch.secrets import headers_by_origin, resolve_proxy_logins, resolve_references
 from crawler.settings.checks import check_finite, check_seed, check_values
 from crawler.settings.keys import KEYS, RETIRED, SECRET, Settings
+from crawler.settings.places import check_places
 from crawler.system.failpoints import VARIABLE as FAILPOINTS
 from crawler.system.failpoints import parse as parse_failpoints
 
@@ -134,6 +135,7 @@ def _convert(layer: Mapping[str, Any]) -> Settings:
         raise UsageError(_in_words(error, layer)) from error
     check_finite(settings)
     check_values(settings)
+    check_places(settings)
     seeds, sitemap = (tuple(check_seed(url) for url in urls) for urls in (settings.seeds, settings.sitemap))
     return msgspec.structs.replace(settings, seeds=seeds, sitemap=sitemap)
 

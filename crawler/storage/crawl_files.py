@@ -6,31 +6,43 @@ Rules:
 - A frontier is checked before it is written to. Above CHECKED_BELOW bytes that would take too long: what is damaged
   there is found when its row is read.
 - The manifest gets the newest format before a frontier is upgraded, so that no earlier version writes to it.
+- URLs may be in PostgreSQL and pages in an object store instead (crawler/storage/opening.py): then there are no such
+  files, and what needs some gets copies in a temporary folder.
 """
 
 from __future__ import annotations
 
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import cached_property
+from math import inf
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from crawler.errors import Corrupt, UsageError
 from crawler.metrics.counters import Tally
+from crawler.settings import RETIRED, Settings
 from crawler.storage import manifest
 from crawler.storage.database import PRIVATE, storage_errors
 from crawler.storage.frontier.base import FrontierReader
 from crawler.storage.frontier.joined import join
 from crawler.storage.frontier.sqlite import SqliteFrontier
 from crawler.storage.integrity import frontier_faults, lost_commits
-from crawler.storage.manifest import FORMAT, Manifest, rebuild_hint
-from crawler.storage.pages import open_store
+from crawler.storage.manifest import FORMAT, MANIFEST, Manifest, rebuild_hint
+from crawler.storage.opening import FRONTIER, frontier_path, in_bucket, in_postgres, open_pages
 from crawler.storage.pages.base import Store
 from crawler.system.invocation import called
 from crawler.system.logs import open_log
 
-FRONTIER = "frontier.sqlite"
+if TYPE_CHECKING:
+    from crawler.storage.postgres.crawl import PostgresCrawl
+    from crawler.storage.postgres.frontier import PostgresFrontier
+
 CHECKED_BELOW = 256 * 1024 * 1024
+MOST_PART_COPIES = 64
 
 
 def repair_hint(path: Path) -> str:
@@ -44,6 +56,32 @@ class CrawlFiles:
     def __init__(self, path: Path, told: Manifest) -> None:
         self.path = path
         self.manifest = told
+        self._access: Settings | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the last run. Raises Corrupt."""
+        try:
+            kept = {key: value for key, value in self.manifest.settings.items() if key not in RETIRED}
+            return msgspec.convert(kept, Settings)
+        except msgspec.ValidationError as error:
+            raise Corrupt(f"{self.path / MANIFEST} is damaged ({error}); {rebuild_hint(self.path)}") from error
+
+    @property
+    def access(self) -> Settings:
+        """The settings by which the database and the object store are reached: those of `use_access`, or of the last
+        run."""
+        return self._access or self.settings
+
+    def use_access(self, settings: Settings) -> None:
+        """Reach the database and the object store by these settings from now on."""
+        self._access = settings
+        self.__dict__.pop("postgres", None)
+
+    @cached_property
+    def postgres(self) -> PostgresCrawl | None:
+        """The URLs of the crawl in PostgreSQL; None where they are in files. Raises UsageError."""
+        return in_postgres(self.access, self.manifest.seed)
 
     def change_manifest(self, **changes: object) -> None:
         """Store the manifest with these fields changed, in the newest format. Raises StorageError."""
@@ -75,11 +113,13 @@ class CrawlFiles:
         if lost := lost_commits(path):
             open_log().warning("lost commits", file=str(path), commits=lost, hint="what is missing is fetched again")
 
-    def frontier(self, shard: int = 0) -> SqliteFrontier:
+    def frontier(self, shard: int = 0) -> SqliteFrontier | PostgresFrontier:
         """Open the frontier of a shard to write; checks it first. Raises StorageError."""
-        path = self._frontier_path(shard)
         if self.manifest.format < FORMAT:  # first, so that no earlier version writes to a file that has been upgraded
             self.change_manifest()
+        if self.postgres is not None:
+            return self.postgres.open(shard)
+        path = self._frontier_path(shard)
         with storage_errors(path):
             path.parent.mkdir(PRIVATE, exist_ok=True)
         if path.exists() and path.stat().st_size < CHECKED_BELOW:
@@ -89,7 +129,12 @@ class CrawlFiles:
     def open_frontiers(self, lenient: bool = False) -> FrontierReader:
         """The frontiers of all shards as one, to read, also while another process writes; `lenient` skips damaged rows.
         Raises UsageError, Corrupt."""
-        return join([self.reader(path, lenient) for path in self.frontier_files()])
+        if self.postgres is None:
+            return join([self.reader(path, lenient) for path in self.frontier_files()])
+        readers = self.postgres.readers()
+        if not readers:
+            raise self._not_started()
+        return join(readers)
 
     def reader(self, path: Path, lenient: bool = False) -> SqliteFrontier:
         """Open one frontier file to read. Raises StorageError."""
@@ -100,11 +145,51 @@ class CrawlFiles:
         return sorted((self.path / "parts").glob("*.sqlite"))
 
     def frontier_files(self) -> list[Path]:
-        """The existing files of all frontiers, for readers. Raises UsageError, Corrupt."""
+        """The existing files of all frontiers, for readers; none where their rows are in PostgreSQL. Raises UsageError,
+        Corrupt."""
+        if self.postgres is not None:
+            return []
         needed = [self._frontier_path(shard) for shard in range(self.manifest.shards)]
         if not any(path.exists() for path in needed):
-            raise UsageError(f"{self.path} has not been started yet; start it: {called()} resume {self.path}")
+            raise self._not_started()
         return sorted({*(path for path in needed if path.exists()), *self.path.glob(f"shard-*/{FRONTIER}")})
+
+    def _not_started(self) -> UsageError:
+        return UsageError(f"{self.path} has not been started yet; start it: {called()} resume {self.path}")
+
+    @contextmanager
+    def frontier_snapshot(self, give_up_at: float = inf) -> Iterator[list[Path]]:
+        """Context manager: the frontiers as files to query: their own, or copies of the rows in PostgreSQL, which
+        may take until a time on the monotonic clock. Raises UsageError, StorageError."""
+        if self.postgres is None:
+            yield self.frontier_files()
+            return
+        shards = self.postgres.shards()
+        if not shards:
+            raise self._not_started()
+        with TemporaryDirectory(prefix="crawler-") as folder:
+            files = [frontier_path(Path(folder), shard) for shard in range(max(shards) + 1)]
+            self.postgres.copy_to(files, give_up_at)
+            yield files
+
+    @contextmanager
+    def newest_parts(self) -> Iterator[Path]:
+        """Context manager: a folder with the parts of the newest run: their own, or copies of the newest objects."""
+        pages = in_bucket(self.access, self.manifest.seed)
+        if pages is None:
+            yield self.path / "parts"
+            return
+        with TemporaryDirectory(prefix="crawler-") as folder:
+            pages.copy_newest(Path(folder), MOST_PART_COPIES)
+            yield Path(folder)
+
+    def remove_elsewhere(self) -> None:
+        """Remove what the crawl has outside its directory: its rows in PostgreSQL, its pages in an object store. Raises
+        StorageError, UsageError."""
+        if self.postgres is not None:
+            self.postgres.remove()
+        if (pages := in_bucket(self.access, self.manifest.seed)) is not None:
+            pages.remove()
 
     def _frontier_path(self, shard: int) -> Path:
         """The file of a frontier. Raises Corrupt where it is missing or empty."""
@@ -117,7 +202,9 @@ class CrawlFiles:
         return path
 
     def shards_there(self) -> list[int]:
-        """The shards that have a file, of this layout or an earlier one."""
+        """The shards that have rows, in this layout or an earlier one."""
+        if self.postgres is not None:
+            return self.postgres.shards()
         return sorted(int(path.parent.name.removeprefix("shard-")) for path in self.path.glob(f"shard-*/{FRONTIER}"))
 
     def tally(self) -> Tally:
@@ -137,9 +224,4 @@ class CrawlFiles:
 
     def store(self, disk_wait: float = 0.0) -> Store:
         """The store of the pages; `disk_wait` as in `open_store`."""
-        return open_store(str(self.manifest.settings.get("store", "sqlite")), self.path, disk_wait)
-
-
-def frontier_path(folder: Path, shard: int) -> Path:
-    """The frontier file of a shard in the folder of its crawl."""
-    return folder / f"shard-{shard:04d}" / FRONTIER
+        return open_pages(self.access, self.path, self.manifest.seed, disk_wait)

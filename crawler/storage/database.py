@@ -24,7 +24,7 @@ import msgspec
 from xxhash import xxh3_64_intdigest
 
 from crawler.core.reasons import Pause
-from crawler.errors import Busy, Corrupt, DiskFull, MemoryShort, StorageError
+from crawler.errors import Busy, Corrupt, DiskFull, MemoryShort, StorageError, Unreachable
 from crawler.system.text import escape_unprintable
 from crawler.system.threads import NO_MORE
 
@@ -187,9 +187,9 @@ def retry_storage(
     hurry: Callable[[], bool] = lambda: False,
     pause: Callable[[Pause, bool], None] = lambda why, lasts: None,
 ) -> T:
-    """Run a storage action, with retries: on DiskFull once a second for `seconds`, on Busy (another process has locked
-    the file) for LOCK_WAIT, on MemoryShort for MEMORY_WAIT; none once `hurry` is true. Calls `pause` when waiting
-    begins and ends.
+    """Run a storage action, with retries: on DiskFull and Unreachable once a second for `seconds`, on Busy (another
+    process has locked the file) for LOCK_WAIT, on MemoryShort for MEMORY_WAIT; none once `hurry` is true. Calls `pause`
+    when waiting begins and ends.
 
     Raises StorageError.
     """
@@ -199,7 +199,7 @@ def retry_storage(
         while True:
             try:
                 return action()
-            except (DiskFull, Busy, MemoryShort) as error:
+            except (DiskFull, Unreachable, Busy, MemoryShort) as error:
                 why, patience = _patience(error, seconds)
                 if monotonic() - began >= patience or hurry():
                     raise
@@ -219,6 +219,8 @@ def _patience(error: StorageError, seconds: float) -> tuple[Pause, float]:
             return Pause.LOCKED, LOCK_WAIT
         case MemoryShort():
             return Pause.MEMORY, MEMORY_WAIT
+        case Unreachable():
+            return Pause.SERVER, seconds
     return Pause.DISK, seconds
 
 

@@ -9,6 +9,8 @@
     shard
     DIR/generations/, DIR/known.sqlite   re-crawls of it, see crawler/storage/generations.py
 
+The rows of the frontiers may be in PostgreSQL and the pages in an object store instead, see crawler/storage/opening.py.
+
 Rules:
 - Part names have the number of the run and of the process that writes, so no name is ever used twice.
 - `layout` names the distribution of URLs over the shards (see crawler.storage.resharding). While it is "" rows are
@@ -27,6 +29,7 @@ import shutil
 from contextlib import ExitStack, closing, suppress
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -34,14 +37,14 @@ from crawler.core.endings import Conclusion
 from crawler.core.reasons import Ending
 from crawler.errors import Corrupt, StorageError, UsageError
 from crawler.metrics.counters import Tally
-from crawler.settings import RETIRED, Settings
+from crawler.settings import Settings
 from crawler.storage import directory_lock, manifest
-from crawler.storage.crawl_files import FRONTIER, CrawlFiles, frontier_path
+from crawler.storage.crawl_files import CrawlFiles
 from crawler.storage.database import PRIVATE, storage_errors
 from crawler.storage.directory_lock import LOCK
-from crawler.storage.frontier.sqlite import SqliteFrontier
 from crawler.storage.generations import DROPPED, GENERATIONS, KNOWN, folder_of, last_of, number_of, root_of
 from crawler.storage.manifest import BESIDE, FORMAT, MANIFEST, MOST_COSTS, Manifest, RunCost, is_lost, rebuild_hint
+from crawler.storage.opening import FRONTIER, open_frontier
 from crawler.system import clock
 from crawler.system.failpoints import passing
 from crawler.system.file_lock import FileLock
@@ -49,6 +52,7 @@ from crawler.system.file_lock import FileLock
 REPORT = "report.html"
 DIFF_REPORT = "diff.html"
 BROKEN = ".broken"
+MOVING = ".moving-"
 IMMUTABLE_KEYS = (
     "seeds",
     "scope",
@@ -56,6 +60,7 @@ IMMUTABLE_KEYS = (
     "exclude",
     "filter",
     "store",
+    "frontier",
     "max_body",
     "max_links",
     "sitemaps",
@@ -66,6 +71,15 @@ IMMUTABLE_KEYS = (
     "obey_nofollow",
     "obey_noindex",
 )
+ACCESS_KEYS = ("frontier_password", "store_endpoint", "store_region", "store_key", "store_secret")
+"""How the places that cannot change are reached. These keys may change, and are kept like those."""
+
+
+class CopyKeeper(Protocol):
+    """A frontier that is open to write, as far as a directory needs it."""
+
+    def keep_manifest(self, manifest: bytes) -> None:
+        """Store a copy of the manifest."""
 
 
 class CrawlDirectory(CrawlFiles):
@@ -102,6 +116,8 @@ class CrawlDirectory(CrawlFiles):
             if cls.exists(path):
                 if not fresh:
                     raise UsageError(f"{path} is a crawl already; continue it with --resume or replace it with --fresh")
+                with suppress(Corrupt):  # then nobody knows what else it had
+                    cls.open_readonly(path).remove_elsewhere()
                 _remove(path)
             with storage_errors(path):
                 passing("directory.made")
@@ -139,15 +155,6 @@ class CrawlDirectory(CrawlFiles):
     def open_readonly(cls, path: Path) -> CrawlDirectory:
         """Open an existing crawl to read it, also while another process works on it. Raises UsageError, Corrupt."""
         return cls(path, manifest.read(path), None)
-
-    @property
-    def settings(self) -> Settings:
-        """The settings of the last run. Raises Corrupt."""
-        try:
-            kept = {key: value for key, value in self.manifest.settings.items() if key not in RETIRED}
-            return msgspec.convert(kept, Settings)
-        except msgspec.ValidationError as error:
-            raise Corrupt(f"{self.path / MANIFEST} is damaged ({error}); {rebuild_hint(self.path)}") from error
 
     @property
     def ours(self) -> bool:
@@ -209,7 +216,7 @@ class CrawlDirectory(CrawlFiles):
         """Whether a run with these settings has seeds that may not have been admitted yet."""
         return self.manifest.adding or not set(self.manifest.settings.get("seeds", ())).issuperset(settings.seeds)
 
-    def begin_run(self, settings: Settings, frontier: SqliteFrontier | None = None) -> int:
+    def begin_run(self, settings: Settings, frontier: CopyKeeper | None = None) -> int:
         """Count one more run with these settings; returns its number. Stores a copy of the manifest in the open
         `frontier`, or without one in all there are."""
         runs = self.manifest.runs + 1
@@ -227,7 +234,7 @@ class CrawlDirectory(CrawlFiles):
             frontier.keep_manifest(copy)
             return runs
         for shard in self.shards_there():
-            with closing(SqliteFrontier(frontier_path(self.path, shard), seed=self.manifest.seed)) as one:
+            with closing(open_frontier(self.access, self.path, self.manifest.seed, shard)) as one:
                 one.keep_manifest(copy)
         return runs
 
@@ -276,7 +283,13 @@ def free_name(path: Path) -> Path:
 def _remove(path: Path) -> None:
     """Remove a crawl, manifest last, so that a kill in between leaves something that is still recognised as one."""
     with storage_errors(path):
-        for entry in (*path.glob("shard-*"), path / GENERATIONS, path / "parts", path / "bodies"):
+        for entry in (
+            *path.glob("shard-*"),
+            *path.glob(f"{MOVING}*"),
+            path / GENERATIONS,
+            path / "parts",
+            path / "bodies",
+        ):
             if entry.exists():
                 shutil.rmtree(entry)
         for file in (path / REPORT, path / f".{REPORT}", path / DROPPED, *path.glob(f"{KNOWN}*")):

@@ -15,13 +15,14 @@ from pathlib import Path
 
 import msgspec
 
-from crawler.errors import Corrupt
-from crawler.storage.crawl_files import FRONTIER, frontier_path
+from crawler.errors import Corrupt, UsageError
+from crawler.settings.places import S3
 from crawler.storage.database import PRIVATE, storage_errors, transaction
 from crawler.storage.directory import CrawlDirectory
 from crawler.storage.frontier import commits
 from crawler.storage.frontier.schema import open_file
 from crawler.storage.integrity import frontier_faults
+from crawler.storage.opening import FRONTIER, frontier_path
 from crawler.storage.rebuilt_frontier import RebuiltFrontier
 from crawler.storage.repair_parts import NEW, Records, read_records, rebuild_parts, replace, set_aside
 from crawler.storage.verify import Audit, audit
@@ -44,8 +45,13 @@ class Repaired(msgspec.Struct, kw_only=True):
 def repair(directory: CrawlDirectory, lost_manifest: bool = False) -> Repaired:
     """Repair a damaged crawl; this process must hold its lock. `lost_manifest`: the manifest had to be rebuilt.
 
-    Raises UsageError where it has not begun, StorageError.
+    Raises UsageError where it has not begun, or where its URLs or pages are not files; StorageError.
     """
+    if directory.postgres is not None or directory.settings.store.startswith(S3):
+        raise UsageError(
+            f"{directory.path} keeps its URLs or pages in a database or an object store, which have backups of"
+            " their own: restore those, then verify it"
+        )
     done = Repaired(out=str(directory.path), rebuilt=lost_manifest)
     shards = sorted({*range(directory.manifest.shards), *directory.shards_there()})
     frontiers = [frontier_path(directory.path, shard) for shard in shards]

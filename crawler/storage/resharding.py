@@ -8,16 +8,19 @@ Rules:
 - A link in an outbox becomes a row of the shard it belongs to, unless that shard has it.
 - An owed link is counted in the file that has it. Other counts stay in their file, because only the sum is reported;
   those of a removed shard move to the first, once: the number of the move is stored beside them.
+- Rows in PostgreSQL are moved in copies, which then replace all of them at once.
 - A host whose robots.txt is known to ask for no delay is laid out by URL, so that all its shards may start with it.
 """
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from itertools import groupby
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import time
 
 import msgspec
@@ -28,14 +31,14 @@ from crawler.core.shards.shard import Shard, merge_notes
 from crawler.core.traps.domain_limits import HOME
 from crawler.core.urls.canonical import host_of
 from crawler.settings import Settings
-from crawler.storage.crawl_files import frontier_path
 from crawler.storage.database import PRIVATE, storage_errors
-from crawler.storage.directory import CrawlDirectory
+from crawler.storage.directory import MOVING, CrawlDirectory
 from crawler.storage.frontier import beyond
 from crawler.storage.frontier.commits import KEEP, counted
 from crawler.storage.frontier.encoding import KEEP_COOKIES, NOTED, SPENT, host_mark, max_budgets, note_row, spent_rows
 from crawler.storage.frontier.meta import keep_tally, read_tally
 from crawler.storage.frontier.schema import open_file
+from crawler.storage.opening import frontier_path
 from crawler.system.failpoints import passing
 
 AT_ONCE = 1000
@@ -62,8 +65,29 @@ def ensure_layout(directory: CrawlDirectory, settings: Settings, shards: int) ->
     for shard in directory.shards_there():
         directory.frontier(shard).close()  # checks the file
     directory.set_layout(shards, "")
-    Resharder(directory, settings, shards).run()
+    with _rows_in_files(directory, shards) as files:
+        Resharder(files, settings, shards).run()
     directory.set_layout(shards, layout)
+
+
+@contextmanager
+def _rows_in_files(directory: CrawlDirectory, shards: int) -> Iterator[CrawlDirectory]:
+    """Context manager: the crawl with its rows in files. Rows in PostgreSQL are copied there, and replaced by those of
+    the first `shards` files at the end, in one transaction."""
+    for left in directory.path.glob(f"{MOVING}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    rows = directory.postgres
+    if rows is None:
+        yield directory
+        return
+    with TemporaryDirectory(prefix=MOVING, dir=directory.path) as folder:
+        most = max([shards, *(shard + 1 for shard in rows.shards())])
+        files = [frontier_path(Path(folder), shard) for shard in range(most)]
+        rows.copy_to(files)
+        settings = directory.manifest.settings | {"frontier": Settings().frontier}
+        yield CrawlDirectory(Path(folder), replace(directory.manifest, settings=settings), None)
+        passing("layout.copied")
+        rows.replace_from(files[:shards])
 
 
 def _name(settings: Settings, shards: int) -> str:

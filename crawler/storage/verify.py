@@ -84,6 +84,8 @@ def audit(directory: CrawlDirectory, see: See = lambda page: None) -> Audit:
         for path in paths:
             for fault in frontier_faults(path, directory.manifest.seed, directory.moving):
                 found.add_problem(fault)
+        for fault in directory.postgres.faults() if directory.postgres else ():
+            found.add_problem(fault)
     except Corrupt as error:
         found.add_problem(str(error))
     for path in directory.part_files():

@@ -32,7 +32,7 @@ def test_the_range_of_a_key_is_told() -> None:
     assert explain("attempts").kind == "a whole number, >= 1, <= 30"
     assert explain("timeout").kind == "a number, > 0, <= 86,400"
     assert explain("max_pages").kind == "a whole number, >= 1, or unset"
-    assert explain("store").kind == 'one of "files", "sqlite"'
+    assert explain("loop").kind == 'one of "asyncio", "auto", "uvloop"'
 
 
 def test_an_unknown_key_gets_the_nearest_and_a_retired_one_its_successor() -> None:

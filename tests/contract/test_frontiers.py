@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import closing
@@ -43,18 +44,30 @@ from crawler.storage.frontier.memory import MemoryFrontier
 from crawler.storage.frontier.rows import SettledRow
 from crawler.storage.frontier.schema import COLUMNS, open_file
 from crawler.storage.frontier.sqlite import SqliteFrontier
+from tests.database_server import DatabaseServer
 from tests.hostile_text import all_of_them
 
 Open = Callable[[], Frontier]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def open_frontier(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
     """Opens the same frontier each time; a memory frontier is kept for the whole test."""
     if request.param == "memory":
         one = MemoryFrontier()
         return lambda: one
+    if request.param == "postgres":
+        return _opener(request.getfixturevalue("database_server"))
     return lambda: SqliteFrontier(tmp_path / "frontier.sqlite")
+
+
+def _opener(server: DatabaseServer) -> Open:
+    """Opens the same frontier in PostgreSQL each time: one of a crawl that no other test has."""
+    from crawler.storage.postgres.frontier import PostgresFrontier
+    from crawler.storage.postgres.session import Database
+
+    seed = secrets.randbits(63)
+    return lambda: PostgresFrontier(Database(server.url, server.password), seed)
 
 
 def link(number: int, **facts: object) -> Link:

@@ -18,12 +18,12 @@ from crawler.core.page.digest import term
 from crawler.core.reasons import Reason
 from crawler.errors import Corrupt, CrawlerError
 from crawler.settings import Settings
-from crawler.storage.crawl_files import frontier_path
 from crawler.storage.directory import CrawlDirectory
 from crawler.storage.frontier import commits
 from crawler.storage.frontier.base import Batch
 from crawler.storage.frontier.schema import COLUMNS
 from crawler.storage.manifest import MANIFEST
+from crawler.storage.opening import frontier_path
 from crawler.storage.pages.base import Page
 from crawler.storage.repair import repair
 from crawler.storage.resharding import ensure_layout
@@ -37,7 +37,7 @@ LINKS = b"".join(f'<a href="/{number}">x</a>'.encode() for number in range(PAGES
 
 def make(path: Path, store: str = "sqlite") -> Path:
     """A crawl that was stopped, with pages, owed links and one row of every other kind."""
-    settings = Settings(seeds=(f"{HOST}/0",), store=store, robots=False)  # type: ignore[arg-type]
+    settings = Settings(seeds=(f"{HOST}/0",), store=store, robots=False)
     with closing(CrawlDirectory.create(path, settings, demo=False, fresh=False)) as directory:
         ensure_layout(directory, settings, 1)
         with closing(directory.frontier()) as frontier:

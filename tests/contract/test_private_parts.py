@@ -47,3 +47,16 @@ def test_the_fork_server_lives_as_long_as_one_descriptor_is_open() -> None:
     process.start()
     process.join()
     assert isinstance(forkserver._forkserver._forkserver_alive_fd, int)  # type: ignore[attr-defined]
+
+
+def test_ray_prints_the_deaths_of_workers_through_one_function() -> None:
+    """variants/ray_session.py: replaces it, since stdout is for the summary."""
+    pytest.importorskip("ray")
+    from ray._private import worker
+
+    assert "print_to_stdstream" in worker.listen_error_messages.__code__.co_names
+
+
+def test_ray_has_an_upper_bound() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert re.fullmatch(r"ray>=[\d.]+,<\d+\.\d+", *project["optional-dependencies"]["ray"])

@@ -10,9 +10,9 @@ from typing import Any
 from crawler.core.messages import Budget, Cookie, CookieNote, Link, Settled
 from crawler.core.reasons import Reason
 from crawler.settings import Settings
-from crawler.storage.crawl_files import frontier_path
 from crawler.storage.directory import CrawlDirectory
 from crawler.storage.frontier.base import Batch
+from crawler.storage.opening import frontier_path
 from crawler.storage.repair import repair
 
 HOST = "http://a.test"

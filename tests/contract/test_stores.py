@@ -3,33 +3,43 @@
 from __future__ import annotations
 
 import re
+import secrets
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import get_args, get_type_hints
 
 import pytest
 from msgspec.structs import replace
 
 from crawler.errors import Corrupt, Locked, StorageError
-from crawler.settings import Settings
+from crawler.settings import Settings, places
 from crawler.storage.database import connect
+from crawler.storage.opening import open_pages
 from crawler.storage.pages import STORES, open_store
 from crawler.storage.pages.base import Page, Store
 from crawler.storage.pages.memory import MemoryStore
 from tests.corpus import cases
 from tests.hostile_text import all_of_them
+from tests.object_server import BUCKET, ObjectServer
 
 Open = Callable[[], Store]
 ON_DISK = [*STORES]
 
 
-@pytest.fixture(params=["memory", *ON_DISK])
+@pytest.fixture(params=["memory", *ON_DISK, "s3"])
 def open_any(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
     if request.param == "memory":
         one = MemoryStore()
         return lambda: one
+    if request.param == "s3":
+        return bucket_opener(request.getfixturevalue("object_server"))
     return lambda: open_store(request.param, tmp_path)
+
+
+def bucket_opener(server: ObjectServer) -> Open:
+    """Opens the same store in a bucket each time: one of a crawl that no other test has."""
+    settings, seed = Settings(store=f"s3://{BUCKET}/of/tests", **server.keys), secrets.randbits(63)
+    return lambda: open_pages(settings, Path(), seed)
 
 
 @pytest.fixture(params=ON_DISK)
@@ -55,7 +65,7 @@ def page(number: int = 1, body: bytes | None = None) -> Page:
 
 
 def test_every_store_can_be_chosen_in_the_configuration() -> None:
-    assert get_args(get_type_hints(Settings)["store"]) == tuple(STORES)
+    assert tuple(STORES) == places.STORES
 
 
 @pytest.mark.parametrize("body", [b"", b"\0\xff" * 100, b"a" * 1_000_000], ids=["empty", "binary", "big"])

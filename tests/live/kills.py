@@ -41,14 +41,16 @@ class Report(msgspec.Struct):
 
 
 class Campaign:
-    """Many kills of one kind over as many crawls as it takes."""
+    """Many kills of one kind over as many crawls as it takes. `places` are lines of TOML that say where the crawls keep
+    their URLs and pages, "" for the directory."""
 
-    def __init__(self, modes: list[str], hosts: int, pages: int, concurrency: int, seed: int) -> None:
+    def __init__(self, modes: list[str], hosts: int, pages: int, concurrency: int, seed: int, places: str = "") -> None:
         self.report = Report()
         self._modes = modes
         self._concurrency = concurrency
         self._dice = random.Random(seed)
         self._truth = Truth(hosts, pages)
+        self._places = places
 
     def run(self, kills: int, strike: Strike, life: tuple[float, float]) -> Report:
         """Kill until the count is reached. `strike` returns the time of the kill; `life` bounds the seconds before each
@@ -62,7 +64,7 @@ class Campaign:
     def _crawl(self, folder: Path, kills: int, strike: Strike, life: tuple[float, float]) -> None:
         struck: list[float] = []
         with self._truth.serve(folder) as web:
-            (folder / "web.toml").write_text(to_toml(web.settings))
+            (folder / "web.toml").write_text(self._places + to_toml(web.settings))
             while self.report.kills < kills:
                 crawler = Crawler(folder, self._modes[self.report.kills % len(self._modes)], self._concurrency)
                 blow_at = monotonic() + self._dice.uniform(*life)
