@@ -84,6 +84,17 @@ def _ends(facts: Facts) -> str:
     return f'<div class="two">{reasons}{statuses}</div>{_left_out(tally.not_followed)}'
 
 
+def sections(facts: Facts) -> dict[str, str]:
+    """Sections that another page shows too, by their key; "" where there is nothing to say."""
+    return {
+        "ends": section("ends", "How URLs ended", _ends(facts)),
+        "errors": section("errors", "Errors", _troubles(facts)),
+        "politeness": section("politeness", "Politeness", politeness(facts)),
+        "urls": section("urls", "URLs that stand out", _standouts(facts)),
+        "pages": section("pages", "Pages", _pages(facts)),
+    }
+
+
 def _left_out(counts: Mapping[str, int]) -> str:
     """Links on pages that were not admitted to the crawl."""
     if not counts:
@@ -235,14 +246,3 @@ def _depths(facts: Facts) -> str:
 def _foot(facts: Facts) -> str:
     command = f"{facts.command} report {shlex.quote(facts.out)}"
     return f"Written {moment(facts.taken_at)}; again by <code>{remote(command, 400)}</code>. Lists end at {TOP} rows."
-
-
-def sections(facts: Facts) -> dict[str, str]:
-    """Sections that another page shows too, by their key; "" where there is nothing to say."""
-    return {
-        "ends": section("ends", "How URLs ended", _ends(facts)),
-        "errors": section("errors", "Errors", _troubles(facts)),
-        "politeness": section("politeness", "Politeness", politeness(facts)),
-        "urls": section("urls", "URLs that stand out", _standouts(facts)),
-        "pages": section("pages", "Pages", _pages(facts)),
-    }

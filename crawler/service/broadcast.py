@@ -90,7 +90,7 @@ class Subscription:
 
 
 class Broadcast:
-    """Sends events to every subscription."""
+    """Sends events to every subscription. `closed`: the service stops, so every long answer ends."""
 
     def __init__(self, history: int = HISTORY, most_queued: int = MOST_QUEUED) -> None:
         self._epoch = token_hex(4)
@@ -100,7 +100,7 @@ class Broadcast:
         self._most_queued = most_queued
         self._subscriptions: set[Subscription] = set()
         self._watchers: list[Callable[[ServiceEvent], None]] = []
-        self._closed = False
+        self.closed = False
 
     def __len__(self) -> int:
         """How many clients listen."""
@@ -138,7 +138,7 @@ class Broadcast:
         if last_id:
             self._catch_up(one, last_id, wanted)
         self._subscriptions.add(one)
-        if self._closed:
+        if self.closed:
             one.end()
         try:
             yield one
@@ -147,7 +147,7 @@ class Broadcast:
 
     def close(self) -> None:
         """End every subscription, so that no open stream holds the shutdown."""
-        self._closed = True
+        self.closed = True
         for one in self._subscriptions:
             one.end()
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crawler.core.reasons import Pause
 from crawler.service.core.states import FINAL, TABLE, RunEvent, RunReason, RunState
 from crawler.service.errors import Invalid
+from crawler.service.merge_patch import merge_patch, patch_between
 from crawler.service.records import JobRecord, RunProgress, RunRecord
 from crawler.service.web.charts import Column, columns, curves, spark
+from crawler.service.web.crawl_facts import BEING_READ, CrawlFacts
 from crawler.service.web.effective import effective
 from crawler.service.web.job_forms import field_of, read_job, typed_from
 from crawler.service.web.run_states import PAUSES, SHOWN, WHY, actions, ended, shown
@@ -164,3 +169,25 @@ def test_settings_that_do_not_fit_any_more_are_told() -> None:
 def test_how_long_ago() -> None:
     assert [ago(at, 1000.0) for at in (1000.0, 940.0, 1040.0)] == ["now", "1 min ago", "in 40 s"]
     assert ago(0.0, 86_400.0 * 3) == "3 days ago"
+
+
+KEYS = st.sampled_from(["a", "b", "c"])
+VALUES = st.recursive(st.integers(0, 2) | st.lists(st.integers(0, 1)), lambda inner: st.dictionaries(KEYS, inner))
+
+
+@given(st.dictionaries(KEYS, VALUES), st.dictionaries(KEYS, VALUES))
+def test_a_patch_between_two_leads_from_one_to_the_other(before: dict[str, Any], after: dict[str, Any]) -> None:
+    assert merge_patch(before, patch_between(before, after)) == after
+
+
+async def test_a_page_does_not_wait_for_a_directory_that_is_being_read(tmp_path: Path) -> None:
+    facts, gone = CrawlFacts(), tmp_path / "gone"
+    assert await facts.of("run_1", gone, live=True, wait=0.0) is BEING_READ
+    read = await facts.of("run_1", gone, live=True, wait=30.0)
+    assert read.facts is None and "does not exist" in read.unread
+    assert await facts.of("run_1", gone, live=True, wait=0.0) is read
+
+
+async def test_a_directory_without_a_crawl_is_told_in_words(tmp_path: Path) -> None:
+    read = await CrawlFacts().of("run_1", tmp_path, live=False, wait=30.0)
+    assert read.facts is None and str(tmp_path) in read.unread

@@ -7,6 +7,8 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection, HTTPResponse
+from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -14,7 +16,9 @@ import pytest
 from crawler.service.broadcast import MOST_QUEUED
 from crawler.service.records import ServiceEvent
 from crawler.service.routing import API
-from tests.service.served import PATIENCE, Served
+from crawler.service.server import SHUTDOWN
+from tests.service.served import PATIENCE, Served, serving
+from tests.service.site import site
 
 SEEDS = {"seeds": ["http://127.0.0.1:9/"]}
 
@@ -127,6 +131,23 @@ def publish_until_dropped(served: Served) -> bool:
     publish(served, "notice", text="x" * 10_000, run="run_1")
     left: int = served.call(lambda: len(served.service.events))
     return left == 0
+
+
+def test_open_streams_do_not_hold_the_end_of_the_service(tmp_path: Path) -> None:
+    with site() as web, ExitStack() as stack:
+        with serving(tmp_path) as served:
+            one = stack.enter_context(listening(served))
+            served.ask("POST", f"{API}/jobs", {"name": "hanging", "settings": {"seeds": [f"{web.url}/hang"]}})
+            run = served.ask("POST", f"{API}/jobs/hanging/runs").json["id"]
+            connection = HTTPConnection(served.host, served.port, timeout=PATIENCE)
+            bearer = {"Authorization": f"Bearer {served.tokens['read']}"}
+            connection.request("GET", f"{API}/runs/{run}/log?follow=true", headers=bearer)
+            log = connection.getresponse()
+            began = monotonic()
+        assert monotonic() - began < SHUTDOWN
+        one.answer.read()
+        log.read()
+        connection.close()
 
 
 def test_there_are_no_more_streams_than_may_be(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,3 +100,12 @@ def test_the_kernel_drops_clients_that_take_nothing() -> None:
         accepted, _ = listening.accept()
         with accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == SLOWEST * 1000
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /healthz HTTP/1.1\r\nHost: local"], ids=["nothing", "half a head"])
+def test_a_client_that_sends_no_request_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    monkeypatch.setattr("crawler.service.server.IDLE", 0.1)
+    with serving(tmp_path) as served:
+        assert served.send(sent) == b""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from crawler.service.config import ServiceConfig
 from crawler.service.web.pages import ROUTES
 from tests.service.person import Outline, Person
-from tests.service.served import READ, Served
+from tests.service.served import READ, Served, serving
 
 HOSTILE = "<script>alert(1)</script>"
 SMALL = {"profile": "demo", "max_pages": 12}
@@ -286,3 +288,12 @@ def test_files_are_named_by_their_content_and_kept_by_browsers(person: Person) -
         assert answer.status == 200 and "immutable" in answer.headers["Cache-Control"]
     assert person.look("/static/pages.py").status == 404
     assert person.look("/static/..%2Fpages.py").status == 404
+
+
+def test_a_full_disk_is_told_where_people_look_first(tmp_path: Path) -> None:
+    with serving(tmp_path, ServiceConfig(disk_floor="900000G")) as served:
+        served.until("/api/v1/overview", lambda now: now["disk_full"])
+        person = Person(served)
+        for path in ("/", "/?fragment=now", "/storage"):
+            assert "The disk is nearly full: runs pause until there is room." in person.text(path), path
+        assert "crawler_disk_full 1.0" in served.ask("GET", "/metrics").body.decode()

@@ -116,9 +116,9 @@ async def log(call: Call) -> web.StreamResponse:
 
 
 async def _is_over(call: Call) -> bool:
-    """Whether nothing is added to the log any more, or the caller may not see it any more."""
+    """Whether nothing is added to the log any more, the caller may not see it any more, or the service stops."""
     run = await call.service.run(call.path["run"])
-    return run.state in FINAL or not await call.is_valid()
+    return run.state in FINAL or call.service.events.closed or not await call.is_valid()
 
 
 ROUTES = (

@@ -147,6 +147,7 @@ ROUTES = (
     Route("GET", "/openapi.json", openapi, "This document", answer=dict[str, Any]),
     Route("GET", f"{API}/openapi.json", openapi, "This document", answer=dict[str, Any]),
     Route("GET", "/metrics", metrics, "Show the metrics of the service to Prometheus", media="text/plain"),
+    Route("GET", f"{API}/metrics", metrics, "Show the metrics of the service to Prometheus", media="text/plain"),
     Route("GET", f"{API}/overview", overview, "Show what runs, waits, is due and went wrong", answer=Overview),
     Route("GET", f"{API}/storage", storage, "List what each run keeps on disk", answer=Listing[StoredRun]),
     Route("GET", f"{API}/tokens", list_tokens, "List tokens", scope="admin", answer=Listing[TokenRecord]),
