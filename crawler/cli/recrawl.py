@@ -27,6 +27,7 @@ def recrawl(
     profile: str | None,
     as_json: bool,
     quiet: bool,
+    verbose: bool,
     log_format: str | None,
     **flags: Any,
 ) -> int:
@@ -45,4 +46,4 @@ def recrawl(
 
     CrawlDirectory.open_readonly(Path(directory))
     order = Order(given(flags | {"out": directory}), config, profile, resume=True, recrawl=True)
-    return carry_out(order, signals, as_json, quiet, log_format)
+    return carry_out(order, signals, as_json, quiet, log_format, verbose)
