@@ -52,6 +52,8 @@ RUN = {
         0,
         r'"ending":\s*"complete"',
     ),
+    f"python -m crawler recrawl {CRAWL} --keep 30": (0, r"complete"),
+    f"python -m crawler diff {CRAWL}": (0, r"unchanged"),
     "python -m crawler compare advise --latency 80ms --page-cpu 1.2ms --hosts 200 --delay 1": (0, r"prefork"),
 }
 """By command as the README has it: its exit code, and what it prints on either stream."""
