@@ -101,6 +101,8 @@ ELSEWHERE = {
     "python -m pip install -e '.[dev]'": ".ci/run",
     "python -m pytest -q tests/core tests/sim": ".ci/run",
     "ruff check . && ruff format --check . && mypy": ".ci/run",
+    "pip install -e '.[cluster]'": "who wants Ray: test_ray.py, where it is installed",
+    f"python -m crawler {SITE} --mode ray --shards 4 --out crawls/ray": "test_ray.py, where Ray is installed",
     ".ci/run": "this is it",
 }
 """Commands that another test or CI itself runs."""
