@@ -134,6 +134,10 @@ class PostgresReader:
         """Every settled URL."""
         return map(self._settled_row, self._in_order(BY_URL) if by_url else self._pieces(SETTLED, 0))
 
+    def settled_after(self, id: int) -> Iterator[SettledRow]:
+        """The settled URLs with a greater id, in its order."""
+        return map(self._settled_row, self._pieces(SETTLED, id))
+
     def find(self, url: str) -> SettledRow | None:
         """The row of one URL."""
         return next(map(self._settled_row, self._rows(ONE, mark=url_mark(url, self._seed))), None)
