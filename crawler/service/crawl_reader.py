@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -98,9 +98,9 @@ def urls(path: Path, where: Sequence[str], cursor: str | None, limit: int) -> Ur
     shard, after = _position(cursor)
     crawl = open_crawl(path)
     looked_at, found = 0, list[dict[str, Cell]]()
-    files = crawl.frontier_files()
-    for number in range(shard, len(files)):
-        with closing(crawl.reader(files[number])) as reader:
+    openers = crawl.shard_openers()
+    for number in range(shard, len(openers)):
+        with closing(openers[number]()) as reader:
             for row in reader.settled_after(after):
                 if len(found) >= limit or looked_at >= MOST_LOOKED_AT:
                     return UrlListing(found, f"{number}.{after}")
@@ -197,10 +197,12 @@ def _snapshot(crawl: CrawlDirectory) -> Iterator[sqlite3.Connection]:
     """All frontiers of a crawl as they are at one moment. Raises StorageError, also where PATIENCE is over."""
     import sqlite3
 
-    first, *others = crawl.frontier_files()
-    with closing(connect_to_read(first)) as connection, storage_errors(first):
+    give_up_at = monotonic() + PATIENCE
+    with ExitStack() as stack:
+        first, *others = stack.enter_context(crawl.frontier_snapshot(give_up_at))
+        stack.enter_context(storage_errors(first))
+        connection = stack.enter_context(closing(connect_to_read(first)))
         connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
-        give_up_at = monotonic() + PATIENCE
         connection.set_progress_handler(lambda: monotonic() > give_up_at, STEPS)
         unite(connection, others)
         connection.execute("BEGIN")

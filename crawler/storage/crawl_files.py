@@ -12,9 +12,9 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -40,6 +40,7 @@ from crawler.system.logs import open_log
 if TYPE_CHECKING:
     from crawler.storage.postgres.crawl import PostgresCrawl
     from crawler.storage.postgres.frontier import PostgresFrontier
+    from crawler.storage.postgres.reader import PostgresReader
 
 CHECKED_BELOW = 256 * 1024 * 1024
 MOST_PART_COPIES = 64
@@ -139,6 +140,18 @@ class CrawlFiles:
     def reader(self, path: Path, lenient: bool = False) -> SqliteFrontier:
         """Open one frontier file to read. Raises StorageError."""
         return SqliteFrontier(path, True, self.manifest.seed, lenient)
+
+    def shard_openers(self) -> list[Callable[[], SqliteFrontier | PostgresReader]]:
+        """Functions that open the frontier of one shard each to read, in the order of the shards. Raises UsageError,
+        Corrupt."""
+        if self.postgres is None:
+            return [partial(self.reader, path) for path in self.frontier_files()]
+        rows = self.postgres
+        return [partial(self._shard_reader, rows, shard) for shard in rows.shards()]
+
+    @staticmethod
+    def _shard_reader(rows: PostgresCrawl, shard: int) -> PostgresReader:
+        return rows.readers([shard])[0]
 
     def part_files(self) -> list[Path]:
         """The files of all parts."""

@@ -14,6 +14,7 @@ from time import monotonic, sleep
 import pytest
 
 import variants
+from crawler.service.crawl_reader import urls
 from crawler.testweb.settings import to_toml
 from tests.database_server import PASSWORD, DatabaseServer
 from tests.faults.crawlers import Crawler
@@ -71,6 +72,7 @@ def test_every_mode_stores_the_same_and_every_command_reads_it_anywhere(
     assert f"digest     {truth.digest}" in run("status", out)
     assert json.loads(run("verify", out, "--json"))["digest"] == truth.digest
     assert len(run("export", out).splitlines()) == len(truth.ends)
+    assert len(urls(elsewhere, (), None, 10_000).items) == len(truth.ends), "as the service shows them"
     run("report", out)
     report = (elsewhere / "report.html").read_text()
     assert "stored pages of run 1 show" in report, "the times of pages are read, too"
