@@ -87,9 +87,9 @@ class ServiceDatabase:
         with transaction(self._connection, self.path):
             yield
 
-    def _execute(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+    def _execute(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
         with storage_errors(self.path):
-            return self._connection.execute(statement, values).fetchall()
+            return self._connection.execute(query, values).fetchall()
 
     def close(self) -> None:
         """Close the file."""

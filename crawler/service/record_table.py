@@ -29,8 +29,7 @@ class RecordTable(Generic[R]):
         self._name = name
         self._columns = columns
         self._decode = msgspec.json.Decoder(kind).decode
-        names = ("id", "body", *columns)
-        self._put = f"INSERT OR REPLACE INTO {name} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+        self._names = ("id", "body", *columns)
 
     @staticmethod
     def schema(name: str, columns: tuple[str, ...]) -> str:
@@ -44,7 +43,9 @@ class RecordTable(Generic[R]):
         """Insert a record, or replace the one with its id."""
         found: Any = record
         columns = [getattr(found, column) for column in self._columns]
-        self._execute(self._put, (found.id, msgspec.json.encode(record).decode(), *columns))
+        marks = "?" * len(self._names)
+        query = f"INSERT OR REPLACE INTO {self._name} ({', '.join(self._names)}) VALUES ({', '.join(marks)})"
+        self._execute(query, (found.id, msgspec.json.encode(record).decode(), *columns))
 
     def get(self, key: str) -> R | None:
         """The record with this id."""

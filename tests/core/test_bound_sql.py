@@ -9,10 +9,11 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-RUNS = {"execute", "executemany", "executescript", "_rows"}
+RUNS = {"execute", "executemany", "executescript", "_execute", "_rows"}
 OURS = {
     "bare": "an expression over columns",
     "columns_to_read": "a function of ours that names columns",
+    "_test": "a function of ours that writes a condition from names of columns",
     "_source": "a function of ours that names columns and tables",
     "_triggers": "a function of ours that writes SQL from names of columns",
     "declared": "the type of a column",
@@ -81,6 +82,8 @@ def strange(query: ast.expr, local: dict[str, list[ast.expr]]) -> list[str]:
         case ast.Subscript(value=ast.Name(id=name)) if name.isupper():
             return []
         case ast.Attribute(attr=name) if name.isupper():
+            return []
+        case ast.Attribute(value=ast.Name(id="self"), attr=name) if name.removeprefix("_") in OURS:
             return []
         case ast.IfExp(body=one, orelse=other):
             return strange(one, local) + strange(other, local)
