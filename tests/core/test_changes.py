@@ -80,6 +80,8 @@ def test_a_canonical_url_may_stand_in_a_header() -> None:
     assert facts("<p>a", header).canonical == "http://a.test/here"
     assert facts(b"%PDF", PageHeaders("application/pdf", link=("</x>; rel=canonical",))).canonical == "http://a.test/x"
     assert facts("<link rel=canonical href='mailto:a'>").canonical == ""
+    assert facts("<link rel=icon href=/i><link rel=canonical href=/one>").canonical == "http://a.test/one"
+    assert facts("<link rel=icon href=/i>").canonical == ""
     assert facts("<p>a", PageHeaders("text/html", link=("<mailto:a>; rel=canonical",))).canonical == ""
 
 
