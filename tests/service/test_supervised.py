@@ -76,7 +76,9 @@ class Supervised:
         return bool(self.progress) and self.progress[-1].pages >= pages
 
     def is_quiet(self) -> bool:
-        return bool(self.progress) and self.progress[-1].paused == "user" and not self.progress[-1].in_flight
+        """Whether two snapshots in a row say so: the numbers of one are not read at the same moment."""
+        last = self.progress[-2:]
+        return len(last) == 2 and all(one.paused == "user" and not one.in_flight for one in last)
 
     async def ended(self) -> tuple[ChildExit, dict[str, Any]]:
         found = await self.child.ended()

@@ -71,6 +71,7 @@ PAUSES = {
     "locked": "another program has locked the frontier",
     "starved": "its process has no file descriptor left",
     "memory": "memory is short, so fewer fetches are in flight",
+    "server": "the database or the object store does not answer",
 }
 """Why no fetch begins, for people."""
 
