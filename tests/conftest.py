@@ -1,8 +1,9 @@
 """Set-up shared by all tests, and the choice of slow tests.
 
 Slow are whole crawls, processes that are killed and servers that break: the folders in SLOW except the files in QUICK,
-and single tests marked `slow` elsewhere. `pytest` without arguments leaves them out; `pytest tests` runs all, as CI
-does.
+and single tests marked `slow` elsewhere. `pytest` without arguments leaves them out; `pytest tests` runs all. CI leaves
+out the `long` ones: those of LONG, of a quarter of a minute and more, whose subject a shorter test covers too, and in
+the files of TWO_MODES the modes besides async and prefork. `pytest tests -m long` runs them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,18 @@ from tests.object_server import ObjectServer
 
 SLOW = frozenset({"live", "faults", "outages"})
 QUICK = frozenset({"test_private", "test_reading", "test_referee"})
+LONG = frozenset(
+    {
+        "test_a_peer_that_did_other_work_is_shown_and_marked_but_nobody_elses_fault",
+        "test_a_site_is_measured_with_its_excludes_and_told_in_ratios",
+        "test_modes_that_do_unequal_work_are_wrong",
+        "test_a_peer_of_the_extra_asks_for_the_same_pages_or_is_named_as_absent",
+        "test_a_site_of_https_is_measured_with_the_authority_that_it_needs",
+        "test_a_crawl_that_does_not_count_its_attempts_is_void",
+        "test_a_session_over_tls_on_asyncio_with_two_interpreters",
+    }
+)
+TWO_MODES = frozenset({"test_endless_sites", "test_depth", "test_disk"})
 
 # Wall time of an example depends on the load of the machine; where cost matters, `tests.effort` bounds CPU time.
 settings.register_profile("untimed", deadline=None)
@@ -62,8 +75,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.path.parent.name in SLOW and item.path.stem not in QUICK:
             item.add_marker(pytest.mark.slow)
+        if isinstance(item, pytest.Function) and (item.originalname in LONG or _is_third_mode(item)):
+            item.add_marker(pytest.mark.long)
     all_asked = config.args_source is pytest.Config.ArgsSource.TESTPATHS
     if all_asked and not config.option.markexpr and not config.option.keyword:
         slow = [item for item in items if item.get_closest_marker("slow")]
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if not item.get_closest_marker("slow")]
+
+
+def _is_third_mode(item: pytest.Function) -> bool:
+    """Whether a test is that of a mode which CI leaves out."""
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    return item.path.stem in TWO_MODES and parameters.get("mode") in ("threads", "processes")
