@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from crawler.core.messages import Settled
 from crawler.core.reasons import Reason
 from crawler.runtime.url_log import in_words
 from crawler.testweb.process import StartedWeb, start_web
+from crawler.testweb.settings import to_toml
 from tests.contract import webs
 
 
@@ -22,13 +25,16 @@ def web() -> Iterator[StartedWeb]:
 
 
 @pytest.mark.parametrize("mode", ["async", "prefork"])
-def test_every_url_that_ended_has_one_line(
-    web: StartedWeb, tmp_path: Path, mode: str, capfd: pytest.CaptureFixture[str]
-) -> None:
-    webs.crawl(tmp_path / "out", webs.settings(web, mode), lambda run: run.log_urls("json"))
-    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+def test_every_url_that_ended_has_one_line(web: StartedWeb, tmp_path: Path, mode: str) -> None:
+    """As a process of its own: shards write to the stderr that their fork server had when it was started."""
+    (tmp_path / "web.toml").write_text(to_toml(web.settings))
+    words = ["--config", "web.toml", "--profile", "demo", "--mode", mode, "--out", "out", "-v", "--log-format", "json"]
+    command = [sys.executable, "-m", "crawler", *words]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    told = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+    lines = [line for line in told if line["event"] == "url"]
     logged = {line["url"]: (line["status"], line["reason"], line["attempts"]) for line in lines}
-    assert all(line["event"] == "url" for line in lines) and len(lines) == len(logged)
+    assert len(lines) == len(logged)
     assert logged == {url: (row.status, row.reason, row.attempts) for url, row in webs.rows(tmp_path / "out").items()}
 
 
