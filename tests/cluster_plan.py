@@ -81,7 +81,14 @@ class Traffic:
     """Real shards on a virtual clock, their messages delivered a tick later, and what was counted."""
 
     def __init__(self, web: Web, shards: int) -> None:
-        rules = Rules(delay=1.0, robots=True, scope="any")
+        rules = Rules(  # none of the limits of endless sites: the sample is crawled whole
+            delay=1.0,
+            scope="any",
+            merge_same_pages=False,
+            pattern_pages=BILLION,
+            max_host_pages=BILLION,
+            max_domain_pages=BILLION * shards,
+        )
         seeds = (web.url(0, 0),)
         self.web = web
         self.count: Counter[str] = Counter()
@@ -112,6 +119,7 @@ class Traffic:
                 self._step(index, arrived)
             self.now += TICK
         self._deliver([(index, Stop()) for index in range(len(self._crawls))])
+        assert self.count["pages"] == sum(self.web.sizes), "a page of the sample was not crawled"
 
     def _take(self, index: int) -> list[Event]:
         arrived, self._inbox[index] = self._inbox[index], []

@@ -129,8 +129,8 @@ class Pause(StrEnum):
 
     The network was away (`OUTAGE`); this process had no descriptor or the like left for a fetch, so fewer go out at
     once (`STARVED`); the disk was full, or nearly (`DISK`); another process had locked the frontier's file (`LOCKED`);
-    memory was short, so fewer fetches were in flight (`MEMORY`); whoever runs the crawl paused it (`USER`); the
-    database or the object store did not answer (`SERVER`).
+    memory was short, so fewer fetches were in flight (`MEMORY`); a user paused it (`USER`); the database or the
+    object store did not answer (`SERVER`).
     """
 
     OUTAGE = "outage"

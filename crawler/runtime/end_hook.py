@@ -3,7 +3,7 @@
 Rules:
 - It gets one JSON object, `{"summary": ..., "diff": ...}`, on its standard input or as the body of a POST. `diff` is
   that of a re-crawl with the generation before, else null.
-- A run that was stopped calls nothing: whoever stopped it knows.
+- A run that was stopped calls nothing: the person who stopped it needs no notice.
 - It is called once and has COMMAND_PATIENCE or WEBHOOK_PATIENCE seconds. What it does is no matter of the crawl: a
   failure is one line in the log. A webhook is not redirected, and no proxy is used.
 - The value may be `env:NAME`: the URL of a webhook often is a secret. It is not kept in the crawl directory, so that
@@ -45,7 +45,7 @@ def call_end_hook(hook: str, payload: bytes) -> None:
 
 
 def _post(url: str, payload: bytes) -> None:
-    """Send the object. Raises OSError for any status but 2xx, and where nobody answers."""
+    """Send the object. Raises OSError for any status but 2xx, and where there is no answer."""
     request = Request(url, payload, {"Content-Type": "application/json", "User-Agent": "crawler"})
     with build_opener(ProxyHandler({}), _NoRedirect()).open(request, timeout=WEBHOOK_PATIENCE):
         pass

@@ -2,7 +2,7 @@
 
 Rules:
 - Sizes are written as "200M" or "2G", times are seconds.
-- The command of `on_end` stands here and nowhere else: whoever may use the API must not be able to start programs.
+- The command of `on_end` stands here and nowhere else: a user of the API must not be able to start programs.
 """
 
 from __future__ import annotations

@@ -152,15 +152,15 @@ class ServiceDatabase:
         self._execute("INSERT INTO request VALUES (?, ?, ?, ?)", (key, fingerprint, run, at))
 
     def owe_notice(self, run: str, at: float) -> None:
-        """Somebody is to be told that a run has ended."""
+        """A notice of the end of a run is owed."""
         self._execute("INSERT OR IGNORE INTO notice VALUES (?, ?)", (run, at))
 
     def owed_notices(self) -> list[str]:
-        """The runs of whose end somebody is to be told, oldest first."""
+        """The runs whose notice is owed, oldest first."""
         return [run for (run,) in self._execute("SELECT run FROM notice ORDER BY at")]
 
     def notice_sent(self, run: str) -> None:
-        """It was told, or given up."""
+        """The notice was sent, or given up."""
         self._execute("DELETE FROM notice WHERE run = ?", (run,))
 
     # ---- what grows without end --------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Tells others that a run has ended: the URL of its job, and the URL and command of the configuration.
 
 Rules:
-- What is owed stands in the database from the moment the run ends until it was told. So a kill loses no notice; it may
+- What is owed stands in the database from the moment the run ends until the notice was sent. A kill loses none; it may
   bring one twice, and the id of the run tells which.
 - A notice that fails is tried TRIES times, with waits that double; then it is given up, which is told as a notice of
   the service. No run waits for it.

@@ -4,7 +4,7 @@ Rules:
 - core/states.py decides which changes there are. A change and its transition are written together, in the transaction
   of the caller: it may have more to write that belongs to it, such as the tick that started a run.
 - What a run leads to when it ends is written with its end: the notice that is owed, and the run that tries again.
-- Events go out after the commit. So nobody hears of what a kill undoes.
+- Events go out after the commit. So no event tells of a change that a kill has undone.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What was read of pages that a 304 confirmed, on its way to known.sqlite, so that no page is parsed twice for that.
 
 Rules:
-- Each process of a re-crawl that fetches has a file of its own below `readings/` of its generation: nobody else writes
-  to it, and nobody waits for it. Rows are written in groups, without a sync.
+- Each process of a re-crawl that fetches has a file of its own below `readings/` of its generation: no other process
+  writes to it or waits for it. Rows are written in groups, without a sync.
 - It is a cache: what a kill or a full disk costs is parsed again. So no error of it is an error of the crawl.
 - The next re-crawl moves all of it to known.sqlite (crawler/storage/known_pages.py) and removes the folder.
 """

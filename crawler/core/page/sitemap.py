@@ -1,7 +1,7 @@
 """Reads a sitemap (https://www.sitemaps.org/protocol.html): the URLs that it lists, in their order.
 
 Rules:
-- A document is a sitemap if its root element is urlset or sitemapindex, whatever its Content-Type and whoever named it.
+- A document is a sitemap if its root element is urlset or sitemapindex, whatever its Content-Type and what named it.
   So what a URL brings depends on its response alone, not on which link to it was found first. It may be a gzip file.
 - It is a stream of elements and text for the parser (expat), which keeps no tree. A DTD ends the reading before
   anything is declared: no entity is ever expanded or loaded. Inclusions (XInclude) are elements like any other.
@@ -96,7 +96,7 @@ class SitemapReader:
         parser.CharacterDataHandler = self._take
         try:
             self._parse(parser, body)
-        except (expat.ExpatError, zlib.error, LookupError, ValueError):  # the last two: an encoding that nobody knows
+        except (expat.ExpatError, zlib.error, LookupError, ValueError):  # the last two: an unknown encoding
             self.unread = ParseSkipped.MALFORMED
         except _Refused as refused:
             self.unread = refused.why

@@ -28,7 +28,7 @@ SHORTEST_GAP = 1.0
 
 
 class Observation(msgspec.Struct, frozen=True):
-    """One answer that told whether a page had changed: `gap` seconds after the one before."""
+    """One answer that showed whether a page had changed: `gap` seconds after the one before."""
 
     gap: float
     changed: bool

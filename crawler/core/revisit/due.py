@@ -33,7 +33,7 @@ class RevisitBounds(msgspec.Struct, frozen=True):
 
 
 class Known(msgspec.Struct, frozen=True):
-    """What a crawl knows of a page's changes. `visited_at`: Unix seconds of the last answer that told; `interval`:
+    """What a crawl knows of a page's changes. `visited_at`: Unix seconds of the last such answer; `interval`:
     seconds, that of the rule for few visits."""
 
     visited_at: float

@@ -75,8 +75,8 @@ class _Doubt(NamedTuple):
 
 
 class PostgresFrontier(PostgresReader):
-    """The frontier of shard `shard` of the crawl with this seed. To open it takes it from whoever has it open. Raises
-    StorageError; Locked where another process has taken it since."""
+    """The frontier of shard `shard` of the crawl with this seed. To open it takes it from the process that
+    has it open. Raises StorageError; Locked where another process has taken it since."""
 
     def __init__(self, database: Database, seed: int, shard: int = 0) -> None:
         super().__init__(PostgresSession(database), seed, shard)
