@@ -21,7 +21,7 @@ import msgspec
 
 MOST = 16
 PRIOR = 0.1
-"""Simulated: 1 keeps a site less fresh than 0.1 by up to 5 %, 0.05 does no better."""
+"""Simulated: 1 keeps a site up to 3 % less fresh than 0.1; 0.05 gains 1 % on some webs and loses 4 % on others."""
 STEPS = 60
 SHORTEST_GAP = 1.0
 """Seconds between two visits; shorter ones count as this."""
