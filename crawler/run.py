@@ -20,6 +20,7 @@ from crawler.runtime.job import Job, Run
 from crawler.runtime.memory_plan import MemoryPlan
 from crawler.runtime.recorder import Recorder
 from crawler.settings import Settings
+from crawler.storage.database import retry_storage
 from crawler.storage.directory import IMMUTABLE_KEYS, REPORT, CrawlDirectory
 from crawler.storage.frontier.base import Frontier, FrontierReader
 from crawler.storage.generations import generations, last_of, root_of
@@ -60,7 +61,8 @@ def execute(
     callbacks = callbacks_of(settings, callbacks)
     client = variants.client_of(settings)
     out, number = str(root_of(directory.path)), directory.generation
-    store, again = prepare(directory, settings, variants.shards_of(settings), wanted)
+    shards = variants.shards_of(settings)
+    store, again = retry_storage(lambda: prepare(directory, settings, shards, wanted), settings.disk_wait)
     if again:
         on_reopened(again)
     tally = directory.tally()
@@ -163,7 +165,7 @@ def _run_unsharded(
         watch(job)
         with limited(job) as meter, reduced_gc(), thread_errors():
             ran = variants.load(settings.mode).run(job)
-        final_cleanup(store, frontier, job.recorder, number)
+        retry_storage(lambda: final_cleanup(store, frontier, job.recorder, number), settings.disk_wait)
     return ran, job.stats, meter
 
 
@@ -220,7 +222,7 @@ def _run_sharded(
     with metered() as meter, reduced_gc(), thread_errors():
         ran = variants.load_sharded(settings.mode).run(run)
     notifier.notify(last=True)
-    remove_all_orphans(store, directory)
+    retry_storage(lambda: remove_all_orphans(store, directory), settings.disk_wait)
     return ran, run.stats, meter
 
 

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from crawler.core.messages import HostNote
 from crawler.core.shards.coordinator import Verdict
 from crawler.runtime.job import Run
+from crawler.storage.database import retry_storage
 from crawler.storage.frontier.answers import to_clock
 from crawler.storage.opening import ShardReader, read_frontier
 from variants import client_of
@@ -125,6 +126,10 @@ def requested_pages(run: Run, shard: int) -> int:
     """The pages that a shard has requested so far, in all runs; 0 without `max_pages`, which alone asks for it."""
     if run.settings.max_pages is None:
         return 0
+    return retry_storage(lambda: _requested_of(run, shard), run.settings.disk_wait)
+
+
+def _requested_of(run: Run, shard: int) -> int:
     with closing(_frontier(run, shard)) as frontier:
         return _requested(frontier)
 
@@ -132,6 +137,10 @@ def requested_pages(run: Run, shard: int) -> int:
 def read_shards(run: Run, shards: int) -> tuple[list[int], tuple[HostNote, ...]]:
     """Before a run: `requested_pages` of each shard, and what all must know of hosts because one has found it out.
     Opens each frontier once."""
+    return retry_storage(lambda: _read_shards(run, shards), run.settings.disk_wait)
+
+
+def _read_shards(run: Run, shards: int) -> tuple[list[int], tuple[HostNote, ...]]:
     requested, notes = list[int](), list[HostNote]()
     for shard in range(shards):
         with closing(_frontier(run, shard)) as frontier:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from time import monotonic, time
+from typing import TypeVar
 
 from crawler.core.bounds import PLENTY
 from crawler.core.messages import Actions, Discovered, Event, Link, Resumed, ShardOutput
@@ -36,6 +37,7 @@ from crawler.system.failpoints import passing
 from crawler.system.memory_shortage import despite_shortage
 from crawler.system.threads import NO_LOCK, start_thread
 
+T = TypeVar("T")
 CLOSE_AT = 32
 MAX_UNCOMMITTED = 64
 MAX_AGE = 1.0
@@ -132,7 +134,7 @@ class Recorder:
         """
         events: list[Event] = []
         if again:
-            resumed = resumption(self._frontier, self._seed, self._most_marks, -self.to_unix)
+            resumed = self._patiently(lambda: resumption(self._frontier, self._seed, self._most_marks, -self.to_unix))
             self.stats.queued = resumed.owed
             events.append(resumed)
         events.append(Discovered(tuple(seeds)))
@@ -268,9 +270,9 @@ class Recorder:
         closing = self._closing
         batch.notes = [to_clock(note, self.to_unix) for note in batch.notes]
         batch.cookies = {home: cookies_to_clock(note, self.to_unix) for home, note in batch.cookies.items()}
-        retry_storage(lambda: self._write(batch), self._disk_wait, lambda: self._hurried, self.pause)
+        self._patiently(lambda: self._write(batch))
         self.stats.last_commit_at = monotonic()
-        for event in retry_storage(lambda: self._answers(batch), self._disk_wait, lambda: self._hurried, self.pause):
+        for event in self._patiently(lambda: self._answers(batch)):
             self._post(event)
         pages = sum(1 for end in batch.settled if end.attempts)
         with self._changed:
@@ -283,6 +285,9 @@ class Recorder:
         if starving:
             self._wake()
         return left or not closing
+
+    def _patiently(self, action: Callable[[], T]) -> T:
+        return retry_storage(action, self._disk_wait, lambda: self._hurried, self.pause)
 
     def _answers(self, batch: Batch) -> list[Event]:
         return list(answers(self._frontier, batch, self._new, -self.to_unix))

@@ -26,7 +26,7 @@ from crawler.errors import Corrupt, UsageError
 from crawler.metrics.counters import Tally
 from crawler.settings import RETIRED, Settings
 from crawler.storage import manifest
-from crawler.storage.database import PRIVATE, storage_errors
+from crawler.storage.database import PRIVATE, retry_storage, storage_errors
 from crawler.storage.frontier.base import FrontierReader
 from crawler.storage.frontier.joined import join
 from crawler.storage.frontier.sqlite import SqliteFrontier
@@ -74,6 +74,12 @@ class CrawlFiles:
         run."""
         return self._access or self.settings
 
+    @property
+    def patience(self) -> float:
+        """For how many seconds this process waits for a database or an object store that is away: 0 where it only
+        reads the crawl."""
+        return 0.0 if self._access is None else self._access.disk_wait
+
     def use_access(self, settings: Settings) -> None:
         """Reach the database and the object store by these settings from now on."""
         self._access = settings
@@ -119,7 +125,7 @@ class CrawlFiles:
         if self.manifest.format < FORMAT:  # first, so that no earlier version writes to a file that has been upgraded
             self.change_manifest()
         if self.postgres is not None:
-            return self.postgres.open(shard)
+            return retry_storage(partial(self.postgres.open, shard), self.patience)
         path = self._frontier_path(shard)
         with storage_errors(path):
             path.parent.mkdir(PRIVATE, exist_ok=True)
@@ -222,8 +228,9 @@ class CrawlFiles:
 
     def tally(self) -> Tally:
         """What is settled, also while another process works on it; all zero before the first run has begun."""
-        if not self.manifest.runs:
-            return Tally()
+        return retry_storage(self._read_tally, self.patience) if self.manifest.runs else Tally()
+
+    def _read_tally(self) -> Tally:
         with closing(self.open_frontiers()) as frontier:
             return frontier.tally()
 

@@ -40,7 +40,7 @@ from crawler.metrics.counters import Tally
 from crawler.settings import Settings
 from crawler.storage import directory_lock, manifest
 from crawler.storage.crawl_files import CrawlFiles
-from crawler.storage.database import PRIVATE, storage_errors
+from crawler.storage.database import PRIVATE, retry_storage, storage_errors
 from crawler.storage.directory_lock import LOCK
 from crawler.storage.generations import DROPPED, GENERATIONS, KNOWN, folder_of, last_of, number_of, root_of
 from crawler.storage.manifest import BESIDE, FORMAT, MANIFEST, MOST_COSTS, Manifest, RunCost, is_lost, rebuild_hint
@@ -231,12 +231,15 @@ class CrawlDirectory(CrawlFiles):
         )
         copy = msgspec.json.encode(self.manifest)
         if frontier is not None:
-            frontier.keep_manifest(copy)
+            retry_storage(lambda: frontier.keep_manifest(copy), self.patience)
             return runs
+        retry_storage(lambda: self._keep_copies(copy), self.patience)
+        return runs
+
+    def _keep_copies(self, manifest: bytes) -> None:
         for shard in self.shards_there():
             with closing(open_frontier(self.access, self.path, self.manifest.seed, shard)) as one:
-                one.keep_manifest(copy)
-        return runs
+                one.keep_manifest(manifest)
 
     def end_run(self, ran: Ending, cost: RunCost) -> Conclusion:
         """Store how a run ended, and its cost; returns the conclusion of the crawl."""

@@ -101,9 +101,13 @@ def test_a_shard_that_was_killed_goes_on_from_the_database(servers: tuple[Databa
     assert report.kills == 1
 
 
-@pytest.mark.parametrize(("mode", "victim"), [("prefork", 0), ("async", 1)], ids=["database", "objects"])
+@pytest.mark.parametrize(
+    ("mode", "victim", "life"),
+    [("prefork", 0, (0.2, 0.6)), ("prefork", 0, LIFE), ("async", 1, LIFE)],
+    ids=["database_early", "database", "objects"],
+)
 def test_a_crawl_waits_for_a_server_that_was_killed(
-    mode: str, victim: int, servers: tuple[DatabaseServer, ObjectServer]
+    mode: str, victim: int, life: tuple[float, float], servers: tuple[DatabaseServer, ObjectServer]
 ) -> None:
     def strike(crawler: Crawler) -> float:
         hit_at = monotonic()
@@ -112,5 +116,5 @@ def test_a_crawl_waits_for_a_server_that_was_killed(
         crawler.wait()
         return hit_at
 
-    report = Campaign([mode], HOSTS, PAGES, CONCURRENCY, 4, places(*servers)).run(1, strike, LIFE)
+    report = Campaign([mode], HOSTS, PAGES, CONCURRENCY, 4, places(*servers)).run(1, strike, life)
     assert report.kills == 1
