@@ -34,7 +34,19 @@ LONG = frozenset(
         "test_a_session_over_tls_on_asyncio_with_two_interpreters",
     }
 )
-TWO_MODES = frozenset({"test_endless_sites", "test_depth", "test_disk"})
+TWO_MODES = frozenset(
+    {
+        "test_depth",
+        "test_disk",
+        "test_endings",
+        "test_endless_sites",
+        "test_interrupted",
+        "test_pipes",
+        "test_profiles",
+        "test_signals",
+        "test_storage_faults",
+    }
+)
 
 # Wall time of an example depends on the load of the machine; where cost matters, `tests.effort` bounds CPU time.
 settings.register_profile("untimed", deadline=None)

@@ -83,7 +83,12 @@ def repaired(folder: Path, mode: str) -> dict[str, int]:
 
 @pytest.mark.parametrize(
     ("mode", "damage"),
-    [*(("async", damage) for damage in (flip, halve, behead, empty, delete)), ("prefork", flip), ("prefork", delete)],
+    [
+        *(("async", damage) for damage in (flip, delete)),
+        *(pytest.param("async", damage, marks=pytest.mark.long) for damage in (halve, behead, empty)),
+        ("prefork", flip),
+        ("prefork", delete),
+    ],
 )
 @pytest.mark.parametrize("what", ["frontier", "part"])
 def test_a_damaged_file_is_refused_and_repaired(
