@@ -14,14 +14,18 @@ import pytest
 
 from crawler.compare.html_report.book import Book
 from crawler.compare.html_report.choice import BestMode, finding
+from crawler.compare.html_report.findings import summary
 from crawler.compare.html_report.phrases import NO_CLAIM, stretch
 from crawler.compare.html_report.sections import sections
+from crawler.compare.html_report.summary import title
 from crawler.compare.records import Session, Trial
 from crawler.compare.results import results
+from crawler.report.numbers import seconds
 from tests.contract import comparisons
 
 Spoil = Callable[[Trial], dict[str, float]]
 
+MODES = ("async", "threads", "prefork")
 COMPARING = re.compile(
     r"times|\bties?\b|\bbeats?|change places|helps up to|slows? down|caught up|grows|shown to be fastest: [^n]"
 )
@@ -135,6 +139,21 @@ def test_a_concurrency_from_few_blocks_helps_nobody() -> None:
     plan = comparisons.session("quick")
     few = [trial for trial in comparisons.trials(plan, invalid=False) if trial.block < 3]
     assert told(plan, few)["sweep-concurrency"][0] == "No gain from more in flight is shown for any engine"
+
+
+def test_the_summary_names_the_latency_where_two_sweeps_differ_in_it_alone(plan: Session) -> None:
+    found = results(plan, comparisons.trials(plan))
+    said = [text for text in summary(found) if "ms of CPU per page" in text]
+    by_latency = sorted({one.fields[0].condition.latency for one in found.sweeps if one.name == "cpu"})
+    assert len(by_latency) > 1
+    assert [text.partition(": ")[0] for text in said] == [f"With a latency of {seconds(at)}" for at in by_latency]
+
+
+def test_the_title_names_a_few_arms_and_counts_many(plan: Session) -> None:
+    many = [msgspec.structs.replace(plan.arms[0], name=f"{mode} {n}", mode=mode) for mode in MODES for n in (1, 2)]
+    assert title(msgspec.structs.replace(plan, arms=tuple(many))) == "6 arms compared: async, threads and prefork"
+    few = msgspec.structs.replace(plan, arms=tuple(arm for arm in plan.arms if arm.name in ("async", "threads")))
+    assert title(few) == "async and threads, compared"
 
 
 def test_neighbouring_levels_are_a_range() -> None:

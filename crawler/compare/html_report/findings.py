@@ -15,20 +15,20 @@ from crawler.compare.html_report.numbers import full
 from crawler.compare.html_report.phrases import NO_CLAIM, listed, sentence
 from crawler.compare.html_report.scaling import sweep
 from crawler.compare.predictions import OUTCOMES, tally
-from crawler.compare.results import Results
+from crawler.compare.results import Results, Sweep
 from crawler.compare.verdicts import costs_against
 from crawler.report.numbers import counted, number, percent, seconds, share
 
 
 def summary(found: Results) -> list[str]:
-    """The main findings, at most nine sentences without repetition."""
+    """The main findings, a sentence each, without repetition."""
     said = []
     if found.headline:
         said.append(noise_floor(found))
         said += [headline(found.headline, found.base), costs(found.headline, found.base)]
-    asked = {one.name: one for one in reversed(found.sweeps)}
-    swept = [asked[name] for name in ("concurrency", "latency", "cpu") if name in asked]
-    said += [sentence(sweep(one, found.base)[:3]) for one in swept]
+    said += [
+        _swept(one, found) for name in ("concurrency", "latency", "cpu") for one in found.sweeps if one.name == name
+    ]
     said += [polite(field) for field in found.polite[:1] if field.engines]
     if found.predictions:
         came = tally(found.predictions)
@@ -38,6 +38,14 @@ def summary(found: Results) -> list[str]:
         judged = found.audit.void + found.audit.valid
         said.append(f"{found.audit.void:,} of {judged:,} trials failed a gate: shown, not counted.")
     return [text if text.endswith(".") else f"{text}." for text in dict.fromkeys(said) if text]
+
+
+def _swept(one: Sweep, found: Results) -> str:
+    """What a sweep has found, with the latency where another sweep differs in that alone."""
+    said = sweep(one, found.base)[:3]
+    if sum(other.name == one.name for other in found.sweeps) > 1:
+        said = [f"with a latency of {seconds(one.fields[0].condition.latency)}: {said[0]}", *said[1:]]
+    return sentence(said)
 
 
 def noise_floor(found: Results) -> str:
@@ -77,7 +85,8 @@ def headline(field: Field, base: str) -> str:
     still = [row.arm for row in rows if row.word == "inconclusive"]
     if slower:
         least = f"{slower[0].arm} reaches {_measured(slower[0])} of {base}'s pages a second"
-        return f"{least}; {listed(still)} stays open" if still else f"Nothing beats {base}; {least}"
+        rest = f"{listed(still)} {'stay' if len(still) > 1 else 'stays'} open"
+        return f"{least}; {rest}" if still else f"Nothing beats {base}; {least}"
     return f"No engine is shown to differ from {base}"
 
 

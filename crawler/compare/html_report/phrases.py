@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from crawler.report.numbers import Show
 
 NO_CLAIM = "The A/A arm shows a difference where there is none: nothing is claimed"
-OPENINGS = ("every", "at ", "no ", "more ", "least", "from ", "finding", "too few")
+OPENINGS = ("every", "at ", "no ", "more ", "least", "from ", "finding", "too few", "with ")
 
 
 def listed(parts: Sequence[str]) -> str:

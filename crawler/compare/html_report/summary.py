@@ -8,6 +8,7 @@ from crawler.compare.fields import Field
 from crawler.compare.html_report.book import Book
 from crawler.compare.html_report.method import conditions_of_claims, disturbed, on_site
 from crawler.compare.html_report.numbers import SHOWN, span
+from crawler.compare.html_report.phrases import listed
 from crawler.compare.intervals import Estimate
 from crawler.compare.records import Session
 from crawler.report.numbers import Show, number, share
@@ -22,12 +23,15 @@ SUMMED = {
     "switches_per_page": ("Switches", "per page"),
     "overhead_p99": ("Overhead", "first byte, p99"),
 }
+MOST_NAMED = 5
 MACHINE = ("cpu", "machine", "cores", "placement", "memory", "python", "system", "kernel")
 
 
 def title(session: Session) -> str:
-    """The title: what was compared."""
+    """The title: what was compared, by name where a few arms were."""
     names = [arm.name for arm in session.arms if not arm.twin_of]
+    if len(names) > MOST_NAMED:
+        return f"{len(names)} arms compared: {listed(list(dict.fromkeys(arm.mode for arm in session.arms)))}"
     return f"{', '.join(names[:-1])} and {names[-1]}, compared" if len(names) > 1 else "A comparison"
 
 
