@@ -27,7 +27,7 @@ import msgspec
 
 from crawler.core.messages import Acknowledged, Actions, Discovered, Event, Fetch, Fetched, LinksReceived, Stop
 from crawler.core.rules import Rules
-from crawler.core.shards.coordinator import Outgoing, Posted, ShardCoordinator, Status
+from crawler.core.shards.coordinator import DomainQuotaWanted, Outgoing, Posted, ShardCoordinator, Status
 from crawler.core.shards.shard import SLOTS, Shard, owners, slot_of
 from crawler.core.shards.sharded import ShardedCrawl
 from crawler.core.urls.scope import Scope
@@ -87,13 +87,12 @@ class Traffic:
             merge_same_pages=False,
             pattern_pages=BILLION,
             max_host_pages=BILLION,
-            max_domain_pages=BILLION * shards,
         )
         seeds = (web.url(0, 0),)
         self.web = web
         self.count: Counter[str] = Counter()
         self.pages_of = [0] * shards
-        self._board = ShardCoordinator(shards, None, None)
+        self._board = ShardCoordinator(shards, None, None, per_domain=rules.max_domain_pages)
         self._crawls = [ShardedCrawl(rules, Scope(rules, seeds), SEED, Shard(index, shards)) for index in range(shards)]
         self._inbox: list[list[Event]] = [[Discovered(seeds)] for _ in range(shards)]
         self._read = [-1] * shards  # the seeds do not come from the coordinator
@@ -162,6 +161,9 @@ class Traffic:
             receipts.setdefault(sender, []).append(seq)
         for sender, seqs in receipts.items():
             self._post(sender, Acknowledged(tuple(seqs)))
+        for domain in output.domains:
+            self.count["requests for pages of a domain"] += 1
+            self._deliver(self._board.grant_domain(index, DomainQuotaWanted(domain)))
         for note in output.notes:
             self._deliver(self._board.note(index, note))
         status = Status(

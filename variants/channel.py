@@ -14,6 +14,7 @@ import msgspec
 
 from crawler.core.messages import (
     Acknowledged,
+    DomainQuotaGranted,
     Event,
     HostNoteShared,
     Lateness,
@@ -25,7 +26,7 @@ from crawler.core.messages import (
     ShardRestarted,
     Stop,
 )
-from crawler.core.shards.coordinator import Posted, Status
+from crawler.core.shards.coordinator import DomainQuotaWanted, Posted, Status
 from crawler.metrics.counters import Counts
 
 HEAD = 4
@@ -53,9 +54,17 @@ class ShardExit(Message, frozen=True):
 
 
 ToShard = (
-    LinksReceived | Acknowledged | QuotaGranted | HostNoteShared | SeedsSettled | Stop | ShardRestarted | LiveLimits
+    LinksReceived
+    | Acknowledged
+    | QuotaGranted
+    | DomainQuotaGranted
+    | HostNoteShared
+    | SeedsSettled
+    | Stop
+    | ShardRestarted
+    | LiveLimits
 )
-ToArbiter = Posted | HostNoteShared | Status | ShardProgress | ShardExit
+ToArbiter = Posted | DomainQuotaWanted | HostNoteShared | Status | ShardProgress | ShardExit
 ControlMessage = Event | ToArbiter
 
 _encode = msgspec.msgpack.Encoder().encode

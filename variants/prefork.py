@@ -22,7 +22,7 @@ from time import monotonic
 
 from crawler.core.messages import Event, HostNoteShared, LiveLimits, Stop
 from crawler.core.reasons import Ending
-from crawler.core.shards.coordinator import Outgoing, Posted, ShardCoordinator, Status
+from crawler.core.shards.coordinator import DomainQuotaWanted, Outgoing, Posted, ShardCoordinator, Status
 from crawler.core.shards.shard import Shard
 from crawler.errors import CallbackError, CrawlerError, StorageError, WorkersLost
 from crawler.fetch import ASYNC_CLIENTS
@@ -66,10 +66,12 @@ class Arbiter:
         self._failure: Exception | None = None
         self._ended = asyncio.Event()
         ensure_fd_limit(max(self._in_flight))
-        self._requested, verdicts = read_shards(run, shards)
+        self._requested, verdicts, domains = read_shards(run, shards)
         most = run.settings.max_pages
         pages = None if most is None else most - sum(self._requested)
-        self._coordinator = ShardCoordinator(shards, pages, run.settings.max_bytes, verdicts)
+        self._coordinator = ShardCoordinator(
+            shards, pages, run.settings.max_bytes, verdicts, run.settings.max_domain_pages, domains
+        )
 
     async def run(self) -> Ending:
         """Run all shards to the ending. Raises CrawlerError, StorageError, WorkersLost."""
@@ -171,6 +173,8 @@ class Arbiter:
             match message:
                 case Posted():
                     self._pass_on([self._coordinator.route(message)])
+                case DomainQuotaWanted():
+                    self._pass_on(self._coordinator.grant_domain(shard, message))
                 case HostNoteShared():
                     self._pass_on(self._coordinator.note(shard, message.note))
                 case Status():

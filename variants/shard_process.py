@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from crawler.core.messages import HostNote
 from crawler.core.shards.coordinator import Verdict
+from crawler.core.traps.domain_limits import HOME
 from crawler.runtime.job import Run
 from crawler.storage.database import retry_storage
 from crawler.storage.frontier.answers import to_clock
@@ -134,19 +135,21 @@ def _requested_of(run: Run, shard: int) -> int:
         return _requested(frontier)
 
 
-def read_shards(run: Run, shards: int) -> tuple[list[int], tuple[HostNote, ...]]:
-    """Before a run: `requested_pages` of each shard, and what all must know of hosts because one has found it out.
-    Opens each frontier once."""
+def read_shards(run: Run, shards: int) -> tuple[list[int], tuple[HostNote, ...], dict[str, int]]:
+    """Before a run: `requested_pages` of each shard, what all must know of hosts because one has found it out, and the
+    pages of each domain that were asked for. Opens each frontier once."""
     return retry_storage(lambda: _read_shards(run, shards), run.settings.disk_wait)
 
 
-def _read_shards(run: Run, shards: int) -> tuple[list[int], tuple[HostNote, ...]]:
-    requested, notes = list[int](), list[HostNote]()
+def _read_shards(run: Run, shards: int) -> tuple[list[int], tuple[HostNote, ...], dict[str, int]]:
+    requested, notes, domains = list[int](), list[HostNote](), dict[str, int]()
     for shard in range(shards):
         with closing(_frontier(run, shard)) as frontier:
             requested.append(0 if run.settings.max_pages is None else _requested(frontier))
             notes += [note for note in frontier.notes() if note.reach or note.joined]
-    return requested, tuple(to_clock(note, -run.to_unix) for note in notes)
+            for budget in frontier.budgets(HOME):
+                domains[budget.stopped] = max(budget.pages, domains.get(budget.stopped, 0))
+    return requested, tuple(to_clock(note, -run.to_unix) for note in notes), domains
 
 
 def _frontier(run: Run, shard: int) -> ShardReader:

@@ -30,7 +30,7 @@ from crawler.core.messages import (
     QuotaGranted,
     ShardOutput,
 )
-from crawler.core.shards.coordinator import Posted, Status, Verdict
+from crawler.core.shards.coordinator import DomainQuotaWanted, Posted, Status, Verdict
 from crawler.core.shards.shard import Shard
 from crawler.errors import CallbackError, CrawlerError
 from crawler.fetch.exhaustion import lacks_memory
@@ -222,6 +222,8 @@ class ArbiterClient:
         self._processed = self._received
         self._last_output = output
         self._uncommitted += bool(output)
+        if output.domains:
+            self._channel.send([DomainQuotaWanted(domain) for domain in output.domains])
         self._send_status(output.returned)
 
     def _on_commit(self, outputs: list[ShardOutput]) -> None:

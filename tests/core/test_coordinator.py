@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from crawler.core.messages import (
     Acknowledged,
+    DomainQuotaGranted,
     HostNote,
     HostNoteShared,
     HostPlacement,
@@ -11,7 +14,15 @@ from crawler.core.messages import (
     SeedsSettled,
     ShardRestarted,
 )
-from crawler.core.shards.coordinator import MOST_GRANTED, Outgoing, Posted, ShardCoordinator, Status
+from crawler.core.shards import coordinator
+from crawler.core.shards.coordinator import (
+    MOST_GRANTED,
+    DomainQuotaWanted,
+    Outgoing,
+    Posted,
+    ShardCoordinator,
+    Status,
+)
 
 NOTE = HostNote("http://a.test", "rules", 50.0, reach=HostPlacement.SHARED)
 
@@ -86,6 +97,29 @@ def test_pages_are_granted_in_blocks_that_shrink_and_never_more_than_there_are()
         blocks += [pages for _, pages in blocks_now]
     assert (blocks[0], blocks[-1], sum(blocks)) == (MOST_GRANTED, 1, 1000)
     assert blocks == sorted(blocks, reverse=True)
+
+
+def test_pages_of_a_domain_are_granted_in_blocks_that_shrink_and_never_more_than_there_are() -> None:
+    board = ShardCoordinator(2, None, None, per_domain=2000, domains={"h.test": 500})
+    blocks = []
+    while not blocks or blocks[-1]:
+        ((to, event),) = board.grant_domain(1, DomainQuotaWanted("h.test"))
+        assert to == 1 and isinstance(event, DomainQuotaGranted)
+        blocks.append(event.pages)
+        assert event.total == 500 + sum(blocks)
+    assert (blocks[0], blocks[-2], sum(blocks)) == (MOST_GRANTED, 1, 1500)
+    ((_, event),) = board.grant_domain(0, DomainQuotaWanted("other.test"))
+    assert isinstance(event, DomainQuotaGranted) and event.pages == MOST_GRANTED
+
+
+def test_a_bounded_number_of_domains_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coordinator, "MOST_DOMAINS", 10)
+    board = ShardCoordinator(2, None, None, per_domain=40, domains={"large.test": 39})
+    for number in range(100):
+        board.grant_domain(0, DomainQuotaWanted(f"{number}.test"))
+    ((_, event),) = board.grant_domain(0, DomainQuotaWanted("large.test"))
+    assert event == DomainQuotaGranted("large.test", 1, 40), "the largest are kept"
+    assert len(board._domains) <= 10
 
 
 def test_returned_pages_are_granted_to_a_waiting_shard() -> None:

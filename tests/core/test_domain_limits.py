@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from crawler.core.messages import Link
+from crawler.core.messages import DomainQuotaGranted, Link
 from crawler.core.reasons import Reason
 from crawler.core.rules import Rules
+from crawler.core.shards.coordinator import DomainQuotaWanted, ShardCoordinator
 from crawler.core.traps.domain_limits import AT_ONCE, DOMAINS, FREE, HOME, REMEMBERED, TRIAL, DomainLimits
 
 LINK, SEED = Link(1, "http://x.h.test/", 1), Link(1, "http://x.h.test/", 0)
@@ -60,15 +61,75 @@ def test_new_hosts_are_tried_a_few_at_a_time() -> None:
     assert brakes.pause(host(201), False, 5.0 + TRIAL) == 0.0, "hosts that never answer do not block the others"
 
 
-def test_each_shard_has_a_share_of_the_budget_of_a_domain() -> None:
-    for shards, pages in ((1, 90), (3, 30), (1000, 1)):
-        brakes = DomainLimits(Rules(max_domain_pages=90), shards)
+class Shards:
+    """The limits of all shards, and the coordinator that grants them pages."""
+
+    def __init__(self, rules: Rules, shards: int, before: dict[str, int] | None = None) -> None:
+        self.limits = [DomainLimits(rules, shards) for _ in range(shards)]
+        self.coordinator = ShardCoordinator(shards, None, None, per_domain=rules.max_domain_pages, domains=before)
+
+    def ask(self, shard: int, name: str, most: int, alone: bool = False) -> int:
+        """Ask a host for up to so many pages, one after the other. Returns how many were asked for."""
+        mine = self.limits[shard]
         asked = 0
-        while brakes.refuses(host(1), SEED, True) is None:
-            brakes.start(host(1), True, True, 0.0)
-            asked += 1
-        assert asked == pages
-        assert brakes.refuses(host(1), SEED, True) == (Reason.DOMAIN_LIMIT, "")
+        while asked < most and mine.refuses(name, SEED, True, alone) is None:
+            if mine.pause_for_grant(name, alone) == 0.0:
+                mine.start(name, True, True, 0.0, alone)
+                asked += 1
+            for domain in mine.drain_wanted():
+                for to, event in self.coordinator.grant_domain(shard, DomainQuotaWanted(domain)):
+                    assert to == shard and isinstance(event, DomainQuotaGranted)
+                    mine.grant(event)
+        return asked
+
+
+def test_a_host_that_one_shard_alone_asks_has_the_whole_budget_there() -> None:
+    for shards in (1, 3, 1000):
+        crawl = Shards(Rules(max_domain_pages=90), shards)
+        assert crawl.ask(0, host(1), 500, alone=True) == 90
+        assert crawl.limits[0].refuses(host(1), SEED, True) == (Reason.DOMAIN_LIMIT, "")
+        assert crawl.ask(0, host(2), 500, alone=True) == 90, "each host counts for itself"
+
+
+def test_the_shards_of_a_domain_ask_for_no_more_than_its_budget_together() -> None:
+    for shards in (2, 3, 64):
+        crawl = Shards(Rules(scope="domain", max_domain_pages=900), shards)
+        asked = 0
+        while got := sum(crawl.ask(shard, host(shard), 7) for shard in range(shards)):
+            asked += got
+        assert asked == 900, "all of it, where all have URLs to the end"
+        assert crawl.limits[1].refuses(host(1), SEED, True, False) == (Reason.DOMAIN_LIMIT, "")
+
+
+def test_shards_that_run_out_of_urls_leave_most_of_the_budget_to_the_others() -> None:
+    crawl = Shards(Rules(scope="domain", max_domain_pages=900), 4)
+    asked = sum(crawl.ask(shard, host(shard), 1) for shard in (0, 1, 2)) + crawl.ask(3, host(3), 9000)
+    assert 0.85 * 900 < asked < 900
+    assert Shards(Rules(scope="domain", max_domain_pages=900), 4).ask(3, host(3), 9000) == 900
+
+
+def test_a_spread_host_has_one_budget_on_all_shards() -> None:
+    crawl = Shards(Rules(max_domain_pages=90), 2)
+    asked = 0
+    while got := crawl.ask(0, host(1), 3) + crawl.ask(1, host(1), 3):
+        asked += got
+    assert asked == 90
+
+
+def test_what_earlier_runs_asked_for_counts_whatever_their_number_of_shards() -> None:
+    first = Shards(Rules(scope="domain", max_domain_pages=900), 2)
+    before = first.ask(0, host(1), 300) + first.ask(1, host(2), 200)
+    noted = [budget for one in first.limits for budget in (*one.drain(False), *one.drain(True))]
+    told = max(budget.pages for budget in noted)
+    assert before <= told <= before + 64 * 2, "what was granted counts as asked for"
+    again = Shards(Rules(scope="domain", max_domain_pages=900), 3, {"h.test": told})
+    asked = 0
+    while got := sum(again.ask(shard, host(shard), 7) for shard in range(3)):
+        asked += got
+    assert asked == 900 - told
+    alone = DomainLimits(Rules(scope="domain", max_domain_pages=900))
+    alone.recall(tuple(noted))
+    assert alone.refuses(host(1), SEED, True) is None
 
 
 def test_what_was_learned_survives_a_restart() -> None:

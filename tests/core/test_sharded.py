@@ -8,6 +8,7 @@ from crawler.core.crawl import Crawl
 from crawler.core.messages import (
     Acknowledged,
     Discovered,
+    DomainQuotaGranted,
     Event,
     Fetch,
     Fetched,
@@ -29,6 +30,7 @@ from crawler.core.reasons import Ending, Reason
 from crawler.core.rules import Rules
 from crawler.core.shards.shard import Shard
 from crawler.core.shards.sharded import ShardedCrawl
+from crawler.core.traps.domain_limits import PAUSE
 from crawler.core.urls.depth import MOST_HOSTS, DepthLimit
 from crawler.core.urls.scope import Scope
 
@@ -53,7 +55,14 @@ class Player:
         self.now = 100.0
 
     def step(self, *events: Event, room: int = 10) -> list[Fetch]:
+        """One step. If it asks for pages of domains, they are granted, and what waited for them goes out."""
         self.actions = self.crawl.step(events, room=room, now=self.now)
+        wanted = self.output.domains
+        if wanted:
+            self.now += PAUSE
+            grants = [DomainQuotaGranted(domain, 50, 50) for domain in wanted]
+            granted = self.crawl.step(grants, room=room - len(self.actions.fetches), now=self.now)
+            self.actions.fetches += granted.fetches
         return self.actions.fetches
 
     @property

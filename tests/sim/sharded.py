@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from crawler.core.messages import (
     Acknowledged,
@@ -22,14 +24,16 @@ from crawler.core.messages import (
     HostPlacement,
     LinksReceived,
     LiveLimits,
+    Settled,
     ShardOutput,
     Stop,
 )
-from crawler.core.reasons import FetchErrorKind
+from crawler.core.reasons import FetchErrorKind, Reason
 from crawler.core.rules import Rules
-from crawler.core.shards.coordinator import Outgoing, Posted, ShardCoordinator, Status
+from crawler.core.shards.coordinator import DomainQuotaWanted, Outgoing, Posted, ShardCoordinator, Status
 from crawler.core.shards.shard import Shard
 from crawler.core.shards.sharded import ShardedCrawl
+from crawler.core.traps.domain_limits import HOME
 from crawler.core.urls.canonical import host_of
 from crawler.core.urls.scope import Scope
 from crawler.runtime.recorder import resumption
@@ -64,9 +68,16 @@ class ShardedSimulation:
     """One crawl of `count` shards. `dice` decides everything, so a failing seed can be replayed."""
 
     def __init__(
-        self, seed: int, depths: tuple[int | None, ...] = (), grows: bool = False, limited: bool = False
+        self,
+        seed: int,
+        depths: tuple[int | None, ...] = (),
+        grows: bool = False,
+        limited: bool = False,
+        domain_pages: int | None = None,
     ) -> None:
         self.web = Simulation(seed, depths=depths, grows=grows)
+        if domain_pages is not None:  # each host is a domain
+            self.web.rules = replace(self.web.rules, max_domain_pages=domain_pages, max_pages=None, max_bytes=None)
         self.web.silence = 0.01
         self.bounds = self.web.bounds
         self.answers = 0
@@ -113,7 +124,11 @@ class ShardedSimulation:
         verdicts = tuple(sorted((note for note in notes if note.reach or note.joined), key=lambda note: note.reach))
         self.stopping = False
         self.pause_until = None
-        self.board = ShardCoordinator(self.count, pages, self.rules.max_bytes, verdicts)
+        domains: dict[str, int] = {}
+        for budget in (budget for frontier in self.frontiers for budget in frontier.budgets(HOME)):
+            domains[budget.stopped] = max(budget.pages, domains.get(budget.stopped, 0))
+        per_domain = self.rules.max_domain_pages
+        self.board = ShardCoordinator(self.count, pages, self.rules.max_bytes, verdicts, per_domain, domains)
         self.lives = [self._start(index) for index in range(self.count)]
         for index in range(self.count):
             self._deliver(self.board.shard_started(index, self._started(index)))
@@ -238,6 +253,8 @@ class ShardedSimulation:
         if actions.output:
             life.unsaid.append(actions.output)
         self.passed += len(actions.output.transferred)
+        for domain in actions.output.domains:
+            self._deliver(self.board.grant_domain(life.index, DomainQuotaWanted(domain)))
         life.ended = actions.ending is not None
         if not life.ended:
             self._tell_status(life, actions.output, actions.output.returned)
@@ -311,6 +328,17 @@ class ShardedSimulation:
             seeds = {host_of(seed) for seed in self.web.seeds}
             notes = [note for frontier in self.frontiers for note in frontier.notes()]
             self.beyond = self.web.check_beyond(self.frontiers, seeds | {note.host for note in notes if note.joined})
+        self._check_domains(rows)
         tallies = [frontier.tally() for frontier in self.frontiers]
         assert sum(tally.queued for tally in tallies) == len(urls), "the counts do not add up"
         assert sum(tally.owed for tally in tallies) == len(owed)
+
+    def _check_domains(self, rows: list[Settled]) -> None:
+        """No domain was asked for more than its budget, and none was refused a page while it had more than a block."""
+        asked = Counter(host_of(row.url) for row in rows if row.attempts)
+        refused = Counter(host_of(row.url) for row in rows if row.reason is Reason.DOMAIN_LIMIT)
+        self.refused_by_domain = len(refused)
+        most = self.rules.max_domain_pages
+        if not (self.kills or self.whole_kills):
+            assert max(asked.values(), default=0) <= most, "the budget of a domain was exceeded"
+            assert all(asked[name] >= most - 2 * self.count for name in refused), "a domain was cut too early"

@@ -23,6 +23,12 @@ def test_the_crawls_cover_the_relevant_events() -> None:
     assert {one.count for one in played} == {2, 3, 4}
 
 
+def test_shards_keep_the_budget_of_a_domain_together() -> None:
+    played = [ShardedSimulation(seed, domain_pages=4).run() for seed in range(200)]
+    assert sum(one.refused_by_domain for one in played if one.spread) > 10
+    assert sum(one.refused_by_domain for one in played) > 30
+
+
 @pytest.mark.parametrize("block", range(4))
 def test_limits_that_change_on_the_way_lose_no_url(block: int) -> None:
     played = [ShardedSimulation(seed, limited=True).run() for seed in range(block * 30, block * 30 + 30)]

@@ -81,8 +81,9 @@ class ShardOutput(msgspec.Struct):
     Stored in the same transaction: `foreign` links, first in our outbox; the ids of links `transferred`, no longer
     ours; URLs beyond the depth limit that another shard remembers from now on (`handed`); the numbers that were
     `acknowledged`, out of our outbox. Sent once that is committed: what is `received`, (sender, number) each; `notes`
-    for all. `wants`: it needs pages to ask for; `returned` is how many it gives back; `quiet` until something arrives;
-    `seeds_settled`: owes no seed; `size` of what is stored, in bytes.
+    for all. Sent at once: `domains` of which it needs more pages to ask for. `wants`: it needs pages to ask for;
+    `returned` is how many it gives back; `quiet` until something arrives; `seeds_settled`: owes no seed; `size` of what
+    is stored, in bytes.
     """
 
     foreign: list[OutboxLink] = msgspec.field(default_factory=list)
@@ -96,6 +97,7 @@ class ShardOutput(msgspec.Struct):
     seeds_settled: bool = False
     size: int = 0
     handed: list[str] = msgspec.field(default_factory=list)
+    domains: list[str] = msgspec.field(default_factory=list)
 
     def __bool__(self) -> bool:
         """Whether there is anything to store, or to send once that is committed."""

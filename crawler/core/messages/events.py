@@ -152,6 +152,14 @@ class QuotaGranted(Message, frozen=True):
     pages: int
 
 
+class DomainQuotaGranted(Message, frozen=True):
+    """So many more pages of a domain may be asked for (0: no more ever); `total` were granted to all shards so far."""
+
+    domain: str
+    pages: int
+    total: int
+
+
 class HostNoteShared(Message, frozen=True):
     """Another shard has noted something of a host: that it joins the scope, is spread or gathered."""
 
@@ -184,7 +192,9 @@ class LiveLimits(Message, frozen=True):
     reclaim: bool = False
 
 
-ShardEvent = LinksReceived | Acknowledged | QuotaGranted | HostNoteShared | ShardRestarted | SeedsSettled
+ShardEvent = (
+    LinksReceived | Acknowledged | QuotaGranted | DomainQuotaGranted | HostNoteShared | ShardRestarted | SeedsSettled
+)
 Event = Discovered | Resumed | Fetched | Failed | Refill | DedupResult | HostScanResult | Stop | LiveLimits | ShardEvent
 FetchResult = Fetched | Failed
 

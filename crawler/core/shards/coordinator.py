@@ -7,6 +7,9 @@ Rules:
   from here could wake it, and there is none. No time-outs, no second round of counting.
 - The page budget is granted in blocks, smaller as it runs out. A shard that has no use for pages returns them; one that
   crashes has spent what its frontier has recorded. So the budget is never exceeded, and its last page can be used.
+- So is the budget of a domain that several shards ask (crawler/core/traps/domain_limits.py), but nothing is returned.
+  What a shard has left when it runs out of URLs of the domain is not used: about one part in 8 * shards of the budget,
+  and not more than MOST_GRANTED and a half.
 - Links to a shard that is not running are dropped: their senders keep them until they are acknowledged, and send them
   again when it is `ShardRestarted`.
 - Limits that are set while the crawl runs go to all shards. A host with a delay, or with fewer connections than
@@ -16,9 +19,12 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec.structs import replace
 
 from crawler.core.messages import (
+    DomainQuotaGranted,
     Event,
     HostNote,
     HostNoteShared,
@@ -31,6 +37,7 @@ from crawler.core.messages import (
 from crawler.core.shards.shard import merge_notes
 
 MOST_GRANTED = 64
+MOST_DOMAINS = 100_000
 
 
 class Posted(Message, frozen=True):
@@ -38,6 +45,12 @@ class Posted(Message, frozen=True):
 
     to: int
     event: Event
+
+
+class DomainQuotaWanted(Message, frozen=True):
+    """A shard needs more pages of this domain to ask for."""
+
+    domain: str
 
 
 class Status(Message, frozen=True):
@@ -57,13 +70,23 @@ Verdict = HostNoteShared | SeedsSettled | LiveLimits
 
 
 class ShardCoordinator:
-    """`pages` may still be asked for (None: any number), about `size` bytes be stored; `notes` were shared by earlier
-    runs."""
+    """`pages` may still be asked for (None: any number), about `size` bytes be stored, `per_domain` pages be asked for
+    of each domain; `notes` were shared by earlier runs, which asked for so many pages of `domains`."""
 
-    def __init__(self, shards: int, pages: int | None, size: int | None, notes: tuple[HostNote, ...] = ()) -> None:
+    def __init__(
+        self,
+        shards: int,
+        pages: int | None,
+        size: int | None,
+        notes: tuple[HostNote, ...] = (),
+        per_domain: int = 0,
+        domains: Mapping[str, int] | None = None,
+    ) -> None:
         self._count = shards
         self._left = pages
         self._most_bytes = size
+        self._per_domain = per_domain
+        self._domains = dict(domains or {})
         self._granted = [0] * shards
         self._started: dict[int, int] = {}
         self._sent = [0] * shards
@@ -111,6 +134,17 @@ class ShardCoordinator:
     def route(self, posted: Posted) -> Outgoing:
         """Address an event to one other shard, and count it."""
         return self._count_out(posted.to, posted.event)
+
+    def grant_domain(self, shard: int, wanted: DomainQuotaWanted) -> list[Outgoing]:
+        """A shard needs pages of a domain: grants a block, of 0 pages where nothing is left."""
+        granted = self._domains.get(wanted.domain, 0)
+        left = max(0, self._per_domain - granted)
+        pages = min(left, MOST_GRANTED, max(1, left // (8 * self._count)))
+        if len(self._domains) >= MOST_DOMAINS:  # those of which little was asked for begin anew
+            kept = sorted(self._domains.items(), key=lambda one: one[1])[-MOST_DOMAINS // 2 :]
+            self._domains = dict(kept)
+        self._domains[wanted.domain] = granted + pages
+        return [self._count_out(shard, DomainQuotaGranted(wanted.domain, pages, granted + pages))]
 
     def update_status(self, shard: int, status: Status) -> list[Outgoing]:
         """A shard reports its state. Returns what to send to which shard."""

@@ -14,7 +14,8 @@ Rules:
   tells of those that it had spread, because another shard may hear of the spreading later than of the limits.
 - No shard ends alone: `output.quiet` reports that nothing more will happen here by itself, and that all it has sent was
   acknowledged. The end comes as a `Stop`.
-- Pages are asked for out of grants; a shard that has nothing to spend one on returns it.
+- Pages are asked for out of grants; a shard that has nothing to spend one on returns it. Pages of a domain that several
+  shards ask are granted, too.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from crawler.core.hosts.leases import Lease
 from crawler.core.messages import (
     Acknowledged,
     Actions,
+    DomainQuotaGranted,
     Fetched,
     FetchResult,
     HostNote,
@@ -79,6 +81,8 @@ class ShardedCrawl(LinkRouting):
                 starved, self._starved = self._starved, {}
                 for host in starved.values():
                     self._list(host, now)
+            case DomainQuotaGranted():
+                self._shared.grant(event)
             case HostNoteShared():
                 self._learn(event.note, now)
             case ShardRestarted():
@@ -200,6 +204,7 @@ class ShardedCrawl(LinkRouting):
     def _concluded(self, now: float) -> Actions:
         actions, output = super()._concluded(now), self._output
         actions.output = output
+        output.domains = self._shared.drain_wanted()
         output.seeds_settled = not self._seeds_owed
         output.size = self._size
         if self._stop_at is not None:

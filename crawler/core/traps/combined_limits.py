@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from crawler.core.hosts.addresses import Addresses
 from crawler.core.hosts.host import Host
 from crawler.core.hosts.host_state import State
-from crawler.core.messages import Budget, Fetched, FetchResult, Link
+from crawler.core.messages import Budget, DomainQuotaGranted, Fetched, FetchResult, HostPlacement, Link
 from crawler.core.rules import Rules
 from crawler.core.traps.domain_limits import DomainLimits
 from crawler.core.traps.groups import Landed
@@ -31,11 +31,15 @@ class CombinedLimits:
     def refuses(self, host: Host) -> Rejection | None:
         """Why the first queued link of a ready host must not be asked for, nor robots.txt on its behalf; None where it
         may."""
-        return self._domains.refuses(host.name, host.queue[0], not self._is_new(host)) if host.queue else None
+        if not host.queue:
+            return None
+        return self._domains.refuses(host.name, host.queue[0], not self._is_new(host), _is_alone(host))
 
     def makes_wait(self, host: Host, now: float) -> bool:
         """Hold a ready host for as long as others of its domain or address require. Returns whether it must wait."""
         pause = self._domains.pause(host.name, not self._is_new(host), now)
+        if host.queue:
+            pause = max(pause, self._domains.pause_for_grant(host.name, _is_alone(host)))
         if pause:
             host.hold(now + pause)
             return True
@@ -46,7 +50,7 @@ class CombinedLimits:
 
     def start(self, host: Host, counts: bool, now: float) -> None:
         """Count a request to a host; `counts`: for a URL that was never asked for."""
-        self._domains.start(host.name, not self._is_new(host), counts, now)
+        self._domains.start(host.name, not self._is_new(host), counts, now, _is_alone(host))
         if self._addresses and host.delay:
             self._addresses.start(host.name)
 
@@ -81,6 +85,14 @@ class CombinedLimits:
     def _is_new(self, host: Host) -> bool:
         return not host.asked and (host.state is State.NEW or not self._robots)
 
+    def grant(self, event: DomainQuotaGranted) -> None:
+        """More pages of a domain may be asked for, or none ever."""
+        self._domains.grant(event)
+
+    def drain_wanted(self) -> list[str]:
+        """The domains of which more pages are needed."""
+        return self._domains.drain_wanted()
+
     def drain(self, at_the_end: bool) -> Iterator[Budget]:
         """The budgets of domains that the frontier must store."""
         return self._domains.drain(at_the_end)
@@ -88,3 +100,8 @@ class CombinedLimits:
     def recall(self, budgets: tuple[Budget, ...]) -> None:
         """Restore the budgets that an earlier run stored."""
         self._domains.recall(budgets)
+
+
+def _is_alone(host: Host) -> bool:
+    """Whether no other shard asks this host, or did."""
+    return host.reach is HostPlacement.OWNER

@@ -5,16 +5,19 @@ crawler/core/traps/detector.py) their number alone stops nothing. They are stopp
 they name ever new hosts.
 
 Rules:
-- In a crawl of several shards each has its share of all the numbers below.
 - A domain has `max_domain_pages`: `domain_limit`. With the scopes "site" and "host" each host counts for itself,
   because loading the list of public suffixes takes 50 ms.
+- In a crawl of several shards the one that alone asks such a host counts its pages. Where several shards ask a domain,
+  each asks for pages that the coordinator granted it, and wants the next block when half of the last one is spent. It
+  counts all that was granted to any shard as asked for, so in no run and in no mode is it more than `max_domain_pages`.
+- Of all the numbers below each shard has its share.
 - Beyond the first FREE hosts of a domain those that were never asked are on *trial*: AT_ONCE of them at a time, each
   until its first page has come. So there is evidence before thousands are asked for their robots.txt.
 - No further host is asked (`repeated_pages`) when fewer than one in RARE of the last TRIALS pages of such hosts were
   new to the domain and at least half of them named new hosts of it. Seeds and samples are still asked; samples grow
   rare.
-- The state of a domain survives, with the first KEPT fingerprints. The page count is stored as that of this shard times
-  the number of shards.
+- The state of a domain survives, with the first KEPT fingerprints. Each shard stores the page count of all shards, as
+  far as it knows it; the largest one is right.
 - Memory is bounded: DOMAINS, REMEMBERED fingerprints of each.
 """
 
@@ -26,7 +29,7 @@ from itertools import islice
 import msgspec
 from xxhash import xxh3_64_intdigest
 
-from crawler.core.messages import Budget, Link
+from crawler.core.messages import Budget, DomainQuotaGranted, Link
 from crawler.core.reasons import Reason
 from crawler.core.rules import Rules
 from crawler.core.traps.detector import KEPT, LIFTED, TOLD, packed, unpacked
@@ -47,10 +50,16 @@ HOME = "://domains"
 
 
 class Domain(msgspec.Struct):
-    """What was asked for of one domain. `trials` maps each host on trial to the time at which its trial began."""
+    """What was asked for of one domain. `trials` maps each host on trial to the time at which its trial began. Where
+    other shards ask it, too: `granted` pages may still be asked for here, of which `block` came last; `wants` more; all
+    have been granted (`is_spent`)."""
 
     name: str
     pages: int = 0
+    granted: int = 0
+    block: int = 0
+    wants: bool = False
+    is_spent: bool = False
     told: int = 0
     hosts: int = 0
     waiting: int = 0
@@ -64,7 +73,7 @@ class DomainLimits:
 
     def __init__(self, rules: Rules, shards: int = 1) -> None:
         self._shards = shards
-        self._limit = max(1, rules.max_domain_pages // shards)
+        self._limit = rules.max_domain_pages
         self._trials = max(16, TRIALS // shards)
         self._free = max(4, FREE // shards)
         self._at_once = max(2, AT_ONCE // shards)
@@ -72,11 +81,13 @@ class DomainLimits:
         self._is_wide = rules.scope in ("domain", "any") and rules.pattern_pages <= LIFTED
         self._domains: dict[str, Domain] = {}
         self._budgets: list[Budget] = []
+        self._wanted: list[str] = []
 
-    def refuses(self, host: str, link: Link, is_asked: bool) -> Rejection | None:
-        """Why a link must not be asked for, None where it may; `is_asked`: its host was asked before."""
+    def refuses(self, host: str, link: Link, is_asked: bool, is_alone: bool = True) -> Rejection | None:
+        """Why a link must not be asked for, None where it may; `is_asked`: its host was asked before; `is_alone`: no
+        other shard asks it."""
         domain = self._of(host)
-        if domain.pages >= self._limit:
+        if domain.granted <= 0 and domain.is_spent if self._is_granted(is_alone) else domain.pages >= self._limit:
             return Reason.DOMAIN_LIMIT, ""
         if is_asked or not link.depth or not self._is_wide or domain.hosts < self._free:
             return None
@@ -103,13 +114,43 @@ class DomainLimits:
         domain.waiting += 1
         return min(LONGEST_PAUSE, PAUSE * domain.waiting)
 
-    def start(self, host: str, is_asked: bool, is_page: bool, now: float) -> None:
+    def pause_for_grant(self, host: str, is_alone: bool) -> float:
+        """Seconds that a host waits for pages of its domain to be granted; 0.0 where some are left."""
+        if not self._is_granted(is_alone):
+            return 0.0
+        domain = self._of(host)
+        if domain.granted <= domain.block // 2 and not (domain.wants or domain.is_spent):
+            domain.wants = True
+            self._wanted.append(domain.name)
+        return PAUSE if domain.granted <= 0 and not domain.is_spent else 0.0
+
+    def grant(self, event: DomainQuotaGranted) -> None:
+        """The coordinator has granted pages of a domain."""
+        domain = self._domain(event.domain)
+        domain.granted += event.pages
+        domain.block, domain.wants, domain.is_spent = event.pages, False, not event.pages
+        self._count(domain, event.total - domain.pages)
+
+    def drain_wanted(self) -> list[str]:
+        """The domains of which the coordinator must grant more pages."""
+        wanted, self._wanted = self._wanted, []
+        return wanted
+
+    def _is_granted(self, is_alone: bool) -> bool:
+        return self._shards > 1 and (self._has_domains or not is_alone)
+
+    def _count(self, domain: Domain, pages: int) -> None:
+        domain.pages += max(0, pages)
+        if domain.pages - domain.told >= TOLD * 4:
+            self._budgets.append(self._told(domain))
+
+    def start(self, host: str, is_asked: bool, is_page: bool, now: float, is_alone: bool = True) -> None:
         """Count a request to a host; `is_page`: for a page that counts."""
         domain = self._of(host)
-        if is_page:
-            domain.pages += 1
-            if domain.pages - domain.told >= TOLD * 4:
-                self._budgets.append(self._told(domain))
+        if is_page and self._is_granted(is_alone):
+            domain.granted -= 1
+        elif is_page:
+            self._count(domain, 1)
         if not is_asked and host not in domain.trials:
             domain.hosts += 1
             if self._is_wide and domain.hosts > self._free:
@@ -129,7 +170,9 @@ class DomainLimits:
             domain.trust.land(is_new, names_hosts)
 
     def _of(self, host: str) -> Domain:
-        name = domain_of(host) if self._has_domains else host
+        return self._domain(domain_of(host) if self._has_domains else host)
+
+    def _domain(self, name: str) -> Domain:
         domain = self._domains.get(name)
         if domain is None:
             if len(self._domains) >= DOMAINS:
@@ -153,9 +196,10 @@ class DomainLimits:
         for it in budgets:
             hosts, asked, refused, landed, worth, naming = it.evidence
             trust = Trust(asked, refused, landed, worth, naming)
-            pages = it.pages // self._shards
             known = dict.fromkeys(unpacked(it.texts))
-            self._domains[it.stopped] = Domain(it.stopped, pages, pages, hosts, trust=trust, known=known)
+            self._domains[it.stopped] = Domain(
+                it.stopped, it.pages, told=it.pages, hosts=hosts, trust=trust, known=known
+            )
 
     def _told(self, domain: Domain) -> Budget:
         domain.told = domain.pages
@@ -163,4 +207,4 @@ class DomainLimits:
         evidence = (domain.hosts, trust.asked, trust.refused, trust.landed, trust.worth, trust.naming)
         mark = xxh3_64_intdigest(domain.name.encode()) >> 1
         known = packed(islice(domain.known, KEPT))
-        return Budget(HOME, mark, domain.pages * self._shards, texts=known, stopped=domain.name, evidence=evidence)
+        return Budget(HOME, mark, domain.pages, texts=known, stopped=domain.name, evidence=evidence)
