@@ -23,10 +23,13 @@ ATTEMPTS, PAUSE = 100, 0.02
 
 def processes_of(folder: str) -> set[int]:
     """The ids of the processes of the cluster with this folder."""
-    return {int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and _belongs(entry, folder)}
+    pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    return {pid for pid in pids if belongs(pid, folder)}
 
 
-def _belongs(entry: Path, folder: str) -> bool:
+def belongs(pid: int, folder: str) -> bool:
+    """Whether a process belongs to the cluster with this folder."""
+    entry = Path("/proc") / str(pid)
     with suppress(OSError):
         if f"={folder}\0".encode() in (entry / "environ").read_bytes():
             return True
