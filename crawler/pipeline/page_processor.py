@@ -40,6 +40,7 @@ from crawler.fetch.bodies import BODIES
 from crawler.fetch.decode import Decoded, decode
 from crawler.fetch.http1.set_cookie import read_all
 from crawler.fetch.secrets import with_cookie
+from crawler.pipeline.readings import ReadingKeeper
 from crawler.pipeline.response_facts import MAX_CONTENT_TYPE, codings_of, is_page, is_whole, retry_after, target_of
 from crawler.pipeline.revalidation import Revalidation
 from crawler.storage.known_pages import KnownPage
@@ -82,7 +83,8 @@ class PageProcessor:
     """Builds requests and reads responses: has the rules, the scope of paths, a cache of resolved links and `secrets`,
     the headers of each origin (see crawler/fetch/secrets.py). Thread-safe.
 
-    Without a sandbox `elsewhere` all pages are parsed in this process. A re-crawl has a `revalidation`.
+    Without a sandbox `elsewhere` all pages are parsed in this process. A re-crawl has a `revalidation`; what is read is
+    kept for the next one where there is a `keeper`.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class PageProcessor:
         elsewhere: Sandbox | None = None,
         secrets: Mapping[str, Headers] = NONE,
         revalidation: Revalidation | None = None,
+        keeper: ReadingKeeper | None = None,
     ) -> None:
         self._rules = rules
         self._reads_sitemaps = bool(rules.sitemaps or rules.sitemap)
@@ -105,13 +108,16 @@ class PageProcessor:
         self._elsewhere = elsewhere
         self._secrets = secrets
         self._revalidation = revalidation
+        self._keeper = keeper
 
     def close(self) -> None:
-        """Close the sandbox and the files of earlier generations."""
+        """Close the sandbox, the files of earlier generations and that of what was read."""
         if self._elsewhere is not None:
             self._elsewhere.close()
         if self._revalidation is not None:
             self._revalidation.close()
+        if self._keeper is not None:
+            self._keeper.close()
 
     def request(self, fetch: Fetch) -> Request:
         """The request of a fetch. This is the only place that adds the secrets of an origin to a request."""
@@ -130,7 +136,7 @@ class PageProcessor:
         """The page to store, if any, and the event; `now` is Unix time. The event has a place where the page is stored
         already. Raises FetchError, and StorageError where an earlier generation cannot be read."""
         if self._revalidation is None:
-            return self._read(fetch, response, now)
+            return self._kept(fetch, self._read(fetch, response, now))
         held = BODIES.take()
         try:
             known = self._revalidation.confirming(fetch, response)
@@ -138,14 +144,14 @@ class PageProcessor:
                 if (event := self._remembered(known, fetch, response, now)) is not None:
                     return None, event
                 response = self._revalidation.stored(known, fetch, response, held)
-            return self._revalidation.placed(fetch, response, *self._read(fetch, response, now))
+            return self._revalidation.placed(fetch, response, *self._kept(fetch, self._read(fetch, response, now)))
         finally:
             held.release()
 
     async def aread(self, fetch: Fetch, response: Response, now: float) -> Read:
         """`read` for an event loop."""
         if self._revalidation is None:
-            return await self._aread(fetch, response, now)
+            return self._kept(fetch, await self._aread(fetch, response, now))
         held = BODIES.take()
         try:
             known = self._revalidation.confirming(fetch, response)
@@ -155,9 +161,17 @@ class PageProcessor:
                 response = await asyncio.to_thread(self._revalidation.stored, known, fetch, response, held)
             elif known is not None:
                 response = self._revalidation.stored(known, fetch, response, held)
-            return self._revalidation.placed(fetch, response, *await self._aread(fetch, response, now))
+            read = self._kept(fetch, await self._aread(fetch, response, now))
+            return self._revalidation.placed(fetch, response, *read)
         finally:
             held.release()
+
+    def _kept(self, fetch: Fetch, read: Read) -> Read:
+        """What was read, which is kept for a later 304."""
+        page, event = read
+        if self._keeper is not None and page is not None:
+            self._keeper.keep(fetch, page, event)
+        return read
 
     def _remembered(self, known: KnownPage, fetch: Fetch, response: Response, now: float) -> Fetched | None:
         """The event of a 304 to a page whose reading is kept."""

@@ -1,25 +1,29 @@
-"""What was read of a stored page, in the form in which the next re-crawl takes it without parsing the page again.
+"""What was read of a stored page, kept so that a later 304 takes it without parsing the page again.
 
 Rules:
-- It begins with a hash of the rest, seeded with the rules that reading depends on: what is damaged, or was read by
-  other rules, is not taken.
+- It is kept when a page was parsed anyway: in a first crawl, too. It costs well below a hundredth of that.
+- Only a page that a 304 may confirm is kept: a 200 that is whole, was read, and came with a validator.
+- What is kept names the rules that reading depends on: what was read by other rules is not taken.
 - FORMAT is raised when the same page would be read otherwise by a newer version, or other facts are kept.
 """
 
 from __future__ import annotations
 
-import msgspec
-from xxhash import xxh3_64_digest, xxh3_64_intdigest
+import threading
+from pathlib import Path
 
-from crawler.core.messages import Fetched
+import msgspec
+from xxhash import xxh3_64_intdigest
+
+from crawler.core.messages import Fetch, Fetched
 from crawler.core.page.robots import product_token
 from crawler.core.reasons import NotFollowed
+from crawler.core.revisit.validators import OK, validators_of
 from crawler.core.rules import Rules
-from crawler.storage.pages.record import compressor, decompress
+from crawler.storage.pages.base import Page
+from crawler.storage.readings import ReadingWriter, unpacked_reading
 
 FORMAT = 2
-HASH, LENGTH = 8, 4
-"""Bytes at the beginning: of the hash, and of the length of the rest before its compression."""
 READ_BY = ("obey_nofollow", "max_links", "max_url_length", "follow_rel", "respell", "include", "exclude")
 """The rules that decide which links of a page are taken, beside the name that it may address."""
 
@@ -34,29 +38,43 @@ class KeptReading(msgspec.Struct, frozen=True, array_like=True, gc=False):
     content_type: str
 
 
-class ReadingCodec:
-    """Encodes and decodes readings under some rules; for one thread at a time."""
+_decode = msgspec.msgpack.Decoder(KeptReading).decode
 
-    def __init__(self, rules: Rules) -> None:
-        told = [getattr(rules, name) for name in READ_BY]
-        self._seed = xxh3_64_intdigest(msgspec.json.encode([FORMAT, product_token(rules.user_agent), *told]))
-        self._encode = msgspec.msgpack.Encoder().encode
-        self._decode = msgspec.msgpack.Decoder(KeptReading).decode
-        self._compress = compressor()
 
-    def encode(self, event: Fetched) -> bytes:
-        """The facts of a page that was read."""
+def read_by(rules: Rules) -> int:
+    """A number for the rules that reading a page depends on."""
+    told = [getattr(rules, name) for name in READ_BY]
+    return xxh3_64_intdigest(msgspec.json.encode([FORMAT, product_token(rules.user_agent), *told]))
+
+
+def kept_reading(packed: bytes, rules: int) -> KeptReading | None:
+    """What was kept of a page; None where it was read by other rules than `rules`, a number of `read_by`, or is
+    damaged."""
+    facts = unpacked_reading(packed, rules)
+    try:
+        return None if facts is None else _decode(facts)
+    except msgspec.MsgspecError:  # of a version that kept other facts
+        return None
+
+
+class ReadingKeeper:
+    """Keeps what is read of the pages of a crawl, in a file of this process. Thread-safe; does not raise."""
+
+    def __init__(self, folder: Path, rules: Rules) -> None:
+        self._writer = ReadingWriter(folder, read_by(rules))
+        self._lock = threading.Lock()
+
+    def keep(self, fetch: Fetch, page: Page, event: Fetched) -> None:
+        """Keep what was read of a page, if a 304 may confirm it."""
+        if page.status != OK or page.truncated or event.unread is not None:
+            return
+        if event.sitemap is not None or fetch.naming is not None or not any(validators_of(page.headers)):
+            return
         kept = KeptReading(event.links, event.cut, event.fingerprint, event.not_followed, event.content_type)
-        facts = self._encode(kept)
-        packed = len(facts).to_bytes(LENGTH, "big") + self._compress(facts)
-        return xxh3_64_digest(packed, self._seed) + packed
+        with self._lock:
+            self._writer.put(fetch.url, event.digest, kept)
 
-    def decode(self, encoded: bytes) -> KeptReading | None:
-        """What `encode` was given; None where it was encoded under other rules, or is damaged."""
-        digest, packed = encoded[:HASH], encoded[HASH:]
-        if digest != xxh3_64_digest(packed, self._seed):
-            return None
-        try:
-            return self._decode(decompress(packed[LENGTH:], int.from_bytes(packed[:LENGTH], "big")))
-        except msgspec.MsgspecError:  # of a version that kept other facts
-            return None
+    def close(self) -> None:
+        """Write what is left."""
+        with self._lock:
+            self._writer.close()

@@ -1,10 +1,9 @@
 """Conditional requests of a re-crawl: the validators that go out, and the stored page that a 304 stands for.
 
 Rules:
-- A 304 counts as the stored page: its status, its body, its links. The first 304 of a body parses it again, as if it
-  had been fetched, and keeps what was read; later ones take that. So the first re-crawl saves the transfer, the
-  compression and the storing, and those after it the parsing, too.
-- What later ones take is not compared with the stored body: `verify` does that, and the next unconditional fetch.
+- A 304 counts as the stored page: its status, its body, its links. Where what was read of it is kept
+  (crawler/pipeline/readings.py), that is taken. Otherwise the body is parsed again, as if it had been fetched.
+- What is taken so is not compared with the stored body: `verify` does that, and the next unconditional fetch.
 - What comes is the record of the earlier generation, not a new one. Where the 304 brings other validators, or other
   headers that matter to us, a new record holds the headers and names the body.
 - A body that came again unchanged (200 and the same digest) is not stored again either.
@@ -27,10 +26,9 @@ from crawler.core.revisit.validators import OK, is_conditional, updated, validat
 from crawler.errors import Corrupt, StorageError
 from crawler.fetch.base import FetchError, Headers, Held, Response
 from crawler.fetch.bodies import COPIES
-from crawler.pipeline.readings import ReadingCodec
+from crawler.pipeline.readings import kept_reading
 from crawler.storage.known_pages import KnownPage, KnownReader
 from crawler.storage.pages.base import Page, Store
-from crawler.storage.readings import ReadingWriter
 
 NOT_MODIFIED = 304
 Placed = tuple[Page | None, Fetched]
@@ -46,16 +44,13 @@ class StoredResponse(Response, frozen=True, kw_only=True):
 
 class Revalidation:
     """What is known of the pages of earlier generations, and how often they are asked for without validators: every
-    `every`-th time. Thread-safe."""
+    `every`-th time. `read_by` is the number of the rules that pages are read by. Thread-safe."""
 
-    def __init__(
-        self, known: KnownReader, store: Store, every: int, codec: ReadingCodec, readings: ReadingWriter
-    ) -> None:
+    def __init__(self, known: KnownReader, store: Store, every: int, read_by: int) -> None:
         self._known = known
         self._store = store
         self._every = every
-        self._codec = codec
-        self._readings = readings
+        self._read_by = read_by
         self._lock = threading.Lock()
 
     def request_headers(self, fetch: Fetch) -> Headers:
@@ -72,8 +67,7 @@ class Revalidation:
         are left out."""
         if not known.reading or fetch.naming is not None:
             return None
-        with self._lock:
-            reading = self._codec.decode(known.reading)
+        reading = kept_reading(known.reading, self._read_by)
         if reading is None or self._brings_news(known, response):
             return None
         return Fetched(
@@ -119,8 +113,6 @@ class Revalidation:
         if isinstance(response, StoredResponse):
             known, renewed = response.known, response.renewed
             event = replace(event, not_modified=True)
-            if event.unread is None and event.sitemap is None and not renewed:
-                self._remember(fetch.url, event)
         else:
             found = self._find(fetch)
             stored = self._read(fetch.url, found) if found and found.digest == event.digest else None
@@ -135,7 +127,6 @@ class Revalidation:
         """Close the files."""
         self._known.close()
         self._store.close()
-        self._readings.close()
 
     def _brings_news(self, known: KnownPage, response: Response) -> bool:
         """Whether a 304 may have headers that matter and differ from the stored ones. Most have none that matter."""
@@ -150,10 +141,6 @@ class Revalidation:
         except (StorageError, KeyError):
             return True
         return _differ(headers, updated(headers, response.headers))
-
-    def _remember(self, url: str, event: Fetched) -> None:
-        with self._lock:
-            self._readings.put(url, event.digest, self._codec.encode(event))
 
     def _asked_with(self, fetch: Fetch) -> KnownPage | None:
         """The page whose validators go with this fetch; None where it is unconditional."""

@@ -19,7 +19,7 @@ from crawler.fetch.bodies import BODIES
 from crawler.fetch.secrets import headers_by_origin
 from crawler.metrics.counters import InFlight, RunStats
 from crawler.pipeline.page_processor import PageProcessor
-from crawler.pipeline.readings import ReadingCodec
+from crawler.pipeline.readings import ReadingKeeper, read_by
 from crawler.pipeline.revalidation import Revalidation
 from crawler.runtime.memory_plan import ROOMY, Shares
 from crawler.runtime.recorder import Recorder
@@ -30,7 +30,6 @@ from crawler.storage.generations import number_of
 from crawler.storage.known_pages import open_known
 from crawler.storage.pages import open_store
 from crawler.storage.pages.base import Writer
-from crawler.storage.readings import ReadingWriter
 from crawler.system.file_limits import ensure_fd_limit
 from crawler.system.memory_shortage import large_blocks_apart
 
@@ -214,9 +213,16 @@ def open_processor(
     BODIES.bound(shares.bodies, shares.alone)
     heavy = HeavyReader(settings, shares.page)
     secrets = headers_by_origin(settings.headers, settings.credentials)
-    known = _known(settings, folder)
     return PageProcessor(
-        settings, scope, settings.max_body, settings.attempt_header, settings.spin, heavy, secrets, known
+        settings,
+        scope,
+        settings.max_body,
+        settings.attempt_header,
+        settings.spin,
+        heavy,
+        secrets,
+        _known(settings, folder),
+        ReadingKeeper(folder, settings) if folder is not None else None,
     )
 
 
@@ -225,8 +231,8 @@ def _known(settings: Settings, folder: Path | None) -> Revalidation | None:
     known = open_known(folder) if folder is not None else None
     if folder is None or known is None:
         return None
-    store, codec = open_store(settings.store, folder), ReadingCodec(settings)
-    return Revalidation(known, store, settings.revalidate_every, codec, ReadingWriter(folder))
+    store = open_store(settings.store, folder)
+    return Revalidation(known, store, settings.revalidate_every, read_by(settings))
 
 
 def cores() -> int:

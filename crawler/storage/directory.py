@@ -45,6 +45,7 @@ from crawler.storage.directory_lock import LOCK
 from crawler.storage.generations import DROPPED, GENERATIONS, KNOWN, folder_of, last_of, number_of, root_of
 from crawler.storage.manifest import BESIDE, FORMAT, MANIFEST, MOST_COSTS, Manifest, RunCost, is_lost, rebuild_hint
 from crawler.storage.opening import FRONTIER, open_frontier
+from crawler.storage.readings import FOLDER as READINGS
 from crawler.system import clock
 from crawler.system.failpoints import passing
 from crawler.system.file_lock import FileLock
@@ -292,6 +293,7 @@ def _remove(path: Path) -> None:
             path / GENERATIONS,
             path / "parts",
             path / "bodies",
+            path / READINGS,
         ):
             if entry.exists():
                 shutil.rmtree(entry)

@@ -11,8 +11,7 @@ Rules:
 - A page that nothing links to is asked for once more, in the generation that notices it (`unlinked`), and is forgotten
   after that. A generation that missed something does not count: what it did not read may link to the page.
 - `checks` counts the 304s since the body came last.
-- What was read of a page that a 304 confirmed is kept, so that it is parsed once for all its 304s: a file of one copy,
-  instead of a crawl that takes longer.
+- What was read of a page is kept (crawler/storage/readings.py), so that no 304 parses it again.
 - Every row has a checksum of what names its record. One that does not match counts as unknown.
 """
 
@@ -142,6 +141,7 @@ class KnownPages:
         for number in generations(self._root):
             if number > last:
                 self.learn(number)
+            remove_readings(folder_of(self._root, number))
 
     def learn(self, number: int) -> None:
         """Learn what one generation tells, in one transaction."""
@@ -163,7 +163,6 @@ class KnownPages:
                 connection.execute("UPDATE page SET unlinked = 0 WHERE unlinked = ?", (number,))
             connection.executemany(REMEMBER, readings(directory.path))
             connection.execute("INSERT OR REPLACE INTO learnt VALUES (?)", (number,))
-        remove_readings(directory.path)
 
     def _take(self, number: int, row: SettledRow, store: Store) -> None:
         state = state_of(row.reason, row.status, row.redirect_target)
