@@ -31,6 +31,8 @@ from crawler.storage.known_pages import KnownPage, KnownReader
 from crawler.storage.pages.base import Page, Store
 
 NOT_MODIFIED = 304
+MOST_IN_FLIGHT, LARGE = 1024, 16_384
+"""What is kept for answers: pages, and bytes of what was read of one."""
 Placed = tuple[Page | None, Fetched]
 
 
@@ -51,6 +53,7 @@ class Revalidation:
         self._store = store
         self._every = every
         self._read_by = read_by
+        self._in_flight: dict[str, KnownPage] = {}
         self._lock = threading.Lock()
 
     def request_headers(self, fetch: Fetch) -> Headers:
@@ -150,13 +153,21 @@ class Revalidation:
         return known if known.validators.request_headers else None
 
     def _find(self, fetch: Fetch) -> KnownPage | None:
+        """What is known of a page: it is looked up for the request and kept for the answer."""
         if fetch.robots:
             return None
-        try:
-            with self._lock:
-                return self._known.find(fetch.url)
-        except Corrupt:  # the next re-crawl makes the file again
-            return None
+        with self._lock:
+            if fetch.url in self._in_flight:
+                return self._in_flight.pop(fetch.url)
+            try:
+                known = self._known.find(fetch.url)
+            except Corrupt:  # the next re-crawl makes the file again
+                return None
+            if known is not None and len(known.reading) <= LARGE:
+                if len(self._in_flight) >= MOST_IN_FLIGHT:  # of requests that got no answer
+                    self._in_flight.pop(next(iter(self._in_flight)))
+                self._in_flight[fetch.url] = known
+        return known
 
     def _read(self, url: str, known: KnownPage) -> Page | None:
         """The stored page; None where it cannot be read or is another one."""

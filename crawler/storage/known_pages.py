@@ -141,7 +141,6 @@ class KnownPages:
         for number in generations(self._root):
             if number > last:
                 self.learn(number)
-            remove_readings(folder_of(self._root, number))
 
     def learn(self, number: int) -> None:
         """Learn what one generation tells, in one transaction."""
@@ -163,6 +162,9 @@ class KnownPages:
                 connection.execute("UPDATE page SET unlinked = 0 WHERE unlinked = ?", (number,))
             connection.executemany(REMEMBER, readings(directory.path))
             connection.execute("INSERT OR REPLACE INTO learnt VALUES (?)", (number,))
+        for learnt in generations(self._root):  # a kill may have left those of an earlier one
+            if learnt <= number:
+                remove_readings(folder_of(self._root, learnt))
 
     def _take(self, number: int, row: SettledRow, store: Store) -> None:
         state = state_of(row.reason, row.status, row.redirect_target)

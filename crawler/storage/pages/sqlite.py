@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from crawler.errors import Corrupt, StorageError
 from crawler.fetch.base import Headers
@@ -36,13 +37,21 @@ CACHE = 256 * 1024
 ORPHAN_PATIENCE = 10.0
 
 
+class _OpenPart(NamedTuple):
+    """A part that is kept open to read: its file, and the columns of its records."""
+
+    path: Path
+    connection: sqlite3.Connection
+    columns: str
+
+
 class SqliteStore:
     """A folder of SQLite parts. Nothing is written before a flush, which the recorder retries while the disk is full:
     `disk_wait` (seconds) is for stores that write at once."""
 
     def __init__(self, folder: Path, disk_wait: float = 0.0) -> None:
         self._folder = folder
-        self._open: OrderedDict[str, tuple[sqlite3.Connection, str]] = OrderedDict()
+        self._open: OrderedDict[str, _OpenPart] = OrderedDict()
         self._others: dict[str, SqliteStore] = {}
         with storage_errors(folder):
             folder.mkdir(PRIVATE, parents=True, exist_ok=True)
@@ -68,9 +77,8 @@ class SqliteStore:
         if is_elsewhere(part):
             store, name = self._elsewhere(part)
             return store.read(name, position)
-        path = self._path(part)
+        path, connection, columns = self._kept_open(part)
         with storage_errors(path):
-            connection, columns = self._kept_open(part, path)
             row = connection.execute(f"SELECT {columns} FROM page WHERE position = ?", (position,)).fetchone()
         if row is None:
             raise KeyError(f"{part}:{position}")
@@ -82,9 +90,8 @@ class SqliteStore:
         if is_elsewhere(part):
             store, name = self._elsewhere(part)
             return store.head(name, position)
-        path = self._path(part)
+        path, connection, _ = self._kept_open(part)
         with storage_errors(path):
-            connection, _ = self._kept_open(part, path)
             row = connection.execute("SELECT headers, file FROM page WHERE position = ?", (position,)).fetchone()
         if row is None:
             raise KeyError(f"{part}:{position}")
@@ -103,20 +110,21 @@ class SqliteStore:
         for store in self._others.values():
             store.close()
         while self._open:
-            self._open.popitem()[1][0].close()
+            self._open.popitem()[1].connection.close()
 
-    def _kept_open(self, part: str, path: Path) -> tuple[sqlite3.Connection, str]:
-        """A connection to a part and its columns. To open it takes longer than to read a page, so the last few stay
-        open."""
+    def _kept_open(self, part: str) -> _OpenPart:
+        """A part, open. To open it takes longer than to read a page, so the last few stay open. Raises KeyError."""
         if part in self._open:
             self._open.move_to_end(part)
-        else:
+            return self._open[part]
+        path = self._path(part)
+        with storage_errors(path):
             if len(self._open) >= MOST_OPEN:
-                self._open.popitem(last=False)[1][0].close()
+                self._open.popitem(last=False)[1].connection.close()
             connection = connect_to_read(path)
             connection.text_factory = any_text
             connection.execute(f"PRAGMA cache_size=-{CACHE // 1024}")
-            self._open[part] = connection, columns_to_read(connection)
+            self._open[part] = _OpenPart(path, connection, columns_to_read(connection))
         return self._open[part]
 
     def pages(self, part: str) -> Iterator[tuple[int, Page]]:
