@@ -1,4 +1,4 @@
-"""A running crawler to inject faults into: `python -m crawler --resume` on the demo web, in its own session."""
+"""A running crawler to inject faults into: `python -m crawler` in its own session."""
 
 from __future__ import annotations
 
@@ -28,28 +28,13 @@ class Ended(NamedTuple):
     lines: tuple[str, ...]
 
 
-class Crawler:
-    """One `python -m crawler --resume` in its own session. `within` is a command that runs it."""
+class CrawlerSession:
+    """One `python -m crawler` with these arguments, in its own session. `within` is a command that runs it."""
 
-    def __init__(
-        self,
-        folder: Path,
-        mode: str,
-        concurrency: int,
-        *more: str,
-        environment: Mapping[str, str] = NO_MORE,
-        within: Sequence[str] = (),
-    ) -> None:
-        mode, _, processes = mode.partition(":")
-        command = [
-            *(*within, sys.executable, "-m", "crawler", "--mode", mode, "--profile", "demo", "--json", "-q"),
-            *(() if "--fresh" in more else ("--resume",)),
-            *("--config", str(folder / "web.toml"), "--out", str(folder / "out"), "--concurrency", str(concurrency)),
-            *("--processes", processes or "2", *more),
-        ]
+    def __init__(self, *arguments: str, environment: Mapping[str, str] = NO_MORE, within: Sequence[str] = ()) -> None:
         self.began = monotonic()
         self.process = subprocess.Popen(
-            command,
+            [*within, sys.executable, "-m", "crawler", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
@@ -130,6 +115,29 @@ class Crawler:
     def ended(self) -> bool:
         """Whether the process has ended."""
         return self.process.poll() is not None
+
+
+class Crawler(CrawlerSession):
+    """A crawl of the demo web that is begun or resumed, by `python -m crawler --resume`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        mode: str,
+        concurrency: int,
+        *more: str,
+        environment: Mapping[str, str] = NO_MORE,
+        within: Sequence[str] = (),
+    ) -> None:
+        mode, _, processes = mode.partition(":")
+        super().__init__(
+            *("--mode", mode, "--profile", "demo", "--json", "-q"),
+            *(() if "--fresh" in more else ("--resume",)),
+            *("--config", str(folder / "web.toml"), "--out", str(folder / "out"), "--concurrency", str(concurrency)),
+            *("--processes", processes or "2", *more),
+            environment=environment,
+            within=within,
+        )
 
 
 def living() -> list[tuple[int, int, int]]:
