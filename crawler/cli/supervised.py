@@ -1,7 +1,10 @@
 """`supervised DIR`: a crawl as the service runs it; hidden, because it is no command for people.
 
 Rules:
-- It is the crawl of `crawl --resume --out DIR`: it begins where there is none and goes on where there is one.
+- It is the crawl of `crawl --resume --out DIR`: it begins where there is none and goes on where there is one. A run
+  that crawls again makes the next generation, as `recrawl DIR` does, but only while the last one in DIR is before that
+  of the run: so it goes on with its own after any kill, and makes none twice.
+- The settings are those of the run. What an earlier run of the directory had, and this one has not, is not kept.
 - The lines of crawler/service/protocol.py come on stdin and go to stdout. Stdout is moved away first: what a library
   prints must not get between them, so it goes to stderr, which is the log of the run.
 - The end of stdin means that the service is gone, however that happened: the whole process group is killed at once,
@@ -16,13 +19,15 @@ import os
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
 from crawler.cli.signals import Signals
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from crawler.cli.plan import Order, Plan
     from crawler.cli.progress import Pace
     from crawler.metrics.summary import Summary
@@ -48,6 +53,7 @@ def supervised(signals: Signals, /, directory: str, run_file: str) -> int:
     messages = MessageLines(_move_stdout())
     orders = OrderLines(sys.stdin.buffer)
     orders.start()
+    _wait_for_lock(directory)
     plan = _plan(directory, run_file)
     summary = _crawl(plan, signals, orders, messages)
     from crawler.metrics.summary import exit_code
@@ -75,14 +81,36 @@ def _plan(directory: str, run_file: str) -> Plan:
     from crawler.cli.plan import Order, make_plan
     from crawler.errors import Corrupt
     from crawler.service.run_file import RunFile
+    from crawler.storage.directory import CrawlDirectory
+    from crawler.storage.generations import last_of, number_of
 
     try:
-        settings = msgspec.json.decode(Path(run_file).read_bytes(), type=RunFile).settings
+        told = msgspec.json.decode(Path(run_file).read_bytes(), type=RunFile)
     except (msgspec.DecodeError, OSError) as error:
         raise Corrupt(f"cannot read the settings of the run in {run_file}: {error}") from error
-    flags = {key: value for key, value in settings.items() if key != "profile"}
-    order: Order = Order(flags | {"out": directory}, None, settings.get("profile"), resume=True)
+    flags = {key: value for key, value in told.settings.items() if key != "profile"}
+    named = told.settings.get("profile")
+    path, again = Path(directory), False
+    if CrawlDirectory.exists(path):
+        last = last_of(path)
+        again = number_of(last) < (told.run.generation or 0)
+        flags = _not_kept(CrawlDirectory.open_readonly(last), flags, named) | flags
+    order: Order = Order(flags | {"out": directory}, None, named, resume=True, recrawl=again)
     return make_plan(order)
+
+
+def _not_kept(last: CrawlDirectory, flags: dict[str, Any], named: str | None) -> dict[str, Any]:
+    """The defaults of what the last run of a directory had and this one has not, but of what a directory keeps."""
+    import msgspec
+
+    from crawler.settings import Settings, profile
+    from crawler.storage.directory import ACCESS_KEYS, IMMUTABLE_KEYS
+
+    given = {*flags, *(profile(named) if named else {}), *IMMUTABLE_KEYS, *ACCESS_KEYS, "sitemap"}
+    if "timeout" in given:
+        given.add("lease")  # which follows from it
+    defaults: dict[str, Any] = msgspec.to_builtins(Settings())
+    return {key: defaults[key] for key in last.manifest.settings if key not in given and key in defaults}
 
 
 def _crawl(plan: Plan, signals: Signals, orders: OrderLines, messages: MessageLines) -> Summary:
@@ -131,18 +159,37 @@ def _crawl(plan: Plan, signals: Signals, orders: OrderLines, messages: MessageLi
     return summary
 
 
+def _wait_for_lock(directory: str) -> None:
+    """Wait until nobody works in a crawl directory: what is its last generation is read after that."""
+    from pathlib import Path
+
+    from crawler.storage.directory import CrawlDirectory
+
+    path = Path(directory)
+    if CrawlDirectory.exists(path):
+        _patiently(lambda: CrawlDirectory.open(path)).close()
+
+
 def _open(plan: Plan) -> CrawlDirectory:
-    """The directory of the run. Where a service was killed, the process before may hold it for a moment."""
+    from crawler.run import open_directory, open_next
+
+    path = plan.path
+    assert path is not None
+    if plan.recrawl:
+        return open_next(path, plan.settings)
+    return _patiently(lambda: open_directory(path, plan.settings, resume=True, fresh=False, demo=plan.demo))
+
+
+def _patiently(take: Callable[[], CrawlDirectory]) -> CrawlDirectory:
+    """Open a directory. Where a service was killed, the process before may hold it for a moment."""
     from time import monotonic, sleep
 
     from crawler.errors import Locked
-    from crawler.run import open_directory
 
-    assert plan.path is not None
     give_up_at = monotonic() + LOCK_PATIENCE
     while True:
         try:
-            return open_directory(plan.path, plan.settings, resume=True, fresh=False, demo=plan.demo)
+            return take()
         except Locked:
             if monotonic() >= give_up_at:
                 raise

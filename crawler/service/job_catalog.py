@@ -75,14 +75,12 @@ class JobCatalog:
             self._journal.tell("job", {"id": job.id, "name": job.name, "removed": True})
 
     def _check(self, spec: JobSpec, before: JobRecord | None) -> None:
-        if spec.recrawl:
-            raise Invalid("recrawl", "a job cannot crawl again in one directory yet; leave recrawl out")
         if PATTERN.fullmatch(spec.name):
             raise Invalid("name", f"{spec.name} looks like an id; choose another name")
         same = self._jobs.where(name=spec.name)
         if same and (before is None or same[0].id != before.id):
             raise Conflict(f"there is a job {spec.name} already; choose another name", "exists")
-        check_settings(spec.settings, self._secrets_dir)
+        check_settings(spec.settings, self._secrets_dir, spec.recrawl)
 
     def _write(self, job: JobRecord) -> JobRecord:
         with self._journal.transaction():

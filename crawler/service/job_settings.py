@@ -3,8 +3,9 @@
 Rules:
 - They are the keys of the configuration, and `profile`. What the command line would refuse is refused when the job is
   made, with the key and what was probably meant.
-- A job is data, not a program: no function of the service's machine is called (`filter`, `on_page`, `on_error`,
-  `on_progress`), and no path is read or written but the crawl directory of the run (`out`, `ca_file`, `netrc`).
+- A job is data, not a program: no function or program of the service's machine is called (`filter`, `on_page`,
+  `on_error`, `on_progress`, `on_end`), and no path is read or written but the crawl directory of the run (`out`,
+  `ca_file`, `netrc`).
 - A secret is a reference: `env:NAME`, or `file:NAME` below `secrets_dir`, whatever links lie on the way. So no answer
   of the API, no row and no file of a run can show one. Headers may have values as they are, unless their name says that
   they are secret.
@@ -23,6 +24,8 @@ from crawler.errors import UsageError
 from crawler.service.core.run_admission import RunReach, reach_of
 from crawler.service.errors import Invalid
 from crawler.settings import KEYS, PROFILES, Settings, merge_layers, profile
+from crawler.settings.places import STORES
+from crawler.storage.directory import IMMUTABLE_KEYS
 
 PROFILE = "profile"
 FUNCTIONS = ("filter", "on_page", "on_error", "on_progress")
@@ -30,6 +33,7 @@ KNOWN = (*KEYS, PROFILE)
 REFUSED = {
     "out": "the service chooses the directory of a run",
     "ca_file": "a job cannot name files; install the certificate for the whole machine",
+    "on_end": "a job cannot start programs; name a URL in on_end of the job, beside its settings",
     **dict.fromkeys(FUNCTIONS, "a job cannot call functions; use the command line or the Python API for that"),
 }
 SECRET_NAME = re.compile(r"auth|cookie|token|secret|password|api-?key|session|credential", re.IGNORECASE)
@@ -38,8 +42,9 @@ DISK_WAIT = 7 * 86_400.0
 DEMO = "demo"
 
 
-def check_settings(settings: Mapping[str, Any], secrets_dir: Path | None) -> Settings:
-    """The settings that these keys make. Raises Invalid for the first key that cannot be used."""
+def check_settings(settings: Mapping[str, Any], secrets_dir: Path | None, recrawl: bool = False) -> Settings:
+    """The settings that these keys make, of a job that crawls again where `recrawl`. Raises Invalid for the first key
+    that cannot be used."""
     for key in settings:
         if key not in KNOWN:
             close = get_close_matches(key, KNOWN, n=1)
@@ -55,7 +60,29 @@ def check_settings(settings: Mapping[str, Any], secrets_dir: Path | None) -> Set
         raise Invalid(f"settings.{_key_in(str(error), settings)}", str(error)) from error
     if not found.seeds and settings.get(PROFILE) != DEMO:
         raise Invalid("settings.seeds", "nothing to crawl: name at least one URL in seeds")
+    if recrawl and not (found.frontier == "sqlite" and found.store in STORES):
+        raise Invalid("recrawl", f"a job crawls again only with frontier = sqlite and store = {' or '.join(STORES)}")
     return found
+
+
+def crawls_the_same(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Whether a crawl that began with some settings can go on with others: both have the same seeds and scope, and both
+    store pages in the same way."""
+    older, newer = _kept(before), _kept(after)
+    if older == newer:
+        return True
+    try:
+        began, goes_on = merge_layers(older), merge_layers(newer)
+    except UsageError:
+        return False
+    same = all(getattr(began, key) == getattr(goes_on, key) for key in IMMUTABLE_KEYS if key != "seeds")
+    return same and set(began.seeds) == set(goes_on.seeds)
+
+
+def _kept(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the settings that a crawl directory keeps for good."""
+    merged = {key: value for layer in _layers(settings) for key, value in layer.items()}
+    return {key: merged[key] for key in (*IMMUTABLE_KEYS, "sitemap") if key in merged}
 
 
 def _layers(settings: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

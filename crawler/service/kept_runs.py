@@ -4,7 +4,8 @@ Rules:
 - core/retention.py decides. A directory is renamed first, then its runs are marked, then its files go: after a kill in
   between it has another name, and the next look removes what is left.
 - Sizes are measured when a run has ended and kept in memory; those of runs that go on are measured anew with each look.
-- A directory that someone else has removed is noticed, and its runs are marked.
+- A directory that someone else has removed is noticed, and its runs are marked. So is a generation that a later run
+  has dropped; the log of its run goes too.
 - Measuring and removing read the disk, so they run on a thread.
 """
 
@@ -26,6 +27,7 @@ from crawler.service.database import ServiceDatabase
 from crawler.service.records import RunRecord, StoredRun
 from crawler.service.run_file import RUNS, log_file, run_file
 from crawler.service.run_journal import RunJournal
+from crawler.storage.generations import DROPPED, folder_of
 
 LEAVING = ".removing-"
 PERIOD = 60.0
@@ -103,10 +105,19 @@ class KeptRuns:
         measured = await asyncio.to_thread(self._measure, {run.directory for run in runs} - self._sizes.keys())
         sizes = self._sizes | measured
         self._sizes |= {name: size for name, size in measured.items() if name not in going_on}
-        gone = {run.id for run in runs if run.directory not in going_on and not sizes[run.directory][1]}
+        dropped = await asyncio.to_thread(self._dropped, runs)
+        gone = {run.id for run in runs if run.directory not in going_on and not sizes[run.directory][1]} | dropped
         self._mark_removed(tuple(sorted(gone)))
+        await asyncio.to_thread(self._remove_files, tuple(sorted(dropped)))
         there = [run for run in runs if run.id not in gone]
-        return [_on_disk(run, sizes[run.directory][0]) for run in there], sizes
+        again = {job.id for job in self._database.jobs.where() if job.recrawl}
+        return [_on_disk(run, sizes[run.directory][0], run.recrawl and run.job in again) for run in there], sizes
+
+    def _dropped(self, runs: list[RunRecord]) -> set[str]:
+        """The runs that have ended and whose generations were dropped."""
+        ended = [run for run in runs if run.recrawl and run.state in FINAL and run.generation is not None]
+        folders = {run.id: folder_of(self._data / run.directory, run.generation or 0) for run in ended}
+        return {run for run, folder in folders.items() if (folder / DROPPED).exists()}
 
     def _measure(self, directories: set[str]) -> dict[str, tuple[int, int]]:
         return {directory: _size(self._data / directory) for directory in directories}
@@ -125,8 +136,8 @@ class KeptRuns:
                 path.unlink(missing_ok=True)
 
 
-def _on_disk(run: RunRecord, size: int) -> RunOnDisk:
-    return RunOnDisk(run.id, run.job, run.directory, run.state, run.ended_at, size)
+def _on_disk(run: RunRecord, size: int, recrawl: bool) -> RunOnDisk:
+    return RunOnDisk(run.id, run.job, run.directory, run.state, run.ended_at, size, recrawl)
 
 
 def _remove_leaving(folder: Path) -> None:

@@ -5,7 +5,7 @@ Rules:
 - `<run>.json` has the run and its job. A run that had not ended is queued: its process goes on with the crawl, or finds
   that it is complete.
 - A crawl directory without such a file becomes a run that has ended, of a job of its own, with what its manifest and
-  its counts tell.
+  its counts tell; of generations, with what the last one tells.
 - Schedules and tokens are in no directory. They have to be added again; the token in `DATA/token` stays valid.
 """
 
@@ -28,6 +28,7 @@ from crawler.service.records import Expect, JobRecord, OnEnd, Retry, RunRecord, 
 from crawler.service.run_file import RUNS, read_run_file
 from crawler.storage.database import storage_errors
 from crawler.storage.directory import CrawlDirectory, free_name
+from crawler.storage.generations import last_of
 
 STATES = {
     Ending.COMPLETE: (RunState.SUCCEEDED, RunReason.COMPLETE),
@@ -94,8 +95,10 @@ def _of_directory(path: Path, identifiers: Identifiers) -> tuple[RunRecord, JobR
     made = path.stat().st_mtime
     settings: dict[str, Any] = {}
     state, reason = RunState.INTERRUPTED, RunReason.LOST
+    generation = 0
     try:
-        directory = CrawlDirectory.open_readonly(path)
+        directory = CrawlDirectory.open_readonly(last_of(path))
+        generation = directory.generation
         settings = msgspec.to_builtins(directory.manifest.settings)
         state, reason = STATES[directory.tally().conclude(Ending.STOPPED).ending]
     except CrawlerError:
@@ -107,7 +110,7 @@ def _of_directory(path: Path, identifiers: Identifiers) -> tuple[RunRecord, JobR
         tags=("found",),
         expect=Expect(),
         retry=Retry(),
-        recrawl=False,
+        recrawl=generation > 0,
         on_end=OnEnd(),
         created_at=made,
         updated_at=made,
@@ -121,7 +124,10 @@ def _of_directory(path: Path, identifiers: Identifiers) -> tuple[RunRecord, JobR
         reason=reason,
         directory=f"{RUNS}/{path.name}",
         settings=settings,
+        recrawl=generation > 0,
+        generation=generation,
         created_at=made,
+        started_at=made,
         ended_at=made,
     )
     return run, job

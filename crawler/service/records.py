@@ -98,7 +98,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     `not_before` is when a retry may start; `directory` is relative to the data folder and may be shared by the runs of
     a job; `starts` counts processes, `crashes` those in a row that died without a page; `limits` were set while it ran;
     `exit_code` and `signal` are those of the last process, `stderr` its last lines; `unmet` tells each expectation that
-    is not met; `removed`: the directory is gone.
+    is not met; `removed`: the directory is gone, or the generation was dropped. `generation` of the directory that it
+    works on, None until it first starts, see core/recrawls.py.
     """
 
     id: str
@@ -111,6 +112,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     mode: str = ""
     settings: dict[str, Any] = {}
     recrawl: bool = False
+    generation: int | None = None
     schedule: str | None = None
     due: float | None = None
     attempt: int = 1

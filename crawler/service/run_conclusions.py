@@ -40,6 +40,7 @@ class RunConclusions:
             missed = self._unmet(run, job, summary)
             event, reason = judged(event, reason, missed, job is not None and job.expect.fail)
             fields |= {"summary": summary, "mode": summary["mode"], "unmet": missed}
+            fields["generation"] = summary["generation"]
         was_asked = run.state is RunState.STOPPING
         fields["crashes"] = 0 if was_asked or pages else run.crashes + 1
         with self._journal.transaction():

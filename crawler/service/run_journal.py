@@ -141,6 +141,8 @@ class RunJournal:
             settings=run.settings,
             schedule=run.schedule,
             mode=run.mode,
+            recrawl=run.recrawl,
+            generation=run.generation,
             attempt=attempt,
             retry_of=run.id,
             not_before=time() + wait if wait else None,

@@ -57,6 +57,7 @@ from crawler.service.supervisor import Supervisor
 from crawler.service.timetable import Timetable
 from crawler.service.tokens import Tokens
 from crawler.storage.database import PRIVATE, storage_errors
+from crawler.storage.generations import folder_of
 from crawler.system.file_lock import FileLock
 from crawler.system.stderr import write_nonblocking
 
@@ -83,8 +84,8 @@ class Service:
         )[1]
         self._journal = RunJournal(database, self.events, Identifiers(last))
         self._secrets_dir = secrets_dir
-        self._supervisor = Supervisor(self._journal, config, data, secrets_dir)
         self._starts = RunStarts(self._journal, data)
+        self._supervisor = Supervisor(self._journal, self._starts, config, data, secrets_dir)
         self._timetable = Timetable(
             self._journal, self._starts, config, self._supervisor.cancel_overlapping, self._supervisor.wake
         )
@@ -199,7 +200,7 @@ class Service:
                 raise Invalid("Idempotency-Key", "this key was used for another request; choose a new one")
             return self._journal.get(known[1])
         if changes:
-            check_settings({**job.settings, **changes}, self._secrets_dir)
+            check_settings({**job.settings, **changes}, self._secrets_dir, job.recrawl)
         self._check_queue()
         with self._journal.transaction():
             run = self._starts.create(job, changes)
@@ -255,6 +256,9 @@ class Service:
             raise Conflict("the crawl directory of this run is gone; start a new run", run.state)
         if any(one.directory == run.directory for one in self._database.active_runs()):
             raise Conflict("another run works in the directory of this one already", run.state)
+        later = [one.generation or 0 for one in self._database.runs.where(directory=run.directory)]
+        if max(later) > (run.generation or 0):
+            raise Conflict(f"generation {max(later)} follows that of this run; start a new run of the job", run.state)
         job = self._jobs.get(run.job)
         self._check_queue()
         with self._journal.transaction():
@@ -275,11 +279,14 @@ class Service:
         return self._supervisor.history(key)
 
     def directory(self, key: str) -> Path:
-        """The crawl directory of a run. Raises NotFound, also where it is gone."""
+        """The crawl directory of a run: the folder of its generation. Raises Conflict where a run that crawls again has
+        not begun, NotFound, also where it is gone."""
         run = self._journal.get(key)
         if run.removed:
             raise NotFound("crawl directory any more of run", key)
-        return self._data / run.directory
+        if run.recrawl and run.generation is None:
+            raise Conflict("this run has not begun, so it has no generation yet; ask again", "no_directory")
+        return folder_of(self._data / run.directory, run.generation or 0)
 
     def log_file(self, key: str) -> Path:
         """The log of a run, which may not be there yet. Raises NotFound."""

@@ -45,6 +45,7 @@ from crawler.service.records import RunLimits, RunProgress, RunRecord
 from crawler.service.run_conclusions import RunConclusions
 from crawler.service.run_file import RunFile, log_file, run_file, write_run_file
 from crawler.service.run_journal import RunJournal
+from crawler.service.run_starts import RunStarts
 from crawler.system.text import escape_unprintable, format_bytes
 
 HISTORY = 600
@@ -74,9 +75,12 @@ class ActiveRun:
 class Supervisor:
     """The runs of one data folder."""
 
-    def __init__(self, journal: RunJournal, config: ServiceConfig, data: Path, secrets_dir: Path | None) -> None:
+    def __init__(
+        self, journal: RunJournal, starts: RunStarts, config: ServiceConfig, data: Path, secrets_dir: Path | None
+    ) -> None:
         self.disk_full = False
         self._journal = journal
+        self._starts = starts
         self._config = config
         self._data = data
         self._secrets_dir = secrets_dir
@@ -231,7 +235,8 @@ class Supervisor:
         queued = [QueuedRun(run.id, reaches[run.id], run.not_before or 0.0) for run in waiting]
         found = admit(queued, [self._reach(one) for one in self._active.values()], self._config.max_running, time())
         for key in found.start:
-            run = self._change(key, RunEvent.START, starts=self._journal.get(key).starts + 1)
+            fields = {"starts": self._journal.get(key).starts + 1}
+            run = self._change(key, RunEvent.START, generation=self._starts.generation(key), **fields)
             self._active[key] = ActiveRun(reaches[key], run.crashes)
             self._spawn(self._follow(run, self._active[key]))
         return found.wake_at
@@ -314,7 +319,10 @@ class Supervisor:
             raise NotFound("job", run.job_name)
         directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = run_file(self._data, run.id)
-        write_run_file(file, RunFile(run=run, job=job, settings=for_child(run.settings, self._secrets_dir)))
+        told = for_child(run.settings, self._secrets_dir)
+        if run.recrawl and self._config.keep_runs is not None:
+            told.setdefault("keep_generations", self._config.keep_runs)
+        write_run_file(file, RunFile(run=run, job=job, settings=told))
         log = CappedLog(log_file(self._data, run.id), self._config.most_log)
         command = ["-m", "crawler", "supervised", str(directory), "--run", str(file)]
         return await ChildProcess.start(command, log, lambda message: self._hear(run.id, message))

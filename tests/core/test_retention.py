@@ -70,6 +70,17 @@ def test_a_directory_whose_last_success_is_old_stays_for_it() -> None:
     assert removed(runs, keep_days=1) == []
 
 
+def test_a_job_that_crawls_again_keeps_the_directory_of_its_last_run() -> None:
+    def again(number: int, state: RunState, days: float, directory: str) -> RunOnDisk:
+        return run(number, state, days=days, directory=directory)._replace(recrawl=True)
+
+    runs = [again(1, BAD, 1, "old"), again(2, BAD, 2, "mine"), again(3, BAD, 3, "mine"), run(4, BAD, days=4)]
+    bounds: dict[str, float] = {"keep_days": 1, "keep_bytes": 0}
+    assert {one for one, _ in removed(runs, **bounds)} == {"old", "run_4"}
+    lost = again(5, RunState.INTERRUPTED, 5, "lost")
+    assert {one for one, _ in removed([*runs, lost], **bounds)} == {"old", "run_4", "lost"}
+
+
 ends = st.one_of(st.none(), st.floats(0, 100 * DAY))
 runs_on_disk = st.lists(
     st.builds(

@@ -80,6 +80,13 @@ def test_a_retry_waits_for_its_time_and_holds_nobody_up_until_then() -> None:
     assert admit(queued, [], 9, 60.0) == Admitted(("retry",), 70.0)
 
 
+def test_a_retry_that_waits_holds_its_directory() -> None:
+    retry, after = reach_of([], "site", directory="runs/run_1"), A._replace(directory="runs/run_1")
+    queued = [QueuedRun("retry", retry, 50.0), QueuedRun("after", after), QueuedRun("elsewhere", B)]
+    assert admit(queued, [], 9, 10.0) == Admitted(("elsewhere",), 50.0)
+    assert admit(queued, [], 9, 60.0).start == ("retry", "elsewhere")
+
+
 reaches = st.builds(
     reach_of,
     st.lists(st.sampled_from([f"https://{sub}{name}.example/" for sub in ("", "www.", "x.") for name in "abc"])),

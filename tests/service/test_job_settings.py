@@ -9,7 +9,7 @@ import pytest
 
 from crawler.service.core.run_admission import RunReach
 from crawler.service.errors import Invalid
-from crawler.service.job_settings import DISK_WAIT, check_settings, for_child, reach
+from crawler.service.job_settings import DISK_WAIT, check_settings, crawls_the_same, for_child, reach
 
 SITE = "https://a.test"
 SEEDS = {"seeds": [f"{SITE}/"]}
@@ -32,6 +32,7 @@ def refused(settings: dict[str, Any], secrets_dir: Path | None = None) -> Invali
         ({"on_page": "os:remove", **SEEDS}, "settings.on_page", "cannot call functions"),
         ({"on_error": "os:remove", **SEEDS}, "settings.on_error", "cannot call functions"),
         ({"on_progress": "os:remove", **SEEDS}, "settings.on_progress", "cannot call functions"),
+        ({"on_end": "touch /tmp/x", **SEEDS}, "settings.on_end", "cannot start programs"),
         ({"ca_file": "/etc/passwd", **SEEDS}, "settings.ca_file", "cannot name files"),
         ({"delay": "soon", **SEEDS}, "settings.delay", "bad value"),
         ({"delay": -1, **SEEDS}, "settings.delay", "bad value"),
@@ -111,3 +112,24 @@ def test_the_reach_of_a_run_is_that_of_its_seeds_and_scope() -> None:
     )
     assert reach({"profile": "polite", **SEEDS}).hosts == {"a.test"}
     assert reach({}, ["http://b.test"]).hosts == {"b.test"}
+
+
+@pytest.mark.parametrize(
+    ("after", "same"),
+    [
+        ({}, True),
+        ({"delay": 3, "mode": "threads", "max_pages": 7}, True),
+        ({"profile": "fast"}, True),
+        ({"scope": "site"}, True),  # the default
+        ({"scope": "domain"}, False),
+        ({"store": "files"}, False),
+        ({"seeds": [f"{SITE}/", f"{SITE}/b"]}, False),
+        ({"sitemap": [f"{SITE}/sitemap.xml"]}, False),
+        ({"scope": "nonsense"}, False),
+    ],
+)
+def test_a_crawl_goes_on_with_other_settings_unless_they_change_what_is_crawled(
+    after: dict[str, Any], same: bool
+) -> None:
+    before = {**SEEDS, "delay": 1, "headers": {SITE: {"Cookie": "file:session"}}}
+    assert crawls_the_same(before, {**before, **after}) is same

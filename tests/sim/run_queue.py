@@ -188,11 +188,13 @@ class RunQueue:
             run = self.runs[int(name)]
             assert run.not_before <= self.now
             for other in queued:
-                ready = other.number < run.number and other.not_before <= self.now
-                assert not (ready and other.reach.overlaps(run.reach)), f"seed {self.seed}: {run} overtakes {other}"
+                before, ready = other.number < run.number, other.not_before <= self.now
+                shared = other.reach.overlaps(run.reach) if ready else other.directory == run.directory
+                assert not (before and shared), f"seed {self.seed}: {run} overtakes {other}"
             self._apply(run, RunEvent.START)
             run.child = True
-        anyone = any(run.not_before <= self.now for run in queued)
+        held = {run.directory for run in queued if run.not_before > self.now}
+        anyone = any(run.not_before <= self.now and run.directory not in held for run in queued)
         assert found.start or running or not anyone, f"seed {self.seed}: nothing runs and nothing starts"
         later = [run.not_before for run in queued if run.not_before > self.now]
         assert found.wake_at == min(later, default=None)

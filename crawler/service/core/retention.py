@@ -4,7 +4,9 @@ Rules:
 - The unit is the directory: a retry goes on in that of the run before, a recrawl makes a generation in it. It is as old
   as the last run in it.
 - Never removed: a directory in which a run has not ended, and for each job the one of its last run that succeeded,
-  whatever that makes of the bounds.
+  whatever that makes of the bounds. For a job that crawls again, nor is that of its last run, in which the next one
+  goes on: a later generation needs those before it. Old generations are dropped there by the crawl itself, as
+  `keep_generations` of the job says or else `keep_runs`.
 - Age and count are bounds of their own: what is older than `keep_days` goes, and of each job what is beyond the newest
   `keep_runs`. After that the oldest of all jobs go until all directories have at most `keep_bytes` together.
 - Without a bound nothing is removed.
@@ -22,7 +24,8 @@ _DAY = 86_400.0
 
 
 class RunOnDisk(NamedTuple):
-    """A run, as far as its directory matters. `bytes` of the directory, `ended_at` None where it has not ended."""
+    """A run, as far as its directory matters. `bytes` of the directory, `ended_at` None where it has not ended.
+    `recrawl`: its job crawls again, and this run has done so."""
 
     run: str
     job: str
@@ -30,6 +33,7 @@ class RunOnDisk(NamedTuple):
     state: RunState
     ended_at: float | None
     bytes: int
+    recrawl: bool = False
 
 
 class RemovalCause(StrEnum):
@@ -89,12 +93,15 @@ def to_remove(
 def _directories(runs: list[RunOnDisk]) -> list[_Directory]:
     """The directories of the runs, oldest first; those that are in use come last."""
     last_good: dict[str, RunOnDisk] = {}
+    last_recrawl: dict[str, RunOnDisk] = {}
     by_name: dict[str, list[RunOnDisk]] = {}
     for run in sorted(runs, key=_age):
         by_name.setdefault(run.directory, []).append(run)
         if run.state is RunState.SUCCEEDED:
             last_good[run.job] = run
-    good = {run.directory for run in last_good.values()}
+        if run.recrawl and run.state is not RunState.INTERRUPTED:
+            last_recrawl[run.job] = run
+    needed = {run.directory for run in (*last_good.values(), *last_recrawl.values())}
     found = [
         _Directory(
             name,
@@ -102,7 +109,7 @@ def _directories(runs: list[RunOnDisk]) -> list[_Directory]:
             tuple(run.run for run in here),
             max(map(_age, here))[0],
             max(run.bytes for run in here),
-            name in good or any(run.state not in FINAL for run in here),
+            name in needed or any(run.state not in FINAL for run in here),
         )
         for name, here in by_name.items()
     ]

@@ -11,7 +11,8 @@ Rules:
 - First come, first served. A run waits behind each earlier one whose reach overlaps its own, also where that one is
   waiting itself, so no run is overtaken by those that it waits for. Runs that overlap nothing do not wait.
 - Two runs that share a crawl directory do not run at once either, whatever their hosts.
-- A retry takes part when its wait is over, at the place of its creation.
+- A retry takes part when its wait is over, at the place of its creation. Until then it holds its crawl directory: a
+  later run there would take over the generation that the retry goes on with.
 """
 
 from __future__ import annotations
@@ -81,6 +82,7 @@ def admit(queued: Sequence[QueuedRun], running: Iterable[RunReach], most: int, n
     for one in queued:
         if one.not_before > now:
             later.append(one.not_before)
+            taken.append(RunReach(directory=one.reach.directory))
             continue
         if room > 0 and not any(one.reach.overlaps(other) for other in taken):
             start.append(one.run)
