@@ -33,6 +33,7 @@ from crawler.service.records import Listing
 from crawler.storage.database import connect_to_read, storage_errors
 from crawler.storage.directory import CrawlDirectory
 from crawler.storage.export import COLUMNS, NUMBERS, Cell, as_csv, as_jsonl, fields_of, records
+from crawler.storage.generations import DROPPED
 from crawler.storage.row_filter import RowCondition, condition
 from crawler.storage.stored_crawl import StoredCrawl
 
@@ -85,6 +86,8 @@ def open_crawl(path: Path) -> CrawlDirectory:
     """The crawl of a run. Raises Conflict where it has none (not yet, or no more), Corrupt."""
     if not CrawlDirectory.exists(path):
         raise Conflict("this run has no crawl directory: it has not begun, or retention has removed it", "no_directory")
+    if (path / DROPPED).exists():
+        raise Conflict("the generation of this run was dropped to save room; its summary is kept", "no_directory")
     crawl = CrawlDirectory.open_readonly(path)
     if not crawl.shards_there():
         raise Conflict("this run has not fetched anything yet; ask again", "no_directory")

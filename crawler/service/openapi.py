@@ -137,7 +137,8 @@ def _responses(route: Route, answer: Schema | None) -> Schema:
     responses: Schema = {str(route.status): {"description": phrase}}
     if route.status != HTTPStatus.NO_CONTENT:
         schema = {"type": "string"} if answer is None else answer
-        responses[str(route.status)]["content"] = {route.media: {"schema": schema}}
+        others = {route.other_media: {"schema": {"type": "string"}}} if route.other_media else {}
+        responses[str(route.status)]["content"] = {route.media: {"schema": schema}, **others}
     for status in sorted(statuses(route)):
         described: Schema = {"description": MEANINGS.get(status, HTTPStatus(status).phrase)}
         if status < HTTPStatus.BAD_REQUEST:

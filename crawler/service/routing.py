@@ -49,9 +49,9 @@ class Route:
     """One route. `path` is that of aiohttp, with {parameters}; `scope` None: open to everybody.
 
     `body`: type of its JSON body, None: it takes none; `answer`: type of its JSON answer, None: it has another `media`,
-    or no content. `refusals` are its statuses beyond those that follow from scope, path, body and query; `headers`
-    those of a request that it heeds. `is_page`: for people, so not in the document, and it takes forms. `streams`: its
-    answer has no known end.
+    or no content; `other_media`: what it may answer instead, as its query says. `refusals` are its statuses beyond
+    those that follow from scope, path, body and query; `headers` those of a request that it heeds. `is_page`: for
+    people, so not in the document, and it takes forms. `streams`: its answer has no known end.
     """
 
     method: Literal["GET", "POST", "PATCH", "DELETE"]
@@ -64,6 +64,7 @@ class Route:
     answer: Any = None
     status: int = 200
     media: str = JSON
+    other_media: str = ""
     refusals: tuple[int, ...] = ()
     headers: tuple[str, ...] = ()
     is_page: bool = False

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from time import monotonic
 from typing import NamedTuple, Self
 
 import msgspec
@@ -31,7 +32,7 @@ from crawler.core.changes.states import (
     why_gone,
 )
 from crawler.core.page.links import page_headers
-from crawler.errors import UsageError
+from crawler.errors import StorageError, UsageError
 from crawler.storage.directory import CrawlDirectory, come_to
 from crawler.storage.frontier.rows import SettledRow
 from crawler.storage.generations import chosen, folder_of, generations, qualified
@@ -109,12 +110,20 @@ class _Base(NamedTuple):
     number: int
 
 
-def diff(root: Path, older: int | None = None, newer: int | None = None) -> GenerationDiff:
+def diff(
+    root: Path, older: int | None = None, newer: int | None = None, patience: float = float("inf")
+) -> GenerationDiff:
     """The changes between two generations: by default between the last two, or to the last one. Raises UsageError where
-    there are no two, StorageError."""
+    there are no two, StorageError, also where it takes longer than `patience` seconds."""
+    give_up_at = monotonic() + patience
     older, newer = pair(root, older, newer)
     with _Comparison(root, older, newer) as comparison:
-        return comparison.result()
+        for _ in comparison.steps():
+            if monotonic() > give_up_at:
+                raise StorageError(
+                    f"the generations are too large to be compared in {patience:g} s; use the command diff"
+                )
+        return comparison.found
 
 
 def diff_of_text(root: Path, url: str, older: int | None = None, newer: int | None = None) -> Iterator[str]:
@@ -157,7 +166,7 @@ class _Comparison:
         self._open: dict[int, StoredCrawl] = {}
         self._before = [number for number in reversed(generations(root)) if number < older]
         self._older, self._newer = self._crawl(older), self._crawl(newer)
-        self._found = GenerationDiff(older=older, newer=newer)
+        self.found = self._found = GenerationDiff(older=older, newer=newer)
         self._older_whole, _ = self._whole(older)
         self._found.complete, directory = self._whole(newer)
         tally = directory.tally()
@@ -170,14 +179,14 @@ class _Comparison:
     def __exit__(self, *error: object) -> None:
         self._files.close()
 
-    def result(self) -> GenerationDiff:
-        """Read both generations."""
+    def steps(self) -> Iterator[None]:
+        """Read both generations, a URL a step. `found` has the result at the end."""
         last = [0.0, 0.0]
         for url, before, after in _side_by_side(self._older.urls(by_url=True), self._newer.urls(by_url=True)):
             last = [max(at, row.settled_at) if row else at for at, row in zip(last, (before, after), strict=True)]
             self._take(url, before, after)
+            yield
         self._found.ended_at = (last[0], last[1])
-        return self._found
 
     def _crawl(self, number: int) -> StoredCrawl:
         if number not in self._open:

@@ -16,9 +16,10 @@ from crawler.service.errors import Invalid
 from crawler.service.merge_patch import merge_patch, patch_between
 from crawler.service.records import JobRecord, RunProgress, RunRecord
 from crawler.service.web.charts import Column, columns, curves, spark
-from crawler.service.web.crawl_facts import BEING_READ, CrawlFacts
+from crawler.service.web.crawl_facts import RunReadings
 from crawler.service.web.effective import effective
 from crawler.service.web.job_forms import field_of, read_job, typed_from
+from crawler.service.web.kept_readings import BEING_READ
 from crawler.service.web.run_states import PAUSES, SHOWN, WHY, actions, ended, shown
 from crawler.service.web.schedules import read_schedule
 from crawler.service.web.templating import ago
@@ -181,13 +182,13 @@ def test_a_patch_between_two_leads_from_one_to_the_other(before: dict[str, Any],
 
 
 async def test_a_page_does_not_wait_for_a_directory_that_is_being_read(tmp_path: Path) -> None:
-    facts, gone = CrawlFacts(), tmp_path / "gone"
-    assert await facts.of("run_1", gone, live=True, wait=0.0) is BEING_READ
+    facts, gone = RunReadings().facts, tmp_path / "gone"
+    assert (await facts.of("run_1", gone, live=True, wait=0.0)).unread == BEING_READ
     read = await facts.of("run_1", gone, live=True, wait=30.0)
     assert read.facts is None and "does not exist" in read.unread
     assert await facts.of("run_1", gone, live=True, wait=0.0) is read
 
 
 async def test_a_directory_without_a_crawl_is_told_in_words(tmp_path: Path) -> None:
-    read = await CrawlFacts().of("run_1", tmp_path, live=False, wait=30.0)
+    read = await RunReadings().facts.of("run_1", tmp_path, live=False, wait=30.0)
     assert read.facts is None and str(tmp_path) in read.unread

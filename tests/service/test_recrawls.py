@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -20,12 +22,15 @@ from crawler.errors import CrawlerError
 from crawler.service.core.states import FINAL, RunState
 from crawler.service.errors import Conflict, Invalid, NotFound
 from crawler.service.records import JobSpec
+from crawler.service.routing import API
 from crawler.storage.diff import diff
 from crawler.storage.directory import CrawlDirectory
 from crawler.storage.generations import folder_of, generations
 from tests.contract.changing_site import ChangingSite, changing_site, page
 from tests.contract.webs import crawl
 from tests.service.open_service import ended, pages_of, serving
+from tests.service.person import Outline, Person
+from tests.service.served import Answer, Served
 
 PATIENCE = 120.0
 PAGES = 8
@@ -88,7 +93,7 @@ class ServiceProcess:
 
 
 @contextmanager
-def served(data: Path) -> Iterator[ServiceProcess]:
+def serve_process(data: Path) -> Iterator[ServiceProcess]:
     data.mkdir()
     service = ServiceProcess(data)
     try:
@@ -115,7 +120,7 @@ def fresh_digest(site: ChangingSite, folder: Path) -> str:
 
 def test_three_runs_make_three_generations_whatever_is_killed(site: ChangingSite, tmp_path: Path) -> None:
     digests = [fresh_digest(site, tmp_path / "fresh0")]
-    with served(tmp_path / "data") as service:
+    with serve_process(tmp_path / "data") as service:
         client = service.start()
         client.ask("POST", "/jobs", {"name": "nightly", "settings": {"seeds": [site.url], **FAST}, "recrawl": True})
         first = over(client, client.ask("POST", "/jobs/nightly/runs")["id"])
@@ -228,3 +233,66 @@ async def test_what_cannot_be_crawled_again_is_refused(tmp_path: Path) -> None:
         job = await service.add_job(JobSpec(name="nightly", settings={"seeds": keys["seeds"]}, recrawl=True))
         with pytest.raises(Invalid, match="crawls again only with"):
             await service.start(job.id, settings={"frontier": keys["frontier"]})
+
+
+def test_the_changes_of_a_run_are_told_by_the_api(served: Served, site: ChangingSite) -> None:
+    def run(query: str = "") -> Any:
+        begun = served.ask("POST", f"{API}/jobs/nightly/runs").json
+        return served.until(f"{API}/runs/{begun['id']}", lambda now: now["state"] in FINAL)
+
+    def diff_of(run: Any, query: str = "") -> Answer:
+        return served.ask("GET", f"{API}/runs/{run['id']}/diff{query}", as_="read")
+
+    spec = {"name": "nightly", "settings": {"seeds": [site.url], **FAST}, "recrawl": True}
+    assert served.ask("POST", f"{API}/jobs", spec).status == 201
+    first = run()
+    refused = diff_of(first)
+    assert (refused.status, refused.json["state"]) == (409, "nothing_to_compare")
+    edit(site, 1)
+    second = run()
+    found = diff_of(second).json
+    assert (found["from"], found["to"], found["complete"]) == (0, 1, True)
+    assert found["counts"] == {"new": 1, "gone": 1, "changed": 2, "moved": 0, "uncertain": 0, "unchanged": PAGES - 2}
+    assert found["new"] == [site.at("/added1")]
+    assert found["gone"] == [{"url": site.at("/4"), "why": "404"}]
+    assert diff_of(second, "?limit=1").json["changed"] == found["changed"][:1]
+    text = diff_of(second, f"?text={quote(site.at('/1'))}")
+    assert text.headers["Content-Type"] == "text/plain; charset=utf-8"
+    lines = text.body.decode().splitlines()
+    assert lines[:2] == ["--- generation 0", "+++ generation 1"] and "+edited in 1." in lines
+    assert diff_of(second, f"?text={quote(site.at('/nowhere'))}").status == 404
+    assert diff_of(second, "?limit=0").status == 422
+    assert diff_of({"id": "run_000000000000"}).status == 404
+
+
+def test_the_dashboard_shows_generations_and_what_changed(served: Served, site: ChangingSite) -> None:
+    person = Person(served)
+    spec = {"name": "shown", "settings": {"seeds": [site.url], **FAST}, "recrawl": True}
+    job = served.ask("POST", f"{API}/jobs", spec).json["id"]
+    assert "The first run makes generation 0" in person.text(f"/jobs/{job}")
+    for number in range(2):
+        begun = served.ask("POST", f"{API}/jobs/shown/runs").json["id"]
+        run = served.until(f"{API}/runs/{begun}", lambda now: now["state"] in FINAL)
+        if not number:
+            assert "has made the first generation" in person.text(f"/runs/{begun}/diff")
+            edit(site, 1)
+
+    def generation() -> Any:
+        row = re.search(
+            rf'<tr id="generation-{begun}">.*?</tr>', person.text(f"/jobs/{job}?fragment=generations"), re.DOTALL
+        )
+        assert row
+        told = dict(re.findall(r'data-is="(\w+)">(\d[\d,]*)<', row[0]))
+        return told if "new" in told else None
+
+    counts = {"new": "1", "gone": "1", "changed": "2", "moved": "0", "unchanged": str(PAGES - 2)}
+    assert until(generation) == {"pages": str(run["summary"]["pages"]), **counts}
+    text = until(lambda: found if "<h2>Gone (1)</h2>" in (found := person.text(f"/runs/{begun}/diff")) else None)
+    link = f"?text={quote(site.at('/1'), safe='')}"
+    assert f'<a href="{link}">' in text and "404: not found" in text
+    shown = person.text(f"/runs/{begun}/diff{link}")
+    assert '<span class="added">+edited in 1.' in shown
+    assert "there is no page" in person.text(f"/runs/{begun}/diff?text=x")
+    for page_of in (text, shown, person.text(f"/jobs/{job}")):
+        outline = Outline(page_of)
+        assert (outline.wrong, outline.open, outline.inline) == ([], [], [])

@@ -1,4 +1,4 @@
-"""What a run has brought: URLs, errors, hosts, log, files, report and export, read from its crawl directory."""
+"""What a run has brought: URLs, errors, hosts, changes, log, files, report and export, from its crawl directory."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from aiohttp import web
 from msgspec import Meta
 
 from crawler.report.facts import TroubleFacts
-from crawler.service import crawl_reader
+from crawler.service import crawl_reader, diff_reader
 from crawler.service.core.states import FINAL
 from crawler.service.crawl_reader import HostOfRun, StoredFile, UrlListing
+from crawler.service.diff_reader import RunDiff
 from crawler.service.log_reader import RunLog, between, follow, requested_range
 from crawler.service.records import Listing
 from crawler.service.routes.queries import PageQuery
@@ -49,6 +50,13 @@ class ExportQuery(Query, frozen=True, kw_only=True):
     where: tuple[Condition, ...] = ()
 
 
+class DiffQuery(Query, frozen=True, kw_only=True):
+    """`limit`: of each list; `text`: a URL, of whose main text the unified diff is the answer instead."""
+
+    limit: Annotated[int, Meta(ge=1, le=10_000)] = 1000
+    text: Annotated[str, Meta(min_length=1, max_length=4000)] | None = None
+
+
 async def directory_of(call: Call) -> Path:
     """The crawl directory of the run that a call names. Raises NotFound."""
     run = await call.service.run(call.path["run"])
@@ -69,6 +77,15 @@ async def errors(call: Call) -> Listing[TroubleFacts]:
 async def hosts(call: Call) -> Listing[HostOfRun]:
     """The hosts."""
     return await call.read(crawl_reader.hosts, await directory_of(call), call.query.cursor, call.query.limit)
+
+
+async def diff(call: Call) -> RunDiff | web.Response:
+    """The changes, or those in the text of one page."""
+    path = await directory_of(call)
+    if call.query.text is None:
+        return await call.read(diff_reader.run_diff, path, call.query.limit)
+    lines = await call.read(diff_reader.text_diff, path, call.query.text)
+    return web.Response(text="".join(f"{line}\n" for line in lines), headers={"Content-Type": TEXT})
 
 
 async def files(call: Call) -> Listing[StoredFile]:
@@ -146,6 +163,16 @@ ROUTES = (
         "List the hosts of a run, those with most URLs first",
         query=PageQuery,
         answer=Listing[HostOfRun],
+        refusals=(409,),
+    ),
+    Route(
+        "GET",
+        f"{RUN}/diff",
+        diff,
+        "Show what changed since the generation before; with `text` in the text of one page",
+        query=DiffQuery,
+        answer=RunDiff,
+        other_media="text/plain",
         refusals=(409,),
     ),
     Route("GET", f"{RUN}/files", files, "List the files of a run", answer=Listing[StoredFile], refusals=(409,)),

@@ -11,6 +11,7 @@ from crawler.service.job_settings import modes
 from crawler.service.merge_patch import patch_between
 from crawler.service.records import JobRecord, JobSpec, RunRecord
 from crawler.service.web.charts import Column, columns
+from crawler.service.web.diffs import generations
 from crawler.service.web.effective import explained_settings
 from crawler.service.web.job_forms import field_of, read_job, typed_from
 from crawler.service.web.overview import job_rows
@@ -66,6 +67,8 @@ async def job_page(visit: Visit) -> Answer:
     job = await visit.service.job(visit.named("job"))
     if visit.fragment == "runs":
         return Shown("parts/job_runs.html", await _runs(visit, job))
+    if visit.fragment == "generations":
+        return Shown("parts/job_generations.html", await _generations(visit, job))
     return await whole_job(visit, job, NOT_REFUSED, 200)
 
 
@@ -74,6 +77,7 @@ async def whole_job(visit: Visit, job: JobRecord, refused: Refused, status: int)
     schedules = [one for one in (await visit.service.schedules(limit=500)).items if one.job == job.id]
     context = {
         **await _runs(visit, job),
+        **await _generations(visit, job),
         "schedules": schedules,
         "effective": explained_settings(job.settings, job.settings),
         "typed": refused.typed or typed_from(job),
@@ -87,6 +91,11 @@ async def whole_job(visit: Visit, job: JobRecord, refused: Refused, status: int)
 async def _runs(visit: Visit, job: JobRecord) -> dict[str, object]:
     runs = (await visit.service.runs(job=job.id, limit=RUNS)).items
     return {"job": job, "runs": runs, "figure": safe(_figure(runs))}
+
+
+async def _generations(visit: Visit, job: JobRecord) -> dict[str, object]:
+    runs = (await visit.service.runs(job=job.id, limit=RUNS)).items
+    return {"job": job, "generations": await generations(visit, runs)}
 
 
 def _figure(runs: list[RunRecord]) -> str:

@@ -18,7 +18,7 @@ from crawler.service.auth import Caller, is_own_path, log_in, log_out
 from crawler.service.problems import RefusedRequest
 from crawler.service.records import TokenScope
 from crawler.service.routing import CALLER, Call, Route
-from crawler.service.web import hosts, jobs, modes, overview, runs, schedules, storage, tokens
+from crawler.service.web import diffs, hosts, jobs, modes, overview, runs, schedules, storage, tokens
 from crawler.service.web.static_files import static_files
 from crawler.service.web.templating import render
 from crawler.service.web.visits import NOT_REFUSED, Moved, Refused, Shown, View, Visit, flat
@@ -107,6 +107,7 @@ ROUTES = (
     _page("/jobs/{job}", jobs.job_page, "A job"),
     _page("/runs", runs.runs_page, "All runs"),
     _page("/runs/{run}", runs.run_page, "A run"),
+    _page("/runs/{run}/diff", diffs.diff_page, "What a run has changed"),
     _page("/schedules", schedules.schedules_page, "All schedules"),
     _page("/hosts", hosts.hosts_page, "Hosts over all runs"),
     _page("/compare", modes.compare_page, "Modes side by side"),

@@ -15,7 +15,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from crawler.service.auth import is_own_path
-from crawler.service.web.crawl_facts import CrawlFacts, facts_of
+from crawler.service.web.crawl_facts import DiffRead, FactsRead, readings_of
+from crawler.service.web.kept_readings import KeptReadings
 
 if TYPE_CHECKING:
     from multidict import MultiMapping
@@ -67,9 +68,14 @@ class Visit:
         return self.call.service
 
     @property
-    def facts(self) -> CrawlFacts:
+    def facts(self) -> KeptReadings[FactsRead]:
         """The facts of its runs."""
-        return facts_of(self.call.service)
+        return readings_of(self.call.service).facts
+
+    @property
+    def diffs(self) -> KeptReadings[DiffRead]:
+        """What its runs have changed."""
+        return readings_of(self.call.service).diffs
 
     def named(self, part: str) -> str:
         """A part of the path."""
