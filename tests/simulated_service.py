@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -38,7 +39,7 @@ def total(title: str, found: Iterable[Counter[str]], began: float) -> None:
     counts: Counter[str] = Counter()
     for one in found:
         counts += one
-    print(f"{title}: {time.monotonic() - began:,.0f} s")
+    print(f"{title}: {time.monotonic() - began:,.0f} s", flush=True)
     for name, count in counts.most_common():
         print(f"{name:>18} {count:>13,}")
 
@@ -61,6 +62,10 @@ def main() -> None:
         title = f"{options.schedules:,} schedules over {options.years:g} years, no tick lost, none decided twice"
         total(title, pool.imap_unordered(timetable, tasks), time.monotonic())
         total(f"{options.queues:,} queues of runs", pool.imap_unordered(run_queue, seeds, 20), time.monotonic())
+        pool.close()
+        pool.join()
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(f"CPU: {used.ru_utime + used.ru_stime:,.0f} s")
 
 
 if __name__ == "__main__":

@@ -52,6 +52,7 @@ SCHEMA = "\n".join(
         RecordTable.schema("schedule", SCHEDULE),
         RecordTable.schema("token", TOKEN),
         """
+        CREATE INDEX IF NOT EXISTS run_schedule_state ON run (schedule, state);
         CREATE TABLE IF NOT EXISTS transition (
             id INTEGER PRIMARY KEY, run TEXT NOT NULL, state TEXT NOT NULL, reason TEXT, at REAL NOT NULL);
         CREATE INDEX IF NOT EXISTS transition_run ON transition (run, id);

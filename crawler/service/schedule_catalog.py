@@ -58,7 +58,7 @@ class ScheduleCatalog:
         """A schedule with a patch applied. Raises Invalid, NotFound."""
         self.get(key)
         now = time()
-        self._timetable.decide_all(now)
+        self._timetable.decide(key, now)
         before = self.get(key)
         spec = patched(ScheduleSpec(**{name: getattr(before, name) for name in ScheduleSpec.__struct_fields__}), patch)
         due = _first_due(spec, now)
@@ -92,7 +92,7 @@ class ScheduleCatalog:
         with self._journal.transaction():
             self._journal.database.schedules.put(schedule)
             self._journal.tell("schedule", schedule)
-        self._timetable.wake()
+        self._timetable.wake(schedule.id)
         return schedule
 
 

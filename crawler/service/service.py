@@ -349,15 +349,12 @@ class Service:
     async def overview(self) -> Overview:
         """What runs, what waits, what is due and what went wrong lately."""
         active = self._database.active_runs()
-        due = sorted(
-            (one for one in self._database.schedules.where() if one.next_due), key=lambda one: one.next_due or 0
-        )
         lately = self._database.runs.page(None, LOOKED_AT).items
         bad = (RunState.FAILED, RunState.INTERRUPTED)
         return Overview(
             running=[run for run in active if run.state is not RunState.QUEUED],
             queued=[run for run in active if run.state is RunState.QUEUED],
-            due=due[:LISTED],
+            due=self._timetable.first_due(LISTED),
             troubles=[run for run in lately if run.state in bad or run.reason in TROUBLES][:LISTED],
             disk_free=self._supervisor.disk_free(),
             disk_full=self._supervisor.disk_full,

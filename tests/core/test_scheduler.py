@@ -17,8 +17,10 @@ from crawler.service.core.scheduler import (
     Due,
     Load,
     Timing,
+    Upcoming,
     decide,
     jitter,
+    upcoming,
 )
 from crawler.service.core.schedules import BadSchedule, calendar_of
 from crawler.service.core.states import RunReason
@@ -39,6 +41,18 @@ def ask(timing: Timing, now: float, decided: int = BEGIN, load: Load | None = No
 
 def test_before_its_time_nothing_is_due_and_the_wake_time_is_told() -> None:
     assert ask(DAILY, BEGIN + DAY - 0.1) == Decision((), BEGIN, BEGIN + DAY, float(BEGIN + DAY))
+
+
+def test_when_the_next_tick_is_to_be_decided_is_known_without_the_time() -> None:
+    late = Timing(cron="0 0 * * *", jitter=600)
+    found = upcoming("sch_1", late, BEGIN)
+    decision = ask(late, BEGIN)
+    assert (
+        found
+        == Upcoming(decision.next_due, decision.wake_at)
+        == Upcoming(BEGIN + DAY, BEGIN + DAY + jitter("sch_1", BEGIN + DAY, 600))
+    )
+    assert upcoming("sch_1", DAILY, 10**15) == Upcoming(None, None)
 
 
 def test_a_tick_runs_at_its_time_and_the_next_one_is_told() -> None:

@@ -137,7 +137,7 @@ async def test_ticks_of_a_paused_schedule_have_rows_and_none_runs(service: Servi
     await service.add_job(spec())
     schedule = await service.add_schedule(ScheduleSpec(job="one", cron="* * * * *"))
     assert (await service.pause_schedule(schedule.id)).next_due is None
-    service._timetable.decide_all(schedule.created_at + 150)
+    service._timetable.decide_due(schedule.created_at + 150)
     ticks = (await service.ticks(schedule.id)).items
     assert {tick.reason for tick in ticks} == {RunReason.PAUSED_SCHEDULE} and len(ticks) in (2, 3)
     first = await service.ticks(schedule.id, limit=1)
@@ -153,7 +153,7 @@ async def test_a_tick_is_decided_once_whatever_the_clock_does(service: Service) 
     due = schedule.next_due
     assert due is not None
     for now in (due - 1, due, due, due - 30, due + 1):
-        service._timetable.decide_all(now)
+        service._timetable.decide_due(now)
     (run,) = (await service.runs()).items
     assert (run.state, run.schedule, run.due) == (RunState.QUEUED, schedule.id, due)
     (tick,) = (await service.ticks(schedule.id)).items
@@ -165,7 +165,7 @@ async def test_a_full_queue_makes_a_row_of_a_tick(tmp_path: Path) -> None:
     await service.add_job(spec())
     await service.start("one")
     schedule = await service.add_schedule(ScheduleSpec(job="one", cron="* * * * *"))
-    service._timetable.decide_all(float(schedule.next_due or 0))
+    service._timetable.decide_due(float(schedule.next_due or 0))
     (tick,) = (await service.ticks(schedule.id)).items
     assert (tick.run, tick.reason) == (None, RunReason.QUEUE_FULL)
     await service.close()

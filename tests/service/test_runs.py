@@ -249,7 +249,7 @@ async def test_a_tick_becomes_one_run_and_missed_ones_have_rows(web: StartedWeb,
         database = service._database
         with database.transaction():  # as if the service had been away for five minutes
             database.schedules.put(replace(schedule, decided=int(time()) - 300))
-        service._timetable.wake()
+        service._timetable.wake(schedule.id)
         await until(lambda: database.ticks(schedule.id, None, 100).items)
         ticks = (await service.ticks(schedule.id)).items
         assert [tick.reason for tick in ticks][1:] == [RunReason.COALESCED] * (len(ticks) - 1)
@@ -271,7 +271,7 @@ async def test_a_tick_that_overlaps_is_skipped_queued_or_ends_the_run_before(web
         database = service._database
         with database.transaction():
             database.schedules.put(replace(schedule, decided=int(time()) - 61))
-        service._timetable.decide_all(time())
+        service._timetable.decide(schedule.id, time())
         first = await ended(service, first)
         assert (first.state, first.reason) == (RunState.CANCELLED, RunReason.OVERLAP)
         second = next(run for run in (await service.runs()).items if run.due is not None)
@@ -280,7 +280,7 @@ async def test_a_tick_that_overlaps_is_skipped_queued_or_ends_the_run_before(web
         with database.transaction():
             database.schedules.put(replace(schedule, decided=schedule.decided - 61))
             database._execute("DELETE FROM tick")
-        service._timetable.decide_all(time())
+        service._timetable.decide(schedule.id, time())
         assert (await service.ticks(schedule.id)).items[0].reason is RunReason.OVERLAP
         await service.cancel(second.id, force=True)
 

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from crawler.service.core.scheduler import GRACE, MOST_ROWS, MOST_WAITING, Decision, Due, Load, Timing, decide, jitter
 from crawler.service.core.states import RunReason
-from tests.sim.cron_oracle import ticks
+from tests.sim.cron_oracle import tick_list
 
 BEGIN = 1_767_225_600  # 2026-01-01, UTC
 HOUR, DAY, YEAR = 3600.0, 86_400.0, 31_556_952.0
@@ -50,15 +50,17 @@ class SimSchedule:
     undisturbed: bool = True
 
     def __post_init__(self) -> None:
-        self._ticks = ticks(self.timing.cron, self.timing.zone, self.decided)
-        self.expected = next(self._ticks, None)
+        self._ticks = tick_list(self.timing.cron, self.timing.zone, BEGIN)
+        self._place = self._ticks.place_after(self.decided)
+        self.expected = self._ticks.at(self._place)
 
     def expected_until(self, until: int) -> list[int]:
         """The ticks that must have been decided now, and had not been before."""
         found = list[int]()
         while self.expected is not None and self.expected <= until:
             found.append(self.expected)
-            self.expected = next(self._ticks, None)
+            self._place += 1
+            self.expected = self._ticks.at(self._place)
         return found
 
 

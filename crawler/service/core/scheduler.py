@@ -6,8 +6,9 @@ Rules:
   After a jump back, `behind` tells how far the clock is behind what was decided; until it is there no tick is due.
 - A decision and its runs are written in one transaction, with (schedule, due) unique. A process that dies before that
   has decided nothing, and the next one decides the same.
-- Only the next tick is known in advance. Each is put off by its jitter, a hash of (schedule, due); ticks are decided in
-  their order.
+- Only the next tick is known in advance. When it is to be decided follows from the schedule and from what it remembers,
+  not from the present: a timetable that keeps these times stays right however the clock jumps.
+- Each tick is put off by its jitter, a hash of (schedule, due); ticks are decided in their order.
 - A tick is late from `catchup` seconds on, or GRACE where that is more: the loop of a busy machine is no outage. Jitter
   does not count as lateness.
 - Of several ticks that are due at once the last one runs, if it is not late; the others of its window are `coalesced`,
@@ -63,6 +64,13 @@ class Due(NamedTuple):
     missed: int = 1
 
 
+class Upcoming(NamedTuple):
+    """A tick that was not decided yet, and when it is to be; None where there is none."""
+
+    due: int | None
+    wake_at: float | None
+
+
 class Decision(NamedTuple):
     """What is to be written, in order of due times; at most the last one runs.
 
@@ -87,37 +95,48 @@ def decide(schedule: str, timing: Timing, decided: int, now: float, load: Load) 
     """Decide every tick that is due. `schedule` is its id, `decided` the last due time decided before; a new schedule
     begins with its creation. Raises BadSchedule where the zone is not known any more."""
     calendar = calendar_of(timing.cron, timing.zone)
-    last, due, wake_at = _ripe(schedule, timing, calendar, decided, now)
+    last, number, following = _ripe(schedule, timing, calendar, decided, now)
     ticks, cancel = list[Due](), False
     if timing.paused:
         ticks += _skipped(calendar, decided, last, RunReason.PAUSED_SCHEDULE)
-    elif last > decided:
+    elif number:
         fresh = ceil(now - max(timing.catchup, GRACE) - timing.jitter)  # the oldest due time that is not late
         late = max(decided, min(last, fresh - 1))
-        ticks += _skipped(calendar, decided, late, RunReason.CATCHUP)
-        ticks += _skipped(calendar, late, last - 1, RunReason.COALESCED)
+        if number > 1 or late == last:  # mostly one tick is due, in time: then there is nothing to skip
+            ticks += _skipped(calendar, decided, late, RunReason.CATCHUP)
+            ticks += _skipped(calendar, late, last - 1, RunReason.COALESCED)
         if last > late:
             reason = _refused(timing, load)
             ticks.append(Due(last, reason))
             cancel = reason is None and timing.overlap == "cancel" and load.active > 0
-    return Decision(tuple(ticks), last, due, wake_at, cancel, max(0.0, last - now))
+    return Decision(tuple(ticks), last, following.due, following.wake_at, cancel, max(0.0, last - now))
 
 
-def _ripe(
-    schedule: str, timing: Timing, calendar: Calendar, decided: int, now: float
-) -> tuple[int, int | None, float | None]:
-    """The last tick that is to be decided (`decided` where there is none), the one after it, and when that one is."""
+def upcoming(schedule: str, timing: Timing, decided: int) -> Upcoming:
+    """The first tick later than `decided`. Raises BadSchedule, see `decide`."""
+    return _upcoming(schedule, timing, calendar_of(timing.cron, timing.zone), decided)
+
+
+def _upcoming(schedule: str, timing: Timing, calendar: Calendar, decided: int) -> Upcoming:
+    due = calendar.after(decided)
+    if due is None:
+        return Upcoming(None, None)
+    return Upcoming(due, float(due + (jitter(schedule, due, timing.jitter) if timing.jitter else 0)))
+
+
+def _ripe(schedule: str, timing: Timing, calendar: Calendar, decided: int, now: float) -> tuple[int, int, Upcoming]:
+    """The last tick that is to be decided, or `decided`; how many these are, where not more than MOST_ROWS; and the one
+    after them."""
     last, number = decided, 0
-    while (due := calendar.after(last)) is not None:
-        wake_at = due + jitter(schedule, due, timing.jitter)
-        if wake_at > now:
-            return last, due, float(wake_at)
-        last, number = due, number + 1
+    while True:
+        following = _upcoming(schedule, timing, calendar, last)
+        if following.due is None or following.wake_at is None or following.wake_at > now:
+            return last, number, following
+        last, number = following.due, number + 1
         if (
             number == MOST_ROWS
         ):  # whatever its jitter, a tick that is older than now by the most jitter is to be decided
             last = calendar.latest(last, int(now - timing.jitter)) or last
-    return last, None, None
 
 
 def _skipped(calendar: Calendar, after: int, until: int, reason: RunReason) -> list[Due]:

@@ -17,7 +17,8 @@ reference data; it is read once for each zone.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
+from calendar import monthrange
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
@@ -60,8 +61,8 @@ class Calendar:
     def __init__(self, cron: str, zone: str) -> None:
         line = _parsed(cron)
         self._zone = _zone(zone)
-        self._months = frozenset(line.months)
-        self._matches = line.match_day
+        self._months = sorted(line.months)
+        self._day_fields = (cron.split()[2], cron.split()[4])
         self._minutes, self._hours = frozenset(line.minutes), frozenset(line.hours)
         self._times = _times(self._minutes, self._hours)
 
@@ -79,7 +80,7 @@ class Calendar:
             if found is not None and day != following:
                 break
             following = day + _ONE
-            start, ordinary = self._begin(day)
+            start, ordinary = _begin(self._zone, day)
             due = _first(start, self._times, instant) if ordinary else self._first_on_odd_day(day, instant)
             if due is not None and (found is None or due < found):
                 found = due
@@ -92,7 +93,7 @@ class Calendar:
         number = 0
         while (due := self._between(after, until)) is not None:
             day = datetime.fromtimestamp(due, self._zone).date()
-            start, ordinary = self._begin(day)
+            start, ordinary = _begin(self._zone, day)
             whole = ordinary and due == start + 60 * self._times[0] and start + _DAY <= until
             number += len(self._times) if whole else 1
             after = start + 60 * self._times[-1] if whole else due
@@ -115,22 +116,13 @@ class Calendar:
         due = self.after(after)
         return due if due is not None and due <= until else None
 
-    def _days(self, day: date) -> Iterator[date]:
-        last = day.year + YEARS
-        while day.year <= last:
-            if day.month not in self._months:
-                day = (day.replace(day=1) + timedelta(32)).replace(day=1)
-                continue
-            if self._matches(day):
-                yield day
-            day += _ONE
-
-    def _begin(self, day: date) -> tuple[int, bool]:
-        """The start of a day, and whether it has 24 hours up to the last time that clocks show midnight."""
-        start = datetime(day.year, day.month, day.day, tzinfo=self._zone).timestamp()
-        day += _ONE
-        end = datetime(day.year, day.month, day.day, tzinfo=self._zone, fold=1).timestamp()
-        return int(start), end - start == _DAY
+    def _days(self, begin: date) -> Iterator[date]:
+        """The days from `begin` on that the line names, at most YEARS."""
+        for year in range(begin.year, begin.year + YEARS + 1):
+            for month in self._months:
+                if (year, month) >= (begin.year, begin.month):
+                    days = _days_of(self._day_fields, year, month)
+                    yield from days[bisect_left(days, begin) :]
 
     def _first_on_odd_day(self, day: date, instant: int) -> int | None:
         dues = _on_odd_day(self._zone, self._minutes, self._hours, day)
@@ -161,6 +153,25 @@ def preview(cron: str, zone: str, after: float, number: int) -> list[int]:
         dues.append(due)
         due = calendar.after(due)
     return dues
+
+
+@lru_cache(maxsize=4096)
+def _days_of(fields: tuple[str, str], year: int, month: int) -> tuple[date, ...]:
+    """The days of a month that the day fields of a line name. Kept for the next schedule that has the same."""
+    line = CronSim(f"0 0 {fields[0]} * {fields[1]}", datetime(2000, 1, 1, tzinfo=UTC))
+    first = date(year, month, 1)
+    days = (first + timedelta(number) for number in range(monthrange(year, month)[1]))
+    return tuple(filter(line.match_day, days))
+
+
+@lru_cache(maxsize=4096)
+def _begin(zone: ZoneInfo, day: date) -> tuple[int, bool]:
+    """The start of a day, and whether it has 24 hours up to the last time that clocks show midnight. Kept for the next
+    schedule of the same zone."""
+    start = datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()
+    day += _ONE
+    end = datetime(day.year, day.month, day.day, tzinfo=zone, fold=1).timestamp()
+    return int(start), end - start == _DAY
 
 
 def _first(start: int, times: tuple[int, ...], instant: int) -> int | None:
