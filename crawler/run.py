@@ -24,7 +24,7 @@ from crawler.storage.database import retry_storage
 from crawler.storage.directory import IMMUTABLE_KEYS, REPORT, CrawlDirectory
 from crawler.storage.frontier.base import Frontier, FrontierReader
 from crawler.storage.generations import generations, last_of, root_of
-from crawler.storage.known_pages import catch_up, mark_unlinked
+from crawler.storage.known_pages import catch_up, fix_choice, mark_unlinked
 from crawler.storage.manifest import RunCost
 from crawler.storage.pages.base import Store, Writer
 from crawler.storage.reopening import Wanted, ask_again, asks_again
@@ -233,6 +233,7 @@ def prepare(
     what is `wanted`. Its store, and the number of reopened URLs by reason. Raises StorageError.
     """
     directory.use_access(settings)
+    fix_choice(directory)
     if directory.manifest.runs and directory.manifest.layout:
         directory.check_to_write()
     ensure_layout(directory, settings, shards)

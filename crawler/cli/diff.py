@@ -77,6 +77,8 @@ def lines(found: GenerationDiff, directory: str) -> Iterator[str]:
         f" body, {same.same_content:,} the same content in another body"
     )
     yield f"  saved      {format_bytes(found.bytes_saved)} of bodies, in {found.urls:,} fetches"
+    if found.not_asked:
+        yield f"  not asked  {found.not_asked:,} pages that were not due: whether they changed is not known"
     if not found.complete:
         yield "  note       the newer generation missed something: what it did not reach is uncertain, not gone"
     yield from _listed("new", found.new)

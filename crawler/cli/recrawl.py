@@ -13,11 +13,22 @@ KEEP = click.option(
     "--keep", "keep_generations", type=int, metavar="N", help="Keep the last N generations, drop older ones.  [all]"
 )
 
+REVISIT = (
+    click.option(
+        "--revisit",
+        type=click.Choice(["all", "adaptive"]),
+        help="Ask for all known pages, or for those that are due by how often they changed.  [all]",
+    ),
+    click.option(
+        "--revisit-budget", type=int, metavar="N", help="With adaptive: ask for N known pages, the most valuable ones."
+    ),
+)
+
 
 @click.command(cls=Sectioned)
 @click.argument("directory", metavar="DIR")
 @KEEP
-@with_options(ENGINE, POLITENESS, LIMITS, CONFIGURATION, OUTPUT)
+@with_options(REVISIT, ENGINE, POLITENESS, LIMITS, CONFIGURATION, OUTPUT)
 @click.pass_obj
 def recrawl(
     signals: Signals,

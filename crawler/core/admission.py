@@ -38,7 +38,7 @@ from crawler.core.urls.sitemap_steps import DEPTH, is_named, is_sitemap, via_sit
 
 
 class Admission:
-    """Tracks the URLs of one shard of a crawl. `FetchResults` extends it by what the results of fetches do to them."""
+    """Tracks the URLs of one shard of a crawl. `Carrying` extends it by the pages that are not asked for."""
 
     def __init__(self, rules: Rules, scope: Scope, seed: int, bounds: Bounds | None = None) -> None:
         bounds = bounds or Bounds()

@@ -26,6 +26,7 @@ from crawler.core.hosts.host import Host
 from crawler.core.hosts.host_state import State, Trigger
 from crawler.core.messages import (
     Actions,
+    CarriedOver,
     DedupResult,
     Discovered,
     Event,
@@ -68,6 +69,8 @@ class Crawl(FetchResults):
             case Discovered():
                 for url in event.urls:
                     self._admit(url, event.depth, (), now)
+            case CarriedOver():
+                self._carry_over(event.marks)
             case Refill():
                 self._offered(event, now)
             case DedupResult():
@@ -102,6 +105,7 @@ class Crawl(FetchResults):
     def _issue(self, room: int, now: float) -> None:
         for host in self._scheduler.pop_due(now):
             self._list(host, now)
+        room = room if self._window.paused else self._carry(room, now)
         room = self._window.room(room, len(self._leases), now)
         while room > 0 and self._scheduler and self._refused < REFUSALS:
             host = self._scheduler.pop_ready()
@@ -184,7 +188,7 @@ class Crawl(FetchResults):
             actions.ending = Ending.COMPLETE
         elif self._stop_at is not None:
             actions.ending = Ending.STOPPED
-        elif self._out_of_bytes or not (self._fresh or self._retrying or self._hosts.awaited):
+        elif self._out_of_bytes or not (self._fresh or self._retrying or self._carrying or self._hosts.awaited):
             actions.ending = Ending.LIMIT
         if actions.ending is not None and self._owed:
             actions.budgets += (*self._hosts.unflushed_budgets(), *self._shared.drain(at_the_end=True))

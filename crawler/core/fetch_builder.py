@@ -41,6 +41,11 @@ class FetchBuilder:
         )
 
 
+def carried_order(lease: int, link: Link) -> Fetch:
+    """The order to read a page that is carried over."""
+    return Fetch(lease, link.url, want_fingerprint=True, carried=True)
+
+
 def robots_order(lease: int, host: Host) -> Fetch:
     """The fetch of the robots.txt of a host, or of what that redirects to."""
     url = host.robots_url

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from crawler.core.admission import Admission
+from crawler.core.carrying import Carrying
 from crawler.core.hosts.health import Fate, failure_of
 from crawler.core.hosts.host import Host
 from crawler.core.hosts.host_state import State, Trigger
@@ -35,10 +35,13 @@ from crawler.core.urls.redirects import REDIRECTS
 from crawler.core.urls.sitemap_steps import DEPTH, named_by, via_robots
 
 
-class FetchResults(Admission):
+class FetchResults(Carrying):
     """Applies the results of fetches. `Crawl` extends it by the decisions which fetches go out."""
 
     def _land(self, lease: Lease, event: FetchResult, now: float) -> None:
+        if lease.carried:
+            self._carried_landed(lease, event, now)
+            return
         host, link = lease.host, lease.link
         host.in_flight -= 1
         host.rest(event, now)

@@ -1,8 +1,8 @@
 """The end of a URL as a message, from what is known of it when it settles; what went wrong in words.
 
-The detail of a response states whether a 304 confirmed the stored page, and which links of it were not taken, as text
-that `read_back` and `was_not_modified` parse: a frontier has no columns for it, and when a URL is asked again these
-counts must be subtracted. That of a redirect is its target.
+The detail of a response states whether a 304 confirmed the stored page or nobody was asked, and which links of it were
+not taken, as text that `read_back`, `was_not_modified` and `was_carried` parse: a frontier has no columns for it, and
+when a URL is asked again these counts must be subtracted. That of a redirect is its target.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from crawler.core.reasons import ParseSkipped, Reason
 from crawler.core.urls.redirects import REDIRECTS
 
 NOT_MODIFIED = "not modified"
+CARRIED = "not asked"
 UNREAD = "links not read: "
 CUT = "links not taken: "
 NOT_TAKEN = re.compile(
-    f"(?:{NOT_MODIFIED})?(?:; )?(?:{UNREAD}(?P<why>{'|'.join(ParseSkipped)}))?(?:; )?(?:{CUT}(?P<cut>[0-9]{{1,9}}))?"
+    f"(?:{NOT_MODIFIED}|{CARRIED})?(?:; )?"
+    f"(?:{UNREAD}(?P<why>{'|'.join(ParseSkipped)}))?(?:; )?(?:{CUT}(?P<cut>[0-9]{{1,9}}))?"
 )
 
 
@@ -44,6 +46,7 @@ def settled_from(link: Link, reason: Reason, event: FetchResult | None, detail: 
             seed,
             link.depth,
             event.not_modified,
+            event.carried,
         )
     seconds, detail = (event.seconds, event.detail) if event else (0.0, detail)
     status = max(0, link.status)
@@ -53,8 +56,9 @@ def settled_from(link: Link, reason: Reason, event: FetchResult | None, detail: 
 
 
 def _detail_of(event: Fetched) -> str:
-    if event.unread or event.cut or event.not_modified:
-        return "; ".join(filter(None, (NOT_MODIFIED * event.not_modified, not_taken(event.unread, event.cut))))
+    if event.unread or event.cut or event.not_modified or event.carried:
+        origin = NOT_MODIFIED * event.not_modified + CARRIED * event.carried
+        return "; ".join(filter(None, (origin, not_taken(event.unread, event.cut))))
     return target_of(event)
 
 
@@ -80,6 +84,11 @@ def read_back(status: int, detail: str) -> tuple[ParseSkipped | None, int]:
 def was_not_modified(part: str, detail: str) -> bool:
     """Whether the row of a URL with a page in `part` states that a 304 confirmed it."""
     return bool(part) and detail.startswith(NOT_MODIFIED)
+
+
+def was_carried(part: str, detail: str) -> bool:
+    """Whether the row of a URL with a page in `part` states that nobody was asked for it."""
+    return bool(part) and detail.startswith(CARRIED)
 
 
 def describe(event: FetchResult) -> str:

@@ -24,6 +24,7 @@ NONE: Mapping[NotFollowed, int] = {}
 SUMS = (
     *("queued", "settled", "urls", "pages", "bytes", "retries", "truncated"),
     *("links_cut", "unread", "too_deep", "cookies_dropped", "seeds_answered", "not_modified", "bytes_saved"),
+    "carried_over",
 )
 
 
@@ -32,7 +33,7 @@ class Tally(msgspec.Struct):
     `seeds_answered` with 2xx or 3xx. The tally of one of several shards may be negative: rows are moved between them
     and counts are not, so only the sum is meaningful. `not_followed` counts links on pages that are no URLs of the
     crawl, by `NotFollowed`: each link once per page. `not_modified` pages were confirmed by a 304, which spared
-    `bytes_saved` of their bodies."""
+    `bytes_saved` of their bodies; those `carried_over` were not asked for."""
 
     queued: int = 0
     settled: int = 0
@@ -53,6 +54,7 @@ class Tally(msgspec.Struct):
     not_followed: dict[str, int] = {}
     not_modified: int = 0
     bytes_saved: int = 0
+    carried_over: int = 0
 
     def add(
         self,
@@ -99,6 +101,8 @@ class Tally(msgspec.Struct):
             if end.not_modified:
                 self.not_modified += sign
                 self.bytes_saved += sign * end.size
+            if end.carried:
+                self.carried_over += sign
             if end.status:
                 status = str(end.status)
                 statuses[status] = statuses.get(status, 0) + sign

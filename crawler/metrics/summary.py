@@ -66,6 +66,7 @@ class Summary(msgspec.Struct, kw_only=True):
     generation: int = 0
     not_modified: int = 0
     bytes_saved: int = 0
+    carried_over: int = 0
 
     @property
     def over(self) -> bool:
@@ -99,6 +100,8 @@ FIELDS = {
     "generation": "0 for the first crawl of a directory, then one more with each `recrawl`",
     "not_modified": "pages that the server confirmed with 304: each counts as the page that is stored",
     "bytes_saved": "bytes of these pages, decoded, that were not transferred",
+    "carried_over": "known pages that were not due (`revisit`) and not asked for: each counts as the page that is "
+    "stored. They are not among `urls`, and `complete` says nothing of them",
     "mode": "of this run, as all that follow",
     "client": "the HTTP client",
     "asked_again": "URLs that this run fetches again, by the reason they had ended with",
@@ -180,6 +183,7 @@ def summarise(
         generation=generation,
         not_modified=tally.not_modified,
         bytes_saved=tally.bytes_saved,
+        carried_over=tally.carried_over,
     )
 
 

@@ -126,7 +126,7 @@ class PageProcessor:
             headers = self._secrets.get(host_of(fetch.url), ())
         if fetch.cookie:
             headers = with_cookie(headers, fetch.cookie)
-        if self._revalidation is not None:
+        if self._revalidation is not None and not fetch.carried:
             headers = (*headers, *self._revalidation.request_headers(fetch))
         if self._attempt_header:
             headers = (*headers, (self._attempt_header, str(fetch.attempt)))

@@ -10,6 +10,7 @@ Rules:
 - A stored page that cannot be read, or whose digest does not match, fails the fetch as a broken connection does: the
   next attempt is unconditional.
 - The stored body is counted as a body in flight (crawler/fetch/bodies.py).
+- A page that is carried over is read in the same way, as if a 304 without headers had confirmed it.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ from crawler.storage.pages.base import Page, Store
 NOT_MODIFIED = 304
 MOST_IN_FLIGHT, LARGE = 1024, 16_384
 """What is kept for answers: pages, and bytes of what was read of one."""
+NOT_ASKED = Response(status=NOT_MODIFIED, headers=(), body=b"")
+"""What stands for the answer where nobody is asked."""
 Placed = tuple[Page | None, Fetched]
 
 
@@ -62,7 +65,13 @@ class Revalidation:
         return () if known is None else known.validators.request_headers
 
     def confirming(self, fetch: Fetch, response: Response) -> KnownPage | None:
-        """The page that a response confirms: a 304 to a conditional request. Raises StorageError."""
+        """The page that a response confirms: a 304 to a conditional request, or NOT_ASKED. Raises StorageError, and
+        FetchError where a page that is to be carried over is not known."""
+        if fetch.carried:
+            known = self._find(fetch)
+            if known is None:
+                raise FetchError(FetchErrorKind.DISCONNECT, "the stored page is not known any more")
+            return known
         return self._asked_with(fetch) if response.status == NOT_MODIFIED else None
 
     def remembered(self, known: KnownPage, fetch: Fetch, response: Response) -> Fetched | None:
@@ -88,7 +97,8 @@ class Revalidation:
             fingerprint=reading.fingerprint,
             not_followed=reading.not_followed,
             address=response.address,
-            not_modified=True,
+            not_modified=not fetch.carried,
+            carried=fetch.carried,
         )
 
     def stored(self, known: KnownPage, fetch: Fetch, response: Response, held: Held) -> StoredResponse:
@@ -115,7 +125,7 @@ class Revalidation:
             return None, event
         if isinstance(response, StoredResponse):
             known, renewed = response.known, response.renewed
-            event = replace(event, not_modified=True)
+            event = replace(event, not_modified=not fetch.carried, carried=fetch.carried)
         else:
             found = self._find(fetch)
             stored = self._read(fetch.url, found) if found and found.digest == event.digest else None

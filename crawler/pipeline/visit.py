@@ -4,6 +4,7 @@ Rules:
 - `visit` and `avisit` differ only in `await`. The page is with the writer before the event exists.
 - A failure ends one page, never the crawl: a bug of ours becomes `INTERNAL`, lack of memory or descriptors
   `RESOURCE_EXHAUSTED`, wherever it is raised. Only a store that cannot keep pages stops everything (StorageError).
+- A page that is carried over is read from the store: its fetch asks nobody.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from crawler.fetch.base import UNCOUNTED, AsyncFetcher, Fetcher, FetchError, Hel
 from crawler.fetch.bodies import COPIES
 from crawler.fetch.exhaustion import is_resource_exhausted, lacks_memory
 from crawler.pipeline.page_processor import PageProcessor
+from crawler.pipeline.revalidation import NOT_ASKED
 from crawler.storage.pages.base import Page, Writer
 from crawler.system.failpoints import passing
 from crawler.system.memory_shortage import despite_shortage
@@ -38,7 +40,7 @@ def visit(
     try:
         request = reader.request(fetch)
         held = request.held
-        response = fetcher.fetch(request)
+        response = NOT_ASKED if fetch.carried else fetcher.fetch(request)
         passing("fetch.done")
         page, event = reader.read(fetch, response, time())
         if page is None:
@@ -70,7 +72,7 @@ async def avisit(
     try:
         request = reader.request(fetch)
         held = request.held
-        response = await fetcher.fetch(request)
+        response = NOT_ASKED if fetch.carried else await fetcher.fetch(request)
         passing("fetch.done")
         if turn is not None:
             await turn()

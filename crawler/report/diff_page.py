@@ -73,6 +73,7 @@ def tiles(found: GenerationDiff) -> str:
         "moved": f"{len(found.moved):,}",
         "uncertain": f"{len(found.uncertain):,}",
         "unchanged": f"{found.unchanged.pages:,}",
+        **({"not asked": f"{found.not_asked:,}"} if found.not_asked else {}),
         "URLs fetched": f"{found.urls:,}",
         "not sent again": format_bytes(found.bytes_saved),
     }
@@ -117,7 +118,14 @@ def _unchanged(found: GenerationDiff) -> str:
         ["the same body was sent again", f"{same.same_digest:,}"],
         ["another body, the same content", f"{same.same_content:,}"],
     ]
-    return card(table(("how it is known", "pages"), rows, "Pages that did not change"))
+    return card(table(("how it is known", "pages"), rows, "Pages that did not change")) + _not_asked(found)
+
+
+def _not_asked(found: GenerationDiff) -> str:
+    if not found.not_asked:
+        return ""
+    what = "pages were not due and not asked for: whether they changed is not known."
+    return f"<p class=note>{found.not_asked:,} {what}</p>"
 
 
 def _listed(rows: Sequence[tuple[str, ...]], about: str, *columns: str) -> str:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Protocol
 
 from crawler.core.crawl import Crawl
-from crawler.core.messages import Discovered, Event, Stop
+from crawler.core.messages import CarriedOver, Discovered, Event, Stop
 from crawler.core.reasons import Ending, Pause
+from crawler.core.revisit.carried import packed
 from crawler.core.shards.shard import Shard
 from crawler.core.shards.sharded import ShardedCrawl
 from crawler.core.urls.scope import Scope
@@ -151,15 +152,23 @@ class Job(Run):
         """The events that a run begins with. Those that were posted before come in the first step, so that it obeys
         them."""
         *left, seeds = self.recorder.resume(self.settings.seeds, again=self.number > 1 or self._incarnation > 0)
-        return [*left, *self._verdicts, *self._take_early(), seeds, *self._unlinked()]
+        carried, unlinked = self._known()
+        return [*carried, *left, *self._verdicts, *self._take_early(), seeds, *unlinked]
 
-    def _unlinked(self) -> list[Event]:
-        """The pages that this generation asks for once more. One shard is told, and passes on what is not its own."""
-        known = open_known(self.folder) if self.folder is not None and self._is_first_shard else None
+    def _known(self) -> tuple[list[Event], list[Event]]:
+        """The pages that this generation carries over, and those that it asks for once more. One shard is told of
+        those, and passes on what is not its own."""
+        known = open_known(self.folder) if self.folder is not None else None
         if self.folder is None or known is None:
-            return []
+            return [], []
+        number = number_of(self.folder)
         with closing(known):
-            return [Discovered(tuple(urls), depth) for depth, urls in known.to_ask(number_of(self.folder)).items()]
+            urls = known.carried(number)
+            unlinked = known.to_ask(number) if self._is_first_shard else {}
+        return (
+            [CarriedOver(packed(urls, self.seed))] if urls else [],
+            [Discovered(tuple(urls), depth) for depth, urls in unlinked.items()],
+        )
 
     def part(self, worker: int) -> str:
         """The name of the part of one worker, unique in the directory."""

@@ -63,6 +63,9 @@ class Settings(Rules, frozen=True, kw_only=True, forbid_unknown_fields=True):
     # re-crawls
     revalidate_every: AtLeastOne = 10
     keep_generations: AtLeastOne | None = None
+    revisit: Literal["all", "adaptive"] = "all"
+    revisit_budget: AtLeastOne | None = None
+    revisit_longest: Seconds = 30 * 86_400.0
 
     # functions of the user, "module:name"
     filter: str = ""

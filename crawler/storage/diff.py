@@ -71,7 +71,7 @@ class UncertainPage(msgspec.Struct, frozen=True):
 
 class Unchanged(msgspec.Struct):
     """Pages that did not change: confirmed by a 304, sent again with the same body, or with another body in which
-    nothing that counts differs."""
+    nothing that counts differs. Not those that were not asked for."""
 
     not_modified: int = 0
     same_digest: int = 0
@@ -85,7 +85,9 @@ class Unchanged(msgspec.Struct):
 
 class GenerationDiff(msgspec.Struct, kw_only=True):
     """What changed from generation `older` to `newer`, in the order of URLs. `urls` were asked for in the newer one,
-    whose 304s saved `bytes_saved` of bodies. `complete`: it read all links, so that what it did not meet is gone."""
+    whose 304s saved `bytes_saved` of bodies; `not_asked` are pages that were not due and are carried over as they were.
+    `complete`: it read all links (those of pages that were not asked for are the stored ones), so that what it did not
+    meet is gone."""
 
     older: int = msgspec.field(name="from")
     newer: int = msgspec.field(name="to")
@@ -95,6 +97,7 @@ class GenerationDiff(msgspec.Struct, kw_only=True):
     moved: list[MovedPage] = msgspec.field(default_factory=list)
     unchanged: Unchanged = msgspec.field(default_factory=Unchanged)
     uncertain: list[UncertainPage] = msgspec.field(default_factory=list)
+    not_asked: int = 0
     urls: int = 0
     bytes_saved: int = 0
     complete: bool = False
@@ -201,6 +204,7 @@ class _Comparison:
         return reached is not None and saw_every_link(*reached), directory
 
     def _take(self, url: str, before: SettledRow | None, after: SettledRow | None) -> None:
+        self._found.not_asked += after is not None and after.carried
         base = self._base(url, before)
         was = _state(base.row) if base else _state(before) if before else None
         now = _state(after) if after else None
@@ -239,6 +243,8 @@ class _Comparison:
     def _compare(self, base: _Base, after: SettledRow) -> None:
         unchanged = self._found.unchanged
         same = base.row.digest == after.digest
+        if same and after.carried:
+            return
         if same and self._has_same_headers(base, after):
             unchanged.not_modified += after.not_modified
             unchanged.same_digest += not after.not_modified

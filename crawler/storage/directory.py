@@ -29,6 +29,7 @@ import shutil
 from contextlib import ExitStack, closing, suppress
 from functools import cached_property
 from pathlib import Path
+from time import time
 from typing import Protocol
 
 import msgspec
@@ -190,6 +191,7 @@ class CrawlDirectory(CrawlFiles):
             runs=0,
             demo=self.manifest.demo,
             settings=manifest.differing(settings),
+            chosen_at=time() if settings.revisit == "adaptive" else 0.0,
         )
         with storage_errors(path):
             (root / GENERATIONS).mkdir(PRIVATE, exist_ok=True)

@@ -12,6 +12,7 @@ Rules:
   after that. A generation that missed something does not count: what it did not read may link to the page.
 - `checks` counts the 304s since the body came last.
 - What was read of a page is kept (crawler/storage/readings.py), so that no 304 parses it again.
+- When pages were found changed, and which of them a generation carries over: crawler/storage/revisits.py.
 - Every row has a checksum of what names its record. One that does not match counts as unknown.
 """
 
@@ -23,17 +24,27 @@ from typing import NamedTuple, Self
 
 from crawler.core.changes.states import GONE_STATUSES, UrlState, saw_every_link, state_of
 from crawler.core.reasons import Ending, Reason
+from crawler.core.revisit.due import RevisitBounds
 from crawler.core.revisit.validators import Validators, stands_for_page, validators_of
 from crawler.core.urls.canonical import host_of
 from crawler.errors import Corrupt
-from crawler.storage.database import connect, connect_to_read, row_checksum, storage_errors, transaction
+from crawler.settings import Settings
+from crawler.storage import revisits
+from crawler.storage.database import (
+    columns_there,
+    connect,
+    connect_to_read,
+    row_checksum,
+    storage_errors,
+    transaction,
+)
 from crawler.storage.directory import CrawlDirectory, come_to
 from crawler.storage.frontier.rows import SettledRow
 from crawler.storage.generations import KNOWN, folder_of, generations, is_elsewhere, qualified, root_of
 from crawler.storage.pages.base import Store
 from crawler.storage.readings import readings, remove_readings
 
-SCHEMA = """
+SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS page (
     url TEXT PRIMARY KEY,
     etag TEXT NOT NULL,
@@ -47,12 +58,14 @@ CREATE TABLE IF NOT EXISTS page (
     depth INTEGER NOT NULL,
     checks INTEGER NOT NULL DEFAULT 0,
     unlinked INTEGER NOT NULL DEFAULT 0,
+    {revisits.COLUMNS}
     reading BLOB
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS learnt (generation INTEGER PRIMARY KEY);
 CREATE TEMP TABLE met (url TEXT PRIMARY KEY) WITHOUT ROWID;
-"""
+{revisits.SCHEMA}"""
 VERSION = ("etag", "last_modified", "part", "position", "body", "size", "digest", "checksum")
+VALIDATORS = "SELECT etag, last_modified FROM page WHERE url = ?"
 FIND = f"SELECT {', '.join(VERSION)}, checks, reading FROM page WHERE url = ?"
 STILL = "unlinked = CASE WHEN unlinked = ?1 THEN unlinked ELSE 0 END, checks = CASE WHEN ?2 THEN checks + 1 ELSE 0 END"
 """What a page that was met keeps: that it was asked for although nothing linked to it, and its 304s in a row."""
@@ -61,6 +74,8 @@ KEEP = f"""INSERT INTO page (checks, depth, url, {", ".join(VERSION)})
     VALUES (?2, ?3, ?4, {", ".join(f"?{place}" for place in range(5, 5 + len(VERSION)))})
     ON CONFLICT (url) DO UPDATE SET depth = ?3, {", ".join(f"{name} = excluded.{name}" for name in VERSION)}, {STILL},
     reading = NULL"""
+CARRY = """UPDATE page SET depth = ?2, unlinked = CASE WHEN unlinked = ?1 THEN unlinked ELSE 0 END
+    WHERE url = ?3 AND part = ?4 AND position = ?5"""
 REMEMBER = "UPDATE page SET reading = ?3 WHERE url = ?1 AND digest = ?2"
 FORGET_VALIDATORS = "UPDATE page SET checks = 1 << 30 WHERE url = ?"
 """So that the next fetch is unconditional, whatever `revalidate_every` says; a page that comes resets it."""
@@ -115,6 +130,13 @@ class KnownReader:
                 found.setdefault(depth, []).append(url)
         return found
 
+    def carried(self, number: int) -> list[str]:
+        """The URLs of the pages that generation `number` carries over."""
+        with storage_errors(self._path):
+            if not columns_there(self._connection, "chosen"):  # a file of an older version
+                return []
+            return [url for (url,) in self._connection.execute(revisits.CARRIED, (number,))]
+
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
@@ -127,6 +149,9 @@ class KnownPages:
         self._root = root
         self._path = root / KNOWN
         self._connection = connect(self._path, SCHEMA)
+        if "carried" not in columns_there(self._connection, "page"):
+            self._connection.close()
+            raise Corrupt(f"{self._path} is of an older version")
 
     def __enter__(self) -> Self:
         return self
@@ -134,13 +159,19 @@ class KnownPages:
     def __exit__(self, *error: object) -> None:
         self._connection.close()
 
-    def catch_up(self) -> None:
-        """Learn what the generations tell that were not read yet, all that there are."""
+    def catch_up(self, before: int | None = None) -> None:
+        """Learn what the generations tell that were not read yet, all that there are; those `before` one only."""
         with storage_errors(self._path):
             last = self._connection.execute("SELECT coalesce(max(generation), -1) FROM learnt").fetchone()[0]
         for number in generations(self._root):
-            if number > last:
+            if number > last and (before is None or number < before):
                 self.learn(number)
+
+    def choose(self, number: int, at: float, settings: Settings) -> None:
+        """Choose what generation `number` asks for at the Unix time `at`, where that is not done."""
+        bounds = RevisitBounds(longest=max(settings.revisit_longest, RevisitBounds().shortest))
+        with transaction(self._connection, self._path) as connection:
+            revisits.choose(connection, number, at, settings.revisit_budget, bounds)
 
     def learn(self, number: int) -> None:
         """Learn what one generation tells, in one transaction."""
@@ -177,18 +208,32 @@ class KnownPages:
 
     def _keep(self, number: int, row: SettledRow, store: Store) -> None:
         part = qualified(number, row.part)
+        where = (part, row.position)
+        if row.carried and self._connection.execute(CARRY, (number, row.depth, row.url, *where)).rowcount:
+            return
+        earlier = revisits.before(self._connection, row.url)
+        changed = earlier is not None and earlier.digest != row.digest
+        if changed and earlier is not None:
+            changed = revisits.has_changed(store, earlier, part, row.position)
+        validators = self._renew(number, row, store, part)
+        if validators is not None and not row.carried:
+            revisits.visited(self._connection, row.url, earlier, row.settled_at, changed, validators.last_modified)
+
+    def _renew(self, number: int, row: SettledRow, store: Store, part: str) -> Validators | None:
+        """Store the version of a page; returns its validators, None where it cannot be read."""
         met = (number, int(row.not_modified), row.depth, row.url)
         where = (part, row.position)
         if is_elsewhere(row.part) and self._connection.execute(CONFIRM, (*met, *where)).rowcount:
-            return
+            return Validators(*self._connection.execute(VALIDATORS, (row.url,)).fetchone())
         try:
             headers, body = store.head(row.part, row.position)
         except (KeyError, Corrupt):  # it is fetched again as a new page
             self._connection.execute(FORGET, (row.url,))
-            return
+            return None
         found = validators_of(headers)
         version = (*found, *where, body or f"{part}:{row.position}", row.size, row.digest)
         self._connection.execute(KEEP, (*met, *version, row_checksum(row.url, *version)))
+        return found
 
     def mark_unlinked(self, directory: CrawlDirectory) -> int:
         """Note which pages this generation has not met although it has read all links, and asks for once more; returns
@@ -201,7 +246,7 @@ class KnownPages:
             if unmet and not GIVEN_UP.isdisjoint(frontier.tally().reasons):
                 away = {host_of(row.url) for row in frontier.settled() if row.reason in GIVEN_UP}
             marked = [(directory.generation, url) for url in unmet if host_of(url) not in away]
-            connection.executemany("UPDATE page SET unlinked = ? WHERE url = ?", marked)
+            connection.executemany("UPDATE page SET unlinked = ?, carried = 0 WHERE url = ?", marked)
         return len(marked)
 
 
@@ -214,6 +259,24 @@ def catch_up(root: Path) -> None:
         remove(root)
         with KnownPages(root) as known:
             known.catch_up()
+
+
+def fix_choice(directory: CrawlDirectory) -> None:
+    """Before a run of a re-crawl that asks only for what is due: choose that, unless an earlier run of the same
+    generation has. What is known is made again where it was lost. Raises StorageError."""
+    at, number = directory.manifest.chosen_at, directory.generation
+    if not at:
+        return
+    root = root_of(directory.path)
+    try:
+        with KnownPages(root) as known:
+            known.catch_up(before=number)
+            known.choose(number, at, directory.settings)
+    except Corrupt:
+        remove(root)
+        with KnownPages(root) as known:
+            known.catch_up(before=number)
+            known.choose(number, at, directory.settings)
 
 
 def mark_unlinked(directory: CrawlDirectory) -> int:

@@ -63,7 +63,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     secrets: of those only the origins are kept, `secret_origins`. `to_unix` is the offset (seconds) from its monotonic
     clock, of that `boot`, to Unix time. `ending` is that of the last run, "" while it runs and where it was killed;
     `again` names what is being reopened, see crawler/storage/reopening.py; `adding`: a run was given more seeds than
-    the runs before it, and none has completed since. `costs` are those of the last runs that ended by themselves."""
+    the runs before it, and none has completed since. `chosen_at`: the Unix time for which a re-crawl has chosen what is
+    due, 0.0 where it asks for everything. `costs` are those of the last runs that ended by themselves."""
 
     format: int
     seed: int
@@ -79,6 +80,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     ending: str = ""
     again: tuple[str, ...] = ()
     adding: bool = False
+    chosen_at: float = 0.0
     costs: tuple[RunCost, ...] = ()
 
 

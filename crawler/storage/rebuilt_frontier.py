@@ -22,7 +22,7 @@ import msgspec
 from crawler.core.messages import Budget, Cookie, HostPlacement, Link, OutboxLink, Settled
 from crawler.core.page.digest import term
 from crawler.core.reasons import ParseSkipped, Reason
-from crawler.core.settling import was_not_modified
+from crawler.core.settling import was_carried, was_not_modified
 from crawler.core.urls.canonical import Resolver, canonical, host_of
 from crawler.core.urls.scope import Scope
 from crawler.core.urls.sitemap_steps import SitemapNamer, is_named
@@ -64,7 +64,7 @@ SETTLED = (
 )
 COUNTED_ANEW = (
     *("queued", "settled", "urls", "pages", "bytes", "truncated", "links_cut", "unread", "too_deep", "seeds_answered"),
-    *("statuses", "reasons", "digest", "not_modified", "bytes_saved"),
+    *("statuses", "reasons", "digest", "not_modified", "bytes_saved", "carried_over"),
 )
 """The counts that are recomputed from the rows. The others are taken from the stored tallies."""
 TAKEN = ("url", "host", "outbox", "budget", "cookie", "beyond", "meta")
@@ -248,6 +248,7 @@ class RebuiltFrontier:
                 unread=ParseSkipped(unread) if unread else None,
                 seed=depth == 0,
                 not_modified=was_not_modified(part or "", detail or ""),
+                carried=was_carried(part or "", detail or ""),
             )
             for url, reason, status, attempts, size, digest, part, position, truncated, cut, unread, depth, detail in (
                 self._connection.execute(SETTLED)

@@ -39,7 +39,7 @@ MOST_TOLD = 20
 Named = dict[str, dict[int, tuple[bytes, str, int, str]]]
 COUNTED = (
     *("queued", "settled", "urls", "pages", "bytes", "truncated", "unread", "too_deep", "seeds_answered"),
-    *("statuses", "reasons", "digest", "not_modified", "bytes_saved"),
+    *("statuses", "reasons", "digest", "not_modified", "bytes_saved", "carried_over"),
 )
 See = Callable[[Page], None]
 
@@ -139,6 +139,7 @@ def _read_rows(frontier: FrontierReader, found: Audit) -> tuple[Tally, Named, in
             counted.pages += 1
             counted.not_modified += row.not_modified
             counted.bytes_saved += row.size * row.not_modified
+            counted.carried_over += row.carried
             positions = named.setdefault(row.part, {})
             if row.position in positions:
                 found.add_problem(f"{row.url}: its record {row.part}:{row.position} also belongs to another URL")

@@ -119,7 +119,7 @@ class Hosts:
 
     def _is_idle(self, host: Host) -> bool:
         """Whether nothing is owed of it, and it was not forgotten already (a forgotten host may still be scheduled)."""
-        busy = host.in_flight or host.queue or host.retry_queue or host.requested or host.has_more
+        busy = host.in_flight or host.window or host.retry_queue or host.requested or host.has_more
         return not busy and self._hosts.get(host.name) is host
 
     def _forget_one(self, now: float) -> bool:
@@ -145,7 +145,7 @@ class Hosts:
         """Whether a link, new or offered, has to wait in the frontier."""
         if link.id <= host.after:
             return False
-        full = host.requested or host.has_more or len(host.queue) >= self._window
+        full = host.requested or host.has_more or host.window >= self._window
         host.last = link.id
         if full:
             self.feed(host)
@@ -158,6 +158,16 @@ class Hosts:
         self._links += 1
         host.enqueue(link)
 
+    def carry(self, host: Host) -> None:
+        """Count a link in memory that waits to be carried over."""
+        self._links += 1
+        host.carrying += 1
+
+    def carried(self, host: Host) -> None:
+        """A link waits no more to be carried over: refill the queue of its host where that is due."""
+        host.carrying -= 1
+        self.taken(host)
+
     def taken(self, host: Host, links: int = 1) -> None:
         """So many links have left the queue of this host: refill it where that is due."""
         self._links -= links
@@ -165,7 +175,7 @@ class Hosts:
 
     def feed(self, host: Host) -> None:
         """Ask for more links where there are more and the window is half empty."""
-        if host.has_more and not host.requested and len(host.queue) * 2 <= self._window:
+        if host.has_more and not host.requested and host.window * 2 <= self._window:
             self._ask(host)
 
     @property
@@ -175,7 +185,7 @@ class Hosts:
         return max(FEWEST, self._bounds.links // len(self._hosts))
 
     def _ask(self, host: Host) -> None:
-        host.requested = MOST if host.gone is not None else min(MOST, self._window - len(host.queue))
+        host.requested = MOST if host.gone is not None else min(MOST, self._window - host.window)
         self._links += host.requested
         self.awaited += 1
         self._hungry.append(RefillRequest(host.name, host.after, host.requested, first=host.unknown))

@@ -14,11 +14,12 @@ from crawler.core.messages import Link
 
 
 class Lease(msgspec.Struct):
-    """One fetch that a worker holds; `link` is None for a robots.txt."""
+    """One fetch that a worker holds; `link` is None for a robots.txt. `carried`: its host is not asked."""
 
     host: Host
     link: Link | None
     expires_at: float
+    carried: bool = False
 
 
 class Leases:
@@ -32,10 +33,10 @@ class Leases:
     def __len__(self) -> int:
         return len(self._out)
 
-    def give(self, host: Host, link: Link | None, now: float) -> int:
+    def give(self, host: Host, link: Link | None, now: float, carried: bool = False) -> int:
         """Open a lease; returns its number."""
         self._last += 1
-        self._out[self._last] = Lease(host, link, now + self._seconds)
+        self._out[self._last] = Lease(host, link, now + self._seconds, carried)
         return self._last
 
     def end(self, number: int) -> Lease | None:

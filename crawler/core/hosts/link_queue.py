@@ -7,6 +7,7 @@ Rules:
   `more`, are in the frontier only. `requested` of them have been asked for; see crawler/core/hosts/hosts.py.
 - `queue` is in order of doubt: links under none, then under little, then the others (see
   crawler/core/traps/detector.py). `ahead` counts those under none, and those under none or little.
+- `carrying` counts links of the window that are to be carried over, not asked for. They are not in `queue`.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from crawler.core.messages import Link
 class LinkQueue:
     """Links in the order in which they may be asked for. `retry_queue` is a heap of (time, number, link)."""
 
-    __slots__ = ("_count", "after", "ahead", "last", "more", "queue", "requested", "retry_queue")
+    __slots__ = ("_count", "after", "ahead", "carrying", "last", "more", "queue", "requested", "retry_queue")
 
     def __init__(self) -> None:
         self.queue: deque[Link] = deque()
         self.retry_queue: list[tuple[float, int, Link]] = []
-        self.after = self.last = self.requested = 0
+        self.after = self.last = self.requested = self.carrying = 0
         self.more = False
         self.ahead = [0, 0]
         self._count = 0
@@ -34,6 +35,11 @@ class LinkQueue:
     def has_more(self) -> bool:
         """Whether there are links that are in the frontier only."""
         return self.more or self.last > self.after
+
+    @property
+    def window(self) -> int:
+        """Number of links in the window that wait for their first attempt, or to be carried over."""
+        return len(self.queue) + self.carrying
 
     def put_back(self, link: Link, at: float) -> None:
         """Keep a link for another try, not before `at`."""

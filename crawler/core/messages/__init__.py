@@ -10,6 +10,7 @@ Rules:
 from crawler.core.messages.actions import Actions, Fetch, HostScan, RefillRequest, Settled, ShardOutput
 from crawler.core.messages.events import (
     Acknowledged,
+    CarriedOver,
     DedupResult,
     Discovered,
     DomainQuotaGranted,
@@ -39,6 +40,7 @@ __all__ = [
     "Acknowledged",
     "Actions",
     "Budget",
+    "CarriedOver",
     "Cookie",
     "CookieNote",
     "DedupResult",

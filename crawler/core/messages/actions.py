@@ -19,7 +19,8 @@ class Fetch(Message, frozen=True):
     """An order to fetch one URL once. `extract_links`: its links are wanted; `robots`: it is a robots.txt;
     `without_credentials`: nothing that is meant for its host alone may go with it; `cookie` is the Cookie header.
     `wait_for_dns`: wait for a slow lookup instead of failing with `FetchErrorKind.DNS_PENDING`. `want_fingerprint`:
-    compute the fingerprint of a page that has links. `naming`: what named it as a sitemap, None: nothing did."""
+    compute the fingerprint of a page that has links. `naming`: what named it as a sitemap, None: nothing did.
+    `carried`: read the page that an earlier generation stored, and ask nobody."""
 
     id: int
     url: str
@@ -31,12 +32,13 @@ class Fetch(Message, frozen=True):
     wait_for_dns: bool = False
     want_fingerprint: bool = False
     naming: SitemapNaming | None = None
+    carried: bool = False
 
 
 class Settled(Message, frozen=True):
     """The end of a URL, reported exactly once. `attempts` = 0 means that it was never asked for; `seed`, that it is a
     seed or what one was redirected to; `depth` counts the links from a seed; `not_modified`: a 304 confirmed its stored
-    page."""
+    page; `carried`: it was not due, so its stored page counts and nobody was asked."""
 
     id: int
     url: str
@@ -56,6 +58,7 @@ class Settled(Message, frozen=True):
     seed: bool = False
     depth: int = 0
     not_modified: bool = False
+    carried: bool = False
 
 
 class RefillRequest(Message, frozen=True):

@@ -31,6 +31,12 @@ class Discovered(Message, frozen=True):
     depth: int = 0
 
 
+class CarriedOver(Message, frozen=True):
+    """The known pages that this generation does not ask for: the sorted `marks` of their URLs, 8 bytes each."""
+
+    marks: bytes
+
+
 class Resumed(Message, frozen=True):
     """The state that an earlier run of this crawl left.
 
@@ -65,7 +71,8 @@ class Fetched(Message, frozen=True):
     `first_byte` to the first; `unread` is why the links were not read; `fingerprint` holds the two marks of its text,
     where they were asked for; `not_followed` counts the other links of the page, distinct, by why they are not
     followed; `address` is that of the server ("" where it is unknown); `sitemap` is set where the page is one;
-    `not_modified`: a 304 confirmed the stored page, whose facts these are.
+    `not_modified`: a 304 confirmed the stored page, whose facts these are; `carried`: so they are, but nobody was
+    asked.
     """
 
     id: int
@@ -90,6 +97,7 @@ class Fetched(Message, frozen=True):
     address: str = ""
     sitemap: SitemapKind | None = None
     not_modified: bool = False
+    carried: bool = False
 
 
 class Failed(Message, frozen=True):
@@ -195,8 +203,9 @@ class LiveLimits(Message, frozen=True):
 ShardEvent = (
     LinksReceived | Acknowledged | QuotaGranted | DomainQuotaGranted | HostNoteShared | ShardRestarted | SeedsSettled
 )
-Event = Discovered | Resumed | Fetched | Failed | Refill | DedupResult | HostScanResult | Stop | LiveLimits | ShardEvent
 FetchResult = Fetched | Failed
+FromFrontier = Resumed | Refill | DedupResult | HostScanResult
+Event = Discovered | CarriedOver | FromFrontier | FetchResult | Stop | LiveLimits | ShardEvent
 
 
 class Lateness(Message, frozen=True):

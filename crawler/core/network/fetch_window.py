@@ -30,14 +30,14 @@ ALONE = 5
 
 
 class FetchWindow(Outage):
-    """What one crawl may send out. `wait` is how long it may starve, `outage` is `wait` of `Outage`; both in
-    seconds."""
+    """What one crawl may send out; `paused` by its user: nothing. `wait` is how long it may starve, `outage` is
+    `wait` of `Outage`; both in seconds."""
 
     def __init__(self, wait: float, outage: float) -> None:
         super().__init__(outage)
         self._longest = wait
         self._most = self._limit = PLENTY
-        self._paused = False
+        self.paused = False
         self._landed = 0
         self._cut_at = -REST
         self._starving_since: float | None = None
@@ -46,17 +46,17 @@ class FetchWindow(Outage):
 
     def room(self, room: int, in_flight: int, now: float) -> int:
         """How many of `room` fetches may go out."""
-        if self._paused:
+        if self.paused:
             return 0
         room = min(room, min(self._most, self._limit) - in_flight)
         return min(room, self.probes(now)) if self.on else room
 
     def limit(self, limits: LiveLimits) -> bool:
         """Obey these limits from now on. Returns whether they end a pause."""
-        ended = self._paused and not limits.paused
-        if limits.paused and not self._paused:
+        ended = self.paused and not limits.paused
+        if limits.paused and not self.paused:
             self._pauses.append(Pause.USER)
-        self._paused = limits.paused
+        self.paused = limits.paused
         self._limit = PLENTY if limits.concurrency is None else limits.concurrency
         return ended
 
@@ -91,7 +91,7 @@ class FetchWindow(Outage):
         """Add the pauses that began, and whether the network is away or the crawl is paused, to the
         `actions`."""
         actions.away = self.on
-        actions.paused = self._paused
+        actions.paused = self.paused
         actions.pauses, self._pauses = self._pauses, []
 
     def _starved(self, event: Failed, in_flight: int, now: float, link: Link | None) -> Fault:

@@ -1,37 +1,63 @@
-"""How often a page changes, from what its visits found.
+"""How often a page changes, from what its visits found: a belief over the rates of RATES.
 
 Rules, and why:
-- Changes are taken for a Poisson process. A visit tells only whether there was at least one change since the visit
-  before, so with gaps d the likeliest rate r solves: sum over the changed visits of d / (e^(r d) - 1) = sum of d over
-  the unchanged ones (Cho, Garcia-Molina: Estimating Frequency of Change, 2003, section 5). The left side falls with r,
-  so bisection finds the root.
-- Where every visit, or none, found a change, there is no root: the rate is infinite, or 0. Half a visit of each kind is
-  added, as in their estimator for regular gaps, -ln((n - X + 0.5) / (n + 0.5)) / gap.
-- Few visits say little about one page. So PRIOR changes at the rate of its host are added to what was seen (a gamma
-  prior; a small one, because the pages of a host differ by orders of magnitude).
+- Changes are taken for a Poisson process. A visit tells only whether there was at least one change in the gap since the
+  visit before: at rate r with a chance of 1 - e^(-r gap). (Cho, Garcia-Molina: Estimating Frequency of Change, 2003.)
+- Where the time of the last change is known it tells more: r e^(-r since). So the first visit tells something already.
+- One page is seen a few times only, and the pages of a host differ by orders of magnitude. So there is no estimate of
+  one rate, but a weight for each of RATES: the likelihood of the visits times what the other pages of the host say (the
+  prior: empirical Bayes). What follows from a belief is computed for each rate and averaged. A page of which little is
+  known is thus neither visited all the time nor given up.
+- The prior is the mixture under which the visits to the pages of the host are likeliest, found by expectation
+  maximisation; UNKNOWN_PAGES pages of which nothing is known are added.
 - Only the last MOST visits count: what was true years ago need not be true now.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import repeat
+from operator import add, mul
 
 import msgspec
 
 MOST = 16
-PRIOR = 0.1
-"""Simulated: 1 keeps a site up to 3 % less fresh than 0.1; 0.05 gains 1 % on some webs and loses 4 % on others."""
-STEPS = 60
+DAY = 86_400.0
+SLOWEST, FASTEST, POINTS = 1 / (1000 * DAY), 24 / DAY, 24
+RATES = tuple(SLOWEST * (FASTEST / SLOWEST) ** (point / (POINTS - 1)) for point in range(POINTS))
+"""Changes per second: from one in 1000 days to one an hour, evenly spaced by their logarithms."""
+UNKNOWN_PAGES = 2.0
+ROUNDS = 10
+"""Rounds of expectation maximisation. More change no decision."""
 SHORTEST_GAP = 1.0
 """Seconds between two visits; shorter ones count as this."""
+NO_DATE = -1.0
+
+Weights = tuple[float, ...]
+"""A weight for each of RATES."""
+FLAT: Weights = (1.0 / POINTS,) * POINTS
+_LOGS = tuple(math.log(rate) for rate in RATES)
 
 
-class Observation(msgspec.Struct, frozen=True):
-    """One answer that showed whether a page had changed: `gap` seconds after the one before."""
+class Observation(msgspec.Struct, frozen=True, array_like=True):
+    """One answer that showed whether a page had changed, `gap` seconds after the one before; the page itself dates its
+    last change `since` seconds before the answer (NO_DATE: it does not). The first answer has no gap, 0.0, and tells
+    only `since`."""
 
     gap: float
     changed: bool
+    since: float = NO_DATE
+
+    @property
+    def is_first(self) -> bool:
+        """Whether there was no answer before."""
+        return self.gap <= 0.0
+
+    @property
+    def moved(self) -> bool:
+        """Whether the page says that it changed after the answer before."""
+        return 0.0 <= self.since <= self.gap
 
 
 def remembered(visits: tuple[Observation, ...], latest: Observation) -> tuple[Observation, ...]:
@@ -39,52 +65,43 @@ def remembered(visits: tuple[Observation, ...], latest: Observation) -> tuple[Ob
     return (*visits, latest)[-MOST:]
 
 
-def own_rate(visits: Iterable[Observation]) -> float:
-    """Changes per second of one page, by its visits alone; 0.0 without any."""
-    gaps = [(max(one.gap, SHORTEST_GAP), one.changed) for one in visits]
-    if not gaps:
-        return 0.0
-    mean = math.fsum(gap for gap, _ in gaps) / len(gaps)
-    changed = [gap for gap, has_changed in gaps if has_changed]
-    unchanged = [gap for gap, has_changed in gaps if not has_changed]
-    if not changed or not unchanged:
-        return _regular(len(gaps), len(changed)) / mean
-    return _likeliest(changed, math.fsum(unchanged))
+def likelihood(visits: Iterable[Observation], dated: bool) -> Weights:
+    """How likely these visits are at each rate; the largest is 1. `dated`: the pages' own dates can be trusted."""
+    seconds, changes, gaps = 0.0, 0, []
+    for one in visits:
+        if dated and (one.moved if not one.is_first else one.since >= 0.0) and one.changed:
+            seconds += one.since
+            changes += 1
+        elif one.is_first:
+            continue
+        elif one.changed:
+            gaps.append(max(one.gap, SHORTEST_GAP))
+        else:
+            seconds += max(one.gap, SHORTEST_GAP)
+    found = [changes * log - rate * seconds for rate, log in zip(RATES, _LOGS, strict=True)]
+    for gap in gaps:
+        found = [one + math.log(-math.expm1(-rate * gap)) for one, rate in zip(found, RATES, strict=True)]
+    largest = max(found)
+    return tuple(math.exp(one - largest) for one in found)
 
 
-def host_rate(pages: Iterable[tuple[Observation, ...]]) -> float | None:
-    """The mean rate of the pages of a host, from the visits of each; None without any visit."""
-    changes, seconds = 0.5, 0.0
-    for visits in pages:
-        changes += sum(one.changed for one in visits)
-        seconds += math.fsum(max(one.gap, SHORTEST_GAP) for one in visits)
-    return changes / seconds if seconds else None
+def prior(pages: Sequence[Weights]) -> Weights:
+    """The mixture of rates under which pages with these likelihoods are likeliest."""
+    mixture = FLAT
+    for _ in range(ROUNDS if pages else 0):
+        sums = [UNKNOWN_PAGES * weight for weight in FLAT]
+        for page in pages:
+            sums = [*map(add, sums, belief(page, mixture))]
+        mixture = tuple(one / (len(pages) + UNKNOWN_PAGES) for one in sums)
+    return mixture
 
 
-def shrunk(visits: tuple[Observation, ...], host: float | None) -> float:
-    """The rate of a page, drawn towards its host's mean (None: not known)."""
-    own = own_rate(visits)
-    if host is None or host <= 0.0:
-        return own
-    seconds = math.fsum(max(one.gap, SHORTEST_GAP) for one in visits)
-    return (own * seconds + PRIOR) / (seconds + PRIOR / host)
+def belief(likelihood: Weights, prior: Weights) -> Weights:
+    """The weight of each rate for a page, by its own visits and those of its host."""
+    joint = [*map(mul, likelihood, prior)]
+    return tuple(map(mul, joint, repeat(1.0 / sum(joint))))
 
 
-def _regular(visits: int, changed: int) -> float:
-    """The changes in a gap, by the estimator for regular gaps."""
-    return -math.log((visits - changed + 0.5) / (visits + 0.5))
-
-
-def _likeliest(changed: list[float], unchanged: float) -> float:
-    low, high = 0.0, 1.0 / SHORTEST_GAP
-    while _excess(high, changed, unchanged) > 0:
-        high *= 2.0
-    for _ in range(STEPS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _excess(middle, changed, unchanged) > 0 else (low, middle)
-    return (low + high) / 2
-
-
-def _excess(rate: float, changed: list[float], unchanged: float) -> float:
-    """The left side less the right one: positive below the root."""
-    return math.fsum(gap / math.expm1(min(rate * gap, 700.0)) for gap in changed) - unchanged
+def unchanged_chance(belief: Weights, seconds: float) -> float:
+    """The probability that a page has not changed `seconds` after a visit."""
+    return math.fsum(weight * math.exp(-rate * max(seconds, 0.0)) for weight, rate in zip(belief, RATES, strict=True))

@@ -1,9 +1,10 @@
 """When a page is due again.
 
 Rules, and why:
-- With fewer than FEW visits the interval halves towards the shortest one after a change and grows by half without one
-  (StormCrawler's AdaptiveScheduler): that needs no statistics.
-- From then on it is ln 2 / rate: the page has then changed with a probability of one half.
+- With fewer than FEW visits after the first the interval halves towards the shortest one after a change and grows by
+  half without one (StormCrawler's AdaptiveScheduler): that needs no statistics.
+- From then on a page is due when it has changed with a probability of one half. With one certain rate that is after
+  ln 2 / rate.
 - Both stay between `shortest` and `longest` seconds.
 - The due time is moved by up to JITTER of the interval either way, by the hash of URL and visit. Pages that were found
   together would else be due together for ever, and a random draw could not be repeated.
@@ -16,11 +17,13 @@ import math
 import msgspec
 from xxhash import xxh3_64_intdigest
 
-from crawler.core.revisit.change_rate import Observation, shrunk
+from crawler.core.revisit.change_rate import Observation, Weights, unchanged_chance
 
 FEW = 3
 JITTER = 0.1
 GROWTH = 1.5
+CLOSE = 1.001
+"""An interval is found up to this factor."""
 _SPAN = float(2**64)
 
 
@@ -29,31 +32,29 @@ class RevisitBounds(msgspec.Struct, frozen=True):
 
     shortest: float = 3600.0
     first: float = 86_400.0
-    longest: float = 365 * 86_400.0
+    longest: float = 30 * 86_400.0
 
 
 class Known(msgspec.Struct, frozen=True):
-    """What a crawl knows of a page's changes. `visited_at`: Unix seconds of the last such answer; `interval`:
-    seconds, that of the rule for few visits."""
+    """What a crawl knows of a page's changes. `visited_at`: Unix seconds of the last such answer (0.0: never);
+    `interval`: seconds, that of the rule for few visits."""
 
     visited_at: float
     interval: float
     visits: tuple[Observation, ...] = ()
 
 
-def rate_of(known: Known, host: float | None) -> float:
-    """Changes per second; `host` is the mean rate of the pages of its host, None where it is not known."""
-    if len(known.visits) < FEW and host is None:
-        return math.log(2.0) / known.interval
-    return shrunk(known.visits, host)
-
-
-def interval_after(known: Known, host: float | None, bounds: RevisitBounds) -> float:
+def interval_after(known: Known, belief: Weights, bounds: RevisitBounds) -> float:
     """Seconds until the next visit."""
-    if len(known.visits) < FEW:
+    if sum(not one.is_first for one in known.visits) < FEW:
         return _within(known.interval, bounds)
-    rate = rate_of(known, host)
-    return _within(math.log(2.0) / rate, bounds) if rate > 0.0 else bounds.longest
+    low, high = bounds.shortest, bounds.longest
+    if unchanged_chance(belief, high) > 0.5:
+        return high
+    while high > low * CLOSE:
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if unchanged_chance(belief, middle) > 0.5 else (low, middle)
+    return low
 
 
 def stepped(interval: float, changed: bool, bounds: RevisitBounds) -> float:
@@ -61,10 +62,12 @@ def stepped(interval: float, changed: bool, bounds: RevisitBounds) -> float:
     return _within((interval + bounds.shortest) / 2 if changed else interval * GROWTH, bounds)
 
 
-def due_at(url: str, known: Known, host: float | None, bounds: RevisitBounds) -> float:
-    """The Unix time at which a page is due."""
+def due_at(url: str, known: Known, belief: Weights, bounds: RevisitBounds) -> float:
+    """The Unix time at which a page is due; 0.0 where it was never visited."""
+    if not known.visited_at:
+        return 0.0
     drawn = xxh3_64_intdigest(f"{known.visited_at!r} {url}".encode(errors="surrogatepass")) / _SPAN
-    return known.visited_at + interval_after(known, host, bounds) * (1.0 + JITTER * (2.0 * drawn - 1.0))
+    return known.visited_at + interval_after(known, belief, bounds) * (1.0 + JITTER * (2.0 * drawn - 1.0))
 
 
 def _within(interval: float, bounds: RevisitBounds) -> float:

@@ -1,14 +1,16 @@
-"""Which pages a re-crawl with a budget asks for.
+"""Which known pages a re-crawl asks for.
 
 Rules, and why:
-- What is due comes before what is not, and among both the more valuable first. A budget that is larger than what is due
-  is spent on the rest: to leave it would make the copy older and save nothing that was asked to be saved.
-- The value of a visit, t seconds after the last one, to a page that changes at rate r is (1 - (1 + r t) e^(-r t)) / r:
+- Without a budget it asks for all that is due.
+- With one it asks for so many pages, those that a visit is worth most for, due or not. What is due first would be spent
+  on pages that change all the time (simulated: up to 12 % less fresh than asking for each in turn); to leave a part of
+  the budget would make the copy older and save nothing that was asked to be saved.
+- The worth of a visit, t seconds after the last one, to a page that changes at rate r is (1 - (1 + r t) e^(-r t)) / r:
   the freshness gained by visiting now rather than never, in seconds (Azar, Horvitz, Lubetzky, Peres, Shahaf: Tractable
-  near-optimal policies for crawling, PNAS 2018). It falls for pages that change all the time: a copy of these is stale
-  again before anyone reads it, and the budget does more elsewhere.
-- A page that was never visited has no rate: it comes first.
-- Ties are broken by URL, so that two runs choose alike.
+  near-optimal policies for crawling, PNAS 2018). It falls for pages that change faster than they can be followed: a
+  copy of these is stale again before anyone reads it, and the budget does more elsewhere.
+- The rate is not known, so the worth is averaged over what is believed of it.
+- A page that was never visited comes first. Ties are broken by URL, so that two runs choose alike.
 """
 
 from __future__ import annotations
@@ -19,14 +21,15 @@ from collections.abc import Iterable
 
 import msgspec
 
+from crawler.core.revisit.change_rate import RATES, Weights
+
 
 class Candidate(msgspec.Struct, frozen=True):
-    """A known page: its rate in changes per second (None: never visited), when it was visited and when it is due, in
-    Unix seconds."""
+    """A known page: what a visit is worth now, in seconds of freshness (infinite: never visited), and when it is due,
+    in Unix seconds."""
 
     url: str
-    rate: float | None
-    visited_at: float
+    worth: float
     due_at: float
 
 
@@ -38,18 +41,19 @@ def worth(rate: float, age: float) -> float:
     return (1.0 - (1.0 + expected) * math.exp(-expected)) / rate
 
 
-def chosen(candidates: Iterable[Candidate], budget: int | None, now: float, *, due_only: bool = False) -> list[str]:
-    """The URLs to ask for at `now`, most valuable first: at most `budget` of them (None: all). `due_only` leaves out
-    what is not due, even where the budget has room."""
-    taken = (one for one in candidates if not due_only or one.due_at <= now)
+def expected_worth(belief: Weights, age: float) -> float:
+    """`worth`, averaged over the rates that are believed in."""
+    return math.fsum(weight * worth(rate, age) for weight, rate in zip(belief, RATES, strict=True))
+
+
+def chosen(candidates: Iterable[Candidate], budget: int | None, now: float) -> list[str]:
+    """The URLs to ask for at `now`, most valuable first."""
     if budget is None:
-        ordered = sorted(taken, key=lambda one: _order(one, now))
+        ordered = sorted((one for one in candidates if one.due_at <= now), key=_order)
     else:
-        ordered = heapq.nsmallest(budget, taken, key=lambda one: _order(one, now))
+        ordered = heapq.nsmallest(budget, candidates, key=_order)
     return [one.url for one in ordered]
 
 
-def _order(one: Candidate, now: float) -> tuple[bool, float, str]:
-    if one.rate is None:
-        return False, -math.inf, one.url
-    return one.due_at > now, -worth(one.rate, now - one.visited_at), one.url
+def _order(one: Candidate) -> tuple[float, str]:
+    return -one.worth, one.url

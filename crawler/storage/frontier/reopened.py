@@ -71,4 +71,5 @@ def as_settled(row: SettledRow) -> Settled:
         unread=unread,
         seed=row.depth == 0,
         not_modified=row.not_modified,
+        carried=row.carried,
     )

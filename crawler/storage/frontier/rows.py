@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from crawler.core.reasons import Reason
-from crawler.core.settling import was_not_modified
+from crawler.core.settling import was_carried, was_not_modified
 from crawler.core.urls.redirects import REDIRECTS
 
 
@@ -35,6 +35,11 @@ class SettledRow(msgspec.Struct, frozen=True):
     def not_modified(self) -> bool:
         """Whether a 304 confirmed the page that an earlier generation has stored."""
         return was_not_modified(self.part, self.detail)
+
+    @property
+    def carried(self) -> bool:
+        """Whether the page that an earlier generation has stored counts, and nobody was asked."""
+        return was_carried(self.part, self.detail)
 
     @property
     def redirect_target(self) -> str:
