@@ -179,7 +179,7 @@ def test_links_beyond_the_window_of_their_host_wait_in_the_frontier() -> None:
     urls = tuple(f"http://a.test/{number}" for number in range(20))
     crawl = crawl_with(*urls, bounds=Bounds(links=6, hosts=1))
     actions = answer(crawl, urls, room=2)
-    assert len(actions.queued) == 20 and len(actions.fetches) == 2 and crawl._hosts.get("http://a.test").window <= 6
+    assert len(actions.queued) == 20 and len(actions.fetches) == 2 and len(crawl._carrying) <= 4
     actions = crawl.step([stored(fetch) for fetch in actions.fetches], room=9, now=3.0)
     actions = crawl.step([stored(fetch) for fetch in actions.fetches], room=9, now=4.0)
     assert [request.host for request in actions.refill_requests] == ["http://a.test"]
