@@ -15,7 +15,7 @@ import pytest
 import crawler
 from crawler.runtime.end_hook import call_end_hook
 from tests.contract.changing_site import ChangingSite, changing_site, page
-from tests.contract.test_recrawl import FAST
+from tests.contract.recrawls import FAST
 
 
 class Hook(BaseHTTPRequestHandler):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import crawler
 from crawler.storage.diff import GenerationDiff, diff
 from tests.contract.changing_site import ChangingSite, changing_site, page
-from tests.contract.test_recrawl import FAST, check
+from tests.contract.recrawls import FAST, check
 
 PAGES, NIGHTS = 14, 5
 GONE, MOVED, TROUBLE = "gone", "moved", "trouble"
