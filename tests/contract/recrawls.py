@@ -62,8 +62,9 @@ def bodies_stored(out: Path, number: int) -> int:
     return count
 
 
-def fresh_digest(site: ChangingSite, tmp_path: Path) -> str:
-    return crawler.crawl(site.url, out=tmp_path / "fresh", **FAST).digest
+def fresh_digest(site: ChangingSite, tmp_path: Path, **keys: Any) -> str:
+    """The digest of a first crawl."""
+    return crawler.crawl(site.url, out=tmp_path / "fresh", **(FAST | keys)).digest
 
 
 def unchanged(found: GenerationDiff) -> tuple[int, int, int]:
