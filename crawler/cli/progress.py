@@ -22,6 +22,7 @@ from time import monotonic
 import msgspec
 
 from crawler.cli.signals import Signals
+from crawler.core.endings import PAUSES
 from crawler.metrics.counters import InFlight, RunStats
 from crawler.metrics.time_left import by_pace, by_rests
 from crawler.runtime.url_log import UrlLogFormat
@@ -35,15 +36,6 @@ LIVE_PERIOD = 0.5
 LOG_PERIOD = 10.0
 WINDOW = 10.0
 TELLING = 5  # URLs from whose pace the time left is told where hosts rest; fewer may be a coincidence
-PAUSES = {
-    "outage": "the network seems to be away",
-    "disk": "the disk is full or nearly full",
-    "locked": "another program has locked the frontier",
-    "server": "the database or the object store does not answer",
-    "starved": "this process has no file descriptor left",
-    "memory": "memory is short, so fewer fetches are in flight",
-    "user": "resume it to go on",
-}
 
 
 class View(msgspec.Struct, frozen=True):

@@ -350,5 +350,6 @@ class ProgressReporter:
             hosts=view.hosts,
             fetch_seconds=round(sum(one.seconds for _, one in hosts), 3),
             reasons=dict(self._run.stats.errors),
+            responses=dict(self._run.stats.responses),
             top_hosts=tuple(HostLoad(name, one.fetched, one.failed, round(one.seconds, 3)) for name, one in top),
         )

@@ -1,4 +1,4 @@
-"""How a crawl ends, and what each reason of a URL means for that. Pure: counts go in, words come out.
+"""How a crawl ends, what each reason of a URL means for that, and why it pauses. Pure: counts go in, words come out.
 
 Rules:
 - `complete`: no URL is owed and nothing was missed. `incomplete`: none is owed, something was missed. `failed`: none is
@@ -17,7 +17,18 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import NamedTuple
 
-from crawler.core.reasons import Ending, Reason
+from crawler.core.reasons import Ending, Pause, Reason
+
+PAUSES: dict[str, str] = {
+    Pause.USER: "it was paused, resume it to go on",
+    Pause.OUTAGE: "the network seems to be away",
+    Pause.DISK: "the disk is full or nearly full",
+    Pause.LOCKED: "another program has locked the frontier",
+    Pause.STARVED: "its process has no file descriptor left",
+    Pause.MEMORY: "memory is short, so fewer fetches are in flight",
+    Pause.SERVER: "the database or the object store does not answer",
+}
+"""Why no fetch begins, for people."""
 
 
 class Meaning(Enum):

@@ -195,6 +195,9 @@ class InFlight:
         )
 
 
+STATUS_CLASSES = tuple(f"{first}xx" for first in range(10))
+
+
 class HostStats(msgspec.Struct):
     """One host in one run. `seconds` sums the durations of the `fetched` fetches that settled a URL."""
 
@@ -204,7 +207,8 @@ class HostStats(msgspec.Struct):
 
 
 class Counts(msgspec.Struct):
-    """What one run did, or one of its processes since its last report."""
+    """What one run did, or one of its processes since its last report. `responses`: URLs by the class of the status of
+    their last fetch."""
 
     urls: int = 0
     pages: int = 0
@@ -212,6 +216,7 @@ class Counts(msgspec.Struct):
     queued: int = 0
     settled: int = 0
     errors: dict[str, int] = {}
+    responses: dict[str, int] = {}
     hosts: dict[str, HostStats] = {}
 
     def add(self, settled: Iterable[Settled]) -> None:
@@ -223,6 +228,9 @@ class Counts(msgspec.Struct):
                 self.errors[end.reason] = self.errors.get(end.reason, 0) + 1
             if end.attempts:
                 self.urls += 1
+                if end.status:
+                    kind = STATUS_CLASSES[end.status // 100 % 10]
+                    self.responses[kind] = self.responses.get(kind, 0) + 1
                 host = self._host(host_of(end.url))
                 host.fetched += 1
                 host.failed += failed
@@ -237,6 +245,8 @@ class Counts(msgspec.Struct):
             setattr(self, key, getattr(self, key) + getattr(other, key))
         for reason, count in other.errors.items():
             self.errors[reason] = self.errors.get(reason, 0) + count
+        for kind, count in other.responses.items():
+            self.responses[kind] = self.responses.get(kind, 0) + count
         for name, theirs in other.hosts.items():
             ours = self._host(name)
             ours.fetched += theirs.fetched

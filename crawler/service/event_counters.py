@@ -25,6 +25,7 @@ SKIPS = (
     *(RunReason.OVERLAP, RunReason.QUEUE_FULL, RunReason.CATCHUP),
     *(RunReason.COALESCED, RunReason.PAUSED_SCHEDULE),
 )
+RESPONSES = ("2xx", "3xx", "4xx", "5xx")
 LASTING = (10.0, 60.0, 300.0, 1800.0, 3600.0, 21_600.0, 86_400.0)
 """Upper edges of the durations of runs, in seconds."""
 
@@ -48,6 +49,7 @@ class EventCounters:
         self.skips = Counter({str(reason): 0 for reason in SKIPS})
         self.urls, self.bytes = Counter(dict.fromkeys(modes(), 0)), Counter(dict.fromkeys(modes(), 0))
         self.errors: Counter[str] = Counter()
+        self.responses = Counter(dict.fromkeys(RESPONSES, 0))
         self.fetches, self.fetch_seconds = 0, 0.0
         self.successes: dict[str, float] = {}
         self._runs: dict[str, RunSeen] = {}
@@ -75,6 +77,8 @@ class EventCounters:
         self.fetch_seconds += max(0.0, now.fetch_seconds - before.fetch_seconds)
         for reason, count in now.reasons.items():
             self.errors[reason] += max(0, count - before.reasons.get(reason, 0))
+        for kind, count in now.responses.items():
+            self.responses[kind] += max(0, count - before.responses.get(kind, 0))
 
     def _run(self, told: Mapping[str, Any]) -> None:
         key, state, starts = str(told["id"]), RunState(told["state"]), int(told["starts"])

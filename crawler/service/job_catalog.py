@@ -20,6 +20,7 @@ from crawler.service.errors import Conflict, Invalid, NotFound
 from crawler.service.identifiers import PATTERN
 from crawler.service.job_settings import check_settings
 from crawler.service.merge_patch import patched
+from crawler.service.record_table import MOST
 from crawler.service.records import JobRecord, JobSpec, Listing
 from crawler.service.run_journal import RunJournal
 
@@ -41,10 +42,14 @@ class JobCatalog:
 
     def page(self, tag: str | None, cursor: str | None, limit: int) -> Listing[JobRecord]:
         """Jobs in the order of their names, those with a tag or all; a cursor is the last name before."""
-        found = [job for job in self._jobs.where() if tag is None or tag in job.tags]
-        names = sorted((job for job in found if cursor is None or job.name > cursor), key=lambda job: job.name)
-        page = names[: max(1, limit)]
-        return Listing(page, page[-1].name if len(names) > len(page) else None)
+        most = max(1, min(limit, MOST))
+        found: list[JobRecord] = []
+        after: str | None = cursor or ""
+        while after is not None and len(found) <= most:
+            batch = self._jobs.after("name", after, most + 1)
+            found += [job for job in batch if tag is None or tag in job.tags]
+            after = batch[-1].name if len(batch) > most else None
+        return Listing(found[:most], found[most - 1].name if len(found) > most else None)
 
     def add(self, spec: JobSpec) -> JobRecord:
         """A new job. Raises Conflict where the name is taken, Invalid."""

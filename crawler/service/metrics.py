@@ -154,6 +154,12 @@ def _of_fetches(now: ServiceNow, counters: EventCounters) -> Iterator[Metric]:
         fetched.add_metric((mode,), count)
         size.add_metric((mode,), counters.bytes[mode])
     yield from (fetched, size)
+    responses = CounterMetricFamily(
+        "crawler_responses", "URLs that settled with a response, by the class of its status", labels=("status_class",)
+    )
+    for kind, count in counters.responses.items():
+        responses.add_metric((kind,), count)
+    yield responses
     errors = CounterMetricFamily(
         "crawler_fetch_errors", "URLs that ended otherwise than ok or as a redirect", labels=("reason",)
     )

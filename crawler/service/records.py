@@ -195,7 +195,8 @@ class HostLoad(msgspec.Struct, frozen=True):
 class RunProgress(msgspec.Struct, frozen=True, kw_only=True):
     """How far a run is, at a time. `rate` is in URLs per second over the last ten, `eta` in seconds; `paused` is why no
     fetch starts, "" where fetches do; `fetch_seconds` sums the durations of the fetches that settled a URL; `reasons`
-    counts the URLs that ended otherwise than well; `top_hosts` are those with most fetches."""
+    counts the URLs that ended otherwise than well, `responses` those that were answered, by the class of the status
+    ("2xx"); `top_hosts` are those with most fetches."""
 
     at: float
     urls: int = 0
@@ -212,6 +213,7 @@ class RunProgress(msgspec.Struct, frozen=True, kw_only=True):
     hosts: int = 0
     fetch_seconds: float = 0.0
     reasons: dict[str, int] = {}
+    responses: dict[str, int] = {}
     top_hosts: tuple[HostLoad, ...] = ()
 
 

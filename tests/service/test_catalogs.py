@@ -61,6 +61,11 @@ async def test_jobs_are_listed_by_name_page_by_page(service: Service) -> None:
     second = await service.jobs(cursor=first.next, limit=2)
     assert [job.name for job in (*first.items, *second.items)] == ["a", "b", "c"] and second.next is None
     assert [job.name for job in (await service.jobs(tag="odd")).items] == ["a", "c"]
+    tagged = await service.jobs(tag="odd", limit=1)
+    assert ([job.name for job in tagged.items], tagged.next) == (["a"], "a")
+    last = await service.jobs(tag="odd", cursor="a", limit=1)
+    assert ([job.name for job in last.items], last.next) == (["c"], None)
+    assert (await service.jobs(cursor="c")).items == [] and (await service.jobs(tag="none", limit=1)).items == []
 
 
 async def test_a_patch_merges_settings_and_null_takes_one_away(service: Service) -> None:

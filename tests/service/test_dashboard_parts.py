@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crawler.core.endings import PAUSES
 from crawler.core.reasons import Pause
 from crawler.service.core.states import FINAL, TABLE, RunEvent, RunReason, RunState
 from crawler.service.errors import Invalid
@@ -20,7 +21,7 @@ from crawler.service.web.crawl_facts import RunReadings
 from crawler.service.web.effective import effective
 from crawler.service.web.job_forms import field_of, read_job, typed_from
 from crawler.service.web.kept_readings import BEING_READ
-from crawler.service.web.run_states import PAUSES, SHOWN, WHY, actions, ended, shown
+from crawler.service.web.run_states import SHOWN, WHY, actions, ended, shown
 from crawler.service.web.schedules import read_schedule
 from crawler.service.web.templating import ago
 

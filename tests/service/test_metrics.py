@@ -48,13 +48,14 @@ def test_progress_adds_up_also_over_a_restart() -> None:
         run(RunState.STARTING, starts=1),
         run(RunState.RUNNING, starts=1, mode="threads"),
         progress(urls=10, bytes=100, fetch_seconds=2.0, reasons={"timeout": 1}),
-        progress(urls=15, bytes=180, fetch_seconds=3.0, reasons={"timeout": 1, "dns": 2}),
+        progress(urls=15, bytes=180, fetch_seconds=3.0, reasons={"timeout": 1, "dns": 2}, responses={"2xx": 12}),
         run(RunState.STARTING, starts=2, mode="threads"),
-        progress(urls=4, bytes=40, fetch_seconds=0.5, reasons={"dns": 1}),
+        progress(urls=4, bytes=40, fetch_seconds=0.5, reasons={"dns": 1}, responses={"2xx": 3, "5xx": 1}),
     )
     assert counters.urls["threads"] == 19 and counters.bytes["threads"] == 220
     assert counters.fetches == 19 and counters.fetch_seconds == 3.5
     assert counters.errors == {"timeout": 1, "dns": 3}
+    assert counters.responses == {"2xx": 15, "3xx": 0, "4xx": 0, "5xx": 1}
     assert counters.restarts == 1
 
 
@@ -104,6 +105,8 @@ def test_they_tell_what_the_run_did(text: str) -> None:
     assert values['crawler_runs_total{outcome="limited"}'] == 1
     assert values['crawler_pages_fetched_total{mode="async"}'] >= 8
     assert values['crawler_response_bytes_total{mode="async"}'] > 0
+    assert values['crawler_responses_total{status_class="2xx"}'] >= 8
+    assert values['crawler_responses_total{status_class="5xx"}'] == 0
     assert values["crawler_fetch_duration_seconds_count"] == values['crawler_pages_fetched_total{mode="async"}']
     assert values['crawler_run_duration_seconds_bucket{le="+Inf"}'] == 1
     assert values['crawler_active_runs{state="running"}'] == 0

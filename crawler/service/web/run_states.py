@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from crawler.core.endings import PAUSES
 from crawler.service.core.states import FINAL, RunReason, RunState
 from crawler.service.records import RunRecord
 from crawler.settings import Settings
@@ -64,16 +65,6 @@ WHY = {
     RunReason.PAUSED_SCHEDULE: "the schedule was paused",
 }
 """Each reason, for people."""
-PAUSES = {
-    "user": "somebody paused it",
-    "outage": "the network seems to be away",
-    "disk": "the disk is full or nearly full",
-    "locked": "another program has locked the frontier",
-    "starved": "its process has no file descriptor left",
-    "memory": "memory is short, so fewer fetches are in flight",
-    "server": "the database or the object store does not answer",
-}
-"""Why no fetch begins, for people."""
 
 
 class RunAction(NamedTuple):
