@@ -6,6 +6,7 @@ of its children, or both get SIGKILL; then the service is started again. Checked
 - SECONDS (1) after a kill no process of a run is left (the service is stopped while its children are listed, so none
   is missed);
 - every run ends, with the digest of a crawl that nothing disturbed, and by changes of state that the table knows;
+- two of the jobs crawl again: their runs make one generation after another, none twice and none left out;
 - each tick is a run or counted in a row, and no tick is two runs;
 - the log of the web shows each host asked by one run at a time: the delay between two requests of a host is kept over
   all runs together.
@@ -31,8 +32,9 @@ from msgspec.structs import asdict
 from crawler.service.core.schedules import calendar_of
 from crawler.service.core.states import FINAL, TABLE, RunState
 from crawler.service.database import FILE, ServiceDatabase
-from crawler.service.records import Overlap
+from crawler.service.records import Overlap, RunRecord
 from crawler.settings import merge_layers
+from crawler.storage.generations import generations
 from crawler.testweb.hosts import Part
 from crawler.testweb.process import start_web
 from crawler.testweb.referee import judge
@@ -54,6 +56,7 @@ SCHEDULES: tuple[tuple[str, Overlap], ...] = (
     ("f", "skip"),
 )
 ALIVE = 4
+RECRAWLS = ("b", "d")
 LIFE = (0.1, 4.0)
 DEAD_AFTER = 1.0  # on a machine with nothing else to do
 READY_AFTER = 60.0
@@ -171,7 +174,7 @@ def play(kills: int, seed: int, folder: Path, dead_after: float = DEAD_AFTER) ->
         settings = jobs(web.settings)
         digests = {name: crawl(folder / name, merge_layers(keys)).digest for name, keys in settings.items()}
         began = monotonic()
-        service = KilledService(data, KillPlan(settings, SCHEDULES, ALIVE))
+        service = KilledService(data, KillPlan(settings, SCHEDULES, ALIVE, RECRAWLS))
         service.start()
         for _ in range(kills):
             if dice.random() < 0.8:  # the others are killed while they start
@@ -211,7 +214,20 @@ def check_runs(data: Path, digests: dict[str, str]) -> tuple[int, int]:
             assert by_schedule and run.reason == "overlap", f"{run}\n{changes}"
     database.close()
     assert any(run.state is RunState.SUCCEEDED for run in runs)
+    for name in RECRAWLS:
+        check_generations(data, [run for run in runs if run.job_name == name and run.started_at is not None])
     return len(runs), sum(run.starts for run in runs)
+
+
+def check_generations(data: Path, runs: list[RunRecord]) -> None:
+    """The runs of a job that crawls again made all generations of its one directory, each that came to its end in one
+    run; what a cancelled run began a later one went on with."""
+    if not runs:
+        return
+    (directory,) = {run.directory for run in runs}
+    done = [run.generation for run in runs if run.state is RunState.SUCCEEDED]
+    assert len(done) == len(set(done)), done
+    assert generations(data / directory) == sorted({run.generation for run in runs if run.generation is not None})
 
 
 def check_ticks(data: Path) -> int:

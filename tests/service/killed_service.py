@@ -24,11 +24,12 @@ from tests.service.open_service import until
 
 
 class KillPlan(msgspec.Struct, frozen=True):
-    """What the service has to do. `schedules`: (job, overlap)."""
+    """What the service has to do. `schedules`: (job, overlap); the jobs in `recrawls` crawl again."""
 
     jobs: dict[str, dict[str, Any]]
     schedules: tuple[tuple[str, Overlap], ...]
     alive: int
+    recrawls: tuple[str, ...] = ()
     drain: bool = False
 
 
@@ -38,7 +39,7 @@ async def main(data: Path, plan: KillPlan) -> None:
     working = asyncio.create_task(service.run_forever())
     for name, settings in plan.jobs.items():
         if all(job.name != name for job in (await service.jobs()).items):
-            await service.add_job(JobSpec(name=name, settings=settings))
+            await service.add_job(JobSpec(name=name, settings=settings, recrawl=name in plan.recrawls))
     known = [(schedule.job, schedule.overlap) for schedule in (await service.schedules()).items]
     for name, overlap in plan.schedules:
         if ((await service.job(name)).id, overlap) not in known:

@@ -57,3 +57,21 @@ def test_a_directory_that_cannot_be_read_is_told_as_lost(tmp_path: Path) -> None
     assert (found.jobs, found.runs, found.kept) == (1, 1, None)
     assert rebuild_database(tmp_path).kept == tmp_path / f"{FILE}.broken"
     assert rebuild_database(tmp_path).kept == tmp_path / f"{FILE}.broken1"
+
+
+async def test_a_directory_with_generations_becomes_a_job_that_crawls_again(tmp_path: Path) -> None:
+    with start_web(flat=5) as web:
+        async with serving(tmp_path) as service:
+            await service.add_job(job(web, recrawl=True))
+            for _ in range(2):
+                run = await ended(service, await service.start("flat"))
+        for path in (tmp_path / "runs").glob("run_*.json"):
+            path.unlink()
+        service = await Service.open(tmp_path, ServiceConfig(), rebuild=True)
+        await service.close()
+        async with serving(tmp_path) as service:
+            (found,) = (await service.jobs()).items
+            (last,) = (await service.runs()).items
+            assert (found.recrawl, last.recrawl, last.generation) == (True, True, 1)
+            again = await ended(service, await service.start(found.id))
+            assert (again.directory, again.generation) == (run.directory, 2)
