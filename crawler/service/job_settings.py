@@ -24,7 +24,7 @@ from crawler.errors import UsageError
 from crawler.service.core.run_admission import RunReach, reach_of
 from crawler.service.errors import Invalid
 from crawler.settings import KEYS, PROFILES, Settings, merge_layers, profile
-from crawler.settings.places import STORES
+from crawler.settings.places import SECRETS, STORES
 from crawler.storage.directory import IMMUTABLE_KEYS
 
 PROFILE = "profile"
@@ -50,8 +50,7 @@ def check_settings(settings: Mapping[str, Any], secrets_dir: Path | None, recraw
             close = get_close_matches(key, KNOWN, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise Invalid(f"settings.{key}", f"unknown key {key!r}{hint}", close[0] if close else None)
-        if key in REFUSED and settings[key]:
-            raise Invalid(f"settings.{key}", f"{key} cannot be set here: {REFUSED[key]}")
+    _refuse_programs(settings)
     with_paths = resolved(settings, secrets_dir)
     try:
         found = merge_layers(*_layers(with_paths))
@@ -63,6 +62,13 @@ def check_settings(settings: Mapping[str, Any], secrets_dir: Path | None, recraw
     if recrawl and not (found.frontier == "sqlite" and found.store in STORES):
         raise Invalid("recrawl", f"a job crawls again only with frontier = sqlite and store = {' or '.join(STORES)}")
     return found
+
+
+def _refuse_programs(settings: Mapping[str, Any]) -> None:
+    """Raises Invalid for a key that no job may set."""
+    for key in settings:
+        if key in REFUSED and settings[key]:
+            raise Invalid(f"settings.{key}", f"{key} cannot be set here: {REFUSED[key]}")
 
 
 def crawls_the_same(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
@@ -124,6 +130,9 @@ def resolved(settings: Mapping[str, Any], secrets_dir: Path | None) -> dict[str,
                 }
                 for origin, pairs in _table(f"settings.{key}", settings[key]).items()
             }
+    for key in SECRETS:
+        if settings.get(key):
+            found[key] = _reference(f"settings.{key}", key, key, settings[key], secrets_dir)
     return found
 
 
@@ -161,7 +170,8 @@ def _inside(where: str, path: str, secrets_dir: Path | None) -> Path:
 
 
 def for_child(settings: Mapping[str, Any], secrets_dir: Path | None) -> dict[str, Any]:
-    """What the process of a run is given. Raises Invalid, see `resolved`."""
+    """What the process of a run is given. Raises Invalid for what no job may set, and see `resolved`."""
+    _refuse_programs(settings)
     return {"disk_wait": DISK_WAIT, **resolved(settings, secrets_dir)}
 
 

@@ -10,6 +10,7 @@ import pytest
 from crawler.service.core.run_admission import RunReach
 from crawler.service.errors import Invalid
 from crawler.service.job_settings import DISK_WAIT, check_settings, crawls_the_same, for_child, reach
+from crawler.settings.places import SECRETS
 
 SITE = "https://a.test"
 SEEDS = {"seeds": [f"{SITE}/"]}
@@ -81,6 +82,22 @@ def test_a_secret_is_a_reference_to_the_environment_or_into_the_folder(
     (tmp_path / "outside").write_text("1")
     (folder / "link").symlink_to(tmp_path / "outside")
     assert refused({key: {SITE: pairs}, **SEEDS}, folder).key.startswith(f"settings.{key}.{SITE}")
+
+
+@pytest.mark.parametrize("key", SECRETS)
+def test_so_is_the_secret_of_a_database_or_an_object_store(tmp_path: Path, key: str) -> None:
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "outside").write_text("1")
+    for said in ("file:../outside", f"file:{tmp_path / 'outside'}", "plain"):
+        assert refused({key: said, **SEEDS}, tmp_path / "secrets").key == f"settings.{key}"
+    (tmp_path / "secrets" / "inside").write_text("1")
+    told = for_child({key: "file:inside", **SEEDS}, tmp_path / "secrets")
+    assert told[key] == f"file:{tmp_path.resolve() / 'secrets' / 'inside'}"
+
+
+def test_a_job_of_an_earlier_version_starts_no_program_either() -> None:
+    with pytest.raises(Invalid, match="cannot start programs"):
+        for_child({"on_end": "touch /tmp/x", **SEEDS}, None)
 
 
 def test_references_that_are_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
