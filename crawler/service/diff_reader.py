@@ -94,8 +94,14 @@ def run_diff(path: Path, limit: int) -> RunDiff:
 
 def counts_of(found: GenerationDiff) -> DiffCounts:
     """How many there are of each kind."""
-    lists = (found.new, found.gone, found.changed, found.moved, found.uncertain)
-    return DiffCounts(*map(len, lists), found.unchanged.pages)
+    return DiffCounts(
+        new=len(found.new),
+        gone=len(found.gone),
+        changed=len(found.changed),
+        moved=len(found.moved),
+        uncertain=len(found.uncertain),
+        unchanged=found.unchanged.pages,
+    )
 
 
 def text_diff(path: Path, url: str) -> list[str]:

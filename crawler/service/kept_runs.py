@@ -93,7 +93,10 @@ class KeptRuns:
             for removal in to_remove(runs, time(), keep_runs=bounds[0], keep_days=bounds[1], keep_bytes=bounds[2])
             for run in removal.runs
         }
-        return [StoredRun(run.run, run.bytes, sizes[run.directory][1], run.run in leaving) for run in reversed(runs)]
+        return [
+            StoredRun(run.run, run.directory, run.bytes, sizes[run.directory][1], run.run in leaving)
+            for run in reversed(runs)
+        ]
 
     async def _measured(self) -> tuple[list[RunOnDisk], dict[str, tuple[int, int]]]:
         """The runs whose directories are there, oldest first, and the sizes of these; marks the runs whose directories

@@ -244,9 +244,11 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoredRun(msgspec.Struct, frozen=True):
-    """What the directory of a run keeps; `removed_next`: retention removes it at the next occasion."""
+    """What the directory of a run keeps. Runs that share a `directory` (below the data folder) share its bytes and
+    files, too. `removed_next`: retention removes it at the next occasion."""
 
     run: str
+    directory: str
     bytes: int
     files: int
     removed_next: bool = False

@@ -21,7 +21,7 @@ from contextlib import suppress
 from hashlib import sha256
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from aiohttp import web
@@ -30,6 +30,7 @@ from crawler.errors import UsageError
 from crawler.service.address import ServedAt, remove_address, write_address
 from crawler.service.app import make_app
 from crawler.service.config import ServiceConfig
+from crawler.service.connections import accept_on
 
 if TYPE_CHECKING:
     from crawler.service.service import Service
@@ -104,26 +105,21 @@ async def serve(
     stopped: asyncio.Event,
 ) -> None:
     """Serve until `stopped` is set, then close the service. Raises StorageError."""
-    runner = web.AppRunner(
-        make_app(service, _answering_to(config, host), session_key(service.token_file)),
-        access_log=None,
-        logger=_silent(),
-        keepalive_timeout=IDLE,
-        lingering_time=LINGER,
-        max_line_size=LONGEST_LINE,
-        max_field_size=LONGEST_HEADER,
-        max_headers=MOST_HEADERS,
-        shutdown_timeout=SHUTDOWN,
-    )
+    app = make_app(service, _answering_to(config, host), session_key(service.token_file))
+    runner = web.AppRunner(app, shutdown_timeout=SHUTDOWN)
     working = asyncio.create_task(service.run_forever())
+    accepting: asyncio.Server | None = None
     try:
         await runner.setup()
-        await web.SockSite(runner, listening).start()
+        assert runner.server is not None
+        accepting = await accept_on(listening, runner.server, _options())
         await asyncio.sleep(0)  # it recovers in its first step, and is ready or has failed then
         if not working.done():
             announce(_address(service, data, listening, host))
             await _first(working, stopped)
     finally:
+        if accepting is not None:
+            accepting.close()
         await runner.cleanup()
         remove_address(data)
         await service.close()
@@ -158,6 +154,19 @@ def session_key(token: Path) -> bytes | None:
         return sha256(b"session " + token.read_bytes()).digest()
     except OSError:
         return None
+
+
+def _options() -> dict[str, Any]:
+    """What bounds a connection."""
+    return {
+        "access_log": None,
+        "logger": _silent(),
+        "keepalive_timeout": IDLE,
+        "lingering_time": LINGER,
+        "max_line_size": LONGEST_LINE,
+        "max_field_size": LONGEST_HEADER,
+        "max_headers": MOST_HEADERS,
+    }
 
 
 def _silent() -> logging.Logger:

@@ -235,8 +235,8 @@ class Supervisor:
         queued = [QueuedRun(run.id, reaches[run.id], run.not_before or 0.0) for run in waiting]
         found = admit(queued, [self._reach(one) for one in self._active.values()], self._config.max_running, time())
         for key in found.start:
-            fields = {"starts": self._journal.get(key).starts + 1}
-            run = self._change(key, RunEvent.START, generation=self._starts.generation(key), **fields)
+            starts = self._journal.get(key).starts + 1
+            run = self._change(key, RunEvent.START, starts=starts, generation=self._starts.generation(key))
             self._active[key] = ActiveRun(reaches[key], run.crashes)
             self._spawn(self._follow(run, self._active[key]))
         return found.wake_at

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from tests.chromium import Chromium, Seen, Tab, axe, chromium, executable
+from tests.contract.changing_site import changing_site, page
 from tests.service.served import ADMIN, Served
 
 pytestmark = pytest.mark.skipif(executable() is None, reason="no Chromium on this machine")
@@ -32,13 +34,29 @@ def browser() -> Iterator[Chromium]:
 def pages(served: Served, browser: Chromium) -> list[str]:
     """Every page, with something on it; the browser is logged in."""
     job = served.ask("POST", "/api/v1/jobs", {"name": "small", "settings": SMALL, "tags": ["shop"]}).json
-    served.ask("POST", "/api/v1/schedules", {"job": "small", "cron": "0 3 * * *"})
+    schedule = served.ask("POST", "/api/v1/schedules", {"job": "small", "cron": "0 3 * * *"}).json["id"]
     begun = served.ask("POST", "/api/v1/jobs/small/runs").json
     served.until(f"/api/v1/runs/{begun['id']}", lambda now: now["ended_at"] is not None)
+    changes = pages_of_changes(served)
     with browser.visit(f"{served.url}/login") as (tab, _):
         log_in(tab, served)
     paths = ["/", "/jobs", "/jobs/new", f"/jobs/{job['id']}", "/runs", f"/runs/{begun['id']}", "/schedules"]
+    paths += [f"/schedules/{schedule}", *changes]
     return [*paths, "/hosts", "/compare", "/storage", "/tokens", "/nowhere"]
+
+
+def pages_of_changes(served: Served) -> list[str]:
+    """The pages of a job that has crawled a site twice, of what changed, and of the text of a page."""
+    with changing_site({"/": page("home", "/a", "/b"), "/a": page("a"), "/b": page("b")}) as site:
+        settings = {"seeds": [site.url], "delay": 0, "report": False}
+        spec = {"name": "again", "settings": settings, "recrawl": True}
+        job = served.ask("POST", "/api/v1/jobs", spec).json["id"]
+        for _ in range(2):
+            run = served.ask("POST", f"/api/v1/jobs/{job}/runs").json["id"]
+            served.until(f"/api/v1/runs/{run}", lambda now: now["ended_at"] is not None)
+            site.pages |= {"/a": page("edited"), "/b": 404, "/": page("home", "/a", "/b", "/c"), "/c": page("c")}
+        changed = f"/runs/{run}/diff"
+        return [f"/jobs/{job}", changed, f"{changed}?text={quote(site.at('/a'))}"]
 
 
 def log_in(tab: Tab, served: Served) -> None:

@@ -24,13 +24,15 @@ def person(served: Served) -> Person:
 
 @pytest.fixture(scope="module")
 def run(served: Served) -> Any:
-    """A run of the job "small" that has ended."""
+    """A run of the job "small" that has ended, and the id of a `schedule` of that job."""
     job = served.ask("POST", "/api/v1/jobs", {"name": "small", "settings": SMALL, "tags": [HOSTILE]})
     assert job.status == 201, job.body
     begun = served.ask("POST", f"/api/v1/jobs/{job.json['id']}/runs").json
     schedule = {"job": "small", "cron": "0 3 * * *", "zone": "Europe/Berlin"}
-    assert served.ask("POST", "/api/v1/schedules", schedule).status == 201
-    return served.until(f"/api/v1/runs/{begun['id']}", lambda now: now["ended_at"] is not None)
+    added = served.ask("POST", "/api/v1/schedules", schedule)
+    assert added.status == 201
+    ended = served.until(f"/api/v1/runs/{begun['id']}", lambda now: now["ended_at"] is not None)
+    return {**ended, "schedule": added.json["id"]}
 
 
 def kill(served: Served, run: str) -> None:
@@ -40,7 +42,7 @@ def kill(served: Served, run: str) -> None:
 
 
 def pages_of(run: Any) -> list[str]:
-    named = {"job": run["job"], "run": run["id"], "name": "dashboard.css"}
+    named = {"job": run["job"], "run": run["id"], "schedule": run["schedule"], "name": "dashboard.css"}
     return [re.sub(r"\{(\w+)\}", lambda part: named[part[1]], one.path) for one in ROUTES if one.method == "GET"]
 
 
@@ -207,6 +209,29 @@ def test_a_schedule_is_added_paused_run_and_removed_by_forms(person: Person, ser
     kill(served, begun.headers["Location"].rpartition("/")[2])
     assert person.send(f"/ui/schedules/{one['id']}/remove").status == 303
     assert one["id"] not in person.text("/schedules")
+
+
+def test_a_schedule_is_changed_by_its_form(person: Person, served: Served, run: Any) -> None:
+    spec = {"job": run["job"], "cron": "20 5 * * *", "zone": "Europe/Berlin", "jitter": 30, "paused": True}
+    one = served.ask("POST", "/api/v1/schedules", spec).json
+    path, form = f"/schedules/{one['id']}", f"/ui/schedules/{one['id']}/change"
+    text = person.text(path)
+    assert 'value="20 5 * * *"' in fields_of(text, "cron") and 'value="30"' in fields_of(text, "jitter")
+    assert f'href="{path}"' in person.text("/schedules")
+    fields = {"job": run["job"], "cron": "25 5 * * *", "zone": "UTC", "overlap": "queue", "catchup": "60", "jitter": ""}
+    changed = person.send(form, **fields)
+    assert (changed.status, changed.headers["Location"]) == (303, f"/schedules#{one['id']}")
+    now = served.ask("GET", f"/api/v1{path}").json
+    assert {key: now[key] for key in ("cron", "zone", "overlap", "catchup", "jitter", "paused")} == {
+        **{"cron": "25 5 * * *", "zone": "UTC", "overlap": "queue", "catchup": 60.0, "jitter": 0.0, "paused": True}
+    }
+    refused = person.send(form, **fields | {"zone": "Europe/Nowhere"})
+    assert refused.status == 422
+    again = fields_of(refused.body.decode(), "zone")
+    assert 'value="Europe/Nowhere"' in again and "aria-invalid" in again
+    assert served.ask("GET", f"/api/v1{path}").json == now
+    assert person.send(f"/ui/schedules/{one['id']}/remove").status == 303
+    assert person.send(form, **fields).status == 404 and person.look(path).status == 404
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,8 @@ class ServiceProcess:
         command = [sys.executable, "-m", "crawler", "serve", "--data", str(self._data), "--listen", "127.0.0.1:0"]
         with (self._data / "serve.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
-        return until(self._ready)
+        client: ServiceClient = until(self._ready)
+        return client
 
     def _ready(self) -> ServiceClient | None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -168,7 +169,11 @@ def test_a_revoked_token_opens_nothing(served: Served) -> None:
 
 def test_what_is_no_http_is_refused_and_the_service_goes_on(served: Served) -> None:
     for text in (b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/1.1\r\nHost localhost\r\n\r\n", b"GET\r\n\r\n"):
-        assert b"400" in served.send(text).partition(b"\r\n")[0]
+        head, _, body = served.send(text).partition(b"\r\n\r\n")
+        assert b"400" in head.partition(b"\r\n")[0]
+        assert b"Content-Type: application/problem+json" in head and b"X-Content-Type-Options: nosniff" in head
+        problem = json.loads(body)
+        assert problem["status"] == 400 and "HTTP/1.1" in problem["detail"] and "\n" not in problem["detail"]
     assert served.ask("GET", "/healthz").status == 200
 
 

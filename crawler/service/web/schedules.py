@@ -1,14 +1,14 @@
-"""The page of schedules: when each is due next, what became of its last ticks, and its forms."""
+"""The pages of schedules: when each is due next, what became of its last ticks, and their forms."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 import msgspec
 
 from crawler.service.errors import Invalid, NotFound
-from crawler.service.records import Overlap, ScheduleRecord, ScheduleSpec, TickRecord
+from crawler.service.records import ScheduleRecord, ScheduleSpec, TickRecord
 from crawler.service.web.overview import due_first, job_names
 from crawler.service.web.visits import NOT_REFUSED, Answer, Form, Moved, Refused, Shown, Visit, onward
 
@@ -43,13 +43,49 @@ async def _page(visit: Visit, refused: Refused, status: int) -> Shown:
     context = {
         "rows": [await _row(visit, one) for one in due_first(found.items)],
         "next": found.next,
-        "names": names,
-        "refused": refused,
-        "typed": refused.typed or {"job": visit.asked("job"), "zone": "UTC"},
-        "overlaps": get_args(Overlap),
-        "examples": EXAMPLES,
+        **_fields(refused, names, {"job": visit.asked("job"), "zone": "UTC"}),
     }
     return Shown("parts/schedule_rows.html" if visit.fragment == "rows" else "schedules.html", context, status)
+
+
+def _fields(refused: Refused, names: dict[str, str], typed: Form) -> dict[str, object]:
+    """What the form needs; `typed` is what it holds at first."""
+    return {"names": names, "refused": refused, "typed": refused.typed or typed, "examples": EXAMPLES}
+
+
+async def schedule_page(visit: Visit) -> Answer:
+    """One schedule, with the form that changes it."""
+    return await _one(visit, NOT_REFUSED, 200)
+
+
+async def _one(visit: Visit, refused: Refused, status: int) -> Shown:
+    schedule = await visit.service.schedule(visit.named("schedule"))
+    job = await visit.service.job(schedule.job)
+    names = {job.id: job.name} | await job_names(visit)
+    context = {"row": await _row(visit, schedule), **_fields(refused, names, typed_from(schedule))}
+    return Shown("schedule.html", context, status)
+
+
+async def change_schedule(visit: Visit) -> Answer:
+    """The form of an existing schedule. Whether it is paused stays."""
+    key = visit.named("schedule")
+    try:
+        described = msgspec.to_builtins(read_schedule(visit.form))
+        await visit.service.change_schedule(key, {name: described[name] for name in FIELDS})
+    except (Invalid, NotFound) as error:
+        await visit.service.schedule(key)  # where it is gone there is no form to show again
+        return await _one(visit, _refusal(error, visit), 422)
+    return Moved(f"/schedules#{key}")
+
+
+def _refusal(error: Invalid | NotFound, visit: Visit) -> Refused:
+    return Refused(str(error), error.key if isinstance(error, Invalid) else "job", visit.form)
+
+
+def typed_from(schedule: ScheduleRecord) -> dict[str, str]:
+    """The fields of a schedule, as somebody would have typed them."""
+    values = {name: getattr(schedule, name) for name in FIELDS}
+    return {name: f"{one:.12g}" if isinstance(one, float) else one for name, one in values.items()}
 
 
 async def _row(visit: Visit, schedule: ScheduleRecord) -> ScheduleRow:
@@ -61,10 +97,8 @@ async def add_schedule(visit: Visit) -> Answer:
     """A new schedule."""
     try:
         await visit.service.add_schedule(read_schedule(visit.form))
-    except Invalid as error:
-        return await _page(visit, Refused(str(error), error.key, visit.form), 422)
-    except NotFound as error:
-        return await _page(visit, Refused(str(error), "job", visit.form), 422)
+    except (Invalid, NotFound) as error:
+        return await _page(visit, _refusal(error, visit), 422)
     return Moved("/schedules")
 
 
