@@ -3,7 +3,9 @@
 Rules:
 - They start from a fork server, so no thread, loop, lock or connection of the crawler crosses a fork.
 - Only the crawler handles SIGINT and SIGTERM, and drains. The fork server has both blocked, and children inherit that.
-- The fork server ends with the crawler (it holds the other end of a pipe), and the kernel then kills its children.
+- The kernel kills the fork server with the crawler, and its children with it: at once, whatever they do. Where another
+  thread than the main one starts it, it ends by itself (the crawler holds the other end of a pipe). The resource
+  tracker of multiprocessing stays for a moment, because it removes the semaphores that they leave.
 - No process is killed by its pid alone. The fork server reaps its children, so the pid of one that ended may belong to
   another process by now, which would be killed instead. A pidfd is opened and checked first.
 """
@@ -21,11 +23,12 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from crawler.errors import WorkersLost
+from crawler.system.end_with_parent import PARENT
 from crawler.system.logs import capture_library_logs
 from crawler.system.parent_death import die_with_parent
 
 PRELOADED = "variants.fork_server"
-ENDING = "variants.end_with_parent"
+ENDING = "crawler.system.end_with_parent"
 NO_MEMORY_EXIT = 77
 """The exit status of a worker that ran out of memory."""
 NO_START = (
@@ -49,12 +52,15 @@ def start_fork_server() -> None:
     sys.warnoptions.append(TRACKER_IS_QUIET)
     resource_tracker.ensure_running()
     sys.warnoptions.remove(TRACKER_IS_QUIET)
+    if ENDING in preloaded():
+        os.environ[PARENT] = str(os.getpid())
     signals = {signal.SIGINT, signal.SIGTERM}
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         forkserver.ensure_running()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        os.environ.pop(PARENT, None)
 
 
 def init_child() -> None:

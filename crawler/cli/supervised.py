@@ -7,15 +7,16 @@ Rules:
 - The settings are those of the run. What an earlier run of the directory had, and this one has not, is not kept.
 - The lines of crawler/service/protocol.py come on stdin and go to stdout. Stdout is moved away first: what a library
   prints must not get between them, so it goes to stderr, which is the log of the run.
-- The end of stdin means that the service is gone, however that happened: the whole process group is killed at once,
-  with every worker. The crawl survives that as it survives any kill. (A parent-death signal would kill this process
-  alone, and its workers would end one after another.)
+- It ends with the service, however that ends: the kernel kills it, and its workers with it, see
+  variants/worker_process.py. The end of stdin means the same, where there is no such signal or where the service was
+  gone before it was asked for: then the whole process group is killed. The crawl survives that as it survives any kill.
 - Orders that come before the crawl begins are kept, and its first step obeys them.
 """
 
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 import threading
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 from crawler.cli.signals import Signals
+from crawler.system.parent_death import die_with_parent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +51,9 @@ PARENT_GONE = 137
 @click.pass_obj
 def supervised(signals: Signals, /, directory: str, run_file: str) -> int:
     """Crawl for the service."""
+    die_with_parent()
+    if _is_over(sys.stdin.fileno()):
+        _end_group()
     signals.hold()
     messages = MessageLines(_move_stdout())
     orders = OrderLines(sys.stdin.buffer)
@@ -201,6 +206,13 @@ def _builtins(summary: Summary) -> dict[str, object]:
 
     told: dict[str, object] = msgspec.to_builtins(summary)
     return told
+
+
+def _is_over(pipe: int) -> bool:
+    """Whether nobody holds the other end of a pipe."""
+    poll = select.poll()
+    poll.register(pipe, select.POLLHUP)
+    return any(seen & select.POLLHUP for _, seen in poll.poll(0))
 
 
 def _end_group() -> None:

@@ -105,8 +105,9 @@ class KeptRuns:
         going_on = {run.directory for run in runs if run.state not in FINAL}
         for directory in going_on:
             self._sizes.pop(directory, None)
-        measured = await asyncio.to_thread(self._measure, {run.directory for run in runs} - self._sizes.keys())
-        sizes = self._sizes | measured
+        known = self._sizes.copy()  # it changes meanwhile
+        measured = await asyncio.to_thread(self._measure, {run.directory for run in runs} - known.keys())
+        sizes = known | measured
         self._sizes |= {name: size for name, size in measured.items() if name not in going_on}
         dropped = await asyncio.to_thread(self._dropped, runs)
         gone = {run.id for run in runs if run.directory not in going_on and not sizes[run.directory][1]} | dropped
