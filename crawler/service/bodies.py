@@ -12,6 +12,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -35,7 +36,7 @@ def read_query(kind: type[S], request: web.Request) -> S:
     """The query of a request. Raises RefusedRequest."""
     if len(request.query) > MOST_PARAMETERS:
         raise RefusedRequest(422, f"there are more than {MOST_PARAMETERS} parameters in the query")
-    lists = {field.name for field in msgspec.structs.fields(kind) if field.default == ()}
+    lists = _lists(kind)
     sent: dict[str, Any] = {}
     for name in request.query:
         values = request.query.getall(name)
@@ -43,6 +44,12 @@ def read_query(kind: type[S], request: web.Request) -> S:
             raise RefusedRequest(422, f"the parameter {name!r} is there more than once", key=name)
         sent[name] = values if name in lists else values[0]
     return convert(sent, kind, strict=False)
+
+
+@cache
+def _lists(kind: Any) -> frozenset[str]:
+    """The parameters that may be there several times."""
+    return frozenset(field.name for field in msgspec.structs.fields(kind) if field.default == ())
 
 
 def check_no_body(request: web.Request) -> None:

@@ -21,6 +21,7 @@ from time import time
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from crawler.service.broadcast import Broadcast
 from crawler.service.config import ServiceConfig
@@ -43,6 +44,7 @@ from crawler.service.records import (
     RunRecord,
     ScheduleRecord,
     ScheduleSpec,
+    ServiceEvent,
     StoredRun,
     TickRecord,
     TokenRecord,
@@ -95,6 +97,8 @@ class Service:
         self._kept = KeptRuns(self._journal, config, data)
         self._notifier = EndNotifier(self._journal, config)
         self._supervisor.on_end = self._on_end
+        self._seen: Overview | None = None
+        self.events.watch(self._forget_overview)
         self._running = False
         self._stopping = asyncio.Event()
         self._idle = asyncio.Event()
@@ -348,6 +352,11 @@ class Service:
 
     async def overview(self) -> Overview:
         """What runs, what waits, what is due and what went wrong lately."""
+        if self._seen is None:
+            self._seen = self._look()
+        return replace(self._seen, disk_free=self._supervisor.disk_free(), disk_full=self._supervisor.disk_full)
+
+    def _look(self) -> Overview:
         active = self._database.active_runs()
         lately = self._database.runs.page(None, LOOKED_AT).items
         bad = (RunState.FAILED, RunState.INTERRUPTED)
@@ -356,9 +365,14 @@ class Service:
             queued=[run for run in active if run.state is RunState.QUEUED],
             due=self._timetable.first_due(LISTED),
             troubles=[run for run in lately if run.state in bad or run.reason in TROUBLES][:LISTED],
-            disk_free=self._supervisor.disk_free(),
-            disk_full=self._supervisor.disk_full,
+            disk_free=0,
+            disk_full=False,
         )
+
+    def _forget_overview(self, event: ServiceEvent) -> None:
+        """Progress changes no row; whatever does is told with an event of another type."""
+        if event.type != "progress":
+            self._seen = None
 
     async def storage(self) -> list[StoredRun]:
         """What each run keeps on disk, and which are removed next."""

@@ -36,6 +36,7 @@ class Tokens:
         self._journal = journal
         self._tokens = journal.database.tokens
         self._file = folder / FILE
+        self._known: list[StoredToken] | None = None  # every request asks
 
     def ensure_first(self) -> Path:
         """See to it that the file has a valid token; returns its path. Raises StorageError."""
@@ -65,6 +66,7 @@ class Tokens:
         token = self._new(name, scope, secret)
         with self._journal.transaction():
             self._tokens.put(token)
+        self._known = None
         return NewToken(_shown(token), secret)
 
     def revoke(self, key: str) -> None:
@@ -74,6 +76,7 @@ class Tokens:
             raise NotFound("token", key)
         with self._journal.transaction():
             self._tokens.remove([key])
+        self._known = None
         with suppress(OSError):
             if compare_digest(_hash(self._file.read_text(encoding="ascii").strip()), token.hash):
                 self._file.unlink()
@@ -81,7 +84,9 @@ class Tokens:
     def scope_of(self, digest: str) -> TokenScope | None:
         """What the token with this SHA-256 (in hexadecimal) may do; None where there is none."""
         found: TokenScope | None = None
-        for token in self._tokens.where():
+        if self._known is None:
+            self._known = self._tokens.where()
+        for token in self._known:
             if compare_digest(token.hash, digest):
                 found = token.scope
         return found
