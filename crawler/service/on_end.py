@@ -7,7 +7,9 @@ Rules:
   the service. No run waits for it.
 - A URL gets a POST with the run as JSON. Redirects are not followed, the answer is not read. Within TIMEOUT it must
   answer with 2xx.
-- A command gets the run as JSON on stdin and has TIMEOUT to end with 0; then its group is killed.
+- A command gets the same on stdin and has TIMEOUT to end with 0; then its group is killed.
+- The key `diff` has what a run that crawled again has changed, as the API tells it, with at most MOST_LISTED of each
+  kind; null where there is nothing to compare, or comparing takes too long.
 """
 
 from __future__ import annotations
@@ -16,14 +18,16 @@ import asyncio
 import os
 import signal
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from crawler.errors import StorageError
+from crawler.errors import CrawlerError, StorageError
 from crawler.service.config import ServiceConfig
 from crawler.service.records import RunRecord
 from crawler.service.run_journal import RunJournal
+from crawler.storage.generations import folder_of
 
 if TYPE_CHECKING:
     import aiohttp
@@ -33,13 +37,15 @@ FIRST_WAIT = 2.0
 TIMEOUT = 30.0
 AT_ONCE = 4
 LOOK = 60.0
+MOST_LISTED = 1000
 
 
 class EndNotifier:
     """Tells of the ends of the runs of one service."""
 
-    def __init__(self, journal: RunJournal, config: ServiceConfig) -> None:
+    def __init__(self, journal: RunJournal, config: ServiceConfig, data: Path) -> None:
         self._journal = journal
+        self._data = data
         self._config = config
         self._due = asyncio.Event()
         self._places = asyncio.Semaphore(AT_ONCE)
@@ -74,14 +80,26 @@ class EndNotifier:
     async def _tell(self, key: str) -> None:
         try:
             run = self._journal.database.runs.get(key)
-            for whom in self._whom(run):
-                assert run is not None
+            told = self._whom(run)
+            if run is not None and told:
                 async with self._places:
-                    await self._try(run, whom)
+                    notice = await asyncio.to_thread(self._notice, run)
+                    for whom in told:
+                        await self._try(run, notice, whom)
             with suppress(StorageError), self._journal.transaction():  # then it is told once more, after a start
                 self._journal.database.notice_sent(key)
         finally:
             del self._telling[key]
+
+    def _notice(self, run: RunRecord) -> bytes:
+        """The run and its changes as JSON."""
+        from crawler.service import diff_reader
+
+        found = None
+        if run.generation:
+            with suppress(CrawlerError, OSError):
+                found = diff_reader.run_diff(folder_of(self._data / run.directory, run.generation), MOST_LISTED)
+        return msgspec.json.encode({**msgspec.structs.asdict(run), "diff": found})
 
     def _whom(self, run: RunRecord | None) -> list[str | tuple[str, ...]]:
         """The URLs and commands that are told of a run."""
@@ -91,18 +109,18 @@ class EndNotifier:
         found = [job.on_end.url if job is not None else None, self._config.on_end.url, self._config.on_end.command]
         return [whom for whom in found if whom]
 
-    async def _try(self, run: RunRecord, whom: str | tuple[str, ...]) -> None:
+    async def _try(self, run: RunRecord, notice: bytes, whom: str | tuple[str, ...]) -> None:
         """Tell one, several times where that fails."""
         for number in range(TRIES):
             if number:
                 await asyncio.sleep(FIRST_WAIT * 2.0 ** (number - 1))
-            why = await (self._post(run, whom) if isinstance(whom, str) else self._run_command(run, whom))
+            why = await (self._post(notice, whom) if isinstance(whom, str) else self._run_command(notice, whom))
             if why is None:
                 return
         name = whom if isinstance(whom, str) else whom[0]
         self._journal.complain(f"run {run.id}: on_end could not be told to {name}: {why}")
 
-    async def _post(self, run: RunRecord, url: str) -> str | None:
+    async def _post(self, notice: bytes, url: str) -> str | None:
         """Why the URL could not be told, None where it was."""
         import aiohttp
 
@@ -110,14 +128,12 @@ class EndNotifier:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT))
         headers = {"Content-Type": "application/json", "User-Agent": "crawler"}
         try:
-            async with self._session.post(
-                url, data=msgspec.json.encode(run), headers=headers, allow_redirects=False
-            ) as answer:
+            async with self._session.post(url, data=notice, headers=headers, allow_redirects=False) as answer:
                 return None if 200 <= answer.status < 300 else f"it answered {answer.status}"
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             return str(error) or type(error).__name__
 
-    async def _run_command(self, run: RunRecord, command: tuple[str, ...]) -> str | None:
+    async def _run_command(self, notice: bytes, command: tuple[str, ...]) -> str | None:
         """Why the command has failed, None where it has not."""
         try:
             process = await asyncio.create_subprocess_exec(
@@ -131,7 +147,7 @@ class EndNotifier:
             return error.strerror or str(error)
         try:
             async with asyncio.timeout(TIMEOUT):
-                await process.communicate(msgspec.json.encode(run))
+                await process.communicate(notice)
         except TimeoutError:
             return f"it had not ended after {TIMEOUT:.0f} s"
         finally:

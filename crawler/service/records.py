@@ -48,7 +48,8 @@ class Retry(Sent, frozen=True):
 
 
 class OnEnd(Sent, frozen=True):
-    """Who is told that a run has ended: `url` gets a POST with the run as JSON."""
+    """Who is told that a run has ended: `url` gets a POST with the run as JSON, and `diff`: what a run that
+    crawled again has changed."""
 
     url: Annotated[str, Meta(max_length=2000, pattern=r"^https?://\S+\Z")] | None = None
 

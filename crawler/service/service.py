@@ -95,7 +95,7 @@ class Service:
         self._schedules = ScheduleCatalog(self._journal, self._jobs, self._timetable)
         self._tokens = Tokens(self._journal, data)
         self._kept = KeptRuns(self._journal, config, data)
-        self._notifier = EndNotifier(self._journal, config)
+        self._notifier = EndNotifier(self._journal, config, data)
         self._supervisor.on_end = self._on_end
         self._seen: Overview | None = None
         self.events.watch(self._forget_overview)

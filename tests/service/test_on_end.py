@@ -36,7 +36,7 @@ class Hooked:
     def __init__(self, folder: Path, **config: Any) -> None:
         self.database = ServiceDatabase(folder / FILE)
         self.journal = RunJournal(self.database, Broadcast(), Identifiers())
-        self.notifier = EndNotifier(self.journal, ServiceConfig(**config))
+        self.notifier = EndNotifier(self.journal, ServiceConfig(**config), folder)
         self.complaints: list[str] = []
         self.journal.complain = self.complaints.append  # type: ignore[assignment, method-assign]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -10,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -19,6 +21,8 @@ import pytest
 
 from crawler.cli.service_client import ServiceClient, connect
 from crawler.errors import CrawlerError
+from crawler.service import diff_reader
+from crawler.service.config import OnEndOfAll
 from crawler.service.core.states import FINAL, RunState
 from crawler.service.errors import Conflict, Invalid, NotFound
 from crawler.service.records import JobSpec
@@ -29,6 +33,7 @@ from crawler.storage.generations import folder_of, generations
 from tests.contract.changing_site import ChangingSite, changing_site, page
 from tests.contract.webs import crawl
 from tests.service.open_service import ended, pages_of, serving
+from tests.service.open_service import until as until_true
 from tests.service.person import Outline, Person
 from tests.service.served import Answer, Served
 
@@ -225,6 +230,26 @@ async def test_runs_of_a_job_wait_for_each_other_and_one_that_was_cancelled_is_c
         assert generations(tmp_path / done.directory) == [0, 1]
 
 
+def is_told(path: Path, run: str) -> bool:
+    return path.exists() and run in path.read_text()
+
+
+async def test_who_is_told_of_an_end_is_told_what_changed(site: ChangingSite, tmp_path: Path) -> None:
+    told = tmp_path / "told.jsonl"
+    script = "import sys; open(sys.argv[1], 'a').write(sys.stdin.read() + '\\n')"
+    command = (sys.executable, "-c", script, str(told))
+    async with serving(tmp_path / "data", on_end=OnEndOfAll(command=command)) as service:
+        job = await service.add_job(JobSpec(name="nightly", settings={"seeds": [site.url], **FAST}, recrawl=True))
+        for number in (1, 2):
+            run = await ended(service, await service.start(job.id))
+            await until_true(partial(is_told, told, run.id))
+            edit(site, number)
+    first, second = (json.loads(line) for line in told.read_text().splitlines())
+    assert first["diff"] is None
+    assert (second["id"], second["generation"]) == (run.id, 1)
+    assert second["diff"]["counts"]["new"] == 1 and second["diff"]["new"] == [site.at("/added1")]
+
+
 async def test_what_cannot_be_crawled_again_is_refused(tmp_path: Path) -> None:
     keys = {"seeds": ["http://a.test/"], "frontier": "postgresql://127.0.0.1/crawl"}
     async with serving(tmp_path) as service:
@@ -236,7 +261,9 @@ async def test_what_cannot_be_crawled_again_is_refused(tmp_path: Path) -> None:
             await service.start(job.id, settings={"frontier": keys["frontier"]})
 
 
-def test_the_changes_of_a_run_are_told_by_the_api(served: Served, site: ChangingSite) -> None:
+def test_the_changes_of_a_run_are_told_by_the_api(
+    served: Served, site: ChangingSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def run(query: str = "") -> Any:
         begun = served.ask("POST", f"{API}/jobs/nightly/runs").json
         return served.until(f"{API}/runs/{begun['id']}", lambda now: now["state"] in FINAL)
@@ -263,6 +290,8 @@ def test_the_changes_of_a_run_are_told_by_the_api(served: Served, site: Changing
     assert lines[:2] == ["--- generation 0", "+++ generation 1"] and "+edited in 1." in lines
     assert diff_of(second, f"?text={quote(site.at('/nowhere'))}").status == 404
     assert diff_of(second, "?limit=0").status == 422
+    monkeypatch.setattr(diff_reader, "PATIENCE", -1.0)
+    assert diff_of(second).status == 503
     assert diff_of({"id": "run_000000000000"}).status == 404
 
 

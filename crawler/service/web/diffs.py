@@ -50,7 +50,9 @@ async def read_diff(visit: Visit, run: RunRecord, wait: float = WAIT) -> DiffRea
         return DiffRead(None, "It has not started yet.")
     if not run.generation:
         return FIRST
-    return await visit.diffs.of(run.id, visit.service.directory(run.id), live=not ended(run), wait=wait)
+    if not ended(run):
+        return DiffRead(None, "It has not ended yet.")
+    return await visit.diffs.of(run.id, visit.service.directory(run.id), live=False, wait=wait)
 
 
 async def diff_page(visit: Visit) -> Answer:
