@@ -49,7 +49,8 @@ class DiffCounts(msgspec.Struct, frozen=True):
 class RunDiff(msgspec.Struct, frozen=True, kw_only=True):
     """What changed from generation `from` to `to`, with the keys of `crawler diff --json`. Lists end at the limit that
     was asked for, `counts` do not. `complete`: the later one read all links, so that what it did not meet is gone.
-    `urls` were fetched in it, `bytes_saved` of bodies not sent again; `ended_at`: the last fetch of both."""
+    `urls` were fetched in it, `bytes_saved` of bodies not sent again; `not_asked` were not due, so whether they changed
+    is not known; `ended_at`: the last fetch of both."""
 
     older: int = msgspec.field(name="from")
     newer: int = msgspec.field(name="to")
@@ -62,6 +63,7 @@ class RunDiff(msgspec.Struct, frozen=True, kw_only=True):
     unchanged: Unchanged
     urls: int
     bytes_saved: int
+    not_asked: int
     complete: bool
     ended_at: tuple[float, float]
 
@@ -87,6 +89,7 @@ def run_diff(path: Path, limit: int) -> RunDiff:
         unchanged=found.unchanged,
         urls=found.urls,
         bytes_saved=found.bytes_saved,
+        not_asked=found.not_asked,
         complete=found.complete,
         ended_at=found.ended_at,
     )

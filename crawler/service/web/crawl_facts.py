@@ -40,12 +40,13 @@ class FactsRead(NamedTuple):
 
 class DiffRead(NamedTuple):
     """What changed: the numbers of the generations and their counts, and the parts of the page as HTML; or None and the
-    reason in words. `complete`: the later one read all links."""
+    reason in words. `complete`: the later one read all links; `not_asked`: pages that were not due in it."""
 
     counts: DiffCounts | None
     unread: str = ""
     generations: tuple[int, int] = (0, 0)
     complete: bool = False
+    not_asked: int = 0
     state: str = ""
     tiles: str = ""
     sections: str = ""
@@ -88,6 +89,7 @@ def _read_diff(path: Path) -> DiffRead:
         diff_reader.counts_of(found),
         generations=(found.older, found.newer),
         complete=found.complete,
+        not_asked=found.not_asked,
         state=diff_page.state(found),
         tiles=diff_page.tiles(found),
         sections=diff_page.sections(found, "the API lists more of them", text_link),
