@@ -343,9 +343,10 @@ def open_next(path: Path, settings: Settings) -> CrawlDirectory:
     CrawlerError."""
     last = CrawlDirectory.open(last_of(path))
     try:
+        last.use_access(settings)
         if not last.is_over:
             return last
-        catch_up(path)
+        retry_storage(lambda: catch_up(path, settings), settings.disk_wait)
         return last.begin_next(settings)
     except BaseException:
         last.close()

@@ -38,7 +38,6 @@ from crawler.settings import (
     read_environment,
     read_file,
 )
-from crawler.settings.places import STORES
 from crawler.storage.directory import CrawlDirectory
 from crawler.storage.generations import last_of
 from crawler.storage.opening import check_packages
@@ -100,10 +99,6 @@ def make_plan(order: Order) -> Plan:
             raise UsageError(f"{path} is a crawl of the built-in test web, which takes no other seeds")
         settings = merge_layers(_stored(known, profiled, *said), profiled, *said)
         settings = kept_settings(known, settings, order.wanted, fetches=order.recrawl)
-        if order.recrawl and not (settings.frontier == "sqlite" and settings.store in STORES):
-            raise UsageError(
-                "a crawl with its URLs in a database or its pages in an object store cannot be re-crawled yet"
-            )
         added = len(settings.seeds) - len(set(known.settings.seeds))
     else:
         demo = not named

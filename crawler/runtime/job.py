@@ -26,10 +26,11 @@ from crawler.runtime.memory_plan import ROOMY, Shares
 from crawler.runtime.recorder import Recorder
 from crawler.runtime.url_log import UrlLog, UrlLogFormat
 from crawler.settings import Settings, open_scope
+from crawler.storage import manifest
 from crawler.storage.database import retry_storage
 from crawler.storage.generations import number_of
 from crawler.storage.known_pages import open_known
-from crawler.storage.pages import open_store
+from crawler.storage.opening import open_pages
 from crawler.storage.pages.base import Writer
 from crawler.system.file_limits import ensure_fd_limit
 from crawler.system.memory_shortage import large_blocks_apart
@@ -240,7 +241,7 @@ def _known(settings: Settings, folder: Path | None) -> Revalidation | None:
     known = open_known(folder) if folder is not None else None
     if folder is None or known is None:
         return None
-    store = open_store(settings.store, folder)
+    store = open_pages(settings, folder, manifest.read(folder).seed)
     return Revalidation(known, store, settings.revalidate_every, read_by(settings))
 
 

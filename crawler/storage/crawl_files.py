@@ -194,7 +194,7 @@ class CrawlFiles:
     @contextmanager
     def newest_parts(self) -> Iterator[Path]:
         """Context manager: a folder with the parts of the newest run: their own, or copies of the newest objects."""
-        pages = in_bucket(self.access, self.manifest.seed)
+        pages = in_bucket(self.access, self.path, self.manifest.seed)
         if pages is None:
             yield self.path / "parts"
             return
@@ -207,7 +207,7 @@ class CrawlFiles:
         StorageError, UsageError."""
         if self.postgres is not None:
             self.postgres.remove()
-        if (pages := in_bucket(self.access, self.manifest.seed)) is not None:
+        if (pages := in_bucket(self.access, self.path, self.manifest.seed)) is not None:
             pages.remove()
 
     def _frontier_path(self, shard: int) -> Path:

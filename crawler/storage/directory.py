@@ -118,8 +118,10 @@ class CrawlDirectory(CrawlFiles):
             if cls.exists(path):
                 if not fresh:
                     raise UsageError(f"{path} is a crawl already; continue it with --resume or replace it with --fresh")
-                with suppress(Corrupt):  # then nobody knows what else it had
-                    cls.open_readonly(path).remove_elsewhere()
+                for folder in (*sorted((path / GENERATIONS).glob("*")), path):
+                    if cls.exists(folder):
+                        with suppress(Corrupt):  # then nobody knows what else it had
+                            cls.open_readonly(folder).remove_elsewhere()
                 _remove(path)
             with storage_errors(path):
                 passing("directory.made")

@@ -143,11 +143,13 @@ class KnownReader:
 
 
 class KnownPages:
-    """Writes the file of a crawl directory, whose lock must be held. Raises StorageError."""
+    """Writes the file of a crawl directory, whose lock must be held. A database and an object store are reached by the
+    settings `access`, by those of each generation for None. Raises StorageError."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, access: Settings | None = None) -> None:
         self._root = root
         self._path = root / KNOWN
+        self._access = access
         self._connection = connect(self._path, SCHEMA)
         if "carried" not in columns_there(self._connection, "page"):
             self._connection.close()
@@ -176,6 +178,8 @@ class KnownPages:
     def learn(self, number: int) -> None:
         """Learn what one generation tells, in one transaction."""
         directory = CrawlDirectory.open_readonly(folder_of(self._root, number))
+        if self._access is not None:
+            directory.use_access(self._access)
         reached = come_to(directory.manifest, directory.tally())
         store = directory.store()
         with (
@@ -250,14 +254,15 @@ class KnownPages:
         return len(marked)
 
 
-def catch_up(root: Path) -> None:
-    """Bring the file of a crawl directory up to date; a damaged one is made again. Raises StorageError."""
+def catch_up(root: Path, access: Settings | None = None) -> None:
+    """Bring the file of a crawl directory up to date; a damaged one is made again. `access` as in KnownPages. Raises
+    StorageError."""
     try:
-        with KnownPages(root) as known:
+        with KnownPages(root, access) as known:
             known.catch_up()
     except Corrupt:
         remove(root)
-        with KnownPages(root) as known:
+        with KnownPages(root, access) as known:
             known.catch_up()
 
 

@@ -7,6 +7,7 @@ Rules:
 
 from __future__ import annotations
 
+from functools import partial
 from hashlib import blake2b
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,8 +17,10 @@ from crawler.errors import UsageError
 from crawler.fetch.secrets import resolve_reference
 from crawler.settings import Settings
 from crawler.settings.places import S3
+from crawler.storage import manifest
 from crawler.storage.frontier.base import FrontierReader, Left
 from crawler.storage.frontier.sqlite import SqliteFrontier
+from crawler.storage.generations import CRAWL, folder_of, root_of
 from crawler.storage.pages import open_store
 from crawler.storage.pages.base import Store
 
@@ -67,9 +70,9 @@ def read_frontier(settings: Settings, folder: Path, seed: int, shard: int) -> Sh
     return rows.readers([shard])[0]
 
 
-def in_bucket(settings: Settings, seed: int) -> S3Pages | None:
-    """The pages of the crawl with this seed in an object store; None where they are files. Raises UsageError,
-    StorageError."""
+def in_bucket(settings: Settings, folder: Path, seed: int) -> S3Pages | None:
+    """The pages of the crawl in `folder`, which has this seed, in an object store; None where they are files. Raises
+    UsageError, StorageError."""
     if not settings.store.startswith(S3):
         return None
     _need("obstore", "store = s3://")
@@ -85,13 +88,25 @@ def in_bucket(settings: Settings, seed: int) -> S3Pages | None:
         resolve_reference(settings.store_key, "store_key"),
         resolve_reference(settings.store_secret, "store_secret"),
     )
-    return S3Pages(bucket)
+    return S3Pages(bucket, partial(_generation_in_bucket, settings, folder))
+
+
+def _generation_in_bucket(settings: Settings, folder: Path, number: str) -> S3Pages:
+    """The pages of another generation of a crawl, as the one in `folder` names it. Raises KeyError where there is
+    none."""
+    there = folder_of(root_of(folder), int(number)) if number.isdecimal() else None
+    if there is None or not (there / CRAWL).is_file():
+        raise KeyError(number)
+    pages = in_bucket(settings, there, manifest.read(there).seed)
+    if pages is None:
+        raise KeyError(number)
+    return pages
 
 
 def open_pages(settings: Settings, folder: Path, seed: int, disk_wait: float = 0.0) -> Store:
     """The store of the pages of the crawl with this seed; `disk_wait` as in `open_store`. Raises StorageError,
     UsageError."""
-    return in_bucket(settings, seed) or open_store(settings.store, folder, disk_wait)
+    return in_bucket(settings, folder, seed) or open_store(settings.store, folder, disk_wait)
 
 
 def _name_of(seed: int) -> str:

@@ -7,6 +7,7 @@ Rules:
   step may be repeated after a kill; the next call does what is left.
 - A record is needed by a row of a later generation that names it, by a record there whose body it has, and by what is
   known of its page (crawler/storage/known_pages.py). It stays in its place, so no name changes.
+- Rows in PostgreSQL go as a frontier does, and records in an object store as those in parts.
 - The file of a part is rewritten where a quarter of it is free: SQLite gives no space back otherwise.
 - Memory: about 200 bytes for each page that is needed of dropped generations.
 """
@@ -27,12 +28,12 @@ from crawler.storage.generations import (
     folder_of,
     generations,
 )
-from crawler.storage.pages.record import SCHEMA
+from crawler.storage.opening import in_bucket
+from crawler.storage.pages.record import BODIES, SCHEMA
 
 SWEPT = "swept"
 FREE_SHARE = 0.25
 ROWS = "SELECT part, position, url FROM url WHERE instr(part, '/')"
-BODIES = "SELECT file, url FROM page WHERE instr(file, '/')"
 KNOWN_RECORDS = "SELECT part, position, body, url FROM page"
 Needed = dict[int, dict[str, dict[int, str]]]
 """The records that are needed: their URLs by generation, part and position."""
@@ -81,31 +82,38 @@ def _free(root: Path) -> None:
             for name in (REPORT, DIFF_REPORT):
                 (folder / name).unlink(missing_ok=True)
         directory = CrawlDirectory.open_readonly(folder)
+        if directory.postgres is not None:
+            directory.postgres.remove()
         store = directory.store()
         kept = needed.get(number, {})
         store.sweep({part: kept.get(part, {}) for part in store.parts()})
         for path in directory.part_files():
             _shrink(path)
-            _add_bodies(path, needed)
+        _add_bodies(directory, needed)
         with storage_errors(folder):
             (folder / DROPPED).write_text(SWEPT)
 
 
 def _add_needs(directory: CrawlDirectory, needed: Needed) -> None:
     """Add the records of other generations that a generation names."""
-    for path in directory.frontier_files():
-        with closing(connect_to_read(path)) as connection, storage_errors(path):
-            for part, position, url in connection.execute(ROWS):
-                _add(needed, part, position, url)
-    for path in directory.part_files():
-        _add_bodies(path, needed)
+    with directory.frontier_snapshot() as files:
+        for path in files:
+            with closing(connect_to_read(path)) as connection, storage_errors(path):
+                for part, position, url in connection.execute(ROWS):
+                    _add(needed, part, position, url)
+    _add_bodies(directory, needed)
 
 
-def _add_bodies(path: Path, needed: Needed) -> None:
-    """Add the records that have the bodies of the pages in this part."""
-    with closing(connect_to_read(path)) as connection, storage_errors(path):
-        for file, url in connection.execute(BODIES):
+def _add_bodies(directory: CrawlDirectory, needed: Needed) -> None:
+    """Add the records that have the bodies of the pages of a generation."""
+    pages = in_bucket(directory.access, directory.path, directory.manifest.seed)
+    if pages is not None:
+        for file, url in pages.bodies_elsewhere():
             _add_record(needed, file, url)
+    for path in directory.part_files():
+        with closing(connect_to_read(path)) as connection, storage_errors(path):
+            for file, url in connection.execute(BODIES):
+                _add_record(needed, file, url)
 
 
 def _add_known(path: Path, needed: Needed) -> None:

@@ -68,16 +68,31 @@ class Ended(NamedTuple):
 
 
 class Nights:
-    """A first crawl of a site in `folder`, its edits, and re-crawls of copies of it."""
+    """A first crawl of a site in `folder`, its edits, and re-crawls of copies of it. `places` are lines of TOML that
+    say where it keeps its URLs and pages, "" for the directory."""
 
-    def __init__(self, site: NightlySite, folder: Path, edits: Edits, modes: Sequence[str], seed: int) -> None:
+    def __init__(
+        self, site: NightlySite, folder: Path, edits: Edits, modes: Sequence[str], seed: int, places: str = ""
+    ) -> None:
         self._site = site
         self._folder = folder
         self._modes = modes
         self._dice = random.Random(seed)
         self._first = folder / "first"
         flags = ("--delay", "0", "--per-host", str(CONCURRENCY), "--concurrency", str(CONCURRENCY), "--processes", "2")
-        self._run(site.url, "--mode", modes[0], "--exclude", NOT_PAGES, *flags, "--out", str(self._first))
+        (folder / "places.toml").write_text(places)
+        self._run(
+            site.url,
+            "--mode",
+            modes[0],
+            "--exclude",
+            NOT_PAGES,
+            *flags,
+            "--out",
+            str(self._first),
+            "--config",
+            str(folder / "places.toml"),
+        )
         self._expected: Expected = site.edit(self._first, edits, seed)
         self._whole, self._log_size = self._in_each_mode()
         self.found = Found(

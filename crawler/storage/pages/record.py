@@ -61,6 +61,8 @@ FACTS = (
 """The columns that the checksum of a record covers, in this order; the digest covers its body. Parts of format 3 have
 no checksum."""
 INSERT = f"INSERT INTO page ({', '.join(FACTS)}, body, checksum) VALUES ({', '.join('?' * (len(FACTS) + 2))})"
+BODIES = "SELECT file, url FROM page WHERE instr(file, '/')"
+"""The records of other generations that have bodies of pages in a part, and the URLs of these."""
 UNREADABLE = (zstd.ZstdError, OSError, ValueError, TypeError, AttributeError, OverflowError, msgspec.MsgspecError)
 """The errors of decoding a damaged record."""
 LEVEL = 1

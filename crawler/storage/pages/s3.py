@@ -9,6 +9,8 @@ Rules:
 - An upload that failed is repeated as it was, under the same name: the server may have it already.
 - An object is what a part of the store `sqlite` is (crawler/storage/pages/record.py): downloaded, any tool reads it.
 - The objects that were read last are kept, up to CACHE bytes: an export reads each about once.
+- A body that another generation has is not stored again: the record names it, as in the store `sqlite`. Each generation
+  is below a prefix of its own.
 - Parts have one writer because the directory of a crawl has a lock; no object is ever changed but by `sweep`.
 """
 
@@ -17,7 +19,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -25,9 +27,20 @@ from typing import NamedTuple
 from crawler.errors import Corrupt, Locked, StorageError
 from crawler.fetch.base import Headers
 from crawler.storage.database import any_text, storage_errors
+from crawler.storage.generations import is_elsewhere
 from crawler.storage.pages.base import Page
 from crawler.storage.pages.bucket import Bucket
-from crawler.storage.pages.record import INSERT, SCHEMA, columns_to_read, compressor, decompress, page_of, record_row
+from crawler.storage.pages.record import (
+    BODIES,
+    INSERT,
+    SCHEMA,
+    columns_to_read,
+    compressor,
+    decompress,
+    head_of,
+    page_of,
+    record_row,
+)
 from crawler.system.failpoints import passing
 
 MOST_BYTES = 8 * 1024 * 1024
@@ -36,6 +49,7 @@ PAGE_SIZE = 4096
 PARTS = "parts"
 OPEN = "open"
 NAMED = re.compile(r"(?P<first>[0-9]{10})-(?P<last>[0-9]{10})\.sqlite", re.ASCII)
+HEAD = "headers, file"
 Row = tuple[object, ...]
 
 
@@ -107,7 +121,7 @@ class S3Writer:
         size = packed = 0
         for index in range(len(self._waiting)):
             position, page = self._waiting[index]
-            rows.append(record_row(position, page, None, self._compress))
+            rows.append(record_row(position, page, page.stored_at or None, self._compress))
             size += len(page.body)
             packed += _length(rows[-1])
             if packed >= MOST_BYTES:
@@ -141,10 +155,13 @@ def packed_rows(rows: Sequence[Row]) -> bytes:
 
 
 class S3Pages:
-    """The parts of a crawl in a bucket."""
+    """The parts of a crawl in a bucket. `generation` finds those of another generation by its number, and raises
+    KeyError where there is none."""
 
-    def __init__(self, bucket: Bucket) -> None:
+    def __init__(self, bucket: Bucket, generation: Callable[[str], S3Pages]) -> None:
         self._bucket = bucket
+        self._generation = generation
+        self._others: dict[str, S3Pages] = {}
         self._pieces: dict[str, list[Piece]] = {}
         self._kept: OrderedDict[str, tuple[sqlite3.Connection, int]] = OrderedDict()
 
@@ -157,26 +174,72 @@ class S3Pages:
         return self._bucket.folders(PARTS)
 
     def holds(self, part: str) -> bool:
-        """Whether there is such a part. There are no other generations in a bucket."""
-        return part in self.parts()
+        """Whether there is such a part, here or in another generation."""
+        if not is_elsewhere(part):
+            return part in self.parts()
+        try:
+            pages, name = self._elsewhere(part)
+        except KeyError:
+            return False
+        return name in pages.parts()
 
     def head(self, part: str, position: int) -> tuple[Headers, str]:
-        """The headers of a page, which always has its own body. Raises as `read`."""
-        return self.read(part, position).headers, ""
+        """The headers of a page, and the record of another generation that has its body ("": it has it itself). Raises
+        as `read`."""
+        if is_elsewhere(part):
+            pages, name = self._elsewhere(part)
+            return pages.head(name, position)
+        headers, file = head_of(part, position, self._row(part, position, HEAD))
+        return headers, file if is_elsewhere(file) else ""
 
     def read(self, part: str, position: int) -> Page:
         """One page. Raises KeyError where it is missing, Corrupt where it is damaged."""
+        if is_elsewhere(part):
+            pages, name = self._elsewhere(part)
+            return pages.read(name, position)
+        return page_of(part, self._row(part, position), self._body)
+
+    def _row(self, part: str, position: int, columns: str = "") -> Row:
+        """The columns of a record, all for "". Raises as `read`."""
         piece = self._piece(part, position)
         with storage_errors(Path(piece.path)):
             connection = self._open(piece)
-            columns = columns_to_read(connection)
-            row = connection.execute(f"SELECT {columns} FROM page WHERE position = ?", (position,)).fetchone()
+            columns = columns or columns_to_read(connection)
+            row: Row | None = connection.execute(
+                f"SELECT {columns} FROM page WHERE position = ?", (position,)
+            ).fetchone()
         if row is None:
             raise KeyError(f"{part}:{position}")
-        return page_of(part, row, _body)
+        return row
+
+    def _elsewhere(self, part: str) -> tuple[S3Pages, str]:
+        """The pages of another generation, and the name of a part there. Raises KeyError."""
+        number, _, name = part.partition("/")
+        if number not in self._others:
+            self._others[number] = self._generation(number)
+        return self._others[number], name
+
+    def _body(self, packed: bytes | None, file: str | None, length: int) -> bytes:
+        """A body: in the row, or where `file` says, in another generation. Raises ValueError where it is missing."""
+        if not file:
+            return decompress(packed, length) if packed else b""
+        part, _, position = file.rpartition(":")
+        try:
+            return self.read(part, int(position)).body
+        except KeyError:
+            raise ValueError(f"its body, {file}, is missing") from None
+
+    def bodies_elsewhere(self) -> Iterator[tuple[str, str]]:
+        """The records of other generations that have bodies of pages here, and the URLs of these."""
+        for part in self.parts():
+            for piece in self._list(part):
+                with storage_errors(Path(piece.path)), closing(_connection(self._bucket.get(piece.path))) as connection:
+                    yield from connection.execute(BODIES).fetchall()
 
     def close(self) -> None:
         """Forget the objects that `read` has kept."""
+        for pages in self._others.values():
+            pages.close()
         while self._kept:
             self._kept.popitem()[1][0].close()
         self._pieces.clear()
@@ -185,7 +248,7 @@ class S3Pages:
         """All records of a part."""
         for piece in self._list(part):
             for row in self._rows_of(piece):
-                yield int(str(row[0])), page_of(part, row, _body)
+                yield int(str(row[0])), page_of(part, row, self._body)
 
     def records(self, part: str) -> Iterator[tuple[int, Page | None]]:
         """All records of a part, None for each that is damaged, or that a damaged object should have."""
@@ -197,7 +260,7 @@ class S3Pages:
                 continue
             for row in rows:
                 try:
-                    yield int(str(row[0])), page_of(part, row, _body)
+                    yield int(str(row[0])), page_of(part, row, self._body)
                 except Corrupt:
                     yield int(str(row[0])), None
 
@@ -301,7 +364,3 @@ def _connection(content: bytes) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
-
-
-def _body(packed: bytes | None, file: str | None, length: int) -> bytes:
-    return decompress(packed, length) if packed else b""
