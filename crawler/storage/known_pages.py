@@ -274,12 +274,12 @@ def fix_choice(directory: CrawlDirectory) -> None:
         return
     root = root_of(directory.path)
     try:
-        with KnownPages(root) as known:
+        with KnownPages(root, directory.access) as known:
             known.catch_up(before=number)
             known.choose(number, at, directory.settings)
     except Corrupt:
         remove(root)
-        with KnownPages(root) as known:
+        with KnownPages(root, directory.access) as known:
             known.catch_up(before=number)
             known.choose(number, at, directory.settings)
 
