@@ -29,7 +29,7 @@ from crawler.core.revisit.validators import Validators, stands_for_page, validat
 from crawler.core.urls.canonical import host_of
 from crawler.errors import Corrupt
 from crawler.settings import Settings
-from crawler.storage import revisits
+from crawler.storage import lastmods, revisits
 from crawler.storage.database import (
     columns_there,
     connect,
@@ -59,11 +59,13 @@ CREATE TABLE IF NOT EXISTS page (
     checks INTEGER NOT NULL DEFAULT 0,
     unlinked INTEGER NOT NULL DEFAULT 0,
     {revisits.COLUMNS}
+    {lastmods.COLUMNS}
     reading BLOB
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS learnt (generation INTEGER PRIMARY KEY);
 CREATE TEMP TABLE met (url TEXT PRIMARY KEY) WITHOUT ROWID;
-{revisits.SCHEMA}"""
+{revisits.SCHEMA}
+{lastmods.SCHEMA}"""
 VERSION = ("etag", "last_modified", "part", "position", "body", "size", "digest", "checksum")
 VALIDATORS = "SELECT etag, last_modified FROM page WHERE url = ?"
 FIND = f"SELECT {', '.join(VERSION)}, checks, reading FROM page WHERE url = ?"
@@ -151,7 +153,7 @@ class KnownPages:
         self._path = root / KNOWN
         self._access = access
         self._connection = connect(self._path, SCHEMA)
-        if "carried" not in columns_there(self._connection, "page"):
+        if "told_at" not in columns_there(self._connection, "page"):
             self._connection.close()
             raise Corrupt(f"{self._path} is of an older version")
 
@@ -188,9 +190,13 @@ class KnownPages:
             transaction(self._connection, self._path) as connection,
         ):
             connection.execute("DELETE FROM met")
+            sitemaps: list[SettledRow] = []
             for row in frontier.settled():
                 connection.execute("INSERT OR IGNORE INTO met VALUES (?)", (row.url,))
                 self._take(number, row, store)
+                if lastmods.may_be_sitemap(row) and len(sitemaps) < lastmods.MOST:
+                    sitemaps.append(row)
+            lastmods.learn(connection, sitemaps, store, directory.settings)
             if reached is not None and saw_every_link(*reached):
                 connection.execute(DROP_UNMET)
             else:

@@ -26,6 +26,7 @@ from crawler.core.revisit.choice import candidates, hosts_of
 from crawler.core.revisit.due import Known, RevisitBounds, stepped
 from crawler.core.revisit.worth import Candidate, chosen
 from crawler.errors import Corrupt
+from crawler.storage import lastmods
 from crawler.storage.pages.base import Page, Store
 
 COLUMNS = """
@@ -45,7 +46,9 @@ CREATE TEMP TABLE asked (url TEXT PRIMARY KEY) WITHOUT ROWID;
 BEFORE = "SELECT digest, body, visited_at, step, visits FROM page WHERE url = ?"
 VISIT = "UPDATE page SET visited_at = ?2, step = ?3, visits = ?4 WHERE url = ?1"
 CARRIED = "SELECT url FROM page WHERE carried = ?"
-CANDIDATES = "SELECT url, visited_at, step, visits FROM page WHERE depth > 0 ORDER BY url"
+CANDIDATES = (
+    "SELECT url, visited_at, step, visits, lastmod > 0 AND told_at > lastmod FROM page WHERE depth > 0 ORDER BY url"
+)
 DECIDE = """UPDATE page SET due_at = due.due_at,
     carried = CASE WHEN page.url IN (SELECT url FROM asked) THEN 0 ELSE ?1 END FROM due WHERE due.url = page.url"""
 LARGEST = 4 << 20
@@ -81,6 +84,7 @@ def visited(
         gap = max(at - earlier.known.visited_at, 0.0)
         visits = remembered(earlier.known.visits, Observation(gap, changed, since))
         known = Known(at, stepped(earlier.known.interval, changed, bounds), visits)
+    connection.execute(lastmods.VISITED, (url, changed))
     connection.execute(VISIT, (url, known.visited_at, known.interval, _encode(known.visits)))
 
 
@@ -108,7 +112,7 @@ def choose(
     hosts = hosts_of(_pages(connection))
 
     def noted() -> Iterator[Candidate]:
-        for one in candidates(_pages(connection), hosts, bounds, at):
+        for one in candidates(_pages(connection), hosts, bounds, at, lastmods.scores_of(connection)):
             connection.execute("INSERT INTO due VALUES (?, ?)", (one.url, one.due_at))
             yield one
 
@@ -123,8 +127,8 @@ def _pages(connection: sqlite3.Connection) -> Iterator[tuple[str, Known]]:
         yield url, _known(*known)
 
 
-def _known(visited_at: float, step: float, visits: bytes | None) -> Known:
-    return Known(visited_at, step, _decode(visits) if visits else ())
+def _known(visited_at: float, step: float, visits: bytes | None, moved: int = 0) -> Known:
+    return Known(visited_at, step, _decode(visits) if visits else (), bool(moved))
 
 
 def _facts(page: Page) -> PageFacts:

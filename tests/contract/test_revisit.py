@@ -315,6 +315,40 @@ def test_a_server_that_lies_is_found_out_by_the_unconditional_fetch(
     assert found == [[], [site.at("leaf1")]]
 
 
+def put_sitemap(site: ChangingSite, days: dict[int, int]) -> None:
+    """A sitemap that dates leaves by days of a month."""
+    entries = "".join(
+        f"<url><loc>{site.at(f'leaf{number}')}</loc><lastmod>2026-01-{day:02d}</lastmod></url>"
+        for number, day in days.items()
+    )
+    site.pages["/map.xml"] = f"<urlset>{entries}</urlset>".encode()
+
+
+@pytest.mark.parametrize("honest", [True, False])
+def test_a_sitemap_makes_a_page_due_once_its_dates_have_proved_true(
+    site: ChangingSite, clock: VirtualClock, tmp_path: Path, honest: bool
+) -> None:
+    days = dict.fromkeys(range(LEAVES), 1)
+    put_sitemap(site, days)
+    out = first(site, tmp_path, sitemap=(site.at("map.xml"),))
+    for night in (2, 3):
+        for number in range(4):
+            site.pages[f"/leaf{number}"] = page(f"edit {night}", f"below{number}")
+        days |= dict.fromkeys(range(4) if honest else range(LEAVES), night)
+        put_sitemap(site, days)
+        clock.pass_days(4)
+        assert again(out).urls == ALL + 1
+        site.take_asked()
+    put_sitemap(site, days | {7: 4})
+    clock.pass_days(0.01)
+    again(out)
+    assert set(site.take_asked()) == {"/", "/map.xml"}  # its dates count from the next re-crawl on
+    again(out)
+    assert set(site.take_asked()) == {"/", "/map.xml"} | ({"/leaf7"} if honest else set())
+    again(out)
+    assert set(site.take_asked()) == {"/", "/map.xml"}
+
+
 # ---- what is told ----------------------------------------------------------------------------------------------------
 
 

@@ -27,7 +27,10 @@ from crawler.core.revisit.change_rate import (
 )
 from crawler.core.revisit.choice import LEAST, SAMPLE, DateScore, candidates, hosts_of
 from crawler.core.revisit.due import FEW, JITTER, Known, RevisitBounds, due_at, interval_after, stepped
-from crawler.core.revisit.worth import Candidate, chosen, expected_worth, worth
+from crawler.core.revisit.lastmod import LEAST as LEAST_MOVED
+from crawler.core.revisit.lastmod import MOST as HALVED_AT
+from crawler.core.revisit.lastmod import LastmodScore
+from crawler.core.revisit.worth import Candidate, chosen, expected_worth, worth, worth_of_change
 
 DAY = 86_400.0
 BOUNDS = RevisitBounds(DAY / 4, DAY, 60 * DAY)
@@ -170,6 +173,32 @@ class TestDates:
         assert DateScore(3, 2).after(silent) == DateScore(3, 2)
 
 
+class TestLastmod:
+    def test_a_host_is_trusted_once_its_lastmod_has_told_changes(self) -> None:
+        score = LastmodScore()
+        for _ in range(LEAST_MOVED - 1):
+            score = score.after(moved=True, changed=True)
+        assert not score.trusted
+        assert score.after(moved=True, changed=True).trusted
+
+    def test_a_lastmod_that_moves_without_a_change_loses_the_trust(self) -> None:
+        score = LastmodScore(LEAST_MOVED, LEAST_MOVED)
+        for _ in range(LEAST_MOVED):
+            score = score.after(moved=True, changed=False)
+        assert not score.trusted
+
+    def test_one_that_stays_tells_nothing(self) -> None:
+        assert LastmodScore(3, 2).after(moved=False, changed=True) == LastmodScore(3, 2)
+
+    def test_a_host_that_begins_to_lie_is_found_out_after_years_of_truth(self) -> None:
+        score, lies = LastmodScore(), 0
+        for _ in range(10_000):
+            score = score.after(moved=True, changed=True)
+        while score.trusted:
+            score, lies = score.after(moved=True, changed=False), lies + 1
+        assert score.moved <= HALVED_AT and lies < HALVED_AT
+
+
 class TestWorth:
     @given(st.floats(1e-12, 1.0), st.floats(0.0, 1e9))
     def test_it_is_never_negative_and_never_more_than_the_age(self, rate: float, age: float) -> None:
@@ -214,6 +243,19 @@ class TestChoice:
         new, known = candidates(pages, hosts_of(pages), BOUNDS, 2 * DAY)
         assert (new.worth, new.due_at) == (math.inf, 0.0)
         assert 0.0 < known.worth < DAY and abs(known.due_at - 2 * DAY) <= JITTER * DAY
+
+    def test_a_page_that_a_trusted_sitemap_dates_anew_is_due_and_worth_a_change(self) -> None:
+        still = (Observation(DAY, False),) * FEW
+        pages = [(f"http://a.test/{number}", Known(DAY, DAY, still, moved=number == 1)) for number in range(3)]
+        hosts, now = hosts_of(pages), 2 * DAY
+        told, silent = (
+            {one.url[-1]: one for one in candidates(pages, hosts, BOUNDS, now, scores)}
+            for scores in ({"http://a.test": LastmodScore(LEAST_MOVED, LEAST_MOVED)}, {})
+        )
+        assert told["1"].due_at <= now < told["0"].due_at and told["1"].worth > 10 * told["0"].worth
+        assert silent["1"].due_at > now and silent["1"].worth == silent["0"].worth
+        certain: Weights = tuple(float(place == 3) for place in range(POINTS))
+        assert worth_of_change(certain) == pytest.approx(1 / RATES[3])
 
 
 class TestFreshness:

@@ -10,7 +10,7 @@ import pytest
 from crawler.core.messages import SitemapKind, SitemapNaming
 from crawler.core.page import sitemap
 from crawler.core.page.links import PageHeaders, Reading, read_page
-from crawler.core.page.sitemap import MOST_BYTES, MOST_URLS, SitemapReader, sitemap_kind
+from crawler.core.page.sitemap import LONGEST_DATE, MOST_BYTES, MOST_URLS, SitemapReader, sitemap_kind
 from crawler.core.reasons import NotFollowed, ParseSkipped
 from crawler.core.rules import Rules
 from crawler.core.urls.canonical import Resolver
@@ -238,3 +238,22 @@ def test_a_token_of_any_length_takes_time_in_proportion(text: str) -> None:
     found, units = effort(lambda: SitemapReader(body))
     assert found.unread is None and max(map(len, found.urls), default=0) < 200_000
     assert units < 80
+
+
+def test_lastmods_are_read_where_they_are_asked_for() -> None:
+    entries = (
+        "<url><loc>http://a.test/1</loc><lastmod> 2026-01-02 </lastmod></url>"
+        "<url><lastmod>2026-01-03T04:05:06Z</lastmod><loc>http://a.test/2</loc></url>"
+        "<url><loc>http://a.test/3</loc></url><url><lastmod>2026-01-04</lastmod></url>"
+        f"<url><loc>http://a.test/4</loc><lastmod>{'9' * 999}</lastmod></url>"
+    )
+    body = f"<urlset>{entries}</urlset>".encode()
+    read = SitemapReader(body, dated=True)
+    assert read.lastmods == {
+        "http://a.test/1": "2026-01-02",
+        "http://a.test/2": "2026-01-03T04:05:06Z",
+        "http://a.test/4": "9" * LONGEST_DATE,
+    }
+    assert read.urls == SitemapReader(body).urls and SitemapReader(body).lastmods == {}
+    prefixed = body.replace(b"<urlset", b"<s:urlset").replace(b"</urlset", b"</s:urlset")
+    assert SitemapReader(prefixed, dated=True).lastmods == {}

@@ -9,7 +9,8 @@ Rules:
   have (image:loc) names no pages. Namespaces are not compared, because many are misspelled.
 - Limits: MOST_URLS and MOST_BYTES of the protocol; MOST_ELEMENTS, a second or two of work, on MOST_DEPTH levels. What
   was read before a limit or an error counts, and why the rest was not read is recorded.
-- lastmod, changefreq and priority are not read: nothing here decides by them. The body is stored, with its lastmods.
+- lastmod is read only where it is asked for (`dated`): a crawl decides nothing by it, the choice of the next re-crawl
+  does. changefreq and priority are never read.
 - The body is untrusted: nothing here raises, whatever the bytes.
 
 Text sitemaps and feeds (RSS, Atom), which the protocol allows too, are not read.
@@ -31,6 +32,8 @@ MOST_ELEMENTS = 2_000_000
 MOST_DEPTH = 16
 LONGEST = 65_536
 """Characters of a `loc` that are kept, no fewer."""
+LONGEST_DATE = 64
+"""Characters of a `lastmod`."""
 FIRST, LARGEST = 65_536, 4_194_304
 """Bytes of a piece. Each is twice as long as the one before: the parser scans an unfinished token anew with each."""
 _GZIP = b"\x1f\x8b"
@@ -77,14 +80,17 @@ def _unpacked_head(head: bytes) -> bytes:
 
 class SitemapReader:
     """The reading of one sitemap: its `urls` as written, how many more there are beyond MOST_URLS (`cut`), and why it
-    was not read to its end (`unread`)."""
+    was not read to its end (`unread`). Where it is `dated` also the `lastmods` by URL, as written."""
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes, dated: bool = False) -> None:
         self.urls: list[str] = []
+        self.lastmods: dict[str, str] = {}
+        self._dated = dated
+        self._url = self._date = ""
         self.cut = 0
         self.unread: ParseSkipped | None = None
         self._depth = self._elements = 0
-        self._entry = self._loc = ""
+        self._entry = self._loc = self._lastmod = ""
         self._in_entry = False
         self._text: list[str] | None = None
         self._length = 0
@@ -121,27 +127,38 @@ class SitemapReader:
         if self._elements > MOST_ELEMENTS:
             raise _Refused(ParseSkipped.TOO_LARGE)
         if self._depth == 3:
-            if self._in_entry and name == self._loc:
+            if self._in_entry and (name == self._loc or (self._dated and name == self._lastmod)):
                 self._text, self._length = [], 0
         elif self._depth == 2:
             self._in_entry = name == self._entry
+            self._url = self._date = ""
         elif self._depth == 1:
             prefix, colon, root = name.rpartition(":")
             if root not in _ENTRY:
                 raise _Refused(ParseSkipped.MALFORMED)
             self._entry, self._loc = f"{prefix}{colon}{_ENTRY[SitemapKind(root)]}", f"{prefix}{colon}loc"
+            self._lastmod = f"{prefix}{colon}lastmod"
         elif self._depth > MOST_DEPTH:
             raise _Refused(ParseSkipped.MALFORMED)
 
     def _end(self, name: str) -> None:
         if self._depth == 3 and self._text is not None:
-            url = "".join(self._text).strip()
+            text = "".join(self._text).strip()
             self._text = None
-            if url and len(self.urls) < MOST_URLS:
-                self.urls.append(url)
-            elif url:
-                self.cut += 1
+            if self._dated and name == self._lastmod:
+                self._date = text[:LONGEST_DATE]
+            elif text:
+                self._url = text
+                self._list(text)
+        elif self._depth == 2 and self._url and self._date and len(self.lastmods) < MOST_URLS:
+            self.lastmods[self._url] = self._date
         self._depth -= 1
+
+    def _list(self, url: str) -> None:
+        if len(self.urls) < MOST_URLS:
+            self.urls.append(url)
+        else:
+            self.cut += 1
 
     def _take(self, text: str) -> None:
         if self._text is not None and self._length <= LONGEST:

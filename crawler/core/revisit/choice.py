@@ -5,6 +5,8 @@ Rules:
   choose again.
 - Seeds and sitemaps are always asked for, and so is every URL without a stored page: only they tell what is new. None
   of them counts against the budget.
+- Where the sitemaps of a host can be trusted (crawler/core/revisit/lastmod.py), a page that they date anew is due at
+  once, and worth a visit as one that has changed.
 - What the pages of a host say of each other is learnt from at most SAMPLE of them, those with the lowest hashes.
 - The dates that the pages of a host bear (Last-Modified) are used once LEAST visits found that the content or the date
   had changed, and in SHARE of these both had. Many servers send the time of the request, or of the last deployment.
@@ -14,7 +16,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import NamedTuple
 
@@ -22,12 +24,14 @@ from xxhash import xxh3_64_intdigest
 
 from crawler.core.revisit.change_rate import Observation, Weights, belief, likelihood, prior
 from crawler.core.revisit.due import Known, RevisitBounds, due_at
-from crawler.core.revisit.worth import Candidate, expected_worth
+from crawler.core.revisit.lastmod import LastmodScore
+from crawler.core.revisit.worth import Candidate, expected_worth, worth_of_change
 from crawler.core.urls.canonical import host_of
 
 SAMPLE = 100
 LEAST = 5
 SHARE = 0.8
+NO_SCORES: Mapping[str, LastmodScore] = {}
 
 
 class HostChanges(NamedTuple):
@@ -62,14 +66,23 @@ def hosts_of(pages: Iterable[tuple[str, Known]]) -> dict[str, HostChanges]:
 
 
 def candidates(
-    pages: Iterable[tuple[str, Known]], hosts: dict[str, HostChanges], bounds: RevisitBounds, now: float
+    pages: Iterable[tuple[str, Known]],
+    hosts: Mapping[str, HostChanges],
+    bounds: RevisitBounds,
+    now: float,
+    lastmods: Mapping[str, LastmodScore] = NO_SCORES,
 ) -> Iterator[Candidate]:
-    """What a visit at `now` (Unix seconds) is worth for each page, and when it is due."""
+    """What a visit at `now` (Unix seconds) is worth for each page, and when it is due. `lastmods`: how true the dates
+    of each host's sitemaps were."""
     for url, known in pages:
-        host = hosts[host_of(url)]
+        name = host_of(url)
+        host = hosts[name]
         believed = belief(likelihood(known.visits, host.dated), host.prior)
         worth = expected_worth(believed, now - known.visited_at) if known.visited_at else math.inf
-        yield Candidate(url, worth, due_at(url, known, believed, bounds))
+        due = due_at(url, known, believed, bounds)
+        if known.moved and known.visited_at and lastmods.get(name, LastmodScore()).trusted:
+            worth, due = worth_of_change(believed), min(due, now)
+        yield Candidate(url, worth, due)
 
 
 def _host(pages: Iterable[tuple[str, Known]]) -> HostChanges:

@@ -37,11 +37,12 @@ class RevisitBounds(msgspec.Struct, frozen=True):
 
 class Known(msgspec.Struct, frozen=True):
     """What a crawl knows of a page's changes. `visited_at`: Unix seconds of the last such answer (0.0: never);
-    `interval`: seconds, that of the rule for few visits."""
+    `interval`: seconds, that of the rule for few visits; `moved`: a sitemap tells that it changed after that visit."""
 
     visited_at: float
     interval: float
     visits: tuple[Observation, ...] = ()
+    moved: bool = False
 
 
 def interval_after(known: Known, belief: Weights, bounds: RevisitBounds) -> float:

@@ -10,6 +10,8 @@ Rules, and why:
   near-optimal policies for crawling, PNAS 2018). It falls for pages that change faster than they can be followed: a
   copy of these is stale again before anyone reads it, and the budget does more elsewhere.
 - The rate is not known, so the worth is averaged over what is believed of it.
+- A page that is known to have changed is worth 1 / r: the copy is fresh until the next change. So it comes before most
+  that may have changed.
 - A page that was never visited comes first. Ties are broken by URL, so that two runs choose alike.
 """
 
@@ -44,6 +46,11 @@ def worth(rate: float, age: float) -> float:
 def expected_worth(belief: Weights, age: float) -> float:
     """`worth`, averaged over the rates that are believed in."""
     return math.fsum(weight * worth(rate, age) for weight, rate in zip(belief, RATES, strict=True))
+
+
+def worth_of_change(belief: Weights) -> float:
+    """The value of a visit to a page that has changed, in seconds."""
+    return math.fsum(weight / rate for weight, rate in zip(belief, RATES, strict=True))
 
 
 def chosen(candidates: Iterable[Candidate], budget: int | None, now: float) -> list[str]:
