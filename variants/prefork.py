@@ -137,13 +137,16 @@ class Arbiter:
                 self._fail(CrawlerError(NO_START) if raised else error)
             else:
                 if not self._is_stopped:
-                    requested = requested_pages(self._run, shard)
-                    self._loop.create_task(self._spawn(shard, requested)).add_done_callback(self._on_spawned)
+                    self._loop.create_task(self._spawn_again(shard)).add_done_callback(self._on_spawned)
                     return
             self._owed += 1
         del self._shards[shard]
         if not self._shards:
             self._ended.set()
+
+    async def _spawn_again(self, shard: int) -> None:
+        """Start a shard again. In a thread it may wait for a database, while the other shards are served."""
+        await self._spawn(shard, await asyncio.to_thread(requested_pages, self._run, shard))
 
     def _on_spawned(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and isinstance(error := task.exception(), Exception):

@@ -6,6 +6,9 @@ Rules:
 - Ray neither restarts the actor nor repeats a call: the driver starts another, which resumes from the frontier.
 - On one machine, where frontiers are files, a shard has a lock. So a predecessor that is not quite gone cannot write
   beside it; in PostgreSQL the fence sees to that.
+- Ray leaves the process of an actor running when its raylet is killed. So it exits by itself when the driver has not
+  asked for frames for a lease, or a frame from it is missing: the driver is gone, or takes this shard for dead. Time in
+  which the process was stopped does not count.
 - The monotonic clock is that of a machine. Times in messages are on the driver's; `shift` converts.
 """
 
@@ -33,6 +36,8 @@ from variants.channel import ControlMessage
 from variants.shard_worker import ArbiterClient, ShardSpec, crawl_shard
 
 LOCK_PATIENCE = 30.0
+CHECKS = 10
+"""Checks in a lease whether the driver still takes part."""
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -42,7 +47,8 @@ class Outbox:
     def __init__(self) -> None:
         self._frames: list[bytes] = []
         self._changed = asyncio.Event()
-        self._closed = asyncio.Event()
+        self._asked = False
+        self._asking = 0
         self.on_close: Callable[[], None] = lambda: None
 
     def send(self, messages: Sequence[ControlMessage]) -> None:
@@ -58,10 +64,20 @@ class Outbox:
 
     async def take(self) -> list[bytes]:
         """All frames, once there are some."""
-        await self._changed.wait()
+        self._asked = True
+        self._asking += 1
+        try:
+            await self._changed.wait()
+        finally:
+            self._asking -= 1
         self._changed.clear()
         frames, self._frames = self._frames, []
         return frames
+
+    def was_asked(self) -> bool:
+        """Whether the driver has asked for frames since the last call of this, or waits for some."""
+        asked, self._asked = self._asked or self._asking > 0, False
+        return asked
 
 
 class ShardActor:
@@ -75,10 +91,7 @@ class ShardActor:
         self._client: ArbiterClient | None = None
         self._ready = asyncio.Event()
         self._outbox: Outbox | None = None
-
-    async def process(self) -> int:
-        """The id of the process."""
-        return os.getpid()
+        self._watch: asyncio.Task[None] | None = None
 
     async def crawl(self) -> None:
         """Crawl the shard to its end."""
@@ -97,6 +110,7 @@ class ShardActor:
         self._outbox.on_close = self._client.closed
         self._ready.set()
         self._take_early()
+        self._watch = asyncio.get_running_loop().create_task(self._exit_when_forgotten(self._outbox))
         with ExitStack() as stack:
             if spec.settings.frontier == "sqlite":
                 lock = FileLock(frontier_path(Path(spec.folder), spec.index).parent / LOCK)
@@ -104,6 +118,15 @@ class ShardActor:
                 stack.callback(lock.release)
             stack.enter_context(reduced_gc())
             await crawl_shard(spec, self._client)
+
+    async def _exit_when_forgotten(self, outbox: Outbox) -> None:
+        missed, waits_for = 0, -1
+        while missed < CHECKS:
+            await asyncio.sleep(self._spec.settings.lease / CHECKS)
+            lacks_frame = bool(self._early) and waits_for == self._next
+            waits_for = self._next
+            missed = 0 if outbox.was_asked() and not lacks_frame else missed + 1
+        os._exit(1)
 
     async def take(self, number: int, frame: bytes) -> None:
         """A frame from the driver; they are numbered from 0."""

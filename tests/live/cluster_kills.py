@@ -122,15 +122,13 @@ class ClusterCampaign:
         return self._crawler.wait(PATIENCE)
 
     def _strike(self, victim: str) -> None:
-        hit_at = monotonic()
-        seen = self._requests()
+        began = hit_at = monotonic()
         until = self._victims[victim]()
+        blow = monotonic() - began
         while hit_at < until + ON_ITS_WAY:  # what is struck may go on until then, and be asked for again
             self._struck.append(hit_at)
             hit_at += ON_ITS_WAY
-        blow = monotonic() - self._struck[0]
-        began = self._struck[-1] if victim in ("zombie", "moved") else self._struck[0]
-        self._wait_until_it_goes_on(max(seen, self._requests()))
+        self._wait_until_it_goes_on(self._requests())
         took = monotonic() - began
         self.report.kills += 1
         if not self._crawler.ended():

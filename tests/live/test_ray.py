@@ -1,8 +1,12 @@
-"""Crawls on a Ray cluster of this machine: the digest of the other modes, nothing left of it, whatever is killed."""
+"""Crawls on a Ray cluster of this machine: the digest of the other modes, nothing left of it, whatever is killed.
+
+The first two tests are a smoke of all parts; the others that crawl are `long`.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -24,6 +28,8 @@ from tests.live.test_remote import places
 from tests.object_server import ObjectServer
 
 pytest.importorskip("ray")
+if shutil.which("ss") is None:
+    pytest.skip("ss was not found: apt-get install iproute2", allow_module_level=True)
 
 from variants.ray_session import ALWAYS, LOOPBACK, PREFIX
 from variants.ray_watcher import processes_of
@@ -32,6 +38,17 @@ pytestmark = pytest.mark.timeout(600)
 HOSTS, PAGES, CONCURRENCY = 13, 300, 16
 PATIENCE = 240.0
 ACTOR = b"ray::ShardActor"
+LOOPBACK_ADDRESSES = {"127.0.0.1", "[::ffff:127.0.0.1]"}
+HOLD = """
+import sys
+from variants.ray_session import ray_session
+with ray_session("local", 1) as ray:
+    print(ray.get_runtime_context().gcs_address, flush=True)
+    sys.stdin.read()
+"""
+"""Holds a local cluster until standard input is closed; prints the address of its head."""
+ASK = "import sys; from ray._raylet import GcsClient; print(GcsClient(sys.argv[1]).get_all_node_info(timeout=30))"
+"""Asks a head for its nodes."""
 
 
 def folders() -> list[Path]:
@@ -78,36 +95,59 @@ def wait_for_pages(folder: Path, count: int, crawler: Crawler) -> None:
         sleep(0.05)
 
 
-def listening(pids: set[int]) -> set[str]:
-    """The addresses that these processes listen on, in the notation of /proc/net/tcp."""
-    inodes = set()
-    for pid in pids:
-        with suppress(OSError):
-            for entry in Path(f"/proc/{pid}/fd").iterdir():
-                with suppress(OSError):
-                    inodes.add(str(entry.readlink()).removeprefix("socket:[").rstrip("]"))
+def listeners(pids: set[int]) -> set[tuple[str, int]]:
+    """The address and process of each socket that these listen on, as `ss` tells them."""
+    told = subprocess.run(["ss", "-Hltnp"], capture_output=True, text=True, timeout=60, check=True).stdout
     found = set()
-    for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == "0A" and fields[9] in inodes:
-                found.add(fields[1].rpartition(":")[0])
+    for line in told.splitlines():
+        address = line.split()[3].rpartition(":")[0]
+        found |= {(address, int(pid)) for pid in re.findall(r"pid=([0-9]+)", line) if int(pid) in pids}
     return found
 
 
-def test_shards_on_ray_store_what_every_mode_stores_and_listen_on_loopback(tmp_path: Path) -> None:
+def test_two_shards_with_a_database_and_an_object_store_listen_on_loopback(
+    tmp_path: Path, database_server: DatabaseServer, object_server: ObjectServer
+) -> None:
+    truth = Truth(HOSTS, PAGES)
+    with truth.serve(tmp_path) as web:
+        (tmp_path / "web.toml").write_text(places(database_server, object_server) + to_toml(web.settings))
+        crawler = Crawler(tmp_path, "ray:2", CONCURRENCY)
+        wait_for_pages(tmp_path, 10, crawler)
+        found = listeners(of_ray() | {crawler.process.pid})
+        assert found and {address for address, _ in found} <= LOOPBACK_ADDRESSES, found
+        summary = crawler.wait(PATIENCE)
+        assert summary["mode"] == "ray"
+        truth.check(tmp_path, web, summary, [], CONCURRENCY)
+        assert not list((tmp_path / "out").glob("**/*.sqlite"))
+    wait_until_gone(ORPHANS_GONE_WITHIN)
+
+
+def test_a_local_cluster_answers_nobody_without_its_token() -> None:
+    with subprocess.Popen([sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as held:
+        assert held.stdin is not None and held.stdout is not None
+        address = held.stdout.readline().decode().strip()
+        for token in ({}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}):
+            others = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+            command = [sys.executable, "-c", ASK, address]
+            ran = subprocess.run(command, env=others | token, capture_output=True, text=True, timeout=PATIENCE)
+            assert ran.returncode and "InvalidAuthToken" in ran.stderr, ran
+        held.stdin.close()
+    assert held.returncode == 0
+    wait_until_gone(ORPHANS_GONE_WITHIN)
+
+
+@pytest.mark.long
+def test_shards_on_ray_store_what_every_mode_stores(tmp_path: Path) -> None:
     truth = Truth(HOSTS, PAGES)
     with truth.serve(tmp_path) as web:
         (tmp_path / "web.toml").write_text(to_toml(web.settings))
-        crawler = Crawler(tmp_path, "ray:2", CONCURRENCY)
-        wait_for_pages(tmp_path, 10, crawler)
-        assert listening(of_ray()) <= {"0100007F", "0000000000000000FFFF00000100007F"}
-        summary = crawler.wait(PATIENCE)
+        summary = Crawler(tmp_path, "ray:2", CONCURRENCY).wait(PATIENCE)
         assert summary["mode"] == "ray"
         truth.check(tmp_path, web, summary, [], CONCURRENCY)
     wait_until_gone(ORPHANS_GONE_WITHIN)
 
 
+@pytest.mark.long
 def test_a_killed_driver_leaves_nothing_and_any_mode_resumes(tmp_path: Path) -> None:
     truth = Truth(HOSTS, PAGES)
     struck = []
@@ -128,6 +168,7 @@ def test_a_killed_driver_leaves_nothing_and_any_mode_resumes(tmp_path: Path) -> 
     wait_until_gone(ORPHANS_GONE_WITHIN)
 
 
+@pytest.mark.long
 def test_a_shard_that_was_killed_is_started_again(tmp_path: Path) -> None:
     truth = Truth(HOSTS, PAGES)
     with truth.serve(tmp_path) as web:
@@ -167,6 +208,7 @@ def head() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.mark.long
 def test_a_crawl_joins_a_cluster_and_keeps_nothing_in_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database_server: DatabaseServer, object_server: ObjectServer
 ) -> None:
