@@ -28,7 +28,7 @@ import msgspec
 from crawler.core.messages import Acknowledged, Actions, Discovered, Event, Fetch, Fetched, LinksReceived, Stop
 from crawler.core.rules import Rules
 from crawler.core.shards.coordinator import DomainQuotaWanted, Outgoing, Posted, ShardCoordinator, Status
-from crawler.core.shards.shard import SLOTS, Shard, owners, slot_of
+from crawler.core.shards.shard import Shard
 from crawler.core.shards.sharded import ShardedCrawl
 from crawler.core.urls.scope import Scope
 
@@ -216,19 +216,19 @@ class Placement(NamedTuple):
 def placements(hosts: int, shards: tuple[int, ...], urls: int = BILLION) -> list[Placement]:
     """Draws the sizes of all hosts once, and places them on each number of shards."""
     dice = random.Random(SEED)
-    slots, total, largest = [0.0] * SLOTS, 0.0, 0.0
+    divided = [Shard(0, count) for count in shards]
+    loads = [[0.0] * count for count in shards]
+    total = largest = 0.0
     for host in range(hosts):
-        size = dice.lognormvariate(0.0, SPREAD)
-        slots[slot_of(f"h{host}.test")] += size
+        size, name = dice.lognormvariate(0.0, SPREAD), f"http://h{host}.test"
+        for shard, load in zip(divided, loads, strict=True):
+            load[shard.owner(name)] += size
         total += size
         largest = max(largest, size)
-    found = []
-    for count in shards:
-        load = [0.0] * count
-        for slot, owner in enumerate(owners(count)):
-            load[owner] += slots[slot]
-        found.append(Placement(count, max(load) * count / total, load.count(0.0), largest / total * urls))
-    return found
+    return [
+        Placement(count, max(load) * count / total, load.count(0.0), largest / total * urls)
+        for count, load in zip(shards, loads, strict=True)
+    ]
 
 
 def report(traffic: Traffic, placed: list[Placement], shards: int) -> str:

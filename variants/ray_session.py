@@ -34,7 +34,12 @@ OBJECTS = 80 * 1024 * 1024
 """Bytes of the object store: the least that Ray takes. Frames are far smaller."""
 MARK = "RAY_SESSION_OF_CRAWL"
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-ALWAYS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+ALWAYS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "token",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_worker_niceness": "0",  # by default 15: beside any other program a shard would get hardly any CPU
+}
 PREFIX = "crawler-ray-"
 
 

@@ -27,7 +27,7 @@ import msgspec
 from msgspec.structs import replace
 
 from crawler.core.messages import Budget, HostNote, HostPlacement, OutboxLink
-from crawler.core.shards.shard import Shard, merge_notes
+from crawler.core.shards.shard import MOST_BY_SLOT, Shard, merge_notes
 from crawler.core.traps.domain_limits import HOME
 from crawler.core.urls.canonical import host_of
 from crawler.settings import Settings
@@ -94,7 +94,8 @@ def _name(settings: Settings, shards: int) -> str:
     """The name of a layout, as in the manifest; with the same number of shards, equal names are equal layouts."""
     if shards == 1:
         return "whole"
-    return ("by URL" if settings.robots else "all by URL") if _may_spread(settings, shards) else "by host"
+    name = ("by URL" if settings.robots else "all by URL") if _may_spread(settings, shards) else "by host"
+    return name if shards <= MOST_BY_SLOT else f"{name}, jump"
 
 
 def _may_spread(settings: Settings, shards: int) -> bool:

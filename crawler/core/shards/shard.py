@@ -4,7 +4,10 @@ Rules:
 - host -> slot is permanent: xxh3 of the host modulo SLOTS. slot -> shard is rendezvous hashing (Thaler and Ravishankar,
   "Using name-based mappings to increase hit rates", 1998): when a shard is added or removed, only the slots that it
   wins or had change owners.
-- A host has one *owner*: the shard of its slot. Each URL of a host that was *spread* belongs to the shard of its own
+- Slots are too coarse for many shards: of 1,000 a third would have none. With more than MOST_BY_SLOT a host goes to its
+  shard by jump consistent hashing (Lamping and Veach, https://arxiv.org/abs/1406.2294), which is even for any number
+  and moves as little. Layouts by slots are on disk, so fewer shards keep theirs.
+- A host has one *owner*: the shard of its slot or jump. Each URL of a host that was *spread* belongs to the shard of its own
   slot. That shard tells whether the URL is new, also after the host was gathered and the owner asks for all that is
   left.
 """
@@ -18,6 +21,9 @@ from xxhash import xxh3_64_intdigest
 from crawler.core.messages import HostNote, HostPlacement
 
 SLOTS = 1024
+MOST_BY_SLOT = 64
+MULTIPLIER, BITS = 2862933555777941757, 2**64 - 1
+"""Of the linear congruential generator of jump consistent hashing."""
 
 
 def slot_of(name: str) -> int:
@@ -33,17 +39,29 @@ def owners(shards: int) -> tuple[int, ...]:
     )
 
 
+def jump(key: int, shards: int) -> int:
+    """The shard, 0 to `shards` - 1, of a key of 64 bits."""
+    shard = following = 0
+    while following < shards:
+        shard = following
+        key = (key * MULTIPLIER + 1) & BITS
+        following = int((shard + 1) * (2**31 / ((key >> 33) + 1)))
+    return shard
+
+
 class Shard:
     """Shard number `index` of `count`."""
 
     def __init__(self, index: int = 0, count: int = 1) -> None:
         self.index = index
         self.count = count
-        self._owners = owners(count)
+        self._owners = owners(count) if count <= MOST_BY_SLOT else ()
 
     def owner(self, name: str) -> int:
         """The shard of a host, or of a URL of a host that was spread."""
-        return self._owners[slot_of(name)]
+        if self._owners:
+            return self._owners[slot_of(name)]
+        return jump(xxh3_64_intdigest(name.encode()), self.count)
 
     def share(self, total: int) -> int:
         """This shard's part of a number that all share; the remainder goes to the first ones."""
