@@ -32,6 +32,7 @@ DEATHS = {
 """When the head takes a node that does not answer for dead: after about 10 s. By default that takes about a minute."""
 OBJECTS = 80_000_000
 PATIENCE = 60.0
+ATTEMPTS = 3
 
 
 def descendants(pid: int) -> set[int]:
@@ -84,7 +85,10 @@ class RayNodes:
             del os.environ["RAY_TMPDIR"]
 
     def add(self) -> Any:
-        """Add a node; returns when it is there."""
+        """Add a node; returns when it is there. Ray gives one 30 s to start, which a loaded machine may exceed."""
+        for _ in range(ATTEMPTS - 1):
+            with suppress(Exception):  # Ray has no class of its own for this
+                return self._add(num_cpus=CPUS)
         return self._add(num_cpus=CPUS)
 
     def grow(self) -> None:
