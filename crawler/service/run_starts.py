@@ -23,7 +23,7 @@ from crawler.service.run_journal import RunJournal
 from crawler.storage.directory import CrawlDirectory
 
 LOOKED_AT = 100
-"""The newest runs of a job, among which its directory is looked for."""
+"""The newest runs of a job or directory, among which the one before is looked for."""
 
 
 class RunStarts:
@@ -45,7 +45,7 @@ class RunStarts:
     def generation(self, key: str) -> int:
         """The generation of its directory that a run works on, which is about to start. Raises NotFound."""
         run = self._journal.get(key)
-        runs = self._journal.database.runs.where(directory=run.directory)
+        runs = self._journal.database.runs.page(None, LOOKED_AT, directory=run.directory).items
         earlier = [
             EarlierRun(one.generation or 0, one.ended_at or 0.0, one.state, one.reason)
             for one in runs

@@ -260,9 +260,11 @@ class Service:
             raise Conflict("the crawl directory of this run is gone; start a new run", run.state)
         if any(one.directory == run.directory for one in self._database.active_runs()):
             raise Conflict("another run works in the directory of this one already", run.state)
-        later = [one.generation or 0 for one in self._database.runs.where(directory=run.directory)]
-        if max(later) > (run.generation or 0):
-            raise Conflict(f"generation {max(later)} follows that of this run; start a new run of the job", run.state)
+        last = max(
+            one.generation or 0 for one in self._database.runs.page(None, LOOKED_AT, directory=run.directory).items
+        )
+        if last > (run.generation or 0):
+            raise Conflict(f"generation {last} follows that of this run; start a new run of the job", run.state)
         job = self._jobs.get(run.job)
         self._check_queue()
         with self._journal.transaction():

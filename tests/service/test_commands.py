@@ -57,6 +57,12 @@ def test_a_job_is_added_started_waited_for_and_listed(ask: Ask, web: Site) -> No
         ask("job", "stop", "small")
 
 
+def test_a_job_that_crawls_again_makes_generations(ask: Ask, web: Site) -> None:
+    assert ask("job", "add", "again", f"{web.url}/", "--recrawl", "--set", "delay=0", "--set", "mode=async")[0] == 0
+    made = [one(ask("job", "start", "again", "--wait", "--json"))["generation"] for _ in range(2)]
+    assert made == [0, 1]
+
+
 def test_the_runs_of_a_job_are_cancelled(ask: Ask, web: Site) -> None:
     ask("job", "add", "hanging", f"{web.url}/hang", "--set", "robots=false")
     first, second = (one(ask("job", "start", "hanging", "--json"))["id"] for _ in range(2))

@@ -322,6 +322,7 @@ def test_the_dashboard_shows_generations_and_what_changed(served: Served, site: 
     assert f'<a href="{link}">' in text and "404: not found" in text
     shown = person.text(f"/runs/{begun}/diff{link}")
     assert '<span class="added">+edited in 1.' in shown
+    assert "and 1 run before it" in person.text("/storage")
     assert "there is no page" in person.text(f"/runs/{begun}/diff?text=x")
     for page_of in (text, shown, person.text(f"/jobs/{job}")):
         outline = Outline(page_of)
