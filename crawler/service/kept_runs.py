@@ -106,7 +106,11 @@ class KeptRuns:
         for directory in going_on:
             self._sizes.pop(directory, None)
         known = self._sizes.copy()  # it changes meanwhile
-        measured = await asyncio.to_thread(self._measure, {run.directory for run in runs} - known.keys())
+        unknown: dict[str, list[str]] = {}
+        for run in runs:
+            if run.directory not in known:
+                unknown.setdefault(run.directory, []).append(run.id)
+        measured = await asyncio.to_thread(self._measure, unknown)
         sizes = known | measured
         self._sizes |= {name: size for name, size in measured.items() if name not in going_on}
         dropped = await asyncio.to_thread(self._dropped, runs)
@@ -123,8 +127,18 @@ class KeptRuns:
         folders = {run.id: folder_of(self._data / run.directory, run.generation or 0) for run in ended}
         return {run for run, folder in folders.items() if (folder / DROPPED).exists()}
 
-    def _measure(self, directories: set[str]) -> dict[str, tuple[int, int]]:
-        return {directory: _size(self._data / directory) for directory in directories}
+    def _measure(self, directories: dict[str, list[str]]) -> dict[str, tuple[int, int]]:
+        """The bytes of directories with the files beside them, by the runs that work in each; the files within."""
+        found = dict[str, tuple[int, int]]()
+        for directory, runs in directories.items():
+            size, files = _size(self._data / directory)
+            found[directory] = size + sum(_file_size(path) for run in runs for path in self._beside(run)), files
+        return found
+
+    def _beside(self, run: str) -> tuple[Path, ...]:
+        """The files of a run that are not in its directory."""
+        log = log_file(self._data, run)
+        return run_file(self._data, run), log, earlier(log)
 
     def _mark_removed(self, runs: tuple[str, ...]) -> None:
         if runs:
@@ -135,8 +149,7 @@ class KeptRuns:
     def _remove_files(self, runs: tuple[str, ...]) -> None:
         _remove_leaving(self._data / RUNS)
         for run in runs:
-            log = log_file(self._data, run)
-            for path in (run_file(self._data, run), log, earlier(log)):
+            for path in self._beside(run):
                 path.unlink(missing_ok=True)
 
 
@@ -153,8 +166,12 @@ def _size(folder: Path) -> tuple[int, int]:
     """The bytes and the number of files below a folder; what vanishes meanwhile is left out."""
     size = files = 0
     for where, _, names in os.walk(folder):
-        for name in names:
-            with suppress(OSError):
-                size += (Path(where) / name).stat().st_size
-                files += 1
+        size += sum(_file_size(Path(where) / name) for name in names)
+        files += len(names)
     return size, files
+
+
+def _file_size(path: Path) -> int:
+    with suppress(OSError):
+        return path.stat().st_size
+    return 0
