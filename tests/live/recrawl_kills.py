@@ -190,9 +190,9 @@ def main() -> None:
             print(json.dumps(msgspec.to_builtins(nights.found)), flush=True)
             for victim in VICTIMS:
                 nights.kill(victim, chosen.kills // len(VICTIMS))
+                print(json.dumps(msgspec.to_builtins(nights.found)), flush=True)
     except pytest.skip.Exception as missing:
         sys.exit(str(missing))
-    print(json.dumps(msgspec.to_builtins(nights.found)))
 
 
 if __name__ == "__main__":

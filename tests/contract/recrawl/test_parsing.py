@@ -11,8 +11,9 @@ import pytest
 
 from crawler.core.page import links
 from crawler.core.page.links import Reading
-from crawler.pipeline import page_processor
+from crawler.pipeline import page_processor, revalidation
 from crawler.storage.generations import KNOWN
+from crawler.storage.known_pages import KnownPage, KnownReader
 from tests.contract.changing_site import ChangingSite, page
 from tests.contract.recrawls import again, check
 
@@ -69,3 +70,21 @@ def test_a_page_is_parsed_again_under_other_rules_and_where_what_was_read_is_dam
         connection.execute("UPDATE page SET reading = zeroblob(40) WHERE url = ?", (site.at("one"),))
     assert again(crawled).not_modified == 5
     assert parsed == [site.at("one")]
+
+
+def test_a_page_is_looked_up_once_for_its_request_and_its_answer(
+    site: ChangingSite, crawled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[str] = []
+
+    def find(reader: KnownReader, url: str) -> KnownPage | None:
+        found.append(url)
+        return whole(reader, url)
+
+    whole = KnownReader.find
+    monkeypatch.setattr(KnownReader, "find", find)
+    site.pages["/one"] = page("edited", "/")
+    assert again(crawled).not_modified == 4
+    assert sorted(found) == sorted(site.at(path) for path in site.pages)
+    monkeypatch.setattr(revalidation, "MOST_IN_FLIGHT", 1)  # so answers find it dropped
+    assert again(crawled).not_modified == 5
