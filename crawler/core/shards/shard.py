@@ -8,7 +8,8 @@ Rules:
   shard by jump consistent hashing (Lamping and Veach, https://arxiv.org/abs/1406.2294), which is even for any number
   and moves as little. Layouts by slots are on disk, so fewer shards keep theirs.
 - A host has one *owner*, found so by its name. Each URL of a host that was *spread* belongs to a shard found so by the
-  URL. That shard tells whether the URL is new, also after the host was gathered and the owner asks for all that is left.
+  URL. That shard tells whether the URL is new, also after the host was gathered and the owner asks for all that is
+  left.
 """
 
 from __future__ import annotations
