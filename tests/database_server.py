@@ -74,6 +74,11 @@ class DatabaseServer:
         return f"postgresql://{LOGIN}@127.0.0.1:{self.port}/postgres"
 
     @property
+    def pid(self) -> int:
+        """Its first process, above all others."""
+        return self._process.pid
+
+    @property
     def password(self) -> str:
         """The key `frontier_password`."""
         return f"env:{VARIABLE}"
