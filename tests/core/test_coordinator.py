@@ -101,7 +101,7 @@ def test_pages_are_granted_in_blocks_that_shrink_and_never_more_than_there_are()
 
 def test_pages_of_a_domain_are_granted_in_blocks_that_shrink_and_never_more_than_there_are() -> None:
     board = ShardCoordinator(2, None, None, per_domain=2000, domains={"h.test": 500})
-    blocks = []
+    blocks: list[int] = []
     while not blocks or blocks[-1]:
         ((to, event),) = board.grant_domain(1, DomainQuotaWanted("h.test"))
         assert to == 1 and isinstance(event, DomainQuotaGranted)
