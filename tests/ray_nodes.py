@@ -26,10 +26,10 @@ CPUS = 2
 DEATHS = {
     "RAY_health_check_initial_delay_ms": "1000",
     "RAY_health_check_period_ms": "1000",
-    "RAY_health_check_timeout_ms": "3000",
-    "RAY_health_check_failure_threshold": "3",
+    "RAY_health_check_timeout_ms": "5000",
+    "RAY_health_check_failure_threshold": "5",
 }
-"""When the head takes a node that does not answer for dead: after about 10 s. By default that takes about a minute."""
+"""When the head takes a node for dead: one that is killed after 5 s, one that is stopped after 30 s."""
 OBJECTS = 80_000_000
 PATIENCE = 60.0
 ATTEMPTS = 3
@@ -68,7 +68,7 @@ class RayNodes:
 
         self._folder = tempfile.mkdtemp(prefix="crawler-nodes-", dir="/tmp")  # short: paths of sockets have 107 bytes
         (Path(self._folder) / "ray").mkdir()
-        self._cluster = Cluster()
+        self._cluster: Any = Cluster()
         self._add(num_cpus=0, include_dashboard=False)
         self.nodes = [self.add() for _ in range(workers)]
 

@@ -203,6 +203,7 @@ class ClusterCampaign:
         node = self._busy_node()
         shards, refused = self._nodes.shards(node), self._refused()
         send(self._nodes.processes(node), signal.SIGSTOP)
+        self._nodes.grow()
         self._wait_for_others(shards)
         seen = self._requests()
         self._wait_for(lambda: self._requests() >= seen + SEEN_AGAIN, "the others do not go on")
@@ -211,7 +212,6 @@ class ClusterCampaign:
             self._wait_for(lambda: self._refused() > refused, "nothing was refused")
         send(self._nodes.processes(node), signal.SIGKILL)
         self._nodes.forget(node)
-        self._nodes.grow()
         return monotonic()
 
     def _move(self) -> float:
