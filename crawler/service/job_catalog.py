@@ -85,7 +85,7 @@ class JobCatalog:
         same = self._jobs.where(name=spec.name)
         if same and (before is None or same[0].id != before.id):
             raise Conflict(f"there is a job {spec.name} already; choose another name", "exists")
-        check_settings(spec.settings, self._secrets_dir, spec.recrawl)
+        check_settings(spec.settings, self._secrets_dir)
 
     def _write(self, job: JobRecord) -> JobRecord:
         with self._journal.transaction():

@@ -24,7 +24,7 @@ from crawler.errors import UsageError
 from crawler.service.core.run_admission import RunReach, reach_of
 from crawler.service.errors import Invalid
 from crawler.settings import KEYS, PROFILES, Settings, merge_layers, profile
-from crawler.settings.places import SECRETS, STORES
+from crawler.settings.places import SECRETS
 from crawler.storage.directory import IMMUTABLE_KEYS
 
 PROFILE = "profile"
@@ -42,9 +42,8 @@ DISK_WAIT = 7 * 86_400.0
 DEMO = "demo"
 
 
-def check_settings(settings: Mapping[str, Any], secrets_dir: Path | None, recrawl: bool = False) -> Settings:
-    """The settings that these keys make, of a job that crawls again where `recrawl`. Raises Invalid for the first key
-    that cannot be used."""
+def check_settings(settings: Mapping[str, Any], secrets_dir: Path | None) -> Settings:
+    """The settings that these keys make. Raises Invalid for the first key that cannot be used."""
     for key in settings:
         if key not in KNOWN:
             close = get_close_matches(key, KNOWN, n=1)
@@ -59,8 +58,6 @@ def check_settings(settings: Mapping[str, Any], secrets_dir: Path | None, recraw
         raise Invalid(f"settings.{_key_in(str(error), settings)}", str(error)) from error
     if not found.seeds and settings.get(PROFILE) != DEMO:
         raise Invalid("settings.seeds", "nothing to crawl: name at least one URL in seeds")
-    if recrawl and not (found.frontier == "sqlite" and found.store in STORES):
-        raise Invalid("recrawl", f"a job crawls again only with frontier = sqlite and store = {' or '.join(STORES)}")
     return found
 
 

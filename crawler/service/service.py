@@ -204,7 +204,7 @@ class Service:
                 raise Invalid("Idempotency-Key", "this key was used for another request; choose a new one")
             return self._journal.get(known[1])
         if changes:
-            check_settings({**job.settings, **changes}, self._secrets_dir, job.recrawl)
+            check_settings({**job.settings, **changes}, self._secrets_dir)
         self._check_queue()
         with self._journal.transaction():
             run = self._starts.create(job, changes)

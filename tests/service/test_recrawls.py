@@ -24,7 +24,7 @@ from crawler.errors import CrawlerError
 from crawler.service import diff_reader
 from crawler.service.config import OnEndOfAll
 from crawler.service.core.states import FINAL, RunState
-from crawler.service.errors import Conflict, Invalid, NotFound
+from crawler.service.errors import Conflict, NotFound
 from crawler.service.records import JobSpec
 from crawler.service.routing import API
 from crawler.storage.diff import diff
@@ -248,17 +248,6 @@ async def test_who_is_told_of_an_end_is_told_what_changed(site: ChangingSite, tm
     assert first["diff"] is None
     assert (second["id"], second["generation"]) == (run.id, 1)
     assert second["diff"]["counts"]["new"] == 1 and second["diff"]["new"] == [site.at("/added1")]
-
-
-async def test_what_cannot_be_crawled_again_is_refused(tmp_path: Path) -> None:
-    keys = {"seeds": ["http://a.test/"], "frontier": "postgresql://127.0.0.1/crawl"}
-    async with serving(tmp_path) as service:
-        with pytest.raises(Invalid, match="crawls again only with") as refused:
-            await service.add_job(JobSpec(name="nightly", settings=keys, recrawl=True))
-        assert refused.value.key == "recrawl"
-        job = await service.add_job(JobSpec(name="nightly", settings={"seeds": keys["seeds"]}, recrawl=True))
-        with pytest.raises(Invalid, match="crawls again only with"):
-            await service.start(job.id, settings={"frontier": keys["frontier"]})
 
 
 def test_the_changes_of_a_run_are_told_by_the_api(
