@@ -4,8 +4,8 @@ Rules:
 - Every change is one transaction, committed before anything is done because of it or told of it: a kill at any moment
   leaves a state from which the service goes on.
 - A file of another program, of a newer version, or with damage is refused. The line says what to do: `serve --rebuild`
-  moves it aside and makes a new one from the crawl directories. The whole file is checked up to CHECKED bytes; of a
-  larger one that would take seconds, and damage shows when it is read.
+  moves it aside and makes a new one from the crawl directories. The whole file is checked and every record read, up to
+  CHECKED bytes; of a larger one that would take seconds, and damage shows when it is read, with the same line.
 - Nothing about pages is stored here: that is in the crawl directories.
 - Of what grows without end only the newest is kept: TICKS of each schedule, MOST_RUNS runs whose directory is gone,
   idempotency keys for a day.
@@ -34,11 +34,14 @@ from crawler.service.records import (
 )
 from crawler.storage.database import connect, storage_errors, transaction
 from crawler.system.invocation import called
+from crawler.system.text import escape_unprintable
 
 FILE = "service.sqlite"
 APPLICATION = 0x63726177  # "craw"
 VERSION = 1
 CHECKED = 64 * 1024 * 1024
+LONGEST = 120
+"""Characters that are shown of what SQLite says: it may quote a whole row."""
 TICKS = 1000
 MOST_RUNS = 10_000
 DAY = 86_400.0
@@ -76,11 +79,16 @@ class ServiceDatabase:
         try:
             self._connection = _open(path)
         except Corrupt as error:
-            raise Corrupt(f"{path} is damaged ({error.__cause__ or error}); {_rebuild(path)}") from error
-        self.jobs = RecordTable(self._execute, "job", JobRecord, JOB)
-        self.runs = RecordTable(self._execute, "run", RunRecord, RUN)
-        self.schedules = RecordTable(self._execute, "schedule", ScheduleRecord, SCHEDULE)
-        self.tokens = RecordTable(self._execute, "token", StoredToken, TOKEN)
+            raise self._damaged(str(error.__cause__ or error)) from error
+        self.jobs = RecordTable(self._execute, self._damaged, "job", JobRecord, JOB)
+        self.runs = RecordTable(self._execute, self._damaged, "run", RunRecord, RUN)
+        self.schedules = RecordTable(self._execute, self._damaged, "schedule", ScheduleRecord, SCHEDULE)
+        self.tokens = RecordTable(self._execute, self._damaged, "token", StoredToken, TOKEN)
+        try:
+            self._check()
+        except BaseException:
+            self.close()
+            raise
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -89,8 +97,20 @@ class ServiceDatabase:
             yield
 
     def _execute(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
-        with storage_errors(self.path):
-            return self._connection.execute(query, values).fetchall()
+        try:
+            with storage_errors(self.path):
+                return self._connection.execute(query, values).fetchall()
+        except Corrupt as error:
+            raise self._damaged(str(error.__cause__ or error)) from error
+
+    def _check(self) -> None:
+        """Read every record of a file that is not larger than CHECKED: SQLite does not look into its rows."""
+        if self.path.stat().st_size <= CHECKED:
+            for table in (self.jobs, self.runs, self.schedules, self.tokens):
+                table.where()
+
+    def _damaged(self, what: str) -> Corrupt:
+        return Corrupt(f"{self.path} is damaged ({escape_unprintable(what[:LONGEST])}); {_rebuild(self.path)}")
 
     def close(self) -> None:
         """Close the file."""

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from crawler.errors import Corrupt
 from crawler.service.errors import Invalid
 from crawler.service.identifiers import PATTERN
 from crawler.service.records import Listing
@@ -24,8 +25,12 @@ MOST = 1000
 class RecordTable(Generic[R]):
     """The records of one kind in an open database; `columns` are the fields that can be searched for."""
 
-    def __init__(self, execute: Execute, name: str, kind: type[R], columns: tuple[str, ...]) -> None:
+    def __init__(
+        self, execute: Execute, damaged: Callable[[str], Corrupt], name: str, kind: type[R], columns: tuple[str, ...]
+    ) -> None:
+        """`damaged` makes the error for a file with such damage."""
         self._execute = execute
+        self._damaged = damaged
         self._name = name
         self._columns = columns
         self._decode = msgspec.json.Decoder(kind).decode
@@ -54,7 +59,7 @@ class RecordTable(Generic[R]):
     def where(self, **values: Any) -> list[R]:
         """All records with these values, oldest first."""
         query = f"SELECT body FROM {self._name} WHERE {_test(values)} ORDER BY id"
-        return [self._decode(body) for (body,) in self._execute(query, tuple(values.values()))]
+        return self._records(body for (body,) in self._execute(query, tuple(values.values())))
 
     def after(self, column: str, value: str, limit: int) -> list[R]:
         """At most `limit` records in the order of a column that can be searched for, beginning after a value."""
@@ -85,7 +90,14 @@ class RecordTable(Generic[R]):
         query = f"SELECT id, body FROM {self._name} WHERE {_test(values)} AND id < ? ORDER BY id DESC LIMIT ?"
         rows = self._execute(query, (*values.values(), cursor or "~", most + 1))
         following = rows[most - 1][0] if len(rows) > most else None
-        return Listing([self._decode(body) for _, body in rows[:most]], following)
+        return Listing(self._records(body for _, body in rows[:most]), following)
+
+    def _records(self, bodies: Iterable[str]) -> list[R]:
+        """Raises Corrupt for a row that holds no record."""
+        try:
+            return [self._decode(body) for body in bodies]
+        except msgspec.DecodeError as error:
+            raise self._damaged(f"a row of the table {self._name} holds something else: {error}") from error
 
 
 def _test(values: Iterable[str]) -> str:

@@ -111,6 +111,22 @@ def test_a_damaged_file_is_refused_with_a_line_that_says_what_to_do(tmp_path: Pa
         ServiceDatabase(path)
 
 
+@pytest.mark.parametrize("body", ["'{}'", "'x'", "CAST(x'7bff7d' AS TEXT)"])
+def test_a_row_that_holds_something_else_is_damage(tmp_path: Path, body: str) -> None:
+    """SQLite itself finds nothing wrong with it."""
+    path = tmp_path / FILE
+    database = ServiceDatabase(path)
+    with database.transaction():
+        database.runs.put(run(1))
+        database._execute(f"UPDATE run SET body = {body}")
+    with pytest.raises(Corrupt, match="--rebuild"):
+        database.runs.page(None, 10)
+    database.close()
+    with pytest.raises(Corrupt, match=r"damaged.*serve --data \S+ --rebuild") as caught:
+        ServiceDatabase(path)
+    assert str(caught.value).isprintable()
+
+
 def test_a_file_of_another_program_or_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / FILE
     other = sqlite3.connect(path)
