@@ -24,7 +24,6 @@ from crawler.core.messages import (
     HostPlacement,
     LinksReceived,
     LiveLimits,
-    Settled,
     ShardOutput,
     Stop,
 )
@@ -40,6 +39,7 @@ from crawler.runtime.recorder import resumption
 from crawler.storage.frontier.answers import answers
 from crawler.storage.frontier.base import Batch, empty
 from crawler.storage.frontier.memory import MemoryFrontier
+from crawler.storage.frontier.rows import SettledRow
 from tests.sim.simulation import CRAWL_SEED, MANY, Simulation
 
 LINE = 0.02
@@ -333,7 +333,7 @@ class ShardedSimulation:
         assert sum(tally.queued for tally in tallies) == len(urls), "the counts do not add up"
         assert sum(tally.owed for tally in tallies) == len(owed)
 
-    def _check_domains(self, rows: list[Settled]) -> None:
+    def _check_domains(self, rows: list[SettledRow]) -> None:
         """No domain was asked for more than its budget, and none was refused a page while it had more than a block."""
         asked = Counter(host_of(row.url) for row in rows if row.attempts)
         refused = Counter(host_of(row.url) for row in rows if row.reason is Reason.DOMAIN_LIMIT)
