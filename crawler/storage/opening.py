@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from crawler.core.messages import Budget
 from crawler.errors import UsageError
 from crawler.fetch.secrets import resolve_reference
 from crawler.settings import Settings
@@ -38,6 +39,9 @@ class ShardReader(FrontierReader, Protocol):
 
     def left(self) -> Left:
         """The figures of the owed links that a resume needs."""
+
+    def budgets(self, host: str) -> tuple[Budget, ...]:
+        """The budgets of a host, one for each pattern."""
 
 
 def frontier_path(folder: Path, shard: int) -> Path:

@@ -9,7 +9,6 @@ import pytest
 
 from crawler.runtime.memory_plan import Shares
 from crawler.settings import Settings
-from variants import ray_shard
 from variants.ray_shard import CHECKS, Outbox, ShardActor
 from variants.shard_worker import ShardSpec
 
@@ -39,8 +38,8 @@ def checks(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     def leave(code: int) -> None:
         raise Exited(code)
 
-    monkeypatch.setattr(ray_shard.asyncio, "sleep", sleep)
-    monkeypatch.setattr(ray_shard.os, "_exit", leave)
+    monkeypatch.setattr("variants.ray_shard.asyncio.sleep", sleep)
+    monkeypatch.setattr("variants.ray_shard.os._exit", leave)
     return pauses
 
 
