@@ -334,14 +334,23 @@ def _some(urls: Sequence[str]) -> str:
 def open_directory(path: Path, settings: Settings, *, resume: bool, fresh: bool, demo: bool) -> CrawlDirectory:
     """Create, replace or reopen the directory of a run: the last generation of a crawl. Raises CrawlerError."""
     if resume and CrawlDirectory.exists(path):
-        return CrawlDirectory.open(last_of(path))
+        return open_last(path)
     return CrawlDirectory.create(path, settings, demo, fresh)
+
+
+def open_last(path: Path) -> CrawlDirectory:
+    """The last generation of a crawl directory. Raises CrawlerError."""
+    while True:
+        last = CrawlDirectory.open(last_of(path))
+        if last_of(path) == last.path:  # else another process has begun the next one while this one waited for the lock
+            return last
+        last.close()
 
 
 def open_next(path: Path, settings: Settings) -> CrawlDirectory:
     """The next generation of a crawl directory, new; the last one where that was killed or stopped. Raises
     CrawlerError."""
-    last = CrawlDirectory.open(last_of(path))
+    last = open_last(path)
     try:
         last.use_access(settings)
         if not last.is_over:

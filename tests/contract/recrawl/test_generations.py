@@ -57,6 +57,22 @@ def test_every_generation_can_be_read_by_its_number(site: ChangingSite, crawled:
             diff(crawled, *wrong)
 
 
+def test_a_generation_that_another_process_made_before_the_lock_was_free_is_not_made_again(
+    crawled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = CrawlDirectory.open
+
+    def another_first(path: Path) -> CrawlDirectory:
+        monkeypatch.setattr(CrawlDirectory, "open", opened)
+        again(crawled)
+        return opened(path)
+
+    monkeypatch.setattr(CrawlDirectory, "open", another_first)
+    assert crawler.recrawl(crawled).generation == 2
+    for number in (0, 1, 2):
+        check(crawled, number)
+
+
 def test_a_first_crawl_has_nothing_to_compare_with(crawled: Path) -> None:
     with pytest.raises(UsageError, match="recrawl"):
         diff(crawled)
