@@ -162,7 +162,9 @@ class TestDates:
         assert DateScore().after([true] * (LEAST - 1)).after([true]).trusted
 
     @pytest.mark.parametrize(
-        "lie", [Observation(DAY, False, 0.0), Observation(DAY, True, 9 * DAY)], ids=["always now", "never moves"]
+        "lie",
+        [Observation(DAY, False, 0.0), Observation(DAY, True, 0.0), Observation(DAY, True, 9 * DAY)],
+        ids=["always now", "always now, and changed", "never moves"],
     )
     def test_those_that_move_without_it_or_stay_when_it_changes_are_not(self, lie: Observation) -> None:
         true = Observation(DAY, True, 0.5 * DAY)

@@ -31,6 +31,8 @@ from crawler.core.urls.canonical import host_of
 SAMPLE = 100
 LEAST = 5
 SHARE = 0.8
+JUST_NOW = 60.0
+"""Seconds. A change dated later than that before the answer is taken for the time of the request."""
 NO_SCORES: Mapping[str, LastmodScore] = {}
 
 
@@ -52,7 +54,8 @@ class DateScore(NamedTuple):
         """The score with the visits of one more page. Those without a date, and first ones, tell nothing."""
         told = [one for one in visits if one.since >= 0.0 and not one.is_first]
         either = sum(one.changed or one.moved for one in told)
-        return DateScore(self.either + either, self.both + sum(one.changed and one.moved for one in told))
+        both = sum(one.changed and one.moved and one.since >= JUST_NOW for one in told)
+        return DateScore(self.either + either, self.both + both)
 
     @property
     def trusted(self) -> bool:
