@@ -61,7 +61,8 @@ RUN = {
 SERVED = {
     f"python -m crawler job add docs {SITE} --set max_pages=1000": r"added docs \(job_\w+\)",
     "python -m crawler job start docs --wait": r"run_\w+ succeeded",
-    "python -m crawler schedule add docs '15 2 * * *' --zone Europe/Berlin": r"sch_\w+ .*15 2 \* \* \* .*02:15",
+    f"python -m crawler job add nightly {SITE} --recrawl --set keep_generations=30": r"added nightly \(job_\w+\)",
+    "python -m crawler schedule add nightly '15 2 * * *' --zone Europe/Berlin": r"sch_\w+ .*15 2 \* \* \* .*02:15",
     "python -m crawler schedule list": r"sch_\w+ .*15 2 \* \* \* .*Europe/Berlin",
     "python -m crawler job log docs --tail 20": r"",
     f'curl -H "Authorization: Bearer $(cat crawler-data/token)" {SERVICE}/api/v1/runs': r'"state":\s*"succeeded"',
