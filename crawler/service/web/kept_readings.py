@@ -29,7 +29,7 @@ MOST = 64
 BEING_READ = "Its crawl directory is being read; look again in a moment."
 
 
-class Reading(Protocol):
+class DirectoryReading(Protocol):
     """What was read; `unread` says why it could not be, "" where it could."""
 
     @property
@@ -37,7 +37,7 @@ class Reading(Protocol):
         """Why there is nothing."""
 
 
-R = TypeVar("R", bound=Reading)
+R = TypeVar("R", bound=DirectoryReading)
 
 
 class _Kept(NamedTuple, Generic[R]):
