@@ -179,6 +179,12 @@ def reach(settings: Mapping[str, Any], met: Iterable[str] = (), directory: str =
     return reach_of(merged.get("seeds", ()), merged.get("scope", "site"), met, directory)
 
 
+def delay_of(settings: Mapping[str, Any]) -> float:
+    """Seconds that a run with these settings lets a host rest after a request, by the key `delay`."""
+    merged = {key: value for layer in _layers(settings) for key, value in layer.items()}
+    return float(merged.get("delay", Settings().delay))
+
+
 def modes() -> tuple[str, ...]:
     """The modes that a job may choose."""
     import variants

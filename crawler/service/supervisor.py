@@ -27,10 +27,10 @@ from crawler.errors import CrawlerError, StorageError
 from crawler.service.capped_log import CappedLog
 from crawler.service.child import ChildExit, ChildProcess
 from crawler.service.config import ServiceConfig
-from crawler.service.core.run_admission import QueuedRun, RunReach, admit
+from crawler.service.core.run_admission import QueuedRun, RestingHosts, RunReach, admit
 from crawler.service.core.states import FINAL, RunEvent, RunReason, RunState
 from crawler.service.errors import Conflict, NotFound
-from crawler.service.job_settings import for_child, reach
+from crawler.service.job_settings import delay_of, for_child, reach
 from crawler.service.protocol import (
     AnyMessage,
     ChildEnded,
@@ -53,6 +53,8 @@ HISTORY = 600
 LOOK = 1.0
 """Seconds between two looks at the disk and the queue."""
 EASE = 1.25
+LONGEST_REST = 60.0
+"""Seconds that hosts rest after a run, at most."""
 LAST_PATIENCE = 2.0
 """Seconds in which a process ends by itself once its stdin is closed."""
 
@@ -86,6 +88,7 @@ class Supervisor:
         self._secrets_dir = secrets_dir
         self._conclusions = RunConclusions(journal, data)
         self._active: dict[str, ActiveRun] = {}
+        self._resting: list[RestingHosts] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._woken = asyncio.Event()
         self._closing = False
@@ -233,7 +236,9 @@ class Supervisor:
             return None
         reaches = {run.id: _reach_of(run) for run in waiting}
         queued = [QueuedRun(run.id, reaches[run.id], run.not_before or 0.0) for run in waiting]
-        found = admit(queued, [self._reach(one) for one in self._active.values()], self._config.max_running, time())
+        running, now = [self._reach(one) for one in self._active.values()], time()
+        self._resting = [one for one in self._resting if now < one.until <= now + LONGEST_REST]  # the clock may jump
+        found = admit(queued, running, self._config.max_running, now, self._resting)
         for key in found.start:
             starts = self._journal.get(key).starts + 1
             run = self._change(key, RunEvent.START, starts=starts, generation=self._starts.generation(key))
@@ -247,6 +252,14 @@ class Supervisor:
             return one.reach
         met = reach({}, [host.host for host in one.progress.top_hosts])
         return one.reach._replace(hosts=one.reach.hosts | met.hosts, domains=one.reach.domains | met.domains)
+
+    def _let_rest(self, key: str, one: ActiveRun) -> None:
+        """The hosts of a run whose process has ended rest as long as after a request of it."""
+        with suppress(StorageError):
+            run = self._journal.get(key)
+            seconds = min(LONGEST_REST, max(delay_of(run.settings), run.limits.delay or 0.0))
+            if seconds > 0.0:
+                self._resting.append(RestingHosts(self._reach(one)._replace(directory=""), time() + seconds))
 
     def disk_free(self) -> int:
         """Bytes that are free for crawls; 0 where that cannot be told."""
@@ -304,6 +317,7 @@ class Supervisor:
             else:
                 self._obey_by_now(run.id, one)
                 found = await one.child.ended()
+                self._let_rest(run.id, one)
             if not self._closing:
                 await self._conclude(run.id, one, found)
         finally:

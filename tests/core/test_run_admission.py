@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.service.core.run_admission import Admitted, QueuedRun, RunReach, admit, reach_of
+from crawler.service.core.run_admission import Admitted, QueuedRun, RestingHosts, RunReach, admit, reach_of
 
 A, B = reach_of(["https://a.example/"], "site"), reach_of(["https://b.example/"], "site")
 ANY = reach_of([], "any")
@@ -85,6 +85,13 @@ def test_a_retry_that_waits_holds_its_directory() -> None:
     queued = [QueuedRun("retry", retry, 50.0), QueuedRun("after", after), QueuedRun("elsewhere", B)]
     assert admit(queued, [], 9, 10.0) == Admitted(("elsewhere",), 50.0)
     assert admit(queued, [], 9, 60.0).start == ("retry", "elsewhere")
+
+
+def test_the_hosts_of_a_run_that_has_ended_rest_before_the_next_one_asks_them() -> None:
+    resting = [RestingHosts(A, 12.0), RestingHosts(A, 15.0), RestingHosts(B, 9.0)]
+    queued = [QueuedRun("a", A), QueuedRun("b", B), QueuedRun("a again", A)]
+    assert admit(queued, [], 9, 10.0, resting) == Admitted(("b",), 15.0)
+    assert admit(queued, [], 9, 15.0, resting) == Admitted(("a", "b"), None)
 
 
 reaches = st.builds(

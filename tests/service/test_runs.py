@@ -16,6 +16,7 @@ from crawler.service.errors import Conflict, Invalid, NotFound, QueueFull
 from crawler.service.records import Expect, Retry, RunLimits, ScheduleSpec
 from crawler.service.run_file import read_run_file, run_file
 from crawler.testweb.flat import FlatWeb
+from crawler.testweb.log import read_log
 from crawler.testweb.oracle import crawl_digest, expected
 from crawler.testweb.process import StartedWeb, start_web
 from tests.service.open_service import ended, in_state, job, pages_of, serving, settings, until
@@ -165,6 +166,22 @@ async def test_two_runs_of_one_host_wait_for_each_other(web: StartedWeb, tmp_pat
         await ended(service, second)
         times = {run.id: await service.transitions(run.id) for run in (first, second)}
         assert times[first.id][-1].at <= times[second.id][1].at
+
+
+async def test_a_host_rests_between_two_runs_as_long_as_between_two_requests(tmp_path: Path) -> None:
+    log, delay = tmp_path / "web.log", 2.0
+    with start_web(flat=PAGES, log=log) as web:
+        async with serving(tmp_path) as service:
+            await service.add_job(job(web, "one", {"max_pages": 1, "delay": delay}))
+            await service.add_job(job(web, "two", {"max_pages": 1}))
+            first, second = await service.start("one"), await service.start("two")
+            await ended(service, first)
+            await ended(service, second)
+            changes = await service.transitions(second.id)
+    began = next(change.at for change in changes if change.state is RunState.STARTING)
+    asked = [entry.wall for entry in read_log(log)]
+    before, after = ([at for at in asked if (at < began) is is_before] for is_before in (True, False))
+    assert min(after) - max(before) >= delay
 
 
 async def test_a_full_queue_a_repeated_request_and_a_job_in_use(web: StartedWeb, tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ Rules:
   caller.
 - First come, first served. A run waits behind each earlier one whose reach overlaps its own, also where that one is
   waiting itself, so no run is overtaken by those that it waits for. Runs that overlap nothing do not wait.
+- The hosts of a run rest after its end as long as it let them rest between two requests: the next run does not know
+  when they were asked last.
 - Two runs that share a crawl directory do not run at once either, whatever their hosts.
 - A retry takes part when its wait is over, at the place of its creation. Until then it holds its crawl directory: a
   later run there would take over the generation that the retry goes on with.
@@ -54,8 +56,15 @@ class QueuedRun(NamedTuple):
     not_before: float = 0.0
 
 
+class RestingHosts(NamedTuple):
+    """The reach of a run that has ended, whose hosts are not asked before `until`."""
+
+    reach: RunReach
+    until: float
+
+
 class Admitted(NamedTuple):
-    """The runs that start now, and when the next retry is to be looked at; None where none waits for its time."""
+    """The runs that start now, and when to look again; None where no run waits for a time."""
 
     start: tuple[str, ...]
     wake_at: float | None
@@ -73,7 +82,13 @@ def reach_of(seeds: Iterable[str], scope: str, met: Iterable[str] = (), director
     )
 
 
-def admit(queued: Sequence[QueuedRun], running: Iterable[RunReach], most: int, now: float) -> Admitted:
+def admit(
+    queued: Sequence[QueuedRun],
+    running: Iterable[RunReach],
+    most: int,
+    now: float,
+    resting: Sequence[RestingHosts] = (),
+) -> Admitted:
     """Choose the runs that start. `queued` in order of creation, `running` the reach of each run with a child, `most`
     how many may have one."""
     taken = list(running)
@@ -84,7 +99,10 @@ def admit(queued: Sequence[QueuedRun], running: Iterable[RunReach], most: int, n
             later.append(one.not_before)
             taken.append(RunReach(directory=one.reach.directory))
             continue
-        if room > 0 and not any(one.reach.overlaps(other) for other in taken):
+        rest = max((other.until for other in resting if one.reach.overlaps(other.reach)), default=now)
+        if rest > now:
+            later.append(rest)
+        elif room > 0 and not any(one.reach.overlaps(other) for other in taken):
             start.append(one.run)
             room -= 1
         taken.append(one.reach)  # it runs, or those behind it wait for it
