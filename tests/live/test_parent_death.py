@@ -12,7 +12,7 @@ from crawler.system.end_with_parent import PARENT
 
 PATIENCE = 120
 BEGIN = "import os, signal, crawler.system.end_with_parent\n"
-FORKS = BEGIN + "print(os.fork() and 'forked', flush=True)\nsignal.pause()"
+FORKS = BEGIN + "os.write(1, b'forked\\n' if os.fork() else b'0\\n')\nsignal.pause()"
 
 
 def run(script: str, parent: int) -> subprocess.Popen[bytes]:

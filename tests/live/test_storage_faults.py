@@ -27,7 +27,7 @@ from tests.live.disks import mounted
 
 HOSTS, PAGES = 13, 300
 DIGEST = crawl_digest(expected(Web(hosts=HOSTS, pages=PAGES)))
-LOCKED = float(os.environ.get("LOCKED_SECONDS", "8"))
+LOCKED = float(os.environ.get("LOCKED_SECONDS", "15"))
 MIB = 1 << 20
 
 

@@ -193,9 +193,15 @@ class RunQueue:
                 assert not (before and shared), f"seed {self.seed}: {run} overtakes {other}"
             self._apply(run, RunEvent.START)
             run.child = True
-        held = {run.directory for run in queued if run.not_before > self.now}
-        anyone = any(run.not_before <= self.now and run.directory not in held for run in queued)
-        assert found.start or running or not anyone, f"seed {self.seed}: nothing runs and nothing starts"
+        held, free = list[RunReach](), list[SimRun]()  # what waits for a time holds up those behind it
+        for run in queued:
+            if run.not_before > self.now:
+                held.append(RunReach(directory=run.directory))
+            elif any(run.reach.overlaps(other) for other in held):
+                held.append(run.reach)
+            else:
+                free.append(run)
+        assert found.start or running or not free, f"seed {self.seed}: nothing runs and nothing starts"
         later = [run.not_before for run in queued if run.not_before > self.now]
         assert found.wake_at == min(later, default=None)
 
