@@ -11,7 +11,7 @@ import msgspec
 
 from crawler.core.reasons import Ending
 from crawler.errors import Corrupt, StorageError, UsageError
-from crawler.metrics.counters import RunStats
+from crawler.metrics.counters import RunStats, Tally
 from crawler.metrics.process_tree import Meter
 from crawler.metrics.summary import Summary, judge, summarise
 from crawler.runtime.assembly import assemble, limited, metered
@@ -60,26 +60,13 @@ def execute(
     asked, (settings, plan) = settings, variants.fit(settings)
     callbacks = callbacks_of(settings, callbacks)
     client = variants.client_of(settings)
-    out, number = str(root_of(directory.path)), directory.generation
     shards = variants.shards_of(settings)
     store, again = retry_storage(lambda: prepare(directory, settings, shards, wanted), settings.disk_wait)
     if again:
         on_reopened(again)
     tally = directory.tally()
     if tally.queued and not tally.owed and not directory.adds_seeds(settings) and not directory.was_cut_short:
-        if settings.report and (directory.path / f".{REPORT}").exists():  # a kill interrupted writing it
-            report(directory, client)
-        summary = summarise(
-            tally,
-            out=out,
-            mode=settings.mode,
-            client=client,
-            ran=Ending.COMPLETE,
-            stats=RunStats(),
-            generation=number,
-        )
-        judge(summary, settings.fail_on)
-        return summary
+        return _summary_of_finished(directory, settings, tally, client)
     run_engine = _run_sharded if variants.is_sharded(settings) else _run_unsharded
     ran, stats, cpu_seconds, peak_memory = _run_rounds(
         directory, lambda: run_engine(directory, store, settings, asked, plan, watch, callbacks)
@@ -92,7 +79,7 @@ def execute(
         _drop_old(directory, settings.keep_generations)
     summary = summarise(
         directory.tally(),
-        out=out,
+        out=str(root_of(directory.path)),
         mode=settings.mode,
         client=client,
         ran=ran,
@@ -102,11 +89,28 @@ def execute(
         cpu_seconds=cpu_seconds,
         peak_memory_bytes=peak_memory,
         asked_again=again,
-        generation=number,
+        generation=directory.generation,
     )
     judge(summary, settings.fail_on)
     if settings.on_end and ran is not Ending.STOPPED:
         _call_end_hook(directory, settings.on_end, summary)
+    return summary
+
+
+def _summary_of_finished(directory: CrawlDirectory, settings: Settings, tally: Tally, client: str) -> Summary:
+    """The summary of a crawl that has nothing to fetch. A report that a kill interrupted is written again."""
+    if settings.report and (directory.path / f".{REPORT}").exists():
+        report(directory, client)
+    summary = summarise(
+        tally,
+        out=str(root_of(directory.path)),
+        mode=settings.mode,
+        client=client,
+        ran=Ending.COMPLETE,
+        stats=RunStats(),
+        generation=directory.generation,
+    )
+    judge(summary, settings.fail_on)
     return summary
 
 

@@ -78,7 +78,7 @@ def lines(found: GenerationDiff, directory: str) -> Iterator[str]:
     )
     yield f"  saved      {format_bytes(found.bytes_saved)} of bodies, in {found.urls:,} fetches"
     if found.not_asked:
-        yield f"  not asked  {found.not_asked:,} pages that were not due: whether they changed is not known"
+        yield f"  not asked  {found.not_asked:,} known pages (revisit): whether they changed is not known"
     if not found.complete:
         yield "  note       the newer generation missed something: what it did not reach is uncertain, not gone"
     yield from _listed("new", found.new)

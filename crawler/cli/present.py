@@ -52,7 +52,7 @@ def _lines(summary: Summary, stats: RunStats | None) -> list[str]:
         saved = format_bytes(summary.bytes_saved)
         lines.append(f"  unchanged  {summary.not_modified:,} pages not sent again (304), {saved} saved")
     if summary.carried_over:
-        lines.append(f"  not due    {summary.carried_over:,} pages were not asked for: each counts as it is stored")
+        lines.append(f"  not asked  {summary.carried_over:,} known pages: each counts as it is stored")
     if summary.too_deep:
         lines.append(f"  too deep   {summary.too_deep:,} URLs beyond max_depth")
     if summary.pauses:
@@ -73,7 +73,7 @@ def _headline(summary: Summary) -> str:
     owed = f", {summary.owed:,} still owed" if summary.owed else ""
     headline = WORDS[Ending(summary.ending)] + (f", generation {summary.generation}" if summary.generation else "")
     if summary.carried_over:
-        headline += " for what was due"
+        headline += " for what was asked for"
     return f"{headline}: {summary.urls:,} URLs fetched, {summary.pages:,} pages, {format_bytes(summary.bytes)}{owed}"
 
 

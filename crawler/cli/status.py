@@ -46,7 +46,7 @@ def status(directory: str, generation: int | None, as_json: bool) -> int:
         f"  reasons    {counts(tally.reasons)}\n"
         + (f"  missed     {in_words(missed)}\n" if missed else "")
         + (f"  left out   {counts(tally.not_followed)} (links)\n" if tally.not_followed else "")
-        + (f"  not due    {tally.carried_over:,} pages that were not asked for\n" if tally.carried_over else "")
+        + (f"  not asked  {tally.carried_over:,} known pages, which count as stored\n" if tally.carried_over else "")
         + (f"  too deep   {tally.too_deep:,} URLs beyond max_depth\n" if tally.too_deep else "")
         + (f"  paused     {counts(tally.pauses)}\n" if tally.pauses else "")
         + (f"  generation {crawl.generation} of {_listed(there)}\n" if len(there) > 1 else "")

@@ -1,4 +1,4 @@
-"""Pages that a re-crawl carries over: known, not due, and not asked for.
+"""Pages that a re-crawl carries over: known, not chosen (core/revisit/choice.py), and not asked for.
 
 Rules:
 - Such a page counts as it was: its stored body, its status, its links. So a page that only it links to is still known.
@@ -48,8 +48,8 @@ class Carrying(Admission):
             self._carrying.append((host, link))
 
     def _is_carried(self, link: Link) -> bool:
-        """Whether a link leads to a known page that is not due. Seeds, what they are redirected to, and sitemaps are
-        always asked for."""
+        """Whether a link leads to a known page that was not chosen. Seeds, what they are redirected to, and sitemaps
+        are always asked for."""
         return link.depth > 0 and not link.attempts and link.url in self._carried and not is_sitemap(link.via)
 
     def _carry(self, room: int, now: float) -> int:

@@ -1,8 +1,8 @@
 """The end of a URL as a message, from what is known of it when it settles; what went wrong in words.
 
-The detail of a response states whether a 304 confirmed the stored page or nobody was asked, and which links of it were
-not taken, as text that `read_back`, `was_not_modified` and `was_carried` parse: a frontier has no columns for it, and
-when a URL is asked again these counts must be subtracted. That of a redirect is its target.
+The detail of a response states whether a 304 confirmed the stored page or there was no request, and which links of it
+were not taken, as text that `read_back`, `was_not_modified` and `was_carried` parse: a frontier has no columns for it,
+and when a URL is asked again these counts must be subtracted. That of a redirect is its target.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def was_not_modified(part: str, detail: str) -> bool:
 
 
 def was_carried(part: str, detail: str) -> bool:
-    """Whether the row of a URL with a page in `part` states that nobody was asked for it."""
+    """Whether the row of a URL with a page in `part` states that there was no request for it."""
     return bool(part) and detail.startswith(CARRIED)
 
 

@@ -100,7 +100,7 @@ FIELDS = {
     "generation": "0 for the first crawl of a directory, then one more with each `recrawl`",
     "not_modified": "pages that the server confirmed with 304: each counts as the page that is stored",
     "bytes_saved": "bytes of these pages, decoded, that were not transferred",
-    "carried_over": "known pages that were not due (`revisit`) and not asked for: each counts as the page that is "
+    "carried_over": "known pages that `revisit` left out, which were not asked for: each counts as the page that is "
     "stored. They are not among `urls`, and `complete` says nothing of them",
     "mode": "of this run, as all that follow",
     "client": "the HTTP client",

@@ -35,7 +35,7 @@ NOT_MODIFIED = 304
 MOST_IN_FLIGHT, LARGE = 1024, 16_384
 """What is kept for answers: pages, and bytes of what was read of one."""
 NOT_ASKED = Response(status=NOT_MODIFIED, headers=(), body=b"")
-"""What stands for the answer where nobody is asked."""
+"""What stands for the answer where no request is made."""
 Placed = tuple[Page | None, Fetched]
 
 

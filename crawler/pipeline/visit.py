@@ -4,7 +4,7 @@ Rules:
 - `visit` and `avisit` differ only in `await`. The page is with the writer before the event exists.
 - A failure ends one page, never the crawl: a bug of ours becomes `INTERNAL`, lack of memory or descriptors
   `RESOURCE_EXHAUSTED`, wherever it is raised. Only a store that cannot keep pages stops everything (StorageError).
-- A page that is carried over is read from the store: its fetch asks nobody.
+- A page that is carried over is read from the store, without a request.
 """
 
 from __future__ import annotations

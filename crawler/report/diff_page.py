@@ -124,7 +124,7 @@ def _unchanged(found: GenerationDiff) -> str:
 def _not_asked(found: GenerationDiff) -> str:
     if not found.not_asked:
         return ""
-    what = "pages were not due and not asked for: whether they changed is not known."
+    what = "known pages were not asked for (revisit): whether they changed is not known."
     return f"<p class=note>{found.not_asked:,} {what}</p>"
 
 

@@ -79,7 +79,7 @@ def figures(facts: Facts) -> dict[str, str]:
         "URLs fetched": f"{tally.urls:,}",
         "still to be fetched": f"{tally.owed:,}",
         "pages stored": f"{tally.pages:,}",
-        **({"not due, not asked for": f"{tally.carried_over:,}"} if tally.carried_over else {}),
+        **({"known, not asked for": f"{tally.carried_over:,}"} if tally.carried_over else {}),
         "stored, uncompressed": format_bytes(tally.bytes),
         "not ok": f"{not_fine(facts):,}",
         "retries": f"{tally.retries:,}",

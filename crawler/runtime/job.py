@@ -157,8 +157,8 @@ class Job(Run):
         return [*carried, *left, *self._verdicts, *self._take_early(), seeds, *unlinked]
 
     def _known(self) -> tuple[list[Event], list[Event]]:
-        """The pages that this generation carries over, and those that it asks for once more. One shard is told of
-        those, and passes on what is not its own."""
+        """The pages that this generation carries over, and those that it asks for once more. Of several shards the
+        first one gets those, and sends the links of other shards on."""
         known = open_known(self.folder) if self.folder is not None else None
         if self.folder is None or known is None:
             return [], []

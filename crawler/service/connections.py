@@ -31,7 +31,7 @@ class ClientConnection(web.RequestHandler):
     ) -> web.StreamResponse:
         """The answer to what could not be read, or to an error that nothing else has caught. Raises ConnectionError
         where an answer was begun."""
-        super().handle_error(request, status, exc, message)
+        super().handle_error(request, status, exc, message)  # it logs the error; its answer is not used
         cause = (message or "").strip().partition("\n")[0][:LONGEST_CAUSE].rstrip(":")
         detail = f"the request is not HTTP/1.1 as it must be: {cause or 'it cannot be read'}"
         if status >= 500:

@@ -49,8 +49,8 @@ class DiffCounts(msgspec.Struct, frozen=True):
 class RunDiff(msgspec.Struct, frozen=True, kw_only=True):
     """What changed from generation `from` to `to`, with the keys of `crawler diff --json`. Lists end at the limit that
     was asked for, `counts` do not. `complete`: the later one read all links, so that what it did not meet is gone.
-    `urls` were fetched in it, `bytes_saved` of bodies not sent again; `not_asked` were not due, so whether they changed
-    is not known; `ended_at`: the last fetch of both."""
+    `urls` were fetched in it, `bytes_saved` of bodies not sent again; `not_asked` pages were left out by `revisit`, so
+    whether they changed is not known; `ended_at`: the last fetch of both."""
 
     older: int = msgspec.field(name="from")
     newer: int = msgspec.field(name="to")

@@ -84,7 +84,7 @@ def crawls_the_same(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool
 
 def _kept(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Those of the settings that a crawl directory keeps for good."""
-    merged = {key: value for layer in _layers(settings) for key, value in layer.items()}
+    merged = _merged(settings)
     return {key: merged[key] for key in (*IMMUTABLE_KEYS, "sitemap") if key in merged}
 
 
@@ -95,6 +95,11 @@ def _layers(settings: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             raise UsageError(f"bad value for profile = {chosen!r}: expected one of {', '.join(PROFILES)}")
         yield profile(chosen)
     yield {key: value for key, value in settings.items() if key != PROFILE}
+
+
+def _merged(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of the profile, with those of the settings on top."""
+    return {key: value for layer in _layers(settings) for key, value in layer.items()}
 
 
 def _check_engine(settings: Settings) -> None:
@@ -174,15 +179,14 @@ def for_child(settings: Mapping[str, Any], secrets_dir: Path | None) -> dict[str
 
 def reach(settings: Mapping[str, Any], met: Iterable[str] = (), directory: str = "") -> RunReach:
     """The hosts that a run with these settings may ask, and the directory that it works in."""
-    layers = list(_layers(settings))
-    merged = {key: value for layer in layers for key, value in layer.items()}
+    merged = _merged(settings)
     return reach_of(merged.get("seeds", ()), merged.get("scope", "site"), met, directory)
 
 
 def delay_of(settings: Mapping[str, Any]) -> float:
-    """Seconds that a run with these settings lets a host rest after a request, by the key `delay`."""
-    merged = {key: value for layer in _layers(settings) for key, value in layer.items()}
-    return float(merged.get("delay", Settings().delay))
+    """Seconds that a run with these settings lets a host rest after a request, by the key `delay`. Raises
+    UsageError."""
+    return merge_layers({key: value for key, value in _merged(settings).items() if key == "delay"}).delay
 
 
 def modes() -> tuple[str, ...]:

@@ -66,7 +66,7 @@ class EndNotifier:
                         if run not in self._telling:
                             self._telling[run] = asyncio.create_task(self._tell(run))
                 except StorageError as error:
-                    self._journal.complain(f"cannot read whom to tell of runs: {error}")
+                    self._journal.complain(f"cannot read receiver to tell of runs: {error}")
                 with suppress(TimeoutError):
                     async with asyncio.timeout(LOOK):
                         await self._due.wait()
@@ -80,12 +80,12 @@ class EndNotifier:
     async def _tell(self, key: str) -> None:
         try:
             run = self._journal.database.runs.get(key)
-            told = self._whom(run)
-            if run is not None and told:
+            receivers = self._receivers(run)
+            if run is not None and receivers:
                 async with self._places:
                     notice = await asyncio.to_thread(self._notice, run)
-                    for whom in told:
-                        await self._try(run, notice, whom)
+                    for receiver in receivers:
+                        await self._try(run, notice, receiver)
             with suppress(StorageError), self._journal.transaction():  # then it is told once more, after a start
                 self._journal.database.notice_sent(key)
         finally:
@@ -101,23 +101,25 @@ class EndNotifier:
                 found = diff_reader.run_diff(folder_of(self._data / run.directory, run.generation), MOST_LISTED)
         return msgspec.json.encode({**msgspec.structs.asdict(run), "diff": found})
 
-    def _whom(self, run: RunRecord | None) -> list[str | tuple[str, ...]]:
+    def _receivers(self, run: RunRecord | None) -> list[str | tuple[str, ...]]:
         """The URLs and commands that are told of a run."""
         if run is None:
             return []
         job = self._journal.database.jobs.get(run.job)
         found = [job.on_end.url if job is not None else None, self._config.on_end.url, self._config.on_end.command]
-        return [whom for whom in found if whom]
+        return [receiver for receiver in found if receiver]
 
-    async def _try(self, run: RunRecord, notice: bytes, whom: str | tuple[str, ...]) -> None:
+    async def _try(self, run: RunRecord, notice: bytes, receiver: str | tuple[str, ...]) -> None:
         """Tell one, several times where that fails."""
         for number in range(TRIES):
             if number:
                 await asyncio.sleep(FIRST_WAIT * 2.0 ** (number - 1))
-            why = await (self._post(notice, whom) if isinstance(whom, str) else self._run_command(notice, whom))
+            why = await (
+                self._post(notice, receiver) if isinstance(receiver, str) else self._run_command(notice, receiver)
+            )
             if why is None:
                 return
-        name = whom if isinstance(whom, str) else whom[0]
+        name = receiver if isinstance(receiver, str) else receiver[0]
         self._journal.complain(f"run {run.id}: on_end could not be told to {name}: {why}")
 
     async def _post(self, notice: bytes, url: str) -> str | None:

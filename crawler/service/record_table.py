@@ -64,7 +64,7 @@ class RecordTable(Generic[R]):
     def after(self, column: str, value: str, limit: int) -> list[R]:
         """At most `limit` records in the order of a column that can be searched for, beginning after a value."""
         query = f"SELECT body FROM {self._name} WHERE {column} > ? ORDER BY {column}, id LIMIT ?"
-        return [self._decode(body) for (body,) in self._execute(query, (value, limit))]
+        return self._records(body for (body,) in self._execute(query, (value, limit)))
 
     def remove(self, keys: Iterable[str]) -> None:
         """Remove the records with these ids."""

@@ -255,7 +255,7 @@ class Supervisor:
 
     def _let_rest(self, key: str, one: ActiveRun) -> None:
         """The hosts of a run whose process has ended rest as long as after a request of it."""
-        with suppress(StorageError):
+        with suppress(CrawlerError):  # settings that cannot be read: its process has asked no host
             run = self._journal.get(key)
             seconds = min(LONGEST_REST, max(delay_of(run.settings), run.limits.delay or 0.0))
             if seconds > 0.0:
@@ -333,10 +333,10 @@ class Supervisor:
             raise NotFound("job", run.job_name)
         directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = run_file(self._data, run.id)
-        told = for_child(run.settings, self._secrets_dir)
+        settings = for_child(run.settings, self._secrets_dir)
         if run.recrawl and self._config.keep_runs is not None:
-            told.setdefault("keep_generations", self._config.keep_runs)
-        write_run_file(file, RunFile(run=run, job=job, settings=told))
+            settings.setdefault("keep_generations", self._config.keep_runs)
+        write_run_file(file, RunFile(run=run, job=job, settings=settings))
         log = CappedLog(log_file(self._data, run.id), self._config.most_log)
         command = ["-m", "crawler", "supervised", str(directory), "--run", str(file)]
         return await ChildProcess.start(command, log, lambda message: self._hear(run.id, message))

@@ -85,7 +85,7 @@ class Timetable:
         """Decide the schedules that are due at `now`, at most so many; returns when to look again. Raises
         StorageError."""
         times = self._times()
-        if now < self._looked_at:  # the clock was set back: what waits for its old time cannot tell
+        if now < self._looked_at:  # the clock was set back: RETRY counts from now
             for key in self._complained:
                 times.set(key, 0.0)
         self._looked_at = now
@@ -124,8 +124,8 @@ class Timetable:
         return sorted(islice(due, number), key=lambda one: one.next_due or 0.0)
 
     def _times(self) -> WakeTimes:
-        """When each schedule is to be decided. At first every schedule is read; what its row does not tell right is
-        looked at now."""
+        """When each schedule is to be decided. The first call reads every schedule; one whose row has another due
+        time than follows from its cron line is looked at now."""
         if self._wakes is None:
             times = WakeTimes()
             for one in self._journal.database.schedules.where():

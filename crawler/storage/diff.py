@@ -85,9 +85,9 @@ class Unchanged(msgspec.Struct):
 
 class GenerationDiff(msgspec.Struct, kw_only=True):
     """What changed from generation `older` to `newer`, in the order of URLs. `urls` were asked for in the newer one,
-    whose 304s saved `bytes_saved` of bodies; `not_asked` are pages that were not due and are carried over as they were.
-    `complete`: it read all links (those of pages that were not asked for are the stored ones), so that what it did not
-    meet is gone."""
+    whose 304s saved `bytes_saved` of bodies; `not_asked` are known pages that `revisit` left out: they are carried over
+    as they were. `complete`: it read all links (those of pages that were not asked for are the stored ones), so that
+    what it did not meet is gone."""
 
     older: int = msgspec.field(name="from")
     newer: int = msgspec.field(name="to")
@@ -169,12 +169,12 @@ class _Comparison:
         self._open: dict[int, StoredCrawl] = {}
         self._before = [number for number in reversed(generations(root)) if number < older]
         self._older, self._newer = self._crawl(older), self._crawl(newer)
-        self.found = self._found = GenerationDiff(older=older, newer=newer)
+        self.found = GenerationDiff(older=older, newer=newer)
         self._older_whole, _ = self._whole(older)
-        self._found.complete, directory = self._whole(newer)
+        self.found.complete, directory = self._whole(newer)
         tally = directory.tally()
-        self._found.urls, self._found.bytes_saved = tally.urls, tally.bytes_saved
-        self._found.seeds = directory.settings.seeds
+        self.found.urls, self.found.bytes_saved = tally.urls, tally.bytes_saved
+        self.found.seeds = directory.settings.seeds
 
     def __enter__(self) -> Self:
         return self
@@ -189,7 +189,7 @@ class _Comparison:
             last = [max(at, row.settled_at) if row else at for at, row in zip(last, (before, after), strict=True)]
             self._take(url, before, after)
             yield
-        self._found.ended_at = (last[0], last[1])
+        self.found.ended_at = (last[0], last[1])
 
     def _crawl(self, number: int) -> StoredCrawl:
         if number not in self._open:
@@ -204,15 +204,15 @@ class _Comparison:
         return reached is not None and saw_every_link(*reached), directory
 
     def _take(self, url: str, before: SettledRow | None, after: SettledRow | None) -> None:
-        self._found.not_asked += after is not None and after.carried
+        self.found.not_asked += after is not None and after.carried
         base = self._base(url, before)
         was = _state(base.row) if base else _state(before) if before else None
         now = _state(after) if after else None
         retargeted = bool(
             base and after and was is UrlState.MOVED and base.row.redirect_target != after.redirect_target
         )
-        change = change_of(was, now, whole=self._found.complete, retargeted=retargeted)
-        found = self._found
+        change = change_of(was, now, whole=self.found.complete, retargeted=retargeted)
+        found = self.found
         match change:
             case UrlChange.NEW:
                 found.new.append(url)
@@ -230,7 +230,7 @@ class _Comparison:
     def _base(self, url: str, before: SettledRow | None) -> _Base | None:
         """The version of a URL to compare with. Where the older generation has no certain answer, an earlier one."""
         if before is not None and _state(before) is not UrlState.UNKNOWN:
-            return _Base(before, self._older, self._found.older)
+            return _Base(before, self._older, self.found.older)
         if before is None and self._older_whole:
             return None
         for number in self._before:
@@ -241,7 +241,7 @@ class _Comparison:
         return None
 
     def _compare(self, base: _Base, after: SettledRow) -> None:
-        unchanged = self._found.unchanged
+        unchanged = self.found.unchanged
         same = base.row.digest == after.digest
         if same and after.carried:
             return
@@ -249,7 +249,7 @@ class _Comparison:
             unchanged.not_modified += after.not_modified
             unchanged.same_digest += not after.not_modified
         elif what := differences(_facts(base.crawl, base.row), _facts(self._newer, after)):
-            self._found.changed.append(ChangedPage(after.url, what))
+            self.found.changed.append(ChangedPage(after.url, what))
         else:
             unchanged.same_content += 1
 
@@ -258,7 +258,7 @@ class _Comparison:
         if not (base.row.part and after.part):
             return base.row.part == after.part
         record = qualified(base.number, base.row.part), base.row.position
-        if record == (qualified(self._found.newer, after.part), after.position):
+        if record == (qualified(self.found.newer, after.part), after.position):
             return True
         older, newer = base.crawl.read(base.row), self._newer.read(after)
         return page_headers(older.headers) == page_headers(newer.headers)

@@ -18,6 +18,7 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -263,13 +264,18 @@ class KnownPages:
 def catch_up(root: Path, access: Settings | None = None) -> None:
     """Bring the file of a crawl directory up to date; a damaged one is made again. `access` as in KnownPages. Raises
     StorageError."""
+    _with_known(root, access, KnownPages.catch_up)
+
+
+def _with_known(root: Path, access: Settings | None, action: Callable[[KnownPages], None]) -> None:
+    """Do something with the file of a crawl directory; a damaged one is removed, and it is done with a new one."""
     try:
         with KnownPages(root, access) as known:
-            known.catch_up()
+            action(known)
     except Corrupt:
         remove(root)
         with KnownPages(root, access) as known:
-            known.catch_up()
+            action(known)
 
 
 def fix_choice(directory: CrawlDirectory) -> None:
@@ -278,16 +284,12 @@ def fix_choice(directory: CrawlDirectory) -> None:
     at, number = directory.manifest.chosen_at, directory.generation
     if not at:
         return
-    root = root_of(directory.path)
-    try:
-        with KnownPages(root, directory.access) as known:
-            known.catch_up(before=number)
-            known.choose(number, at, directory.settings)
-    except Corrupt:
-        remove(root)
-        with KnownPages(root, directory.access) as known:
-            known.catch_up(before=number)
-            known.choose(number, at, directory.settings)
+
+    def choose(known: KnownPages) -> None:
+        known.catch_up(before=number)
+        known.choose(number, at, directory.settings)
+
+    _with_known(root_of(directory.path), directory.access, choose)
 
 
 def mark_unlinked(directory: CrawlDirectory) -> int:

@@ -3,7 +3,7 @@ and with it every process that it forks, from the fork on.
 
 It would end by itself, but only after it has imported all the rest, which takes a second and more on a busy machine. So
 this module needs nothing but the standard library and `crawler.system`. PARENT in the environment is the pid of the
-process that starts the fork server: where that one is gone already, the kernel would tell nothing any more.
+process that starts the fork server. Where that has ended before, no signal would come, so the pid is compared.
 """
 
 from __future__ import annotations

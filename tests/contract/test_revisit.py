@@ -24,6 +24,7 @@ from crawler.core.reasons import Reason
 from crawler.metrics.summary import Summary
 from crawler.report.diff_page import diff_page
 from crawler.run import open_next
+from crawler.storage import lastmods, revisits
 from crawler.storage.diff import GonePage, diff
 from crawler.storage.directory import CrawlDirectory
 from crawler.storage.generations import KNOWN, chosen, folder_of
@@ -31,18 +32,10 @@ from crawler.storage.known_pages import KnownReader, fix_choice
 from crawler.storage.revisits import CARRIED
 from crawler.storage.verify import audit
 from tests.contract.changing_site import DATES, LIES, NONE, ChangingSite, changing_site, page
+from tests.contract.recrawls import FAST
 from tests.contract.virtual_clock import VirtualClock, virtual_clock
 
 LEAVES = 12
-FAST: dict[str, Any] = {
-    "mode": "threads",
-    "delay": 0.0,
-    "per_host": 4,
-    "attempts": 2,
-    "backoff": 0.001,
-    "host_patience": 0.0,
-    "report": False,
-}
 ALL = 1 + 2 * LEAVES
 """Pages of the site: home, leaves, and one below each leaf."""
 
@@ -302,6 +295,22 @@ def test_a_page_that_differs_in_its_footer_each_time_is_one_that_does_not_change
     assert set(site.take_asked()) == {"/"}
 
 
+def test_a_page_too_large_to_be_parsed_for_it_has_changed_where_its_body_has(
+    site: ChangingSite, clock: VirtualClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(revisits, "LARGEST", 10)
+    ticks = itertools.count()
+    site.pages["/leaf1"] = lambda: page("leaf 1", "below1") + f"<footer>{next(ticks)}</footer>".encode()
+    out = first(site, tmp_path)
+    for _ in range(3):
+        clock.pass_days(4)
+        again(out)
+        site.take_asked()
+    clock.pass_days(0.9)
+    again(out)
+    assert set(site.take_asked()) == {"/", "/leaf1"}
+
+
 def test_a_server_that_lies_is_found_out_by_the_unconditional_fetch(
     site: ChangingSite, clock: VirtualClock, tmp_path: Path
 ) -> None:
@@ -350,6 +359,25 @@ def test_a_sitemap_makes_a_page_due_once_its_dates_have_proved_true(
     assert set(site.take_asked()) == {"/", "/map.xml"}
 
 
+def test_no_more_sitemaps_than_the_limit_are_read_for_their_dates(
+    site: ChangingSite, clock: VirtualClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_sitemap(site, dict.fromkeys(range(LEAVES), 1))
+    out = first(site, tmp_path, sitemap=(site.at("map.xml"),))
+    clock.pass_days(4)
+    monkeypatch.setattr(lastmods, "MOST", 0)
+    again(out)
+    dated = "SELECT count(*) FROM page WHERE told_at > 0"
+    with closing(sqlite3.connect(out / KNOWN)) as connection:
+        assert connection.execute(dated).fetchone() == (0,)
+    monkeypatch.undo()
+    (out / KNOWN).unlink()
+    clock.pass_days(4)
+    again(out)
+    with closing(sqlite3.connect(out / KNOWN)) as connection:
+        assert connection.execute(dated).fetchone() == (LEAVES,)
+
+
 # ---- what is told ----------------------------------------------------------------------------------------------------
 
 
@@ -362,13 +390,13 @@ def test_what_was_not_asked_for_is_told_apart_everywhere(
     def told(command: click.Command, *more: str) -> str:
         return CliRunner().invoke(command, [str(crawled), *more], standalone_mode=False, obj=Signals()).output
 
-    assert f"not due    {ALL - 1} pages" in told(cli_status.status)
+    assert f"not asked  {ALL - 1} known pages" in told(cli_status.status)
     shown = told(cli_diff.diff)
-    assert f"not asked  {ALL - 1} pages" in shown and "unchanged  1 pages" in shown
+    assert f"not asked  {ALL - 1} known pages" in shown and "unchanged  1 pages" in shown
     told(cli_export.export, "--format", "csv", "-o", str(tmp_path / "rows.csv"))
     rows = [line.split(",") for line in (tmp_path / "rows.csv").read_text().splitlines()]
     assert sum("not asked" in row for row in rows) == ALL - 1
-    assert f"{ALL - 1} pages were not due" in diff_page(diff(crawled), str(crawled))
+    assert f"{ALL - 1} known pages were not asked for" in diff_page(diff(crawled), str(crawled))
     with crawler.open(crawled) as found:
         assert all(row.reason is Reason.OK and (row.attempts > 0) != row.carried for row in found.urls())
     assert folder_of(crawled, 1).is_dir()

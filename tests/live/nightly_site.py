@@ -22,6 +22,7 @@ from crawler.storage.directory import CrawlDirectory
 from crawler.storage.generations import folder_of
 from crawler.storage.verify import audit
 from tests.contract.webs import rows
+from tests.live.real_servers import nginx
 from tests.live.server_process import CHANGED, Command, Place, Server, find, folder_for_servers, running
 
 MANUALS = {
@@ -149,32 +150,20 @@ def nightly_site(own: int) -> Iterator[NightlySite]:
 
 
 def _nginx(place: Place) -> Command:
-    temporary = "".join(
-        f"{kind}_temp_path {place.folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
     (place.folder / "access").touch()
-    file = place.write(
-        "nginx.conf",
+    return nginx(
+        place,
         f"""
-        daemon off;
-        pid {place.folder}/pid;
-        error_log stderr;
-        worker_processes 1;
-        events {{}}
-        http {{
-            {temporary}
-            log_format path "$request_uri";
-            access_log {place.folder}/access path;
-            types {{ text/html html; }}
-            server {{
-                listen 127.0.0.1:{place.port} backlog=1024;
-                root {place.site};
-                index index.html;
-            }}
+        log_format path "$request_uri";
+        access_log {place.folder}/access path;
+        server {{
+            listen 127.0.0.1:{place.port} backlog=1024;
+            root {place.site};
+            index index.html;
         }}
         """,
+        INSTALL,
     )
-    return Command([find("nginx", INSTALL), "-e", "stderr", "-c", file], own_user=False)
 
 
 def _page(title: str, links: Iterable[str]) -> str:

@@ -13,16 +13,11 @@ from .server_process import NAME, PATHS, Command, Place, Server, find, need_pack
 APACHE_MODULES = ("/usr/lib/apache2/modules", "/usr/lib64/httpd/modules", "/usr/lib/httpd/modules")
 
 
-def _nginx(place: Place) -> Command:
-    program = find("nginx", "apt-get install nginx-light")
+def nginx(place: Place, http: str, install: str = "apt-get install nginx-light") -> Command:
+    """An nginx of one process with these directives in `http`."""
     temporary = "".join(
         f"{kind}_temp_path {place.folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
-    secure = f"""
-        ssl_certificate {place.certificate};
-        ssl_certificate_key {place.certificate};
-        ssl_protocols TLSv{place.tls};
-    """
     file = place.write(
         "nginx.conf",
         f"""
@@ -33,22 +28,36 @@ def _nginx(place: Place) -> Command:
         events {{}}
         http {{
             {temporary}
-            access_log off;
             types {{ text/html html; }}
-            server {{
-                listen 127.0.0.1:{place.port} {"ssl" if place.tls else ""};
-                {secure if place.tls else ""}
-                root {place.site};
-                add_header X-Peer $remote_port always;
-                location /chunked/ {{ ssi on; }}
-                location /gzip/ {{ gzip on; gzip_min_length 1; }}
-                location /close/ {{ keepalive_timeout 0; }}
-                location = /brief {{ keepalive_timeout 50ms; return 200 brief; }}
-            }}
+            {http}
         }}
         """,
     )
-    return Command([program, "-e", "stderr", "-c", file], own_user=False)
+    return Command([find("nginx", install), "-e", "stderr", "-c", file], own_user=False)
+
+
+def _nginx(place: Place) -> Command:
+    secure = f"""
+        ssl_certificate {place.certificate};
+        ssl_certificate_key {place.certificate};
+        ssl_protocols TLSv{place.tls};
+    """
+    return nginx(
+        place,
+        f"""
+        access_log off;
+        server {{
+            listen 127.0.0.1:{place.port} {"ssl" if place.tls else ""};
+            {secure if place.tls else ""}
+            root {place.site};
+            add_header X-Peer $remote_port always;
+            location /chunked/ {{ ssi on; }}
+            location /gzip/ {{ gzip on; gzip_min_length 1; }}
+            location /close/ {{ keepalive_timeout 0; }}
+            location = /brief {{ keepalive_timeout 50ms; return 200 brief; }}
+        }}
+        """,
+    )
 
 
 def _apache(place: Place) -> Command:

@@ -11,6 +11,7 @@ from time import time
 import pytest
 from msgspec.structs import replace
 
+from crawler.service import supervisor
 from crawler.service.core.states import RunReason, RunState
 from crawler.service.errors import Conflict, Invalid, NotFound, QueueFull
 from crawler.service.records import Expect, Retry, RunLimits, ScheduleSpec
@@ -182,6 +183,18 @@ async def test_a_host_rests_between_two_runs_as_long_as_between_two_requests(tmp
     asked = [entry.wall for entry in read_log(log)]
     before, after = ([at for at in asked if (at < began) is is_before] for is_before in (True, False))
     assert min(after) - max(before) >= delay
+
+
+async def test_a_host_rests_after_a_run_no_longer_than_the_limit(
+    web: StartedWeb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "LONGEST_REST", 0.2)
+    async with serving(tmp_path) as service:
+        await service.add_job(job(web, "one", {"max_pages": 1, "delay": 3600.0, "robots": False}))
+        await service.add_job(job(web, "two", {"max_pages": 1}))
+        first, second = await service.start("one"), await service.start("two")
+        for run in (first, second):
+            assert (await ended(service, run)).state is RunState.LIMITED
 
 
 async def test_a_full_queue_a_repeated_request_and_a_job_in_use(web: StartedWeb, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from crawler.service.app import all_routes
+from crawler.service.connections import LONGEST_CAUSE
 from crawler.service.problems import MEDIA
 from crawler.service.routing import API, PARAMETER, Route
 from tests.service.served import ADMIN, NOBODY, READ, Answer, Served
@@ -175,6 +176,11 @@ def test_what_is_no_http_is_refused_and_the_service_goes_on(served: Served) -> N
         problem = json.loads(body)
         assert problem["status"] == 400 and "HTTP/1.1" in problem["detail"] and "\n" not in problem["detail"]
     assert served.ask("GET", "/healthz").status == 200
+
+
+def test_a_refusal_quotes_little_of_what_is_no_http(served: Served) -> None:
+    body = served.send(b"GET / HTTP/1.1\r\n" + b"x" * 4000 + b"\r\n\r\n").partition(b"\r\n\r\n")[2]
+    assert len(json.loads(body)["detail"]) < LONGEST_CAUSE + 100
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ class Fetch(Message, frozen=True):
     `without_credentials`: nothing that is meant for its host alone may go with it; `cookie` is the Cookie header.
     `wait_for_dns`: wait for a slow lookup instead of failing with `FetchErrorKind.DNS_PENDING`. `want_fingerprint`:
     compute the fingerprint of a page that has links. `naming`: what named it as a sitemap, None: nothing did.
-    `carried`: read the page that an earlier generation stored, and ask nobody."""
+    `carried`: read the page that an earlier generation stored, without a request."""
 
     id: int
     url: str
@@ -38,7 +38,7 @@ class Fetch(Message, frozen=True):
 class Settled(Message, frozen=True):
     """The end of a URL, reported exactly once. `attempts` = 0 means that it was never asked for; `seed`, that it is a
     seed or what one was redirected to; `depth` counts the links from a seed; `not_modified`: a 304 confirmed its stored
-    page; `carried`: it was not due, so its stored page counts and nobody was asked."""
+    page; `carried`: its stored page counts, and its host was not asked."""
 
     id: int
     url: str

@@ -71,8 +71,8 @@ class Fetched(Message, frozen=True):
     `first_byte` to the first; `unread` is why the links were not read; `fingerprint` holds the two marks of its text,
     where they were asked for; `not_followed` counts the other links of the page, distinct, by why they are not
     followed; `address` is that of the server ("" where it is unknown); `sitemap` is set where the page is one;
-    `not_modified`: a 304 confirmed the stored page, whose facts these are; `carried`: so they are, but nobody was
-    asked.
+    `not_modified`: a 304 confirmed the stored page, whose facts these are; `carried`: so they are, but without
+    a request.
     """
 
     id: int

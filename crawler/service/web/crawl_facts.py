@@ -40,7 +40,7 @@ class FactsRead(NamedTuple):
 
 class DiffRead(NamedTuple):
     """What changed: the numbers of the generations and their counts, and the parts of the page as HTML; or None and the
-    reason in words. `complete`: the later one read all links; `not_asked`: pages that were not due in it."""
+    reason in words. `complete`: the later one read all links; `not_asked`: known pages that it left out."""
 
     counts: DiffCounts | None
     unread: str = ""

@@ -38,7 +38,7 @@ class SettledRow(msgspec.Struct, frozen=True):
 
     @property
     def carried(self) -> bool:
-        """Whether the page that an earlier generation has stored counts, and nobody was asked."""
+        """Whether the page that an earlier generation has stored counts, without a request."""
         return was_carried(self.part, self.detail)
 
     @property

@@ -87,6 +87,18 @@ def decompress(packed: bytes, length: int) -> bytes:
     return body
 
 
+def body_of(packed: bytes | None, file: str | None, length: int, read: Callable[[str, int], Page]) -> bytes:
+    """A body: in the row, or in the record of another generation that `file` names and `read` reads. Raises ValueError
+    where it is missing."""
+    if not file:
+        return decompress(packed, length) if packed else b""
+    part, _, position = file.rpartition(":")
+    try:
+        return read(part, int(position)).body
+    except KeyError:
+        raise ValueError(f"its body, {file}, is missing") from None
+
+
 def record_row(position: int, page: Page, file: str | None, compress: Compress) -> tuple[object, ...]:
     """The row of a page, for INSERT. `file` names where its body is; None: in the row, compressed."""
     body = compress(page.body) if file is None else None

@@ -34,9 +34,9 @@ from crawler.storage.pages.record import (
     BODIES,
     INSERT,
     SCHEMA,
+    body_of,
     columns_to_read,
     compressor,
-    decompress,
     head_of,
     page_of,
     record_row,
@@ -220,14 +220,7 @@ class S3Pages:
         return self._others[number], name
 
     def _body(self, packed: bytes | None, file: str | None, length: int) -> bytes:
-        """A body: in the row, or where `file` says, in another generation. Raises ValueError where it is missing."""
-        if not file:
-            return decompress(packed, length) if packed else b""
-        part, _, position = file.rpartition(":")
-        try:
-            return self.read(part, int(position)).body
-        except KeyError:
-            raise ValueError(f"its body, {file}, is missing") from None
+        return body_of(packed, file, length, self.read)
 
     def bodies_elsewhere(self) -> Iterator[tuple[str, str]]:
         """The records of other generations that have bodies of pages here, and the URLs of these."""

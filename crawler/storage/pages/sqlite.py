@@ -25,7 +25,7 @@ from crawler.storage.database import (
 )
 from crawler.storage.generations import is_elsewhere, located
 from crawler.storage.pages.base import Page
-from crawler.storage.pages.record import SCHEMA, columns_to_read, decompress, head_of, page_of
+from crawler.storage.pages.record import SCHEMA, body_of, columns_to_read, head_of, page_of
 from crawler.storage.pages.sqlite_writer import SqliteWriter
 from crawler.storage.recovery import readable_rows
 from crawler.system.file_lock import FileLock
@@ -203,11 +203,4 @@ class SqliteStore:
             yield connection
 
     def _body(self, packed: bytes | None, file: str | None, length: int) -> bytes:
-        """A body: in the row, or where `file` says, in another generation. Raises ValueError where it is missing."""
-        if not file:
-            return decompress(packed, length) if packed else b""
-        part, _, position = file.rpartition(":")
-        try:
-            return self.read(part, int(position)).body
-        except KeyError:
-            raise ValueError(f"its body, {file}, is missing") from None
+        return body_of(packed, file, length, self.read)

@@ -88,3 +88,9 @@ def test_a_page_is_looked_up_once_for_its_request_and_its_answer(
     assert sorted(found) == sorted(site.at(path) for path in site.pages)
     monkeypatch.setattr(revalidation, "MOST_IN_FLIGHT", 1)  # so answers find it dropped
     assert again(crawled).not_modified == 5
+    monkeypatch.undo()
+    monkeypatch.setattr(KnownReader, "find", find)
+    monkeypatch.setattr(revalidation, "LARGE", -1)  # so nothing is kept for an answer
+    found.clear()
+    assert again(crawled).not_modified == 5
+    assert len(found) > len(site.pages)
