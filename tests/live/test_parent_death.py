@@ -34,10 +34,12 @@ def test_a_fork_server_whose_parent_is_gone_does_not_begin() -> None:
 def test_what_a_fork_server_forks_ends_with_it() -> None:
     with run(FORKS, parent=os.getpid()) as process:
         assert process.stdout is not None
-        lines = sorted(process.stdout.readline() for _ in range(2))
-        assert lines == [b"0\n", b"forked\n"]
-        process.kill()
+        try:
+            lines = sorted(process.stdout.readline() for _ in range(2))
+        finally:
+            process.kill()
         assert process.communicate(timeout=PATIENCE)[0] == b"", "the child held the pipe until it ended"
+    assert lines == [b"0\n", b"forked\n"]
 
 
 def test_a_crawl_of_a_service_that_is_gone_does_not_begin(tmp_path: Path) -> None:
